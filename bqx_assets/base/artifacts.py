@@ -1,0 +1,195 @@
+"""What each stage hands to the next: slab records, the extraction record, the training manifest.
+
+Belongs here: versioned data, JSON in and out. Does not: how any of it is made or judged.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bqx_assets.base.errors import CheckpointCorrupt
+from bqx_assets.base.files import write_atomic
+
+FORMAT_VERSION = 1
+SLAB_METADATA_KEY = "bqx.slab"
+"""Key of a slab's own :class:`SlabProvenance` in its parquet key-value metadata."""
+EXTRACTION_FILE = "extraction.json"
+"""Name of the :class:`ExtractionRecord` inside a pair's checkpoint folder."""
+
+
+class Record(BaseModel):
+    """Base of all artifacts: immutable, no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def save(self, path: Path) -> None:
+        """Write as JSON, atomically."""
+        write_atomic(path, self.model_dump_json(indent=1).encode())
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read from JSON. Raises CheckpointCorrupt when the file is missing or not such a record."""
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise CheckpointCorrupt(
+                str(path), got=str(error).splitlines()[0], expected=f"a {cls.__name__} as JSON", cure="Make it again."
+            ) from error
+
+
+class Column(Record):
+    """One column of the training file and where it comes from."""
+
+    name: str
+    """In the training file, prefixed."""
+    source: str
+    """In the warehouse table."""
+    type: str
+    """BigQuery's name: FLOAT64, INT64, STRING, BOOL, TIMESTAMP."""
+
+
+class Quarantined(Record):
+    """A feature column left out because it looks forward."""
+
+    table: str
+    column: str
+    reason: str
+
+
+class SourceTable(Record):
+    """A warehouse table as it was at the snapshot."""
+
+    dataset: str
+    table: str
+    last_modified: datetime
+    etag: str
+    rows: int
+    size_bytes: int
+
+
+class RowAccount(Record):
+    """Where a table's rows went. ``read == matched + extra + duplicates``; ``matched + missing == spine rows``."""
+
+    read: int
+    matched: int
+    missing: int
+    """Spine keys the table has no row for: null there."""
+    extra: int
+    """Rows whose key is not on the spine: left out."""
+    duplicates: int
+    """Rows dropped by a configured duplicate policy; 0 under the default, which refuses."""
+
+
+class SlabProvenance(Record):
+    """What a slab carries in its own parquet metadata, fixed before its bytes are."""
+
+    format_version: int = FORMAT_VERSION
+    pair: str
+    role: Literal["spine", "feature"]
+    family: str
+    fingerprint: str
+    spine_fingerprint: str
+    source: SourceTable
+    snapshot_time: datetime
+    rows: RowAccount
+    duplicate_policy: str
+    columns: tuple[Column, ...]
+    quarantined: tuple[Quarantined, ...] = ()
+    left_out: tuple[str, ...] = ()
+    """Columns of the table that the expectations do not know: reported, not extracted."""
+
+
+class SlabRecord(Record):
+    """One slab: provenance, file and checksum."""
+
+    provenance: SlabProvenance
+    object_name: str
+    """Relative to the checkpoint folder or store."""
+    size_bytes: int
+    crc32c: int
+
+    @property
+    def table(self) -> str:
+        """The warehouse table's name."""
+        return self.provenance.source.table
+
+
+class Spine(Record):
+    """The rows of a pair: ``interval_time``, unique, ascending."""
+
+    rows: int
+    fingerprint: str
+    first: datetime
+    last: datetime
+    row_groups: tuple[int, ...]
+    """Rows of each row group, the same in every slab and in the training file."""
+
+
+class FailedTable(Record):
+    """A table that could not be extracted, with its error's class and full text."""
+
+    table: str
+    error: str
+    message: str
+
+
+class ExtractionRecord(Record):
+    """The outcome of one extraction: what a merge may splice, in column order, spine first."""
+
+    format_version: int = FORMAT_VERSION
+    pair: str
+    snapshot_time: datetime
+    spine: Spine
+    slabs: tuple[SlabRecord, ...]
+    failed: tuple[FailedTable, ...] = ()
+    known_absent: dict[str, str] = Field(default_factory=dict)
+    """Tables the expectations say this warehouse lacks, with the reason."""
+    unexpected: tuple[str, ...] = ()
+    """Tables that match a family's rule and are not in the expectations: reported, left out."""
+
+    def features(self) -> Sequence[SlabRecord]:
+        """Return the feature slabs, spine excluded."""
+        return [slab for slab in self.slabs if slab.provenance.role == "feature"]
+
+
+class TrainingFile(Record):
+    """The merged file's own facts."""
+
+    name: str
+    size_bytes: int
+    crc32c: int
+    rows: int
+    columns: int
+    """Key and targets included."""
+
+
+class Manifest(Record):
+    """Everything needed to trust, trace or repeat one training file. Lies beside it as ``{stem}.manifest.json``.
+
+    """
+
+    format_version: int = FORMAT_VERSION
+    pair: str
+    created_at: datetime
+    engine: str
+    file: TrainingFile
+    extraction: ExtractionRecord
+    versions: dict[str, str]
+
+
+def manifest_path(training_file: Path) -> Path:
+    """Return where a training file's manifest lies."""
+    return training_file.with_name(training_file.name.removesuffix(".parquet") + ".manifest.json")
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions that shape the bytes, for the manifest."""
+    names = ("bqx-assets", "dagster", "polars", "pyarrow", "fastparquet")
+    return {"python": platform.python_version()} | {name: version(name) for name in names}

@@ -1,0 +1,145 @@
+"""The error tree: every failure says subject, got, expected and cure, in that order.
+
+Belongs here: the exception classes, nothing else. Does not: handling, retrying, printing.
+"""
+
+from __future__ import annotations
+
+
+class BqxError(Exception):
+    """Base of every error this package raises on purpose.
+
+    Renders as ``subject: got, expected X. cure``, for example ``eurusd/corr_bqx: 99,998 rows, expected 100,000.
+    Re-extract with: bqx extract eurusd --table corr_bqx``.
+    """
+
+    exit_code = 1
+
+    def __init__(self, subject: str, *, got: str, expected: str, cure: str) -> None:
+        self.subject = subject
+        self.got = got
+        self.expected = expected
+        self.cure = cure
+        super().__init__(f"{subject}: {got}, expected {expected}. {cure}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep the four parts when the error crosses a process boundary."""
+        return (_rebuild, (type(self), self.subject, self.got, self.expected, self.cure))
+
+
+def _rebuild(kind: type[BqxError], subject: str, got: str, expected: str, cure: str) -> BqxError:
+    return kind(subject, got=got, expected=expected, cure=cure)
+
+
+class UsageError(BqxError):
+    """What the caller asked for cannot be: the command line exits with 2."""
+
+    exit_code = 2
+
+
+class UnknownPair(UsageError):
+    """A text that is not one of the 28 pairs."""
+
+
+class UnknownTable(UsageError):
+    """A table name that the pair's catalogue does not hold."""
+
+
+class BadSetting(UsageError):
+    """A setting, option or identifier outside its allowed values."""
+
+
+class WarehouseError(BqxError):
+    """The warehouse could not deliver what was asked."""
+
+
+class TransientReadError(WarehouseError):
+    """A read that may succeed when tried again (unavailable, quota, time-out)."""
+
+
+class TableMissing(WarehouseError):
+    """A table that the catalogue expects is not in the warehouse."""
+
+
+class TableUnreadable(WarehouseError):
+    """A table exists and cannot be read: corrupt, or not in the expected format."""
+
+
+class TableChanged(WarehouseError):
+    """A table was modified after the snapshot the run reads at."""
+
+
+class CatalogueMismatch(WarehouseError):
+    """The warehouse's tables or columns are not those of the expectations."""
+
+
+class TableDefect(BqxError):
+    """A table was read, and its rows cannot be trusted."""
+
+
+class DuplicateKeys(TableDefect):
+    """One ``interval_time`` stands on several rows of a table."""
+
+
+class NullKeys(TableDefect):
+    """A row without ``interval_time``."""
+
+
+class EmptyTable(TableDefect):
+    """A table holds no row of this pair inside the spine's range."""
+
+
+class SchemaDrift(TableDefect):
+    """A column vanished or changed its type."""
+
+
+class ExtractionIncomplete(BqxError):
+    """Some tables failed; the others are saved. Names every failed table."""
+
+
+class CheckpointMismatch(BqxError):
+    """A slab is not the one its fingerprint or the spine asks for."""
+
+
+class CheckpointCorrupt(BqxError):
+    """A slab's bytes are not those that were written."""
+
+
+class MergeRefused(BqxError):
+    """Pre-flight found the merge cannot end well: slabs missing, or disk or memory short."""
+
+
+class ColumnCollision(MergeRefused):
+    """Two tables would give the training file the same column name."""
+
+
+class FooterError(BqxError):
+    """A parquet footer cannot be parsed, or does not fit the others."""
+
+
+class NotEnoughDisk(MergeRefused):
+    """Less free disk than the output needs."""
+
+
+class NotEnoughMemory(MergeRefused):
+    """Less memory than the operation needs, by the container's limit and not the host's."""
+
+
+class ValidationFailed(BqxError):
+    """At least one blocking rule failed on a training file."""
+
+
+class StoreError(BqxError):
+    """An object store refused or failed."""
+
+
+class ObjectMissing(StoreError):
+    """No object of that name."""
+
+
+class PreconditionFailed(StoreError):
+    """The object's generation is not the one the writer saw: somebody else wrote it."""
+
+
+class ChecksumMismatch(StoreError):
+    """Stored bytes and expected CRC32C differ."""

@@ -1,0 +1,94 @@
+"""How much memory and disk there is, and how much was used.
+
+Belongs here: the container's own limits, not the host's; peak resident memory of a stretch of work. Does not: what
+an operation needs.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+_CGROUP_V2 = Path("/sys/fs/cgroup/memory.max")
+_CGROUP_V1 = Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+def memory_limit_bytes() -> int:
+    """Return the memory this process may use: the cgroup's limit where one is set, else the machine's memory."""
+    machine = int(psutil.virtual_memory().total)
+    for path in (_own_cgroup_v1(), _CGROUP_V2, _CGROUP_V1):
+        try:
+            text = path.read_text().strip()
+        except OSError:
+            continue
+        if text.isdigit():  # "max" means no limit
+            return min(machine, int(text))
+    return machine
+
+
+def memory_free_bytes() -> int:
+    """Return what this process may still allocate: machine-available, and its limit less its resident memory."""
+    return min(int(psutil.virtual_memory().available), memory_limit_bytes() - resident_bytes())
+
+
+def disk_free_bytes(folder: Path) -> int:
+    """Return the free disk space where ``folder`` is or would be made."""
+    while not folder.exists():
+        folder = folder.parent
+    return int(psutil.disk_usage(str(folder)).free)
+
+
+def resident_bytes() -> int:
+    """Return this process's resident memory now."""
+    return int(psutil.Process().memory_info().rss)
+
+
+def worker_count() -> int:
+    """Return how many processors this process may use."""
+    return len(psutil.Process().cpu_affinity() or [0])
+
+
+class PeakMemory:
+    """Context manager that records the highest resident memory seen inside it, sampled every 20 ms.
+
+    Linux's own high-water mark covers the process's whole life, so it cannot tell one stage from another.
+    """
+
+    def __init__(self) -> None:
+        self.peak_bytes = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="peak-memory", daemon=True)
+
+    def __enter__(self) -> Self:
+        self.peak_bytes = resident_bytes()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        self.peak_bytes = max(self.peak_bytes, resident_bytes())
+
+    def _watch(self) -> None:
+        process = psutil.Process()
+        while not self._stop.wait(0.02):
+            self.peak_bytes = max(self.peak_bytes, int(process.memory_info().rss))
+
+
+def _own_cgroup_v1() -> Path:
+    """The limit of the cgroup v1 group this process was moved into, which is not the root's."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return _CGROUP_V1
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if "memory" in controllers.split(","):
+            return Path(f"/sys/fs/cgroup/memory{group}/memory.limit_in_bytes")
+    return _CGROUP_V1

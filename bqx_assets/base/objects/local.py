@@ -1,0 +1,229 @@
+"""A folder as object store: the local twin of a Cloud Storage bucket, its generations and preconditions included.
+
+Belongs here: files, sidecars with their facts, the lock. Does not: policy on what to keep.
+
+An object ``a/b`` is the file ``root/a/b``; its facts are in ``root/.objects/a/b.json``, valid only for a file of
+exactly the recorded size and modification time. A file put there by hand is an object too, without metadata.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from bqx_assets.base import files
+from bqx_assets.base.checksums import crc32c_of_file
+from bqx_assets.base.errors import BadSetting, ChecksumMismatch, ObjectMissing, PreconditionFailed
+from bqx_assets.base.objects.protocol import ABSENT, ObjectInfo
+
+_FACTS = ".objects"
+_VERSIONS = ".versions"
+
+
+class _Facts(BaseModel):
+    size_bytes: int
+    mtime_ns: int
+    crc32c: int
+    generation: int
+    metadata: dict[str, str]
+
+
+class LocalObjectStore:
+    """An object store in a local folder.
+
+    ``keep_versions``: how many earlier versions of an object stay under ``.versions/{name}/{generation}`` when it is
+    replaced; 0 keeps none. Implements ``ObjectStore``.
+    """
+
+    def __init__(self, root: Path, *, keep_versions: int = 0) -> None:
+        self.root = root
+        self.keep_versions = keep_versions
+
+    def path(self, name: str) -> Path:
+        """Return the file of object ``name``. Raises BadSetting for a name that would leave the folder."""
+        words = name.split("/")
+        if not name or any(word in {"", ".", ".."} or "\0" in word for word in words) or words[0].startswith("."):
+            raise BadSetting("object name", got=repr(name[:80]), expected="a relative name", cure="Use letters, _ and /.")
+        return self.root.joinpath(*words)
+
+    def uri(self, name: str) -> str:
+        """Return the file's path."""
+        return str(self.path(name))
+
+    def head(self, name: str) -> ObjectInfo | None:
+        """Return the object's facts; a file without valid facts is read once for its CRC32C."""
+        path = self.path(name)
+        try:
+            stat = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        facts = self._facts(name, stat)
+        return ObjectInfo(
+            name=name,
+            size_bytes=stat.st_size,
+            crc32c=facts.crc32c if facts else crc32c_of_file(path),
+            generation=facts.generation if facts else stat.st_mtime_ns,
+            updated=datetime.fromtimestamp(stat.st_mtime, UTC),
+            metadata=facts.metadata if facts else {},
+        )
+
+    def list_objects(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Yield all objects whose name starts with ``prefix``, by name."""
+        names = (path.relative_to(self.root).as_posix() for path in self.root.rglob("*") if path.is_file())
+        for name in sorted(name for name in names if name.startswith(prefix) and not _is_hidden(name)):
+            info = self.head(name)
+            if info is not None:
+                yield info
+
+    def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
+        """Return a range of the object's bytes."""
+        try:
+            with self.path(name).open("rb") as file:
+                file.seek(start)
+                return file.read() if length is None else file.read(length)
+        except (FileNotFoundError, IsADirectoryError) as error:
+            raise _missing(name) from error
+
+    def put_bytes(
+        self, name: str, data: bytes, *, metadata: Mapping[str, str] | None = None, if_generation: int | None = None
+    ) -> ObjectInfo:
+        """Store ``data`` atomically."""
+        return self._store(name, [data], metadata, if_generation)
+
+    def put_file(
+        self, name: str, path: Path, *, metadata: Mapping[str, str] | None = None, if_generation: int | None = None
+    ) -> ObjectInfo:
+        """Store a copy of ``path`` atomically, copied inside the kernel."""
+        return self._store(name, [path], metadata, if_generation)
+
+    def compose(
+        self,
+        name: str,
+        parts: Sequence[str],
+        *,
+        metadata: Mapping[str, str] | None = None,
+        if_generation: int | None = None,
+    ) -> ObjectInfo:
+        """Store the concatenation of ``parts`` atomically, copied inside the kernel."""
+        missing = [part for part in parts if not self.path(part).is_file()]
+        if missing:
+            raise _missing(missing[0])
+        return self._store(name, [self.path(part) for part in parts], metadata, if_generation)
+
+    def delete(self, name: str, *, if_generation: int | None = None) -> None:
+        """Delete the object and its facts, the kept versions not."""
+        with self._locked():
+            self._check(name, if_generation)
+            path = self.path(name)
+            if not path.is_file():
+                raise _missing(name)
+            path.unlink()
+            self._facts_path(name).unlink(missing_ok=True)
+
+    def versions(self, name: str) -> list[Path]:
+        """Return the kept earlier versions of an object, oldest first."""
+        folder = self.root / _VERSIONS / name
+        return sorted(folder.iterdir(), key=lambda path: int(path.name)) if folder.is_dir() else []
+
+    def _store(
+        self,
+        name: str,
+        parts: Iterable[Path | bytes],
+        metadata: Mapping[str, str] | None,
+        if_generation: int | None,
+    ) -> ObjectInfo:
+        self.path(name)
+        self._check(name, if_generation)  # early: before any byte is copied
+        incoming = self.root / _FACTS / f".incoming{files.TEMP_MARK}{os.getpid()}-{secrets.token_hex(4)}"
+        try:
+            files.concatenate(parts, incoming)
+            crc = crc32c_of_file(incoming)
+            self._swap(name, incoming, crc, metadata, if_generation)
+        finally:
+            incoming.unlink(missing_ok=True)
+        info = self.head(name)
+        if info is None or info.crc32c != crc:
+            raise ChecksumMismatch(
+                name, got="another object under this name", expected=f"crc32c {crc:08x}", cure="Another run wrote it."
+            )
+        return info
+
+    def _swap(
+        self, name: str, incoming: Path, crc: int, metadata: Mapping[str, str] | None, if_generation: int | None
+    ) -> None:
+        stat = incoming.stat()
+        facts = _Facts(
+            size_bytes=stat.st_size,
+            mtime_ns=stat.st_mtime_ns,
+            crc32c=crc,
+            generation=time.time_ns(),
+            metadata=dict(metadata or {}),
+        )
+        path = self.path(name)
+        with self._locked():
+            self._check(name, if_generation)
+            self._keep_version(name, path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Facts first: they hold for no file but the new one, so a crash in between leaves an object
+            # without metadata, never new bytes under old facts.
+            files.write_atomic(self._facts_path(name), facts.model_dump_json().encode())
+            incoming.replace(path)
+            files.sync_folder(path.parent)
+
+    def _keep_version(self, name: str, path: Path) -> None:
+        if not self.keep_versions or not path.is_file():
+            return
+        info = self.head(name)
+        kept = self.root / _VERSIONS / name / str(info.generation if info else 0)
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.unlink(missing_ok=True)
+        os.link(path, kept)
+        for old in self.versions(name)[: -self.keep_versions]:
+            old.unlink()
+
+    def _check(self, name: str, if_generation: int | None) -> None:
+        if if_generation is None:
+            return
+        info = self.head(name)
+        found = info.generation if info else ABSENT
+        if found != if_generation:
+            raise PreconditionFailed(
+                name,
+                got=f"generation {found}",
+                expected=f"generation {if_generation}",
+                cure="Another run wrote this object meanwhile; look at it before writing again.",
+            )
+
+    def _facts(self, name: str, stat: os.stat_result) -> _Facts | None:
+        try:
+            facts = _Facts.model_validate_json(self._facts_path(name).read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
+        return facts if (facts.size_bytes, facts.mtime_ns) == (stat.st_size, stat.st_mtime_ns) else None
+
+    def _facts_path(self, name: str) -> Path:
+        return self.root / _FACTS / f"{name}.json"
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        folder = self.root / _FACTS
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or files.TEMP_MARK in name
+
+
+def _missing(name: str) -> ObjectMissing:
+    return ObjectMissing(name, got="no such object", expected="an object", cure="Publish or extract it first.")

@@ -1,0 +1,78 @@
+"""What a stage may ask of an object store: the part of Cloud Storage's contract this package relies on.
+
+Belongs here: the protocol and the facts of an object. Does not: an implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+ABSENT = 0
+"""As ``if_generation``: write only if no object of that name exists (Cloud Storage's own meaning of 0)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """An object's facts as the store itself reports them."""
+
+    name: str
+    size_bytes: int
+    crc32c: int
+    generation: int
+    updated: datetime
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+class ObjectStore(Protocol):
+    """Named, immutable runs of bytes; a write replaces an object whole and gives it a new generation.
+
+    Every writing call takes ``if_generation``: None (no condition), :data:`ABSENT`, or the generation the object
+    must still have; else ``PreconditionFailed`` and nothing is changed.
+    """
+
+    def uri(self, name: str) -> str:
+        """Return what Polars can scan: a path, or ``gs://bucket/name``."""
+        ...
+
+    def head(self, name: str) -> ObjectInfo | None:
+        """Return the object's facts, None if there is none."""
+        ...
+
+    def list_objects(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Yield the facts of all objects whose name starts with ``prefix``, by name."""
+        ...
+
+    def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
+        """Return ``length`` bytes from ``start``. Raises ObjectMissing."""
+        ...
+
+    def put_bytes(
+        self, name: str, data: bytes, *, metadata: Mapping[str, str] | None = None, if_generation: int | None = None
+    ) -> ObjectInfo:
+        """Store ``data``."""
+        ...
+
+    def put_file(
+        self, name: str, path: Path, *, metadata: Mapping[str, str] | None = None, if_generation: int | None = None
+    ) -> ObjectInfo:
+        """Store a copy of a local file in constant memory."""
+        ...
+
+    def compose(
+        self,
+        name: str,
+        parts: Sequence[str],
+        *,
+        metadata: Mapping[str, str] | None = None,
+        if_generation: int | None = None,
+    ) -> ObjectInfo:
+        """Store the concatenation of objects of this store; no byte passes through this process."""
+        ...
+
+    def delete(self, name: str, *, if_generation: int | None = None) -> None:
+        """Delete an object. Raises ObjectMissing."""
+        ...

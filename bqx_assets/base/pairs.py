@@ -1,0 +1,64 @@
+"""The 28 forex pairs and 8 currencies.
+
+Belongs here: the pairs' names and how a text becomes one. Does not: rates, tables or anything a pair has.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+from bqx_assets.base.errors import UnknownPair
+
+CURRENCIES: tuple[str, ...] = ("eur", "gbp", "aud", "nzd", "usd", "cad", "chf", "jpy")
+"""In market order: the earlier currency of a pair is its base."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One forex pair, quoted as units of ``quote`` for one unit of ``base``. Made by :func:`parse_pair` only."""
+
+    base: str
+    quote: str
+
+    @property
+    def name(self) -> str:
+        """The six lower-case letters that tables, files and partitions are named by, e.g. ``eurusd``."""
+        return self.base + self.quote
+
+    def __str__(self) -> str:
+        return self.name
+
+
+_MARKET_ORDER = (
+    "eurusd gbpusd usdjpy usdchf audusd usdcad nzdusd eurgbp eurjpy eurchf euraud eurcad eurnzd gbpjpy "
+    "gbpchf gbpaud gbpcad gbpnzd audjpy audchf audcad audnzd nzdjpy nzdchf nzdcad cadjpy cadchf chfjpy"
+)
+ALL_PAIRS: tuple[Pair, ...] = tuple(Pair(name[:3], name[3:]) for name in _MARKET_ORDER.split())
+"""All 28, majors first, then crosses: the order of partitions, listings and backfills."""
+
+_BY_NAME = {pair.name: pair for pair in ALL_PAIRS}
+
+
+def parse_pair(text: str) -> Pair:
+    """Return the pair named exactly ``text``.
+
+    Raises:
+        UnknownPair: for anything else, an upper-case or reversed name included; names the nearest valid pair.
+    """
+    pair = _BY_NAME.get(text)
+    if pair is not None:
+        return pair
+    raise UnknownPair(
+        "pair",
+        got=repr(text[:40]),
+        expected="one of the 28 pairs",
+        cure=f"Did you mean {_nearest(text)}? All of them: bqx status",
+    )
+
+
+def _nearest(text: str) -> str:
+    letters = "".join(ch for ch in text.lower() if ch.isalpha())[:40]
+    if letters[3:6] + letters[:3] in _BY_NAME:
+        return letters[3:6] + letters[:3]
+    return difflib.get_close_matches(letters, _BY_NAME, n=1, cutoff=0.0)[0]

@@ -1,0 +1,71 @@
+"""The settings of a run: one typed place, read from ``BQX_*`` environment variables, overridden by options.
+
+Belongs here: every choice a user may make, its default, and the one truth of where files lie. Does not: numbers a
+check compares with (the expectations file).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bqx_assets.base.pairs import Pair
+
+DuplicatePolicy = Literal["refuse", "first", "last"]
+
+
+class Settings(BaseSettings):
+    """Settings of extraction, merge and release. Paths are derived from ``home`` unless set."""
+
+    model_config = SettingsConfigDict(env_prefix="BQX_", frozen=True, extra="forbid")
+
+    home: Path = Path(".bqx")
+    """Folder for everything a run makes."""
+    warehouse: Path | None = None
+    """Embedded warehouse; default ``{home}/warehouse``."""
+    expectations: Path | None = None
+    """Expectations file; default: the warehouse's own ``expectations.toml``, else the packaged one."""
+    workers: int = Field(default=0, ge=0)
+    """Parallel table readers; 0 means one a processor."""
+    duplicates: DuplicatePolicy = "refuse"
+    """What to do where one ``interval_time`` stands on several rows of a table."""
+    include_forward_looking: bool = False
+    """Keep quarantined columns in the training file. They leak the label."""
+    start: datetime | None = None
+    end: datetime | None = None
+    """Bounds on the spine, both inclusive, UTC."""
+    row_group_rows: int = Field(default=0, ge=0)
+    """Rows of a row group; 0 means one row group for all rows."""
+    engine: Literal["splice", "join"] = "splice"
+    staging_days: int = Field(default=7, ge=1)
+    """How long unpublished components may stay in the store."""
+    keep_versions: int = Field(default=3, ge=0)
+    """Earlier versions of a published file that stay."""
+
+    @property
+    def warehouse_dir(self) -> Path:
+        """Folder of the embedded warehouse."""
+        return self.warehouse or self.home / "warehouse"
+
+    @property
+    def output_dir(self) -> Path:
+        """Root of the local object store that stands for the output bucket."""
+        return self.home / "bqx-ml-output"
+
+    @property
+    def checkpoint_dir(self) -> Path:
+        """Root of all pairs' slabs: a pair's lie in ``{root}/{pair}``."""
+        return self.home / "checkpoints"
+
+    def training_file(self, pair: Pair) -> Path:
+        """Return where a pair's merged, not yet published file lies."""
+        return self.home / "training" / training_name(pair)
+
+
+def training_name(pair: Pair) -> str:
+    """Return the file and object name of a pair's training parquet."""
+    return f"training_{pair.name}.parquet"

@@ -1,0 +1,64 @@
+"""The expectations: every number and name a check compares with, in one versioned TOML file.
+
+Belongs here: loading and the packaged default (``expectations.toml``). Does not: the comparisons.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bqx_assets.base.errors import BadSetting
+
+
+class Expectations(BaseModel):
+    """What a pair's tables and training file must be. A warehouse folder may carry its own file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: int
+    min_rows: int = Field(ge=1)
+    min_columns: int = Field(ge=1)
+    windows: tuple[int, ...]
+    horizons: tuple[int, ...]
+    max_feature_null_fraction: float = Field(ge=0, le=1)
+    max_target_null_fraction: float = Field(ge=0, le=1)
+    family_tables: dict[str, int]
+    """Number of tables of each family of a pair, known-absent ones included."""
+    allowed_constant: tuple[str, ...]
+    """Shell patterns of training-file columns that may hold one value only."""
+    allowed_all_null: tuple[str, ...]
+    """Shell patterns of training-file columns that may hold no value at all."""
+    known_absent: dict[str, str] = Field(default_factory=dict)
+    """Expected tables this warehouse is known to lack, with the reason."""
+    accepted_tables: tuple[str, ...] = ()
+    """Tables outside the grammar that are nevertheless features."""
+
+    def targets(self) -> tuple[str, ...]:
+        """Return the target columns, windows outer, horizons inner: 49 names."""
+        return tuple(f"target_bqx{w}_h{h}" for w in self.windows for h in self.horizons)
+
+
+def load_expectations(path: Path | None = None) -> Expectations:
+    """Return the expectations in ``path``, the packaged ones if None.
+
+    A file may state only what differs: it is laid over the packaged one, key by key.
+
+    Raises:
+        BadSetting: when the file is missing, not TOML, or holds an unknown key or a value out of range.
+    """
+    facts = tomllib.loads(files(__package__).joinpath("expectations.toml").read_text())
+    try:
+        if path is not None:
+            facts |= tomllib.loads(path.read_text())
+        return Expectations.model_validate(facts)
+    except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
+        raise BadSetting(
+            f"expectations {path}",
+            got="; ".join(str(error).splitlines()[:3]),
+            expected="a TOML file with the keys of the packaged expectations.toml",
+            cure="Correct the file.",
+        ) from error

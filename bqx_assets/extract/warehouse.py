@@ -1,0 +1,56 @@
+"""What extraction may ask of a warehouse; BigQuery and the embedded one both answer.
+
+Belongs here: the protocol. Does not: an adapter, or retrying.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import pyarrow as pa
+
+from bqx_assets.catalogue.tables import TableDescription
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRequest:
+    """Which rows and columns of one table, at which moment."""
+
+    table: TableDescription
+    columns: tuple[str, ...]
+    """In the order they are wanted, the key first."""
+    snapshot_time: datetime
+    start: datetime | None = None
+    end: datetime | None = None
+    """Bounds on ``interval_time``, both inclusive."""
+    pair: str | None = None
+    """Only rows whose ``pair`` column has this value; None where the table has no such column."""
+
+
+class Warehouse(Protocol):
+    """A read-only set of tables. Safe to use from several threads."""
+
+    @property
+    def name(self) -> str:
+        """What logs and manifests call it: a folder, or ``project.dataset``."""
+        ...
+
+    def describe(self) -> Sequence[TableDescription]:
+        """Return every table of the feature and targets datasets, by name, in one batched query."""
+        ...
+
+    def snapshot(self) -> datetime:
+        """Return the moment all reads of a run shall see the tables at, UTC."""
+        ...
+
+    def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
+        """Yield the rows, in any order.
+
+        Raises:
+            TransientReadError: when trying again may help.
+            TableMissing, TableUnreadable, TableChanged: when it will not.
+        """
+        ...
