@@ -1,0 +1,126 @@
+"""The five families of feature tables as data: which 667 tables a pair has, with every column and type.
+
+Belongs here: expanding ``families.toml``, and telling a table's family from its name. Does not: what a warehouse
+really holds (``discovery``).
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from pydantic import BaseModel, ConfigDict
+
+from bqx_assets.base.names import KEY
+from bqx_assets.base.pairs import ALL_PAIRS, CURRENCIES, Pair
+
+FEATURES_DATASET = "bqx_ml_v3_features_v2"
+TARGETS_DATASET = "bqx_ml_v3_analytics_v2"
+PAIR_COLUMN = "pair"
+"""A clustering key of some tables: a row filter, never a feature."""
+
+FAMILIES: tuple[str, ...] = ("pair_specific", "triangulation", "currency_strength", "variance", "market_wide")
+"""In the training file's column order."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedTable:
+    """One feature table of the grammar."""
+
+    table: str
+    family: str
+    kind: str
+    """The name without pair, currencies, instrument and window: what its columns are computed by, ``agg_bqx``."""
+    columns: tuple[tuple[str, str], ...]
+    """(name, BigQuery type) of the features, by name."""
+    keys: tuple[str, ...]
+    """``interval_time``, and ``pair`` where the table carries it."""
+
+
+class _Kind(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    family: str
+    tables: tuple[str, ...]
+    columns: tuple[str, ...]
+    pair_column: bool = False
+
+
+class _Grammar(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sets: dict[str, tuple[str, ...]]
+    selection: dict[str, str]
+    kind: tuple[_Kind, ...]
+
+
+def targets_table(pair: Pair) -> str:
+    """Return the name of the pair's targets table, in :data:`TARGETS_DATASET`."""
+    return f"targets_{pair.name}"
+
+
+def expected_tables(pair: Pair) -> tuple[ExpectedTable, ...]:
+    """Return the pair's 667 feature tables, families in order, by name within."""
+    found = [
+        ExpectedTable(name, kind.family, _kind_of(name), columns, (KEY, PAIR_COLUMN) if kind.pair_column else (KEY,))
+        for kind, columns in _kinds()
+        for template in kind.tables
+        for name in _expand(template, _sets(pair))
+    ]
+    return tuple(sorted(found, key=lambda table: (FAMILIES.index(table.family), table.table)))
+
+
+def family_of(table: str, pair: Pair) -> str | None:
+    """Return the family a table's name selects it into for a pair; None when it is no feature table of the pair.
+
+    A name that holds the pair as a whole word is pair-specific, whatever it starts with; a shared family's name that
+    holds another pair is still shared.
+    """
+    for family in FAMILIES:
+        if re.fullmatch(_grammar().selection[family].replace("{pair}", pair.name), table):
+            return family
+    return None
+
+
+@cache
+def _grammar() -> _Grammar:
+    text = files(__package__).joinpath("families.toml").read_text()
+    return _Grammar.model_validate(tomllib.loads(text))
+
+
+@cache
+def _kinds() -> tuple[tuple[_Kind, tuple[tuple[str, str], ...]], ...]:
+    return tuple((kind, _columns(kind)) for kind in _grammar().kind)
+
+
+def _columns(kind: _Kind) -> tuple[tuple[str, str], ...]:
+    found: list[tuple[str, str]] = []
+    for template in kind.columns:
+        name, _, type_name = template.partition(":")
+        found += [(column, type_name or "FLOAT64") for column in _expand(name, _grammar().sets)]
+    return tuple(sorted(found))
+
+
+def _sets(pair: Pair) -> dict[str, tuple[str, ...]]:
+    """The grammar's sets, and the pair's own: itself, and each two pairs of which it is one and that share a currency."""
+    peers = [other for other in ALL_PAIRS if other != pair and {other.base, other.quote} & {pair.base, pair.quote}]
+    joined = ("_".join(sorted((pair.name, other.name))) for other in peers)
+    return _grammar().sets | {"pair": (pair.name,), "peers": tuple(sorted(joined))}
+
+
+def _expand(template: str, sets: dict[str, tuple[str, ...]]) -> list[str]:
+    pieces = re.split(r"\{([^}]+)\}", template)
+    choices = [
+        (piece,) if position % 2 == 0 else sets.get(piece) or tuple(piece.split(","))
+        for position, piece in enumerate(pieces)
+    ]
+    return ["".join(chosen) for chosen in itertools.product(*choices)]
+
+
+def _kind_of(table: str) -> str:
+    members = {pair.name for pair in ALL_PAIRS} | {*CURRENCIES, *_grammar().sets["instrument"], "45", "90", "w45", "w90"}
+    return "_".join(word for word in table.split("_") if word not in members)
