@@ -105,6 +105,10 @@ class CheckpointCorrupt(BqxError):
     """A slab's bytes are not those that were written."""
 
 
+class FolderBusy(BqxError):
+    """Another extraction is at work in the same checkpoint folder."""
+
+
 class MergeRefused(BqxError):
     """Pre-flight found the merge cannot end well: slabs missing, or disk or memory short."""
 

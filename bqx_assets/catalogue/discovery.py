@@ -1,0 +1,214 @@
+"""What a warehouse's listing means for one pair: which tables and columns are features, and what is wrong.
+
+Belongs here: comparing descriptions with the grammar and the expectations, before a row is read. Does not: reading,
+or comparing with an earlier run (``drift``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from bqx_assets.base.artifacts import Column, Quarantined
+from bqx_assets.base.errors import BqxError, CatalogueMismatch, ColumnCollision, SchemaDrift, TableMissing
+from bqx_assets.base.names import KEY, output_column, table_prefix
+from bqx_assets.base.pairs import Pair
+from bqx_assets.catalogue.expectations import Expectations
+from bqx_assets.catalogue.families import (
+    FAMILIES,
+    FEATURES_DATASET,
+    PAIR_COLUMN,
+    TARGETS_DATASET,
+    ExpectedTable,
+    expected_tables,
+    family_of,
+    targets_table,
+)
+from bqx_assets.catalogue.tables import TableDescription
+
+FORWARD_PREFIX = "target"
+"""A feature column whose name starts so looks forward: the label leak of ``base_bqx``."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureTable:
+    """One table to extract, with the training-file columns it gives."""
+
+    description: TableDescription
+    family: str
+    columns: tuple[Column, ...]
+    quarantined: tuple[Quarantined, ...]
+    left_out: tuple[str, ...]
+    """Columns the expectations do not know."""
+
+    @property
+    def has_pair_column(self) -> bool:
+        """Whether rows must be filtered to the pair."""
+        return PAIR_COLUMN in self.description.types()
+
+
+@dataclass(frozen=True, slots=True)
+class PairCatalogue:
+    """Everything a pair's extraction reads, in the training file's column order."""
+
+    pair: Pair
+    targets: TableDescription
+    tables: tuple[FeatureTable, ...]
+    problems: Mapping[str, BqxError] = field(default_factory=dict[str, BqxError])
+    """Expected tables that cannot be extracted, and why: missing, or with another schema."""
+    unexpected: tuple[str, ...] = ()
+    known_absent: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def column_count(self) -> int:
+        """Columns of the training file: key, targets, features; quarantined ones left out."""
+        return 1 + sum(1 for name, _ in self.targets.columns if name.startswith("target_")) + sum(
+            len(table.columns) for table in self.tables
+        )
+
+
+def discover(
+    pair: Pair,
+    descriptions: Iterable[TableDescription],
+    expectations: Expectations,
+    *,
+    include_forward_looking: bool = False,
+) -> PairCatalogue:
+    """Return the pair's catalogue as this warehouse has it.
+
+    Every expected table ends in exactly one of ``tables``, ``problems`` and ``known_absent``; a table that a family's
+    rule selects and nobody expects ends in ``unexpected``.
+
+    Raises:
+        TableMissing: when the targets table is not there, for then there is no spine.
+        CatalogueMismatch: when its target columns are not those of the expectations.
+        ColumnCollision: when two tables would give one column name.
+    """
+    by_name = {(each.dataset, each.table): each for each in descriptions}
+    targets = _targets(pair, by_name, expectations)
+    present = {table: each for (dataset, table), each in by_name.items() if dataset == FEATURES_DATASET}
+    grammar = {each.table: each for each in expected_tables(pair)}
+    found: list[FeatureTable] = []
+    problems: dict[str, BqxError] = {}
+    for name, expected in _wanted(pair, grammar, present, expectations):
+        try:
+            found.append(_feature_table(pair, name, expected, present, include_forward_looking))
+        except BqxError as error:
+            problems[name] = error
+    _refuse_collisions(found)
+    wanted = {*grammar, *expectations.accepted_tables}
+    return PairCatalogue(
+        pair=pair,
+        targets=targets,
+        tables=tuple(sorted(found, key=lambda each: (FAMILIES.index(each.family), each.description.table))),
+        problems=problems,
+        unexpected=tuple(sorted(name for name in present if name not in wanted and family_of(name, pair))),
+        known_absent={
+            name: reason
+            for name, reason in expectations.known_absent.items()
+            if name in grammar and name not in present
+        },
+    )
+
+
+def _targets(
+    pair: Pair, by_name: Mapping[tuple[str, str], TableDescription], expectations: Expectations
+) -> TableDescription:
+    name = targets_table(pair)
+    description = by_name.get((TARGETS_DATASET, name))
+    if description is None:
+        made = sorted(table.removeprefix("targets_") for dataset, table in by_name if dataset == TARGETS_DATASET)
+        raise TableMissing(
+            f"{pair}/{name}",
+            got="no such table",
+            expected=f"the pair's targets in {TARGETS_DATASET}",
+            cure=f"This warehouse has the pairs: {', '.join(made) or 'none'}.",
+        )
+    types = description.types()
+    wrong = [column for column in expectations.targets() if types.get(column) != "FLOAT64"]
+    unknown = [c for c in types if c.startswith("target_") and c not in expectations.targets()]
+    if wrong or unknown or types.get(KEY) != "TIMESTAMP":
+        raise CatalogueMismatch(
+            f"{pair}/{name}",
+            got=f"missing or of another type: {', '.join(wrong[:5]) or 'none'}; unknown: {', '.join(unknown[:5]) or 'none'}",
+            expected=f"{KEY} TIMESTAMP and the {len(expectations.targets())} FLOAT64 targets",
+            cure="Rebuild the targets table, or correct windows and horizons in the expectations.",
+        )
+    return description
+
+
+def _wanted(
+    pair: Pair,
+    grammar: Mapping[str, ExpectedTable],
+    present: Mapping[str, TableDescription],
+    expectations: Expectations,
+) -> list[tuple[str, ExpectedTable | None]]:
+    """Expected tables, but for those known to be absent that are; then accepted ones the pair's rules select."""
+    wanted: list[tuple[str, ExpectedTable | None]] = [
+        (name, expected)
+        for name, expected in grammar.items()
+        if name in present or name not in expectations.known_absent
+    ]
+    accepted = (name for name in expectations.accepted_tables if name not in grammar and family_of(name, pair))
+    return [*wanted, *((name, None) for name in accepted)]
+
+
+def _feature_table(
+    pair: Pair,
+    name: str,
+    expected: ExpectedTable | None,
+    present: Mapping[str, TableDescription],
+    include_forward_looking: bool,
+) -> FeatureTable:
+    description = present.get(name)
+    if description is None:
+        raise TableMissing(
+            f"{pair}/{name}",
+            got="no such table",
+            expected=f"a table of {FEATURES_DATASET}",
+            cure="Restore the table, or name it with its reason under [known_absent] in the expectations.",
+        )
+    types = description.types()
+    if expected is not None:
+        _refuse_drift(pair, expected, types)
+    known = dict(expected.columns) if expected else {c: t for c, t in types.items() if c not in (KEY, PAIR_COLUMN)}
+    forward = [] if include_forward_looking else [c for c in types if c.lower().startswith(FORWARD_PREFIX)]
+    prefix = table_prefix(name, pair)
+    return FeatureTable(
+        description=description,
+        family=family_of(name, pair) or FAMILIES[0],
+        columns=tuple(
+            Column(name=output_column(prefix, column), source=column, type=types[column])
+            for column in known
+            if column not in forward
+        ),
+        quarantined=tuple(Quarantined(table=name, column=c, reason=f"named {FORWARD_PREFIX}*") for c in forward),
+        left_out=tuple(c for c in types if c not in known and c not in forward and c not in (KEY, PAIR_COLUMN)),
+    )
+
+
+def _refuse_drift(pair: Pair, expected: ExpectedTable, types: Mapping[str, str]) -> None:
+    wanted = {KEY: "TIMESTAMP", **dict(expected.columns)}
+    wrong = [f"{column} is {types.get(column, 'missing')}" for column in wanted if types.get(column) != wanted[column]]
+    if wrong:
+        names = [column for column in wanted if types.get(column) != wanted[column]]
+        raise SchemaDrift(
+            f"{pair}/{expected.table}",
+            got="; ".join(wrong[:5]) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""),
+            expected=", ".join(f"{column} {wanted[column]}" for column in names[:5]),
+            cure="Restore the column in the warehouse; a file with another schema would not be comparable.",
+        )
+
+
+def _refuse_collisions(tables: Iterable[FeatureTable]) -> None:
+    owner: dict[str, str] = {}
+    for table in tables:
+        for column in table.columns:
+            other = owner.setdefault(column.name.lower(), table.description.table)
+            if other != table.description.table:
+                raise ColumnCollision(
+                    f"column {column.name}",
+                    got=f"given by {other} and by {table.description.table}",
+                    expected="one table a column",
+                    cure="Rename one of the tables, or drop it from accepted_tables.",
+                )

@@ -1,0 +1,153 @@
+"""One pair's extraction: spine first, then every feature table in parallel, each resumed where it is fresh.
+
+Belongs here: the order of work, the workers, and the record of the outcome. Does not: a single table's rows
+(``table``), a slab's file (``slabs``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+from bqx_assets.base.artifacts import EXTRACTION_FILE, ExtractionRecord, FailedTable, SlabRecord, Spine
+from bqx_assets.base.errors import BqxError, CheckpointCorrupt, ExtractionIncomplete, UnknownTable
+from bqx_assets.base.limits import worker_count
+from bqx_assets.catalogue.discovery import FeatureTable, PairCatalogue
+from bqx_assets.catalogue.drift import drift
+from bqx_assets.extract.job import Extraction
+from bqx_assets.extract.slabs import SlabFolder
+from bqx_assets.extract.spine import extract_spine_slab
+from bqx_assets.extract.table import SpineInMemory, TableReader
+
+NOT_EXTRACTED = "NotExtracted"
+"""As ``FailedTable.error``: neither there nor asked for."""
+
+
+def extract_spine(job: Extraction) -> Spine:
+    """Extract the pair's spine and fix the run's snapshot; return its facts. Raises what ``spine`` raises."""
+    folder = SlabFolder(job.folder)
+    with folder.exclusive():
+        return extract_spine_slab(job, job.catalogue(), folder).spine
+
+
+def extract_features(job: Extraction, tables: Collection[str] | None = None) -> ExtractionRecord:
+    """Extract the pair's feature tables onto the spine that is there, at the spine's snapshot.
+
+    ``tables`` limits the reading to those; the record still covers all. Writes ``extraction.json`` in any case.
+    **Cost**: as many tables in memory as there are workers, within half of the free memory.
+
+    Raises:
+        UnknownTable: a name in ``tables`` is not in the pair's catalogue.
+        CheckpointCorrupt: there is no spine.
+        ExtractionIncomplete: a table failed; all others are saved. Names every failed table.
+    """
+    folder = SlabFolder(job.folder)
+    with folder.exclusive():
+        return _extract_features(job, job.catalogue(), folder, tables)
+
+
+def extract_pair(job: Extraction, tables: Collection[str] | None = None) -> ExtractionRecord:
+    """Extract spine and feature tables at one snapshot; raises as the two steps do."""
+    folder = SlabFolder(job.folder)
+    with folder.exclusive():
+        catalogue = job.catalogue()
+        extract_spine_slab(job, catalogue, folder)
+        return _extract_features(job, catalogue, folder, tables)
+
+
+def _extract_features(
+    job: Extraction, catalogue: PairCatalogue, folder: SlabFolder, tables: Collection[str] | None
+) -> ExtractionRecord:
+    _refuse_unknown(job, catalogue, tables)
+    _report_drift(job, catalogue)
+    spine = folder.load_spine()
+    reader = TableReader(job, folder, SpineInMemory.load(folder, spine, job.expectations))
+    outcomes: dict[str, SlabRecord | FailedTable] = {
+        name: _failure(name, error) for name, error in catalogue.problems.items()
+    }
+    wanted = [each for each in catalogue.tables if tables is None or each.description.table in tables]
+    job.progress.start("extract", len(wanted))
+    outcomes |= _in_parallel(job, reader, wanted)
+    for each in catalogue.tables:
+        if each not in wanted:
+            outcomes[each.description.table] = reader.fresh(each) or FailedTable(
+                table=each.description.table, error=NOT_EXTRACTED, message="not extracted yet"
+            )
+    order = [each.description.table for each in catalogue.tables]
+    record = ExtractionRecord(
+        pair=job.pair.name,
+        snapshot_time=spine.snapshot_time,
+        spine=spine.spine,
+        slabs=(spine.slab, *(slab for name in order if isinstance(slab := outcomes[name], SlabRecord))),
+        failed=tuple(outcome for _, outcome in sorted(outcomes.items()) if isinstance(outcome, FailedTable)),
+        known_absent=dict(catalogue.known_absent),
+        unexpected=catalogue.unexpected,
+    )
+    record.save(job.folder / EXTRACTION_FILE)
+    _refuse_failures(job, record)
+    return record
+
+
+def _in_parallel(
+    job: Extraction, reader: TableReader, wanted: list[FeatureTable]
+) -> dict[str, SlabRecord | FailedTable]:
+    outcomes: dict[str, SlabRecord | FailedTable] = {}
+    pool = ThreadPoolExecutor(job.settings.workers or worker_count(), thread_name_prefix="extract")
+    try:
+        running: dict[Future[tuple[SlabRecord, str]], str] = {
+            pool.submit(reader.extract, each): each.description.table for each in wanted
+        }
+        while running:
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                table = running.pop(future)
+                error = future.exception()
+                if error is None:
+                    outcomes[table], note = future.result()
+                elif isinstance(error, Exception):
+                    # Any error is the table's own: the others are still saved, and the run fails naming it.
+                    outcomes[table], note = _failure(table, error), "failed"
+                    job.progress.warn("extract", f"{type(error).__name__}: {error}")
+                else:
+                    raise error
+                job.progress.advance("extract", table, note)
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return outcomes
+
+
+def _failure(table: str, error: Exception) -> FailedTable:
+    text = str(error) if isinstance(error, BqxError) else f"{type(error).__name__}: {error}"
+    return FailedTable(table=table, error=type(error).__name__, message=text)
+
+
+def _refuse_unknown(job: Extraction, catalogue: PairCatalogue, tables: Collection[str] | None) -> None:
+    known = {each.description.table for each in catalogue.tables} | catalogue.problems.keys()
+    unknown = sorted(set(tables or ()) - known)
+    if unknown:
+        raise UnknownTable(
+            f"{job.pair}", got=", ".join(unknown), expected="feature tables of the pair", cure=f"bqx plan {job.pair}"
+        )
+
+
+def _report_drift(job: Extraction, catalogue: PairCatalogue) -> None:
+    try:
+        before = ExtractionRecord.load(job.folder / EXTRACTION_FILE)
+    except CheckpointCorrupt:
+        return
+    for sentence in drift(before, catalogue):
+        job.progress.warn("extract", f"since the last extraction: {sentence}")
+
+
+def _refuse_failures(job: Extraction, record: ExtractionRecord) -> None:
+    failed = [each for each in record.failed if each.error != NOT_EXTRACTED]
+    if not failed:
+        return
+    names = [each.table for each in failed]
+    raise ExtractionIncomplete(
+        f"{job.pair}",
+        got=f"{len(failed)} of {len(failed) + len(record.features())} tables failed: {', '.join(names)}; "
+        f"first: {failed[0].error}: {failed[0].message}",
+        expected="none",
+        cure=f"The others are saved. Mend these and run again: bqx extract {job.pair}",
+    )

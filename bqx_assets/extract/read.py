@@ -1,0 +1,72 @@
+"""Reading one table whole: retried while the warehouse says that trying again may help.
+
+Belongs here: the retry policy, and Arrow batches into one Polars frame. Does not: choosing what to read.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+import pyarrow as pa
+import tenacity
+
+from bqx_assets.base.errors import SchemaDrift, TransientReadError
+from bqx_assets.base.progress import Progress
+from bqx_assets.extract.warehouse import ReadRequest, Warehouse
+
+ATTEMPTS = 5
+_FIRST_WAIT_SECONDS = 0.5
+_LONGEST_WAIT_SECONDS = 30.0
+
+POLARS_TYPES: dict[str, type[pl.DataType]] = {
+    "FLOAT64": pl.Float64,
+    "INT64": pl.Int64,
+    "STRING": pl.String,
+    "BOOL": pl.Boolean,
+    "TIMESTAMP": pl.Datetime,
+}
+
+
+def read_frame(warehouse: Warehouse, request: ReadRequest, *, subject: str, progress: Progress) -> pl.DataFrame:
+    """Return the requested rows as one frame, columns in the order and types of the request.
+
+    **Cost**: the table in memory once. A transient error starts the table again, at most ``ATTEMPTS`` times, with
+    exponential waits and jitter between; rows of a broken attempt are dropped.
+
+    Raises:
+        TransientReadError: when the last attempt failed as well.
+        SchemaDrift: when the rows' types are not those the table was described with.
+    """
+
+    def tell(state: tenacity.RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        progress.warn("extract", f"{subject}: attempt {state.attempt_number} of {ATTEMPTS} failed: {error}")
+
+    attempts = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(TransientReadError),
+        stop=tenacity.stop_after_attempt(ATTEMPTS),
+        wait=tenacity.wait_random_exponential(multiplier=_FIRST_WAIT_SECONDS, max=_LONGEST_WAIT_SECONDS),
+        before_sleep=tell,
+        reraise=True,
+    )
+    return attempts(_read_once, warehouse, request, subject)
+
+
+def _read_once(warehouse: Warehouse, request: ReadRequest, subject: str) -> pl.DataFrame:
+    batches = list(warehouse.read(request))
+    types = request.table.types()
+    if not batches:
+        return pl.DataFrame(schema={name: POLARS_TYPES[types[name]] for name in request.columns})
+    frame = pl.from_arrow(pa.Table.from_batches(batches))
+    if not isinstance(frame, pl.DataFrame):
+        msg = "a table of batches is a frame"
+        raise TypeError(msg)
+    frame = frame.select(request.columns)
+    wrong = [name for name in request.columns if frame.schema[name].base_type() != POLARS_TYPES[types[name]]]
+    if wrong:
+        raise SchemaDrift(
+            subject,
+            got=", ".join(f"{name} {frame.schema[name]}" for name in wrong[:5]),
+            expected=", ".join(f"{name} {types[name]}" for name in wrong[:5]),
+            cure="The table changed while it was read; extract again.",
+        )
+    return frame

@@ -1,0 +1,158 @@
+"""Slabs on disk: written whole, recorded beside, trusted by fingerprint and checksum only.
+
+Belongs here: a pair's checkpoint folder and what in it may be reused. Does not: where a slab's rows come from.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+
+from bqx_assets.base.artifacts import (
+    SLAB_METADATA_KEY,
+    Column,
+    Record,
+    SlabProvenance,
+    SlabRecord,
+    SourceTable,
+    Spine,
+)
+from bqx_assets.base.checksums import crc32c_of_file
+from bqx_assets.base.errors import CheckpointCorrupt, FolderBusy
+from bqx_assets.base.files import atomic_path, remove_partials
+from bqx_assets.base.fingerprints import fingerprint
+from bqx_assets.catalogue.tables import TableDescription
+
+CODE_VERSION = "1"
+"""Part of every fingerprint: raise it when the same rows would give another slab."""
+
+_SPINE_FILE = "spine.json"
+
+
+class SpineRecord(Record):
+    """What the spine step leaves for the feature step: rows, slab, and the run's snapshot."""
+
+    spine: Spine
+    slab: SlabRecord
+    snapshot_time: datetime
+
+
+def source_of(description: TableDescription) -> SourceTable:
+    """Return a table's identity as fingerprints and manifests keep it."""
+    return SourceTable(
+        dataset=description.dataset,
+        table=description.table,
+        last_modified=description.last_modified,
+        etag=description.etag,
+        rows=description.rows,
+        size_bytes=description.size_bytes,
+    )
+
+
+def slab_fingerprint(
+    source: SourceTable, columns: Sequence[Column], *, spine_fingerprint: str, filters: dict[str, str], policy: str
+) -> str:
+    """Return what a slab's content follows from.
+
+    The snapshot time is no part: a table last modified before two snapshots has the same rows at both.
+    """
+    return fingerprint(
+        {
+            "source": source.model_dump(mode="json"),
+            "columns": [column.model_dump() for column in columns],
+            "spine": spine_fingerprint,
+            "filters": filters,
+            "duplicates": policy,
+            "code": CODE_VERSION,
+        }
+    )
+
+
+class SlabFolder:
+    """One pair's checkpoint folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold the folder for one extraction; clears what dead ones left half-written. Raises FolderBusy."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise FolderBusy(
+                    str(self.root), got="in use by another extraction", expected="one at a time", cure="Wait for it."
+                ) from error
+            remove_partials(self.root)
+            yield
+
+    def slab_path(self, table: str) -> Path:
+        """Return where a table's slab lies."""
+        return self.root / f"{table}.parquet"
+
+    def fresh(self, table: str, expected_fingerprint: str) -> SlabRecord | None:
+        """Return the record of a finished slab with this fingerprint whose bytes are intact; None otherwise.
+
+        **Cost**: reads the slab once for its CRC32C, decodes nothing.
+        """
+        path = self.slab_path(table)
+        try:
+            record = SlabRecord.load(self._record_path(table))
+        except CheckpointCorrupt:
+            return None
+        if record.provenance.fingerprint != expected_fingerprint or not path.is_file():
+            return None
+        intact = path.stat().st_size == record.size_bytes and crc32c_of_file(path) == record.crc32c
+        return record if intact else None
+
+    def recorded_fingerprint(self, table: str) -> str | None:
+        """Return the fingerprint of the slab that is there, its bytes unchecked; None if there is no finished one."""
+        if not self.slab_path(table).is_file():
+            return None
+        try:
+            return SlabRecord.load(self._record_path(table)).provenance.fingerprint
+        except CheckpointCorrupt:
+            return None
+
+    def write(self, frame: pl.DataFrame, provenance: SlabProvenance, row_groups: Sequence[int]) -> SlabRecord:
+        """Write a frame as the table's slab, then its record: a slab without one is not finished.
+
+        **Shape**: ``sum(row_groups)`` rows x the provenance's columns.
+        """
+        path = self.slab_path(provenance.source.table)
+        self._record_path(provenance.source.table).unlink(missing_ok=True)
+        with atomic_path(path) as temp:
+            frame.write_parquet(
+                temp,
+                compression="zstd",
+                compression_level=1,
+                statistics=True,
+                row_group_size=max(row_groups),
+                metadata={SLAB_METADATA_KEY: provenance.model_dump_json()},
+            )
+            record = SlabRecord(
+                provenance=provenance,
+                object_name=path.name,
+                size_bytes=temp.stat().st_size,
+                crc32c=crc32c_of_file(temp),
+            )
+        record.save(self._record_path(provenance.source.table))
+        return record
+
+    def save_spine(self, record: SpineRecord) -> None:
+        """Write the spine's record."""
+        record.save(self.root / _SPINE_FILE)
+
+    def load_spine(self) -> SpineRecord:
+        """Return the spine's record. Raises CheckpointCorrupt when no spine was extracted."""
+        return SpineRecord.load(self.root / _SPINE_FILE)
+
+    def _record_path(self, table: str) -> Path:
+        return self.root / f"{table}.slab.json"
