@@ -1,0 +1,133 @@
+"""Discovery accounts for every table and column by name: nothing missing, extra or retyped goes unseen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bqx_assets.base.errors import CatalogueMismatch, ColumnCollision, SchemaDrift, TableMissing
+from bqx_assets.base.pairs import parse_pair
+from bqx_assets.catalogue.discovery import PairCatalogue, discover
+from bqx_assets.catalogue.expectations import Expectations, load_expectations
+from bqx_assets.catalogue.families import FEATURES_DATASET
+from bqx_assets.catalogue.tables import TableDescription
+from bqx_assets_tests.descriptions import describe, full_descriptions
+
+EURUSD = parse_pair("eurusd")
+
+
+def _discover(
+    tables: dict[str, TableDescription], expectations: Expectations | None = None, **options: bool
+) -> PairCatalogue:
+    return discover(EURUSD, tables.values(), expectations or load_expectations(), **options)
+
+
+def test_a_full_warehouse_gives_17031_columns_and_quarantines_the_seven_leaking_ones() -> None:
+    catalogue = _discover(full_descriptions(EURUSD))
+    assert len(catalogue.tables) == 667
+    assert not catalogue.problems
+    assert catalogue.column_count == 17_038 - 7
+    quarantined = [each for table in catalogue.tables for each in table.quarantined]
+    assert [each.table for each in quarantined] == ["base_bqx_eurusd"] * 7
+    assert {each.column for each in quarantined} == {f"target_{w}" for w in (45, 90, 180, 360, 720, 1440, 2880)}
+
+
+def test_an_explicit_setting_keeps_forward_looking_columns() -> None:
+    catalogue = _discover(full_descriptions(EURUSD), include_forward_looking=True)
+    assert catalogue.column_count == 17_038
+    assert not any(table.quarantined for table in catalogue.tables)
+
+
+def test_a_leaking_column_that_is_new_is_quarantined_by_name() -> None:
+    tables = full_descriptions(EURUSD)
+    agg = tables["agg_eurusd"]
+    tables["agg_eurusd"] = replace(agg, columns=(*agg.columns, ("Target_next", "FLOAT64")))
+    found = next(t for t in _discover(tables).tables if t.description.table == "agg_eurusd")
+    assert [each.column for each in found.quarantined] == ["Target_next"]
+    assert not found.left_out
+
+
+def test_a_missing_table_is_a_problem_by_name_and_the_others_stay() -> None:
+    tables = full_descriptions(EURUSD)
+    del tables["agg_eurusd"], tables["tri_vol_idx_nzd_usd_jpy"]
+    catalogue = _discover(tables)
+    assert set(catalogue.problems) == {"agg_eurusd", "tri_vol_idx_nzd_usd_jpy"}
+    assert all(isinstance(error, TableMissing) for error in catalogue.problems.values())
+    assert len(catalogue.tables) == 665
+
+
+def test_a_known_absent_table_is_no_problem_and_is_listed_with_its_reason() -> None:
+    tables = full_descriptions(EURUSD)
+    del tables["agg_eurusd"]
+    known = load_expectations().model_copy(update={"known_absent": {"agg_eurusd": "retired", "mom_eurusd": "there"}})
+    catalogue = _discover(tables, known)
+    assert not catalogue.problems
+    assert catalogue.known_absent == {"agg_eurusd": "retired"}
+    assert len(catalogue.tables) == 666
+
+
+def test_an_unexpected_table_is_left_out_and_named_until_it_is_accepted() -> None:
+    tables = full_descriptions(EURUSD)
+    tables["zz_eurusd_new"] = describe(FEATURES_DATASET, "zz_eurusd_new", (("interval_time", "TIMESTAMP"), ("x", "FLOAT64")))
+    assert _discover(tables).unexpected == ("zz_eurusd_new",)
+    accepted = load_expectations().model_copy(update={"accepted_tables": ("zz_eurusd_new",)})
+    catalogue = _discover(tables, accepted)
+    assert catalogue.unexpected == ()
+    assert [c.name for c in catalogue.tables[255].columns + catalogue.tables[256].columns if "zz" in c.name] == ["zz_new__x"]
+
+
+def test_summary_and_stray_target_tables_are_no_features() -> None:
+    tables = full_descriptions(EURUSD)
+    for name in ("mkt_vol_summary", "targets_all_fixed", "mkt_corr_summary"):
+        tables[name] = describe(FEATURES_DATASET, name, (("metric", "STRING"),))
+    catalogue = _discover(tables)
+    assert catalogue.unexpected == ()
+    assert len(catalogue.tables) == 667
+
+
+@pytest.mark.parametrize("change", ["retype", "remove", "key"])
+def test_a_column_that_vanished_or_changed_type_is_a_problem_that_names_it(change: str) -> None:
+    tables = full_descriptions(EURUSD)
+    agg = tables["agg_eurusd"]
+    victim = "interval_time" if change == "key" else "agg_mean_45"
+    columns = tuple(
+        (name, "STRING" if name == victim else kind)
+        for name, kind in agg.columns
+        if not (change == "remove" and name == victim)
+    )
+    tables["agg_eurusd"] = replace(agg, columns=columns)
+    error = _discover(tables).problems["agg_eurusd"]
+    assert isinstance(error, SchemaDrift)
+    assert victim in str(error)
+
+
+def test_a_column_nobody_expects_is_left_out_and_named() -> None:
+    tables = full_descriptions(EURUSD)
+    agg = tables["agg_eurusd"]
+    tables["agg_eurusd"] = replace(agg, columns=(*agg.columns, ("agg_new", "FLOAT64")))
+    catalogue = _discover(tables)
+    assert next(t for t in catalogue.tables if t.description.table == "agg_eurusd").left_out == ("agg_new",)
+    assert catalogue.column_count == 17_031
+
+
+def test_without_its_targets_a_pair_is_refused_naming_the_pairs_there_are() -> None:
+    with pytest.raises(TableMissing, match="has the pairs: eurusd"):
+        discover(parse_pair("gbpusd"), full_descriptions(EURUSD).values(), load_expectations())
+
+
+def test_targets_with_seven_of_49_columns_are_refused() -> None:
+    tables = full_descriptions(EURUSD)
+    targets = tables["targets_eurusd"]
+    tables["targets_eurusd"] = replace(targets, columns=targets.columns[:9])
+    with pytest.raises(CatalogueMismatch, match="49 FLOAT64 targets"):
+        _discover(tables)
+
+
+def test_two_tables_that_give_one_column_name_collide() -> None:
+    tables = full_descriptions(EURUSD)
+    name = "eurusd_agg"  # without the pair: agg, as agg_eurusd
+    tables[name] = replace(tables["agg_eurusd"], table=name)
+    accepted = load_expectations().model_copy(update={"accepted_tables": (name,)})
+    with pytest.raises(ColumnCollision, match=r"agg_eurusd and by eurusd_agg"):
+        _discover(tables, accepted)

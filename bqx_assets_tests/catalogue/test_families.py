@@ -1,0 +1,88 @@
+"""The grammar gives every pair its 667 tables, and tells a table's family from its name."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from bqx_assets.base.names import output_column, table_prefix
+from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair
+from bqx_assets.catalogue.expectations import load_expectations
+from bqx_assets.catalogue.families import FAMILIES, expected_tables, family_of
+
+EURUSD = parse_pair("eurusd")
+
+
+@pytest.mark.parametrize("pair", ALL_PAIRS, ids=str)
+def test_every_pair_has_the_expected_number_of_tables_in_each_family(pair: Pair) -> None:
+    counted = Counter(table.family for table in expected_tables(pair))
+    assert counted == load_expectations().family_tables
+    assert sum(counted.values()) == 667
+
+
+def test_columns_of_each_family_are_as_many_as_the_users_counted() -> None:
+    columns: Counter[str] = Counter()
+    types: Counter[str] = Counter()
+    for table in expected_tables(EURUSD):
+        columns[table.family] += len(table.columns)
+        types.update(kind for _, kind in table.columns)
+    assert columns == {
+        "pair_specific": 4_173,
+        "triangulation": 6_460,
+        "currency_strength": 5_232,
+        "variance": 973,
+        "market_wide": 150,
+    }
+    assert types == {"FLOAT64": 14_842, "STRING": 1_497, "INT64": 646, "BOOL": 3}
+
+
+def test_the_411_shared_tables_are_the_same_for_all_pairs() -> None:
+    shared = [tuple(t for t in expected_tables(pair) if t.family != "pair_specific") for pair in ALL_PAIRS]
+    assert len(shared[0]) == 411
+    assert all(each == shared[0] for each in shared)
+
+
+@pytest.mark.parametrize("pair", ALL_PAIRS, ids=str)
+def test_no_two_tables_of_a_pair_give_the_same_column(pair: Pair) -> None:
+    names = [output_column(table_prefix(t.table, pair), c) for t in expected_tables(pair) for c, _ in t.columns]
+    assert len(names) == len(set(names)) == 16_988
+
+
+@pytest.mark.parametrize("pair", ALL_PAIRS, ids=str)
+def test_the_selection_rule_finds_each_expected_table_in_its_own_family(pair: Pair) -> None:
+    assert all(family_of(table.table, pair) == table.family for table in expected_tables(pair))
+
+
+@pytest.mark.parametrize(
+    ("table", "family"),
+    [
+        ("mkt_vol_summary", None),
+        ("targets_all_fixed", None),
+        ("agg_bqx_gbpusd", None),
+        ("agg_bqx_eurusdx", None),
+        ("cov_agg_eurusd_gbpusd", "pair_specific"),
+        ("eurusd", "pair_specific"),
+        ("tri_new_table", "triangulation"),
+        ("csi_agg_eurusd", "pair_specific"),
+    ],
+)
+def test_a_name_is_selected_by_whole_words_only(table: str, family: str | None) -> None:
+    assert family_of(table, EURUSD) == family
+
+
+def test_tables_come_in_family_order_and_by_name_within() -> None:
+    order = [(FAMILIES.index(table.family), table.table) for table in expected_tables(EURUSD)]
+    assert order == sorted(order)
+
+
+@pytest.mark.skipif("BQX_CATALOGUE_CSV" not in os.environ, reason="the users' own catalogue is not part of the project")
+def test_the_grammar_equals_the_users_own_catalogue() -> None:
+    with Path(os.environ["BQX_CATALOGUE_CSV"]).open() as file:
+        rows = {row["table"]: row["columns(name:dtype)"] for row in csv.DictReader(file)}
+    del rows["targets_eurusd"]
+    theirs = {table: dict(c.rsplit(":", 1) for c in columns.split()) for table, columns in rows.items()}
+    assert {table.table: dict(table.columns) for table in expected_tables(EURUSD)} == theirs
