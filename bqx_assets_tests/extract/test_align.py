@@ -1,0 +1,79 @@
+"""Alignment never changes the number of rows, and accounts for every row it read."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from bqx_assets.base.errors import DuplicateKeys, EmptyTable, NullKeys
+from bqx_assets.base.names import KEY
+from bqx_assets.extract.align import align
+from bqx_assets_tests.frames import START, minutes
+
+SPINE = minutes(20)
+
+
+def _table(offsets: list[int], values: list[int] | None = None) -> pl.DataFrame:
+    keys = [START + timedelta(minutes=offset) for offset in offsets]
+    key = pl.Series(KEY, keys, dtype=pl.Datetime("us", "UTC"))
+    return pl.DataFrame([key, pl.Series("x", values or offsets, dtype=pl.Int64)])
+
+
+@given(st.lists(st.integers(-5, 30), unique=True, min_size=1).filter(lambda found: any(0 <= n < 20 for n in found)))
+def test_any_rows_in_any_order_end_as_the_spines_rows_and_are_accounted_for(offsets: list[int]) -> None:
+    aligned, rows = align(_table(offsets), SPINE, subject="t", policy="refuse")
+    assert aligned.get_column("x").to_list() == [n if n in offsets else None for n in range(20)]
+    assert rows.read == len(offsets) == rows.matched + rows.extra + rows.duplicates
+    assert rows.matched + rows.missing == 20
+
+
+def test_a_table_already_on_the_spine_keeps_its_values_and_loses_its_key() -> None:
+    aligned, rows = align(_table(list(range(20))), SPINE, subject="t", policy="refuse")
+    assert_frame_equal(aligned, pl.DataFrame({"x": range(20)}))
+    assert (rows.matched, rows.missing, rows.extra) == (20, 0, 0)
+
+
+def test_duplicate_keys_are_refused_with_count_and_sample() -> None:
+    with pytest.raises(DuplicateKeys, match=r"eurusd/t: 3 surplus rows for 2 repeated keys \(2024-01-02 00:03, 2024-01-02 00:05\)"):
+        align(_table([3, 3, 5, 5, 5, 7]), SPINE, subject="eurusd/t", policy="refuse")
+
+
+def test_duplicate_keys_off_the_spine_are_refused_as_well() -> None:
+    with pytest.raises(DuplicateKeys):
+        align(_table([3, 25, 25]), SPINE, subject="t", policy="refuse")
+
+
+@pytest.mark.parametrize(("policy", "kept"), [("first", 1), ("last", 3)])
+def test_a_configured_policy_keeps_one_row_and_counts_the_others(policy: str, kept: int) -> None:
+    table = _table([4, 4, 4], [1, 2, 3])
+    aligned, rows = align(table, SPINE, subject="t", policy=policy)  # type: ignore[arg-type]
+    assert aligned.get_column("x")[4] == kept
+    assert aligned.height == 20
+    assert rows.duplicates == 2
+
+
+def test_a_row_without_key_is_refused() -> None:
+    table = _table([1, 2, 3]).with_columns(pl.when(pl.col("x") != 2).then(pl.col(KEY)).alias(KEY))
+    with pytest.raises(NullKeys, match="1 rows without interval_time"):
+        align(table, SPINE, subject="t", policy="refuse")
+
+
+@pytest.mark.parametrize("offsets", [[], [50, 60]])
+def test_a_table_without_a_row_on_the_spine_is_refused(offsets: list[int]) -> None:
+    with pytest.raises(EmptyTable, match="none on the spine"):
+        align(_table(offsets), SPINE, subject="t", policy="refuse")
+
+
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+@pytest.mark.parametrize("zone", [None, "UTC", "Europe/Paris"])
+def test_keys_of_any_unit_and_zone_meet_the_spine(unit: str, zone: str | None) -> None:
+    key = SPINE.cast(pl.Datetime(unit, "UTC"))  # type: ignore[arg-type]
+    key = key.dt.replace_time_zone(None) if zone is None else key.dt.convert_time_zone(zone)
+    aligned, rows = align(pl.DataFrame([key, pl.Series("x", range(20))]), SPINE, subject="t", policy="refuse")
+    assert aligned.get_column("x").to_list() == list(range(20))
+    assert rows.matched == 20

@@ -1,0 +1,237 @@
+"""One pair's extraction: every table accounted for, failures named after the rest is saved, resume by fingerprint."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from bqx_assets.base.artifacts import EXTRACTION_FILE, SLAB_METADATA_KEY, ExtractionRecord, SlabProvenance
+from bqx_assets.base.errors import CheckpointCorrupt, DuplicateKeys, ExtractionIncomplete, FolderBusy, UnknownTable
+from bqx_assets.base.names import KEY
+from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
+from bqx_assets.extract.pair import NOT_EXTRACTED, extract_features, extract_pair, extract_spine
+from bqx_assets.extract.slabs import SlabFolder
+from bqx_assets_tests.frames import FEW_TABLES, FrameWarehouse, frame_job, frame_warehouse
+
+ROWS = 200
+
+
+@pytest.fixture
+def warehouse() -> FrameWarehouse:
+    return frame_warehouse(ROWS)
+
+
+def _slab(folder: Path, table: str) -> pl.DataFrame:
+    return pl.read_parquet(folder / f"{table}.parquet")
+
+
+def test_every_table_becomes_one_slab_of_the_spines_rows(tmp_path: Path, warehouse: FrameWarehouse) -> None:
+    record = extract_pair(frame_job(tmp_path, warehouse))
+    assert [slab.table for slab in record.features()] == list(FEW_TABLES)
+    assert record.failed == ()
+    for slab in record.features():
+        frame = _slab(tmp_path, slab.table)
+        assert frame.height == record.spine.rows == ROWS
+        assert frame.columns == [column.name for column in slab.provenance.columns]
+        assert KEY not in frame.columns
+
+
+def test_a_slabs_values_are_the_tables_own_on_the_spines_rows(tmp_path: Path, warehouse: FrameWarehouse) -> None:
+    shuffled = warehouse.frames[FEATURES_DATASET, "mkt_vol"].sample(fraction=0.8, shuffle=True, seed=3)
+    warehouse.frames[FEATURES_DATASET, "mkt_vol"] = shuffled
+    record = extract_pair(frame_job(tmp_path, warehouse))
+    keys = _slab(tmp_path, "targets_eurusd").select(KEY)
+    expected = keys.join(shuffled, on=KEY, how="left", maintain_order="left").drop(KEY)
+    columns = next(slab.provenance.columns for slab in record.slabs if slab.table == "mkt_vol")
+    expected = expected.select(pl.col(column.source).alias(column.name) for column in columns)
+    assert_frame_equal(_slab(tmp_path, "mkt_vol"), expected)
+
+
+def test_a_slab_carries_its_provenance_in_its_own_footer(tmp_path: Path, warehouse: FrameWarehouse) -> None:
+    record = extract_pair(frame_job(tmp_path, warehouse))
+    for slab in record.slabs:
+        metadata = pl.read_parquet_metadata(tmp_path / slab.object_name)
+        assert SlabProvenance.model_validate_json(metadata[SLAB_METADATA_KEY]) == slab.provenance
+
+
+def test_all_tables_are_read_at_one_snapshot_over_the_spines_own_range(tmp_path: Path, warehouse: FrameWarehouse) -> None:
+    record = extract_pair(frame_job(tmp_path, warehouse))
+    features = [request for request in warehouse.requests if request.table.dataset == FEATURES_DATASET]
+    assert {request.snapshot_time for request in warehouse.requests} == {record.snapshot_time}
+    assert {(request.start, request.end) for request in features} == {(record.spine.first, record.spine.last)}
+
+
+def test_only_the_pairs_own_rows_are_read_from_a_table_of_several(tmp_path: Path, warehouse: FrameWarehouse) -> None:
+    table = warehouse.frames[FEATURES_DATASET, "agg_eurusd"]
+    other = table.with_columns(pl.lit("gbpusd").alias("pair"))
+    warehouse.frames[FEATURES_DATASET, "agg_eurusd"] = pl.concat([other, table])
+    record = extract_pair(frame_job(tmp_path, warehouse))
+    slab = next(slab for slab in record.slabs if slab.table == "agg_eurusd")
+    assert slab.provenance.rows.read == ROWS
+    assert not any(column.source == "pair" for column in slab.provenance.columns)
+
+
+def test_the_leaking_targets_of_base_bqx_are_left_out_and_listed(tmp_path: Path, warehouse: FrameWarehouse) -> None:
+    record = extract_pair(frame_job(tmp_path, warehouse))
+    base = next(slab.provenance for slab in record.slabs if slab.table == "base_bqx_eurusd")
+    assert len(base.quarantined) == 7
+    assert not any("target" in name for name in _slab(tmp_path, "base_bqx_eurusd").columns)
+
+
+def test_a_future_value_under_an_innocent_name_is_quarantined(tmp_path: Path, warehouse: FrameWarehouse) -> None:
+    future = warehouse.frames[TARGETS_DATASET, "targets_eurusd"].get_column("target_bqx90_h30")
+    table = warehouse.frames[FEATURES_DATASET, "mkt_vol"]
+    warehouse.frames[FEATURES_DATASET, "mkt_vol"] = table.with_columns(future.alias("mkt_vol_atr_45"))
+    record = extract_pair(frame_job(tmp_path, warehouse))
+    vol = next(slab.provenance for slab in record.slabs if slab.table == "mkt_vol")
+    assert [each.column for each in vol.quarantined] == ["mkt_vol_atr_45"]
+    assert "mkt_vol__mkt_vol_atr_45" not in _slab(tmp_path, "mkt_vol").columns
+
+
+def test_a_rerun_reads_nothing_and_gives_the_same_slabs(tmp_path: Path, warehouse: FrameWarehouse) -> None:
+    first = extract_pair(frame_job(tmp_path, warehouse))
+    warehouse.reads.clear()
+    second = extract_pair(frame_job(tmp_path, warehouse))
+    assert not warehouse.reads
+    assert second.slabs == first.slabs
+
+
+def test_only_a_changed_table_is_read_again(tmp_path: Path, warehouse: FrameWarehouse) -> None:
+    extract_pair(frame_job(tmp_path, warehouse))
+    warehouse.reads.clear()
+    warehouse.revised["mkt_vol"] = warehouse.modified + timedelta(hours=1)
+    extract_pair(frame_job(tmp_path, warehouse))
+    assert warehouse.reads == {"mkt_vol": 1}
+
+
+def test_changed_spine_rows_make_every_slab_stale(tmp_path: Path, warehouse: FrameWarehouse) -> None:
+    extract_pair(frame_job(tmp_path, warehouse))
+    warehouse.reads.clear()
+    targets = warehouse.frames[TARGETS_DATASET, "targets_eurusd"]
+    warehouse.frames[TARGETS_DATASET, "targets_eurusd"] = targets.head(150)
+    warehouse.revised["targets_eurusd"] = warehouse.modified + timedelta(hours=1)
+    record = extract_pair(frame_job(tmp_path, warehouse))
+    assert set(warehouse.reads) == {"targets_eurusd", *FEW_TABLES}
+    assert {_slab(tmp_path, slab.table).height for slab in record.slabs} == {150}
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "foreign"])
+def test_a_slab_whose_bytes_are_not_those_written_is_made_again(
+    tmp_path: Path, warehouse: FrameWarehouse, damage: str
+) -> None:
+    before = extract_pair(frame_job(tmp_path, warehouse))
+    path = tmp_path / "mkt_vol.parquet"
+    whole = path.read_bytes()
+    flipped = whole[:99] + bytes([whole[99] ^ 1]) + whole[100:]
+    foreign = (tmp_path / "agg_eurusd.parquet").read_bytes()
+    path.write_bytes({"flip": flipped, "cut": whole[:-20], "foreign": foreign}[damage])
+    warehouse.reads.clear()
+    after = extract_pair(frame_job(tmp_path, warehouse))
+    assert warehouse.reads == {"mkt_vol": 1}
+    assert [slab.crc32c for slab in after.slabs] == [slab.crc32c for slab in before.slabs]
+    assert path.read_bytes() == whole
+
+
+def test_a_slab_without_its_record_is_not_finished(tmp_path: Path, warehouse: FrameWarehouse) -> None:
+    extract_pair(frame_job(tmp_path, warehouse))
+    (tmp_path / "mkt_vol.slab.json").unlink()
+    warehouse.reads.clear()
+    extract_pair(frame_job(tmp_path, warehouse))
+    assert warehouse.reads == {"mkt_vol": 1}
+
+
+def test_failed_tables_are_all_named_after_the_others_were_saved(tmp_path: Path, warehouse: FrameWarehouse) -> None:
+    vol = warehouse.frames[FEATURES_DATASET, "mkt_vol"]
+    warehouse.frames[FEATURES_DATASET, "mkt_vol"] = pl.concat([vol, vol.head(5)])
+    warehouse.faults["tmp_eurusd"] = [OSError(28, "No space left on device")]
+    del warehouse.frames[FEATURES_DATASET, "agg_eurusd"]
+    with pytest.raises(ExtractionIncomplete, match="3 of 6 tables failed: agg_eurusd, mkt_vol, tmp_eurusd"):
+        extract_pair(frame_job(tmp_path, warehouse))
+    record = ExtractionRecord.load(tmp_path / EXTRACTION_FILE)
+    assert {failed.table: failed.error for failed in record.failed} == {
+        "agg_eurusd": "TableMissing",
+        "mkt_vol": "DuplicateKeys",
+        "tmp_eurusd": "OSError",
+    }
+    assert [slab.table for slab in record.features()] == [FEW_TABLES[1], FEW_TABLES[2], FEW_TABLES[3]]
+
+
+def test_a_rerun_after_a_failure_reads_only_what_failed(tmp_path: Path, warehouse: FrameWarehouse) -> None:
+    warehouse.faults["tmp_eurusd"] = [OSError(28, "No space left on device")]
+    with pytest.raises(ExtractionIncomplete):
+        extract_pair(frame_job(tmp_path, warehouse))
+    warehouse.reads.clear()
+    record = extract_pair(frame_job(tmp_path, warehouse))
+    assert warehouse.reads == {"tmp_eurusd": 1}
+    assert record.failed == ()
+
+
+def test_a_limit_to_some_tables_records_the_rest_as_not_extracted(tmp_path: Path, warehouse: FrameWarehouse) -> None:
+    record = extract_pair(frame_job(tmp_path, warehouse), ["mkt_vol"])
+    assert [slab.table for slab in record.features()] == ["mkt_vol"]
+    assert {failed.error for failed in record.failed} == {NOT_EXTRACTED}
+    assert len(record.failed) == len(FEW_TABLES) - 1
+    assert extract_pair(frame_job(tmp_path, warehouse)).failed == ()
+
+
+def test_an_unknown_table_is_refused_before_any_read(tmp_path: Path, warehouse: FrameWarehouse) -> None:
+    extract_spine(frame_job(tmp_path, warehouse))
+    warehouse.reads.clear()
+    with pytest.raises(UnknownTable, match="agg_gbpusd"):
+        extract_features(frame_job(tmp_path, warehouse), ["agg_gbpusd"])
+    assert not warehouse.reads
+
+
+def test_features_without_a_spine_are_refused(tmp_path: Path, warehouse: FrameWarehouse) -> None:
+    with pytest.raises(CheckpointCorrupt, match=r"spine\.json"):
+        extract_features(frame_job(tmp_path, warehouse))
+
+
+def test_a_table_changed_after_the_snapshot_is_refused_by_name(tmp_path: Path, warehouse: FrameWarehouse) -> None:
+    extract_spine(frame_job(tmp_path, warehouse))
+    warehouse.revised["mkt_vol"] = warehouse.snapshot() + timedelta(hours=1)
+    with pytest.raises(ExtractionIncomplete, match="1 of 6 tables failed: mkt_vol; first: TableChanged"):
+        extract_features(frame_job(tmp_path, warehouse))
+
+
+def test_a_spine_with_a_repeated_key_is_refused(tmp_path: Path, warehouse: FrameWarehouse) -> None:
+    targets = warehouse.frames[TARGETS_DATASET, "targets_eurusd"]
+    warehouse.frames[TARGETS_DATASET, "targets_eurusd"] = pl.concat([targets, targets.tail(2)])
+    with pytest.raises(DuplicateKeys, match="eurusd/targets_eurusd: 2 surplus rows"):
+        extract_spine(frame_job(tmp_path, warehouse))
+
+
+def test_the_spine_is_sorted_and_holds_only_rows_whose_first_target_is_known(
+    tmp_path: Path, warehouse: FrameWarehouse
+) -> None:
+    targets = warehouse.frames[TARGETS_DATASET, "targets_eurusd"]
+    holes = targets.with_columns(pl.when(pl.int_range(pl.len()) % 10 != 3).then(pl.col("target_bqx45_h15")).alias("target_bqx45_h15"))
+    warehouse.frames[TARGETS_DATASET, "targets_eurusd"] = holes.reverse()
+    assert extract_spine(frame_job(tmp_path, warehouse)).rows == ROWS * 9 // 10
+    assert _slab(tmp_path, "targets_eurusd").get_column(KEY).is_sorted()
+
+
+def test_row_groups_have_the_same_boundaries_in_every_slab(tmp_path: Path, warehouse: FrameWarehouse) -> None:
+    import pyarrow.parquet as pq
+
+    record = extract_pair(frame_job(tmp_path, warehouse, row_group_rows=64))
+    assert record.spine.row_groups == (64, 64, 64, 8)
+    for slab in record.slabs:
+        metadata = pq.read_metadata(tmp_path / slab.object_name)
+        groups = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+        assert tuple(groups) == record.spine.row_groups
+
+
+def test_bounds_limit_the_spine_and_with_it_every_slab(tmp_path: Path, warehouse: FrameWarehouse) -> None:
+    keys = warehouse.frames[TARGETS_DATASET, "targets_eurusd"].get_column(KEY)
+    record = extract_pair(frame_job(tmp_path, warehouse, start=keys[20], end=keys[49]))
+    assert (record.spine.rows, record.spine.first, record.spine.last) == (30, keys[20], keys[49])
+
+
+def test_two_extractions_never_share_a_folder(tmp_path: Path, warehouse: FrameWarehouse) -> None:
+    with SlabFolder(tmp_path).exclusive(), pytest.raises(FolderBusy):
+        extract_pair(frame_job(tmp_path, warehouse))
