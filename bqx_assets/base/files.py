@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -16,7 +16,7 @@ TEMP_MARK = ".partial-"
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path) -> Generator[Path]:
     """Give a temp path in ``path``'s folder; on success fsync it and rename it to ``path``, on failure remove it.
 
     A reader sees the old file or the new one, never a part. ``kill -9`` leaves a ``.partial-`` file behind that

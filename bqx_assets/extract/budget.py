@@ -6,7 +6,7 @@ Belongs here: the gate. Does not: estimating from a file, or measuring.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 
@@ -23,7 +23,7 @@ class MemoryBudget:
         self._changed = threading.Condition()
 
     @contextmanager
-    def hold(self, estimate_bytes: int) -> Iterator[None]:
+    def hold(self, estimate_bytes: int) -> Generator[None]:
         """Wait until ``estimate_bytes`` fit, and hold them for the block."""
         with self._changed:
             self._changed.wait_for(

@@ -6,7 +6,7 @@ Belongs here: a pair's checkpoint folder and what in it may be reused. Does not:
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -80,7 +80,7 @@ class SlabFolder:
         self.root = root
 
     @contextmanager
-    def exclusive(self) -> Iterator[None]:
+    def exclusive(self) -> Generator[None]:
         """Hold the folder for one extraction; clears what dead ones left half-written. Raises FolderBusy."""
         self.root.mkdir(parents=True, exist_ok=True)
         with (self.root / ".lock").open("w") as lock:

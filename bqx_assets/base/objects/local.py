@@ -12,7 +12,7 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -213,7 +213,7 @@ class LocalObjectStore:
         return self.root / _FACTS / f"{name}.json"
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self) -> Generator[None]:
         folder = self.root / _FACTS
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / ".lock").open("w") as lock:
