@@ -1,0 +1,101 @@
+"""What may be removed, and when: staged objects by age, a pair's slabs after a verified publication.
+
+Belongs here: the two removals and their conditions. Does not: earlier versions of a published file (the store keeps
+``keep_versions`` of them), or any removal of a validated file: there is none.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from bqx_assets.base.artifacts import EXTRACTION_FILE, Manifest, Record, SlabRecord, manifest_path
+from bqx_assets.base.checksums import crc32c_of_file
+from bqx_assets.base.errors import CheckpointMismatch, ChecksumMismatch, ObjectMissing, PreconditionFailed
+from bqx_assets.base.objects.protocol import ObjectStore
+from bqx_assets.base.pairs import Pair
+from bqx_assets.base.settings import training_name
+from bqx_assets.extract.slabs import SlabFolder
+from bqx_assets.release.publish import STAGING, read_manifest
+
+
+class Removed(Record):
+    """What a cleanup removed."""
+
+    names: tuple[str, ...]
+    size_bytes: int
+
+
+def sweep(store: ObjectStore, *, staging_days: int, now: datetime | None = None) -> Removed:
+    """Delete staged objects last written more than ``staging_days`` ago; a published object is never looked at.
+
+    An object written again between the look and the deletion stays: it is deleted by its generation.
+    """
+    limit = (now or datetime.now(UTC)) - timedelta(days=staging_days)
+    removed: list[str] = []
+    size_bytes = 0
+    for info in list(store.list_objects(STAGING)):
+        if info.updated >= limit:
+            continue
+        try:
+            store.delete(info.name, if_generation=info.generation)
+        except (ObjectMissing, PreconditionFailed):
+            continue  # another sweep was first, or somebody is writing it now: either way it is not ours
+        removed.append(info.name)
+        size_bytes += info.size_bytes
+    return Removed(names=tuple(removed), size_bytes=size_bytes)
+
+
+def clean_checkpoints(pair: Pair, folder: Path, store: ObjectStore) -> Removed:
+    """Delete a pair's slabs, once the store itself confirms the published file that was made of them.
+
+    Only files that the published manifest names, with its checksums, are deleted; others in the folder stay.
+    **Cost**: reads every slab once.
+
+    Raises:
+        ChecksumMismatch: no published file, or its size and CRC32C are not its manifest's. Nothing is deleted.
+        CheckpointMismatch: a slab is not the one that was published. Nothing is deleted.
+        FolderBusy: an extraction is at work there.
+    """
+    manifest = _verified_manifest(pair, store)
+    slabs = SlabFolder(folder)
+    with slabs.exclusive():
+        found = [slab for slab in manifest.extraction.slabs if (folder / slab.object_name).is_file()]
+        for slab in found:
+            _refuse_other(pair, folder, slab)
+        for slab in found:
+            path = folder / slab.object_name
+            path.unlink()
+            path.with_name(f"{path.stem}.slab.json").unlink(missing_ok=True)
+        if found:
+            (folder / EXTRACTION_FILE).unlink(missing_ok=True)
+    return Removed(
+        names=tuple(slab.object_name for slab in found), size_bytes=sum(slab.size_bytes for slab in found)
+    )
+
+
+def _verified_manifest(pair: Pair, store: ObjectStore) -> Manifest:
+    name = training_name(pair)
+    info = store.head(name)
+    manifest = read_manifest(store, manifest_path(Path(name)).name)
+    stated = (manifest.file.size_bytes, manifest.file.crc32c) if manifest and manifest.pair == pair.name else None
+    if manifest is None or info is None or (info.size_bytes, info.crc32c) != stated:
+        raise ChecksumMismatch(
+            store.uri(name),
+            got=f"{info.size_bytes:,} bytes, crc32c {info.crc32c:08x}" if info else "no published file",
+            expected="{:,} bytes, crc32c {:08x} by its manifest".format(*stated) if stated else "one with its manifest",
+            cure=f"Publish first: bqx publish {pair}. No checkpoint was deleted.",
+        )
+    return manifest
+
+
+def _refuse_other(pair: Pair, folder: Path, slab: SlabRecord) -> None:
+    path = folder / slab.object_name
+    if path.stat().st_size == slab.size_bytes and crc32c_of_file(path) == slab.crc32c:
+        return
+    raise CheckpointMismatch(
+        f"{pair}/{slab.table}",
+        got="another slab than the published one",
+        expected=f"{slab.size_bytes:,} bytes, crc32c {slab.crc32c:08x}",
+        cure=f"Publish what is new first: bqx run {pair}. No checkpoint was deleted.",
+    )

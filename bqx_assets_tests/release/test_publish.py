@@ -1,0 +1,218 @@
+"""Publication: refused unless fit, atomic, verified, done once; whatever fails, what was published stays whole."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bqx_assets.base.artifacts import Manifest
+from bqx_assets.base.checksums import crc32c
+from bqx_assets.base.errors import ChecksumMismatch, PreconditionFailed, StoreError, ValidationFailed
+from bqx_assets.base.objects.local import LocalObjectStore
+from bqx_assets.base.objects.protocol import ObjectStore
+from bqx_assets.base.progress import Silent
+from bqx_assets.release.publish import STAGING, Published, publish
+from bqx_assets_tests.release.training import FaultyStore, report, training
+
+NAME = "training_eurusd.parquet"
+OLD, NEW = b"old bytes", b"new and longer bytes"
+CALLS = 40
+"""More store calls than a publication makes: the last cases prove that every call was failed once."""
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> LocalObjectStore:
+    return LocalObjectStore(tmp_path / "store", keep_versions=2)
+
+
+def _publish(folder: Path, data: bytes, store: ObjectStore) -> Published:
+    return publish(*training(folder, data), store, progress=Silent())
+
+
+def _published_is_whole(store: LocalObjectStore, allowed: set[bytes]) -> bool:
+    info = store.head(NAME)
+    data = store.read(NAME)
+    return info is not None and data in allowed and info.crc32c == crc32c(data)
+
+
+def test_the_published_object_is_the_file_with_manifest_and_report_beside(
+    tmp_path: Path, store: LocalObjectStore
+) -> None:
+    file, manifest, verdicts = training(tmp_path, NEW)
+    published = publish(file, manifest, verdicts, store, progress=Silent())
+    assert Path(published.uri).read_bytes() == NEW
+    assert Manifest.model_validate_json(store.read("training_eurusd.manifest.json")) == manifest
+    assert type(verdicts).model_validate_json(store.read("training_eurusd.report.json")) == verdicts
+    assert (published.size_bytes, published.crc32c) == (len(NEW), crc32c(NEW))
+    assert (published.replaced_generation, published.already_there) == (None, False)
+    assert [info.name for info in store.list_objects(STAGING)] == []
+
+
+def test_a_second_publication_replaces_the_first_and_keeps_it_as_a_version(
+    tmp_path: Path, store: LocalObjectStore
+) -> None:
+    first = _publish(tmp_path, OLD, store)
+    second = _publish(tmp_path, NEW, store)
+    assert second.replaced_generation == first.generation
+    assert store.read(NAME) == NEW
+    assert [path.read_bytes() for path in store.versions(NAME)] == [OLD]
+
+
+def test_publishing_the_same_bytes_again_says_so_and_writes_nothing(tmp_path: Path, store: LocalObjectStore) -> None:
+    first = _publish(tmp_path, NEW, store)
+    watched = FaultyStore(store)
+    again = _publish(tmp_path, NEW, watched)
+    assert again.already_there
+    assert again.generation == first.generation
+    assert {call.split()[0] for call in watched.calls} == {"head", "read"}
+
+
+def test_a_file_merged_under_another_name_gets_the_pairs_object_name(tmp_path: Path, store: LocalObjectStore) -> None:
+    file, manifest, verdicts = training(tmp_path, NEW, name="mine.parquet")
+    publish(file, manifest, verdicts, store, progress=Silent())
+    assert Manifest.model_validate_json(store.read("training_eurusd.manifest.json")).file.name == NAME
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"passed": False}, {"deep": False}, {"rows": 8}],
+    ids=["failed", "looked at no value", "of another file"],
+)
+def test_an_unfit_report_publishes_nothing(tmp_path: Path, store: LocalObjectStore, change: dict[str, int]) -> None:
+    file, manifest, _ = training(tmp_path, NEW)
+    verdicts = report(file, passed=bool(change.get("passed", True)), deep=bool(change.get("deep", True)),
+                      rows=change.get("rows", 7))  # fmt: skip
+    with pytest.raises(ValidationFailed):
+        publish(file, manifest, verdicts, store, progress=Silent())
+    assert list(store.list_objects()) == []
+
+
+def test_a_report_without_a_single_verdict_is_no_pass(tmp_path: Path, store: LocalObjectStore) -> None:
+    file, manifest, verdicts = training(tmp_path, NEW)
+    with pytest.raises(ValidationFailed):
+        publish(file, manifest, verdicts.model_copy(update={"verdicts": ()}), store, progress=Silent())
+
+
+@pytest.mark.parametrize("damaged", [NEW[:-1], NEW[:-1] + b"?", None], ids=["cut", "flipped", "gone"])
+def test_a_file_that_is_not_its_manifests_publishes_nothing(
+    tmp_path: Path, store: LocalObjectStore, damaged: bytes | None
+) -> None:
+    file, manifest, verdicts = training(tmp_path, NEW)
+    file.unlink()
+    if damaged is not None:
+        file.write_bytes(damaged)
+    with pytest.raises(ChecksumMismatch, match="as in its manifest"):
+        publish(file, manifest, verdicts, store, progress=Silent())
+    assert list(store.list_objects()) == []
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_whichever_store_call_fails_what_is_published_is_whole_and_a_rerun_finishes(
+    tmp_path: Path, *, after: bool
+) -> None:
+    """Lesson 15: the earlier file or the new one, never a part, whatever call fails and whether it took effect."""
+    failed = 0
+    for number in range(1, CALLS):
+        store = LocalObjectStore(tmp_path / f"{number}", keep_versions=2)
+        _publish(tmp_path, OLD, store)
+        faulty = FaultyStore(store, number, after=after)
+        try:
+            published = _publish(tmp_path, NEW, faulty)
+        except StoreError:
+            failed += 1
+            assert _published_is_whole(store, {OLD, NEW}), faulty.calls
+            published = _publish(tmp_path, NEW, store)
+        assert store.read(NAME) == NEW
+        assert Manifest.model_validate_json(store.read("training_eurusd.manifest.json")).file.crc32c == crc32c(NEW)
+        assert published.crc32c == crc32c(NEW)
+    assert 10 < failed < CALLS - 1
+
+
+def test_a_staged_copy_that_cannot_be_removed_is_reported_and_the_publication_stands(
+    tmp_path: Path, store: LocalObjectStore
+) -> None:
+    class Ear(Silent):
+        heard = ""
+
+        def warn(self, stage: str, message: str) -> None:
+            self.heard += f"{stage}: {message}"
+
+    counted = FaultyStore(LocalObjectStore(tmp_path / "counting"))
+    _publish(tmp_path, NEW, counted)
+    ear = Ear()
+    faulty = FaultyStore(store, len(counted.calls))
+    published = publish(*training(tmp_path, NEW), faulty, progress=ear)
+    assert faulty.calls[-1].startswith("delete staging/eurusd/")
+    assert not published.already_there
+    assert "publish: the staged copy stays for the sweep" in ear.heard
+
+
+class Racing(FaultyStore):
+    """A store in which another publication happens just before this one's swap."""
+
+    def __init__(self, inner: LocalObjectStore, other: Path) -> None:
+        super().__init__(inner)
+        self.other = other
+
+    def compose(self, name: str, parts: object, **options: object) -> object:  # type: ignore[override]
+        _publish(self.other, b"the other run's bytes", self.inner)
+        return super().compose(name, parts, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("earlier", [None, OLD], ids=["first publication", "replacing"])
+def test_of_two_racing_publications_one_wins_and_the_other_says_so(
+    tmp_path: Path, store: LocalObjectStore, earlier: bytes | None
+) -> None:
+    if earlier is not None:
+        _publish(tmp_path, earlier, store)
+    with pytest.raises(PreconditionFailed, match="another run published eurusd meanwhile"):
+        _publish(tmp_path, NEW, Racing(store, tmp_path / "other"))
+    assert store.read(NAME) == b"the other run's bytes"
+    found = Manifest.model_validate_json(store.read("training_eurusd.manifest.json"))
+    assert found.file.crc32c == crc32c(b"the other run's bytes")
+
+
+def test_bytes_the_store_got_wrong_are_never_swapped_in(tmp_path: Path, store: LocalObjectStore) -> None:
+    class Flipping(FaultyStore):
+        def put_file(self, name: str, path: Path, **options: object) -> object:  # type: ignore[override]
+            return self.inner.put_bytes(name, path.read_bytes()[::-1])
+
+    _publish(tmp_path, OLD, store)
+    with pytest.raises(ChecksumMismatch, match="Publish again"):
+        _publish(tmp_path, NEW, Flipping(store))
+    assert store.read(NAME) == OLD
+
+
+_PUBLISH_FOREVER = """
+import sys
+from pathlib import Path
+from bqx_assets.base.objects.local import LocalObjectStore
+from bqx_assets_tests.release.training import training
+from bqx_assets.base.progress import Silent
+from bqx_assets.release.publish import publish
+folder = Path(sys.argv[1])
+store = LocalObjectStore(folder / "store", keep_versions=1)
+print("begin", flush=True)
+for number in range(10_000):
+    publish(*training(folder / "file", bytes([65 + number % 2]) * 300_000), store, progress=Silent())
+"""
+
+
+@pytest.mark.parametrize("seconds", [0.03, 0.08, 0.15])
+def test_a_publication_killed_at_any_moment_leaves_a_whole_file(tmp_path: Path, seconds: float) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _PUBLISH_FOREVER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begin\n"
+        while not (tmp_path / "store" / NAME).exists():
+            time.sleep(0.005)
+        time.sleep(seconds)
+        process.kill()
+    store = LocalObjectStore(tmp_path / "store", keep_versions=1)
+    assert _published_is_whole(store, {b"A" * 300_000, b"B" * 300_000})
+    assert _publish(tmp_path, NEW, store).crc32c == crc32c(NEW)

@@ -1,0 +1,153 @@
+"""A training file with its manifest and report, small and without a warehouse; and a store that fails on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from bqx_assets.base.artifacts import (
+    Column,
+    ExtractionRecord,
+    Manifest,
+    RowAccount,
+    SlabProvenance,
+    SlabRecord,
+    SourceTable,
+    Spine,
+    TrainingFile,
+)
+from bqx_assets.base.checksums import crc32c
+from bqx_assets.base.errors import StoreError
+from bqx_assets.base.objects.local import LocalObjectStore
+from bqx_assets.base.objects.protocol import ObjectInfo
+from bqx_assets.quality.report import Report, Verdict
+
+_T = TypeVar("_T")
+MOMENT = datetime(2026, 1, 5, tzinfo=UTC)
+ROWS = 7
+
+
+def slab(table: str, data: bytes, role: str = "feature") -> SlabRecord:
+    """The record of a slab whose file holds ``data``."""
+    source = SourceTable(
+        dataset="features", table=table, last_modified=MOMENT, etag="1", rows=ROWS, size_bytes=len(data)
+    )
+    provenance = SlabProvenance(
+        pair="eurusd",
+        role="spine" if role == "spine" else "feature",
+        family="pair_specific",
+        fingerprint=f"{crc32c(data):08x}",
+        spine_fingerprint="spine",
+        source=source,
+        snapshot_time=MOMENT,
+        rows=RowAccount(read=ROWS, matched=ROWS, missing=0, extra=0, duplicates=0),
+        duplicate_policy="refuse",
+        columns=(Column(name=f"{table}__a", source="a", type="FLOAT64"),),
+    )
+    return SlabRecord(
+        provenance=provenance, object_name=f"{table}.parquet", size_bytes=len(data), crc32c=crc32c(data)
+    )
+
+
+def extraction(slabs: Sequence[SlabRecord] = ()) -> ExtractionRecord:
+    """The record of an extraction of these slabs."""
+    spine = Spine(rows=ROWS, fingerprint="spine", first=MOMENT, last=MOMENT, row_groups=(ROWS,))
+    return ExtractionRecord(pair="eurusd", snapshot_time=MOMENT, spine=spine, slabs=tuple(slabs))
+
+
+def training(
+    folder: Path, data: bytes, name: str = "training_eurusd.parquet", slabs: Sequence[SlabRecord] = ()
+) -> tuple[Path, Manifest, Report]:
+    """A file of these bytes, its manifest, and a deep report that passed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / name
+    file.write_bytes(data)
+    facts = TrainingFile(name=name, size_bytes=len(data), crc32c=crc32c(data), rows=ROWS, columns=3)
+    manifest = Manifest(
+        pair="eurusd", created_at=MOMENT, engine="splice", file=facts, extraction=extraction(slabs), versions={}
+    )
+    return file, manifest, report(file)
+
+
+def report(file: Path, *, passed: bool = True, deep: bool = True, rows: int = ROWS) -> Report:
+    """A report on ``file``."""
+    verdict = Verdict(rule="rows_equal_spine", passed=passed, got="7", expected="7")
+    return Report(
+        pair="eurusd",
+        file=str(file),
+        rows=rows,
+        columns=3,
+        deep=deep,
+        created_at=MOMENT,
+        seconds=0.1,
+        peak_bytes=1,
+        verdicts=(verdict,),
+    )
+
+
+class FaultyStore:
+    """A real store whose ``fail_at``-th call raises, before it does anything or, with ``after``, when it is done."""
+
+    def __init__(self, inner: LocalObjectStore, fail_at: int = 0, *, after: bool = False) -> None:
+        self.inner, self.fail_at, self.after = inner, fail_at, after
+        self.calls: list[str] = []
+
+    def _call(self, name: str, action: Callable[[], _T]) -> _T:
+        self.calls.append(name)
+        fails = len(self.calls) == self.fail_at
+        if fails and not self.after:
+            raise _fault(name)
+        result = action()
+        if fails:
+            raise _fault(name)
+        return result
+
+    def uri(self, name: str) -> str:
+        return self.inner.uri(name)
+
+    def head(self, name: str) -> ObjectInfo | None:
+        return self._call(f"head {name}", lambda: self.inner.head(name))
+
+    def list_objects(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        return self._call(f"list {prefix}", lambda: self.inner.list_objects(prefix))
+
+    def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
+        return self._call(f"read {name}", lambda: self.inner.read(name, start, length))
+
+    def put_bytes(
+        self, name: str, data: bytes, *, metadata: Mapping[str, str] | None = None, if_generation: int | None = None
+    ) -> ObjectInfo:
+        return self._call(
+            f"put {name}",
+            lambda: self.inner.put_bytes(name, data, metadata=metadata, if_generation=if_generation),
+        )
+
+    def put_file(
+        self, name: str, path: Path, *, metadata: Mapping[str, str] | None = None, if_generation: int | None = None
+    ) -> ObjectInfo:
+        return self._call(
+            f"upload {name}",
+            lambda: self.inner.put_file(name, path, metadata=metadata, if_generation=if_generation),
+        )
+
+    def compose(
+        self,
+        name: str,
+        parts: Sequence[str],
+        *,
+        metadata: Mapping[str, str] | None = None,
+        if_generation: int | None = None,
+    ) -> ObjectInfo:
+        return self._call(
+            f"compose {name}",
+            lambda: self.inner.compose(name, parts, metadata=metadata, if_generation=if_generation),
+        )
+
+    def delete(self, name: str, *, if_generation: int | None = None) -> None:
+        self._call(f"delete {name}", lambda: self.inner.delete(name, if_generation=if_generation))
+
+
+def _fault(name: str) -> StoreError:
+    return StoreError(name, got="503", expected="an answer", cure="Try again.")
