@@ -18,7 +18,13 @@ def connect(settings: Settings) -> tuple[Warehouse, Expectations]:
         TableMissing: there is no warehouse at the configured place.
         BadSetting: the expectations file is not valid.
     """
-    root = settings.warehouse_dir
-    own = root / "expectations.toml"
-    path = settings.expectations or (own if own.is_file() else None)
-    return LocalWarehouse(root), load_expectations(path)
+    return LocalWarehouse(settings.warehouse_dir), load_own_expectations(settings)
+
+
+def load_own_expectations(settings: Settings) -> Expectations:
+    """Return the expectations of the settings: the file they name, else the warehouse's own, else the packaged one.
+
+    Needs no warehouse. Raises BadSetting as ``load_expectations`` does.
+    """
+    own = settings.warehouse_dir / "expectations.toml"
+    return load_expectations(settings.expectations or (own if own.is_file() else None))
