@@ -67,9 +67,7 @@ def publish(file: Path, manifest: Manifest, report: Report, store: ObjectStore, 
 class _Release:
     """One publication: what is published, as what, where to."""
 
-    def __init__(
-        self, file: Path, manifest: Manifest, report: Report, store: ObjectStore, progress: Progress
-    ) -> None:
+    def __init__(self, file: Path, manifest: Manifest, report: Report, store: ObjectStore, progress: Progress) -> None:
         self.file, self.report, self.store, self.progress = file, report, store, progress
         self.pair = parse_pair(manifest.pair)
         self.name = training_name(self.pair)

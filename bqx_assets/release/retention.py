@@ -69,9 +69,7 @@ def clean_checkpoints(pair: Pair, folder: Path, store: ObjectStore) -> Removed:
             path.with_name(f"{path.stem}.slab.json").unlink(missing_ok=True)
         if found:
             (folder / EXTRACTION_FILE).unlink(missing_ok=True)
-    return Removed(
-        names=tuple(slab.object_name for slab in found), size_bytes=sum(slab.size_bytes for slab in found)
-    )
+    return Removed(names=tuple(slab.object_name for slab in found), size_bytes=sum(slab.size_bytes for slab in found))
 
 
 def _verified_manifest(pair: Pair, store: ObjectStore) -> Manifest:

@@ -105,9 +105,7 @@ def _load_extraction(folder: Path) -> ExtractionRecord | None:
         return None
 
 
-def _finished(
-    pair: Pair, folder: Path, spine: Spine | None, record: ExtractionRecord | None
-) -> Iterator[SlabRecord]:
+def _finished(pair: Pair, folder: Path, spine: Spine | None, record: ExtractionRecord | None) -> Iterator[SlabRecord]:
     """The feature slabs of this spine: from the last record, and those a killed extraction finished since."""
     if spine is None:
         return

@@ -26,7 +26,9 @@ def store(tmp_path: Path) -> LocalObjectStore:
 
 
 def _checkpoints(folder: Path) -> list[str]:
-    records = [slab(table, data, "spine" if table.startswith("targets") else "feature") for table, data in SLABS.items()]
+    records = [
+        slab(table, data, "spine" if table.startswith("targets") else "feature") for table, data in SLABS.items()
+    ]
     folder.mkdir()
     for record in records:
         (folder / record.object_name).write_bytes(SLABS[record.table])
@@ -51,7 +53,9 @@ def test_staged_objects_go_when_they_are_older_than_allowed_and_nothing_else_doe
     assert [info.name for info in store.list_objects()] == ["stagings/b", "training_eurusd.parquet"]
 
 
-def test_a_staged_object_written_again_meanwhile_stays(store: LocalObjectStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_staged_object_written_again_meanwhile_stays(
+    store: LocalObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store.put_bytes("staging/a", b"1")
     seen = list(store.list_objects("staging/"))
     store.put_bytes("staging/a", b"2")

@@ -46,9 +46,7 @@ def slab(table: str, data: bytes, role: str = "feature") -> SlabRecord:
         duplicate_policy="refuse",
         columns=(Column(name=f"{table}__a", source="a", type="FLOAT64"),),
     )
-    return SlabRecord(
-        provenance=provenance, object_name=f"{table}.parquet", size_bytes=len(data), crc32c=crc32c(data)
-    )
+    return SlabRecord(provenance=provenance, object_name=f"{table}.parquet", size_bytes=len(data), crc32c=crc32c(data))
 
 
 def extraction(slabs: Sequence[SlabRecord] = ()) -> ExtractionRecord:

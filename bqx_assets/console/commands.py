@@ -1,0 +1,57 @@
+"""The group that all commands run in: failures become one block and an exit code, Ctrl-C ends without a traceback.
+
+Belongs here: what happens around every command. Does not: any command.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from typer.core import TyperGroup
+
+from bqx_assets.base.errors import BqxError
+from bqx_assets.console.failures import failure_facts, show_failure
+from bqx_assets.console.session import Session, console
+
+INTERRUPTED = 130
+"""What a shell reports for a program that SIGINT ended."""
+
+
+class Commands(TyperGroup):
+    """Exit codes: 0 done, 1 failed, 2 wrongly called, 130 interrupted."""
+
+    def invoke(self, ctx: typer.Context) -> object:
+        """Run the command; turn what it raises into a message and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except BqxError as error:
+            _tell(ctx, error)
+            raise typer.Exit(error.exit_code) from error
+        except BrokenPipeError:
+            raise  # `bqx status | head`: Typer ends quietly
+        except OSError as error:
+            _tell(ctx, _of_the_system(error))
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as error:
+            console(stderr=True).print("interrupted: what is finished stays, the same command goes on from there")
+            raise typer.Exit(INTERRUPTED) from error
+
+
+def _tell(ctx: typer.Context, error: BqxError) -> None:
+    session = ctx.obj if isinstance(ctx.obj, Session) else Session()
+    if session.debug:
+        session.err.print_exception()
+    show_failure(session.err, error)
+    session.answer(failure_facts(error))
+    sys.stdout.flush()
+
+
+def _of_the_system(error: OSError) -> BqxError:
+    """The operating system's refusals (no space, no permission) in the package's own form."""
+    return BqxError(
+        str(error.filename or "operating system"),
+        got=error.strerror or str(error),
+        expected="a folder and disk that can be read and written",
+        cure="Free space or correct the permissions, then run again; --debug shows where it happened.",
+    )

@@ -1,0 +1,46 @@
+"""How a failure looks: class, subject, got, expected, cure, in one block.
+
+Belongs here: the block for people and the document for scripts. Does not: exit codes.
+"""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from bqx_assets.base.errors import BqxError
+
+_SHOWN_CHARACTERS = 2_000
+"""Of one part: a failure that names 667 tables still fits on a screen or two."""
+
+
+def show_failure(console: Console, error: BqxError) -> None:
+    """Print a failure as one red block."""
+    console.print(
+        Text.assemble((f"✗ {type(error).__name__}", "bold red"), "  ", (error.subject, "bold")), soft_wrap=True
+    )
+    parts = Table.grid(padding=(0, 2))
+    parts.add_column(style="red", no_wrap=True)
+    parts.add_column(overflow="fold")
+    for name, text in (("got", error.got), ("expected", error.expected), ("cure", error.cure)):
+        parts.add_row(name, Text(_cut(text)))
+    console.print(Padding(parts, (0, 0, 0, 2)))
+
+
+def failure_facts(error: BqxError) -> dict[str, object]:
+    """Return a failure as JSON has it, whole."""
+    return {
+        "error": type(error).__name__,
+        "subject": error.subject,
+        "got": error.got,
+        "expected": error.expected,
+        "cure": error.cure,
+        "exit_code": error.exit_code,
+    }
+
+
+def _cut(text: str) -> str:
+    more = len(text) - _SHOWN_CHARACTERS
+    return text if more <= 0 else f"{text[:_SHOWN_CHARACTERS]} ... and {more:,} characters more (--json has all)"

@@ -1,0 +1,105 @@
+"""One command's surroundings: its settings, where it writes, and what its work cost.
+
+Belongs here: what every command needs before and after its work. Does not: the work, or drawing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import ValidationError
+from rich.console import Console
+from rich.text import Text
+
+from bqx_assets.base.artifacts import Record
+from bqx_assets.base.errors import BadSetting
+from bqx_assets.base.limits import PeakMemory
+from bqx_assets.base.objects.local import LocalObjectStore
+from bqx_assets.base.objects.protocol import ObjectStore
+from bqx_assets.base.settings import Settings
+from bqx_assets.console.progress import ConsoleProgress
+
+_PLAIN_WIDTH = 140
+"""Characters of a line in a file or a pipe: a table there must not break at 80."""
+
+
+@dataclass(slots=True)
+class Cost:
+    """What a stretch of work took."""
+
+    seconds: float = 0.0
+    peak_bytes: int = 0
+
+
+@dataclass(slots=True)
+class Session:
+    """The global options of one call of ``bqx``. Results go to ``out``, progress and failures to ``err``."""
+
+    home: Path | None = None
+    debug: bool = False
+    as_json: bool = False
+    out: Console = field(default_factory=lambda: console(stderr=False))
+    err: Console = field(default_factory=lambda: console(stderr=True))
+
+    def settings(self, **overrides: object) -> Settings:
+        """Return the settings of the environment under the options that were given.
+
+        Raises:
+            BadSetting: a ``BQX_*`` variable outside its allowed values.
+        """
+        try:
+            settings = Settings()
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = "_".join(["BQX", *(str(word).upper() for word in first["loc"])])
+            raise BadSetting(
+                name, got=repr(first["input"]), expected=first["msg"], cure="Correct the environment variable."
+            ) from error
+        stated = {"home": self.home} | overrides
+        return settings.model_copy(update={name: value for name, value in stated.items() if value is not None})
+
+    @contextmanager
+    def work(self) -> Generator[tuple[ConsoleProgress, Cost]]:
+        """Give a progress on ``err`` and a cost that is filled in when the block ends."""
+        cost = Cost()
+        began = time.perf_counter()
+        with PeakMemory() as memory:
+            try:
+                with ConsoleProgress(self.err) as progress:
+                    yield progress, cost
+            finally:
+                cost.seconds = time.perf_counter() - began
+                cost.peak_bytes = max(cost.peak_bytes, memory.peak_bytes)
+        cost.peak_bytes = max(cost.peak_bytes, memory.peak_bytes)
+
+    def say(self, *lines: object) -> None:
+        """Print results for people; nothing under ``--json``."""
+        if not self.as_json:
+            for line in lines:
+                self.out.print(Text(line) if isinstance(line, str) else line, soft_wrap=isinstance(line, str))
+
+    def answer(self, facts: dict[str, object] | Record) -> None:
+        """Print the one JSON document of a command under ``--json``; nothing otherwise."""
+        if self.as_json:
+            plain = facts.model_dump(mode="json") if isinstance(facts, Record) else facts
+            sys.stdout.write(json.dumps(plain, indent=1, default=str) + "\n")
+
+
+def store_of(settings: Settings, folder: Path | None = None) -> ObjectStore:
+    """Return the store that training files are published to."""
+    return LocalObjectStore(folder or settings.output_dir, keep_versions=settings.keep_versions)
+
+
+def console(*, stderr: bool) -> Console:
+    """Return a console on stdout or stderr; colours by terminal and NO_COLOR, as Rich does."""
+    made = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made.width = _PLAIN_WIDTH
+    return made

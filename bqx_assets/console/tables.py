@@ -1,0 +1,124 @@
+"""Tables of the command line: a plan, all pairs' stages, a report's verdicts.
+
+Belongs here: records as Rich tables that read as well in a pipe. Does not: sentences (``summaries``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from bqx_assets.base.costs import storage_read_usd
+from bqx_assets.extract.plan import PairPlan
+from bqx_assets.quality.report import Report, Verdict
+from bqx_assets.release.status import PairStatus, State
+
+_MARKS: dict[State, tuple[str, str]] = {
+    "none": ("·", "dim"),
+    "partial": ("◐", "yellow"),
+    "done": ("✓", "green"),
+    "stale": ("stale", "yellow"),
+    "failed": ("✗", "bold red"),
+}
+
+
+def plan_table(plan: PairPlan) -> Table:
+    """Return a line a family: tables, columns, bytes and cost of a full read, and how many slabs are fresh."""
+    table = _table("family", numbers=("tables", "columns", "MB", "read usd", "fresh", "stale", "missing"))
+    for each in plan.families:
+        table.add_row(
+            each.family, *_cells(each.tables, each.columns, each.read_bytes, each.fresh, each.stale, each.missing)
+        )
+    sums = [sum(getattr(each, name) for each in plan.families) for name in _SUMMED]
+    table.add_section()
+    table.add_row("all", *_cells(*sums), style="bold")
+    return table
+
+
+_SUMMED = ("tables", "columns", "read_bytes", "fresh", "stale", "missing")
+
+
+def _cells(tables: int, columns: int, read_bytes: int, fresh: int, stale: int, missing: int) -> list[str]:
+    return [
+        f"{tables:,}",
+        f"{columns:,}",
+        f"{read_bytes / 1e6:,.1f}",
+        f"{storage_read_usd(read_bytes):,.4f}",
+        f"{fresh:,}",
+        f"{stale:,}",
+        f"{missing:,}",
+    ]
+
+
+def status_table(pairs: Sequence[PairStatus]) -> Table:
+    """Return a line a pair: its five stages, and the size of what is published or merged."""
+    table = _table("pair", "spine", "slabs", "merged", "validated", "published", numbers=("rows", "columns", "MB"))
+    for each in pairs:
+        slabs = Text.assemble(_mark(each.slabs), f" {each.slabs_done:,}/{each.slabs_expected:,}")
+        if each.failed_tables:
+            slabs.append(f" {len(each.failed_tables)} failed", style="bold red")
+        table.add_row(
+            each.pair,
+            _mark(each.spine),
+            slabs if each.slabs_done or each.failed_tables else _mark("none"),
+            _mark(each.merged),
+            _mark(each.validated),
+            _mark(each.published),
+            _number(each.rows),
+            _number(each.columns),
+            "" if each.size_bytes is None else f"{each.size_bytes / 1e6:,.1f}",
+        )
+    return table
+
+
+def verdict_table(verdicts: Sequence[Verdict]) -> Table:
+    """Return a line a rule: its verdict, what it got and what it expected; the cure under a failure."""
+    table = _table("", "check", "got", "expected")
+    table.columns[1].no_wrap = True
+    for each in verdicts:
+        table.add_row(_verdict_mark(each), each.rule, _short(each.got), _short(each.expected))
+        if not each.passed and each.cure:
+            table.add_row("", "", Text(f"→ {each.cure}", style="italic"), "")
+    return table
+
+
+def report_line(report: Report) -> Text:
+    """Return a report's outcome in one line."""
+    failed, warned = len(report.failures()), sum(not each.passed for each in report.verdicts)
+    counts = f"{len(report.verdicts) - warned} of {len(report.verdicts)} checks passed"
+    rest = f", {warned - failed} warned" if warned > failed else ""
+    how = "every value" if report.deep else "footer and statistics only"
+    return Text.assemble(
+        ("✓ PASS", "bold green") if report.passed else ("✗ FAIL", "bold red"),
+        f"  {report.file}: {report.rows:,} rows x {report.columns:,} columns; {counts}{rest}"
+        f" ({how}; {report.seconds:.1f} s, peak {report.peak_bytes / 1e6:,.0f} MB)",
+    )
+
+
+def _verdict_mark(verdict: Verdict) -> Text:
+    if verdict.passed:
+        return Text("✓", style="green")
+    return Text("✗", style="bold red") if verdict.severity == "error" else Text("!", style="yellow")
+
+
+def _mark(state: State) -> Text:
+    return Text(*_MARKS[state])
+
+
+def _number(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
+
+
+def _short(text: str, most: int = 160) -> Text:
+    return Text(text if len(text) <= most else text[: most - 1] + "…")
+
+
+def _table(*texts: str, numbers: Sequence[str] = ()) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in texts:
+        table.add_column(name, overflow="fold")
+    for name in numbers:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
