@@ -1,4 +1,4 @@
 """What the command line shows: progress, tables, summaries, failures.
 
-Belongs here: drawing records on a terminal or as plain lines. Does not: doing the work, or parsing arguments (``cli``).
+Belongs here: drawing records on a terminal or as plain lines. Does not: doing the work, or the commands (``cli``).
 """

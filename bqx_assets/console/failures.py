@@ -26,7 +26,7 @@ def show_failure(console: Console, error: BqxError) -> None:
     parts.add_column(overflow="fold")
     for name, text in (("got", error.got), ("expected", error.expected), ("cure", error.cure)):
         parts.add_row(name, Text(_cut(text)))
-    console.print(Padding(parts, (0, 0, 0, 2)))
+    console.print(Padding(parts, (0, 0, 0, 2), expand=False))
 
 
 def failure_facts(error: BqxError) -> dict[str, object]:

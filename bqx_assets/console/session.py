@@ -48,6 +48,11 @@ class Session:
     out: Console = field(default_factory=lambda: console(stderr=False))
     err: Console = field(default_factory=lambda: console(stderr=True))
 
+    @property
+    def bqx(self) -> str:
+        """What to type for another command in the same home."""
+        return f"bqx --home {self.home}" if self.home else "bqx"
+
     def settings(self, **overrides: object) -> Settings:
         """Return the settings of the environment under the options that were given.
 

@@ -82,7 +82,9 @@ def create(  # noqa: PLR0913 -- one parameter an option
         f"✓ {folder}: {len(wanted)} pair{'s' * (len(wanted) > 1)}, {cost.seconds:.1f} s, "
         f"peak {cost.peak_bytes / 1e6:,.0f} MB resident",
         *([f"! spoiled {wanted[0]}: {spoiled}"] if spoiled else []),
-        f"next: BQX_WAREHOUSE={folder} bqx run {wanted[0]}",
+        "next: "
+        + ("" if folder == session.settings().warehouse_dir else f"BQX_WAREHOUSE={folder} ")
+        + f"{session.bqx} run {wanted[0]}",
     )
     session.answer(
         {

@@ -1,0 +1,66 @@
+"""Options that several commands take, and what an option's value means.
+
+Belongs here: option types, and the step from an option to a folder or a threshold. Does not: commands.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from bqx_assets.base.errors import BadSetting, MergeRefused
+from bqx_assets.base.pairs import Pair, parse_pair
+from bqx_assets.catalogue.expectations import Expectations
+
+PairArgument = Annotated[
+    Pair,
+    typer.Argument(parser=parse_pair, metavar="PAIR", help="One of the 28, for example eurusd.", show_default=False),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")]
+Checkpoints = typer.Option(
+    metavar="DIR", help="Root of the slabs: a pair's are in DIR/PAIR.", show_default="HOME/checkpoints"
+)
+Workers = Annotated[int | None, typer.Option(min=0, help="Parallel table readers; 0: one a processor.")]
+Engine = Annotated[
+    Literal["splice", "join"] | None, typer.Option(help="splice: concatenates bytes; join: the slow, readable oracle.")
+]
+
+
+def checkpoints_of(pair: Pair, root: Path) -> Path:
+    """Return ``root/pair``, or ``root`` where it holds the checkpoints itself, as folders of another origin do.
+
+    Raises:
+        MergeRefused: there is neither.
+    """
+    own = root / pair.name
+    if own.is_dir():
+        return own
+    if any((root / name).is_file() for name in ("extraction.json", "targets.parquet", f"targets_{pair}.parquet")):
+        return root
+    raise MergeRefused(
+        str(root),
+        got=f"neither a folder {pair} nor checkpoints",
+        expected="the slabs of an extraction, or targets.parquet and *.parquet",
+        cure=f"bqx extract {pair}, or correct --checkpoint-dir",
+    )
+
+
+def with_thresholds(
+    own: Expectations, required_targets: int | None, min_rows: int | None, min_columns: int | None
+) -> Expectations:
+    """Return the expectations under the thresholds that were given. Raises BadSetting for horizons that are not."""
+    if required_targets is not None and required_targets > len(own.horizons):
+        raise BadSetting(
+            "--required-targets",
+            got=str(required_targets),
+            expected=f"1 to {len(own.horizons)}, the horizons there are",
+            cure=f"For all: --required-targets {len(own.horizons)}",
+        )
+    stated = {
+        "horizons": own.horizons[:required_targets] if required_targets else None,
+        "min_rows": min_rows,
+        "min_columns": min_columns,
+    }
+    return own.model_copy(update={name: value for name, value in stated.items() if value is not None})
