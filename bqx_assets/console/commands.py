@@ -6,6 +6,7 @@ Belongs here: what happens around every command. Does not: any command.
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import typer
 from typer.core import TyperGroup
@@ -21,7 +22,7 @@ INTERRUPTED = 130
 class Commands(TyperGroup):
     """Exit codes: 0 done, 1 failed, 2 wrongly called, 130 interrupted."""
 
-    def invoke(self, ctx: typer.Context) -> object:
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 -- the class of the base's context is private to Typer
         """Run the command; turn what it raises into a message and an exit code."""
         try:
             return super().invoke(ctx)
@@ -48,7 +49,7 @@ def _tell(ctx: typer.Context, error: BqxError) -> None:
 
 
 def _of_the_system(error: OSError) -> BqxError:
-    """The operating system's refusals (no space, no permission) in the package's own form."""
+    """Give a refusal of the operating system (no space, no permission) the package's own form."""
     return BqxError(
         str(error.filename or "operating system"),
         got=error.strerror or str(error),

@@ -51,7 +51,8 @@ def test_steps_from_many_threads_are_all_counted() -> None:
     with ConsoleProgress(console) as progress:
         progress.start("extract", 2_000)
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda n: progress.advance("extract", str(n), "resumed"), range(2_000)))
+            for number in range(2_000):
+                pool.submit(progress.advance, "extract", str(number), "resumed")
     assert progress.resumed == 2_000
     assert text.getvalue().splitlines()[-1].startswith("extract   2,000/2,000")
 

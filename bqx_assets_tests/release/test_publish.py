@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from bqx_assets.base.artifacts import Manifest
 from bqx_assets.base.checksums import crc32c
 from bqx_assets.base.errors import ChecksumMismatch, PreconditionFailed, StoreError, ValidationFailed
 from bqx_assets.base.objects.local import LocalObjectStore
-from bqx_assets.base.objects.protocol import ObjectStore
+from bqx_assets.base.objects.protocol import ObjectInfo, ObjectStore
 from bqx_assets.base.progress import Silent
 from bqx_assets.release.publish import STAGING, Published, publish
 from bqx_assets_tests.release.training import FaultyStore, report, training
@@ -151,26 +152,21 @@ def test_a_staged_copy_that_cannot_be_removed_is_reported_and_the_publication_st
     assert "publish: the staged copy stays for the sweep" in ear.heard
 
 
-class Racing(FaultyStore):
-    """A store in which another publication happens just before this one's swap."""
-
-    def __init__(self, inner: LocalObjectStore, other: Path) -> None:
-        super().__init__(inner)
-        self.other = other
-
-    def compose(self, name: str, parts: object, **options: object) -> object:  # type: ignore[override]
-        _publish(self.other, b"the other run's bytes", self.inner)
-        return super().compose(name, parts, **options)  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize("earlier", [None, OLD], ids=["first publication", "replacing"])
 def test_of_two_racing_publications_one_wins_and_the_other_says_so(
     tmp_path: Path, store: LocalObjectStore, earlier: bytes | None
 ) -> None:
     if earlier is not None:
         _publish(tmp_path, earlier, store)
+    racing = FaultyStore(store)
+
+    def other_run(call: str) -> None:
+        if call.startswith("compose"):
+            _publish(tmp_path / "other", b"the other run's bytes", store)
+
+    racing.listener = other_run
     with pytest.raises(PreconditionFailed, match="another run published eurusd meanwhile"):
-        _publish(tmp_path, NEW, Racing(store, tmp_path / "other"))
+        _publish(tmp_path, NEW, racing)
     assert store.read(NAME) == b"the other run's bytes"
     found = Manifest.model_validate_json(store.read("training_eurusd.manifest.json"))
     assert found.file.crc32c == crc32c(b"the other run's bytes")
@@ -178,8 +174,10 @@ def test_of_two_racing_publications_one_wins_and_the_other_says_so(
 
 def test_bytes_the_store_got_wrong_are_never_swapped_in(tmp_path: Path, store: LocalObjectStore) -> None:
     class Flipping(FaultyStore):
-        def put_file(self, name: str, path: Path, **options: object) -> object:  # type: ignore[override]
-            return self.inner.put_bytes(name, path.read_bytes()[::-1])
+        def put_file(
+            self, name: str, path: Path, *, metadata: Mapping[str, str] | None = None, if_generation: int | None = None
+        ) -> ObjectInfo:
+            return self.inner.put_bytes(name, path.read_bytes()[::-1], metadata=metadata, if_generation=if_generation)
 
     _publish(tmp_path, OLD, store)
     with pytest.raises(ChecksumMismatch, match="Publish again"):

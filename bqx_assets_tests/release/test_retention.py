@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from bqx_assets.base.artifacts import EXTRACTION_FILE
 from bqx_assets.base.errors import CheckpointMismatch, ChecksumMismatch
 from bqx_assets.base.objects.local import LocalObjectStore
+from bqx_assets.base.objects.protocol import ObjectInfo
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Silent
 from bqx_assets.release.publish import publish
@@ -59,7 +61,11 @@ def test_a_staged_object_written_again_meanwhile_stays(
     store.put_bytes("staging/a", b"1")
     seen = list(store.list_objects("staging/"))
     store.put_bytes("staging/a", b"2")
-    monkeypatch.setattr(store, "list_objects", lambda _prefix: iter(seen))
+
+    def listed_earlier(_prefix: str) -> Iterator[ObjectInfo]:
+        return iter(seen)
+
+    monkeypatch.setattr(store, "list_objects", listed_earlier)
     assert sweep(store, staging_days=7, now=datetime.now(UTC) + timedelta(days=8)).names == ()
     assert store.read("staging/a") == b"2"
 

@@ -91,9 +91,12 @@ class FaultyStore:
     def __init__(self, inner: LocalObjectStore, fail_at: int = 0, *, after: bool = False) -> None:
         self.inner, self.fail_at, self.after = inner, fail_at, after
         self.calls: list[str] = []
+        self.listener: Callable[[str], None] = lambda _: None
+        """Hears each call just before it takes effect."""
 
     def _call(self, name: str, action: Callable[[], _T]) -> _T:
         self.calls.append(name)
+        self.listener(name)
         fails = len(self.calls) == self.fail_at
         if fails and not self.after:
             raise _fault(name)
