@@ -1,0 +1,87 @@
+"""One pair's merge from plan to file and manifest.
+
+Belongs here: pre-flight, the choice of engine, and the two files that become visible. Does not: either engine.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bqx_assets.base.artifacts import Manifest, TrainingFile, library_versions, manifest_path
+from bqx_assets.base.errors import BadSetting, MergeRefused
+from bqx_assets.base.files import atomic_path, remove_partials
+from bqx_assets.base.limits import PeakMemory
+from bqx_assets.base.progress import Progress
+from bqx_assets.merge.join import Join
+from bqx_assets.merge.plan import MergePlan, refuse_collisions
+from bqx_assets.merge.preflight import check_disk, check_memory
+from bqx_assets.merge.splice import Splice
+from bqx_assets.merge.written import Engine, Written
+
+
+def merge(plan: MergePlan, output: Path, *, engine: str = "splice", progress: Progress) -> Manifest:
+    """Write the plan's training file as ``output`` and its manifest beside it; return the manifest.
+
+    **Shape**: the spine's rows x the parts' columns. Both files are whole or not there; an earlier manifest goes
+    before the new file comes, so none ever lies beside a file it does not speak of.
+
+    Raises:
+        NotEnoughDisk, NotEnoughMemory: pre-flight.
+        BadSetting: no such engine.
+        CheckpointMismatch, FooterError, TableDefect: a part is not what the plan saw; an earlier output stays.
+    """
+    chosen = _engine(engine)
+    subject = f"{plan.pair}"
+    check_disk(output.parent, plan.size_bytes, subject)
+    check_memory(chosen.memory_bytes(plan), subject)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    remove_partials(output.parent)
+    progress.start("merge", len(plan.parts) + 1)
+    with PeakMemory() as memory, atomic_path(output) as temp:
+        written = chosen.write(plan, temp, progress)
+        _refuse_other(plan, written)
+        manifest = _manifest(plan, output.name, chosen.name, written)
+        manifest_path(output).unlink(missing_ok=True)
+    manifest.save(manifest_path(output))
+    progress.advance("merge", output.name, f"peak memory {memory.peak_bytes / 1e6:,.0f} MB")
+    return manifest
+
+
+def _engine(name: str) -> Engine:
+    engines: tuple[Engine, ...] = (Splice(), Join())
+    for each in engines:
+        if each.name == name:
+            return each
+    raise BadSetting("engine", got=repr(name), expected="splice or join", cure="--engine splice")
+
+
+def _refuse_other(plan: MergePlan, written: Written) -> None:
+    """The engines' own last check: every part once, in order, and every recorded column."""
+    tables = [slab.table for slab in written.slabs]
+    columns = sum(len(slab.provenance.columns) for slab in written.slabs)
+    if tables != [part.table for part in plan.parts] or columns != written.columns:
+        raise MergeRefused(
+            f"{plan.pair}",
+            got=f"{len(tables):,} tables, {written.columns:,} columns",
+            expected=f"{len(plan.parts):,} tables, {columns:,} columns",
+            cure="Merge again.",
+        )
+    refuse_collisions(plan.pair, written.slabs)
+
+
+def _manifest(plan: MergePlan, name: str, engine: str, written: Written) -> Manifest:
+    return Manifest(
+        pair=plan.pair.name,
+        created_at=datetime.now(UTC),
+        engine=engine,
+        file=TrainingFile(
+            name=name,
+            size_bytes=written.size_bytes,
+            crc32c=written.crc32c,
+            rows=plan.extraction.spine.rows,
+            columns=written.columns,
+        ),
+        extraction=plan.extraction.model_copy(update={"slabs": written.slabs}),
+        versions=library_versions(),
+    )

@@ -1,0 +1,105 @@
+"""The parts of a merge: where each table's aligned columns come from.
+
+Belongs here: the protocol both engines read, and the part that is a slab on disk. Does not: raw checkpoints (``raw``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import polars as pl
+
+from bqx_assets.base.artifacts import SlabRecord
+from bqx_assets.base.errors import CheckpointMismatch
+from bqx_assets.merge.footer import Footer, read_footer
+
+
+@dataclass(frozen=True, slots=True)
+class Slab:
+    """One table, ready to be spliced: a whole file, and the footer by which its columns are found."""
+
+    path: Path
+    footer: Footer
+    record: SlabRecord
+    note: str = ""
+    temporary: bool = False
+    """To be removed once its bytes are copied."""
+
+
+class Part(Protocol):
+    """One table of a merge, spine or feature."""
+
+    @property
+    def table(self) -> str:
+        """The source table's name."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """What it will add to the output; an estimate where it is yet to be encoded."""
+        ...
+
+    @property
+    def column_count(self) -> int:
+        """Columns it gives at most."""
+        ...
+
+    @property
+    def memory_bytes(self) -> int:
+        """What preparing it takes."""
+        ...
+
+    def prepare(self, scratch: Path) -> Slab:
+        """Return the table as a slab, made in folder ``scratch`` where it must be made."""
+        ...
+
+    def frame(self) -> tuple[pl.DataFrame, SlabRecord]:
+        """Return the table's columns under their output names, and its record; for the oracle."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SlabPart:
+    """A slab that extraction left, its footer read and found in order."""
+
+    path: Path
+    record: SlabRecord
+    footer: Footer
+
+    @property
+    def table(self) -> str:
+        """The warehouse table."""
+        return self.record.table
+
+    @property
+    def size_bytes(self) -> int:
+        """The file's size."""
+        return self.record.size_bytes
+
+    @property
+    def column_count(self) -> int:
+        """The recorded columns."""
+        return len(self.record.provenance.columns)
+
+    @property
+    def memory_bytes(self) -> int:
+        """None: its bytes stay in the kernel."""
+        return 0
+
+    def prepare(self, scratch: Path) -> Slab:  # noqa: ARG002 -- made already
+        """Return the slab as it lies there. Raises CheckpointMismatch when it was changed since it was planned."""
+        size_bytes = self.path.stat().st_size if self.path.is_file() else -1
+        if size_bytes != self.record.size_bytes or read_footer(self.path, self.footer.subject) != self.footer:
+            raise CheckpointMismatch(
+                self.footer.subject,
+                got="changed since the merge was planned",
+                expected=f"{self.record.size_bytes:,} bytes as recorded",
+                cure="Merge again.",
+            )
+        return Slab(self.path, self.footer, self.record)
+
+    def frame(self) -> tuple[pl.DataFrame, SlabRecord]:
+        """Return the slab, decoded."""
+        return pl.read_parquet(self.path), self.record

@@ -1,0 +1,46 @@
+"""Slabs in column order, the next ones made ready while one is being copied.
+
+Belongs here: how many parts are in work at once. Does not: what making one ready means (``parts``, ``raw``).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from bqx_assets.merge.parts import Slab
+from bqx_assets.merge.plan import MergePlan
+
+AHEAD = 2
+"""Parts in work at once: Polars uses all processors for one already, the second fills its single-threaded stretches."""
+
+
+@contextmanager
+def prepared(plan: MergePlan, folder: Path) -> Generator[Iterator[Slab]]:
+    """Give the plan's slabs in order; those to be made are made in ``folder``, the output's own.
+
+    **Cost**: ``AHEAD`` parts in memory and on disk.
+    """
+    running: deque[Future[Slab]] = deque()
+    pool = ThreadPoolExecutor(AHEAD, thread_name_prefix="merge")
+    try:
+        yield _in_order(plan, folder, pool, running)
+    finally:
+        pool.shutdown(cancel_futures=True)
+        for future in running:  # made and never asked for: the merge failed
+            if not future.cancelled() and future.exception() is None and future.result().temporary:
+                future.result().path.unlink(missing_ok=True)
+
+
+def _in_order(
+    plan: MergePlan, folder: Path, pool: ThreadPoolExecutor, running: deque[Future[Slab]]
+) -> Iterator[Slab]:
+    for part in plan.parts:
+        running.append(pool.submit(part.prepare, folder))
+        if len(running) == AHEAD:
+            yield running.popleft().result()
+    while running:
+        yield running.popleft().result()
