@@ -32,7 +32,8 @@ class Splice:
     def memory_bytes(self, plan: MergePlan) -> int:
         """Return what the merge takes: footers, and the widest tables to encode."""
         groups = len(plan.extraction.spine.row_groups)
-        return (64 << 20) + plan.column_count * groups * _CHUNK_MEMORY_BYTES + AHEAD * max(part.memory_bytes for part in plan.parts)
+        footer_bytes = plan.column_count * groups * _CHUNK_MEMORY_BYTES
+        return (64 << 20) + footer_bytes + AHEAD * max(part.memory_bytes for part in plan.parts)
 
     def write(self, plan: MergePlan, target: Path, progress: Progress) -> Written:
         """Write the merge as ``target``. **Cost**: one sequential copy inside the kernel, footers in memory.

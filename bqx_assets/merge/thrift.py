@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from fastparquet import cencoding as _cencoding  # pyright: ignore[reportMissingTypeStubs]
+from fastparquet import cencoding as _cencoding  # pyright: ignore[reportMissingTypeStubs, reportAttributeAccessIssue, reportUnknownVariableType]
 
 from bqx_assets.base.errors import FooterError
 
@@ -133,4 +133,6 @@ def _skip_binary(data: bytes, at: int) -> int:
 
 
 def _damaged(subject: str, got: str) -> FooterError:
-    return FooterError(subject, got=f"damaged footer: {got}", expected="Thrift's compact protocol", cure="Make it again.")
+    return FooterError(
+        subject, got=f"damaged footer: {got}", expected="Thrift's compact protocol", cure="Make it again."
+    )

@@ -1,0 +1,105 @@
+"""The merge as a whole: pre-flight, whole files only, the manifest, progress; killed at any moment, it runs again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from bqx_assets.base.artifacts import ExtractionRecord, Manifest, manifest_path
+from bqx_assets.base.checksums import crc32c_of_file
+from bqx_assets.base.errors import BadSetting, CheckpointMismatch, NotEnoughDisk, NotEnoughMemory
+from bqx_assets.merge.engine import merge
+from bqx_assets.merge.plan import plan_merge
+from bqx_assets.merge.preflight import check_disk, check_memory
+from bqx_assets_tests.frames import EURUSD
+from bqx_assets_tests.merge.slabs import SETTINGS, Told, extracted
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from bqx_assets.merge.engine import merge
+from bqx_assets.merge.plan import plan_merge
+from bqx_assets_tests.frames import EURUSD
+from bqx_assets_tests.merge.slabs import SETTINGS, Told
+class Deadly(Told):
+    def advance(self, stage, item, note=""):
+        super().advance(stage, item, note)
+        if len(self.steps) == int(sys.argv[3]):
+            os.kill(os.getpid(), signal.SIGKILL)
+merge(plan_merge(EURUSD, Path(sys.argv[1]), SETTINGS), Path(sys.argv[2]), progress=Deadly())
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Slabs of six tables."""
+    return extracted(tmp_path / "slabs")
+
+
+@pytest.mark.parametrize("engine", ["splice", "join"])
+def test_a_merge_leaves_the_file_and_its_manifest_and_nothing_else(tmp_path: Path, folder: Path, engine: str) -> None:
+    output = tmp_path / "out" / "training_eurusd.parquet"
+    manifest = merge(plan_merge(EURUSD, folder, SETTINGS), output, engine=engine, progress=Told())
+    assert Manifest.load(manifest_path(output)) == manifest
+    assert {path.name for path in output.parent.iterdir()} == {output.name, "training_eurusd.manifest.json"}
+    read = pl.read_parquet(output)
+    assert (manifest.file.rows, manifest.file.columns) == read.shape
+    assert manifest.engine == engine
+    assert manifest.file.crc32c == crc32c_of_file(output)
+    assert manifest.extraction == ExtractionRecord.load(folder / "extraction.json")
+
+
+def test_progress_tells_every_table_and_the_peak_memory(tmp_path: Path, folder: Path) -> None:
+    told = Told()
+    plan = plan_merge(EURUSD, folder, SETTINGS)
+    merge(plan, tmp_path / "out.parquet", progress=told)
+    assert told.total == len(told.steps) == 8
+    assert [item for item, _ in told.steps[:-1]] == [part.table for part in plan.parts]
+    assert "peak memory" in told.steps[-1][1]
+
+
+def test_an_unknown_engine_is_a_usage_error(tmp_path: Path, folder: Path) -> None:
+    with pytest.raises(BadSetting, match="magic"):
+        merge(plan_merge(EURUSD, folder, SETTINGS), tmp_path / "out.parquet", engine="magic", progress=Told())
+
+
+def test_a_slab_changed_since_the_plan_stops_the_merge_and_the_earlier_output_stays(tmp_path: Path, folder: Path) -> None:
+    output = tmp_path / "out.parquet"
+    before = merge(plan_merge(EURUSD, folder, SETTINGS), output, progress=Told())
+    plan = plan_merge(EURUSD, folder, SETTINGS)
+    (folder / "mkt_vol.parquet").write_bytes(b"PAR1")
+    with pytest.raises(CheckpointMismatch, match="mkt_vol: changed since"):
+        merge(plan, output, progress=Told())
+    assert crc32c_of_file(output) == before.file.crc32c
+    assert Manifest.load(manifest_path(output)) == before
+
+
+def test_too_little_disk_or_memory_is_refused_before_a_byte_is_written(tmp_path: Path) -> None:
+    with pytest.raises(NotEnoughDisk, match="eurusd: .* MB free"):
+        check_disk(tmp_path / "not" / "there", 1 << 60, "eurusd")
+    with pytest.raises(NotEnoughMemory, match="eurusd: .* MB of memory free"):
+        check_memory(1 << 60, "eurusd")
+    check_disk(tmp_path, 1, "eurusd")
+    check_memory(1, "eurusd")
+
+
+@pytest.mark.parametrize("step", [1, 4, 7, 8])
+def test_killed_at_any_moment_no_half_file_is_trusted_and_a_rerun_ends_well(tmp_path: Path, folder: Path, step: int) -> None:
+    output = tmp_path / "out" / "training_eurusd.parquet"
+    done = subprocess.run(  # noqa: S603 -- our own interpreter
+        [sys.executable, "-c", _KILLED, str(folder), str(output), str(step)],
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        timeout=60,
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert output.exists() == (step == 8)
+    manifest = merge(plan_merge(EURUSD, folder, SETTINGS), output, progress=Told())
+    assert crc32c_of_file(output) == manifest.file.crc32c
+    assert len(list(output.parent.iterdir())) == 2

@@ -1,0 +1,139 @@
+"""Footers: read back as written, shifted right, and FooterError alone for anything damaged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bqx_assets.base.errors import FooterError
+from bqx_assets.merge.footer import merge_footers, read_footer, select
+from bqx_assets.merge.thrift import parse
+from bqx_assets_tests.frames import minutes
+
+
+@pytest.fixture(scope="module")
+def slab(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("slab") / "a.parquet"
+    frame = pl.DataFrame([minutes(20), pl.Series("x", [None, *range(19)]), pl.Series("s", ["a", "b"] * 10)])
+    frame.write_parquet(path, row_group_size=8, metadata={"bqx.slab": "{}"})
+    return path
+
+
+def test_a_footer_says_columns_types_rows_and_metadata(slab: Path) -> None:
+    footer = read_footer(slab)
+    assert footer.columns == ("interval_time", "x", "s")
+    assert footer.types == ("TIMESTAMP", "INT64", "STRING")
+    assert footer.row_groups == (8, 8, 4)
+    assert footer.metadata()["bqx.slab"] == "{}"
+
+
+def test_a_merged_footer_of_one_part_reads_as_that_part(slab: Path, tmp_path: Path) -> None:
+    footer = read_footer(slab)
+    whole = tmp_path / "whole.parquet"
+    whole.write_bytes(slab.read_bytes() + merge_footers([footer], footer.row_groups, {"k": "v"}))
+    again = read_footer(whole)
+    assert (again.columns, again.types, again.row_groups) == (footer.columns, footer.types, footer.row_groups)
+    assert again.metadata() == {"k": "v"}
+    assert pl.read_parquet(whole).equals(pl.read_parquet(slab))
+
+
+def test_selected_and_renamed_columns_are_all_that_a_reader_sees(slab: Path, tmp_path: Path) -> None:
+    footer = select(read_footer(slab), {"s": "t__s" + "_" * 280, "x": "t__x"})
+    whole = tmp_path / "whole.parquet"
+    whole.write_bytes(slab.read_bytes() + merge_footers([footer], footer.row_groups, {}))
+    source = pl.read_parquet(slab)
+    expected = source.select(pl.col("s").alias("t__s" + "_" * 280), pl.col("x").alias("t__x"))
+    assert pl.read_parquet(whole).equals(expected)
+
+
+def test_selecting_an_absent_column_is_refused_by_name(slab: Path) -> None:
+    with pytest.raises(FooterError, match="no column nowhere"):
+        select(read_footer(slab), {"nowhere": "t__x"})
+
+
+def test_page_indexes_are_dropped_since_their_locations_are_absolute(tmp_path: Path) -> None:
+    path, whole = tmp_path / "a.parquet", tmp_path / "whole.parquet"
+    pq.write_table(pa.table({"x": list(range(5000))}), path, write_page_index=True, data_page_size=512)
+    other = tmp_path / "b.parquet"
+    pq.write_table(pa.table({"y": list(range(5000))}), other, write_page_index=True, data_page_size=512)
+    footers = [read_footer(path), read_footer(other)]
+    whole.write_bytes(path.read_bytes() + other.read_bytes() + merge_footers(footers, (5000,), {}))
+    chunk = pq.read_metadata(whole).row_group(0).column(1)
+    assert not chunk.has_offset_index
+    assert not chunk.has_column_index
+    assert pl.scan_parquet(whole).filter(pl.col("y") == 4321).collect().rows() == [(4321, 4321)]
+
+
+def test_parts_of_other_rows_or_with_one_name_twice_are_refused(slab: Path) -> None:
+    footer = read_footer(slab)
+    with pytest.raises(FooterError, match="row groups"):
+        merge_footers([footer], (20,), {})
+    with pytest.raises(FooterError, match="twice"):
+        merge_footers([footer, footer], footer.row_groups, {})
+
+
+def test_long_texts_in_statistics_do_not_overrun_the_buffer(tmp_path: Path) -> None:
+    path, whole = tmp_path / "a.parquet", tmp_path / "whole.parquet"
+    frame = pl.DataFrame({f"c{n}": ["x" * 40_000, "y" * 40_000] for n in range(30)})
+    frame.write_parquet(path)
+    footer = read_footer(path)
+    whole.write_bytes(path.read_bytes() + merge_footers([footer], footer.row_groups, {}))
+    assert pl.read_parquet(whole).equals(frame)
+
+
+def test_any_truncation_is_a_footer_error(slab: Path, tmp_path: Path) -> None:
+    data, cut = slab.read_bytes(), tmp_path / "cut.parquet"
+    for size in (0, 3, 4, 7, 8, 11, 12, len(data) // 2, len(data) - 9, len(data) - 8, len(data) - 4, len(data) - 1):
+        cut.write_bytes(data[:size])
+        with pytest.raises(FooterError):
+            read_footer(cut)
+
+
+def test_a_missing_file_is_a_footer_error(tmp_path: Path) -> None:
+    with pytest.raises(FooterError, match="No such file"):
+        read_footer(tmp_path / "nothing.parquet")
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.data())
+def test_flipped_bytes_in_a_footer_give_a_footer_or_a_footer_error_and_never_a_crash(slab: Path, data: st.DataObject) -> None:
+    whole = bytearray(slab.read_bytes())
+    size = int.from_bytes(whole[-8:-4], "little")
+    flips = st.tuples(st.integers(len(whole) - 8 - size, len(whole) - 1), st.integers(0, 255))
+    for place, value in data.draw(st.lists(flips, min_size=1, max_size=4)):
+        whole[place] = value
+    damaged = slab.with_name("damaged.parquet")
+    damaged.write_bytes(whole)
+    try:
+        footer = read_footer(damaged)
+        merge_footers([footer], footer.row_groups, {})
+    except FooterError:
+        return
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=200))
+def test_arbitrary_bytes_never_crash_the_parser(data: bytes) -> None:
+    try:
+        parse(data, "noise")
+    except FooterError:
+        return
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        pa.table({"x": [[1, 2], [3]]}),
+        pa.table({"x": [{"a": 1}, {"a": 2}]}),
+    ],
+)
+def test_nested_columns_are_refused(tmp_path: Path, table: pa.Table) -> None:
+    pq.write_table(table, tmp_path / "nested.parquet")
+    with pytest.raises(FooterError, match="nested|columns"):
+        read_footer(tmp_path / "nested.parquet")

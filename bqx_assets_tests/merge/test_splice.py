@@ -1,0 +1,159 @@
+"""The splice: equal to the join, read equal by everybody, checksum without reading, nothing lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import duckdb
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+from bqx_assets.base.checksums import crc32c_of_file
+from bqx_assets.base.names import KEY
+from bqx_assets.base.progress import Silent
+from bqx_assets.merge.engine import merge
+from bqx_assets.merge.plan import plan_merge
+from bqx_assets_tests.frames import EURUSD, minutes
+from bqx_assets_tests.merge.readers import READERS
+from bqx_assets_tests.merge.slabs import SETTINGS, extracted, slab_folder
+
+NAN, INF = float("nan"), float("inf")
+TYPES = {
+    pl.Float64: st.floats(width=64),
+    pl.Int64: st.integers(-(2**63), 2**63 - 1),
+    pl.String: st.text(max_size=8) | st.just("x" * 1500),
+    pl.Boolean: st.booleans(),
+}
+
+
+def _awkward(rows: int) -> dict[str, pl.DataFrame]:
+    """Every type with its worst values."""
+    cycle = lambda values: (values * rows)[:rows]  # noqa: E731
+    return {
+        "agg_eurusd": pl.DataFrame(
+            {
+                "wild": pl.Series(cycle([1.5, NAN, INF, -INF, None, -0.0]), dtype=pl.Float64),
+                "void": pl.Series([None] * rows, dtype=pl.Float64),
+                "count": pl.Series(cycle([2**62, None, -3]), dtype=pl.Int64),
+            }
+        ),
+        "tmp_eurusd": pl.DataFrame(
+            {
+                "word": pl.Series(cycle(["Ω", "", None, "long " * 300]), dtype=pl.String),
+                "flag": pl.Series(cycle([True, None, False]), dtype=pl.Boolean),
+                "no_word": pl.Series([None] * rows, dtype=pl.String),
+                "moment": minutes(rows).reverse(),
+            }
+        ),
+        "mkt_vol": pl.DataFrame({"rising": pl.Series(range(rows), dtype=pl.Int64)}),
+    }
+
+
+def _merged(folder: Path, output: Path, engine: str = "splice") -> Path:
+    merge(plan_merge(EURUSD, folder, SETTINGS), output, engine=engine, progress=Silent())
+    return output
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("group_rows", [0, 70])
+def test_every_reader_reads_the_slabs_own_values(tmp_path: Path, reader: str, group_rows: int) -> None:
+    tables = _awkward(200)
+    slab_folder(tmp_path / "slabs", tables, 200, group_rows)
+    output = _merged(tmp_path / "slabs", tmp_path / "out.parquet")
+    expected = pl.concat(
+        [pl.read_parquet(tmp_path / "slabs" / f"{table}.parquet") for table in ("targets_eurusd", *tables)],
+        how="horizontal",
+    )
+    read = READERS[reader](output, expected.columns)
+    assert dict(read.schema) == dict(expected.schema)
+    assert_frame_equal(read, expected, check_exact=True)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_projection_reads_only_the_columns_asked_for_in_the_order_asked(tmp_path: Path, reader: str) -> None:
+    slab_folder(tmp_path / "slabs", _awkward(50), 50)
+    output = _merged(tmp_path / "slabs", tmp_path / "out.parquet")
+    names = ["mkt_vol__rising", "tmp__word", KEY]
+    assert_frame_equal(READERS[reader](output, names), pl.read_parquet(output).select(names))
+
+
+@pytest.mark.parametrize("group_rows", [0, 50])
+def test_filters_by_statistics_find_every_row(tmp_path: Path, group_rows: int) -> None:
+    slab_folder(tmp_path / "slabs", _awkward(200), 200, group_rows)
+    output = _merged(tmp_path / "slabs", tmp_path / "out.parquet")
+    scan = pl.scan_parquet(output)
+    assert scan.filter(pl.col("mkt_vol__rising") >= 150).select(pl.len()).collect().item() == 50
+    assert scan.filter(pl.col(KEY) == minutes(200)[120]).select("mkt_vol__rising").collect().item() == 120
+    assert scan.filter(pl.col("tmp__word") == "Ω").select(pl.len()).collect().item() == 50
+    found = duckdb.sql(f"SELECT count(*) FROM '{output}' WHERE mkt_vol__rising BETWEEN 60 AND 69").fetchall()  # noqa: S608
+    assert found == [(10,)]
+
+
+def test_statistics_of_the_slabs_are_kept(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    slab_folder(tmp_path / "slabs", _awkward(200), 200, 50)
+    output = _merged(tmp_path / "slabs", tmp_path / "out.parquet")
+    metadata = pq.read_metadata(output)
+    place = [metadata.schema.column(n).name for n in range(metadata.num_columns)].index("mkt_vol__rising")
+    kept = [metadata.row_group(n).column(place).statistics for n in range(4)]
+    assert [(each.min, each.max, each.null_count) for each in kept] == [(n, n + 49, 0) for n in range(0, 200, 50)]
+
+
+@st.composite
+def _tables(draw: st.DrawFn) -> tuple[int, int, dict[str, pl.DataFrame]]:
+    rows = draw(st.integers(1, 12))
+    names = draw(st.permutations(["agg_eurusd", "tmp_eurusd", "mkt_vol"]))
+    frames: dict[str, pl.DataFrame] = {}
+    for name in names[: draw(st.integers(1, 3))]:
+        kinds = draw(st.lists(st.sampled_from(list(TYPES)), min_size=1, max_size=4))
+        frames[name] = pl.DataFrame(
+            [
+                pl.Series(f"c{n}", draw(st.lists(st.none() | TYPES[kind], min_size=rows, max_size=rows)), dtype=kind)
+                for n, kind in enumerate(kinds)
+            ]
+        )
+    return rows, draw(st.integers(0, rows)), frames
+
+
+@settings(max_examples=60, deadline=None)
+@given(_tables())
+def test_splice_equals_join_for_any_tables_types_nulls_and_row_groups(
+    made: tuple[int, int, dict[str, pl.DataFrame]],
+) -> None:
+    rows, group_rows, tables = made
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        slab_folder(folder / "slabs", tables, rows, group_rows)
+        spliced = pl.read_parquet(_merged(folder / "slabs", folder / "splice.parquet"))
+        joined = pl.read_parquet(_merged(folder / "slabs", folder / "join.parquet", "join"))
+    assert spliced.height == rows
+    assert_frame_equal(spliced, joined, check_exact=True)
+
+
+def test_the_checksum_follows_without_reading_and_catches_any_flipped_byte(tmp_path: Path) -> None:
+    folder = extracted(tmp_path / "slabs")
+    output = tmp_path / "out.parquet"
+    manifest = merge(plan_merge(EURUSD, folder, SETTINGS), output, progress=Silent())
+    assert manifest.file.crc32c == crc32c_of_file(output)
+    assert manifest.file.size_bytes == output.stat().st_size
+    data = bytearray(output.read_bytes())
+    for place in range(0, len(data), len(data) // 20):
+        data[place] ^= 1
+        output.write_bytes(data)
+        assert crc32c_of_file(output) != manifest.file.crc32c
+        data[place] ^= 1
+
+
+def test_a_slab_whose_bytes_rotted_gives_a_file_its_manifest_does_not_vouch_for(tmp_path: Path) -> None:
+    folder = extracted(tmp_path / "slabs")
+    slab = folder / "agg_eurusd.parquet"
+    data = bytearray(slab.read_bytes())
+    data[50] ^= 0xFF
+    slab.write_bytes(data)
+    manifest = merge(plan_merge(EURUSD, folder, SETTINGS), tmp_path / "out.parquet", progress=Silent())
+    assert crc32c_of_file(tmp_path / "out.parquet") != manifest.file.crc32c
