@@ -57,7 +57,7 @@ def _engine(name: str) -> Engine:
 
 
 def _refuse_other(plan: MergePlan, written: Written) -> None:
-    """The engines' own last check: every part once, in order, and every recorded column."""
+    """Check the engines' own work a last time: every part once, in order, and every recorded column."""
     tables = [slab.table for slab in written.slabs]
     columns = sum(len(slab.provenance.columns) for slab in written.slabs)
     if tables != [part.table for part in plan.parts] or columns != written.columns:

@@ -48,6 +48,11 @@ class Footer:
     content: Struct
 
     @property
+    def rows(self) -> int:
+        """Rows of the file."""
+        return int(self.content[_ROWS])
+
+    @property
     def row_groups(self) -> tuple[int, ...]:
         """Rows of each row group."""
         return tuple(int(group[_GROUP_ROWS]) for group in self.content[_GROUPS])
@@ -179,7 +184,7 @@ def _group(parts: Iterable[Footer], number: int, rows: int) -> Struct:
 
 
 def _shifted(chunk: Struct, offset: int) -> Struct:
-    """The chunk ``offset`` bytes further on.
+    """Return the chunk ``offset`` bytes further on.
 
     Page indexes go: the page locations inside them are absolute as well, and would point into another slab. Bloom
     filters and size statistics (fields 14 to 16) are not written by cencoding.
@@ -203,7 +208,7 @@ def _start(meta: Struct) -> int:
 
 
 def _logical(leaf: Mapping[Any, Any]) -> str | None:
-    """"string", "utc", None for no logical type, else "other"."""
+    """Return "string", "utc", None for no logical type, else "other"."""
     logical: dict[int, Any] = leaf.get(_LOGICAL) or {}
     if 1 in logical or (not logical and leaf.get(_CONVERTED) == 0):
         return "string"
@@ -227,15 +232,16 @@ def _check(content: Struct, data_end: int, subject: str) -> None:
         if len(group[_CHUNKS]) != len(leaves) or not isinstance(group[_GROUP_BYTES], int):
             raise _mismatch(subject, f"{len(group[_CHUNKS])} column chunks", f"{len(leaves)}")
         for chunk, leaf, name in zip(group[_CHUNKS], leaves, names, strict=True):
-            _check_chunk(chunk, leaf, name, group[_GROUP_ROWS], data_end, subject)
+            _check_chunk(chunk, leaf, (name, group[_GROUP_ROWS]), data_end, subject)
 
 
-def _check_chunk(chunk: Struct, leaf: Struct, name: str, rows: int, data_end: int, subject: str) -> None:
+def _check_chunk(chunk: Struct, leaf: Struct, expected: tuple[str, int], data_end: int, subject: str) -> None:
+    name, rows = expected
     meta = chunk[_META]
     if any(chunk.get(field) is not None for field in (_FILE_PATH, *_CRYPTO)):
         raise _mismatch(subject, f"{name} in another file or encrypted", "plain chunks")
     if meta[_PATH] != [name] or meta[1] != leaf[_PHYSICAL] or meta[_VALUES] != rows:
-        raise _mismatch(subject, f"{name}: path, type or {meta[_VALUES]:,} values", f"those of its row group: {rows:,}")
+        raise _mismatch(subject, f"{name}: path, type or {meta[_VALUES]:,} values", f"its own, and {rows:,} values")
     first = min(meta[field] for field in (_DATA_PAGE, _DICTIONARY_PAGE) if meta.get(field) is not None)
     if not len(_MAGIC) <= first <= first + meta[_COMPRESSED_BYTES] <= data_end or meta[_RAW_BYTES] < 0:
         raise _mismatch(subject, f"{name} at {first:,}, {meta[_COMPRESSED_BYTES]:,} bytes", f"within {data_end:,} bytes")

@@ -90,7 +90,10 @@ def _refuse_incomplete(pair: Pair, folder: Path, extraction: ExtractionRecord) -
     cures = [f"Extract again: bqx extract {pair} {again}."] if again else []
     cures += [f"Remove from {folder} what is superfluous."] if superfluous else []
     raise MergeRefused(
-        f"{pair}", got="; ".join(problems), expected=f"exactly {len(recorded) + len(failed):,} slabs", cure=" ".join(cures)
+        f"{pair}",
+        got="; ".join(problems),
+        expected=f"exactly {len(recorded) + len(failed):,} slabs",
+        cure=" ".join(cures),
     )
 
 
@@ -110,7 +113,7 @@ def refuse_collisions(pair: Pair, slabs: Sequence[SlabRecord]) -> None:
 
 
 def _slab_part(pair: Pair, folder: Path, extraction: ExtractionRecord, record: SlabRecord) -> SlabPart:
-    """The slab, its file's size, provenance, columns and row groups compared with the record and the spine."""
+    """Compare the slab's size, provenance, columns and row groups with the record and the spine."""
     subject = f"{pair}/{record.table}"
     path = folder / record.object_name
     size_bytes = path.stat().st_size

@@ -112,7 +112,7 @@ def _family_order(family: str) -> int:
 
 
 def _read_spine(pair: Pair, path: Path, settings: Settings) -> tuple[RawSpine, SpinePart]:
-    """The rows whose first target is known, one a key, ascending, within the settings' bounds."""
+    """Read the rows whose first target is known, one a key, ascending, within the settings' bounds."""
     subject = f"{pair}/{path.stem}"
     expectations = load_expectations(settings.expectations)
     names = (KEY, *expectations.targets())
@@ -134,7 +134,10 @@ def _read_spine(pair: Pair, path: Path, settings: Settings) -> tuple[RawSpine, S
     frame = unique.filter(*bounds).sort(KEY)
     if frame.is_empty():
         raise EmptyTable(
-            subject, got=f"{read.height:,} rows, none with {FIRST_TARGET}", expected="at least one", cure="Fetch it again."
+            subject,
+            got=f"{read.height:,} rows, none with {FIRST_TARGET}",
+            expected="at least one",
+            cure="Fetch the targets again.",
         )
     facts = describe_spine(frame.get_column(KEY), settings.row_group_rows)
     rows = RowAccount(

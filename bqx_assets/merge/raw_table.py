@@ -126,7 +126,7 @@ class RawTable:
     @property
     def memory_bytes(self) -> int:
         """What its rows take, in all their copies."""
-        rows = max(self.spine.facts.rows, self._footer.content[3])
+        rows = max(self.spine.facts.rows, self._footer.rows)
         return max(_COPIES * 8 * rows * len(self.names), 2 * self._footer.raw_bytes)
 
     @cached_property
@@ -177,7 +177,7 @@ class RawTable:
         wanted += [PAIR_COLUMN] if PAIR_COLUMN in self.names else []
         frame = read_rows(self.path, self.pair, wanted, self._subject)
         key = as_key(frame, self._subject)
-        in_place = self._footer.content[3] == key.len() == self.spine.facts.rows and bool((key == self.spine.keys).all())
+        in_place = self._footer.rows == key.len() == self.spine.facts.rows and bool((key == self.spine.keys).all())
         aligned, rows = align(frame, self.spine.keys, subject=self._subject, policy=self.settings.duplicates)
         quarantined = [
             Quarantined(table=self.table, column=name, reason="its name looks forward")
@@ -218,7 +218,12 @@ def _type_name(dtype: pl.DataType, name: str, subject: str) -> str:
         return "INT64"
     if dtype.is_float() or dtype == pl.Null:
         return "FLOAT64"
-    known = {pl.String: "STRING", pl.Categorical: "STRING", pl.Boolean: "BOOL", pl.Datetime: "TIMESTAMP"}
+    known: dict[type[pl.DataType], str] = {
+        pl.String: "STRING",
+        pl.Categorical: "STRING",
+        pl.Boolean: "BOOL",
+        pl.Datetime: "TIMESTAMP",
+    }
     found = known.get(dtype.base_type())
     if found is None:
         raise SchemaDrift(
@@ -238,7 +243,7 @@ def _cast(column: Column) -> pl.Expr:
     return pl.col(column.source).cast(types[column.type]).alias(column.name)
 
 
-def _provenance(
+def _provenance(  # noqa: PLR0913, PLR0917 -- a record of many facts
     part: SpinePart | RawTable,
     role: Literal["spine", "feature"],
     family: str,

@@ -16,7 +16,7 @@ from bqx_assets.base.errors import FooterError
 Struct = dict[int | str, Any]
 """Values by field number; text keys are cencoding's own notes on which integers have 32 bits."""
 
-_cython: Any = _cencoding
+_cython: Any = _cencoding  # pyright: ignore[reportUnknownVariableType]
 _DEEPEST = 24
 _STOP, _TRUE, _FALSE, _I64_LIST, _BINARY, _LIST, _STRUCT = 0, 1, 2, 6, 8, 9, 12
 _VARINTS = frozenset((4, 5, 6))

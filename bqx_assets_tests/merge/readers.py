@@ -9,7 +9,13 @@ from typing import Any, cast
 import datafusion
 import duckdb
 import polars as pl
-import pyarrow.parquet as pq
+import pyarrow as _pyarrow  # pyright: ignore[reportMissingTypeStubs]
+import pyarrow.parquet as _parquet  # pyright: ignore[reportMissingTypeStubs]
+
+arrow: Any = _parquet
+arrow_table: Any = cast("Any", _pyarrow).table
+polars: Any = pl
+"""pyarrow.parquet has no types."""
 
 Reader = Callable[[Path, Sequence[str]], pl.DataFrame]
 
@@ -21,8 +27,8 @@ def by_polars(path: Path, columns: Sequence[str]) -> pl.DataFrame:
 
 def by_pyarrow(path: Path, columns: Sequence[str]) -> pl.DataFrame:
     """Arrow's C++ reader."""
-    read = cast("Any", pq).read_table(path, columns=list(columns))
-    return cast("pl.DataFrame", pl.from_arrow(read))
+    read = arrow.read_table(path, columns=list(columns))
+    return cast("pl.DataFrame", polars.from_arrow(read))
 
 
 def by_duckdb(path: Path, columns: Sequence[str]) -> pl.DataFrame:
@@ -30,15 +36,15 @@ def by_duckdb(path: Path, columns: Sequence[str]) -> pl.DataFrame:
     names = ", ".join(f'"{name}"' for name in columns)
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        read = connection.sql(f"SELECT {names} FROM '{path}'")  # noqa: S608 -- our own names
-        return cast("pl.DataFrame", pl.from_arrow(read.to_arrow_table()))
+        read = cast("Any", connection).sql(f"SELECT {names} FROM '{path}'")  # noqa: S608 -- our own names
+        return cast("pl.DataFrame", polars.from_arrow(read.to_arrow_table()))
 
 
 def by_datafusion(path: Path, columns: Sequence[str]) -> pl.DataFrame:
     """DataFusion: Rust's parquet crate, page indexes included."""
-    frame = datafusion.SessionContext().read_parquet(str(path))
+    frame = cast("Any", datafusion.SessionContext()).read_parquet(str(path))
     quoted = [datafusion.col(f'"{name}"') for name in columns]
-    return cast("pl.DataFrame", pl.from_arrow(cast("Any", frame.select(*quoted)).to_arrow_table()))
+    return cast("pl.DataFrame", polars.from_arrow(frame.select(*quoted).to_arrow_table()))
 
 
 READERS: dict[str, Reader] = {

@@ -47,14 +47,14 @@ class Told(Silent):
         self.steps.append((item, note))
 
 
-def extracted(folder: Path, **settings: object) -> Path:
-    """A checkpoint folder that extraction itself made."""
-    extract_pair(frame_job(folder, frame_warehouse(), **settings))
+def extracted(folder: Path, *, row_group_rows: int = 0) -> Path:
+    """Let extraction itself make a checkpoint folder."""
+    extract_pair(frame_job(folder, frame_warehouse(), row_group_rows=row_group_rows))
     return folder
 
 
 def raw_folder(folder: Path, *, rows: int = 200) -> dict[str, pl.DataFrame]:
-    """The same tables as raw checkpoints; returns them by file stem, the targets as ``targets``."""
+    """Write the same tables as raw checkpoints; return them by file stem, the targets as ``targets``."""
     folder.mkdir(parents=True, exist_ok=True)
     frames: dict[str, pl.DataFrame] = {}
     for (_, table), frame in frame_warehouse(rows).frames.items():
@@ -69,7 +69,9 @@ def write_raw(folder: Path, stem: str, frame: pl.DataFrame) -> None:
     frame.write_parquet(folder / f"{stem}.parquet", row_group_size=max(1, frame.height))
 
 
-def slab_folder(folder: Path, tables: Mapping[str, pl.DataFrame], rows: int, row_group_rows: int = 0) -> ExtractionRecord:
+def slab_folder(
+    folder: Path, tables: Mapping[str, pl.DataFrame], rows: int, row_group_rows: int = 0
+) -> ExtractionRecord:
     """Frames that are on the spine already, written as slabs; the spine has the key and one target."""
     keys = minutes(rows)
     spine = describe_spine(keys, row_group_rows)
@@ -84,9 +86,10 @@ def slab_folder(folder: Path, tables: Mapping[str, pl.DataFrame], rows: int, row
 def _slab(folder: Path, table: str, frame: pl.DataFrame, spine: str, row_groups: Sequence[int]) -> SlabRecord:
     role = "spine" if KEY in frame.columns else "feature"
     prefix = table_prefix(table, EURUSD)
+    types: dict[type[pl.DataType], str] = {**NAMES}
     columns = tuple(
         Column(
-            name=name if role == "spine" else output_column(prefix, name), source=name, type=NAMES[dtype.base_type()]
+            name=name if role == "spine" else output_column(prefix, name), source=name, type=types[dtype.base_type()]
         )
         for name, dtype in frame.schema.items()
     )

@@ -69,7 +69,9 @@ def test_an_unknown_engine_is_a_usage_error(tmp_path: Path, folder: Path) -> Non
         merge(plan_merge(EURUSD, folder, SETTINGS), tmp_path / "out.parquet", engine="magic", progress=Told())
 
 
-def test_a_slab_changed_since_the_plan_stops_the_merge_and_the_earlier_output_stays(tmp_path: Path, folder: Path) -> None:
+def test_a_slab_changed_since_the_plan_stops_the_merge_and_the_earlier_output_stays(
+    tmp_path: Path, folder: Path
+) -> None:
     output = tmp_path / "out.parquet"
     before = merge(plan_merge(EURUSD, folder, SETTINGS), output, progress=Told())
     plan = plan_merge(EURUSD, folder, SETTINGS)
@@ -81,16 +83,18 @@ def test_a_slab_changed_since_the_plan_stops_the_merge_and_the_earlier_output_st
 
 
 def test_too_little_disk_or_memory_is_refused_before_a_byte_is_written(tmp_path: Path) -> None:
-    with pytest.raises(NotEnoughDisk, match="eurusd: .* MB free"):
+    with pytest.raises(NotEnoughDisk, match=r"eurusd: .* MB free"):
         check_disk(tmp_path / "not" / "there", 1 << 60, "eurusd")
-    with pytest.raises(NotEnoughMemory, match="eurusd: .* MB of memory free"):
+    with pytest.raises(NotEnoughMemory, match=r"eurusd: .* MB of memory free"):
         check_memory(1 << 60, "eurusd")
     check_disk(tmp_path, 1, "eurusd")
     check_memory(1, "eurusd")
 
 
 @pytest.mark.parametrize("step", [1, 4, 7, 8])
-def test_killed_at_any_moment_no_half_file_is_trusted_and_a_rerun_ends_well(tmp_path: Path, folder: Path, step: int) -> None:
+def test_killed_at_any_moment_no_half_file_is_trusted_and_a_rerun_ends_well(
+    tmp_path: Path, folder: Path, step: int
+) -> None:
     output = tmp_path / "out" / "training_eurusd.parquet"
     done = subprocess.run(  # noqa: S603 -- our own interpreter
         [sys.executable, "-c", _KILLED, str(folder), str(output), str(step)],

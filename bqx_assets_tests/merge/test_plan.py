@@ -70,7 +70,7 @@ def test_half_written_files_are_no_tables(folder: Path) -> None:
 def test_a_slab_of_another_size_is_not_the_recorded_one(folder: Path) -> None:
     with (folder / "agg_eurusd.parquet").open("ab") as file:
         file.write(b"x")
-    with pytest.raises(CheckpointMismatch, match="eurusd/agg_eurusd: .* bytes"):
+    with pytest.raises(CheckpointMismatch, match=r"eurusd/agg_eurusd: .* bytes"):
         plan_merge(EURUSD, folder, SETTINGS)
 
 

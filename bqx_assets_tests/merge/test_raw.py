@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from polars.testing import assert_frame_equal
 from bqx_assets.base.artifacts import Manifest
 from bqx_assets.base.checksums import crc32c_of_file
 from bqx_assets.base.errors import (
+    BqxError,
     ColumnCollision,
     DuplicateKeys,
     EmptyTable,
@@ -25,6 +27,7 @@ from bqx_assets.base.settings import Settings
 from bqx_assets.merge.engine import merge
 from bqx_assets.merge.plan import plan_merge
 from bqx_assets_tests.frames import EURUSD
+from bqx_assets_tests.merge.readers import arrow
 from bqx_assets_tests.merge.slabs import SETTINGS, Told, extracted, raw_folder, write_raw
 
 
@@ -34,7 +37,9 @@ def frames(tmp_path: Path) -> dict[str, pl.DataFrame]:
     return raw_folder(tmp_path / "raw")
 
 
-def _merge(tmp_path: Path, engine: str = "splice", settings: Settings = SETTINGS) -> tuple[pl.DataFrame, Manifest, Told]:
+def _merge(
+    tmp_path: Path, engine: str = "splice", settings: Settings = SETTINGS
+) -> tuple[pl.DataFrame, Manifest, Told]:
     told = Told()
     output = tmp_path / f"{engine}.parquet"
     manifest = merge(plan_merge(EURUSD, tmp_path / "raw", settings), output, engine=engine, progress=told)
@@ -132,10 +137,8 @@ def test_other_types_and_row_groups_are_encoded_anew(tmp_path: Path, frames: dic
 
 def test_several_row_groups_have_the_spines_boundaries(tmp_path: Path, frames: dict[str, pl.DataFrame]) -> None:
     del frames
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
     merged, _, _ = _merge(tmp_path, settings=Settings(row_group_rows=90))
-    metadata = pq.read_metadata(tmp_path / "splice.parquet")
+    metadata = arrow.read_metadata(tmp_path / "splice.parquet")
     assert [metadata.row_group(n).num_rows for n in range(3)] == [90, 90, 20]
     assert_frame_equal(merged, _merge(tmp_path)[0])
 
@@ -151,25 +154,27 @@ def test_the_spine_is_the_rows_whose_first_target_is_known_in_order(
     assert merged[KEY].to_list() == targets[KEY][:190].to_list()
 
 
-@pytest.mark.parametrize(
-    ("stem", "change", "error", "match"),
-    [
-        ("agg_eurusd", lambda f: f.drop(KEY), MergeRefused, "no interval_time in agg_eurusd"),
-        ("agg_eurusd", lambda f: f.with_columns(pl.col(KEY).cast(pl.Int64)), SchemaDrift, "interval_time Int64"),
-        ("agg_eurusd", lambda f: f.clear(), EmptyTable, "none on the spine"),
-        ("agg_eurusd", lambda f: f.with_columns(pl.lit(None, pl.Datetime("us", "UTC")).alias(KEY)), NullKeys, "200 rows"),
-        ("agg_eurusd", lambda f: f.with_columns(lists=pl.lit([1.0])), SchemaDrift, "lists List"),
-        ("agg", lambda f: f, ColumnCollision, "from agg_eurusd, agg"),
-        ("targets", lambda f: f.drop("target_bqx45_h30"), SchemaDrift, "target_bqx45_h30"),
-        ("targets", lambda f: pl.concat([f, f.head(1)]), DuplicateKeys, "targets: 1 surplus"),
-        ("targets_eurusd", lambda f: f, MergeRefused, "both targets.parquet and"),
-        ("targets_all_fixed", lambda f: f, MergeRefused, "more targets: targets_all_fixed"),
-    ],
-)
-def test_a_folder_that_cannot_be_merged_is_refused_by_name(  # noqa: PLR0913, PLR0917 -- the cases' own parts
-    tmp_path: Path, frames: dict[str, pl.DataFrame], stem: str, change: object, error: type[Exception], match: str
+NO_KEYS = pl.lit(None, pl.Datetime("us", "UTC")).alias(KEY)
+Change = Callable[[pl.DataFrame], pl.DataFrame]
+UNFIT: list[tuple[str, Change, type[BqxError], str]] = [
+    ("agg_eurusd", lambda f: f.drop(KEY), MergeRefused, "no interval_time in agg_eurusd"),
+    ("agg_eurusd", lambda f: f.with_columns(pl.col(KEY).cast(pl.Int64)), SchemaDrift, "interval_time Int64"),
+    ("agg_eurusd", lambda f: f.clear(), EmptyTable, "none on the spine"),
+    ("agg_eurusd", lambda f: f.with_columns(NO_KEYS), NullKeys, "200 rows"),
+    ("agg_eurusd", lambda f: f.with_columns(lists=pl.lit([1.0])), SchemaDrift, "lists List"),
+    ("agg", lambda f: f, ColumnCollision, "from agg_eurusd, agg"),
+    ("targets", lambda f: f.drop("target_bqx45_h30"), SchemaDrift, "target_bqx45_h30"),
+    ("targets", lambda f: pl.concat([f, f.head(1)]), DuplicateKeys, "targets: 1 surplus"),
+    ("targets_eurusd", lambda f: f, MergeRefused, "both targets.parquet and"),
+    ("targets_all_fixed", lambda f: f, MergeRefused, "more targets: targets_all_fixed"),
+]
+
+
+@pytest.mark.parametrize("case", UNFIT, ids=[f"{stem}: {match}" for stem, _, _, match in UNFIT])
+def test_a_folder_that_cannot_be_merged_is_refused_by_name(
+    tmp_path: Path, frames: dict[str, pl.DataFrame], case: tuple[str, Change, type[BqxError], str]
 ) -> None:
-    assert callable(change)
+    stem, change, error, match = case
     source = "targets" if stem.startswith("targets") else "agg_eurusd"
     write_raw(tmp_path / "raw", stem, change(frames[source]))
     with pytest.raises(error, match=match):

@@ -1,0 +1,1 @@
+"""Benchmarks of what the product promises, each with one command."""
