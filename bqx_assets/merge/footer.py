@@ -34,7 +34,13 @@ _FILE_PATH, _CHUNK_OFFSET, _META, _PAGE_INDEXES, _CRYPTO = 1, 2, 3, (4, 5, 6, 7)
 _PATH, _VALUES, _RAW_BYTES, _COMPRESSED_BYTES, _STATISTICS = 3, 5, 6, 7, 12
 _DATA_PAGE, _INDEX_PAGE, _DICTIONARY_PAGE = 9, 10, 11
 
-TYPES = {(0, None): "BOOL", (2, None): "INT64", (5, None): "FLOAT64", (6, "string"): "STRING", (2, "utc"): "TIMESTAMP"}
+TYPES: dict[tuple[int, str | None], str] = {
+    (0, None): "BOOL",
+    (2, None): "INT64",
+    (5, None): "FLOAT64",
+    (6, "string"): "STRING",
+    (2, "utc"): "TIMESTAMP",
+}
 """(physical, logical) types that a training file holds, by BigQuery's name."""
 
 
@@ -244,7 +250,8 @@ def _check_chunk(chunk: Struct, leaf: Struct, expected: tuple[str, int], data_en
         raise _mismatch(subject, f"{name}: path, type or {meta[_VALUES]:,} values", f"its own, and {rows:,} values")
     first = min(meta[field] for field in (_DATA_PAGE, _DICTIONARY_PAGE) if meta.get(field) is not None)
     if not len(_MAGIC) <= first <= first + meta[_COMPRESSED_BYTES] <= data_end or meta[_RAW_BYTES] < 0:
-        raise _mismatch(subject, f"{name} at {first:,}, {meta[_COMPRESSED_BYTES]:,} bytes", f"within {data_end:,} bytes")
+        size_bytes = meta[_COMPRESSED_BYTES]
+        raise _mismatch(subject, f"{name} at {first:,}, {size_bytes:,} bytes", f"within {data_end:,} bytes")
 
 
 def _mismatch(subject: str, got: str, expected: str) -> FooterError:

@@ -9,11 +9,11 @@ from typing import Any, cast
 import datafusion
 import duckdb
 import polars as pl
-import pyarrow as _pyarrow  # pyright: ignore[reportMissingTypeStubs]
+import pyarrow as pa  # pyright: ignore[reportMissingTypeStubs]
 import pyarrow.parquet as _parquet  # pyright: ignore[reportMissingTypeStubs]
 
 arrow: Any = _parquet
-arrow_table: Any = cast("Any", _pyarrow).table
+arrow_table: Any = cast("Any", pa).table
 polars: Any = pl
 """pyarrow.parquet has no types."""
 

@@ -63,7 +63,8 @@ def test_shuffled_missing_and_extra_rows_are_aligned_and_accounted_for(
 ) -> None:
     agg = frames["agg_eurusd"]
     extra = agg.head(7).with_columns(pl.col(KEY) - timedelta(days=9))
-    write_raw(tmp_path / "raw", "agg_eurusd", pl.concat([agg.tail(150), extra]).sample(fraction=1, shuffle=True, seed=1))
+    shuffled = pl.concat([agg.tail(150), extra]).sample(fraction=1, shuffle=True, seed=1)
+    write_raw(tmp_path / "raw", "agg_eurusd", shuffled)
     merged, manifest, told = _merge(tmp_path)
     assert_frame_equal(merged, _merge(tmp_path, "join")[0])
     assert merged.height == 200
@@ -126,7 +127,8 @@ def test_a_pair_column_filters_rows_and_is_no_feature(tmp_path: Path, frames: di
 
 
 def test_other_types_and_row_groups_are_encoded_anew(tmp_path: Path, frames: dict[str, pl.DataFrame]) -> None:
-    tmp = frames["tmp_eurusd"].with_columns(pl.col("month").cast(pl.Int8), pl.col("trading_session").cast(pl.Categorical))
+    casts = [pl.col("month").cast(pl.Int8), pl.col("trading_session").cast(pl.Categorical)]
+    tmp = frames["tmp_eurusd"].with_columns(casts)
     write_raw(tmp_path / "raw", "tmp_eurusd", tmp)
     frames["mkt_vol"].write_parquet(tmp_path / "raw" / "mkt_vol.parquet", row_group_size=60)
     merged, _, told = _merge(tmp_path)
