@@ -1,0 +1,137 @@
+"""The asset graph: spine, slabs, training file, published file; each a partition a pair.
+
+Belongs here: what each asset is and which stage it calls. Does not: the stages, the checks, or how the training file
+is laid down (``training_io``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from bqx_assets.base.artifacts import EXTRACTION_FILE, ExtractionRecord, Manifest, manifest_path
+from bqx_assets.base.errors import ExtractionIncomplete
+from bqx_assets.catalogue.families import FAMILIES
+from bqx_assets.extract.pair import extract_features, extract_spine
+from bqx_assets.extract.slabs import CODE_VERSION, SlabFolder
+from bqx_assets.merge.plan import MergePlan, plan_merge
+from bqx_assets.release.publish import publish
+from bqx_assets.runtime.facts import extraction_facts, publication_facts, spine_facts
+from bqx_assets.runtime.keys import GROUP, OWNERS, PUBLISHED, SLABS, SPINE, TARGETS, TRAINING, family_key
+from bqx_assets.runtime.partitions import PAIRS
+from bqx_assets.runtime.slab_checks import slab_check_specs, slab_results
+from bqx_assets.runtime.step import step
+from bqx_assets.runtime.verdicts import report_for, validate_and_save
+from bqx_assets.runtime.workspace import Workspace
+
+_SINCE = "since the last extraction: "
+"""How extraction's warnings about drift begin."""
+_FOLLOW = dg.AutomationCondition.eager() & dg.AutomationCondition.all_deps_blocking_checks_passed()
+"""New slabs become a new training file, and a checked one is published, where automation is switched on."""
+
+
+@dg.asset(
+    key=SPINE,
+    deps=[TARGETS],
+    partitions_def=PAIRS,
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"bigquery", "parquet"},
+    code_version=CODE_VERSION,
+)
+def targets_spine(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
+    """The pair's rows: `interval_time`, unique and ascending, with the 49 targets, at one snapshot of the warehouse.
+
+    Every later artifact of the pair has exactly these rows. Read again only when the targets table changed.
+    """
+    with step(context.partition_key, context.log, workspace) as run:
+        job = workspace.extraction(run.pair, run.progress)
+        spine = extract_spine(job)
+        slab = SlabFolder(job.folder).load_spine().slab
+        columns = len(slab.provenance.columns)
+        return dg.MaterializeResult(
+            metadata=spine_facts(spine, slab.size_bytes, columns) | run.cost(),
+            data_version=dg.DataVersion(f"{spine.fingerprint}-{slab.crc32c:08x}"),
+        )
+
+
+@dg.asset(
+    key=SLABS,
+    deps=[SPINE, *(family_key(family) for family in FAMILIES)],
+    check_specs=slab_check_specs(),
+    partitions_def=PAIRS,
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"bigquery", "parquet"},
+    code_version=CODE_VERSION,
+    output_required=False,
+)
+def feature_slabs(
+    context: dg.AssetExecutionContext, workspace: Workspace
+) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]:
+    """One parquet a feature table (667 of them), aligned to the spine: its rows, its order, columns prefixed.
+
+    A slab is a checkpoint, reused only if its fingerprint (source table, columns, filters, spine, code) and its
+    checksum are right. A table that fails is named and fails the pair after all others were saved.
+    """
+    with step(context.partition_key, context.log, workspace) as run:
+        job = workspace.extraction(run.pair, run.progress)
+        try:
+            record = extract_features(job)
+        except ExtractionIncomplete:
+            # The verdicts must not be lost with the step: they name the tables.
+            yield from slab_results(ExtractionRecord.load(job.folder / EXTRACTION_FILE), ())
+            raise
+        changes = [text.removeprefix(_SINCE) for text in run.progress.warnings if text.startswith(_SINCE)]
+        yield from slab_results(record, changes)
+        yield dg.MaterializeResult(
+            asset_key=SLABS, metadata=extraction_facts(record, run.progress.count_resumed()) | run.cost()
+        )
+
+
+@dg.asset(
+    key=TRAINING,
+    deps=[SLABS],
+    partitions_def=PAIRS,
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"polars", "parquet"},
+    code_version="1",
+    automation_condition=_FOLLOW,
+)
+def training_parquet(context: dg.AssetExecutionContext, workspace: Workspace) -> MergePlan:
+    """The pair's one wide file: key, 49 targets and all feature columns, spliced from the slabs without decoding.
+
+    Downstream assets take it as a `pl.LazyFrame`, or 400 to 600 of its 17,031 columns by input metadata `columns`.
+    """
+    with step(context.partition_key, context.log, workspace) as run:
+        settings = workspace.settings()
+        return plan_merge(run.pair, settings.checkpoint_dir / run.pair.name, settings)
+
+
+@dg.asset(
+    key=PUBLISHED,
+    deps=[TRAINING],
+    partitions_def=PAIRS,
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"gcs", "parquet"},
+    code_version="1",
+    automation_condition=_FOLLOW,
+)
+def published_training_file(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
+    """The validated file and its manifest in the output bucket, swapped in whole; earlier versions stay by policy.
+
+    Runs only when every blocking check of the training file passed on exactly these bytes.
+    """
+    with step(context.partition_key, context.log, workspace) as run:
+        file = workspace.settings().training_file(run.pair)
+        manifest = Manifest.load(manifest_path(file))
+        # A report on other bytes is none: publishing alone, by a click on this asset, validates first.
+        report = report_for(file, manifest) or validate_and_save(file, manifest, workspace, run)
+        published = publish(file, manifest, report, workspace.store(), progress=run.progress)
+        return dg.MaterializeResult(
+            metadata=publication_facts(published, manifest) | run.cost(),
+            data_version=dg.DataVersion(f"{manifest.file.crc32c:08x}"),
+        )

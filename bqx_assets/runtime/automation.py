@@ -1,0 +1,70 @@
+"""Jobs, the weekly schedule, and the sensor that follows the warehouse. All of them off until switched on.
+
+Belongs here: what starts runs. Does not: what a run does, or how many at once (``dagster.yaml``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import dagster as dg
+
+from bqx_assets.base.errors import BqxError
+from bqx_assets.base.pairs import ALL_PAIRS
+from bqx_assets.catalogue.families import TARGETS_DATASET, targets_table
+from bqx_assets.runtime.keys import PUBLISHED, SLABS, SPINE, TRAINING
+from bqx_assets.runtime.partitions import PAIRS
+from bqx_assets.runtime.workspace import Workspace
+
+PAIR_TAG = "bqx/pair"
+MEMORY_TAG = "bqx/memory_class"
+"""``dagster.yaml`` limits how many runs of a class are at work at once."""
+
+extract_job = dg.define_asset_job(
+    "extract_job",
+    selection=dg.AssetSelection.assets(SPINE, SLABS),
+    partitions_def=PAIRS,
+    description="Spine and slabs of a pair: reads the warehouse, touches nothing published.",
+    tags={MEMORY_TAG: "extract"},
+)
+pair_job = dg.define_asset_job(
+    "pair_job",
+    selection=dg.AssetSelection.assets(SPINE, SLABS, TRAINING, PUBLISHED),
+    partitions_def=PAIRS,
+    description="A pair from the warehouse to its published, validated training file.",
+    tags={MEMORY_TAG: "pair"},
+)
+
+
+@dg.schedule(job=pair_job, cron_schedule="0 4 * * 0", execution_timezone="UTC")
+def weekly(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
+    """All 28 pairs, Sundays 04:00 UTC, when the market is closed."""
+    day = f"{context.scheduled_execution_time:%Y-%m-%d}"
+    for pair in ALL_PAIRS:
+        yield _request(pair.name, f"{day}:{pair}")
+
+
+@dg.sensor(job=pair_job, minimum_interval_seconds=600)
+def targets_changed(
+    context: dg.SensorEvaluationContext, workspace: Workspace
+) -> dg.SensorResult | dg.SkipReason:
+    """Run each pair whose targets table changed since the last look. One batched description, no row is read."""
+    try:
+        warehouse, _ = workspace.connect()
+        described = {(each.dataset, each.table): each for each in warehouse.describe()}
+    except BqxError as error:
+        return dg.SkipReason(str(error))
+    tables = {pair.name: described.get((TARGETS_DATASET, targets_table(pair))) for pair in ALL_PAIRS}
+    now = {name: each.etag for name, each in tables.items() if each is not None}
+    before: dict[str, str] = json.loads(context.cursor or "{}")
+    changed = [name for name, etag in now.items() if before.get(name) != etag]
+    if not changed:
+        return dg.SkipReason(f"none of {len(now)} targets tables changed")
+    return dg.SensorResult(
+        run_requests=[_request(name, f"{name}:{now[name]}") for name in changed], cursor=json.dumps(before | now)
+    )
+
+
+def _request(pair: str, run_key: str) -> dg.RunRequest:
+    return dg.RunRequest(run_key=run_key, partition_key=pair, tags={PAIR_TAG: pair})

@@ -1,0 +1,106 @@
+"""What a materialisation says about itself: a handful of numbers and one table of the families.
+
+Belongs here: turning records into Dagster metadata. Does not: measuring, or one entry a column: 17,031 of them
+would make an event of megabytes that the web server has to load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import dagster as dg
+
+from bqx_assets.base.artifacts import ExtractionRecord, FailedTable, Manifest, Quarantined, SlabRecord, Spine
+from bqx_assets.catalogue.families import FAMILIES
+
+Metadata = dict[str, dg.MetadataValue]
+_SAMPLE = 20
+"""Names listed at most: a failure of all 667 tables must still make a small event."""
+
+
+def spine_facts(spine: Spine, slab_bytes: int, columns: int) -> Metadata:
+    """Return the metadata of a spine."""
+    return {
+        "dagster/row_count": dg.MetadataValue.int(spine.rows),
+        "columns": dg.MetadataValue.int(columns),
+        "size_bytes": dg.MetadataValue.int(slab_bytes),
+        "first": dg.MetadataValue.timestamp(spine.first),
+        "last": dg.MetadataValue.timestamp(spine.last),
+        "row_groups": dg.MetadataValue.int(len(spine.row_groups)),
+        "fingerprint": dg.MetadataValue.text(spine.fingerprint),
+    }
+
+
+def extraction_facts(record: ExtractionRecord, resumed: int) -> Metadata:
+    """Return the metadata of a pair's feature slabs."""
+    slabs = record.features()
+    quarantined = [each for slab in slabs for each in slab.provenance.quarantined]
+    return {
+        "dagster/row_count": dg.MetadataValue.int(record.spine.rows),
+        "tables": dg.MetadataValue.int(len(slabs)),
+        "columns": dg.MetadataValue.int(sum(len(slab.provenance.columns) for slab in slabs)),
+        "size_bytes": dg.MetadataValue.int(sum(slab.size_bytes for slab in slabs)),
+        "resumed_tables": dg.MetadataValue.int(resumed),
+        "failed_tables": dg.MetadataValue.int(len(record.failed)),
+        "snapshot_time": dg.MetadataValue.timestamp(record.snapshot_time),
+        "families": dg.MetadataValue.md(families_table(record)),
+        "quarantined": dg.MetadataValue.md(quarantine_table(quarantined)),
+    }
+
+
+def training_facts(manifest: Manifest) -> Metadata:
+    """Return the metadata of a merged training file."""
+    return {
+        "dagster/row_count": dg.MetadataValue.int(manifest.file.rows),
+        "columns": dg.MetadataValue.int(manifest.file.columns),
+        "tables": dg.MetadataValue.int(len(manifest.extraction.features())),
+        "size_bytes": dg.MetadataValue.int(manifest.file.size_bytes),
+        "crc32c": dg.MetadataValue.text(f"{manifest.file.crc32c:08x}"),
+        "engine": dg.MetadataValue.text(manifest.engine),
+        "families": dg.MetadataValue.md(families_table(manifest.extraction)),
+    }
+
+
+def families_table(record: ExtractionRecord) -> str:
+    """Return a markdown table: one line a family, and their sum."""
+    slabs = record.features()
+    by_family = {family: [s for s in slabs if s.provenance.family == family] for family in _families(slabs)}
+    lines = ["| family | tables | columns | MB |", "|---|---:|---:|---:|"]
+    lines += [_line(family, members) for family, members in by_family.items()]
+    return "\n".join([*lines, _line("**all**", slabs)])
+
+
+def quarantine_table(quarantined: Iterable[Quarantined]) -> str:
+    """Return a markdown list of the columns left out because they look forward."""
+    lines = [f"- `{each.table}.{each.column}`: {each.reason}" for each in quarantined]
+    return shortened(lines) or "none"
+
+
+def failures_table(failed: Iterable[FailedTable]) -> str:
+    """Return a markdown list of failed tables with their errors."""
+    return shortened([f"- `{each.table}`: {each.error}: {each.message}" for each in failed]) or "none"
+
+
+def named(items: Mapping[str, str] | Iterable[str]) -> str:
+    """Return a markdown list of names, with reasons where there are."""
+    if isinstance(items, Mapping):
+        return shortened([f"- `{name}`: {reason}" for name, reason in items.items()]) or "none"
+    return shortened([f"- `{name}`" for name in items]) or "none"
+
+
+def shortened(lines: list[str]) -> str:
+    """Return at most a screenful of lines, and how many more there are."""
+    more = [f"- and {len(lines) - _SAMPLE:,} more"] if len(lines) > _SAMPLE else []
+    return "\n".join(line[:500] for line in [*lines[:_SAMPLE], *more])
+
+
+def _families(slabs: Iterable[SlabRecord]) -> list[str]:
+    """The known families in column order; a merge of foreign checkpoints may bring its own."""
+    found = {slab.provenance.family for slab in slabs}
+    return [*FAMILIES, *sorted(found - {*FAMILIES})]
+
+
+def _line(family: str, slabs: Iterable[SlabRecord]) -> str:
+    members = list(slabs)
+    columns = sum(len(slab.provenance.columns) for slab in members)
+    return f"| {family} | {len(members):,} | {columns:,} | {sum(slab.size_bytes for slab in members) / 1e6:,.1f} |"

@@ -1,0 +1,29 @@
+"""The whole of it as one ``Definitions``: sources, assets, checks, jobs, resources.
+
+Belongs here: the assembly, for the web server and for a run in this process alike. Does not: any part.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from bqx_assets.runtime.assets import feature_slabs, published_training_file, targets_spine, training_parquet
+from bqx_assets.runtime.automation import extract_job, pair_job, targets_changed, weekly
+from bqx_assets.runtime.sources import source_specs
+from bqx_assets.runtime.training_checks import published_intact, training_rules
+from bqx_assets.runtime.training_io import TrainingParquetIOManager
+from bqx_assets.runtime.workspace import Workspace
+
+
+def build_definitions(workspace: Workspace) -> dg.Definitions:
+    """Return the definitions over one workspace."""
+    return dg.Definitions(
+        assets=[*source_specs(), targets_spine, feature_slabs, training_parquet, published_training_file],
+        asset_checks=[training_rules, published_intact],
+        jobs=[pair_job, extract_job],
+        schedules=[weekly],
+        sensors=[targets_changed],
+        resources={"workspace": workspace, "io_manager": TrainingParquetIOManager(workspace=workspace)},
+        # The steps of a pair follow one another: a process each would add 4 s of start-up to every one of them.
+        executor=dg.in_process_executor,
+    )

@@ -1,0 +1,86 @@
+"""A step's progress, told to Dagster's log and to whoever started the run in this process.
+
+Belongs here: rate-limited logging, and the channel by which a command line listens. Does not: drawing bars.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from logging import Logger
+
+from bqx_assets.base.progress import Progress, Silent
+
+RESUMED = "resumed"
+"""The note extraction gives to a table whose slab was fresh."""
+_LOGGED_SHARE = 10
+"""One log line for each tenth of a stage: 667 would be 667 rows in the event log a pair and run."""
+
+_listeners: dict[str, Progress] = {}
+
+
+@contextmanager
+def listening(progress: Progress) -> Iterator[str]:
+    """Give the name of a channel that leads to ``progress`` while the block lasts.
+
+    Dagster rebuilds resources from their configuration, which holds plain values only: the name is one.
+    """
+    channel = secrets.token_hex(8)
+    _listeners[channel] = progress
+    try:
+        yield channel
+    finally:
+        del _listeners[channel]
+
+
+def listener(channel: str | None) -> Progress:
+    """Return the progress behind a channel; a silent one where nobody listens, as in a run of the web server."""
+    return _listeners.get(channel or "", Silent())
+
+
+class StepProgress:
+    """Progress of one step: forwarded to a listener, and logged each tenth of a stage. Safe from several threads."""
+
+    def __init__(self, log: Logger, target: Progress) -> None:
+        self._log = log
+        self._target = target
+        self._lock = threading.Lock()
+        self._total: dict[str, int] = {}
+        self._done: Counter[str] = Counter()
+        self._resumed = 0
+        self.warnings: list[str] = []
+        """Every warning so far, without its stage."""
+
+    def start(self, stage: str, total: int) -> None:
+        """Begin a stage."""
+        with self._lock:
+            self._total[stage] = total
+            self._done[stage] = 0
+        self._log.info("%s: %s steps", stage, f"{total:,}")
+        self._target.start(stage, total)
+
+    def advance(self, stage: str, item: str, note: str = "") -> None:
+        """Count one step; log the first, the last and each tenth of them."""
+        with self._lock:
+            self._done[stage] += 1
+            self._resumed += note == RESUMED
+            done, total = self._done[stage], self._total.get(stage, 0)
+        if done == 1 or done == total or (done * _LOGGED_SHARE) // max(total, 1) > (
+            (done - 1) * _LOGGED_SHARE
+        ) // max(total, 1):
+            self._log.info("%s: %s of %s, %s%s", stage, done, total, item, f" ({note})" if note else "")
+        self._target.advance(stage, item, note)
+
+    def warn(self, stage: str, message: str) -> None:
+        """Log a warning."""
+        self.warnings.append(message)
+        self._log.warning("%s: %s", stage, message)
+        self._target.warn(stage, message)
+
+    def count_resumed(self) -> int:
+        """Return how many tables were not read again."""
+        with self._lock:
+            return self._resumed

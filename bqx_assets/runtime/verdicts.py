@@ -1,0 +1,105 @@
+"""Checks and verdicts: a rule as a Dagster check, a verdict as its result, a report kept beside its file.
+
+Belongs here: the translation, and which report speaks of exactly which bytes. Does not: rules, or when they run.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Literal
+
+import dagster as dg
+
+from bqx_assets.base.artifacts import Manifest, Record
+from bqx_assets.base.errors import CheckpointCorrupt
+from bqx_assets.quality.report import Report, Verdict
+from bqx_assets.quality.validate import validate
+from bqx_assets.runtime.partitions import PAIRS
+from bqx_assets.runtime.step import Step
+from bqx_assets.runtime.workspace import Workspace
+
+_SHOWN_CHARACTERS = 4_000
+"""Of one piece of evidence: all results of a run stay far below an event's 64 KB."""
+
+
+class CheckedFile(Record):
+    """A report, and the bytes it speaks of."""
+
+    size_bytes: int
+    crc32c: int
+    report: Report
+
+
+def report_path(training_file: Path) -> Path:
+    """Return where the report on a training file lies: beside it."""
+    return training_file.with_name(training_file.name.removesuffix(".parquet") + ".report.json")
+
+
+def save_report(training_file: Path, manifest: Manifest, report: Report) -> None:
+    """Keep a report beside its file, tied to the bytes that were validated."""
+    checked = CheckedFile(size_bytes=manifest.file.size_bytes, crc32c=manifest.file.crc32c, report=report)
+    checked.save(report_path(training_file))
+
+
+def report_for(training_file: Path, manifest: Manifest) -> Report | None:
+    """Return the saved report if it speaks of exactly the manifest's bytes; None otherwise."""
+    try:
+        checked = CheckedFile.load(report_path(training_file))
+    except CheckpointCorrupt:
+        return None
+    same = (checked.size_bytes, checked.crc32c) == (manifest.file.size_bytes, manifest.file.crc32c)
+    return checked.report if same else None
+
+
+def validate_and_save(training_file: Path, manifest: Manifest, workspace: Workspace, run: Step) -> Report:
+    """Validate a training file deep, and keep the report. **Cost**: one pass, a few columns in memory."""
+    _, expectations = workspace.connect()
+    report = validate(training_file, run.pair, expectations, manifest=manifest, progress=run.progress)
+    save_report(training_file, manifest, report)
+    return report
+
+
+def check_spec(
+    name: str, asset: dg.AssetKey, description: str, *, severity: Literal["error", "warn"]
+) -> dg.AssetCheckSpec:
+    """Return a check with a verdict for each pair; one of severity "error" blocks what is downstream."""
+    with warnings.catch_warnings():
+        # Partitioned checks are "preview" in Dagster 1.13. Without them a pair's verdict would overwrite another's.
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return dg.AssetCheckSpec(
+            name, asset=asset, description=description, blocking=severity == "error", partitions_def=PAIRS
+        )
+
+
+def check_result(asset: dg.AssetKey, verdict: Verdict) -> dg.AssetCheckResult:
+    """Return a verdict as Dagster's result, evidence as metadata."""
+    facts: dict[str, dg.MetadataValue] = {
+        "got": dg.MetadataValue.text(verdict.got[:_SHOWN_CHARACTERS]),
+        "expected": dg.MetadataValue.text(verdict.expected[:_SHOWN_CHARACTERS]),
+    }
+    if verdict.cure:
+        facts["cure"] = dg.MetadataValue.text(verdict.cure)
+    for name, value in verdict.evidence.items():
+        facts[f"evidence/{name}"] = _plain(value)
+    return dg.AssetCheckResult(
+        asset_key=asset,
+        check_name=verdict.rule,
+        passed=verdict.passed,
+        severity=dg.AssetCheckSeverity.ERROR if verdict.severity == "error" else dg.AssetCheckSeverity.WARN,
+        description=f"{verdict.got}, expected {verdict.expected}"[:_SHOWN_CHARACTERS],
+        metadata=facts,
+    )
+
+
+def _plain(value: object) -> dg.MetadataValue:
+    if isinstance(value, bool):
+        return dg.MetadataValue.bool(value)
+    if isinstance(value, int):
+        return dg.MetadataValue.int(value)
+    if isinstance(value, float):
+        return dg.MetadataValue.float(value)
+    if isinstance(value, list):
+        items: list[object] = list(value)  # pyright: ignore[reportUnknownArgumentType]
+        return dg.MetadataValue.text(", ".join(str(item) for item in items)[:_SHOWN_CHARACTERS])
+    return dg.MetadataValue.text(str(value)[:_SHOWN_CHARACTERS])
