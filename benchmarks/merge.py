@@ -55,7 +55,7 @@ def race(names: list[str], folders: dict[str, Path], output: Path, rounds: int) 
             target.unlink(missing_ok=True)
             os.sync()
             command = [sys.executable, "-m", "benchmarks.contestants", name, str(folders[name]), str(target)]
-            done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603
+            done = subprocess.run(command, check=True, capture_output=True, text=True)
             runs[name].append(json.loads(done.stdout))
             last = runs[name][-1]
             print(f"  {name}: {last['seconds']:.2f} s, {last['peak_bytes'] / 1e6:,.0f} MB", flush=True)

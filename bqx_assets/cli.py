@@ -84,7 +84,7 @@ def plan(ctx: typer.Context, pair: PairArgument, *, output_dir: Annotated[Path |
 
 
 @app.command()
-def extract(  # noqa: PLR0913 -- one parameter an option
+def extract(
     ctx: typer.Context,
     pair: PairArgument,
     *,
@@ -105,7 +105,7 @@ def extract(  # noqa: PLR0913 -- one parameter an option
 
 
 @app.command(name="merge")
-def merge_command(  # noqa: PLR0913 -- one parameter an option
+def merge_command(
     ctx: typer.Context,
     pair: PairArgument,
     *,
@@ -172,7 +172,7 @@ def validate_command(  # noqa: PLR0913 -- one parameter an option
 
 
 @app.command(name="publish")
-def publish_command(  # noqa: PLR0913 -- one parameter an option
+def publish_command(
     ctx: typer.Context,
     pair: PairArgument,
     *,

@@ -133,7 +133,9 @@ def few_tables_expectations(tables: Sequence[str] = FEW_TABLES, pair: Pair = EUR
     return load_expectations().model_copy(update={"known_absent": absent, "min_rows": rows, "min_columns": 50})
 
 
-def frame_job(folder: Path, warehouse: FrameWarehouse, *, progress: Progress | None = None, **settings: object) -> Extraction:
+def frame_job(
+    folder: Path, warehouse: FrameWarehouse, *, progress: Progress | None = None, **settings: object
+) -> Extraction:
     """An extraction of the pair's few tables into ``folder``."""
     return Extraction(
         pair=EURUSD,

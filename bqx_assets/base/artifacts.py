@@ -171,9 +171,7 @@ class TrainingFile(Record):
 
 
 class Manifest(Record):
-    """Everything needed to trust, trace or repeat one training file. Lies beside it as ``{stem}.manifest.json``.
-
-    """
+    """Everything needed to trust, trace or repeat one training file. Lies beside it as ``{stem}.manifest.json``."""
 
     format_version: int = FORMAT_VERSION
     pair: str

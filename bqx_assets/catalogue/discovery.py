@@ -62,8 +62,10 @@ class PairCatalogue:
     @property
     def column_count(self) -> int:
         """Columns of the training file: key, targets, features; quarantined ones left out."""
-        return 1 + sum(1 for name, _ in self.targets.columns if name.startswith("target_")) + sum(
-            len(table.columns) for table in self.tables
+        return (
+            1
+            + sum(1 for name, _ in self.targets.columns if name.startswith("target_"))
+            + sum(len(table.columns) for table in self.tables)
         )
 
 

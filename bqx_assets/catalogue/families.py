@@ -122,5 +122,12 @@ def _expand(template: str, sets: dict[str, tuple[str, ...]]) -> list[str]:
 
 
 def _kind_of(table: str) -> str:
-    members = {pair.name for pair in ALL_PAIRS} | {*CURRENCIES, *_grammar().sets["instrument"], "45", "90", "w45", "w90"}
+    members = {pair.name for pair in ALL_PAIRS} | {
+        *CURRENCIES,
+        *_grammar().sets["instrument"],
+        "45",
+        "90",
+        "w45",
+        "w90",
+    }
     return "_".join(word for word in table.split("_") if word not in members)

@@ -17,7 +17,9 @@ KEY_TYPE = pl.Datetime("us", "UTC")
 _SAMPLE_KEYS = 3
 
 
-def align(table: pl.DataFrame, keys: pl.Series, *, subject: str, policy: DuplicatePolicy) -> tuple[pl.DataFrame, RowAccount]:
+def align(
+    table: pl.DataFrame, keys: pl.Series, *, subject: str, policy: DuplicatePolicy
+) -> tuple[pl.DataFrame, RowAccount]:
     """Return the table's feature columns on the spine's rows, and the account of its own rows.
 
     **Shape**: ``table`` any rows x (key + n), ``keys`` the spine's, unique and ascending; the result has

@@ -11,8 +11,8 @@ import polars as pl
 
 from bqx_assets.base.artifacts import Column, RowAccount, SlabProvenance, Spine
 from bqx_assets.base.errors import EmptyTable
-from bqx_assets.base.names import KEY
 from bqx_assets.base.fingerprints import fingerprint
+from bqx_assets.base.names import KEY
 from bqx_assets.catalogue.discovery import PairCatalogue
 from bqx_assets.catalogue.families import PAIR_COLUMN
 from bqx_assets.extract.align import as_key, without_duplicates

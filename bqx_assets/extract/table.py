@@ -117,13 +117,13 @@ class TableReader:
         renamed = aligned.select(pl.col(column.source).alias(column.name) for column in kept)
         return self._folder.write(renamed, provenance, spine.row_groups)
 
-    def _split(
-        self, table: FeatureTable, aligned: pl.DataFrame
-    ) -> tuple[tuple[Column, ...], tuple[Quarantined, ...]]:
+    def _split(self, table: FeatureTable, aligned: pl.DataFrame) -> tuple[tuple[Column, ...], tuple[Quarantined, ...]]:
         """Columns to keep, and those whose values are the future, which were not to be seen by name."""
         if self._job.settings.include_forward_looking:
             return table.columns, ()
-        reasons = {column.source: self._spine.forward.find(aligned.get_column(column.source)) for column in table.columns}
+        reasons = {
+            column.source: self._spine.forward.find(aligned.get_column(column.source)) for column in table.columns
+        }
         kept = tuple(column for column in table.columns if reasons[column.source] is None)
         looking = tuple(
             Quarantined(table=table.description.table, column=name, reason=reason)

@@ -35,9 +35,7 @@ def prepared(plan: MergePlan, folder: Path) -> Generator[Iterator[Slab]]:
                 future.result().path.unlink(missing_ok=True)
 
 
-def _in_order(
-    plan: MergePlan, folder: Path, pool: ThreadPoolExecutor, running: deque[Future[Slab]]
-) -> Iterator[Slab]:
+def _in_order(plan: MergePlan, folder: Path, pool: ThreadPoolExecutor, running: deque[Future[Slab]]) -> Iterator[Slab]:
     for part in plan.parts:
         running.append(pool.submit(part.prepare, folder))
         if len(running) == AHEAD:

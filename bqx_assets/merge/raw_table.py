@@ -243,7 +243,7 @@ def _cast(column: Column) -> pl.Expr:
     return pl.col(column.source).cast(types[column.type]).alias(column.name)
 
 
-def _provenance(  # noqa: PLR0913, PLR0917 -- a record of many facts
+def _provenance(
     part: SpinePart | RawTable,
     role: Literal["spine", "feature"],
     family: str,

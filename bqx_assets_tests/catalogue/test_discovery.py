@@ -69,12 +69,16 @@ def test_a_known_absent_table_is_no_problem_and_is_listed_with_its_reason() -> N
 
 def test_an_unexpected_table_is_left_out_and_named_until_it_is_accepted() -> None:
     tables = full_descriptions(EURUSD)
-    tables["zz_eurusd_new"] = describe(FEATURES_DATASET, "zz_eurusd_new", (("interval_time", "TIMESTAMP"), ("x", "FLOAT64")))
+    tables["zz_eurusd_new"] = describe(
+        FEATURES_DATASET, "zz_eurusd_new", (("interval_time", "TIMESTAMP"), ("x", "FLOAT64"))
+    )
     assert _discover(tables).unexpected == ("zz_eurusd_new",)
     accepted = load_expectations().model_copy(update={"accepted_tables": ("zz_eurusd_new",)})
     catalogue = _discover(tables, accepted)
     assert catalogue.unexpected == ()
-    assert [c.name for c in catalogue.tables[255].columns + catalogue.tables[256].columns if "zz" in c.name] == ["zz_new__x"]
+    assert [c.name for c in catalogue.tables[255].columns + catalogue.tables[256].columns if "zz" in c.name] == [
+        "zz_new__x"
+    ]
 
 
 def test_summary_and_stray_target_tables_are_no_features() -> None:

@@ -83,7 +83,9 @@ def test_an_unexpected_table_is_reported_once() -> None:
         (_retyped, "column agg_bqx_eurusd.agg_count_1440 changed from INT64 to STRING"),
     ],
 )
-def test_columns_that_vanish_or_change_type_are_named(change: Callable[[FeatureTable], FeatureTable], sentence: str) -> None:
+def test_columns_that_vanish_or_change_type_are_named(
+    change: Callable[[FeatureTable], FeatureTable], sentence: str
+) -> None:
     whole = _catalogue()
     changed = replace(whole, tables=(change(whole.tables[0]), *whole.tables[1:]))
     assert drift(_record(whole), changed) == [sentence]

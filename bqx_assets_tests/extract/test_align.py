@@ -39,7 +39,9 @@ def test_a_table_already_on_the_spine_keeps_its_values_and_loses_its_key() -> No
 
 
 def test_duplicate_keys_are_refused_with_count_and_sample() -> None:
-    with pytest.raises(DuplicateKeys, match=r"eurusd/t: 3 surplus rows for 2 repeated keys \(2024-01-02 00:03, 2024-01-02 00:05\)"):
+    with pytest.raises(
+        DuplicateKeys, match=r"eurusd/t: 3 surplus rows for 2 repeated keys \(2024-01-02 00:03, 2024-01-02 00:05\)"
+    ):
         align(_table([3, 3, 5, 5, 5, 7]), SPINE, subject="eurusd/t", policy="refuse")
 
 

@@ -58,7 +58,9 @@ def test_a_slab_carries_its_provenance_in_its_own_footer(tmp_path: Path, warehou
         assert SlabProvenance.model_validate_json(metadata[SLAB_METADATA_KEY]) == slab.provenance
 
 
-def test_all_tables_are_read_at_one_snapshot_over_the_spines_own_range(tmp_path: Path, warehouse: FrameWarehouse) -> None:
+def test_all_tables_are_read_at_one_snapshot_over_the_spines_own_range(
+    tmp_path: Path, warehouse: FrameWarehouse
+) -> None:
     record = extract_pair(frame_job(tmp_path, warehouse))
     features = [request for request in warehouse.requests if request.table.dataset == FEATURES_DATASET]
     assert {request.snapshot_time for request in warehouse.requests} == {record.snapshot_time}
@@ -209,7 +211,9 @@ def test_the_spine_is_sorted_and_holds_only_rows_whose_first_target_is_known(
     tmp_path: Path, warehouse: FrameWarehouse
 ) -> None:
     targets = warehouse.frames[TARGETS_DATASET, "targets_eurusd"]
-    holes = targets.with_columns(pl.when(pl.int_range(pl.len()) % 10 != 3).then(pl.col("target_bqx45_h15")).alias("target_bqx45_h15"))
+    holes = targets.with_columns(
+        pl.when(pl.int_range(pl.len()) % 10 != 3).then(pl.col("target_bqx45_h15")).alias("target_bqx45_h15")
+    )
     warehouse.frames[TARGETS_DATASET, "targets_eurusd"] = holes.reverse()
     assert extract_spine(frame_job(tmp_path, warehouse)).rows == ROWS * 9 // 10
     assert _slab(tmp_path, "targets_eurusd").get_column(KEY).is_sorted()

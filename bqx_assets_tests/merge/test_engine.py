@@ -96,7 +96,7 @@ def test_killed_at_any_moment_no_half_file_is_trusted_and_a_rerun_ends_well(
     tmp_path: Path, folder: Path, step: int
 ) -> None:
     output = tmp_path / "out" / "training_eurusd.parquet"
-    done = subprocess.run(  # noqa: S603 -- our own interpreter
+    done = subprocess.run(
         [sys.executable, "-c", _KILLED, str(folder), str(output), str(step)],
         check=False,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},

@@ -105,9 +105,7 @@ def test_a_configured_policy_decides_between_repeated_rows_and_is_recorded(
 def test_features_that_look_forward_are_left_out_by_name_and_by_value(
     tmp_path: Path, frames: dict[str, pl.DataFrame]
 ) -> None:
-    leaking = frames["agg_eurusd"].with_columns(
-        target_45=pl.lit(1.0), innocent=frames["targets"]["target_bqx90_h30"]
-    )
+    leaking = frames["agg_eurusd"].with_columns(target_45=pl.lit(1.0), innocent=frames["targets"]["target_bqx90_h30"])
     write_raw(tmp_path / "raw", "agg_eurusd", leaking)
     merged, manifest, _ = _merge(tmp_path)
     assert not {"agg__target_45", "agg__innocent"} & set(merged.columns)

@@ -51,7 +51,9 @@ class LocalObjectStore:
         """Return the file of object ``name``. Raises BadSetting for a name that would leave the folder."""
         words = name.split("/")
         if not name or any(word in {"", ".", ".."} or "\0" in word for word in words) or words[0].startswith("."):
-            raise BadSetting("object name", got=repr(name[:80]), expected="a relative name", cure="Use letters, _ and /.")
+            raise BadSetting(
+                "object name", got=repr(name[:80]), expected="a relative name", cure="Use letters, _ and /."
+            )
         return self.root.joinpath(*words)
 
     def uri(self, name: str) -> str:
