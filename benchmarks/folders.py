@@ -95,7 +95,7 @@ def _column(name: str, kind: str, rows: int, rng: np.random.Generator) -> pl.Ser
     if kind == "STRING":
         return pl.Series(name, ["eurusd"]).new_from_index(0, rows)  # a constant identifier, as most are
     if kind == "BOOL":
-        return pl.Series(name, rng.random(rows) < 0.5)
+        return pl.Series(name, rng.integers(0, 2, rows) == 1)
     if kind == "INT64":
         return pl.Series(name, rng.integers(0, 1440, rows))
     return pl.Series(name, rng.standard_normal(rows))  # noise: the worst case for compression

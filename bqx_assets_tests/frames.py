@@ -28,7 +28,13 @@ from bqx_assets.extract.warehouse import ReadRequest
 
 EURUSD = parse_pair("eurusd")
 START = datetime(2024, 1, 2, tzinfo=UTC)
-NAMES = {pl.Float64: "FLOAT64", pl.Int64: "INT64", pl.String: "STRING", pl.Boolean: "BOOL", pl.Datetime: "TIMESTAMP"}
+NAMES: dict[type[pl.DataType], str] = {
+    pl.Float64: "FLOAT64",
+    pl.Int64: "INT64",
+    pl.String: "STRING",
+    pl.Boolean: "BOOL",
+    pl.Datetime: "TIMESTAMP",
+}
 FEW_TABLES = ("agg_eurusd", "base_bqx_eurusd", "corr_ibkr_eurusd_ewa", "cov_lag_eurusd_usdjpy", "tmp_eurusd", "mkt_vol")
 
 

@@ -109,7 +109,7 @@ def test_progress_goes_to_stderr_in_a_few_lines_and_the_result_to_stdout(home: P
 
 def test_a_closed_pipe_is_no_traceback(home: Path) -> None:
     command = f"{BQX} --home {home} status | head -1"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(["/bin/bash", "-c", command], capture_output=True, text=True, check=False, timeout=60)
     assert done.stdout.startswith("pair")
     assert "Traceback" not in done.stderr
 

@@ -5,6 +5,7 @@ Belongs here: CRC of bytes and files, and of a concatenation from its parts' CRC
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,11 +13,12 @@ import google_crc32c
 
 _POLYNOMIAL = 0x82F63B78
 _CHUNK_BYTES = 4 << 20
+_extend: Callable[[int, bytes], int] = google_crc32c.extend  # pyright: ignore[reportUnknownVariableType] -- untyped
 
 
 def crc32c(data: bytes | memoryview, start: int = 0) -> int:
     """Return the CRC32C of ``data`` appended to bytes whose CRC32C is ``start``."""
-    return int(google_crc32c.extend(start, bytes(data)))
+    return _extend(start, bytes(data))
 
 
 def crc32c_of_file(path: Path) -> int:

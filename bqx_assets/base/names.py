@@ -40,7 +40,7 @@ def table_prefix(table: str, pair: Pair) -> str:
     A table shared by all pairs keeps its name. The pair goes where it stands as a whole ``_``-separated word, once.
 
     Raises:
-        BadSetting: when nothing is left, or the rest could not be told from its columns (holds ``__`` or ends in ``_``).
+        BadSetting: when nothing is left, or the rest cannot be told from its columns (``__`` inside, ``_`` at its end).
     """
     words = check_identifier(table, "table").split("_")
     if pair.name in words:

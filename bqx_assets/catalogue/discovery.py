@@ -6,7 +6,7 @@ or comparing with an earlier run (``drift``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bqx_assets.base.artifacts import Column, Quarantined
@@ -28,6 +28,7 @@ from bqx_assets.catalogue.tables import TableDescription
 
 FORWARD_PREFIX = "target"
 """A feature column whose name starts so looks forward: the label leak of ``base_bqx``."""
+_SAMPLE = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def discover(
     problems: dict[str, BqxError] = {}
     for name, expected in _wanted(pair, grammar, present, expectations):
         try:
-            found.append(_feature_table(pair, name, expected, present, include_forward_looking))
+            found.append(_feature_table(pair, name, expected, present, include_forward_looking=include_forward_looking))
         except BqxError as error:
             problems[name] = error
     _refuse_collisions(found)
@@ -132,7 +133,7 @@ def _targets(
     if wrong or unknown or types.get(KEY) != "TIMESTAMP":
         raise CatalogueMismatch(
             f"{pair}/{name}",
-            got=f"missing or of another type: {', '.join(wrong[:5]) or 'none'}; unknown: {', '.join(unknown[:5]) or 'none'}",
+            got=f"missing or of another type: {_shown(wrong, ', ')}; unknown: {_shown(unknown, ', ')}",
             expected=f"{KEY} TIMESTAMP and the {len(expectations.targets())} FLOAT64 targets",
             cure="Rebuild the targets table, or correct windows and horizons in the expectations.",
         )
@@ -160,6 +161,7 @@ def _feature_table(
     name: str,
     expected: ExpectedTable | None,
     present: Mapping[str, TableDescription],
+    *,
     include_forward_looking: bool,
 ) -> FeatureTable:
     description = present.get(name)
@@ -196,10 +198,15 @@ def _refuse_drift(pair: Pair, expected: ExpectedTable, types: Mapping[str, str])
         names = [column for column in wanted if types.get(column) != wanted[column]]
         raise SchemaDrift(
             f"{pair}/{expected.table}",
-            got="; ".join(wrong[:5]) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""),
+            got=_shown(wrong, "; "),
             expected=", ".join(f"{column} {wanted[column]}" for column in names[:5]),
             cure="Restore the column in the warehouse; a file with another schema would not be comparable.",
         )
+
+
+def _shown(items: Sequence[str], separator: str) -> str:
+    more = f" and {len(items) - _SAMPLE:,} more" if len(items) > _SAMPLE else ""
+    return (separator.join(items[:_SAMPLE]) or "none") + more
 
 
 def _refuse_collisions(tables: Iterable[FeatureTable]) -> None:

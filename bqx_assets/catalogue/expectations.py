@@ -50,7 +50,7 @@ def load_expectations(path: Path | None = None) -> Expectations:
     Raises:
         BadSetting: when the file is missing, not TOML, or holds an unknown key or a value out of range.
     """
-    facts = tomllib.loads(files(__package__).joinpath("expectations.toml").read_text())
+    facts = tomllib.loads(files("bqx_assets.catalogue").joinpath("expectations.toml").read_text())
     try:
         if path is not None:
             facts |= tomllib.loads(path.read_text())

@@ -88,7 +88,7 @@ def family_of(table: str, pair: Pair) -> str | None:
 
 @cache
 def _grammar() -> _Grammar:
-    text = files(__package__).joinpath("families.toml").read_text()
+    text = files("bqx_assets.catalogue").joinpath("families.toml").read_text()
     return _Grammar.model_validate(tomllib.loads(text))
 
 
@@ -106,7 +106,7 @@ def _columns(kind: _Kind) -> tuple[tuple[str, str], ...]:
 
 
 def _sets(pair: Pair) -> dict[str, tuple[str, ...]]:
-    """The grammar's sets, and the pair's own: itself, and each two pairs of which it is one and that share a currency."""
+    """The grammar's sets, and the pair's own: itself, and it with each pair that shares a currency."""
     peers = [other for other in ALL_PAIRS if other != pair and {other.base, other.quote} & {pair.base, pair.quote}]
     joined = ("_".join(sorted((pair.name, other.name))) for other in peers)
     return _grammar().sets | {"pair": (pair.name,), "peers": tuple(sorted(joined))}
@@ -122,12 +122,6 @@ def _expand(template: str, sets: dict[str, tuple[str, ...]]) -> list[str]:
 
 
 def _kind_of(table: str) -> str:
-    members = {pair.name for pair in ALL_PAIRS} | {
-        *CURRENCIES,
-        *_grammar().sets["instrument"],
-        "45",
-        "90",
-        "w45",
-        "w90",
-    }
+    windows = {"45", "90", "w45", "w90"}
+    members = {pair.name for pair in ALL_PAIRS} | {*CURRENCIES, *_grammar().sets["instrument"]} | windows
     return "_".join(word for word in table.split("_") if word not in members)

@@ -14,7 +14,9 @@ import numpy.typing as npt
 import polars as pl
 
 _PROBES = 12
-"""Sampled rows of a column; a shift must explain at least two before the whole column is compared."""
+"""Sampled rows of a column."""
+_LEAST_VOTES = 2
+"""Probes that a shift must explain before the whole column is compared."""
 _LEAST_ROWS = 30
 """Fewer comparable distinct values prove nothing: a flag equals everything now and then."""
 _ROUND_OFF = 1e-9
@@ -35,8 +37,8 @@ class _Series:
 class ForwardLook:
     """Finds columns equal to a later row's BQX, or to its negative.
 
-    **Shape**: ``targets`` spine rows x the target columns. **Cost**: keeps seven columns and their sort order; a look-up
-    is a few dozen binary searches, and a whole comparison only for a column that is suspect already.
+    **Shape**: ``targets`` spine rows x the target columns. **Cost**: keeps seven columns and their sort order; a
+    look-up is a few dozen binary searches, and a whole comparison only for a column that is suspect already.
 
     A column of past or present values (bqx_w of this row or an earlier one) is no leak and is never flagged.
     """
@@ -50,7 +52,7 @@ class ForwardLook:
             return None
         values = column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
         probes = _probe_rows(values)
-        if probes.size < 2:
+        if probes.size < _LEAST_VOTES:
             return None
         for series in self._series:
             for sign, word in ((1.0, ""), (-1.0, "the negative of ")):
@@ -92,7 +94,8 @@ def _candidate_shifts(wanted: Floats, rows: npt.NDArray[np.intp], series: _Serie
         for place in series.order[first : min(last, first + 64)].tolist():
             if place > row:
                 support[place - row] = support.get(place - row, 0) + 1
-    return sorted((shift for shift, votes in support.items() if votes >= 2), key=lambda shift: -support[shift])[:4]
+    voted = (shift for shift, votes in support.items() if votes >= _LEAST_VOTES)
+    return sorted(voted, key=lambda shift: -support[shift])[:4]
 
 
 def _equal_at_shift(values: Floats, series: Floats, shift: int) -> bool:

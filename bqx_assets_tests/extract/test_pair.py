@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 from polars.testing import assert_frame_equal
 
@@ -220,8 +221,6 @@ def test_the_spine_is_sorted_and_holds_only_rows_whose_first_target_is_known(
 
 
 def test_row_groups_have_the_same_boundaries_in_every_slab(tmp_path: Path, warehouse: FrameWarehouse) -> None:
-    import pyarrow.parquet as pq
-
     record = extract_pair(frame_job(tmp_path, warehouse, row_group_rows=64))
     assert record.spine.row_groups == (64, 64, 64, 8)
     for slab in record.slabs:

@@ -19,7 +19,7 @@ FACTS: dict[str, Any] = {"spine_fingerprint": "s", "filters": {"pair": "eurusd"}
 COLUMNS = [Column(name="agg__x", source="x", type="FLOAT64")]
 
 
-def _mark(table: TableDescription = TABLE, columns: list[Column] = COLUMNS, **changes: object) -> str:
+def _mark(table: TableDescription = TABLE, columns: list[Column] = COLUMNS, **changes: Any) -> str:
     return slab_fingerprint(source_of(table), columns, **(FACTS | changes))
 
 
