@@ -101,5 +101,5 @@ class SlabPart:
         return Slab(self.path, self.footer, self.record)
 
     def frame(self) -> tuple[pl.DataFrame, SlabRecord]:
-        """Return the slab, decoded."""
+        """Return the slab, decoded: the spine's rows x the part's columns."""
         return pl.read_parquet(self.path), self.record

@@ -14,6 +14,8 @@ from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.catalogue.families import FAMILIES, expected_tables, family_of
 
+ROOT = Path(__file__).resolve().parents[2]
+CATALOGUE = Path(os.environ.get("BQX_CATALOGUE_CSV", ROOT.parent / "shared" / "data" / "eurusd_catalogue.csv"))
 EURUSD = parse_pair("eurusd")
 
 
@@ -79,9 +81,9 @@ def test_tables_come_in_family_order_and_by_name_within() -> None:
     assert order == sorted(order)
 
 
-@pytest.mark.skipif("BQX_CATALOGUE_CSV" not in os.environ, reason="the users' own catalogue is not part of the project")
+@pytest.mark.skipif(not CATALOGUE.is_file(), reason="the users' own catalogue is not part of the project")
 def test_the_grammar_equals_the_users_own_catalogue() -> None:
-    with Path(os.environ["BQX_CATALOGUE_CSV"]).open() as file:
+    with CATALOGUE.open() as file:
         rows = {row["table"]: row["columns(name:dtype)"] for row in csv.DictReader(file)}
     del rows["targets_eurusd"]
     theirs = {table: dict(c.rsplit(":", 1) for c in columns.split()) for table, columns in rows.items()}

@@ -1,0 +1,46 @@
+# `make` lists the targets. Everything a run makes lies under .bqx/, every tool under .venv/ and .tools/.
+PAIR ?= eurusd
+ROWS ?= 6000
+RATES ?=
+PORT ?= 3000
+HOME_DIR := .bqx
+PY := .venv/bin/python
+UV := $(shell command -v uv 2>/dev/null || echo .tools/uv/bin/uv)
+BQX := .venv/bin/bqx --home $(HOME_DIR)
+# One warehouse a pair, row count and source of rates: changing one of them never mixes two.
+WAREHOUSE := $(HOME_DIR)/warehouse-$(PAIR)-$(ROWS)$(if $(RATES),-rates)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-cloud check ui bench-merge clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
+
+setup: .venv/.ready ## Make .venv from uv.lock, with `bqx` in it
+
+.tools/uv/bin/uv:
+	python3 -m venv .tools/uv
+	.tools/uv/bin/pip install --quiet --disable-pip-version-check "uv>=0.9"
+
+.venv/.ready: pyproject.toml uv.lock | $(filter .tools/uv/bin/uv,$(UV))
+	$(UV) sync --frozen --quiet
+	@touch $@
+
+run: setup ## One pair, warehouse to published file (PAIR=eurusd ROWS=6000 RATES=file)
+	@$(BQX) warehouse create $(WAREHOUSE) --pairs $(PAIR) --rows $(ROWS) $(if $(RATES),--rates $(RATES))
+	@BQX_WAREHOUSE=$(WAREHOUSE) $(BQX) run $(PAIR)
+
+test: setup ## The whole suite
+	$(PY) -m pytest -q -n 2 --dist worksteal
+
+check: setup ## Lint, types, import contracts
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/pyright --warnings
+	.venv/bin/lint-imports
+
+bench-merge: setup ## The merge against cat and against chained joins
+	$(PY) -m benchmarks.merge
+
+clean: ## Remove everything a run made; keeps .venv
+	rm -rf $(HOME_DIR)

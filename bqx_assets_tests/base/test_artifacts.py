@@ -1,0 +1,70 @@
+"""Records are versioned JSON: strict on reading, whole on disk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from bqx_assets.base.artifacts import ExtractionRecord, Spine, library_versions, manifest_path
+from bqx_assets.base.errors import CheckpointCorrupt
+
+MOMENT = datetime(2026, 1, 5, tzinfo=UTC)
+RECORD = ExtractionRecord(
+    pair="eurusd",
+    snapshot_time=MOMENT,
+    spine=Spine(rows=3, fingerprint="f", first=MOMENT, last=MOMENT, row_groups=(2, 1)),
+    slabs=(),
+    known_absent={"mkt_x": "not there since 2025"},
+)
+
+
+def test_a_record_comes_back_as_it_was_saved(tmp_path: Path) -> None:
+    RECORD.save(tmp_path / "record.json")
+    assert ExtractionRecord.load(tmp_path / "record.json") == RECORD
+
+
+def _cut(text: str) -> str:
+    return text[: len(text) // 2]
+
+
+def _misspelt(text: str) -> str:
+    return text.replace('"pair"', '"pare"')
+
+
+def _of_another_type(text: str) -> str:
+    return text.replace('"rows": 3', '"rows": "many"')
+
+
+def _empty(_: str) -> str:
+    return ""
+
+
+def _with_an_unknown_field(text: str) -> str:
+    return json.dumps({**json.loads(text), "unknown": 1})
+
+
+@pytest.mark.parametrize("damage", [_cut, _misspelt, _of_another_type, _empty, _with_an_unknown_field])
+def test_a_damaged_record_is_an_error_with_a_cure_never_a_guess(tmp_path: Path, damage: Callable[[str], str]) -> None:
+    RECORD.save(tmp_path / "record.json")
+    text = (tmp_path / "record.json").read_text()
+    (tmp_path / "record.json").write_text(damage(text))
+    with pytest.raises(CheckpointCorrupt, match="ExtractionRecord"):
+        ExtractionRecord.load(tmp_path / "record.json")
+
+
+def test_a_missing_record_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointCorrupt):
+        ExtractionRecord.load(tmp_path / "none.json")
+
+
+def test_the_manifest_lies_beside_its_file() -> None:
+    assert manifest_path(Path("a/training_eurusd.parquet")) == Path("a/training_eurusd.manifest.json")
+
+
+def test_versions_that_shape_the_bytes_are_recorded() -> None:
+    """Lesson 20: Polars 0.19 in the image and 1.36 on the machine."""
+    assert {"python", "bqx-assets", "dagster", "polars", "pyarrow", "fastparquet"} == library_versions().keys()

@@ -1,0 +1,94 @@
+"""A file is whole or not there, whatever ends its writer."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bqx_assets.base.files import TEMP_MARK, atomic_path, concatenate, remove_partials, write_atomic
+
+
+def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
+    target = tmp_path / "a"
+    write_atomic(target, b"old")
+    with pytest.raises(IsADirectoryError), atomic_path(target) as temp:  # noqa: PT012 -- the write inside is the point
+        temp.write_bytes(b"half")
+        tmp_path.write_bytes(b"")
+    assert target.read_bytes() == b"old"
+    assert _names(tmp_path) == ["a"]
+
+
+def test_after_kill_9_only_a_partial_is_left_and_it_is_removed(tmp_path: Path) -> None:
+    """Lesson 19: a half-written parquet counted as done."""
+    code = (
+        "import sys, time; from pathlib import Path; from bqx_assets.base.files import atomic_path\n"
+        "with atomic_path(Path(sys.argv[1])) as temp:\n"
+        " temp.write_bytes(b'half'); print('ready', flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "a")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        assert remove_partials(tmp_path) == [], "a living writer's file was removed"
+        process.send_signal(signal.SIGKILL)
+        process.wait(timeout=20)
+    removed: list[str] = []
+    for _ in range(100):  # until the system has forgotten the process
+        if removed := remove_partials(tmp_path):
+            break
+        time.sleep(0.02)
+    assert len(removed) == 1
+    assert TEMP_MARK in removed[0]
+    assert _names(tmp_path) == []
+
+
+@settings(deadline=None, max_examples=40)
+@given(parts=st.lists(st.binary(max_size=300) | st.integers(0, 2), max_size=6))
+def test_a_concatenation_is_its_parts_end_to_end(tmp_path_factory: pytest.TempPathFactory, parts: list[Any]) -> None:
+    folder = tmp_path_factory.mktemp("parts")
+    files = [folder / str(number) for number in range(3)]
+    for number, file in enumerate(files):
+        file.write_bytes(bytes([number]) * number * 5000)
+    given_parts = [files[part] if isinstance(part, int) else part for part in parts]
+    expected = b"".join(part.read_bytes() if isinstance(part, Path) else part for part in given_parts)
+    assert concatenate(given_parts, folder / "out") == len(expected)
+    assert (folder / "out").read_bytes() == expected
+
+
+def test_without_copy_file_range_the_bytes_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> int:
+        raise OSError(errno.EXDEV, "another file system")
+
+    monkeypatch.setattr(os, "copy_file_range", refused)
+    (tmp_path / "part").write_bytes(os.urandom(100_000))
+    concatenate([tmp_path / "part", b"end"], tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == (tmp_path / "part").read_bytes() + b"end"
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_partial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "part").write_bytes(b"x" * 1000)
+    write_atomic(tmp_path / "out", b"old")
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "copy_file_range", full)
+    monkeypatch.setattr(os, "sendfile", full)
+    with pytest.raises(OSError, match="No space left"):
+        concatenate([tmp_path / "part"], tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == b"old"
+    assert _names(tmp_path) == ["out", "part"]
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())

@@ -1,0 +1,48 @@
+"""Limits are the container's, and peaks are what was really resident."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from bqx_assets.base import limits
+from bqx_assets.base.limits import PeakMemory, disk_free_bytes, memory_free_bytes, memory_limit_bytes, worker_count
+
+
+def test_a_containers_limit_goes_before_the_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lesson 10: nothing knew that the container had less than the host."""
+    limit = tmp_path / "memory.max"
+    limit.write_text("2147483648\n")
+    monkeypatch.setattr(limits, "_own_cgroup_v1", lambda: tmp_path / "none")
+    monkeypatch.setattr(limits, "_CGROUP_V2", limit)
+    assert memory_limit_bytes() == 2 << 30
+    assert memory_free_bytes() < 2 << 30
+
+
+def test_no_limit_means_the_machines_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "memory.max").write_text("max\n")
+    monkeypatch.setattr(limits, "_own_cgroup_v1", lambda: tmp_path / "none")
+    monkeypatch.setattr(limits, "_CGROUP_V2", tmp_path / "memory.max")
+    monkeypatch.setattr(limits, "_CGROUP_V1", tmp_path / "none")
+    assert memory_limit_bytes() == psutil.virtual_memory().total
+
+
+def test_a_peak_counts_what_was_given_back_before_the_end() -> None:
+    """Lesson 11: virtual memory is not resident; what counts is the peak, not the present."""
+    with PeakMemory() as quiet:
+        pass
+    with PeakMemory() as busy:
+        block = np.ones(25_000_000)  # 200 MB, touched
+        del block
+    assert busy.peak_bytes > quiet.peak_bytes + 100_000_000
+
+
+def test_free_disk_is_asked_of_the_nearest_folder_that_exists(tmp_path: Path) -> None:
+    assert disk_free_bytes(tmp_path / "not" / "yet") > 0
+
+
+def test_workers_are_the_processors_this_process_may_use() -> None:
+    assert 1 <= worker_count() <= (psutil.cpu_count() or 1)

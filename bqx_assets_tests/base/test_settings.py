@@ -1,0 +1,32 @@
+"""Settings come from the environment, strictly, and are the one truth of where files lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from bqx_assets.base.pairs import parse_pair
+from bqx_assets.base.settings import Settings
+
+
+def test_every_path_follows_from_home() -> None:
+    """Lesson 6: the writer of checkpoints and their reader meant two folders."""
+    settings = Settings(home=Path("h"))
+    assert settings.checkpoint_dir == Path("h/checkpoints")
+    assert settings.warehouse_dir == Path("h/warehouse")
+    assert settings.training_file(parse_pair("eurusd")) == Path("h/training/training_eurusd.parquet")
+
+
+def test_the_environment_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BQX_WORKERS", "3")
+    monkeypatch.setenv("BQX_DUPLICATES", "last")
+    assert (Settings().workers, Settings().duplicates) == (3, "last")
+
+
+@pytest.mark.parametrize(("name", "value"), [("BQX_WORKERS", "-1"), ("BQX_DUPLICATES", "any"), ("BQX_ENGINE", "magic")])
+def test_a_value_outside_the_allowed_ones_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError):
+        Settings()

@@ -1,0 +1,137 @@
+"""The writing standard as tests: sizes, docstrings, names, nothing at import time, nothing of anybody's machine."""
+
+from __future__ import annotations
+
+import ast
+import re
+import statistics
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from bqx_assets.base import errors
+
+ROOT = Path(__file__).resolve().parents[1]
+FILE_LINES, MEDIAN_LINES, FUNCTION_LINES = 300, 180, 40
+TRACKED = subprocess.run(["/usr/bin/env", "git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+FILES = sorted(name for name in TRACKED.stdout.splitlines() if (ROOT / name).is_file())
+PACKAGE = [name for name in FILES if name.startswith("bqx_assets/") and name.endswith(".py")]
+TESTS = [name for name in FILES if name.startswith("bqx_assets_tests/") and name.endswith(".py")]
+OUR_ERRORS = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)}
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@cache
+def _tree(name: str) -> ast.Module:
+    return ast.parse((ROOT / name).read_text())
+
+
+def _public(tree: ast.Module) -> Iterator[tuple[str, Function]]:
+    """Functions and methods that another module may call."""
+    for node in tree.body:
+        if isinstance(node, Function) and not node.name.startswith("_"):
+            yield node.name, node
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            for inner in node.body:
+                if isinstance(inner, Function) and not inner.name.startswith("_"):
+                    yield f"{node.name}.{inner.name}", inner
+
+
+def _raised(function: Function) -> set[str]:
+    """Our errors that the function's own body raises."""
+    calls = (node.exc for node in ast.walk(function) if isinstance(node, ast.Raise))
+    names = (call.func for call in calls if isinstance(call, ast.Call))
+    return {name.id for name in names if isinstance(name, ast.Name)} & OUR_ERRORS
+
+
+@pytest.mark.parametrize("name", [*PACKAGE, *TESTS])
+def test_no_file_is_over_the_cap(name: str) -> None:
+    # A table of test cases may be longer than a module; half as long again is the end of it.
+    cap = FILE_LINES if name in PACKAGE else FILE_LINES * 3 // 2
+    assert len((ROOT / name).read_text().splitlines()) <= cap
+
+
+def test_the_median_file_is_short() -> None:
+    assert statistics.median(len((ROOT / name).read_text().splitlines()) for name in PACKAGE) < MEDIAN_LINES
+
+
+@pytest.mark.parametrize("name", PACKAGE)
+def test_no_function_is_over_the_cap(name: str) -> None:
+    """Lines of code: signature and docstring do not count, for they are to be long where there is much to say."""
+    for node in ast.walk(_tree(name)):
+        if isinstance(node, Function):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            lines = (node.end_lineno or 0) - body[0].lineno + 1 if body else 0
+            assert lines <= FUNCTION_LINES, f"{node.name}: {lines} lines"
+
+
+@pytest.mark.parametrize("name", PACKAGE)
+def test_every_module_says_what_it_is_what_belongs_and_what_does_not(name: str) -> None:
+    docstring = ast.get_docstring(_tree(name)) or ""
+    assert docstring.splitlines()[0].rstrip().endswith((".", ":", "?"))
+    if name != "bqx_assets/__init__.py":
+        assert "Belongs here:" in docstring
+        assert "Does not:" in docstring or "does not" in docstring
+
+
+@pytest.mark.parametrize("name", PACKAGE)
+def test_every_public_function_has_a_docstring_that_names_the_errors_it_raises(name: str) -> None:
+    for label, function in _public(_tree(name)):
+        docstring = ast.get_docstring(function)
+        assert docstring, label
+        missing = {error for error in _raised(function) if error not in docstring}
+        assert not missing, f"{label} raises {sorted(missing)} and does not say so"
+
+
+@pytest.mark.parametrize("name", PACKAGE)
+def test_every_public_function_of_frames_gives_their_shape(name: str) -> None:
+    for label, function in _public(_tree(name)):
+        arguments = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
+        hints = [*(each.annotation for each in arguments), function.returns]
+        if any(hint is not None and re.search(r"\bDataFrame\b", ast.unparse(hint)) for hint in hints):
+            docstring = ast.get_docstring(function) or ""
+            assert re.search(r"\*\*Shape\*\*|\brows?\b|\bcolumns?\b", docstring), f"{label}: rows x columns?"
+
+
+@pytest.mark.parametrize("name", [name for name in PACKAGE if name.endswith("__init__.py")])
+def test_an_init_holds_a_docstring_only(name: str) -> None:
+    assert len(_tree(name).body) == 1
+
+
+@pytest.mark.parametrize("name", PACKAGE)
+def test_nothing_works_at_import_time(name: str) -> None:
+    """Definitions, constants and decorators; no loops, no bare calls, no opening of anything."""
+    allowed = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign
+    for node in _tree(name).body:
+        text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        called = isinstance(node, ast.Expr) and ast.unparse(node).startswith("app.add_typer(")
+        assert text or called or isinstance(node, allowed), ast.unparse(node)
+        assert not re.search(r"\b(open|read_text|read_bytes|read_parquet|run|connect)\(", _constants(node))
+
+
+def _constants(node: ast.stmt) -> str:
+    return ast.unparse(node) if isinstance(node, ast.Assign | ast.AnnAssign) else ""
+
+
+@pytest.mark.parametrize("name", [*PACKAGE, *TESTS])
+def test_no_module_is_a_drawer_for_everything(name: str) -> None:
+    assert not {Path(name).stem, *Path(name).parts[:-1]} & {"utils", "util", "helpers", "common", "lib", "misc"}
+
+
+def test_tests_lie_where_what_they_test_lies() -> None:
+    """``bqx_assets/a/b.py`` is tested by ``bqx_assets_tests/a/test_b.py``, or by its package's flow."""
+    folders = {Path(name).parent.relative_to("bqx_assets") for name in PACKAGE}
+    for name in TESTS:
+        folder = Path(name).parent.relative_to("bqx_assets_tests")
+        if Path(name).name.startswith("test_"):
+            assert folder in folders, name
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if not name.endswith((".lock", ".png"))])
+def test_no_file_speaks_of_the_machine_it_was_written_on(name: str) -> None:
+    text = (ROOT / name).read_text()
+    assert not re.search(r"/(?:work|home/\w+|Users/\w+)/|/root/", text)
