@@ -5,7 +5,13 @@ Belongs here: ``defs``. Does not: anything else.
 
 from __future__ import annotations
 
+import dagster as dg
+
 from bqx_assets.runtime.graph import build_definitions
 from bqx_assets.runtime.workspace import Workspace
 
-defs = build_definitions(Workspace())
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Return the graph over the settings of the environment: ``BQX_HOME`` and the other ``BQX_*``."""
+    return build_definitions(Workspace())

@@ -4,25 +4,25 @@ Belongs here: what each asset is and which stage it calls. Does not: the stages,
 is laid down (``training_io``).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import dagster as dg
 
 from bqx_assets.base.artifacts import EXTRACTION_FILE, ExtractionRecord, Manifest, manifest_path
-from bqx_assets.base.errors import ExtractionIncomplete
+from bqx_assets.base.errors import ExtractionIncomplete, TransientReadError
 from bqx_assets.catalogue.families import FAMILIES
 from bqx_assets.extract.pair import extract_features, extract_spine
 from bqx_assets.extract.slabs import CODE_VERSION, SlabFolder
 from bqx_assets.merge.plan import MergePlan, plan_merge
+from bqx_assets.release.checked import report_for
 from bqx_assets.release.publish import publish
+from bqx_assets.release.retention import sweep
 from bqx_assets.runtime.facts import extraction_facts, publication_facts, spine_facts
 from bqx_assets.runtime.keys import GROUP, OWNERS, PUBLISHED, SLABS, SPINE, TARGETS, TRAINING, family_key
 from bqx_assets.runtime.partitions import PAIRS
 from bqx_assets.runtime.slab_checks import slab_check_specs, slab_results
-from bqx_assets.runtime.step import step
-from bqx_assets.runtime.verdicts import report_for, validate_and_save
+from bqx_assets.runtime.step import RETRIES, step
+from bqx_assets.runtime.verdicts import validate_and_save
 from bqx_assets.runtime.workspace import Workspace
 
 _SINCE = "since the last extraction: "
@@ -39,6 +39,7 @@ _FOLLOW = dg.AutomationCondition.eager() & dg.AutomationCondition.all_deps_block
     owners=OWNERS,
     kinds={"bigquery", "parquet"},
     code_version=CODE_VERSION,
+    retry_policy=RETRIES,
 )
 def targets_spine(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
     """The pair's rows: `interval_time`, unique and ascending, with the 49 targets, at one snapshot of the warehouse.
@@ -65,6 +66,7 @@ def targets_spine(context: dg.AssetExecutionContext, workspace: Workspace) -> dg
     owners=OWNERS,
     kinds={"bigquery", "parquet"},
     code_version=CODE_VERSION,
+    retry_policy=RETRIES,
     output_required=False,
 )
 def feature_slabs(
@@ -80,8 +82,10 @@ def feature_slabs(
         try:
             record = extract_features(job)
         except ExtractionIncomplete:
+            record = ExtractionRecord.load(job.folder / EXTRACTION_FILE)
             # The verdicts must not be lost with the step: they name the tables.
-            yield from slab_results(ExtractionRecord.load(job.folder / EXTRACTION_FILE), ())
+            yield from slab_results(record, ())
+            run.transient = all(each.error == TransientReadError.__name__ for each in record.failed)
             raise
         changes = [text.removeprefix(_SINCE) for text in run.progress.warnings if text.startswith(_SINCE)]
         yield from slab_results(record, changes)
@@ -98,6 +102,7 @@ def feature_slabs(
     owners=OWNERS,
     kinds={"polars", "parquet"},
     code_version="1",
+    retry_policy=RETRIES,
     automation_condition=_FOLLOW,
 )
 def training_parquet(context: dg.AssetExecutionContext, workspace: Workspace) -> MergePlan:
@@ -107,7 +112,9 @@ def training_parquet(context: dg.AssetExecutionContext, workspace: Workspace) ->
     """
     with step(context.partition_key, context.log, workspace) as run:
         settings = workspace.settings()
-        return plan_merge(run.pair, settings.checkpoint_dir / run.pair.name, settings)
+        plan = plan_merge(run.pair, settings.checkpoint_dir / run.pair.name, settings)
+        context.add_output_metadata({"plan_seconds": run.cost()["seconds"]})
+        return plan
 
 
 @dg.asset(
@@ -118,6 +125,7 @@ def training_parquet(context: dg.AssetExecutionContext, workspace: Workspace) ->
     owners=OWNERS,
     kinds={"gcs", "parquet"},
     code_version="1",
+    retry_policy=RETRIES,
     automation_condition=_FOLLOW,
 )
 def published_training_file(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
@@ -126,12 +134,14 @@ def published_training_file(context: dg.AssetExecutionContext, workspace: Worksp
     Runs only when every blocking check of the training file passed on exactly these bytes.
     """
     with step(context.partition_key, context.log, workspace) as run:
-        file = workspace.settings().training_file(run.pair)
+        settings, store = workspace.settings(), workspace.store()
+        file = settings.training_file(run.pair)
         manifest = Manifest.load(manifest_path(file))
         # A report on other bytes is none: publishing alone, by a click on this asset, validates first.
         report = report_for(file, manifest) or validate_and_save(file, manifest, workspace, run)
-        published = publish(file, manifest, report, workspace.store(), progress=run.progress)
+        published = publish(file, manifest, report, store, progress=run.progress)
+        swept = sweep(store, staging_days=settings.staging_days)
         return dg.MaterializeResult(
-            metadata=publication_facts(published, manifest) | run.cost(),
+            metadata=publication_facts(published, manifest, swept) | run.cost(),
             data_version=dg.DataVersion(f"{manifest.file.crc32c:08x}"),
         )

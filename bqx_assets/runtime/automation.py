@@ -14,7 +14,6 @@ from bqx_assets.base.errors import BqxError
 from bqx_assets.base.pairs import ALL_PAIRS
 from bqx_assets.catalogue.families import TARGETS_DATASET, targets_table
 from bqx_assets.runtime.keys import PUBLISHED, SLABS, SPINE, TRAINING
-from bqx_assets.runtime.partitions import PAIRS
 from bqx_assets.runtime.workspace import Workspace
 
 PAIR_TAG = "bqx/pair"
@@ -24,14 +23,12 @@ MEMORY_TAG = "bqx/memory_class"
 extract_job = dg.define_asset_job(
     "extract_job",
     selection=dg.AssetSelection.assets(SPINE, SLABS),
-    partitions_def=PAIRS,
     description="Spine and slabs of a pair: reads the warehouse, touches nothing published.",
     tags={MEMORY_TAG: "extract"},
 )
 pair_job = dg.define_asset_job(
     "pair_job",
     selection=dg.AssetSelection.assets(SPINE, SLABS, TRAINING, PUBLISHED),
-    partitions_def=PAIRS,
     description="A pair from the warehouse to its published, validated training file.",
     tags={MEMORY_TAG: "pair"},
 )

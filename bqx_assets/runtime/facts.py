@@ -6,12 +6,14 @@ would make an event of megabytes that the web server has to load.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import dagster as dg
 
-from bqx_assets.base.artifacts import ExtractionRecord, FailedTable, Manifest, Quarantined, SlabRecord, Spine
+from bqx_assets.base.artifacts import ExtractionRecord, Manifest, Quarantined, SlabRecord, Spine
 from bqx_assets.catalogue.families import FAMILIES
+from bqx_assets.release.publish import Published
+from bqx_assets.release.retention import Removed
 
 Metadata = dict[str, dg.MetadataValue]
 _SAMPLE = 20
@@ -61,6 +63,20 @@ def training_facts(manifest: Manifest) -> Metadata:
     }
 
 
+def publication_facts(published: Published, manifest: Manifest, swept: Removed) -> Metadata:
+    """Return the metadata of a published file."""
+    return {
+        "dagster/row_count": dg.MetadataValue.int(manifest.file.rows),
+        "dagster/uri": dg.MetadataValue.text(published.uri),
+        "columns": dg.MetadataValue.int(manifest.file.columns),
+        "size_bytes": dg.MetadataValue.int(published.size_bytes),
+        "crc32c": dg.MetadataValue.text(f"{published.crc32c:08x}"),
+        "manifest": dg.MetadataValue.text(published.manifest_uri),
+        "swept_staged_objects": dg.MetadataValue.int(len(swept.names)),
+        "publication": dg.MetadataValue.json(published.model_dump(mode="json")),
+    }
+
+
 def families_table(record: ExtractionRecord) -> str:
     """Return a markdown table: one line a family, and their sum."""
     slabs = record.features()
@@ -74,18 +90,6 @@ def quarantine_table(quarantined: Iterable[Quarantined]) -> str:
     """Return a markdown list of the columns left out because they look forward."""
     lines = [f"- `{each.table}.{each.column}`: {each.reason}" for each in quarantined]
     return shortened(lines) or "none"
-
-
-def failures_table(failed: Iterable[FailedTable]) -> str:
-    """Return a markdown list of failed tables with their errors."""
-    return shortened([f"- `{each.table}`: {each.error}: {each.message}" for each in failed]) or "none"
-
-
-def named(items: Mapping[str, str] | Iterable[str]) -> str:
-    """Return a markdown list of names, with reasons where there are."""
-    if isinstance(items, Mapping):
-        return shortened([f"- `{name}`: {reason}" for name, reason in items.items()]) or "none"
-    return shortened([f"- `{name}`" for name in items]) or "none"
 
 
 def shortened(lines: list[str]) -> str:

@@ -11,7 +11,7 @@ from bqx_assets.runtime.assets import feature_slabs, published_training_file, ta
 from bqx_assets.runtime.automation import extract_job, pair_job, targets_changed, weekly
 from bqx_assets.runtime.sources import source_specs
 from bqx_assets.runtime.training_checks import published_intact, training_rules
-from bqx_assets.runtime.training_io import TrainingParquetIOManager
+from bqx_assets.runtime.training_io import training_io_manager
 from bqx_assets.runtime.workspace import Workspace
 
 
@@ -23,7 +23,7 @@ def build_definitions(workspace: Workspace) -> dg.Definitions:
         jobs=[pair_job, extract_job],
         schedules=[weekly],
         sensors=[targets_changed],
-        resources={"workspace": workspace, "io_manager": TrainingParquetIOManager(workspace=workspace)},
+        resources={"workspace": workspace, "io_manager": training_io_manager},
         # The steps of a pair follow one another: a process each would add 4 s of start-up to every one of them.
         executor=dg.in_process_executor,
     )

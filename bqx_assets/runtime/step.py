@@ -6,18 +6,25 @@ Belongs here: what every asset, check and the IO manager do around their work. D
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from logging import Logger
 
 import dagster as dg
 
+from bqx_assets.base import errors
 from bqx_assets.base.errors import BqxError, TransientReadError
 from bqx_assets.base.limits import PeakMemory
 from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.runtime.progress import StepProgress, listener
 from bqx_assets.runtime.workspace import Workspace
+
+
+MOST_CHARACTERS = 4_000
+"""Of one text in an event: a failure of all 667 tables must stay far below 64 KB."""
+RETRIES = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+"""Of every asset; a defect of the data is not tried again (``failure``), nor is a finished table read again."""
 
 
 @dataclass(slots=True)
@@ -28,6 +35,8 @@ class Step:
     progress: StepProgress
     memory: PeakMemory
     started: float
+    transient: bool = False
+    """Set by a step whose error hides that it may pass by itself, as a failed extraction's table errors do."""
 
     def cost(self) -> dict[str, dg.MetadataValue]:
         """Return seconds and peak resident memory up to now, as metadata."""
@@ -45,30 +54,38 @@ def step(partition_key: str, log: Logger, workspace: Workspace) -> Iterator[Step
         dagster.Failure: for each BqxError, with its four parts as metadata.
     """
     with errors_as_failures(), PeakMemory() as memory:
-        yield Step(
-            pair=parse_pair(partition_key),
-            progress=StepProgress(log, listener(workspace.channel)),
-            memory=memory,
-            started=time.perf_counter(),
-        )
+        progress = StepProgress(log, listener(workspace.channel))
+        run = Step(pair=parse_pair(partition_key), progress=progress, memory=memory, started=time.perf_counter())
+        try:
+            yield run
+        except BqxError as error:
+            raise failure(error, retry=run.transient) from error
 
 
 @contextmanager
 def errors_as_failures() -> Iterator[None]:
-    """Raise each BqxError of the block as a Failure: its message is what the web server shows, not a traceback."""
+    """Raise each BqxError of the block as a Failure."""
     try:
         yield
     except BqxError as error:
-        raise dg.Failure(
-            description=str(error),
-            metadata={
-                "error": type(error).__name__,
-                "exit_code": error.exit_code,
-                "subject": error.subject,
-                "got": error.got,
-                "expected": error.expected,
-                "cure": error.cure,
-            },
-            # Reads are retried inside extraction already; a defect of the data stays one.
-            allow_retries=isinstance(error, TransientReadError),
-        ) from error
+        raise failure(error) from error
+
+
+def failure(error: BqxError, *, retry: bool = False) -> dg.Failure:
+    """Return an error as Dagster shows it: its message instead of a traceback, its parts as metadata."""
+    parts = {"error": type(error).__name__, "subject": error.subject, "got": error.got}
+    parts |= {"expected": error.expected, "cure": error.cure}
+    return dg.Failure(
+        description=str(error)[:MOST_CHARACTERS],
+        metadata={name: dg.MetadataValue.text(text[:MOST_CHARACTERS]) for name, text in parts.items()},
+        allow_retries=retry or isinstance(error, TransientReadError),
+    )
+
+
+def failure_error(metadata: Mapping[str, dg.MetadataValue]) -> BqxError | None:
+    """Return the error that ``failure`` made this metadata of; None for any other's."""
+    texts = {name: str(value.value) for name, value in metadata.items()}
+    kind = getattr(errors, texts.get("error", ""), None)
+    if not (isinstance(kind, type) and issubclass(kind, BqxError)):
+        return None
+    return kind(texts["subject"], got=texts["got"], expected=texts["expected"], cure=texts["cure"])

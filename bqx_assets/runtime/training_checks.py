@@ -3,8 +3,6 @@
 Belongs here: when rules run in Dagster, and that all verdicts come from one pass. Does not: the rules.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

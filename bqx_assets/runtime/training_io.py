@@ -7,14 +7,13 @@ writes one entry a column: 2,000 columns had not finished after 15 minutes), sca
 Polars 2) and writing (whole or not at all).
 """
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import dagster as dg
 import polars as pl
 from dagster_polars import BasePolarsUPathIOManager
+from pydantic import PrivateAttr
 from upath import UPath
 
 from bqx_assets.base.errors import BadSetting
@@ -39,19 +38,26 @@ class TrainingParquetIOManager(BasePolarsUPathIOManager):
     """
 
     extension: ClassVar[str | None] = ".parquet"  # pyright: ignore[reportIncompatibleVariableOverride]
-    workspace: dg.ResourceDependency[Workspace]
+    _of = PrivateAttr()  # unannotated: Dagster would take an annotated one for a nested resource
 
-    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Take the folder from this run's settings."""
-        with errors_as_failures():
-            self._base_path = UPath((self.workspace.settings().home / "assets").absolute())
+    @classmethod
+    def of(cls, workspace: Workspace) -> Self:
+        """Return the IO manager of this run's settings."""
+        manager = cls()
+        manager._of = workspace
+        manager._base_path = UPath((workspace.settings().home / "assets").absolute())
+        return manager
+
+    @property
+    def _workspace(self) -> Workspace:
+        return self._of
 
     def get_path_for_partition(
         self, context: dg.InputContext | dg.OutputContext, path: UPath, partition: str
     ) -> UPath:
         """Return the path of a partition without its suffix."""
         if context.asset_key == TRAINING:
-            return UPath(self.workspace.settings().training_file(parse_pair(partition)).absolute().with_suffix(""))
+            return UPath(self._workspace.settings().training_file(parse_pair(partition)).absolute().with_suffix(""))
         return super().get_path_for_partition(context, path, partition)
 
     def dump_to_path(self, context: dg.OutputContext, obj: object, path: UPath) -> None:
@@ -75,8 +81,8 @@ class TrainingParquetIOManager(BasePolarsUPathIOManager):
                 )
 
     def _merge(self, context: dg.OutputContext, plan: MergePlan, target: Path) -> None:
-        with step(context.partition_key, context.log, self.workspace) as run:
-            engine = self.workspace.settings().engine
+        with step(context.partition_key, context.log, self._workspace) as run:
+            engine = self._workspace.settings().engine
             manifest = merge(plan, target, engine=engine, progress=run.progress)
             context.add_output_metadata(training_facts(manifest) | run.cost())
 
@@ -109,3 +115,11 @@ class TrainingParquetIOManager(BasePolarsUPathIOManager):
     def scan_df_from_path(self, path: UPath, context: dg.InputContext) -> pl.LazyFrame:
         """Return the file as a lazy frame: its footer is read, no value."""
         return pl.scan_parquet(str(path))
+
+
+@dg.io_manager(required_resource_keys={"workspace"})
+def training_io_manager(context: dg.InitResourceContext) -> TrainingParquetIOManager:
+    """Make the IO manager over the one ``workspace`` resource."""
+    # Not a nested resource: Dagster 1.13 initialises one through a call it deprecates itself.
+    with errors_as_failures():
+        return TrainingParquetIOManager.of(context.resources.workspace)

@@ -1,6 +1,6 @@
-"""Checks and verdicts: a rule as a Dagster check, a verdict as its result, a report kept beside its file.
+"""Checks and verdicts: a rule as a Dagster check, a verdict as its result and back again.
 
-Belongs here: the translation, and which report speaks of exactly which bytes. Does not: rules, or when they run.
+Belongs here: the translation. Does not: rules, when they run, or where a report lies (``release/checked.py``).
 """
 
 from __future__ import annotations
@@ -11,45 +11,16 @@ from typing import Literal
 
 import dagster as dg
 
-from bqx_assets.base.artifacts import Manifest, Record
-from bqx_assets.base.errors import CheckpointCorrupt
+from bqx_assets.base.artifacts import Manifest
 from bqx_assets.quality.report import Report, Verdict
 from bqx_assets.quality.validate import validate
+from bqx_assets.release.checked import save_report
 from bqx_assets.runtime.partitions import PAIRS
 from bqx_assets.runtime.step import Step
 from bqx_assets.runtime.workspace import Workspace
 
 _SHOWN_CHARACTERS = 4_000
 """Of one piece of evidence: all results of a run stay far below an event's 64 KB."""
-
-
-class CheckedFile(Record):
-    """A report, and the bytes it speaks of."""
-
-    size_bytes: int
-    crc32c: int
-    report: Report
-
-
-def report_path(training_file: Path) -> Path:
-    """Return where the report on a training file lies: beside it."""
-    return training_file.with_name(training_file.name.removesuffix(".parquet") + ".report.json")
-
-
-def save_report(training_file: Path, manifest: Manifest, report: Report) -> None:
-    """Keep a report beside its file, tied to the bytes that were validated."""
-    checked = CheckedFile(size_bytes=manifest.file.size_bytes, crc32c=manifest.file.crc32c, report=report)
-    checked.save(report_path(training_file))
-
-
-def report_for(training_file: Path, manifest: Manifest) -> Report | None:
-    """Return the saved report if it speaks of exactly the manifest's bytes; None otherwise."""
-    try:
-        checked = CheckedFile.load(report_path(training_file))
-    except CheckpointCorrupt:
-        return None
-    same = (checked.size_bytes, checked.crc32c) == (manifest.file.size_bytes, manifest.file.crc32c)
-    return checked.report if same else None
 
 
 def validate_and_save(training_file: Path, manifest: Manifest, workspace: Workspace, run: Step) -> Report:

@@ -1,0 +1,43 @@
+"""The contract between launcher and container: run tags, environment variables, and the one pair of a run.
+
+Belongs here: names that both sides use, and which pair a run's tags speak of. Does not: Cloud Run, or starting a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bqx_assets.base.errors import UsageError
+from bqx_assets.base.pairs import Pair, parse_pair
+
+PAIR_TAG = "bqx/pair"
+PARTITION_TAG = "dagster/partition"
+MEMORY_TAG = "bqx/memory_class"
+EXECUTION_TAG = "bqx/cloud_run_execution"
+"""The execution's full resource name, as launched: right even after the launcher's configuration has changed."""
+ENDING_TAG = "bqx/cloud_run_ending"
+ATTEMPT_TAG = "bqx/cloud_run_attempt"
+
+PAIR_ENV = "BQX_PAIR"
+RUN_ENV = "BQX_RUN_ID"
+ATTEMPT_ENV = "CLOUD_RUN_TASK_ATTEMPT"
+"""Set by Cloud Run: 0 in the first container of a task, 1 in the one that follows it."""
+
+
+def pair_of(tags: Mapping[str, str]) -> Pair:
+    """Return the pair that a run's tags name: its own tag, its partition, or both when they agree.
+
+    Raises:
+        UsageError: no pair, or two. There is no default: a job that fell back to one has reported 26 pairs done
+            after 4.
+        UnknownPair: a text that is no pair.
+    """
+    named = {tags[key] for key in (PAIR_TAG, PARTITION_TAG) if key in tags}
+    if len(named) == 1:
+        return parse_pair(named.pop())
+    raise UsageError(
+        "run",
+        got=f"the pairs {', '.join(sorted(named))}" if named else "no pair",
+        expected=f"one, in the tag {PAIR_TAG} or {PARTITION_TAG}",
+        cure="Launch one partition a run.",
+    )

@@ -1,0 +1,125 @@
+"""What has become of an execution, from Cloud Run's own records.
+
+Belongs here: how an execution and its tasks are read. Does not: asking for them, or telling Dagster.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from google.cloud import run_v2
+
+_STATE = run_v2.Condition.State
+_REASON = run_v2.Condition.ExecutionReason
+# Cloud Run has no reason code for either: they are told apart by the message, which is its own.
+_MEMORY = re.compile(r"memory limit|out of memory|\boom", re.IGNORECASE)
+_TIME = re.compile(r"timeout|timed out|deadline", re.IGNORECASE)
+_SIGKILL = 9
+_DEADLINE_EXCEEDED = 4
+
+
+class Ending(StrEnum):
+    """How an execution stands, or ended."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    OUT_OF_MEMORY = "out of memory"
+    TIMED_OUT = "timed out"
+    CANCELLED = "cancelled"
+    NOT_FOUND = "not found"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """An execution as far as Dagster must know it."""
+
+    execution: str
+    """Full resource name: ``projects/{project}/locations/{region}/jobs/{job}/executions/{execution}``."""
+    ending: Ending
+    reason: str = ""
+    """Cloud Run's own words, exit code included."""
+    attempts: int = 1
+    """Containers started one after the other, the first included."""
+    last_attempt: str = ""
+    """How the attempt before the present one ended, where there was one."""
+    logs: str = ""
+
+    @property
+    def console(self) -> str:
+        """Where an operator sees the execution."""
+        return console_link(self.execution)
+
+    def __str__(self) -> str:
+        reason = f": {self.reason}" if self.reason else ""
+        attempts = f" after {self.attempts} attempts" if self.attempts > 1 else ""
+        return f"Cloud Run execution {self.execution.rpartition('/')[2]} {self.ending}{attempts}{reason} {self.console}"
+
+
+def console_link(execution: str) -> str:
+    """Return the console's page of an execution, from its full resource name."""
+    _, project, _, region, _, _, _, short = execution.split("/")
+    return f"https://console.cloud.google.com/run/jobs/executions/details/{region}/{short}/tasks?project={project}"
+
+
+def outcome_of(execution: run_v2.Execution, tasks: Sequence[run_v2.Task]) -> Outcome:
+    """Return what an execution of one task has come to. ``tasks`` matter when it failed or was retried."""
+    task = tasks[0] if tasks else run_v2.Task()
+    ending = _ending(execution, task)
+    over = ending is not Ending.RUNNING
+    return Outcome(
+        execution=execution.name,
+        ending=ending,
+        reason="; ".join(dict.fromkeys(_words(execution, task))) if over and ending is not Ending.SUCCEEDED else "",
+        attempts=1 + max(task.retried, min(execution.retried_count, 1)),
+        last_attempt="" if over else _attempt(task.last_attempt_result),
+        logs=execution.log_uri,
+    )
+
+
+def _ending(execution: run_v2.Execution, task: run_v2.Task) -> Ending:
+    if execution.delete_time:
+        return Ending.NOT_FOUND
+    completed = _completed(execution.conditions)
+    if completed.state == _STATE.CONDITION_SUCCEEDED:
+        return Ending.SUCCEEDED
+    if completed.state != _STATE.CONDITION_FAILED:
+        return Ending.RUNNING
+    if completed.execution_reason == _REASON.CANCELLED or execution.cancelled_count:
+        return Ending.CANCELLED
+    result = task.last_attempt_result
+    words = " ".join(_words(execution, task))
+    # Before memory: an attempt that ran out of time is ended by the same signal as one that ran out of memory.
+    if _TIME.search(words) or result.status.code == _DEADLINE_EXCEEDED:
+        return Ending.TIMED_OUT
+    if _MEMORY.search(words) or _killed(result):
+        return Ending.OUT_OF_MEMORY
+    return Ending.FAILED
+
+
+def _killed(result: run_v2.TaskAttemptResult) -> bool:
+    """Killed by the system: with neither cancellation nor timeout, that is the memory limit."""
+    return result.term_signal == _SIGKILL or result.exit_code == 128 + _SIGKILL
+
+
+def _completed(conditions: Sequence[run_v2.Condition]) -> run_v2.Condition:
+    return next((each for each in conditions if each.type_ == "Completed"), run_v2.Condition())
+
+
+def _words(execution: run_v2.Execution, task: run_v2.Task) -> Iterator[str]:
+    """Whatever Cloud Run says about the end, from the execution down to the last container."""
+    for text in (_completed(execution.conditions).message, _completed(task.conditions).message):
+        if text:
+            yield text
+    if attempt := _attempt(task.last_attempt_result):
+        yield attempt
+
+
+def _attempt(result: run_v2.TaskAttemptResult) -> str:
+    """One attempt's end in words; empty where there is none."""
+    code = f"exit code {result.exit_code}" if result.exit_code else ""
+    signal = f"signal {result.term_signal}" if result.term_signal else ""
+    return ", ".join(part for part in (result.status.message, code, signal) if part)
