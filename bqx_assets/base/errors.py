@@ -147,3 +147,11 @@ class PreconditionFailed(StoreError):
 
 class ChecksumMismatch(StoreError):
     """Stored bytes and expected CRC32C differ."""
+
+
+class CloudRunError(BqxError):
+    """Cloud Run refused a call, or its answer cannot be."""
+
+
+class CloudRunUnavailable(CloudRunError):
+    """Cloud Run could not be asked, for as long as a call is tried again."""
