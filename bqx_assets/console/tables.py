@@ -26,7 +26,7 @@ _MARKS: dict[State, tuple[str, str]] = {
 
 def plan_table(plan: PairPlan) -> Table:
     """Return a line a family: tables, columns, bytes and cost of a full read, and how many slabs are fresh."""
-    table = _table("family", numbers=("tables", "columns", "MB", "read usd", "fresh", "stale", "missing"))
+    table = plain_table("family", numbers=("tables", "columns", "MB", "read usd", "fresh", "stale", "missing"))
     for each in plan.families:
         table.add_row(
             each.family, *_cells(each.tables, each.columns, each.read_bytes, each.fresh, each.stale, each.missing)
@@ -54,7 +54,7 @@ def _cells(tables: int, columns: int, read_bytes: int, fresh: int, stale: int, m
 
 def status_table(pairs: Sequence[PairStatus]) -> Table:
     """Return a line a pair: its five stages, and the size of what is published or merged."""
-    table = _table("pair", "spine", "slabs", "merged", "validated", "published", numbers=("rows", "columns", "MB"))
+    table = plain_table("pair", "spine", "slabs", "merged", "validated", "published", numbers=("rows", "columns", "MB"))
     for each in pairs:
         slabs = Text.assemble(_mark(each.slabs), f" {each.slabs_done:,}/{each.slabs_expected:,}")
         if each.failed_tables:
@@ -75,7 +75,7 @@ def status_table(pairs: Sequence[PairStatus]) -> Table:
 
 def verdict_table(verdicts: Sequence[Verdict]) -> Table:
     """Return a line a rule: its verdict, what it got and what it expected; the cure under a failure."""
-    table = _table("", "check", "got", "expected")
+    table = plain_table("", "check", "got", "expected")
     table.columns[1].no_wrap = True
     for each in verdicts:
         table.add_row(_verdict_mark(each), each.rule, _short(each.got), _short(each.expected))
@@ -115,7 +115,8 @@ def _short(text: str, most: int = 160) -> Text:
     return Text(text if len(text) <= most else text[: most - 1] + "…")
 
 
-def _table(*texts: str, numbers: Sequence[str] = ()) -> Table:
+def plain_table(*texts: str, numbers: Sequence[str] = ()) -> Table:
+    """Return an empty table that reads as well in a pipe; ``numbers`` are the columns aligned to the right."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in texts:
         table.add_column(name, overflow="fold")

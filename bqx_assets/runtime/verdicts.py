@@ -63,6 +63,19 @@ def check_result(asset: dg.AssetKey, verdict: Verdict) -> dg.AssetCheckResult:
     )
 
 
+def verdict_of(evaluation: dg.AssetCheckEvaluation) -> Verdict:
+    """Return the verdict that ``check_result`` made this evaluation of, without its evidence."""
+    texts = {name: str(value.value) for name, value in evaluation.metadata.items()}
+    return Verdict(
+        rule=evaluation.check_name,
+        passed=evaluation.passed,
+        severity="error" if evaluation.severity == dg.AssetCheckSeverity.ERROR else "warn",
+        got=texts["got"],
+        expected=texts["expected"],
+        cure=texts.get("cure", ""),
+    )
+
+
 def _plain(value: object) -> dg.MetadataValue:
     if isinstance(value, bool):
         return dg.MetadataValue.bool(value)

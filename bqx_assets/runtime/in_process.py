@@ -1,0 +1,135 @@
+"""A pair through the whole graph in this process, told as plain records: no caller needs Dagster.
+
+Belongs here: one run of ``pair_job`` and what its events say. Does not: the graph, or showing the outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+
+from bqx_assets.base.artifacts import Manifest, Record, manifest_path
+from bqx_assets.base.errors import BqxError
+from bqx_assets.base.pairs import Pair
+from bqx_assets.base.progress import Progress
+from bqx_assets.base.settings import Settings
+from bqx_assets.quality.report import Report, Verdict
+from bqx_assets.release.checked import report_for
+from bqx_assets.release.publish import Published
+from bqx_assets.runtime.automation import PAIR_TAG, pair_job
+from bqx_assets.runtime.graph import build_definitions
+from bqx_assets.runtime.instance import PROCESS_TAG, dagster_home, end_dead_runs, open_instance, process_tag
+from bqx_assets.runtime.keys import PUBLISHED, SLABS, SPINE, TRAINING
+from bqx_assets.runtime.progress import listening
+from bqx_assets.runtime.step import failure_error
+from bqx_assets.runtime.verdicts import verdict_of
+from bqx_assets.runtime.workspace import Workspace
+
+_STAGES = {SPINE: "spine", SLABS: "slabs", TRAINING: "merge", PUBLISHED: "publish"}
+_COUNTS = {"dagster/row_count": "rows", "columns": "columns", "tables": "tables", "resumed_tables": "resumed_tables"}
+_COUNTS |= {"size_bytes": "size_bytes"}
+_CHECK_FAILED = "DagsterAssetCheckFailedError"
+"""What Dagster raises in a step whose blocking check failed, to keep the steps after it from running."""
+_LOCATION_TAG = {".dagster/repository": "__repository__@bqx_assets"}
+"""What the web server files its own runs of a job under; without it a job's page would not list this run."""
+
+
+class Stage(Record):
+    """One stage's outcome; a count is None where the stage has no such thing."""
+
+    name: str
+    seconds: float
+    peak_bytes: int
+    rows: int | None = None
+    columns: int | None = None
+    tables: int | None = None
+    resumed_tables: int | None = None
+    size_bytes: int | None = None
+
+
+class PairRun(Record):
+    """One run of a pair through the graph, finished or not."""
+
+    pair: str
+    run_id: str
+    dagster_home: str
+    passed: bool
+    """Everything was made, every blocking check passed, the file is published."""
+    stages: tuple[Stage, ...]
+    verdicts: tuple[Verdict, ...]
+    published: Published | None
+
+
+def run_pair(pair: Pair, settings: Settings, progress: Progress, *, log_level: str = "CRITICAL") -> PairRun:
+    """Materialise the pair's four assets with all their checks; the run is kept in the home's Dagster instance.
+
+    Raises:
+        BqxError: what stopped a stage, as the stage raised it. Failed checks are no error: they are verdicts.
+    """
+    home = dagster_home(settings)
+    with open_instance(home) as instance, listening(progress) as channel:
+        end_dead_runs(instance)
+        definitions = build_definitions(Workspace.of(settings, channel))
+        result = definitions.resolve_job_def(pair_job.name).execute_in_process(
+            instance=instance,
+            partition_key=pair.name,
+            raise_on_error=False,
+            run_config={"loggers": {"console": {"config": {"log_level": log_level}}}},
+            tags={PAIR_TAG: pair.name, PROCESS_TAG: process_tag(), **_LOCATION_TAG},
+        )
+    for event in result.get_step_failure_events():
+        _raise(pair, event)
+    verdicts = tuple(verdict_of(each) for each in result.get_asset_check_evaluations())
+    return PairRun(
+        pair=pair.name,
+        run_id=result.run_id,
+        dagster_home=str(home),
+        passed=result.success,
+        stages=tuple(_stages(result, settings.training_file(pair))),
+        verdicts=verdicts,
+        published=_published(result),
+    )
+
+
+def _raise(pair: Pair, event: dg.DagsterEvent) -> None:
+    """Raise a failed step's error as the stage raised it; a failed blocking check is none."""
+    data = event.step_failure_data
+    error = data.error
+    if error is not None and error.cls_name == _CHECK_FAILED:
+        return
+    if data.user_failure_data is not None and (own := failure_error(data.user_failure_data.metadata)) is not None:
+        raise own
+    raise BqxError(
+        f"{pair}/{event.step_key}",
+        got=(error.cause or error).message.strip() if error else "an unknown failure",
+        expected="the step to end",
+        cure=f"bqx --debug run {pair} shows Dagster's own log.",
+    )
+
+
+def _stages(result: dg.ExecuteInProcessResult, training_file: Path) -> Iterator[Stage]:
+    """The stages in the order they were done, by what each materialisation, or its report, says of itself."""
+    for event in result.get_asset_materialization_events():
+        asset, metadata = event.materialization.asset_key, event.materialization.metadata
+        facts = {name: value.value for name, value in metadata.items()}
+        counts = {field: facts.get(name) for name, field in _COUNTS.items()}
+        seconds = sum(float(facts.get(name, 0)) for name in ("plan_seconds", "seconds"))
+        yield Stage.model_validate(
+            {"name": _STAGES[asset], "seconds": seconds, "peak_bytes": facts["peak_memory_bytes"], **counts}
+        )
+        if asset == TRAINING and (report := _report(training_file)) is not None:
+            yield Stage(name="validate", seconds=report.seconds, peak_bytes=report.peak_bytes)
+
+
+def _report(training_file: Path) -> Report | None:
+    """The checks' report; none where they did not come to judge these bytes."""
+    return report_for(training_file, Manifest.load(manifest_path(training_file)))
+
+
+def _published(result: dg.ExecuteInProcessResult) -> Published | None:
+    for event in result.get_asset_materialization_events():
+        if event.materialization.asset_key == PUBLISHED:
+            return Published.model_validate(event.materialization.metadata["publication"].value)
+    return None

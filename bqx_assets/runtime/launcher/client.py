@@ -1,0 +1,223 @@
+"""The Cloud Run Admin API as the launcher needs it: deadlines, back-off, and no second execution of one run.
+
+Belongs here: every call to Cloud Run, and what is tried again. Does not: Dagster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from typing import TypeVar
+
+import grpc
+from google.api_core import exceptions as api
+from google.api_core.client_options import ClientOptions
+from google.api_core.retry import Retry
+from google.cloud import run_v2
+from google.protobuf.duration_pb2 import Duration
+
+from bqx_assets.base.errors import BadSetting, CloudRunError, CloudRunUnavailable
+from bqx_assets.runtime.launcher.contract import RUN_ENV
+from bqx_assets.runtime.launcher.outcome import Ending, Outcome, outcome_of
+
+T = TypeVar("T")
+Client = TypeVar("Client", run_v2.JobsClient, run_v2.ExecutionsClient, run_v2.TasksClient)
+
+_UNSURE = (api.ServiceUnavailable, api.DeadlineExceeded, api.InternalServerError, api.Aborted, api.Unknown)
+"""The call may have taken effect: the answer was lost, or never made."""
+_TRANSIENT = (api.ResourceExhausted, *_UNSURE)
+_LOOK_BACK = 200
+"""Executions looked through for one that was started and whose answer was lost. Cloud Run lists the newest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where the Admin API is, and how patiently it is asked."""
+
+    api_endpoint: str | None = None
+    """Another host than ``run.googleapis.com``, over TLS and with the usual credentials."""
+    emulator_host: str | None = None
+    """``host:port`` of a server that is spoken to in plain text and without credentials."""
+    call_timeout_seconds: float = 20.0
+    """Deadline of one call."""
+    retry_timeout_seconds: float = 180.0
+    """How long a call is tried again before it counts as failed. Quotas of the Admin API are by the minute."""
+    retry_wait_seconds: float = 1.0
+    """Bound of the first wait; the bound doubles up to 30 s, and the wait is random below it."""
+
+    def __post_init__(self) -> None:
+        if self.api_endpoint and self.emulator_host:
+            raise BadSetting(
+                "run_launcher",
+                got="api_endpoint and emulator_host",
+                expected="at most one of them",
+                cure="Leave emulator_host out in production.",
+            )
+
+
+class CloudRun:
+    """Jobs, executions and tasks. Connects at the first call: loading an instance must not need credentials."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+
+    def start(  # noqa: PLR0913 -- one parameter a field of the request
+        self, job: str, *, run_id: str, args: Sequence[str], env: Mapping[str, str], timeout_seconds: int
+    ) -> str:
+        """Start one execution of ``job`` for a run and return its full resource name.
+
+        A call whose answer was lost may have started one: before the second try the job's latest executions are
+        looked through for the run's id.
+
+        Raises:
+            CloudRunUnavailable: the quota stayed exhausted, or Cloud Run could not be asked.
+            CloudRunError: the job is missing, or the call was refused.
+        """
+        request = run_v2.RunJobRequest(
+            name=job,
+            overrides=run_v2.RunJobRequest.Overrides(
+                task_count=1,
+                timeout=Duration(seconds=timeout_seconds),
+                container_overrides=[
+                    run_v2.RunJobRequest.Overrides.ContainerOverride(
+                        args=list(args),
+                        env=[run_v2.EnvVar(name=name, value=value) for name, value in env.items()],
+                    )
+                ],
+            ),
+        )
+        unsure = False
+
+        def once() -> str:
+            nonlocal unsure
+            if unsure and (started := self._latest(job, run_id)):
+                return started
+            try:
+                operation = self._jobs.run_job(request, retry=None, timeout=self._endpoint.call_timeout_seconds)
+            except _UNSURE:
+                unsure = True
+                raise
+            return _named(operation.metadata)
+
+        return self._ask(job, once)
+
+    def outcome(self, execution: str) -> Outcome:
+        """Return how an execution stands.
+
+        Raises:
+            CloudRunUnavailable: Cloud Run could not be asked.
+            CloudRunError: it refused to answer.
+        """
+
+        def once() -> Outcome:
+            timeout = self._endpoint.call_timeout_seconds
+            try:
+                found = self._executions.get_execution(name=execution, retry=None, timeout=timeout)
+                over = bool(found.completion_time) and not found.succeeded_count
+                asked = over or found.retried_count
+                tasks = self._tasks.list_tasks(parent=execution, retry=None, timeout=timeout) if asked else ()
+                return outcome_of(found, list(tasks))
+            except api.NotFound as error:
+                return Outcome(execution, Ending.NOT_FOUND, reason=error.message)
+
+        return self._ask(execution, once)
+
+    def find(self, job: str, run_id: str) -> str | None:
+        """Return the latest execution that was started for a run, if it is among the job's latest 200.
+
+        Raises:
+            CloudRunUnavailable: Cloud Run could not be asked.
+            CloudRunError: it refused to answer.
+        """
+        return self._ask(job, lambda: self._latest(job, run_id))
+
+    def cancel(self, execution: str) -> bool:
+        """Ask Cloud Run to end an execution: SIGTERM, and 10 s later SIGKILL. False: it was over, or is not there.
+
+        Raises:
+            CloudRunUnavailable: Cloud Run could not be asked.
+            CloudRunError: it refused.
+        """
+
+        def once() -> bool:
+            try:
+                self._executions.cancel_execution(
+                    name=execution, retry=None, timeout=self._endpoint.call_timeout_seconds
+                )
+            except (api.NotFound, api.FailedPrecondition):
+                return False
+            return True
+
+        return self._ask(execution, once)
+
+    def close(self) -> None:
+        """Close the connections that were made."""
+        for name in ("_jobs", "_executions", "_tasks"):
+            if name in self.__dict__:
+                self.__dict__[name].transport.close()
+
+    def _latest(self, job: str, run_id: str) -> str | None:
+        listed = self._executions.list_executions(
+            parent=job, retry=None, timeout=self._endpoint.call_timeout_seconds
+        )
+        for execution in islice(listed, _LOOK_BACK):
+            containers = execution.template.containers
+            if any(each.name == RUN_ENV and each.value == run_id for box in containers for each in box.env):
+                return execution.name
+        return None
+
+    def _ask(self, subject: str, once: Callable[[], T]) -> T:
+        """Try again what may pass, with random waits; name what does not."""
+        endpoint = self._endpoint
+        again = Retry(
+            predicate=lambda error: isinstance(error, _TRANSIENT),
+            initial=endpoint.retry_wait_seconds,
+            maximum=30.0,
+            timeout=endpoint.retry_timeout_seconds,
+        )
+        try:
+            return again(once)()
+        except api.RetryError as error:
+            raise CloudRunUnavailable(
+                subject,
+                got=f"{error.cause} for {endpoint.retry_timeout_seconds:g} s",
+                expected="an answer of the Cloud Run Admin API",
+                cure="Wait, or raise the quota: https://cloud.google.com/run/quotas",
+            ) from error
+        except api.GoogleAPICallError as error:
+            raise CloudRunError(
+                subject,
+                got=f"{type(error).__name__}: {error.message}",
+                expected="a call that Cloud Run accepts",
+                cure="Compare the job's name and the launcher's roles with deploy/README.md.",
+            ) from error
+
+    @cached_property
+    def _jobs(self) -> run_v2.JobsClient:
+        return self._client(run_v2.JobsClient)
+
+    @cached_property
+    def _executions(self) -> run_v2.ExecutionsClient:
+        return self._client(run_v2.ExecutionsClient)
+
+    @cached_property
+    def _tasks(self) -> run_v2.TasksClient:
+        return self._client(run_v2.TasksClient)
+
+    def _client(self, kind: type[Client]) -> Client:
+        if host := self._endpoint.emulator_host:
+            return kind(transport=kind.get_transport_class("grpc")(channel=grpc.insecure_channel(host)))
+        return kind(client_options=ClientOptions(api_endpoint=self._endpoint.api_endpoint))
+
+
+def _named(metadata: object) -> str:
+    if isinstance(metadata, run_v2.Execution) and metadata.name:
+        return metadata.name
+    raise CloudRunError(
+        "RunJob",
+        got=f"an operation that speaks of {type(metadata).__name__}",
+        expected="one that names its execution",
+        cure="Look for the execution in the console, and report this.",
+    )
