@@ -53,5 +53,5 @@ def source_of(bars: Bars, variant: Variant) -> Source:
     if variant == "bqx":
         values = by_window[BASE_WINDOW]
         return Source(values, values, values, by_window, percent=True)
-    scale = 100.0 / bars.close[0] if variant == "idx" else 1.0
+    scale = 100.0 / bars.close[0] if variant == "idx" and bars.rows else 1.0
     return Source(bars.close * scale, bars.high * scale, bars.low * scale, by_window)

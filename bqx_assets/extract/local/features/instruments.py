@@ -1,0 +1,37 @@
+"""A pair beside an instrument: corr.
+
+Belongs here: correlation with an instrument's bars, and the instrument's BQX. Does not: other pairs (``peers``).
+"""
+
+from __future__ import annotations
+
+from bqx_assets.extract.local.features import rolling
+from bqx_assets.extract.local.features.source import source_of
+from bqx_assets.extract.local.market import Bars, Floats
+
+_VOLATILITY_ROWS = 60
+
+
+def instrument_bqx(instrument: Bars) -> dict[str, Floats]:
+    """Return the instrument's ``bqx_w``, on its own rows."""
+    return {f"bqx_{window}": values for window, values in source_of(instrument, "").bqx.items()}
+
+
+def correlate(pair: Floats, instrument: Floats, *, levels: bool) -> dict[str, Floats]:
+    """Return correlation and covariance of two indices, on the rows that both have.
+
+    Of their levels (``levels``: the ``etf_idx`` tables), or of their one-row returns, whose deviations the volatilities
+    are in either case. **Units**: index points and percent; minutes in the names count rows.
+    """
+    one, other = _returns(pair), _returns(instrument)
+    first, second = (pair, instrument) if levels else (one, other)
+    return {
+        **{f"corr_{rows}min": rolling.correlation(first, second, rows) for rows in (30, 60, 90)},
+        "covar_60min": rolling.covariance(first, second, _VOLATILITY_ROWS),
+        "fx_volatility_60min": rolling.deviation(one, _VOLATILITY_ROWS),
+        "ibkr_volatility_60min": rolling.deviation(other, _VOLATILITY_ROWS),
+    }
+
+
+def _returns(values: Floats) -> Floats:
+    return 100.0 * rolling.ratio(rolling.change(values, 1), rolling.lag(values, 1))
