@@ -51,7 +51,11 @@ def _headline(run: PairRun) -> Text:
     failed = [each.rule for each in run.verdicts if not each.passed and each.severity == "error"]
     warned = sum(not each.passed for each in run.verdicts) - len(failed)
     merged = next((each for each in run.stages if each.name == "merge"), None)
-    shape = f"{merged.rows or 0:,} rows x {merged.columns or 0:,} columns of {merged.tables or 0:,} tables; " if merged else ""
+    shape = (
+        f"{merged.rows or 0:,} rows x {merged.columns or 0:,} columns of {merged.tables or 0:,} tables; "
+        if merged
+        else ""
+    )
     if run.passed:
         rest = f", {warned} warned" if warned else ""
         text = f"{run.pair}: {shape}{len(run.verdicts) - warned} of {len(run.verdicts)} checks passed{rest}"

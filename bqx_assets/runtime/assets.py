@@ -52,6 +52,7 @@ def targets_spine(context: dg.AssetExecutionContext, workspace: Workspace) -> dg
         slab = SlabFolder(job.folder).load_spine().slab
         columns = len(slab.provenance.columns)
         return dg.MaterializeResult(
+            value=None,
             metadata=spine_facts(spine, slab.size_bytes, columns) | run.cost(),
             data_version=dg.DataVersion(f"{spine.fingerprint}-{slab.crc32c:08x}"),
         )
@@ -90,7 +91,7 @@ def feature_slabs(
         changes = [text.removeprefix(_SINCE) for text in run.progress.warnings if text.startswith(_SINCE)]
         yield from slab_results(record, changes)
         yield dg.MaterializeResult(
-            asset_key=SLABS, metadata=extraction_facts(record, run.progress.count_resumed()) | run.cost()
+            value=None, asset_key=SLABS, metadata=extraction_facts(record, run.progress.count_resumed()) | run.cost()
         )
 
 
@@ -142,6 +143,7 @@ def published_training_file(context: dg.AssetExecutionContext, workspace: Worksp
         published = publish(file, manifest, report, store, progress=run.progress)
         swept = sweep(store, staging_days=settings.staging_days)
         return dg.MaterializeResult(
+            value=None,
             metadata=publication_facts(published, manifest, swept) | run.cost(),
             data_version=dg.DataVersion(f"{manifest.file.crc32c:08x}"),
         )

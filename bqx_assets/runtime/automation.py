@@ -43,9 +43,7 @@ def weekly(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
 
 
 @dg.sensor(job=pair_job, minimum_interval_seconds=600)
-def targets_changed(
-    context: dg.SensorEvaluationContext, workspace: Workspace
-) -> dg.SensorResult | dg.SkipReason:
+def targets_changed(context: dg.SensorEvaluationContext, workspace: Workspace) -> dg.SensorResult | dg.SkipReason:
     """Run each pair whose targets table changed since the last look. One batched description, no row is read."""
     try:
         warehouse, _ = workspace.connect()

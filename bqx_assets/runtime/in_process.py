@@ -28,8 +28,13 @@ from bqx_assets.runtime.verdicts import verdict_of
 from bqx_assets.runtime.workspace import Workspace
 
 _STAGES = {SPINE: "spine", SLABS: "slabs", TRAINING: "merge", PUBLISHED: "publish"}
-_COUNTS = {"dagster/row_count": "rows", "columns": "columns", "tables": "tables", "resumed_tables": "resumed_tables"}
-_COUNTS |= {"size_bytes": "size_bytes"}
+_COUNTS = {
+    "dagster/row_count": "rows",
+    "columns": "columns",
+    "tables": "tables",
+    "resumed_tables": "resumed_tables",
+    "size_bytes": "size_bytes",
+}
 _CHECK_FAILED = "DagsterAssetCheckFailedError"
 """What Dagster raises in a step whose blocking check failed, to keep the steps after it from running."""
 _LOCATION_TAG = {".dagster/repository": "__repository__@bqx_assets"}
@@ -115,12 +120,15 @@ def _stages(result: dg.ExecuteInProcessResult, training_file: Path) -> Iterator[
         asset, metadata = event.materialization.asset_key, event.materialization.metadata
         facts = {name: value.value for name, value in metadata.items()}
         counts = {field: facts.get(name) for name, field in _COUNTS.items()}
-        seconds = sum(float(facts.get(name, 0)) for name in ("plan_seconds", "seconds"))
-        yield Stage.model_validate(
-            {"name": _STAGES[asset], "seconds": seconds, "peak_bytes": facts["peak_memory_bytes"], **counts}
-        )
+        seconds = sum(_seconds(metadata.get(name)) for name in ("plan_seconds", "seconds"))
+        cost = {"seconds": seconds, "peak_bytes": facts["peak_memory_bytes"]}
+        yield Stage.model_validate({"name": _STAGES[asset], **cost, **counts})
         if asset == TRAINING and (report := _report(training_file)) is not None:
             yield Stage(name="validate", seconds=report.seconds, peak_bytes=report.peak_bytes)
+
+
+def _seconds(value: dg.MetadataValue | None) -> float:
+    return (value.value or 0.0) if isinstance(value, dg.FloatMetadataValue) else 0.0
 
 
 def _report(training_file: Path) -> Report | None:

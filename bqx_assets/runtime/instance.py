@@ -34,7 +34,7 @@ def open_instance(home: Path) -> dg.DagsterInstance:
     """
     home.mkdir(parents=True, exist_ok=True)
     if not (home / CONFIG_FILE).exists():
-        write_atomic(home / CONFIG_FILE, files(__package__).joinpath(CONFIG_FILE).read_bytes())
+        write_atomic(home / CONFIG_FILE, files("bqx_assets.runtime").joinpath(CONFIG_FILE).read_bytes())
     quiet = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
     # In spite of its name it keeps everything: it is the public way to lay one setting over a home's own.
     return dg.DagsterInstance.local_temp(str(home), overrides={"compute_logs": quiet})

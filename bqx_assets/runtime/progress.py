@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from logging import Logger
 
@@ -23,7 +23,7 @@ _listeners: dict[str, Progress] = {}
 
 
 @contextmanager
-def listening(progress: Progress) -> Iterator[str]:
+def listening(progress: Progress) -> Generator[str]:
     """Give the name of a channel that leads to ``progress`` while the block lasts.
 
     Dagster rebuilds resources from their configuration, which holds plain values only: the name is one.
@@ -68,9 +68,8 @@ class StepProgress:
             self._done[stage] += 1
             self._resumed += note == RESUMED
             done, total = self._done[stage], self._total.get(stage, 0)
-        if done == 1 or done == total or (done * _LOGGED_SHARE) // max(total, 1) > (
-            (done - 1) * _LOGGED_SHARE
-        ) // max(total, 1):
+        tenths = [count * _LOGGED_SHARE // max(total, 1) for count in (done - 1, done)]
+        if done in (1, total) or tenths[0] < tenths[1]:
             self._log.info("%s: %s of %s, %s%s", stage, done, total, item, f" ({note})" if note else "")
         self._target.advance(stage, item, note)
 

@@ -6,7 +6,7 @@ Belongs here: what every asset, check and the IO manager do around their work. D
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from logging import Logger
@@ -19,7 +19,6 @@ from bqx_assets.base.limits import PeakMemory
 from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.runtime.progress import StepProgress, listener
 from bqx_assets.runtime.workspace import Workspace
-
 
 MOST_CHARACTERS = 4_000
 """Of one text in an event: a failure of all 667 tables must stay far below 64 KB."""
@@ -47,7 +46,7 @@ class Step:
 
 
 @contextmanager
-def step(partition_key: str, log: Logger, workspace: Workspace) -> Iterator[Step]:
+def step(partition_key: str, log: Logger, workspace: Workspace) -> Generator[Step]:
     """Measure a block and turn its errors into Dagster failures that read as the errors do.
 
     Raises:
@@ -63,7 +62,7 @@ def step(partition_key: str, log: Logger, workspace: Workspace) -> Iterator[Step
 
 
 @contextmanager
-def errors_as_failures() -> Iterator[None]:
+def errors_as_failures() -> Generator[None]:
     """Raise each BqxError of the block as a Failure."""
     try:
         yield

@@ -28,9 +28,7 @@ _INTACT = "object_equals_manifest"
     specs=[check_spec(rule.name, TRAINING, rule.description, severity=rule.severity) for rule in RULES],
     can_subset=True,
 )
-def training_rules(
-    context: dg.AssetCheckExecutionContext, workspace: Workspace
-) -> Iterator[dg.AssetCheckResult]:
+def training_rules(context: dg.AssetCheckExecutionContext, workspace: Workspace) -> Iterator[dg.AssetCheckResult]:
     """Validate the pair's training file once, and give every selected rule its verdict."""
     with step(context.partition_key, context.log, workspace) as run:
         file = workspace.settings().training_file(run.pair)
@@ -52,9 +50,7 @@ def training_rules(
         )
     ],
 )
-def published_intact(
-    context: dg.AssetCheckExecutionContext, workspace: Workspace
-) -> Iterator[dg.AssetCheckResult]:
+def published_intact(context: dg.AssetCheckExecutionContext, workspace: Workspace) -> Iterator[dg.AssetCheckResult]:
     """Ask the store for the object's facts: no byte is read by this process."""
     with step(context.partition_key, context.log, workspace) as run:
         yield check_result(PUBLISHED, intact(workspace.store(), run.pair))

@@ -52,9 +52,7 @@ class TrainingParquetIOManager(BasePolarsUPathIOManager):
     def _workspace(self) -> Workspace:
         return self._of
 
-    def get_path_for_partition(
-        self, context: dg.InputContext | dg.OutputContext, path: UPath, partition: str
-    ) -> UPath:
+    def get_path_for_partition(self, context: dg.InputContext | dg.OutputContext, path: UPath, partition: str) -> UPath:
         """Return the path of a partition without its suffix."""
         if context.asset_key == TRAINING:
             return UPath(self._workspace.settings().training_file(parse_pair(partition)).absolute().with_suffix(""))
@@ -112,7 +110,7 @@ class TrainingParquetIOManager(BasePolarsUPathIOManager):
         """Write a lazy frame, streamed."""
         self.dump_to_path(context, df, path)
 
-    def scan_df_from_path(self, path: UPath, context: dg.InputContext) -> pl.LazyFrame:
+    def scan_df_from_path(self, path: UPath, context: dg.InputContext) -> pl.LazyFrame:  # noqa: ARG002 -- the base's
         """Return the file as a lazy frame: its footer is read, no value."""
         return pl.scan_parquet(str(path))
 

@@ -6,6 +6,8 @@ the settings' meaning (``base/settings.py``).
 
 from __future__ import annotations
 
+from typing import Any
+
 import dagster as dg
 from pydantic import Field, ValidationError
 
@@ -24,35 +26,23 @@ from bqx_assets.extract.warehouse import Warehouse
 class Workspace(dg.ConfigurableResource[object]):
     """Settings of a run. What is left out comes from ``BQX_*`` environment variables, then from the defaults."""
 
-    home: str | None = Field(default=None, description="Folder for everything a run makes.")
-    warehouse: str | None = Field(default=None, description="Embedded warehouse; default: {home}/warehouse.")
-    expectations: str | None = Field(default=None, description="Expectations file; default: the warehouse's own.")
-    workers: int | None = Field(default=None, description="Parallel table readers; 0: one a processor.")
-    duplicates: str | None = Field(
-        default=None, description="Several rows of one interval_time: refuse (default), first or last."
+    # Any of them by name, judged by Settings itself: a list of fields here would be a second one to keep right.
+    overrides: dict[str, Any] = Field(
+        default={},
+        description="Settings that differ for this run, for example {start: 2024-01-01, workers: 4}. "
+        f"There are: {', '.join(Settings.model_fields)}.",
     )
-    include_forward_looking: bool | None = Field(
-        default=None, description="Keep columns that look forward. They leak the label."
-    )
-    start: str | None = Field(default=None, description="First minute of the spine, UTC, for example 2024-01-01.")
-    end: str | None = Field(default=None, description="Last minute of the spine, UTC.")
-    row_group_rows: int | None = Field(default=None, description="Rows of a row group; 0: one for all rows.")
-    engine: str | None = Field(default=None, description="splice (default), or join, the slow oracle.")
-    staging_days: int | None = Field(default=None, description="How long unpublished components stay in the store.")
-    keep_versions: int | None = Field(default=None, description="Earlier versions of a published file that stay.")
     channel: str | None = Field(default=None, description="Where a command line listens. Leave empty.")
 
     @classmethod
     def of(cls, settings: Settings, channel: str | None = None) -> Workspace:
         """Return the resource that gives exactly these settings."""
-        facts = settings.model_dump(mode="json", exclude_none=True)
-        return cls(**facts, channel=channel)
+        return cls(overrides=settings.model_dump(mode="json", exclude_none=True), channel=channel)
 
     def settings(self) -> Settings:
-        """Return the settings. Raises BadSetting for a value outside its allowed ones."""
-        stated = {name: value for name in Settings.model_fields if (value := getattr(self, name)) is not None}
+        """Return the settings. Raises BadSetting for an unknown one, or a value outside the allowed ones."""
         try:
-            return Settings(**stated)
+            return Settings(**self.overrides)
         except ValidationError as error:
             first = error.errors()[0]
             raise BadSetting(
