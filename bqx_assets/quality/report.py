@@ -8,6 +8,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
+from pydantic import Field
+
 from bqx_assets.base.artifacts import Record
 
 Plain = str | int | float | bool | None
@@ -24,7 +26,7 @@ class Verdict(Record):
     expected: str
     cure: str = ""
     """What to do about a failure; empty when passed."""
-    evidence: dict[str, Plain | list[Plain]] = {}
+    evidence: dict[str, Plain | list[Plain]] = Field(default_factory=dict[str, "Plain | list[Plain]"])
     """At most a few dozen plain values: counts, and samples of names or keys."""
 
 
@@ -41,6 +43,8 @@ class Report(Record):
     seconds: float
     peak_bytes: int
     verdicts: tuple[Verdict, ...]
+    not_checked: tuple[str, ...] = ()
+    """Rules without a verdict: the pass was shallow, or the file could not be read so far."""
 
     @property
     def passed(self) -> bool:

@@ -1,0 +1,127 @@
+"""What is known of each column of a training file: stated by its footer, or measured from its values.
+
+Belongs here: the facts of one column, and how values give them. Does not: reading values (``decode``), judging.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import polars as pl
+
+from bqx_assets.base.names import KEY
+from bqx_assets.merge.footer import Footer
+from bqx_assets.quality.statistics import Stated, Value, stated_chunks
+
+Role = Literal["key", "target", "feature"]
+
+_TARGET = re.compile(r"target_bqx\d+_h\d+")
+"""A target whether or not it is among the required ones: a feature's name has a prefix."""
+
+
+@dataclass(slots=True)
+class ColumnFacts:
+    """One column. None means: not known, because it was not looked at or the footer does not say."""
+
+    name: str
+    type: str | None
+    role: Role
+    rows: int
+    nulls: int | None = None
+    low: Value = None
+    high: Value = None
+    """Smallest and largest value, NaN left out; of a timestamp its microseconds."""
+    nan: int | None = None
+    infinite: int | None = None
+    disagrees: str | None = None
+    """How the footer's statistics differ from the values; empty when they do not."""
+    forward: str | None = None
+    """Why the column looks forward, by its values; empty when it does not."""
+
+    @property
+    def all_null(self) -> bool | None:
+        """Whether there is no value at all."""
+        return None if self.nulls is None else self.nulls == self.rows
+
+    @property
+    def constant(self) -> bool | None:
+        """Whether all values are one and the same, nulls apart; an all-null column is not constant."""
+        if self.all_null is not False:
+            return None if self.all_null is None else False
+        if self.low is None or self.high is None:
+            return None
+        return self.low == self.high and not self.nan
+
+    @property
+    def zero(self) -> bool | None:
+        """Whether all values are the number zero."""
+        constant = self.constant
+        return constant and self.low == 0 and self.type in ("FLOAT64", "INT64")
+
+
+def stated_columns(footer: Footer) -> list[ColumnFacts]:
+    """Return each column's facts as far as the footer's statistics state them for all row groups."""
+    groups = [stated_chunks(footer, number) for number in range(len(footer.row_groups))]
+    found: list[ColumnFacts] = []
+    for place, (name, type_name) in enumerate(zip(footer.columns, footer.types, strict=True)):
+        role: Role = "key" if name == KEY else "target" if _TARGET.fullmatch(name) else "feature"
+        facts = ColumnFacts(name, type_name, role, footer.rows)
+        chunks = [group[place] for group in groups]
+        if all(chunk.nulls is not None for chunk in chunks):
+            facts.nulls = sum(chunk.nulls or 0 for chunk in chunks)
+        held = [chunk for chunk, rows in zip(chunks, footer.row_groups, strict=True) if chunk.nulls != rows]
+        if held and all(chunk.low is not None and chunk.high is not None for chunk in held):
+            facts.low = min(chunk.low for chunk in held)  # type: ignore[type-var]
+            facts.high = max(chunk.high for chunk in held)  # type: ignore[type-var]
+        found.append(facts)
+    return found
+
+
+def measure(frame: pl.DataFrame, facts: Sequence[ColumnFacts], stated: Sequence[Stated]) -> None:
+    """Add one row group's values to the columns' facts, and compare them with what the footer states.
+
+    **Shape**: ``frame`` has one column for each of ``facts``, in their order. **Cost**: three passes over the values,
+    in all threads; two more over a column that holds NaN or an infinity.
+    """
+    row = frame.select(each for name, dtype in frame.schema.items() for each in _aggregates(name, dtype)).row(0)
+    values = iter(row)
+    for series, column, chunk in zip(frame.iter_columns(), facts, stated, strict=True):
+        _add(series, column, chunk, values)
+
+
+def _aggregates(name: str, dtype: pl.DataType) -> Iterator[pl.Expr]:
+    column = pl.col(name).to_physical() if dtype.is_temporal() else pl.col(name)
+    yield column.null_count().alias(f"{name}.nulls")
+    yield column.min().alias(f"{name}.low")
+    yield column.max().alias(f"{name}.high")
+    if dtype.is_float():
+        yield column.sum().alias(f"{name}.sum")  # no finite number exactly where NaN or an infinity is
+
+
+def _add(series: pl.Series, column: ColumnFacts, chunk: Stated, values: Iterator[Value]) -> None:
+    nulls, low, high = int(next(values) or 0), next(values), next(values)
+    nan = infinite = 0
+    if series.dtype.is_float() and not math.isfinite(float(next(values) or 0)):
+        nan, infinite = int(series.is_nan().sum()), int(series.is_infinite().sum())
+        low, high = (None, None) if nan + nulls == series.len() else (low, high)
+    if nan == 0:
+        column.disagrees = column.disagrees or _difference(chunk, nulls, low, high)
+    column.nulls = (column.nulls or 0) + nulls
+    column.nan = (column.nan or 0) + nan
+    column.infinite = (column.infinite or 0) + infinite
+    if low is not None and high is not None:
+        column.low = low if column.low is None else min(column.low, low)  # type: ignore[type-var]
+        column.high = high if column.high is None else max(column.high, high)  # type: ignore[type-var]
+
+
+def _difference(chunk: Stated, nulls: int, low: Value, high: Value) -> str:
+    pairs = (("nulls", chunk.nulls, nulls), ("min", chunk.low, low), ("max", chunk.high, high))
+    return "; ".join(
+        f"{word} {stated} stated, {measured} found"
+        for word, stated, measured in pairs
+        if stated not in (None, measured)
+    )

@@ -1,0 +1,133 @@
+"""Rules about the file as bytes: there, readable, of this pair, and the very bytes that were written.
+
+Belongs here: verdicts from the footer, the manifest and checksums. Does not: rules about rows, columns or values.
+"""
+
+from __future__ import annotations
+
+from bqx_assets.base.errors import FooterError
+from bqx_assets.merge.written import PAIR_KEY
+from bqx_assets.quality.integrity import FOOTER
+from bqx_assets.quality.rule import Finding, count, listed, no_manifest, sample
+from bqx_assets.quality.scan import Scan
+
+
+def exists(scan: Scan) -> Finding:
+    """Judge whether there is a file."""
+    there = scan.size_bytes is not None
+    return Finding(
+        passed=there,
+        got=f"{scan.size_bytes:,} bytes" if there else "no such file",
+        expected="a file",
+        cure=f"Make it: bqx merge {scan.pair}",
+        evidence={"size_bytes": scan.size_bytes},
+    )
+
+
+def readable(scan: Scan) -> Finding:
+    """Judge whether footer and, in a deep pass, every column can be read."""
+    lost = [column.name for column in scan.columns if column.nulls is None] if scan.deep else []
+    reasons = scan.unreadable or ["the file is missing"] * (scan.size_bytes is None)
+    if scan.footer is not None and not reasons and not lost:
+        how = "footer and every value" if scan.deep else "footer"
+        return Finding(passed=True, got=f"{how} read", expected="a whole parquet file")
+    got = listed(reasons)
+    if lost:
+        why = f", in damaged parts {listed(scan.damaged)}" if scan.damaged else ""
+        got = f"{got}; " * bool(got) + f"{count(len(lost), 'column')} not decoded{why}: {listed(lost)}"
+    return Finding(
+        passed=False,
+        got=got,
+        expected="a whole parquet file",
+        cure=f"Make the file again: bqx merge {scan.pair}",
+        evidence={"reasons": sample(reasons), "columns": sample(lost)},
+    )
+
+
+def of_this_pair(scan: Scan) -> Finding | None:
+    """Judge whether the file's own metadata and its manifest name the pair that was asked for."""
+    if scan.footer is None:
+        return None
+    manifest = scan.manifest
+    try:
+        named = {"file": scan.footer.metadata().get(PAIR_KEY)}
+    except FooterError:
+        named = {"file": None}
+    if manifest is not None:
+        named |= {"manifest": manifest.pair, "extraction": manifest.extraction.pair}
+        spines = [slab.provenance.pair for slab in manifest.extraction.slabs if slab.provenance.role == "spine"]
+        named |= {"spine": ", ".join(spines)}
+    wrong = {place: pair for place, pair in named.items() if pair != scan.pair.name}
+    silent = manifest is None and named["file"] is None
+    return Finding(
+        passed=not wrong,
+        severity="warn" if silent else None,
+        got=", ".join(f"{place}: {pair or 'no pair named'}" for place, pair in (wrong or named).items()),
+        expected=scan.pair.name,
+        cure="Nothing in the file says which pair it is of." if silent else "Ask for the pair it is of, or make it.",
+        evidence=dict(named),
+    )
+
+
+def checksum(scan: Scan) -> Finding | None:
+    """Judge whether every byte is the one that was written. A shallow pass can only see another size."""
+    if scan.size_bytes is None:
+        return None
+    if scan.manifest is None:
+        return no_manifest("the size and CRC32C that the manifest records")
+    recorded = scan.manifest.file
+    same_size = scan.size_bytes == recorded.size_bytes
+    if same_size and scan.crc32c is None:
+        return None
+    crc = "not read" if scan.crc32c is None else f"{scan.crc32c:08x}"
+    return Finding(
+        passed=same_size and scan.crc32c == recorded.crc32c,
+        got=f"{scan.size_bytes:,} bytes, crc32c {crc}",
+        expected=f"{recorded.size_bytes:,} bytes, crc32c {recorded.crc32c:08x}",
+        cure=f"The file was changed or damaged after the merge: bqx merge {scan.pair}",
+    )
+
+
+def footer_checksum(scan: Scan) -> Finding | None:
+    """Judge the size, and the footer's bytes with the slabs' recorded checksums, against the whole's recorded one."""
+    if scan.size_bytes is None:
+        return None
+    if scan.manifest is None:
+        return no_manifest("the footer that the manifest records")
+    recorded = scan.manifest.file
+    same_size = scan.size_bytes == recorded.size_bytes
+    size = f"{scan.size_bytes:,} bytes"
+    if scan.end_crc32c is None:  # not a splice: its footer cannot be told from the rest by the manifest
+        return Finding(passed=same_size, got=size, expected=f"{recorded.size_bytes:,} bytes")
+    return Finding(
+        passed=same_size and scan.end_crc32c == recorded.crc32c,
+        got=f"{size}, crc32c {scan.end_crc32c:08x} with the slabs as recorded",
+        expected=f"{recorded.size_bytes:,} bytes, crc32c {recorded.crc32c:08x}",
+        cure=f"The file's end was changed or damaged after the merge: bqx merge {scan.pair}",
+    )
+
+
+def slabs_intact(scan: Scan) -> Finding | None:
+    """Judge each slab's bytes inside the file against the slab's own record: says which table is damaged."""
+    if scan.size_bytes is None:
+        return None
+    if scan.manifest is None:
+        return no_manifest("the slabs that the manifest records")
+    if scan.crc32c is None:
+        return None
+    slabs = scan.manifest.extraction.slabs
+    if scan.manifest.engine != "splice":
+        return Finding(
+            passed=True,
+            got="joined, not spliced: no slab's bytes are in the file, and its checksum speaks for all of it",
+            expected="every slab's bytes as recorded, in a spliced file",
+        )
+    damaged = [name for name in scan.damaged if name != FOOTER]
+    return Finding(
+        passed=not damaged,
+        got=f"{count(len(damaged), 'damaged slab')}: {listed(damaged)}" if damaged else f"{len(slabs):,} intact",
+        expected=f"{count(len(slabs), 'slab')} as recorded",
+        cure=f"Merge again; if that does not help: bqx extract {scan.pair} "
+        + " ".join(f"--table {name}" for name in damaged[:5]),
+        evidence={"damaged": sample(damaged)},
+    )

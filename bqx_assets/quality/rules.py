@@ -1,0 +1,81 @@
+"""The rules: everything a training file must be, as one table.
+
+Belongs here: names, descriptions and severities, in the order a reader wants them. Does not: how each judges.
+
+A failed "error" stops a release. Constant columns are kept and reported (``no_unexpected_constant`` warns); a column
+without any value stops the release until the expectations' ``allowed_all_null`` lists it. What a shallow pass, a
+missing manifest or damage keeps from being judged is left out of the report, or warns; it never passes.
+"""
+
+from __future__ import annotations
+
+from bqx_assets.quality import file_rules, future_rules, shape_rules, value_rules
+from bqx_assets.quality.rule import Rule
+
+RULES: tuple[Rule, ...] = (
+    Rule("file_exists", "The training file is there.", "error", file_rules.exists),
+    Rule("file_readable", "The footer parses, and every column decodes.", "error", file_rules.readable),
+    Rule("file_is_of_pair", "The file and its manifest name this pair.", "error", file_rules.of_this_pair),
+    Rule("checksum", "Size and CRC32C of the file are the manifest's.", "error", file_rules.checksum),
+    Rule(
+        "footer_checksum",
+        "The size, and the CRC32C that follows from the slabs' recorded ones and the footer, are the manifest's.",
+        "error",
+        file_rules.footer_checksum,
+    ),
+    Rule("slabs_intact", "Each slab's bytes in the file are those recorded.", "error", file_rules.slabs_intact),
+    Rule("dimensions", "At least the required rows and columns.", "error", shape_rules.dimensions),
+    Rule("rows_equal_spine", "Exactly the spine's rows, key by key.", "error", shape_rules.rows_equal_spine),
+    Rule(
+        "key_unique_and_ascending",
+        "interval_time is on every row, unique and ascending.",
+        "error",
+        shape_rules.key_unique_and_ascending,
+    ),
+    Rule(
+        "columns_equal_catalogue",
+        "Exactly the recorded columns, by name, order and type.",
+        "error",
+        shape_rules.columns_equal_catalogue,
+    ),
+    Rule(
+        "tables_equal_catalogue",
+        "Exactly the catalogue's tables, those known to be absent apart.",
+        "error",
+        shape_rules.tables_equal_catalogue,
+    ),
+    Rule("targets_complete", "Every window has a target at every horizon.", "error", shape_rules.targets_complete),
+    Rule("features_non_zero", "There are features, and not all zero.", "error", value_rules.features_non_zero),
+    Rule("completeness", "Nulls in features and targets stay under their limits.", "error", value_rules.completeness),
+    Rule(
+        "no_unexpected_all_null",
+        "No column without any value, but for those allowed.",
+        "error",
+        value_rules.no_unexpected_all_null,
+    ),
+    Rule(
+        "no_unexpected_constant",
+        "No column of one value only, but for those allowed.",
+        "warn",
+        value_rules.no_unexpected_constant,
+    ),
+    Rule("no_nan_or_infinity", "No NaN and no infinite value.", "error", value_rules.no_nan_or_infinity),
+    Rule(
+        "statistics_equal_values",
+        "The footer's null counts and bounds are those of the values.",
+        "error",
+        value_rules.statistics_equal_values,
+    ),
+    Rule(
+        "no_feature_looks_forward",
+        "No feature is named as a target, or equals the future.",
+        "error",
+        future_rules.no_feature_looks_forward,
+    ),
+    Rule(
+        "targets_are_the_future",
+        "Each target equals its window's BQX that many rows later.",
+        "error",
+        future_rules.targets_are_the_future,
+    ),
+)

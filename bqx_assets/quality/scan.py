@@ -1,0 +1,53 @@
+"""What one pass over a training file gives: all that the rules judge by.
+
+Belongs here: the collected facts as data. Does not: collecting them (``reading``), judging (``rules``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from bqx_assets.base.artifacts import Manifest
+from bqx_assets.base.pairs import Pair
+from bqx_assets.catalogue.expectations import Expectations
+from bqx_assets.merge.footer import Footer
+from bqx_assets.quality.columns import ColumnFacts
+from bqx_assets.quality.future import Future
+
+
+@dataclass(slots=True)
+class Scan:
+    """What is known of one file. None: not known, because the file is not so far in order or the pass was shallow."""
+
+    file: Path
+    pair: Pair
+    expectations: Expectations
+    manifest: Manifest | None
+    deep: bool
+    size_bytes: int | None = None
+    """None: there is no such file."""
+    footer: Footer | None = None
+    unreadable: list[str] = field(default_factory=list[str])
+    """Why the file, or some of its columns, cannot be read."""
+    columns: list[ColumnFacts] = field(default_factory=list[ColumnFacts])
+    end_crc32c: int | None = None
+    """Of the whole file, if its slabs are as recorded; a splice only."""
+    crc32c: int | None = None
+    """Of the whole file as it is."""
+    damaged: list[str] = field(default_factory=list[str])
+    """Slabs whose bytes are not those recorded: none of their columns is decoded."""
+    keys: pl.Series | None = None
+    """UTC microseconds, nulls included."""
+    future: Future | None = None
+
+    @property
+    def rows(self) -> int:
+        """Rows by the footer, 0 without one."""
+        return 0 if self.footer is None else self.footer.rows
+
+    def of_role(self, role: str) -> list[ColumnFacts]:
+        """Return the columns of a role: key, target or feature."""
+        return [each for each in self.columns if each.role == role]

@@ -1,0 +1,191 @@
+"""Rules about rows and columns: how many, which, in what order.
+
+Belongs here: verdicts from names, types, counts and keys. Does not: rules about features' and targets' values.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from bqx_assets.base.names import KEY, output_column, table_prefix
+from bqx_assets.catalogue.discovery import FORWARD_PREFIX
+from bqx_assets.catalogue.families import expected_tables
+from bqx_assets.extract.spine import describe_spine
+from bqx_assets.quality.rule import Finding, count, listed, no_manifest, sample
+from bqx_assets.quality.scan import Scan
+
+_Typed = tuple[str, str | None]
+
+
+def dimensions(scan: Scan) -> Finding | None:
+    """Judge rows and columns against the users' thresholds; what they must be exactly, other rules say."""
+    if scan.footer is None:
+        return None
+    least = scan.expectations
+    columns = len(scan.columns)
+    return Finding(
+        passed=scan.rows >= least.min_rows and columns >= least.min_columns,
+        got=f"{count(scan.rows, 'row')}, {count(columns, 'column')}",
+        expected=f"at least {count(least.min_rows, 'row')}, {count(least.min_columns, 'column')}",
+        cure="Extract a longer range and all tables, or state other thresholds in the expectations.",
+        evidence={"rows": scan.rows, "columns": columns},
+    )
+
+
+def rows_equal_spine(scan: Scan) -> Finding | None:
+    """Judge the rows against the spine: their number, their row groups and, in a deep pass, every key."""
+    if scan.footer is None:
+        return None
+    if scan.manifest is None:
+        return no_manifest("exactly the spine's rows")
+    spine = scan.manifest.extraction.spine
+    groups = scan.footer.row_groups
+    got = count(scan.rows, "row")
+    if len(spine.row_groups) > 1 or len(groups) > 1:
+        got += f" in {count(len(groups), 'row group')}"
+    same = scan.rows == spine.rows and groups == spine.row_groups
+    if same and scan.deep:
+        if scan.keys is None:
+            return None
+        same = describe_spine(scan.keys, max(spine.row_groups)).fingerprint == spine.fingerprint
+        got += "" if same else " with other keys"
+    return Finding(
+        passed=same,
+        got=got,
+        expected=f"{count(spine.rows, 'row')}, the spine's",
+        cure=f"Rows were added, lost or changed after extraction: bqx merge {scan.pair}",
+        evidence={"rows": scan.rows, "spine_rows": spine.rows, "first": str(spine.first), "last": str(spine.last)},
+    )
+
+
+def key_unique_and_ascending(scan: Scan) -> Finding | None:
+    """Judge the key column: on every row, each once, in order."""
+    if scan.footer is None:
+        return None
+    expected = f"{KEY} on every row, unique, ascending"
+    cure = "Duplicate keys multiply rows in any join: extract and merge the pair anew."
+    if not any(column.role == "key" for column in scan.columns):
+        return Finding(passed=False, got=f"no column {KEY}", expected=expected, cure=cure)
+    if scan.keys is None:
+        return None
+    known = scan.keys.drop_nulls()
+    nulls, repeated = scan.keys.null_count(), known.filter(known.is_duplicated())
+    backward = int((known.to_physical().diff() < 0).sum())
+    surplus = repeated.len() - repeated.n_unique()
+    faults = [
+        text
+        for number, text in (
+            (nulls, f"{count(nulls, 'row')} without key"),
+            (surplus, f"{count(surplus, 'surplus row')} for {count(repeated.n_unique(), 'repeated key')}"),
+            (backward, f"{count(backward, 'row')} earlier than the one before"),
+        )
+        if number
+    ]
+    return Finding(
+        passed=not faults,
+        got="; ".join(faults) or f"{count(known.len(), 'key')}, unique and ascending",
+        expected=expected,
+        cure=cure,
+        evidence={
+            "nulls": nulls,
+            "surplus_rows": surplus,
+            "out_of_order": backward,
+            "repeated": sample(str(each) for each in repeated.unique().sort().head(5)),
+        },
+    )
+
+
+def columns_equal_catalogue(scan: Scan) -> Finding | None:
+    """Judge names, order and types: against the manifest's columns, without one against the grammar's."""
+    if scan.footer is None:
+        return None
+    got: list[_Typed] = [(column.name, column.type) for column in scan.columns]
+    if scan.manifest is None:
+        expected = _by_grammar(scan)
+    else:
+        slabs = scan.manifest.extraction.slabs
+        expected = [(column.name, column.type) for slab in slabs for column in slab.provenance.columns]
+    types, wanted = dict(got), dict(expected)
+    missing = [name for name in wanted if name not in types]
+    unknown = [name for name in types if name not in wanted]
+    twice = [name for name, times in Counter(name for name, _ in got).items() if times > 1]
+    retyped = [
+        f"{name} is {types[name]}, not {wanted[name]}"
+        for name in wanted
+        if types.get(name, wanted[name]) != wanted[name]
+    ]
+    common = ([name for name in types if name in wanted], [name for name in wanted if name in types])
+    moved = [f"{here} where {there} belongs" for here, there in zip(*common, strict=True) if here != there]
+    faults = {
+        "missing": missing,
+        "not in the catalogue": unknown,
+        "twice": twice,
+        "of another type": retyped,
+        "out of order": moved,
+    }
+    got_text = "; ".join(f"{len(names):,} {word}: {listed(names)}" for word, names in faults.items() if names)
+    return Finding(
+        passed=got == expected,
+        # Without a manifest nothing is known of the tables' snapshot: the grammar is what they should have been.
+        severity=None if scan.manifest else "warn",
+        got=got_text or f"{len(got):,} columns, all as expected",
+        expected=f"{len(expected):,} columns, those of the {'manifest' if scan.manifest else 'grammar'}",
+        cure=f"Extract and merge anew: bqx extract {scan.pair}; bqx merge {scan.pair}",
+        evidence={word.replace(" ", "_"): sample(names) for word, names in faults.items() if names},
+    )
+
+
+def _by_grammar(scan: Scan) -> list[_Typed]:
+    columns: list[_Typed] = [(KEY, "TIMESTAMP"), *((name, "FLOAT64") for name in scan.expectations.targets())]
+    for table in expected_tables(scan.pair):
+        if table.table not in scan.expectations.known_absent:
+            prefix = table_prefix(table.table, scan.pair)
+            columns += [
+                (output_column(prefix, name), type_name)
+                for name, type_name in table.columns
+                if not name.startswith(FORWARD_PREFIX)
+            ]
+    return columns
+
+
+def tables_equal_catalogue(scan: Scan) -> Finding | None:
+    """Judge the manifest's tables against the grammar, one by one: a threshold once let 10% of them go missing."""
+    if scan.footer is None:
+        return None
+    if scan.manifest is None:
+        return no_manifest("every table of the catalogue")
+    extraction, expectations = scan.manifest.extraction, scan.expectations
+    merged = {slab.table for slab in extraction.features()}
+    grammar = {table.table for table in expected_tables(scan.pair)}
+    missing = sorted(grammar - merged - expectations.known_absent.keys())
+    unknown = sorted(merged - grammar - {*expectations.accepted_tables})
+    failed = [each.table for each in extraction.failed]
+    faults = {"missing": missing, "not in the catalogue": unknown, "failed at extraction": failed}
+    absent = len(grammar - merged) - len(missing)
+    return Finding(
+        passed=not any(faults.values()),
+        got="; ".join(f"{len(names):,} {word}: {listed(names)}" for word, names in faults.items() if names)
+        or f"{count(len(merged), 'table')}" + (f", {absent:,} known to be absent" if absent else ""),
+        expected=f"{count(len(grammar) - absent, 'table')} of the catalogue",
+        cure="Extract the missing tables, or name them with their reason under [known_absent] in the expectations.",
+        evidence={word.replace(" ", "_"): sample(names) for word, names in faults.items() if names},
+    )
+
+
+def targets_complete(scan: Scan) -> Finding | None:
+    """Judge whether every window has a target at every horizon."""
+    if scan.footer is None:
+        return None
+    wanted = scan.expectations.targets()
+    types = {column.name: column.type for column in scan.columns}
+    missing = [name for name in wanted if name not in types]
+    retyped = [f"{name} is {types[name]}" for name in wanted if types.get(name, "FLOAT64") != "FLOAT64"]
+    windows, horizons = len(scan.expectations.windows), len(scan.expectations.horizons)
+    got = f"{len(wanted) - len(missing)} of {len(wanted)}"
+    return Finding(
+        passed=not missing and not retyped,
+        got=got + f"; missing {listed(missing)}" * bool(missing) + f"; {listed(retyped)}" * bool(retyped),
+        expected=f"{windows} windows x {horizons} horizons = {len(wanted)} FLOAT64 targets",
+        cure=f"Extract the targets anew: bqx extract {scan.pair}",
+        evidence={"missing": sample(missing), "of_another_type": sample(retyped)},
+    )
