@@ -48,6 +48,7 @@ class FrameWarehouse:
     reads: Counter[str] = field(default_factory=Counter)
     requests: list[ReadRequest] = field(default_factory=list)
     revised: dict[str, datetime] = field(default_factory=dict)
+    read_bytes: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property

@@ -73,6 +73,10 @@ class CatalogueMismatch(WarehouseError):
     """The warehouse's tables or columns are not those of the expectations."""
 
 
+class BudgetExceeded(BqxError):
+    """A read would go over ``max_bytes``: refused before any of it was read."""
+
+
 class TableDefect(BqxError):
     """A table was read, and its rows cannot be trusted."""
 

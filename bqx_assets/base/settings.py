@@ -29,6 +29,18 @@ class Settings(BaseSettings):
     """Embedded warehouse; default ``{home}/warehouse``."""
     expectations: Path | None = None
     """Expectations file; default: the warehouse's own ``expectations.toml``, else the packaged one."""
+    bigquery_project: str | None = None
+    """Project whose feature and targets datasets are read; unset: the embedded warehouse is."""
+    bigquery_storage_endpoint: str | None = None
+    """Address of the Storage Read API; default Google's own. ``http://`` is plain text, without credentials."""
+    bigquery_streams: int = Field(default=16, ge=1)
+    """Read streams open at once, all tables together."""
+    max_bytes: int = Field(default=0, ge=0)
+    """Most bytes an extraction may read from BigQuery; 0 means no cap. What is over is refused before it is read."""
+    staging: Path | None = None
+    """Where tables shared by all pairs are kept once read; default ``{home}/staging``."""
+    stage_shared: bool = True
+    """Keep them. Switch it off where the folder is memory and no other pair will come, as in a container."""
     workers: int = Field(default=0, ge=0)
     """Parallel table readers; 0 means one a processor."""
     duplicates: DuplicatePolicy = "refuse"
@@ -50,6 +62,11 @@ class Settings(BaseSettings):
     def warehouse_dir(self) -> Path:
         """Folder of the embedded warehouse."""
         return self.warehouse or self.home / "warehouse"
+
+    @property
+    def staging_dir(self) -> Path:
+        """Folder of the shared tables read from BigQuery."""
+        return self.staging or self.home / "staging"
 
     @property
     def output_dir(self) -> Path:

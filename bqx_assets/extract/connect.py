@@ -7,18 +7,32 @@ from __future__ import annotations
 
 from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.expectations import Expectations, load_expectations
+from bqx_assets.extract.bigquery.clients import open_clients
+from bqx_assets.extract.bigquery.warehouse import BigQueryWarehouse
 from bqx_assets.extract.local.warehouse import LocalWarehouse
+from bqx_assets.extract.staging import StagedWarehouse
 from bqx_assets.extract.warehouse import Warehouse
 
 
 def connect(settings: Settings) -> tuple[Warehouse, Expectations]:
-    """Return the embedded warehouse of the settings and its expectations.
+    """Return the settings' warehouse and its expectations: BigQuery where a project is named, else the embedded one.
 
     Raises:
         TableMissing: there is no warehouse at the configured place.
-        BadSetting: the expectations file is not valid.
+        BadSetting: the expectations file, the project or an endpoint is not valid.
+        WarehouseError: there are no Google credentials.
     """
-    return LocalWarehouse(settings.warehouse_dir), load_own_expectations(settings)
+    expectations = load_own_expectations(settings)
+    if settings.bigquery_project is None:
+        return LocalWarehouse(settings.warehouse_dir), expectations
+    warehouse = BigQueryWarehouse(
+        open_clients(settings.bigquery_project, settings.bigquery_storage_endpoint),
+        max_open_streams=settings.bigquery_streams,
+        max_bytes=settings.max_bytes,
+    )
+    if not settings.stage_shared:
+        return warehouse, expectations
+    return StagedWarehouse(warehouse, settings.staging_dir), expectations
 
 
 def load_own_expectations(settings: Settings) -> Expectations:

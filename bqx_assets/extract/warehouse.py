@@ -38,6 +38,11 @@ class Warehouse(Protocol):
         """What logs and manifests call it: a folder, or ``project.dataset``."""
         ...
 
+    @property
+    def read_bytes(self) -> int:
+        """Bytes read so far by this object as the warehouse bills them; 0 where reading is free."""
+        ...
+
     def describe(self) -> Sequence[TableDescription]:
         """Return every table of the feature and targets datasets, by name, in one batched query."""
         ...

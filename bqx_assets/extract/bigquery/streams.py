@@ -1,0 +1,154 @@
+"""The rows of a read session: its streams read side by side, each resumed where it broke.
+
+Belongs here: one stream's tries, and many streams as one iterator. Does not: opening the session, naming the table.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import pyarrow as pa
+from google.api_core.exceptions import GoogleAPICallError, ServiceUnavailable
+from google.auth.exceptions import GoogleAuthError
+from google.cloud.bigquery_storage_v1 import types
+from google.cloud.bigquery_storage_v1.services.big_query_read import BigQueryReadClient
+
+from bqx_assets.extract.bigquery.failures import may_pass
+from bqx_assets.extract.bigquery.patience import Patience
+
+_WAITING_BATCHES = 2
+"""A stream runs ahead of its reader by this many batches of at most 10 MB."""
+_POLL_SECONDS = 0.1
+
+
+class StreamReader:
+    """Reads streams; all tables of a run share one, and with it the limit on open streams."""
+
+    def __init__(self, client: BigQueryReadClient, patience: Patience, max_open_streams: int) -> None:
+        self._client = client
+        self._patience = patience
+        self._slots = threading.BoundedSemaphore(max_open_streams)
+
+    def read(self, names: Sequence[str], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        """Yield the batches of all streams as they arrive.
+
+        **Cost**: memory of ``_WAITING_BATCHES`` a stream; leaving the iterator early ends the calls.
+
+        Raises:
+            GoogleAPICallError, GoogleAuthError: a stream failed for good, or too often in a row without progress.
+        """
+        if not names:
+            return
+        flow = _Flow(len(names) * _WAITING_BATCHES)
+        with ThreadPoolExecutor(len(names), thread_name_prefix="stream") as pool:
+            try:
+                for name in names:
+                    pool.submit(self._run, name, schema, flow)
+                open_streams = len(names)
+                while open_streams:
+                    item = flow.items.get()
+                    if isinstance(item, Exception):
+                        raise item
+                    if item is None:
+                        open_streams -= 1
+                    else:
+                        yield item
+            finally:
+                flow.stopped.set()
+
+    def _run(self, name: str, schema: pa.Schema, flow: _Flow) -> None:
+        """Read one stream to its end on a thread of its own; what ends it goes to the iterator."""
+        try:
+            while not self._slots.acquire(timeout=_POLL_SECONDS):
+                if flow.stopped.is_set():
+                    return
+            try:
+                self._read_whole(name, schema, flow)
+            finally:
+                self._slots.release()
+            flow.put(None)
+        except Exception as error:  # noqa: BLE001 (not swallowed: raised again where the rows are wanted)
+            flow.put(error)
+
+    def _read_whole(self, name: str, schema: pa.Schema, flow: _Flow) -> None:
+        at = _Position()
+        failures = 0
+        while not flow.stopped.is_set():
+            before = at.offset
+            try:
+                self._read_on(name, at, schema, flow)
+            except (GoogleAPICallError, GoogleAuthError) as error:
+                failures = 1 if at.offset > before else failures + 1
+                if not may_pass(error) or failures >= self._patience.tries:
+                    raise
+                flow.stopped.wait(self._patience.wait_seconds(failures, error))
+            else:
+                # A stream that ends without an error short of its end was cut, or its last rows are filtered out:
+                # asked once more from here, it tells which.
+                if at.progress >= 1 or at.offset == before:
+                    return
+
+    def _read_on(self, name: str, at: _Position, schema: pa.Schema, flow: _Flow) -> None:
+        """Read a stream on from a position. Raises ServiceUnavailable for what arrived damaged."""
+        request = types.ReadRowsRequest(read_stream=name, offset=at.offset)
+        # No retry of the client's own: it would resume without a wait, and for a day.
+        answer = self._client.read_rows(request=request, retry=None, timeout=self._patience.deadline_seconds)
+        call = cast("_Call", answer)  # Google's type leaves out that it can be cancelled
+        try:
+            for message in call:
+                if message.row_count:
+                    flow.put(_decoded(message, schema))
+                at.offset += message.row_count
+                at.progress = message.stats.progress.at_response_end
+                if flow.stopped.is_set():
+                    return
+        finally:
+            call.cancel()
+
+
+class _Call(Protocol):
+    def __iter__(self) -> Iterator[types.ReadRowsResponse]: ...
+
+    def cancel(self) -> None: ...
+
+
+@dataclass(slots=True)
+class _Position:
+    """How far a stream is read: rows handed on, and the server's own fraction of the rows before filtering."""
+
+    offset: int = 0
+    progress: float = 0.0
+
+
+class _Flow:
+    """Batches on their way from the streams' threads to the reader; None ends a stream."""
+
+    def __init__(self, size: int) -> None:
+        self.items: queue.Queue[pa.RecordBatch | Exception | None] = queue.Queue(size)
+        self.stopped = threading.Event()
+
+    def put(self, item: pa.RecordBatch | Exception | None) -> None:
+        """Wait for room; drop the item once nobody reads any more."""
+        while not self.stopped.is_set():
+            try:
+                self.items.put(item, timeout=_POLL_SECONDS)
+            except queue.Full:
+                continue
+            return
+
+
+def _decoded(message: types.ReadRowsResponse, schema: pa.Schema) -> pa.RecordBatch:
+    try:
+        data = pa.py_buffer(message.arrow_record_batch.serialized_record_batch)
+        batch = pa.ipc.read_record_batch(data, schema)
+        batch.validate()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ServiceUnavailable(f"a batch of rows arrived damaged: {error}") from error
+    if batch.num_rows != message.row_count:
+        raise ServiceUnavailable(f"a batch of {batch.num_rows} rows arrived, announced as {message.row_count}")
+    return batch
