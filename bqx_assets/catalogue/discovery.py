@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bqx_assets.base.artifacts import Column, Quarantined
-from bqx_assets.base.errors import BqxError, CatalogueMismatch, ColumnCollision, SchemaDrift, TableMissing
+from bqx_assets.base.errors import BqxError, CatalogueMismatch, ColumnCollision, SchemaDrift, TableMissing, TableUnreadable
 from bqx_assets.base.names import KEY, output_column, table_prefix
 from bqx_assets.base.pairs import Pair
 from bqx_assets.catalogue.expectations import Expectations
@@ -127,6 +127,7 @@ def _targets(
             expected=f"the pair's targets in {TARGETS_DATASET}",
             cure=f"This warehouse has the pairs: {', '.join(made) or 'none'}.",
         )
+    _refuse_unreadable(pair, description)
     types = description.types()
     wrong = [column for column in expectations.targets() if types.get(column) != "FLOAT64"]
     unknown = [c for c in types if c.startswith("target_") and c not in expectations.targets()]
@@ -172,6 +173,7 @@ def _feature_table(
             expected=f"a table of {FEATURES_DATASET}",
             cure="Restore the table, or name it with its reason under [known_absent] in the expectations.",
         )
+    _refuse_unreadable(pair, description)
     types = description.types()
     if expected is not None:
         _refuse_drift(pair, expected, types)
@@ -189,6 +191,16 @@ def _feature_table(
         quarantined=tuple(Quarantined(table=name, column=c, reason=f"named {FORWARD_PREFIX}*") for c in forward),
         left_out=tuple(c for c in types if c not in known and c not in forward and c not in (KEY, PAIR_COLUMN)),
     )
+
+
+def _refuse_unreadable(pair: Pair, description: TableDescription) -> None:
+    if description.defect is not None:
+        raise TableUnreadable(
+            f"{pair}/{description.table}",
+            got=description.defect,
+            expected="a readable table",
+            cure="Restore the table, then extract again.",
+        )
 
 
 def _refuse_drift(pair: Pair, expected: ExpectedTable, types: Mapping[str, str]) -> None:

@@ -21,6 +21,8 @@ class TableDescription:
     size_bytes: int
     last_modified: datetime
     etag: str
+    defect: str | None = None
+    """Why the table cannot be described; its columns are then unknown and reading it would fail."""
 
     def types(self) -> dict[str, str]:
         """Return column name to BigQuery type."""

@@ -1,0 +1,137 @@
+"""Computing and writing a warehouse's tables, several processes at once.
+
+Belongs here: which tables are made together, the workers, the Parquet files. Does not: values (``features``), quirks.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import polars as pl
+
+from bqx_assets.base.limits import worker_count
+from bqx_assets.base.pairs import ALL_PAIRS, Pair
+from bqx_assets.catalogue.families import FEATURES_DATASET, ExpectedTable, expected_tables
+from bqx_assets.extract.local.features.pair_tables import compute_pair_tables
+from bqx_assets.extract.local.features.shared_tables import compute_shared_tables
+from bqx_assets.extract.local.layout import table_path
+from bqx_assets.extract.local.market import Market
+from bqx_assets.extract.local.quirks import SEVERAL_PAIRS, as_stored, with_other_pair
+from bqx_assets.extract.local.rates import load_market
+from bqx_assets.extract.local.selection import Selection
+from bqx_assets.extract.local.simulate import simulate
+
+_FEW_CELLS = 8_000_000
+"""Below this the work takes about as long as starting two processes."""
+_ROW_GROUP_ROWS = 131_072
+
+
+@dataclass(frozen=True, slots=True)
+class MarketSource:
+    """What a market follows from: cheaper to hand to a process than the market itself."""
+
+    rows: int
+    seed: int
+    rates: Path | None
+
+    def load(self) -> Market:
+        """Return the market; a second call in the same process is free. Raises what ``load_market`` does."""
+        return _market(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Tables of one kind: they share intermediate results."""
+
+    owner: Pair | None
+    tables: tuple[ExpectedTable, ...]
+
+    @property
+    def columns(self) -> int:
+        """What the work grows with."""
+        return sum(len(table.columns) for table in self.tables)
+
+
+def batches_of(selection: Selection) -> list[Batch]:
+    """Return the tables to make by owner and kind, the widest batches first so that workers end together."""
+    groups: dict[tuple[str, str], tuple[Pair | None, list[ExpectedTable]]] = {}
+    for owner, table in selection.made.values():
+        groups.setdefault((str(owner), table.kind), (owner, []))[1].append(table)
+    return sorted((Batch(owner, tuple(tables)) for owner, tables in groups.values()), key=lambda batch: -batch.columns)
+
+
+def make_batches(root: Path, source: MarketSource, batches: Sequence[Batch]) -> Iterator[str]:
+    """Compute and write the batches; yield each table's name when it is written.
+
+    **Cost**: a batch's tables pass through memory one at a time, in each of as many processes as there are processors.
+    """
+    workers = min(worker_count(), len(batches))
+    if workers < 2 or sum(batch.columns for batch in batches) * source.rows < _FEW_CELLS:  # noqa: PLR2004 -- one is no pool
+        for batch in batches:
+            yield from make_batch(root, source, batch)
+        return
+    # Polars' threads do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, initializer=_be_a_worker)
+    try:
+        for done in as_completed([pool.submit(make_batch, root, source, batch) for batch in batches]):
+            yield from done.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def make_batch(root: Path, source: MarketSource, batch: Batch) -> list[str]:
+    """Compute and write one batch; return its tables' names."""
+    market = source.load()
+    if batch.owner is None:
+        found = compute_shared_tables(market, batch.tables)
+    else:
+        found = compute_pair_tables(market, batch.owner, batch.tables)
+    for table, frame in found:
+        stored = as_stored(frame, table, batch.owner, source.seed)
+        if batch.owner is not None and table.kind in SEVERAL_PAIRS:
+            stored = with_other_pair(stored, _neighbours_rows(market, batch.owner, table, source.seed))
+        write_table(root, FEATURES_DATASET, table.table, stored)
+    return [table.table for table in batch.tables]
+
+
+def write_table(root: Path, dataset: str, table: str, frame: pl.DataFrame) -> None:
+    """Write a frame as a table of an unfinished warehouse, where half a file misleads nobody."""
+    frame.write_parquet(
+        table_path(root, dataset, table),
+        compression="zstd",
+        compression_level=1,
+        statistics=True,
+        row_group_size=_ROW_GROUP_ROWS,
+    )
+
+
+@lru_cache(maxsize=1)
+def _market(source: MarketSource) -> Market:
+    if source.rates is None:
+        return simulate(source.rows, source.seed)
+    return load_market(source.rates, source.rows, source.seed)
+
+
+def _neighbours_rows(market: Market, pair: Pair, table: ExpectedTable, seed: int) -> pl.DataFrame:
+    """The same kind of table of the next pair in market order that there is."""
+    place = ALL_PAIRS.index(pair)
+    other = next(each for each in (*ALL_PAIRS[place + 1 :], *ALL_PAIRS) if each.name in market.pairs and each != pair)
+    wanted = [each for each in expected_tables(other) if each.kind == table.kind]
+    return next(as_stored(frame, each, other, seed) for each, frame in compute_pair_tables(market, other, wanted))
+
+
+def _be_a_worker() -> None:
+    """Leave Ctrl-C to the parent, and end with it: a killed parent's workers would wait for work for ever."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=lambda: (parent.join(), os._exit(1)), name="parent-watch", daemon=True).start()

@@ -1,0 +1,142 @@
+"""Making an embedded warehouse: a market, its tables, and what this warehouse is expected to hold.
+
+Belongs here: the order of the work and when it need not be done. Does not: any table's rows (``batches``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from bqx_assets.base.errors import BadSetting
+from bqx_assets.base.files import sync_file, sync_folder, write_atomic
+from bqx_assets.base.pairs import ALL_PAIRS, Pair
+from bqx_assets.base.progress import Progress
+from bqx_assets.catalogue.expectations import load_expectations
+from bqx_assets.catalogue.families import TARGETS_DATASET, targets_table
+from bqx_assets.extract.local.batches import MarketSource, batches_of, make_batches, write_table
+from bqx_assets.extract.local.extras import stray_tables
+from bqx_assets.extract.local.layout import (
+    DATASETS,
+    EXPECTATIONS_FILE,
+    Made,
+    begin,
+    exclusive,
+    finish,
+    is_unfinished,
+    load_folder,
+    table_paths,
+)
+from bqx_assets.extract.local.market import Market
+from bqx_assets.extract.local.own_expectations import own_expectations
+from bqx_assets.extract.local.selection import Selection, select
+from bqx_assets.extract.local.targets import targets_frame
+
+STAGE = "warehouse"
+
+
+def create_warehouse(
+    folder: Path,
+    *,
+    pairs: Sequence[Pair],
+    rows: int,
+    tables: int | None,
+    seed: int,
+    rates: Path | None,
+    progress: Progress,
+) -> None:
+    """Fill ``folder`` with the feature and targets tables of ``pairs``, computed from ``rows`` bars a pair.
+
+    Does nothing where the same was made before and not spoiled since; begins again where the making was interrupted.
+    A table's bytes follow from ``rows``, ``seed`` and ``rates``, not from the other pairs or the number of processors.
+    **Cost**: about 20 s for the 667 tables of one pair at 6,000 rows on two processors, 0.5 GB.
+
+    Raises:
+        BadSetting: the folder holds something else, or a warehouse of other parameters; a pair cannot be derived.
+        FolderBusy: another making of the same folder is at work.
+        TableDefect, UnknownPair: the rates cannot be trusted.
+    """
+    wanted = tuple(pair for pair in ALL_PAIRS if pair in pairs)
+    made = Made(
+        pairs=tuple(pair.name for pair in wanted),
+        rows=rows,
+        tables=tables,
+        seed=seed,
+        rates=hashlib.sha256(rates.read_bytes()).hexdigest() if rates else None,
+    )
+    if not _is_wanted(folder, made, progress):
+        return
+    source = MarketSource(rows, seed, rates)
+    market = source.load()
+    _refuse_missing(wanted, market, rates)
+    folder.mkdir(parents=True, exist_ok=True)
+    with exclusive(folder):
+        selection = select(market, wanted, tables)
+        begin(folder)
+        progress.start(STAGE, len(wanted) + len(selection.made))
+        _make_targets(folder, wanted, market, selection, progress)
+        for table in make_batches(folder, source, batches_of(selection)):
+            progress.advance(STAGE, table)
+        write_atomic(folder / EXPECTATIONS_FILE, own_expectations(made, wanted, market, selection).encode())
+        _settle(folder)
+        finish(folder, made)
+
+
+def _is_wanted(folder: Path, made: Made, progress: Progress) -> bool:
+    """Whether there is something to make; refuses what must not be overwritten."""
+    if not folder.exists() or is_unfinished(folder):
+        return True
+    there = load_folder(folder)
+    if there is None:
+        if any(not path.name.startswith(".") for path in folder.iterdir()):
+            raise BadSetting(
+                str(folder),
+                got="a folder with other things in it",
+                expected="a new or empty folder",
+                cure="Name another folder.",
+            )
+        return True
+    if there.made != made:
+        differences = [name for name in Made.model_fields if getattr(there.made, name) != getattr(made, name)]
+        raise BadSetting(
+            str(folder),
+            got=f"a warehouse made with {', '.join(f'{name} {getattr(there.made, name)}' for name in differences)}",
+            expected=", ".join(f"{name} {getattr(made, name)}" for name in differences),
+            cure=f"Name another folder, or remove this one: rm -r {folder}",
+        )
+    if there.spoiled:
+        progress.warn(STAGE, f"{folder} was spoiled ({'; '.join(there.spoiled)}): made anew")
+    return bool(there.spoiled)
+
+
+def _refuse_missing(pairs: Sequence[Pair], market: Market, rates: Path | None) -> None:
+    lacking = {pair.name: market.missing[pair.name] for pair in pairs if pair.name in market.missing}
+    if lacking:
+        raise BadSetting(
+            f"--pairs {','.join(lacking)}",
+            got="; ".join(f"{name}: {reason}" for name, reason in lacking.items()),
+            expected=f"pairs that {rates} holds or allows to derive",
+            cure=f"Choose among: {', '.join(market.pairs)}",
+        )
+
+
+def _make_targets(
+    folder: Path, pairs: Sequence[Pair], market: Market, selection: Selection, progress: Progress
+) -> None:
+    facts = load_expectations()
+    frames = [targets_frame(market.pairs[pair.name], pair, facts.windows, facts.horizons) for pair in pairs]
+    for pair, frame in zip(pairs, frames, strict=True):
+        write_table(folder, TARGETS_DATASET, targets_table(pair), frame)
+        progress.advance(STAGE, targets_table(pair))
+    made = [table for _, table in selection.made.values()]
+    for (dataset, name), frame in stray_tables(made, frames).items():
+        write_table(folder, dataset, name, frame)
+
+
+def _settle(folder: Path) -> None:
+    """Bring every table to the disk before the folder is called finished."""
+    for dataset in DATASETS:
+        for path in table_paths(folder, dataset):
+            sync_file(path)
+        sync_folder(folder / dataset)

@@ -1,0 +1,117 @@
+"""Where things lie in the folder of an embedded warehouse, and whether it is finished.
+
+Belongs here: paths, and the two files that say what the folder holds. Does not: tables' contents.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from bqx_assets.base.artifacts import Record
+from bqx_assets.base.errors import FolderBusy, TableMissing, TableUnreadable
+from bqx_assets.base.files import write_atomic
+from bqx_assets.base.names import check_identifier
+from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
+
+DATASETS: tuple[str, ...] = (FEATURES_DATASET, TARGETS_DATASET)
+EXPECTATIONS_FILE = "expectations.toml"
+_MADE_FILE = "warehouse.json"
+_UNFINISHED_FILE = "UNFINISHED"
+
+
+class Made(Record):
+    """What ``bqx warehouse create`` was asked for: the same again gives the same tables."""
+
+    format_version: int = 1
+    pairs: tuple[str, ...]
+    rows: int
+    tables: int | None
+    seed: int
+    rates: str | None
+    """SHA-256 of the rates' file; None for simulated rates."""
+
+
+class Folder(Record):
+    """``warehouse.json``: written last, so that it stands for a whole warehouse."""
+
+    made: Made
+    spoiled: tuple[str, ...] = ()
+    """What was broken on purpose since, in order."""
+
+
+def table_path(root: Path, dataset: str, table: str) -> Path:
+    """Return where a table lies. Raises BadSetting for a name that is no identifier: it never reaches a path."""
+    return root / check_identifier(dataset, "dataset") / f"{check_identifier(table, 'table')}.parquet"
+
+
+def table_paths(root: Path, dataset: str) -> Sequence[Path]:
+    """Return a dataset's files by name; half-written and hidden ones left out."""
+    return sorted(path for path in (root / dataset).glob("*.parquet") if not path.name.startswith("."))
+
+
+def refuse_unusable(root: Path) -> None:
+    """Raise TableMissing where there is no warehouse, TableUnreadable where one is not finished."""
+    if not any((root / dataset).is_dir() for dataset in DATASETS) and not is_unfinished(root):
+        raise TableMissing(
+            f"warehouse {root}",
+            got="no tables" if root.is_dir() else "no such folder",
+            expected=f"Parquet tables in {root / FEATURES_DATASET} and {root / TARGETS_DATASET}",
+            cure=f"Make one: bqx warehouse create {root} --pairs eurusd",
+        )
+    if is_unfinished(root):
+        raise TableUnreadable(
+            f"warehouse {root}",
+            got="its making was interrupted",
+            expected="a finished warehouse",
+            cure=f"Make it again, it starts over: bqx warehouse create {root} --pairs eurusd",
+        )
+
+
+def is_unfinished(root: Path) -> bool:
+    """Whether a making of this folder has begun and not ended."""
+    return (root / _UNFINISHED_FILE).exists()
+
+
+@contextmanager
+def exclusive(root: Path) -> Generator[None]:
+    """Hold the folder for one making. Raises FolderBusy."""
+    with (root / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise FolderBusy(
+                f"warehouse {root}", got="being made by another process", expected="one at a time", cure="Wait for it."
+            ) from error
+        yield
+
+
+def begin(root: Path) -> None:
+    """Mark the folder unfinished and remove the tables of an earlier making."""
+    write_atomic(root / _UNFINISHED_FILE, b"bqx warehouse create was interrupted\n")
+    for name in (_MADE_FILE, EXPECTATIONS_FILE):
+        (root / name).unlink(missing_ok=True)
+    for dataset in DATASETS:
+        (root / dataset).mkdir(exist_ok=True)
+        for path in (root / dataset).glob("*.parquet*"):
+            path.unlink()
+
+
+def finish(root: Path, made: Made) -> None:
+    """Say what the folder holds, then take the mark away."""
+    Folder(made=made).save(root / _MADE_FILE)
+    (root / _UNFINISHED_FILE).unlink()
+
+
+def load_folder(root: Path) -> Folder | None:
+    """Return what a finished folder says of itself; None for one that was not made here. Raises CheckpointCorrupt."""
+    return Folder.load(root / _MADE_FILE) if (root / _MADE_FILE).is_file() else None
+
+
+def note_spoiled(root: Path, what: str) -> None:
+    """Record that a table was broken on purpose, so that making the warehouse again mends it."""
+    folder = load_folder(root)
+    if folder is not None:
+        folder.model_copy(update={"spoiled": (*folder.spoiled, what)}).save(root / _MADE_FILE)

@@ -1,0 +1,216 @@
+"""The embedded warehouse: a folder of Parquet tables, read as BigQuery's would be.
+
+Belongs here: describing and reading such a folder. Does not: making one (``create``).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from bqx_assets.base.checksums import crc32c
+from bqx_assets.base.errors import BqxError, TableChanged, TableMissing, TableUnreadable
+from bqx_assets.base.names import KEY
+from bqx_assets.catalogue.families import PAIR_COLUMN
+from bqx_assets.catalogue.tables import TableDescription
+from bqx_assets.extract.local.arrow_types import arrow_type, bigquery_type
+from bqx_assets.extract.local.layout import DATASETS, refuse_unusable, table_path, table_paths
+from bqx_assets.extract.warehouse import ReadRequest
+
+_BATCH_ROWS = 65_536
+_READERS = 4
+_TAIL_BYTES = 8
+
+
+class LocalWarehouse:
+    """``root/{dataset}/{table}.parquet``. Safe to use from several threads; nothing is opened before it is asked for.
+
+    A file that cannot be read is described with its ``defect``, so that it fails by its own name and no other does.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._known: dict[Path, tuple[tuple[int, int], TableDescription]] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """The folder."""
+        return str(self._root)
+
+    @property
+    def read_bytes(self) -> int:
+        """Nothing is billed."""
+        return 0
+
+    def describe(self) -> Sequence[TableDescription]:
+        """Return every table by name, from the files' footers; a file seen before and unchanged is not opened.
+
+        **Cost**: about 1 ms a table the first time.
+
+        Raises:
+            TableMissing: there is no warehouse. TableUnreadable: its making was interrupted.
+        """
+        refuse_unusable(self._root)
+        paths = [(dataset, path) for dataset in DATASETS for path in table_paths(self._root, dataset)]
+        with ThreadPoolExecutor(_READERS, thread_name_prefix="describe") as pool:
+            found = pool.map(lambda each: self._describe(*each), paths)
+            return [description for description in found if description is not None]
+
+    def snapshot(self) -> datetime:
+        """Return now: a file written later is refused by its time, for a folder keeps no earlier state.
+
+        Raises as :meth:`describe` does.
+        """
+        refuse_unusable(self._root)
+        return datetime.now(UTC)
+
+    def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
+        """Yield the rows in file order, columns and types as described, rows without a key included.
+
+        **Cost**: ``_BATCH_ROWS`` rows of the requested columns; row groups outside the time range are not read.
+
+        Raises:
+            TableMissing: no such file. TableUnreadable: it is corrupt. TableChanged: not the file that was described.
+            BadSetting: a table or dataset name that is no identifier.
+        """
+        table = request.table
+        path = table_path(self._root, table.dataset, table.table)
+        refuse_unusable(self._root)
+        try:
+            with path.open("rb") as file:
+                _refuse_changed(file, table)
+                yield from _batches(file, request)
+                _refuse_changed(file, table)
+        except FileNotFoundError as error:
+            raise TableMissing(
+                table.table, got="no such file", expected=str(path), cure="Restore the table, then extract again."
+            ) from error
+        except (pa.ArrowException, OSError) as error:
+            raise _unreadable(table.table, error, path) from error
+
+    def _describe(self, dataset: str, path: Path) -> TableDescription | None:
+        try:
+            with path.open("rb") as file:
+                stat = os.fstat(file.fileno())
+                mark = (stat.st_size, stat.st_mtime_ns)
+                with self._lock:
+                    mark_known, known = self._known.get(path, (None, None))
+                if mark_known == mark:
+                    return known
+                found = _describe(dataset, path.stem, file)
+        except FileNotFoundError:
+            return None  # removed since it was listed: missing, as if it had been removed before
+        except OSError as error:
+            return _broken(dataset, path, error)
+        with self._lock:
+            self._known[path] = (mark, found)
+        return found
+
+
+def _describe(dataset: str, table: str, file: BinaryIO) -> TableDescription:
+    stat = os.fstat(file.fileno())
+    modified = datetime.fromtimestamp(stat.st_mtime, UTC)
+    try:
+        parquet = pq.ParquetFile(file)
+        schema, rows = cast("pa.Schema", parquet.schema_arrow), cast("int", parquet.metadata.num_rows)
+        columns = tuple((field.name, bigquery_type(field.type)) for field in schema)
+        return TableDescription(dataset, table, columns, rows, stat.st_size, modified, _etag(file))
+    except (pa.ArrowException, OSError) as error:
+        return TableDescription(dataset, table, (), 0, stat.st_size, modified, _etag(file), defect=_first_line(error))
+
+
+def _broken(dataset: str, path: Path, error: OSError) -> TableDescription:
+    return TableDescription(dataset, path.stem, (), 0, 0, datetime.fromtimestamp(0, UTC), "", defect=_first_line(error))
+
+
+def _etag(file: BinaryIO) -> str:
+    """Size, time and the footer's checksum: the footer holds every column's sizes, offsets and bounds."""
+    stat = os.fstat(file.fileno())
+    file.seek(max(0, stat.st_size - _TAIL_BYTES))
+    tail = file.read(_TAIL_BYTES)
+    footer_bytes = min(int.from_bytes(tail[:4], "little"), 1 << 26) if tail[4:] == b"PAR1" else 0
+    file.seek(max(0, stat.st_size - _TAIL_BYTES - footer_bytes))
+    return f"{stat.st_size:x}-{stat.st_mtime_ns:x}-{crc32c(file.read()):08x}"
+
+
+def _refuse_changed(file: BinaryIO, table: TableDescription) -> None:
+    now = _etag(file)
+    file.seek(0)
+    if now != table.etag:
+        raise TableChanged(
+            table.table,
+            got=f"file {now}",
+            expected=f"{table.etag}, as it was described",
+            cure="Extract again: a new run describes it anew.",
+        )
+
+
+def _batches(file: BinaryIO, request: ReadRequest) -> Iterator[pa.RecordBatch]:
+    types = request.table.types()
+    wanted = [*request.columns, *([PAIR_COLUMN] if request.pair is not None else [])]
+    columns = list(dict.fromkeys([*wanted, KEY] if request.start or request.end else wanted))
+    parquet = pq.ParquetFile(file)
+    groups = [group for group in range(parquet.num_row_groups) if _may_hold(parquet.metadata.row_group(group), request)]
+    for batch in parquet.iter_batches(_BATCH_ROWS, row_groups=groups, columns=columns):
+        kept = _filtered(batch, request)
+        if kept.num_rows:
+            arrays = [
+                kept.column(name).cast(arrow_type(types[name], kept.column(name).type)) for name in request.columns
+            ]
+            yield pa.RecordBatch.from_arrays(arrays, names=list(request.columns))
+
+
+def _may_hold(group: pq.RowGroupMetaData, request: ReadRequest) -> bool:
+    """Whether a row group can hold a row of the time range, by its statistics; rows without a key always count."""
+    for position in range(group.num_columns):
+        chunk = group.column(position)
+        if chunk.path_in_schema != KEY:
+            continue
+        bounds = chunk.statistics
+        if bounds is None or not bounds.has_min_max or bounds.null_count is None or bounds.null_count:
+            return True
+        first, last = _utc(bounds.min), _utc(bounds.max)
+        return not ((request.start and last < request.start) or (request.end and first > request.end))
+    return True
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+def _filtered(batch: pa.RecordBatch, request: ReadRequest) -> pa.RecordBatch:
+    """Rows of the pair and the time range. A row without a key stays: the reader must see that defect."""
+    mask: pa.Array | None = None
+    if request.start or request.end:
+        key = batch.column(KEY).cast(pa.timestamp("us", tz="UTC"))
+        after = pc.greater_equal(key, _scalar(request.start)) if request.start else pc.is_valid(key)
+        before = pc.less_equal(key, _scalar(request.end)) if request.end else pc.is_valid(key)
+        mask = pc.or_kleene(pc.and_(after, before), pc.is_null(key))
+    if request.pair is not None:
+        same = pc.equal(batch.column(PAIR_COLUMN), request.pair)
+        mask = same if mask is None else pc.and_(mask, same)
+    return batch if mask is None else batch.filter(mask)
+
+
+def _scalar(moment: datetime) -> pa.Scalar:
+    return pa.scalar(_utc(moment), pa.timestamp("us", tz="UTC"))
+
+
+def _unreadable(table: str, error: Exception, path: Path) -> BqxError:
+    return TableUnreadable(
+        table, got=_first_line(error), expected=f"a Parquet file at {path}", cure="Restore the table."
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
