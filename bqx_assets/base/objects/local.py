@@ -21,7 +21,8 @@ from pydantic import BaseModel
 
 from bqx_assets.base import files
 from bqx_assets.base.checksums import crc32c_of_file
-from bqx_assets.base.errors import BadSetting, ChecksumMismatch, ObjectMissing, PreconditionFailed
+from bqx_assets.base.errors import ChecksumMismatch, ObjectMissing, PreconditionFailed
+from bqx_assets.base.objects.naming import object_name
 from bqx_assets.base.objects.protocol import ABSENT, ObjectInfo
 
 _FACTS = ".objects"
@@ -49,12 +50,7 @@ class LocalObjectStore:
 
     def path(self, name: str) -> Path:
         """Return the file of object ``name``. Raises BadSetting for a name that would leave the folder."""
-        words = name.split("/")
-        if not name or any(word in {"", ".", ".."} or "\0" in word for word in words) or words[0].startswith("."):
-            raise BadSetting(
-                "object name", got=repr(name[:80]), expected="a relative name", cure="Use letters, _ and /."
-            )
-        return self.root.joinpath(*words)
+        return self.root.joinpath(*object_name(name).split("/"))
 
     def uri(self, name: str) -> str:
         """Return the file's path."""

@@ -13,6 +13,8 @@ from typing import Protocol
 
 ABSENT = 0
 """As ``if_generation``: write only if no object of that name exists (Cloud Storage's own meaning of 0)."""
+STAGING = "staging/"
+"""Every object that is not published, slabs and components included, has a name that starts so."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""Servers of the tests, each on 127.0.0.1 and in this process."""

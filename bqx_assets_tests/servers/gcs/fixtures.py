@@ -1,0 +1,32 @@
+"""Fixtures: one server a session, emptied for each test, set as the endpoint as a user would.
+
+Belongs here: what a folder's ``conftest.py`` imports. Does not: stores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from bqx_assets_tests.servers.gcs.server import GcsServer
+
+BUCKET = "bqx-ml-output"
+
+
+@pytest.fixture(scope="session")
+def gcs_process() -> Iterator[GcsServer]:
+    """The running server."""
+    with GcsServer() as server:
+        yield server
+
+
+@pytest.fixture
+def gcs(gcs_process: GcsServer, monkeypatch: pytest.MonkeyPatch) -> GcsServer:
+    """An empty server with the output bucket."""
+    gcs_process.reset()
+    gcs_process.bucket(BUCKET)
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs_process.url)
+    # The client asks for the bucket in a thread of its own, for traces nobody collects: it would disturb the counts.
+    monkeypatch.setenv("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
+    return gcs_process

@@ -1,0 +1,164 @@
+"""The HTTP face on 127.0.0.1, and how planned faults look on the wire.
+
+Belongs here: connections, bodies, faults. Does not: what a request asks for (``operations``).
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self, cast
+from urllib.parse import parse_qsl, urlsplit
+
+from bqx_assets_tests.servers.gcs.bucket import Bucket, Refused
+from bqx_assets_tests.servers.gcs.faults import Fault, Faults, Log
+from bqx_assets_tests.servers.gcs.operations import Answer, Request, Service, as_json
+
+
+class _Lost(Exception):
+    """The connection is to be closed without an answer."""
+
+
+class GcsServer(ThreadingHTTPServer):
+    """A running server: ``url`` is for ``STORAGE_EMULATOR_HOST``."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.service = Service()
+        self.faults = Faults()
+        self._thread = threading.Thread(target=lambda: self.serve_forever(poll_interval=0.02), daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Scheme, host and port."""
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    @property
+    def log(self) -> Log:
+        """Every request since the last ``reset``."""
+        return self.service.log
+
+    @property
+    def buckets(self) -> dict[str, Bucket]:
+        """By name."""
+        return self.service.buckets
+
+    def bucket(self, name: str) -> Bucket:
+        """The bucket; made where there is none."""
+        return self.service.bucket(name)
+
+    def reset(self) -> None:
+        """Forget buckets, sessions, faults and the log."""
+        self.service, self.faults = Service(), Faults()
+
+    def fail(self, operation: str, kind: Any = "status", **facts: Any) -> None:
+        """Plan a fault."""
+        self.faults.plan(Fault(operation, kind, **facts))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self._thread.join()
+        self.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class's name
+        """Stay silent."""
+
+    def setup(self) -> None:
+        super().setup()
+        # Headers and body are two writes: without this each answer waits 40 ms for an ACK.
+        self.connection.setsockopt(6, 1, 1)
+
+    def handle_one_request(self) -> None:
+        try:
+            super().handle_one_request()
+        except (ConnectionError, TimeoutError):
+            self.close_connection = True
+
+    def __getattr__(self, name: str) -> Callable[[], None]:
+        """Serve every method alike: ``do_GET``, ``do_PUT``, ..."""
+        if name.startswith("do_"):
+            return self._serve
+        raise AttributeError(name)
+
+    def _serve(self) -> None:
+        server = cast("GcsServer", self.server)
+        parts = urlsplit(self.path)
+        headers = {key.lower(): value for key, value in self.headers.items()}
+        request = Request(self.command, parts.path, dict(parse_qsl(parts.query)), headers, self._body(), server.url)
+        if "authorization" in headers:
+            server.log.heard.append(headers["authorization"])
+        try:
+            answer = self._answer(server, request)
+        except Refused as error:
+            answer = _refusal(error)
+        except _Lost:
+            self.close_connection = True
+            return
+        self._send(answer)
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = b""
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
+    def _answer(self, server: GcsServer, request: Request) -> Answer:
+        operation, name, action = server.service.route(request)
+        server.log.calls.append((operation, name))
+        fault = server.faults.take(operation, name)
+        if fault is None:
+            return action()
+        if fault.kind == "hook":
+            fault.hook()
+            return action()
+        if fault.kind == "half":
+            request.payload = request.payload[: len(request.payload) // 2 // 256 * 256]
+        answer = action() if fault.after or fault.kind not in {"status", "reset"} else Answer()
+        if fault.kind == "status":
+            raise Refused(fault.status, "plannedFault", fault.message)
+        if fault.kind in {"reset", "half"}:
+            raise _Lost
+        if fault.kind == "truncate":
+            self._send(answer, answer.body[: len(answer.body) // 2])
+            raise _Lost
+        return _damaged(answer, fault)
+
+    def _send(self, answer: Answer, body: bytes | None = None) -> None:
+        self.send_response(answer.status)
+        for key, value in ({"Content-Length": str(len(answer.body))} | answer.headers).items():
+            self.send_header(key, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(answer.body if body is None else body)
+
+
+def _refusal(error: Refused) -> Answer:
+    details = {"message": error.message, "domain": "global", "reason": error.reason}
+    document = {"error": {"code": error.status, "message": error.message, "errors": [details]}}
+    return Answer(error.status, json.dumps(document).encode(), {"Content-Type": "application/json; charset=UTF-8"})
+
+
+def _damaged(answer: Answer, fault: Fault) -> Answer:
+    if fault.kind == "wrong_crc":
+        document = json.loads(answer.body)
+        return as_json(document | {"crc32c": "AAAAAA==" if document["crc32c"] != "AAAAAA==" else "AAAAAQ=="})
+    body = bytearray(answer.body)
+    body[len(body) // 2] ^= 1
+    return Answer(answer.status, bytes(body), answer.headers)
