@@ -57,17 +57,17 @@ def published_intact(context: dg.AssetCheckExecutionContext, workspace: Workspac
 
 
 def verdicts(report: Report) -> list[Verdict]:
-    """Return one verdict for each rule, in the rules' order: a rule that a broken file kept from running failed."""
+    """Return one verdict for each rule, in the rules' order. A rule that could not judge warns: it never passes."""
     found = {verdict.rule: verdict for verdict in report.verdicts}
     return [
         found.get(rule.name)
         or Verdict(
             rule=rule.name,
             passed=False,
-            severity=rule.severity,
-            got="not checked: the file cannot be read that far",
+            severity="warn",
+            got="not checked: the file gives nothing to judge by, or cannot be read that far",
             expected="a verdict",
-            cure="Mend what the other failed checks name.",
+            cure="Mend what the failed checks name, if any.",
         )
         for rule in RULES
     ]
