@@ -28,10 +28,10 @@ from bqx_assets.extract.local.quirks import SEVERAL_PAIRS, as_stored, with_other
 from bqx_assets.extract.local.rates import load_market
 from bqx_assets.extract.local.selection import Selection
 from bqx_assets.extract.local.simulate import simulate
+from bqx_assets.extract.local.table_files import write_table
 
 _FEW_CELLS = 8_000_000
 """Below this the work takes about as long as starting two processes."""
-_ROW_GROUP_ROWS = 131_072
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +99,8 @@ def make_batch(root: Path, source: MarketSource, batch: Batch) -> list[str]:
         stored = as_stored(frame, table, batch.owner, source.seed)
         if batch.owner is not None and table.kind in SEVERAL_PAIRS:
             stored = with_other_pair(stored, _neighbours_rows(market, batch.owner, table, source.seed))
-        write_table(root, FEATURES_DATASET, table.table, stored)
+        write_table(table_path(root, FEATURES_DATASET, table.table), stored)
     return [table.table for table in batch.tables]
-
-
-def write_table(root: Path, dataset: str, table: str, frame: pl.DataFrame) -> None:
-    """Write a frame as a table of an unfinished warehouse, where half a file misleads nobody."""
-    frame.write_parquet(
-        table_path(root, dataset, table),
-        compression="zstd",
-        compression_level=1,
-        statistics=True,
-        row_group_size=_ROW_GROUP_ROWS,
-    )
 
 
 @lru_cache(maxsize=1)

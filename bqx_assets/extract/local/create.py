@@ -15,7 +15,7 @@ from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.progress import Progress
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.catalogue.families import TARGETS_DATASET, targets_table
-from bqx_assets.extract.local.batches import MarketSource, batches_of, make_batches, write_table
+from bqx_assets.extract.local.batches import MarketSource, batches_of, make_batches
 from bqx_assets.extract.local.extras import stray_tables
 from bqx_assets.extract.local.layout import (
     DATASETS,
@@ -26,11 +26,13 @@ from bqx_assets.extract.local.layout import (
     finish,
     is_unfinished,
     load_folder,
+    table_path,
     table_paths,
 )
 from bqx_assets.extract.local.market import Market
 from bqx_assets.extract.local.own_expectations import own_expectations
 from bqx_assets.extract.local.selection import Selection, select
+from bqx_assets.extract.local.table_files import write_table
 from bqx_assets.extract.local.targets import targets_frame
 
 STAGE = "warehouse"
@@ -127,11 +129,11 @@ def _make_targets(
     facts = load_expectations()
     frames = [targets_frame(market.pairs[pair.name], pair, facts.windows, facts.horizons) for pair in pairs]
     for pair, frame in zip(pairs, frames, strict=True):
-        write_table(folder, TARGETS_DATASET, targets_table(pair), frame)
+        write_table(table_path(folder, TARGETS_DATASET, targets_table(pair)), frame)
         progress.advance(STAGE, targets_table(pair))
     made = [table for _, table in selection.made.values()]
     for (dataset, name), frame in stray_tables(made, frames).items():
-        write_table(folder, dataset, name, frame)
+        write_table(table_path(folder, dataset, name), frame)
 
 
 def _settle(folder: Path) -> None:

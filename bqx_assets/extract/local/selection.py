@@ -58,7 +58,7 @@ def _uncomputable(market: Market, table: ExpectedTable) -> str | None:
 
 
 def _owner(table: ExpectedTable) -> Pair | None:
-    """The pair whose bars are the rows; of a ``cov_*`` table's two the first, so that both pairs find the same table."""
+    """The pair whose bars are the rows; of a ``cov_*`` table's two the first, so that both find the same table."""
     if table.family != _PAIR_SPECIFIC:
         return None
     return parse_pair(next(word for word in table.table.split("_") if word in _PAIR_NAMES))

@@ -53,7 +53,7 @@ def simulate(rows: int, seed: int) -> Market:
 
 
 def trading_minutes(count: int) -> Integers:
-    """Return the first ``count`` minutes since :data:`START` on which forex trades: not Friday 22:00 to Sunday 22:00 UTC."""
+    """Return the first ``count`` minutes since :data:`START` but for weekends, Friday to Sunday 22:00 UTC."""
     weeks = count // (5 * 1440) + 2
     grid = int(START.timestamp()) // 60 + np.arange(weeks * 7 * 1440, dtype=np.int64)
     since_monday = (grid + 3 * 1440) % (7 * 1440)  # 1970-01-01 was a Thursday

@@ -10,7 +10,7 @@ from functools import reduce
 
 import numpy as np
 
-from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair
+from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.extract.local.market import Bars, Integers
 from bqx_assets.extract.local.paths import take
 

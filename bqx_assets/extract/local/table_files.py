@@ -1,0 +1,18 @@
+"""The Parquet files of an embedded warehouse's tables, one way of writing them.
+
+Belongs here: encoding. Does not: where a file lies (``layout``), what is in it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+_ROW_GROUP_ROWS = 131_072
+"""Long histories in pieces: a reader skips those outside its time range."""
+
+
+def write_table(path: Path, frame: pl.DataFrame) -> None:
+    """Write ``frame`` to ``path`` as it goes: whoever may be read meanwhile hands in a temp path."""
+    frame.write_parquet(path, compression="zstd", compression_level=1, statistics=True, row_group_size=_ROW_GROUP_ROWS)
