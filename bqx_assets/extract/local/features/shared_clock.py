@@ -1,4 +1,4 @@
-"""The clock of the shared tables: every time at which at least one pair has a bar, and where each pair's bars lie on it.
+"""The clock of the shared tables: every time at which a pair has a bar, and where each pair's bars lie on it.
 
 Belongs here: the union of the pairs' times, and moving values onto it. Does not: formulas, frames.
 """

@@ -1,6 +1,6 @@
 """Mean and deviation over pairs, row by row, of which some are silent at a row.
 
-Belongs here: the running moments. Does not: which pairs, or what of them.
+Belongs here: the running sums. Does not: which pairs, or what of them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,27 @@ from bqx_assets.extract.local.features.rolling import ratio
 from bqx_assets.extract.local.market import Floats
 
 
+class Sums:
+    """Count and sum of the members added so far: all that a mean needs.
+
+    **Shape**: one entry a row of the clock. **Cost**: nine bytes a row, however many members.
+    """
+
+    def __init__(self, rows: int) -> None:
+        self._count = np.zeros(rows, np.int8)
+        self._total: Floats = np.zeros(rows)
+
+    def add(self, values: Floats) -> None:
+        """Add one member; its NaN rows count for nothing."""
+        known = ~np.isnan(values)
+        self._count += known
+        np.add(self._total, values, out=self._total, where=known)
+
+    def mean(self) -> Floats:
+        """Return the mean, NaN where no member has a value."""
+        return ratio(self._total, self._count.astype(np.float64))
+
+
 class Moments:
     """Count, mean and squared deviations of the members added so far.
 
@@ -18,25 +39,25 @@ class Moments:
     """
 
     def __init__(self, rows: int) -> None:
-        self.count: Floats = np.zeros(rows)
+        self._count: Floats = np.zeros(rows)
         self._mean: Floats = np.zeros(rows)
         self._squares: Floats = np.zeros(rows)
 
     def add(self, values: Floats) -> None:
         """Add one member; its NaN rows count for nothing."""
         known = ~np.isnan(values)
-        self.count += known
+        self._count += known
         distance = np.where(known, values - self._mean, 0.0)
-        self._mean += distance / np.maximum(self.count, 1.0)
+        self._mean += distance / np.maximum(self._count, 1.0)
         self._squares += distance * np.where(known, values - self._mean, 0.0)
 
     def mean(self) -> Floats:
         """Return the mean, NaN where no member has a value."""
-        return np.where(self.count > 0.0, self._mean, np.nan)
+        return np.where(self._count > 0.0, self._mean, np.nan)
 
     def variance(self) -> Floats:
         """Return the sample variance (divisor n - 1), NaN where fewer than two members have a value."""
-        return ratio(self._squares, np.where(self.count > 1.0, self.count - 1.0, 0.0))
+        return ratio(self._squares, np.maximum(self._count - 1.0, 0.0))
 
     def deviation(self) -> Floats:
         """Return the sample standard deviation."""

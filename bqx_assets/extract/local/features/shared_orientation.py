@@ -4,85 +4,64 @@ Belongs here: how each feature turns, as data. Does not: means over pairs.
 
 A currency rises where a pair of which it is the base rises, or one of which it is the quote falls. A pair seen from
 its quote is its series mirrored at its centre (an index at 100, BQX at 0); what that does to a feature depends on it.
+A feature in percent of the index (roc, cv) turns as if the index stayed near its centre.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from bqx_assets.extract.local.features.source import Variant
 from bqx_assets.extract.local.market import Floats
 
 CENTRES: Mapping[Variant, float] = {"idx": 100.0, "bqx": 0.0}
 
-_STAYS = frozenset({
-    *"agg_count agg_cv agg_range agg_std".split(),
-    *"align_mean align_mean_score align_trend align_trend_score align_unanimous".split(),
-    *"cyc_avg_cycle_length cyc_current_cycle_progress cyc_intervals_since_ext cyc_intervals_since_zero".split(),
-    *"ext_distance_zero mom_strength mrt_half_life mrt_reversion_probability".split(),
-    *"reg_quad_norm reg_r2 reg_range_pct reg_resid_kurt reg_resid_norm reg_resid_std reg_resid_var reg_rmse".split(),
-    *"reg_std reg_total_var rev_decel rev_exhaustion rev_turning_prob".split(),
-    *"vol_atr vol_normalized vol_of_vol vol_range_pct vol_realized vol_zscore".split(),
-})
+_SAME = (
+    r"agg_(count|cv|range|std)|align_(mean|trend)(_score)?|align_unanimous|cyc_.*|ext_distance_zero|mom_strength"
+    r"|mrt_(half_life|reversion_probability)|reg_(r2|range_pct|resid_(kurt|std|var)|rmse|std|total_var)"
+    r"|rev_(decel|exhaustion|turning_prob)|vol_.*"
+)
 """A size, a length, a share of agreement: the same from both sides."""
-
-_CHANGES_SIGN = frozenset({
-    *"align_pos_diff align_zscore_diff der_v1 der_v2 der_v3_composite dir zscore ext_sigma_band ext_zscore".split(),
-    *"mom_diff mom_dir mom_roc mom_roc_smooth mom_zscore mrt_tension mrt_tension_composite".split(),
-    *"reg_acceleration reg_curv_sign reg_deviation reg_direction reg_lin_norm reg_lin_term reg_quad_term".split(),
-    *"reg_resid_last reg_resid_max reg_resid_min reg_resid_skew reg_residual reg_slope reg_trend_str".split(),
-    *"reg_zscore rev_divergence".split(),
-})
+_OPPOSITE = (
+    r"align_(pos|zscore)_diff|der_.*|dir|zscore|ext_(sigma_band|zscore)|mom_(diff|dir|roc|roc_smooth|zscore)"
+    r"|mrt_tension(_composite)?|reg_(acceleration|curv_sign|deviation|direction|(lin|quad)_(norm|term)|residual|slope)"
+    r"|reg_resid_(last|max|min|norm|skew)|reg_(trend_str|zscore)|rev_divergence"
+)
 """A change or a distance from a mean."""
 
-_LEVELS = frozenset({
-    *"agg_max agg_mean agg_min reg_ci_lower reg_ci_upper reg_const_term reg_first reg_forecast reg_max reg_mean".split(),
-    "reg_min",
-})
-"""A value of the series: mirrored at its centre."""
+RULES: tuple[tuple[str, Callable[[Floats, float, float], Floats]], ...] = (
+    (_SAME, lambda values, _centre, _rows: values),
+    (_OPPOSITE, lambda values, _centre, _rows: -values),
+    (
+        r"(agg|reg)_(max|mean|min)|reg_(ci_lower|ci_upper|const_term|first|forecast)",
+        lambda values, centre, _rows: 2.0 * centre - values,
+    ),
+    (r"agg_sum", lambda values, centre, rows: 2.0 * centre * rows - values),
+    (r"agg_position|pos", lambda values, _centre, _rows: 1.0 - values),
+    (r"ext_percentile", lambda values, _centre, rows: 1.0 + 1.0 / rows - values),
+    (r"mom_pos_count", lambda values, _centre, rows: rows - values),
+)
+"""A feature without its numbers, and how it turns: from its values, the series' centre and the window's rows."""
 
-_SHARES = frozenset({"agg_position", "ext_percentile", "pos"})
-"""A place in a range of 0 to 1, which the mirror counts from the other end."""
-
-_PARTNERS = {
-    one: other
-    for low, high in (
-        ("agg_min", "agg_max"), ("reg_min", "reg_max"), ("reg_ci_lower", "reg_ci_upper"),
-        ("reg_resid_min", "reg_resid_max"),
-    )
-    for one, other in ((low, high), (high, low))
-}  # fmt: skip
+_PARTNERS = {"min": "max", "max": "min", "lower": "upper", "upper": "lower"}
 """The mirrored least is the greatest."""
 
 
 def needed(name: str) -> str:
     """Return the feature that ``name`` is computed from where the currency is the quote."""
-    stem = _stem(name)
-    return name.replace(stem, _PARTNERS.get(stem, stem), 1)
+    return re.sub(r"(?<=_)(min|max|lower|upper)(?=_\d+$)", lambda found: _PARTNERS[found[0]], name)
 
 
 def seen_from_quote(name: str, features: Mapping[str, Floats], variant: Variant) -> Floats:
     """Return a pair's feature as it is for the quote currency; ``features`` holds :func:`needed` of it.
 
     Raises:
-        KeyError: for a feature that has no rule here.
+        KeyError: for a feature that no rule names, or none that is :func:`needed`.
     """
-    stem = _stem(name)
-    values = features[needed(name)]
-    centre = CENTRES[variant]
-    if stem in _STAYS:
-        return values
-    if stem in _CHANGES_SIGN:
-        return -values
-    if stem in _LEVELS:
-        return 2.0 * centre - values
-    if stem in _SHARES:
-        return 1.0 - values
-    rows = float(name.rsplit("_", 1)[1])
-    whole = {"agg_sum": 2.0 * centre * rows, "mom_pos_count": rows}
-    return whole[stem] - values
-
-
-def _stem(name: str) -> str:
-    return re.sub(r"(_\d+)+$", "", name)
+    stem = re.sub(r"(_\d+)+$", "", name)
+    rows = re.search(r"\d+$", name)
+    for pattern, turn in RULES:
+        if re.fullmatch(pattern, stem):
+            return turn(features[needed(name)], CENTRES[variant], float(rows[0]) if rows else 0.0)
+    raise KeyError(name)

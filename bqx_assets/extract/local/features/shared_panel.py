@@ -1,11 +1,11 @@
-"""The pairs side by side on the shared clock: their levels, and their features pooled over a group of pairs.
+"""The pairs side by side on the shared clock: their levels, features and returns.
 
-Belongs here: what variance and market-wide tables both need. Does not: a table's columns.
+Belongs here: what several families need of all pairs. Does not: means over pairs, a table's columns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 
@@ -15,10 +15,12 @@ from bqx_assets.base.pairs import ALL_PAIRS
 from bqx_assets.extract.local.features import rolling
 from bqx_assets.extract.local.features.series import series_features
 from bqx_assets.extract.local.features.shared_clock import Clock
-from bqx_assets.extract.local.features.shared_moments import Moments
 from bqx_assets.extract.local.features.shared_orientation import needed, seen_from_quote
 from bqx_assets.extract.local.features.source import Variant, source_of
-from bqx_assets.extract.local.market import Floats, Market
+from bqx_assets.extract.local.market import Floats, Integers, Market
+
+_COUNT = "agg_count_"
+"""Counts the clock's rows on which the pair has a value: on its own bars, every window would be full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,37 +42,53 @@ class Panel:
             present[self.clock.places[pair]] += 1.0
         return present
 
+    def series(self, pair: str, variant: Variant) -> Floats:
+        """Return a pair's close, index or BQX, one a bar of its own."""
+        return source_of(self.market.pairs[pair], variant).values
+
     def level(self, pair: str, variant: Variant) -> Floats:
-        """Return a pair's series on the clock: close, index or BQX."""
-        values = source_of(self.market.pairs[pair], variant).values
+        """Return a pair's series on the clock."""
+        return self.on_clock(pair, self.series(pair, variant))
+
+    def on_clock(self, pair: str, values: Floats) -> Floats:
+        """Return a pair's values, one a bar, on the clock; NaN where it has no bar."""
         return self.clock.put(self.clock.places[pair], values)
 
-    def features(self, pair: str, kind: str, variant: Variant, names: Sequence[str]) -> dict[str, Floats]:
-        """Return a pair's features on its own bars."""
-        return series_features(kind, source_of(self.market.pairs[pair], variant), names)
+    def features(self, kind: str, variant: Variant, names: Sequence[str]) -> Iterator[tuple[str, dict[str, Floats]]]:
+        """Yield each pair's features on the clock, as quoted. **Cost**: one pair's features at a time."""
+        for pair in self.pairs():
+            yield pair, self._features(pair, kind, variant, names)
 
-    def pooled(
-        self, kind: str, variant: Variant, names: Sequence[str], currency: str | None = None
-    ) -> dict[str, Moments]:
-        """Return the moments of each feature over a currency's pairs, seen from the currency; or over all, as quoted.
+    def seen(
+        self, kind: str, variant: Variant, names: Mapping[str, Sequence[str]]
+    ) -> Iterator[tuple[str, str, Floats]]:
+        """Yield (currency, feature, values on the clock) of every pair of each currency, seen from the currency.
 
-        **Cost**: one pair's features and three arrays a name.
+        A pair's features are computed once for both its currencies. **Cost**: one pair's features at a time.
         """
-        moments = {name: Moments(self.clock.rows) for name in names}
-        for pair in self.pairs(currency):
-            turned = currency is not None and not pair.startswith(currency)
-            wanted = [*dict.fromkeys([*names, *(needed(name) for name in names if turned)])]
-            found = self.features(pair, kind, variant, wanted)
-            for name in names:
-                values = seen_from_quote(name, found, variant) if turned else found[name]
-                moments[name].add(self.clock.put(self.clock.places[pair], values))
-        return moments
+        for pair in self.pairs():
+            base, quote = pair[:3], pair[3:]
+            own, turned = names.get(base, ()), names.get(quote, ())
+            wanted = [*dict.fromkeys([*own, *turned, *map(needed, turned)])]
+            if not wanted:
+                continue
+            found = self._features(pair, kind, variant, wanted)
+            yield from ((base, name, found[name]) for name in own)
+            yield from ((quote, name, seen_from_quote(name, found, variant)) for name in turned)
 
-    def correlation(self, pair: str, other: str, variant: Variant, window: int) -> Floats:
-        """Return the correlation of two pairs' one-bar returns over ``window`` bars that both have."""
-        bars = [self.market.pairs[name] for name in (pair, other)]
+    def returns(self, pairs: Sequence[str], variant: Variant) -> tuple[Integers, list[Floats]]:
+        """Return the clock's rows on which all the pairs have a bar, and each pair's one-bar returns there."""
+        bars = [self.market.pairs[pair] for pair in pairs]
         times = reduce(np.intersect1d, [each.times for each in bars])
-        one, two = (
-            source_of(each, variant).returns()[np.searchsorted(each.times, times)] for each in bars
-        )
-        return self.clock.put(np.searchsorted(self.clock.times, times), rolling.correlation(one, two, window))
+        found = [source_of(each, variant).returns()[np.searchsorted(each.times, times)] for each in bars]
+        return np.searchsorted(self.clock.times, times), found
+
+    def _features(self, pair: str, kind: str, variant: Variant, names: Sequence[str]) -> dict[str, Floats]:
+        source = source_of(self.market.pairs[pair], variant)
+        found = series_features(kind, source, names)
+        features = {name: self.on_clock(pair, values) for name, values in found.items()}
+        counted = [name for name in names if name.startswith(_COUNT)]
+        if counted:
+            known = (~np.isnan(self.on_clock(pair, source.values))).astype(np.float64)
+            features |= {name: rolling.total(known, int(name.removeprefix(_COUNT))) for name in counted}
+        return features

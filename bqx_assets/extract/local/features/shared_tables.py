@@ -65,13 +65,12 @@ def uncomputable(market: Market, table: ExpectedTable) -> str | None:
 
 
 def _columns(panel: Panel, tables: Sequence[ExpectedTable]) -> Iterator[tuple[ExpectedTable, dict[str, Column]]]:
-    if tables[0].family == "currency_strength":
-        yield from currency_strength_columns(panel, tables)
-        return
-    for table in tables:
-        if table.family == "triangulation":
-            yield table, triangulation_columns(panel, table)
-        elif table.family == "variance":
-            yield table, variance_columns(panel, table)
-        else:
-            yield table, market_wide_columns(panel, table.kind)
+    match tables[0].family:
+        case "currency_strength":
+            yield from currency_strength_columns(panel, tables)
+        case "variance":
+            yield from variance_columns(panel, tables)
+        case "triangulation":
+            yield from ((table, triangulation_columns(panel, table)) for table in tables)
+        case _:
+            yield from ((table, market_wide_columns(panel, table.kind)) for table in tables)

@@ -10,6 +10,7 @@ miss each other by a few ticks, and that miss is what these tables measure.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 
@@ -18,20 +19,20 @@ import numpy as np
 from bqx_assets.base.pairs import CURRENCIES
 from bqx_assets.catalogue.families import ExpectedTable
 from bqx_assets.extract.local.features import rolling
-from bqx_assets.extract.local.features.series import WINDOWS, Variant, series_features, source_of
+from bqx_assets.extract.local.features.series import WINDOWS, Variant, source_of
 from bqx_assets.extract.local.features.shared_frames import Column, labels
 from bqx_assets.extract.local.features.shared_panel import Panel
 from bqx_assets.extract.local.features.shared_trend import trend
 from bqx_assets.extract.local.market import Bars, Floats, Integers, Market
 
-_COMPARED = {
-    "agg": "agg_mean_45",
-    "align": "zscore_45",
-    "mom": "mom_diff_45",
-    "reg": "reg_slope_45",
-    "vol": "vol_realized_45",
+_COMPARED: dict[str, Callable[[Floats], Floats]] = {
+    "agg": lambda values: rolling.mean(values, 45),
+    "align": lambda values: rolling.zscore(values, 45),
+    "mom": lambda values: rolling.change(values, 45),
+    "reg": lambda values: trend(values, 45)["slope"],
+    "vol": lambda values: rolling.deviation(rolling.change(values, 1), 45),
 }
-"""The feature that a narrow table of a kind compares between the quoted and the implied cross."""
+"""What a narrow table of a kind compares between the quoted and the implied cross."""
 _ROUND_OFF = 1e-10
 """Deviations of an error (percent, index points) below this are no ticks but the arithmetic's last digits."""
 _RARE = 2.0
@@ -109,9 +110,8 @@ def triangulation_columns(panel: Panel, table: ExpectedTable) -> dict[str, Colum
 
 def _narrow(quotes: Quotes, kind: str, variant: Variant) -> dict[str, Floats]:
     """One feature of the three legs and of the implied cross; the error is quoted less implied."""
-    feature = _COMPARED[kind]
     first, second, cross, implied = (
-        series_features(kind, source_of(bars, variant), [feature])[feature]
+        _COMPARED[kind](source_of(bars, variant).values)
         for bars in (quotes.first, quotes.second, quotes.cross, quotes.implied)
     )
     error = cross - implied
