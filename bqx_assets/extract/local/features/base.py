@@ -26,10 +26,9 @@ def base_bqx(bars: Bars) -> dict[str, Floats]:
 
 def base_idx(bars: Bars) -> dict[str, Floats]:
     """Return the prices as an index, 100 at the first close, and the volume as one, 100 at the first volume."""
-    prices = {"open": bars.open, "high": bars.high, "low": bars.low, "close": bars.close}
+    prices: dict[str, Floats] = {"open": bars.open, "high": bars.high, "low": bars.low, "close": bars.close}
     traded = bars.volume[bars.volume > 0]
-    first_volume = traded[0] if traded.size else 1
-    return {
-        **{f"{name}_idx": price * (100.0 / bars.close[0]) for name, price in prices.items()},
-        "volume_idx": np.round(bars.volume * (100.0 / first_volume)),
-    }
+    first_volume = float(traded[0]) if traded.size else 1.0
+    found = {f"{name}_idx": price * (100.0 / bars.close[0]) for name, price in prices.items()}
+    found["volume_idx"] = np.round(bars.volume.astype(np.float64) * (100.0 / first_volume))
+    return found

@@ -19,9 +19,10 @@ _THIRD_ORDER_ROWS = 15
 def momentum(source: Source, window: int) -> dict[str, Floats]:
     """Return the change over the window.
 
-    ``diff`` in the series' units and ``dir`` its sign; ``roc`` in percent of the value before (its size, which may be
-    negative), ``roc_smooth`` the same of the means of a third of a window, which one value near 0 does not blow up; ``strength`` the share of the way up and
-    down that was net progress (0..1); ``pos_count`` rows that rose; ``zscore`` of ``diff`` among its last ``window``.
+    ``diff`` in the series' units and ``dir`` its sign; ``roc`` in percent of the size of the value before,
+    ``roc_smooth`` the same of means over a third of the window, which one value near 0 does not blow up; ``strength``
+    the share of the way up and down that was net progress (0..1); ``pos_count`` the rows that rose; ``zscore`` that of
+    ``diff`` among its last ``window``.
     """
     values, third = source.values, window // 3
     difference, steps = rolling.change(values, window), rolling.change(values, 1)
@@ -61,7 +62,7 @@ def volatility(source: Source, window: int) -> dict[str, Floats]:
 
 
 def derivative(source: Source, window: int) -> dict[str, Floats]:
-    """Return the first (``v1``) and second (``v2``) difference quotient over the window, per row and per row squared."""
+    """Return the first and second difference quotient over the window, per row (``v1``) and row squared (``v2``)."""
     half = window // 2
     bend = rolling.change(rolling.change(source.values, half), half)
     return {"der_v1": rolling.change(source.values, window) / window, "der_v2": bend / half**2}

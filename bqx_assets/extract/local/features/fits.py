@@ -19,7 +19,7 @@ from bqx_assets.extract.local.market import Floats
 _BLOCK_VALUES = 65_536
 """Values of a block of windows: half a mebibyte stays in a core's cache."""
 _NOISE = 1e-12
-"""A residual below this share of the window's largest value is round-off: the fit is exact."""
+"""Residuals below this share of what the parabola explains are round-off: the fit is exact, and they are zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +48,22 @@ def fit(values: Floats, window: int) -> Fits:
     basis, triangle = np.linalg.qr(powers)
     terms = np.linalg.inv(triangle).T / float(window) ** np.arange(3)
     found = np.full((8, len(values)), np.nan)
-    windows = np.lib.stride_tricks.sliding_window_view(values, window) if len(values) >= window else np.empty((0, window))
+    windows = (
+        np.lib.stride_tricks.sliding_window_view(values, window) if len(values) >= window else np.empty((0, window))
+    )
     block_rows = max(1, _BLOCK_VALUES // window)
     for start in range(0, len(windows), block_rows):
         block = windows[start : start + block_rows]
         into = slice(start + window - 1, start + window - 1 + len(block))
         residuals = block - block[:, -1:]
-        scale = np.maximum(residuals.max(axis=1), -residuals.min(axis=1))
         weights = residuals @ basis
         residuals -= weights @ basis.T
-        residuals[np.abs(residuals) < _NOISE * scale[:, None]] = 0.0
         squares = residuals * residuals
         found[:3, into] = weights.T
         found[3, into], found[4, into] = residuals.min(axis=1), residuals.max(axis=1)
         found[5, into] = squares.sum(axis=1)
         found[6, into] = np.einsum("ij,ij->i", squares, residuals)
         found[7, into] = np.einsum("ij,ij->i", squares, squares)
+    exact = np.maximum(-found[3], found[4]) < _NOISE * np.sqrt(np.square(found[:3]).sum(axis=0))
+    found[3:, exact] = 0.0
     return Fits(basis, terms, found[:3].T, *found[3:])

@@ -5,16 +5,26 @@ Belongs here: correlation with an instrument's bars, and the instrument's BQX. D
 
 from __future__ import annotations
 
+import numpy as np
+
 from bqx_assets.extract.local.features import rolling
-from bqx_assets.extract.local.features.source import source_of
-from bqx_assets.extract.local.market import Bars, Floats
+from bqx_assets.extract.local.features.bqx import bqx
+from bqx_assets.extract.local.features.source import WINDOWS
+from bqx_assets.extract.local.market import Bars, Floats, Integers
 
 _VOLATILITY_ROWS = 60
 
 
-def instrument_bqx(instrument: Bars) -> dict[str, Floats]:
-    """Return the instrument's ``bqx_w``, on its own rows."""
-    return {f"bqx_{window}": values for window, values in source_of(instrument, "").bqx.items()}
+def instrument_bqx(times: Integers, instrument: Bars) -> dict[str, Floats]:
+    """Return the instrument's ``bqx_w`` at ``times``, NaN at those where it has no bar.
+
+    Windows count ``times``, across which the instrument's last close is carried: an exchange that opens a quarter of
+    the day would take eleven days to fill 2,880 bars of its own.
+    """
+    newest = np.searchsorted(instrument.times, times, side="right") - 1
+    carried = np.append(instrument.close, np.nan)[newest]
+    traded = np.append(instrument.times, -1)[newest] == times
+    return {f"bqx_{window}": np.where(traded, bqx(carried, window), np.nan) for window in WINDOWS}
 
 
 def correlate(pair: Floats, instrument: Floats, *, levels: bool) -> dict[str, Floats]:

@@ -5,8 +5,6 @@ Belongs here: formulas of a pair's bars and of its BQX at one window. Does not: 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import polars as pl
 
@@ -14,14 +12,14 @@ from bqx_assets.extract.local.features import rolling
 from bqx_assets.extract.local.features.source import Source
 from bqx_assets.extract.local.market import Bars, Floats
 
-Column = Floats | pl.Series
+Column = Floats | pl.Series | str
 
 _REGIME_WINDOW = 1440
 _FLAT = 0.25
 """A return within this share of the volatility is flat."""
 
 
-def lagged_bars(bars: Bars, source: Source, window: int) -> Mapping[str, Floats]:
+def lagged_bars(bars: Bars, source: Source, window: int) -> dict[str, Column]:
     """Return the bar of ``window`` rows ago and the window's averages.
 
     ``return_lag`` is the one-row return (percent) of that bar, ``momentum`` the change since it, ``volatility`` the
@@ -38,7 +36,7 @@ def lagged_bars(bars: Bars, source: Source, window: int) -> Mapping[str, Floats]
     }
 
 
-def lagged_bqx(source: Source, window: int) -> Mapping[str, Column]:
+def lagged_bqx(source: Source, window: int) -> dict[str, Column]:
     """Return BQX ``window`` rows ago and its averages; ``positive_ratio`` is the share of rows above zero."""
     values = source.values
     return {
@@ -52,7 +50,7 @@ def lagged_bqx(source: Source, window: int) -> Mapping[str, Column]:
     }
 
 
-def regimes(source: Source, window: int) -> Mapping[str, Column]:
+def regimes(source: Source, window: int) -> dict[str, Column]:
     """Return the state of the window and its regimes: text, and a code.
 
     Volatility, range and momentum are low (0), medium (1) or high (2) by the terciles of their last 1,440 rows, which
@@ -61,7 +59,9 @@ def regimes(source: Source, window: int) -> Mapping[str, Column]:
     state = _state(source, window)
     found: dict[str, Column] = {**state, "period_minutes": _constant(window, source.values)}
     for name, short, measure in (
-        ("volatility", "vol", "volatility"), ("range", "range", "hl_range"), ("momentum", "momentum", "momentum")
+        ("volatility", "vol", "volatility"),
+        ("range", "range", "hl_range"),
+        ("momentum", "momentum", "momentum"),
     ):
         values = state[f"{measure}_{window}"]
         found[f"{short}_p33"], found[f"{short}_p66"] = terciles(values)

@@ -42,31 +42,33 @@ def aggregate(source: Source, window: int) -> dict[str, Floats]:
     }
 
 
+def place(source: Source, window: int) -> dict[str, Floats]:
+    """Return the sign of the change over the window, the position in it (0..1) and the z-score."""
+    values = source.values
+    return {
+        "dir": np.sign(rolling.change(values, window)),
+        "pos": rolling.position(values, window),
+        "zscore": rolling.zscore(values, window),
+    }
+
+
 def alignment(source: Source) -> dict[str, Floats]:
     """Return how six windows agree.
 
-    ``dir_w`` is the sign of the change over the window, ``pos_w`` and ``zscore_w`` the place in it. For each step from
-    one window to the next longer: ``align_trend`` is 1 where both changed in one direction, ``align_mean`` 1 where the
-    value is on one side of both means, else 0; the scores are the means of the five, ``align_unanimous`` is 1 where
-    all six directions are one.
+    For each step from one window to the next longer: ``align_trend`` is 1 where both changed in one direction,
+    ``align_mean`` 1 where the value is on one side of both means, else 0; the scores are the means of the five,
+    ``align_unanimous`` is 1 where all six directions are one.
     """
-    values, windows = source.values, WINDOWS[:-1]
     found: dict[str, Floats] = {}
-    for window in windows:
-        found[f"dir_{window}"] = np.sign(rolling.change(values, window))
-        found[f"pos_{window}"] = rolling.position(values, window)
-        found[f"zscore_{window}"] = rolling.zscore(values, window)
     trends: list[Floats] = []
     means: list[Floats] = []
-    for short, long in pairwise(windows):
+    for (short, near), (long, far) in pairwise((window, place(source, window)) for window in WINDOWS[:-1]):
         step = f"{short}_{long}"
-        one, other = found[f"zscore_{short}"], found[f"zscore_{long}"]
-        means.append(rolling.flag(np.sign(one) == np.sign(other), one, other))
-        ahead, behind = found[f"dir_{short}"], found[f"dir_{long}"]
-        trends.append(rolling.flag(ahead == behind, ahead, behind))
+        means.append(rolling.flag(np.sign(near["zscore"]) == np.sign(far["zscore"]), near["zscore"], far["zscore"]))
+        trends.append(rolling.flag(near["dir"] == far["dir"], near["dir"], far["dir"]))
         found |= {f"align_mean_{step}": means[-1], f"align_trend_{step}": trends[-1]}
-        found[f"align_pos_diff_{step}"] = found[f"pos_{short}"] - found[f"pos_{long}"]
-        found[f"align_zscore_diff_{step}"] = one - other
+        found[f"align_pos_diff_{step}"] = near["pos"] - far["pos"]
+        found[f"align_zscore_diff_{step}"] = near["zscore"] - far["zscore"]
     score: Floats = np.mean(trends, axis=0)
     found |= {"align_mean_score": np.mean(means, axis=0), "align_trend_score": score}
     found["align_unanimous"] = rolling.flag(score == 1.0, score)

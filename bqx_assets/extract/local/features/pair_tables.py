@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import cast
 
+import numpy as np
 import polars as pl
 
 from bqx_assets.base.errors import TableMissing
@@ -19,18 +20,22 @@ from bqx_assets.extract.local.features.calendar import calendar
 from bqx_assets.extract.local.features.instruments import correlate, instrument_bqx
 from bqx_assets.extract.local.features.joint import joint_rows
 from bqx_assets.extract.local.features.lags import lagged_bars, lagged_bqx, regimes
-from bqx_assets.extract.local.features.peers import compare, compared_value
+from bqx_assets.extract.local.features.peers import Compared, compare, compared_value
 from bqx_assets.extract.local.features.series import Variant, series_features, source_of
 from bqx_assets.extract.local.market import Bars, Floats, Market
 
 ALL_NULL_TABLES: frozenset[str] = frozenset()
-"""Tables the users' warehouse holds without one value, by kind. Their catalogue tells nulls by family only: none known."""
+"""Kinds of which the users' warehouse holds no value. Their catalogue tells nulls by family only: none is known."""
 
-Columns = Mapping[str, Floats | pl.Series | str]
+Column = Floats | pl.Series | str
+Columns = Mapping[str, Column]
 
 _PAIR_NAMES = frozenset(pair.name for pair in ALL_PAIRS)
 _TYPES: dict[str, type[pl.DataType]] = {
-    "FLOAT64": pl.Float64, "INT64": pl.Int64, "STRING": pl.String, "BOOL": pl.Boolean
+    "FLOAT64": pl.Float64,
+    "INT64": pl.Int64,
+    "STRING": pl.String,
+    "BOOL": pl.Boolean,
 }
 
 
@@ -55,21 +60,21 @@ def compute_pair_tables(
     **Shape**: a row a bar of the pair, ascending; ``interval_time``, then the grammar's columns in its order and types;
     null where a window is not full, a peer or an instrument has no bar, or the feature is undefined.
 
-    **Cost**: two copies of one table at a time, and one array for each compared value of the pair (at most 13).
+    **Cost**: two copies of one table at a time, and two arrays for each of the 13 kinds in which a pair is compared.
 
     Raises:
         TableMissing: for a table that :func:`uncomputable` gives a reason against.
     """
-    compared: dict[str, Floats] = {}
+    compared: dict[str, Compared] = {}
     for table in tables:
         reason = uncomputable(market, table)
         if reason is not None:
             raise TableMissing(table.table, got=reason, expected="bars", cure="Give its rates, or leave the table out.")
         bars = market.pairs[pair.name]
-        yield table, _frame(bars, table, _features(market, pair, table, compared))
+        yield table, _frame(bars, table, dict(_features(market, pair, table, compared)))
 
 
-def _features(market: Market, pair: Pair, table: ExpectedTable, compared: dict[str, Floats]) -> Columns:
+def _features(market: Market, pair: Pair, table: ExpectedTable, compared: dict[str, Compared]) -> Columns:
     kind, _, variant = table.kind.partition("_")
     if kind == "cov":
         return _peer_features(market, pair, table, compared)
@@ -102,11 +107,14 @@ def _calendar_features(bars: Bars, _table: ExpectedTable, _variant: Variant) -> 
 
 
 _OWN: dict[str, Callable[[Bars, ExpectedTable, Variant], Columns]] = {
-    "base": _base_features, "lag": _lag_features, "regime": _regime_features, "tmp": _calendar_features
+    "base": _base_features,
+    "lag": _lag_features,
+    "regime": _regime_features,
+    "tmp": _calendar_features,
 }
 
 
-def _peer_features(market: Market, pair: Pair, table: ExpectedTable, compared: dict[str, Floats]) -> Columns:
+def _peer_features(market: Market, pair: Pair, table: ExpectedTable, compared: dict[str, Compared]) -> Columns:
     _, kind, *rest = table.kind.split("_")
     variant = cast("Variant", "".join(rest))
     first, second = _members(table)
@@ -115,38 +123,35 @@ def _peer_features(market: Market, pair: Pair, table: ExpectedTable, compared: d
     if table.kind not in compared:
         compared[table.kind] = compared_value(kind, variant, bars)
     joint = joint_rows(bars.times, other.times)
-    own, their = compared[table.kind][joint.own], compared_value(kind, variant, other)[joint.other]
-    values = (own, their) if first == pair.name else (their, own)
-    return {**joint.spread(compare(kind, *values)), "pair1": first, "pair2": second}
+    own, their = compared[table.kind].take(joint.own), compared_value(kind, variant, other).take(joint.other)
+    found = compare(kind, own, their) if first == pair.name else compare(kind, their, own)
+    return {**joint.spread(found), "pair1": first, "pair2": second}
 
 
 def _instrument_features(market: Market, pair: Pair, table: ExpectedTable) -> Columns:
     _, name = _members(table)
     bars, instrument = market.pairs[pair.name], market.instruments[name]
-    joint = joint_rows(bars.times, instrument.times)
     if "bqx" in table.kind:
-        return joint.spread({column: values[joint.other] for column, values in instrument_bqx(instrument).items()})
+        return instrument_bqx(bars.times, instrument)
+    joint = joint_rows(bars.times, instrument.times)
     own, other = source_of(bars, "idx").values[joint.own], source_of(instrument, "idx").values[joint.other]
     found = correlate(own, other, levels=table.kind == "corr_etf_idx")
     return {**joint.spread(found), "fx_pair": pair.name, "ibkr_instrument": name}
 
 
-def _frame(bars: Bars, table: ExpectedTable, features: Columns) -> pl.DataFrame:
+def _frame(bars: Bars, table: ExpectedTable, features: dict[str, Column]) -> pl.DataFrame:
     """The grammar's columns, typed; whatever is no number is null."""
-    columns = [_column(name, features[name], bars.rows) for name, _ in table.columns]
-    typed = [_typed(column, _TYPES[kind]) for column, (_, kind) in zip(columns, table.columns, strict=True)]
-    return pl.DataFrame([_times(bars), *columns]).select(KEY, *typed)
+    # Popped, so that a wide table is not held twice: 330 MB for reg at 178,000 rows.
+    columns = [_series(name, features.pop(name), bars.rows).cast(_TYPES[kind]) for name, kind in table.columns]
+    return pl.DataFrame([_times(bars), *columns])
 
 
-def _column(name: str, values: Floats | pl.Series | str, rows: int) -> pl.Series:
+def _series(name: str, values: Column, rows: int) -> pl.Series:
     if isinstance(values, str):
         return pl.Series(name, [values]).new_from_index(0, rows)
-    return values.rename(name) if isinstance(values, pl.Series) else pl.Series(name, values)
-
-
-def _typed(column: pl.Series, kind: type[pl.DataType]) -> pl.Expr:
-    values = pl.col(column.name)
-    return (pl.when(values.is_finite()).then(values) if column.dtype.is_float() else values).cast(kind)
+    if isinstance(values, pl.Series):
+        return values.rename(name)
+    return pl.Series(name, np.where(np.isfinite(values), values, np.nan), nan_to_null=True)
 
 
 def _times(bars: Bars) -> pl.Series:

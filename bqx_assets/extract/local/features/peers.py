@@ -5,14 +5,17 @@ Belongs here: which feature of the two is compared, and the comparison. Does not
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+import numpy.typing as npt
 
 from bqx_assets.extract.local.features import rolling
 from bqx_assets.extract.local.features.lags import tercile_code
 from bqx_assets.extract.local.features.series import Variant, series_features, source_of
 from bqx_assets.extract.local.market import Bars, Floats
 
-LAGS = (1, 2, 3, 5, 10, 15, 30, 45, 60)
+_LAGS = (1, 2, 3, 5, 10, 15, 30, 45, 60)
 _SIGNAL_DEVIATIONS = 1.5
 _COMPARED = {
     "agg": ("agg", "agg_mean_45"),
@@ -24,46 +27,60 @@ _COMPARED = {
 }
 
 
-def compared_value(kind: str, variant: Variant, bars: Bars) -> Floats:
-    """Return what tables ``cov_{kind}`` compare, on the bars' own rows; the series itself for ``lag``.
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What a table compares of one pair, on the rows of its bars."""
+
+    values: Floats
+    state: Floats
+    """The side of its own 45-row mean on which the value stands (-1, 0, 1), or for regimes its tercile (0, 1, 2)."""
+
+    def take(self, rows: npt.NDArray[np.intp]) -> Compared:
+        """Return the same on some of the rows."""
+        return Compared(self.values[rows], self.state[rows])
+
+
+def compared_value(kind: str, variant: Variant, bars: Bars) -> Compared:
+    """Return what tables ``cov_{kind}`` compare: a feature of 45 rows, or for ``lag`` the series itself.
 
     BQX crosses zero, where a percentage of it says nothing: its momentum is the difference.
     """
     source = source_of(bars, variant)
     if kind == "lag":
-        return source.values
+        return Compared(source.values, source.values)
     family, column = _COMPARED[kind]
     if kind == "mom" and source.percent:
         column = "mom_diff_45"
-    return series_features(family, source, (column,))[column]
+    values = series_features(family, source, (column,))[column]
+    return Compared(values, tercile_code(values) if kind == "regime" else np.sign(values - rolling.mean(values, 45)))
 
 
-def compare(kind: str, first: Floats, second: Floats) -> dict[str, Floats]:
-    """Return the comparison of two series of compared values, on the rows that both have.
+def compare(kind: str, first: Compared, second: Compared) -> dict[str, Floats]:
+    """Return the comparison of two pairs on the rows that both have; its windows count these.
 
     ``spread`` is first less second; ``spread_zscore`` its distance from ``spread_ma_45`` in ``spread_std_45``;
     ``mean_reversion_signal`` -1 above 1.5 of them, 1 below -1.5, else 0; ``sign_agreement`` 1 where both stand on the
-    same side of their own 45-row means, ``regime_agreement`` 1 where both are in the same tercile of their last 1,440
-    rows, ``rolling_agreement_45`` the mean of that.
+    same side of their own means, ``regime_agreement`` 1 where both are in the same tercile, ``rolling_agreement_45``
+    the mean of that.
     """
-    spread = first - second
-    found = {"ratio": rolling.ratio(first, second), "spread": spread, "val1": first, "val2": second}
+    spread = first.values - second.values
+    found = {
+        "ratio": rolling.ratio(first.values, second.values),
+        "spread": spread,
+        "val1": first.values,
+        "val2": second.values,
+    }
     if kind == "lag":
-        return found | {f"spread_lag_{rows}": rolling.lag(spread, rows) for rows in LAGS}
+        return found | {f"spread_lag_{rows}": rolling.lag(spread, rows) for rows in _LAGS}
     mean, deviation = rolling.mean(spread, 45), rolling.deviation(spread, 45)
     zscore = rolling.ratio(spread - mean, deviation)
-    found |= {
+    agreement = rolling.flag(first.state == second.state, first.state, second.state)
+    return found | {
         "spread_ma_45": mean,
         "spread_ma_180": rolling.mean(spread, 180),
         "spread_std_45": deviation,
         "spread_zscore": zscore,
         "mean_reversion_signal": np.where(np.abs(zscore) > _SIGNAL_DEVIATIONS, -np.sign(zscore), 0.0 * zscore),
+        "regime_agreement" if kind == "regime" else "sign_agreement": agreement,
+        "rolling_agreement_45": rolling.mean(agreement, 45),
     }
-    one, other = (tercile_code(each) if kind == "regime" else _side(each) for each in (first, second))
-    agreement = rolling.flag(one == other, one, other)
-    name = "regime_agreement" if kind == "regime" else "sign_agreement"
-    return found | {name: agreement, "rolling_agreement_45": rolling.mean(agreement, 45)}
-
-
-def _side(values: Floats) -> Floats:
-    return np.sign(values - rolling.mean(values, 45))

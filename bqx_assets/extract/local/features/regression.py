@@ -46,17 +46,22 @@ def _window(source: Source, window: int) -> dict[str, Floats]:
 
 
 def _line(values: Floats, window: int, fits: Fits) -> dict[str, Floats]:
-    """The straight line: ``ci`` is the 95% band of its value now, ``trend_str`` the slope in its standard errors."""
+    """The straight line.
+
+    ``ci`` is the 95% band of its value now, ``direction`` the correlation with time (-1..1), ``trend_str`` the slope in
+    its standard errors.
+    """
     terms = fits.weights[:, :2] @ fits.terms[:2, :2]
     explained, unexplained = fits.weights[:, 1] ** 2, fits.weights[:, 2] ** 2 + fits.squares
     now, slope = values + terms[:, 0], terms[:, 1]
     scatter = np.sqrt(unexplained / (window - 2))
+    r2 = rolling.ratio(explained, explained + unexplained)
     half_band = _NORMAL_95 * scatter * np.sqrt(np.square(fits.basis[-1, :2]).sum())
     return {
         "reg_ci_lower": now - half_band,
         "reg_ci_upper": now + half_band,
-        "reg_direction": np.sign(slope),
-        "reg_r2": rolling.ratio(explained, explained + unexplained),
+        "reg_direction": np.sign(slope) * np.sqrt(r2),
+        "reg_r2": r2,
         "reg_residual": values - now,
         "reg_rmse": np.sqrt(unexplained / window),
         "reg_slope": slope,

@@ -57,10 +57,12 @@ def correlation(first: Floats, second: Floats, window: int) -> Floats:
 
 
 def covariance(first: Floats, second: Floats, window: int) -> Floats:
-    """Return the sample covariance (divisor n - 1)."""
-    both = pl.DataFrame([_series(first).alias("first"), _series(second).alias("second")])
-    found = both.select(pl.rolling_cov("first", "second", window_size=window, min_samples=window))
-    return _array(found.to_series())
+    """Return the sample covariance (divisor n - 1) of two series of like scale.
+
+    Polars' ``rolling_cov`` subtracts two products of the levels, which leaves six digits of a rate's minutes; the
+    variances of sum and difference are free of the level.
+    """
+    return (deviation(first + second, window) ** 2 - deviation(first - second, window) ** 2) / 4.0
 
 
 def zscore(values: Floats, window: int) -> Floats:

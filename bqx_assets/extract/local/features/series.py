@@ -33,7 +33,7 @@ class _Formulas:
 
 _KINDS = {
     "agg": _Formulas(level.aggregate),
-    "align": _Formulas(None, level.alignment),
+    "align": _Formulas(level.place, level.alignment),
     "cyc": _Formulas(None, turns.cycle),
     "der": _Formulas(course.derivative, course.derivative_composite),
     "div": _Formulas(None, course.divergence),
@@ -64,7 +64,7 @@ def series_features(kind: str, source: Source, columns: Collection[str]) -> dict
             wanted = {match[1] for name in columns if (match := re.fullmatch(rf"(.+)_{window}", name))}
             if wanted:
                 features = formulas.windowed(source, window)
-                found |= {f"{stem}_{window}": features[stem] for stem in wanted}
+                found |= {f"{stem}_{window}": features[stem] for stem in wanted & features.keys()}
     if not found.keys() >= set(columns):
         found = {**formulas.overall(source), **found}
     return {name: found[name] for name in columns}

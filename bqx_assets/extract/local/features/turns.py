@@ -59,9 +59,7 @@ def reversal(source: Source) -> dict[str, Floats]:
     """
     values = source.values
     slow = {window: deceleration(source, window)["rev_decel"] for window in WINDOWS}
-    tired = [
-        np.abs(2.0 * rolling.position(values, window) - 1.0) * np.maximum(slow[window], 0.0) for window in WINDOWS
-    ]
+    tired = [np.abs(2.0 * rolling.position(values, window) - 1.0) * np.maximum(slow[window], 0.0) for window in WINDOWS]
     z = rolling.zscore(values, _MIDDLE_WINDOW)
     pace = rolling.zscore(rolling.change(values, _EXTREME_WINDOW), _MIDDLE_WINDOW)
     return {
@@ -74,7 +72,7 @@ def reversal(source: Source) -> dict[str, Floats]:
 def reversion(source: Source) -> dict[str, Floats]:
     """Return how surely and how fast the series returns to its mean.
 
-    ``half_life`` in rows, of a first-order autoregression over 360 rows: 1 where it has no memory, 1000 where it does not revert;
+    ``half_life`` in rows, of a first-order autoregression over 360 rows: 1 without memory, 1000 without return;
     ``reversion_probability`` the share, among the rows of the last 720 that were more than one deviation from their
     45-row mean, of those that were nearer to it 15 rows later; ``tension_composite`` the mean tension of the windows.
     """

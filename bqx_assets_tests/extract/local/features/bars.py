@@ -39,14 +39,19 @@ def changed_after(bars: Bars, row: int, seed: int = 1) -> Bars:
     factor[row + 1 :] = np.exp(_walk(np.random.default_rng(seed), bars.rows - row - 1, 1e-2))
     volume = bars.volume.copy()
     volume[row + 1 :] += 5
-    prices = (price * factor for price in (bars.open, bars.high, bars.low, bars.close))
-    return Bars(bars.times, *prices, volume)
+    return Bars(bars.times, bars.open * factor, bars.high * factor, bars.low * factor, bars.close * factor, volume)
 
 
 def first_rows(bars: Bars, rows: int) -> Bars:
     """The first ``rows`` bars."""
-    prices = (price[:rows] for price in (bars.open, bars.high, bars.low, bars.close))
-    return Bars(bars.times[:rows], *prices, bars.volume[:rows])
+    return Bars(
+        bars.times[:rows],
+        bars.open[:rows],
+        bars.high[:rows],
+        bars.low[:rows],
+        bars.close[:rows],
+        bars.volume[:rows],
+    )
 
 
 def _walk(random: np.random.Generator, rows: int, step: float) -> Floats:
