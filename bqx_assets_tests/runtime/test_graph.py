@@ -1,0 +1,130 @@
+"""The graph as Dagster sees it: complete, loadable without a warning, and run as it is drawn."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+from dagster_shared.serdes import serialize_value
+
+from bqx_assets.base.artifacts import Manifest, manifest_path
+from bqx_assets.base.pairs import ALL_PAIRS, parse_pair
+from bqx_assets.base.settings import Settings
+from bqx_assets.definitions import defs
+from bqx_assets.quality.rules import RULES
+from bqx_assets.runtime.graph import build_definitions
+from bqx_assets.runtime.keys import PUBLISHED, SLABS, SPINE, TARGETS, TRAINING, family_key
+from bqx_assets.runtime.workspace import Workspace
+from bqx_assets_tests.runtime.homes import STAGES, failed_checks, materialised, run_graph, step_metadata
+
+EVENT_BYTES = 64_000
+
+
+@pytest.fixture(scope="module")
+def definitions() -> dg.Definitions:
+    return build_definitions(Workspace())
+
+
+def test_every_asset_says_what_it_is_and_whose(definitions: dg.Definitions) -> None:
+    for key, spec in {spec.key: spec for spec in definitions.resolve_all_asset_specs()}.items():
+        assert spec.description, key
+        assert spec.kinds, key
+        assert spec.owners == ["team:ml-data"], key
+        assert spec.group_name in {"training", "bigquery"}, key
+        assert key not in STAGES or spec.code_version, key
+
+
+def test_the_river_flows_from_the_warehouse_to_the_published_file(definitions: dg.Definitions) -> None:
+    upstream = {spec.key: {dep.asset_key for dep in spec.deps} for spec in definitions.resolve_all_asset_specs()}
+    assert upstream[SPINE] == {TARGETS}
+    assert SPINE in upstream[SLABS]
+    assert family_key("triangulation") in upstream[SLABS]
+    assert upstream[TRAINING] == {SLABS}
+    assert upstream[PUBLISHED] == {TRAINING}
+
+
+def test_a_partition_is_a_pair_in_market_order(definitions: dg.Definitions) -> None:
+    pairs = [pair.name for pair in ALL_PAIRS]
+    assert len(pairs) == 28
+    for spec in definitions.resolve_all_asset_specs():
+        if spec.key in STAGES:
+            assert spec.partitions_def is not None
+            assert list(spec.partitions_def.get_partition_keys()) == pairs
+
+
+def test_every_rule_is_a_check_of_the_training_file_and_errors_block(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    for rule in RULES:
+        spec = graph.get_check_spec(dg.AssetCheckKey(TRAINING, rule.name))
+        assert spec.blocking == (rule.severity == "error")
+        assert spec.partitions_def is not None
+        assert spec.description == rule.description
+    assert len(graph.asset_check_keys) == len(RULES) + 3
+
+
+def test_the_definitions_load_and_hold_together() -> None:
+    dg.Definitions.validate_loadable(defs())
+
+
+def test_loading_warns_of_nothing_and_touches_no_file(tmp_path: Path) -> None:
+    code = "import dagster as dg; from bqx_assets.definitions import defs; dg.Definitions.validate_loadable(defs())"
+    ignored = ["-W", "error", "-W", "ignore::DeprecationWarning:google"]
+    done = subprocess.run([sys.executable, *ignored, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_pair_goes_through_the_whole_graph_and_every_check_passes(settings: Settings) -> None:
+    result = run_graph(settings)
+    assert result.success
+    assert materialised(result) == list(STAGES)
+    evaluations = result.get_asset_check_evaluations()
+    assert len(evaluations) == len(RULES) + 3
+    assert failed_checks(result) == set()
+    manifest = Manifest.load(manifest_path(settings.training_file(parse_pair("eurusd"))))
+    published = pl.read_parquet(settings.output_dir / "training_eurusd.parquet")
+    assert published.shape == (manifest.file.rows, manifest.file.columns)
+
+
+def test_every_asset_tells_rows_bytes_seconds_and_memory_in_small_events(settings: Settings) -> None:
+    result = run_graph(settings)
+    for key in STAGES:
+        facts = step_metadata(result, key)
+        assert {"dagster/row_count", "size_bytes", "columns", "seconds", "peak_memory_bytes"} <= facts.keys()
+        assert int(str(facts["peak_memory_bytes"])) > 50_000_000
+    assert max(len(serialize_value(event)) for event in result.all_events) < EVENT_BYTES
+
+
+def test_a_second_run_reads_no_table_again_and_publishes_nothing_new(settings: Settings) -> None:
+    first = run_graph(settings)
+    second = run_graph(settings)
+    assert second.success
+    assert step_metadata(second, SLABS)["resumed_tables"] == step_metadata(first, SLABS)["tables"]
+    one, two = (step_metadata(each, PUBLISHED)["publication"] for each in (first, second))
+    assert isinstance(one, dict)
+    assert isinstance(two, dict)
+    assert (one["already_there"], two["already_there"]) == (False, True)
+    assert one["generation"] == two["generation"]
+
+
+def test_a_pair_the_warehouse_does_not_hold_fails_and_says_so(settings: Settings) -> None:
+    result = run_graph(settings, "gbpusd")
+    assert not result.success
+    failure = result.failure_data_for_node("targets_spine")
+    assert failure is not None
+    assert failure.user_failure_data is not None
+    assert {"error", "subject", "got", "expected", "cure"} == failure.user_failure_data.metadata.keys()
+
+
+def test_publishing_alone_validates_first(settings: Settings) -> None:
+    run_graph(settings)
+    for path in [*settings.output_dir.glob("training_*"), *settings.training_file(parse_pair("eurusd")).parent.glob("*.report.json")]:
+        path.unlink()
+    result = run_graph(settings, selection=[PUBLISHED])
+    assert result.success
+    assert (settings.output_dir / "training_eurusd.report.json").is_file()
