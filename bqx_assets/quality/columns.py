@@ -15,7 +15,7 @@ import polars as pl
 
 from bqx_assets.base.names import KEY
 from bqx_assets.merge.footer import Footer
-from bqx_assets.quality.statistics import Stated, Value, stated_chunks
+from bqx_assets.quality.statistics import Stated, Value
 
 Role = Literal["key", "target", "feature"]
 
@@ -63,9 +63,8 @@ class ColumnFacts:
         return constant and self.low == 0 and self.type in ("FLOAT64", "INT64")
 
 
-def stated_columns(footer: Footer) -> list[ColumnFacts]:
-    """Return each column's facts as far as the footer's statistics state them for all row groups."""
-    groups = [stated_chunks(footer, number) for number in range(len(footer.row_groups))]
+def stated_columns(footer: Footer, groups: Sequence[Sequence[Stated]]) -> list[ColumnFacts]:
+    """Return each column's facts as far as the statistics state them for all row groups."""
     found: list[ColumnFacts] = []
     for place, (name, type_name) in enumerate(zip(footer.columns, footer.types, strict=True)):
         role: Role = "key" if name == KEY else "target" if _TARGET.fullmatch(name) else "feature"

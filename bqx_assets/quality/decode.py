@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bqx_assets.merge.footer import Footer
-from bqx_assets.quality.statistics import stated_chunks
+from bqx_assets.quality.statistics import Stated
 
 GROUP_BYTES = 64 << 20
 """Decoded size of the columns in work at once; one column of a very long file may pass it."""
@@ -23,20 +23,22 @@ _GROUP_COLUMNS = 512
 _CELL_BYTES = {"BOOL": 1, "STRING": 16}
 
 
-def column_groups(footer: Footer, places: Sequence[int], bound_bytes: int = GROUP_BYTES) -> list[list[int]]:
+def column_groups(
+    footer: Footer, stated: Sequence[Sequence[Stated]], places: Sequence[int], bound_bytes: int = GROUP_BYTES
+) -> list[list[int]]:
     """Return ``places`` (column positions, ascending) cut into groups of at most ``bound_bytes`` decoded."""
-    sizes = [_CELL_BYTES.get(kind or "", 8) * footer.rows for kind in footer.types]
-    for group in range(len(footer.row_groups)):
-        for place, chunk in enumerate(stated_chunks(footer, group)):
-            sizes[place] += chunk.raw_bytes if footer.types[place] == "STRING" else 0
+    types = footer.types
     groups: list[list[int]] = []
     room_bytes = 0
     for place in places:
-        if not groups or sizes[place] > room_bytes or len(groups[-1]) == _GROUP_COLUMNS:
+        size_bytes = _CELL_BYTES.get(types[place] or "", 8) * footer.rows
+        if types[place] == "STRING":
+            size_bytes += sum(group[place].raw_bytes for group in stated)
+        if not groups or size_bytes > room_bytes or len(groups[-1]) == _GROUP_COLUMNS:
             groups.append([])
             room_bytes = bound_bytes
         groups[-1].append(place)
-        room_bytes -= sizes[place]
+        room_bytes -= size_bytes
     return groups
 
 

@@ -63,9 +63,10 @@ def _read(scan: Scan, progress: Progress) -> None:
         checksum = FileChecksum(scan.file, parts) if scan.deep else None
     try:
         footer = read_footer(scan.file)
-        scan.footer, scan.columns = footer, stated_columns(footer)
+        stated = stated_chunks(footer)
+        scan.footer, scan.columns = footer, stated_columns(footer, stated)
         if scan.deep:
-            _DeepPass(scan, footer, checksum, progress).run()
+            _DeepPass(scan, stated, checksum, progress).run(footer)
     except Unreadable as error:
         scan.unreadable.append(str(error))
     finally:
@@ -77,21 +78,21 @@ def _read(scan: Scan, progress: Progress) -> None:
 class _DeepPass:
     """Every value decoded once, the targets first."""
 
-    def __init__(self, scan: Scan, footer: Footer, checksum: FileChecksum | None, progress: Progress) -> None:
-        self._scan, self._footer, self._checksum, self._progress = scan, footer, checksum, progress
-        self._stated: list[list[Stated]] = [stated_chunks(footer, number) for number in range(len(footer.row_groups))]
+    def __init__(
+        self, scan: Scan, stated: list[list[Stated]], checksum: FileChecksum | None, progress: Progress
+    ) -> None:
+        self._scan, self._stated, self._checksum, self._progress = scan, stated, checksum, progress
         self._places = {column.name: place for place, column in enumerate(scan.columns)}
-        self._reader = ColumnReader(scan.file)
 
-    def run(self) -> None:
+    def run(self, footer: Footer) -> None:
         """Key, targets, the rest. From here on values speak: what is not decoded is not known."""
         for column in self._scan.columns:
             column.nulls = column.low = column.high = None
         first = {KEY, *self._scan.expectations.targets()}
         others = [place for place, column in enumerate(self._scan.columns) if column.name not in first]
-        groups = column_groups(self._footer, others)
+        groups = column_groups(footer, self._stated, others)
         self._progress.start(STAGE, len(self._scan.expectations.windows) + len(groups) + 1)
-        with self._reader:
+        with ColumnReader(self._scan.file) as self._reader:
             self._read_keys()
             self._read_targets()
             for number, parts in enumerate(self._decoded_ahead(groups), start=1):

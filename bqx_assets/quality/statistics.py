@@ -35,10 +35,13 @@ class Stated:
     """The chunk's bytes in the file."""
 
 
-def stated_chunks(footer: Footer, group: int) -> list[Stated]:
-    """Return one entry a column of a row group, in column order."""
-    chunks: list[Struct] = footer.content[_GROUPS][group][_CHUNKS]
-    return [_stated(chunk[_META], _DECODERS.get(kind or "")) for chunk, kind in zip(chunks, footer.types, strict=True)]
+def stated_chunks(footer: Footer) -> list[list[Stated]]:
+    """Return for each row group one entry a column, in column order."""
+    decoders = [_DECODERS.get(kind or "") for kind in footer.types]
+    return [
+        [_stated(chunk[_META], decode) for chunk, decode in zip(group[_CHUNKS], decoders, strict=True)]
+        for group in footer.content[_GROUPS]
+    ]
 
 
 def _stated(meta: Struct, decode: Callable[[bytes], Value] | None) -> Stated:
