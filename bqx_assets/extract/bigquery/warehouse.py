@@ -104,8 +104,8 @@ class BigQueryWarehouse:
         """What a refused request means: TableChanged where columns are gone or of another type, else None."""
         path = f"{self._clients.project}.{subject}"
         try:
-            table = self._clients.catalogue.get_table(path, timeout=self._patience.deadline_seconds)
-        except (GoogleAPICallError, GoogleAuthError):
+            table = self._clients.catalogue.get_table(path, retry=None, timeout=self._patience.deadline_seconds)
+        except (GoogleAPICallError, GoogleAuthError, OSError):
             return None  # the refusal itself is the better message
         fields = cast("list[bigquery.SchemaField]", table.schema)
         found = {field.name: _NAMES.get(field.field_type, field.field_type) for field in fields}

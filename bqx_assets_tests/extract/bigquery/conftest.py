@@ -1,0 +1,15 @@
+"""local-bigquery for the tests of this folder: one server a worker, started when the first test asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from bqx_assets_tests.servers.bigquery.local_bigquery import LocalBigQuery, local_bigquery
+
+
+@pytest.fixture(scope="session")
+def bigquery_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBigQuery]:
+    with local_bigquery(tmp_path_factory.mktemp("local-bigquery")) as server:
+        yield server

@@ -1,0 +1,118 @@
+"""local-bigquery as a process on free ports of 127.0.0.1, and tables put into it by Google's own client.
+
+Belongs here: starting, filling, stopping. Does not: installing (``install``), faults (``faults``).
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Generator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery
+
+from bqx_assets.base.names import KEY
+from bqx_assets_tests.servers.bigquery.install import SERVER_HOME, install
+
+PROJECT = "bqx-ml"
+_START_SECONDS = 60.0
+_CALL_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class LocalBigQuery:
+    """A running server."""
+
+    rest_url: str
+    grpc_url: str
+
+    def environment(self) -> dict[str, str]:
+        """The environment variables that point ``bqx`` at it."""
+        return {
+            "BIGQUERY_EMULATOR_HOST": self.rest_url,
+            "BQX_BIGQUERY_PROJECT": PROJECT,
+            "BQX_BIGQUERY_STORAGE_ENDPOINT": self.grpc_url,
+        }
+
+    def client(self) -> bigquery.Client:
+        """A client that may write, as no client of the product does."""
+        return bigquery.Client(
+            project=PROJECT, credentials=AnonymousCredentials(), client_options={"api_endpoint": self.rest_url}
+        )
+
+    def load(self, frames: Mapping[tuple[str, str], pl.DataFrame]) -> None:
+        """Load frames by (dataset, table) as the users' tables are: partitioned by day, clustered by pair."""
+        with closing(self.client()) as client:
+            for dataset in sorted({dataset for dataset, _ in frames}):
+                client.create_dataset(dataset, exists_ok=True, timeout=_CALL_SECONDS)
+            with ThreadPoolExecutor(2) as pool:
+                list(pool.map(lambda each: _load(client, *each), frames.items()))
+
+
+@contextmanager
+def local_bigquery(folder: Path) -> Generator[LocalBigQuery]:
+    """Run a server that keeps its data and log in ``folder``; stopped by its pid whatever happens."""
+    program = install()
+    rest_port, grpc_port = _free_port(), _free_port()
+    words = [program, "--host", "127.0.0.1", "--port", rest_port, "--grpc-port", grpc_port, "--data-dir", folder / "data"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("BIGQUERY_", "STORAGE_"))}
+    with (folder / "local-bigquery.log").open("w") as log:
+        process = subprocess.Popen(
+            [*map(str, words), "--project", PROJECT],
+            env=environment | {"HOME": str(SERVER_HOME)},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        _await_port(process, rest_port)
+        yield LocalBigQuery(f"http://127.0.0.1:{rest_port}", f"http://127.0.0.1:{grpc_port}")
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
+
+
+def _load(client: bigquery.Client, name: tuple[str, str], frame: pl.DataFrame) -> None:
+    data = io.BytesIO()
+    frame.write_parquet(data)
+    data.seek(0)
+    config = bigquery.LoadJobConfig(
+        source_format=bigquery.SourceFormat.PARQUET,
+        write_disposition=bigquery.WriteDisposition.WRITE_TRUNCATE,
+        time_partitioning=bigquery.TimePartitioning(field=KEY),
+        clustering_fields=["pair"] if "pair" in frame.columns else None,
+    )
+    job = client.load_table_from_file(data, ".".join(name), job_config=config, timeout=_CALL_SECONDS)
+    job.result(timeout=_CALL_SECONDS)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _await_port(process: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), 0.2).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    msg = f"local-bigquery did not start: exit code {process.poll()}"
+    raise RuntimeError(msg)
