@@ -15,8 +15,8 @@ from bqx_assets.runtime.training_io import training_io_manager
 from bqx_assets.runtime.workspace import Workspace
 
 
-def build_definitions(workspace: Workspace, *, log_level: str = "INFO") -> dg.Definitions:
-    """Return the definitions over one workspace. ``log_level``: of what a run writes to its terminal."""
+def build_definitions(workspace: Workspace) -> dg.Definitions:
+    """Return the definitions over one workspace."""
     return dg.Definitions(
         assets=[*source_specs(), targets_spine, feature_slabs, training_parquet, published_training_file],
         asset_checks=[training_rules, published_intact],
@@ -24,7 +24,6 @@ def build_definitions(workspace: Workspace, *, log_level: str = "INFO") -> dg.De
         schedules=[weekly],
         sensors=[targets_changed],
         resources={"workspace": workspace, "io_manager": training_io_manager},
-        loggers={"console": dg.colored_console_logger.configured({"log_level": log_level})},
         # The steps of a pair follow one another: a process each would add 4 s of start-up to every one of them.
         executor=dg.in_process_executor,
     )

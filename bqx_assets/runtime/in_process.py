@@ -76,11 +76,12 @@ def run_pair(pair: Pair, settings: Settings, progress: Progress, *, log_level: s
     home = dagster_home(settings)
     with open_instance(home) as instance, listening(progress) as channel:
         end_dead_runs(instance)
-        definitions = build_definitions(Workspace.of(settings, channel), log_level=log_level)
+        definitions = build_definitions(Workspace.of(settings, channel))
         result = definitions.resolve_job_def(pair_job.name).execute_in_process(
             instance=instance,
             partition_key=pair.name,
             raise_on_error=False,
+            run_config=terminal_logging(log_level),
             tags={PAIR_TAG: pair.name, PROCESS_TAG: process_tag(), **_LOCATION_TAG},
         )
     for event in result.get_step_failure_events():
@@ -95,6 +96,11 @@ def run_pair(pair: Pair, settings: Settings, progress: Progress, *, log_level: s
         verdicts=verdicts,
         published=_published(result),
     )
+
+
+def terminal_logging(level: str) -> dict[str, object]:
+    """Return the run configuration that keeps Dagster's events below ``level`` from this process's terminal."""
+    return {"loggers": {"console": {"config": {"log_level": level}}}}
 
 
 def _raise(pair: Pair, event: dg.DagsterEvent) -> None:

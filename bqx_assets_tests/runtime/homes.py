@@ -14,6 +14,7 @@ from bqx_assets.base.settings import Settings
 from bqx_assets.extract.local.create import create_warehouse
 from bqx_assets.runtime.automation import pair_job
 from bqx_assets.runtime.graph import build_definitions
+from bqx_assets.runtime.in_process import terminal_logging
 from bqx_assets.runtime.keys import PUBLISHED, SLABS, SPINE, TRAINING
 from bqx_assets.runtime.workspace import Workspace
 
@@ -46,10 +47,14 @@ def run_graph(
     settings: Settings, pair: str = "eurusd", *, job: str = pair_job.name, selection: Sequence[dg.AssetKey] = ()
 ) -> dg.ExecuteInProcessResult:
     """The job's run of a pair in memory; a failure is in the result."""
-    definitions = build_definitions(Workspace.of(settings), log_level="CRITICAL")
+    definitions = build_definitions(Workspace.of(settings))
     with dg.DagsterInstance.ephemeral() as instance:
         return definitions.resolve_job_def(job).execute_in_process(
-            instance=instance, partition_key=pair, raise_on_error=False, asset_selection=list(selection) or None
+            instance=instance,
+            partition_key=pair,
+            raise_on_error=False,
+            asset_selection=list(selection) or None,
+            run_config=terminal_logging("CRITICAL"),
         )
 
 
