@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc
 from google.api_core import exceptions as api
 from google.api_core.client_options import ClientOptions
 from google.api_core.retry import Retry
+from google.auth.exceptions import GoogleAuthError
 from google.cloud import run_v2
 from google.protobuf.duration_pb2 import Duration
 
@@ -63,9 +64,7 @@ class CloudRun:
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
 
-    def start(  # noqa: PLR0913 -- one parameter a field of the request
-        self, job: str, *, run_id: str, args: Sequence[str], env: Mapping[str, str], timeout_seconds: int
-    ) -> str:
+    def start(self, job: str, *, run_id: str, args: Sequence[str], env: Mapping[str, str], timeout_seconds: int) -> str:
         """Start one execution of ``job`` for a run and return its full resource name.
 
         A call whose answer was lost may have started one: before the second try the job's latest executions are
@@ -95,7 +94,7 @@ class CloudRun:
             if unsure and (started := self._latest(job, run_id)):
                 return started
             try:
-                operation = self._jobs.run_job(request, retry=None, timeout=self._endpoint.call_timeout_seconds)
+                operation: Any = self._jobs.run_job(request, retry=None, timeout=self._endpoint.call_timeout_seconds)
             except _UNSURE:
                 unsure = True
                 raise
@@ -120,9 +119,10 @@ class CloudRun:
                 tasks = self._tasks.list_tasks(parent=execution, retry=None, timeout=timeout) if asked else ()
                 return outcome_of(found, list(tasks))
             except api.NotFound as error:
-                return Outcome(execution, Ending.NOT_FOUND, reason=error.message)
+                return Outcome(execution, Ending.NOT_FOUND, reason=str(error))
 
-        return self._ask(execution, once)
+        # Impatiently: many runs are looked at one after the other, and in a minute they are again.
+        return self._ask(execution, once, patience_seconds=self._endpoint.call_timeout_seconds)
 
     def find(self, job: str, run_id: str) -> str | None:
         """Return the latest execution that was started for a run, if it is among the job's latest 200.
@@ -159,37 +159,36 @@ class CloudRun:
                 self.__dict__[name].transport.close()
 
     def _latest(self, job: str, run_id: str) -> str | None:
-        listed = self._executions.list_executions(
-            parent=job, retry=None, timeout=self._endpoint.call_timeout_seconds
-        )
+        listed = self._executions.list_executions(parent=job, retry=None, timeout=self._endpoint.call_timeout_seconds)
         for execution in islice(listed, _LOOK_BACK):
             containers = execution.template.containers
             if any(each.name == RUN_ENV and each.value == run_id for box in containers for each in box.env):
                 return execution.name
         return None
 
-    def _ask(self, subject: str, once: Callable[[], T]) -> T:
+    def _ask(self, subject: str, once: Callable[[], T], patience_seconds: float | None = None) -> T:
         """Try again what may pass, with random waits; name what does not."""
         endpoint = self._endpoint
+        patience = patience_seconds or endpoint.retry_timeout_seconds
         again = Retry(
             predicate=lambda error: isinstance(error, _TRANSIENT),
             initial=endpoint.retry_wait_seconds,
             maximum=30.0,
-            timeout=endpoint.retry_timeout_seconds,
+            timeout=patience,
         )
         try:
             return again(once)()
         except api.RetryError as error:
             raise CloudRunUnavailable(
                 subject,
-                got=f"{error.cause} for {endpoint.retry_timeout_seconds:g} s",
+                got=f"{error.cause} for {patience:g} s",
                 expected="an answer of the Cloud Run Admin API",
                 cure="Wait, or raise the quota: https://cloud.google.com/run/quotas",
             ) from error
-        except api.GoogleAPICallError as error:
+        except (api.GoogleAPICallError, GoogleAuthError) as error:
             raise CloudRunError(
                 subject,
-                got=f"{type(error).__name__}: {error.message}",
+                got=f"{error}",
                 expected="a call that Cloud Run accepts",
                 cure="Compare the job's name and the launcher's roles with deploy/README.md.",
             ) from error
@@ -208,7 +207,8 @@ class CloudRun:
 
     def _client(self, kind: type[Client]) -> Client:
         if host := self._endpoint.emulator_host:
-            return kind(transport=kind.get_transport_class("grpc")(channel=grpc.insecure_channel(host)))
+            transport: Any = kind.get_transport_class("grpc")(channel=grpc.insecure_channel(host))
+            return kind(transport=transport)
         return kind(client_options=ClientOptions(api_endpoint=self._endpoint.api_endpoint))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import fields, replace
 from typing import Any, Self
 
 import dagster as dg
@@ -19,11 +20,13 @@ from dagster._core.launcher.base import (
     RunLauncher,
     WorkerStatus,
 )
+from dagster._core.origin import JobPythonOrigin
 from dagster._grpc.types import ExecuteRunArgs, ResumeRunArgs
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
-from bqx_assets.base.errors import BadSetting, CloudRunUnavailable
+from bqx_assets.base.errors import BadSetting, BqxError, CloudRunUnavailable
 from bqx_assets.runtime.launcher.client import CloudRun, Endpoint
+from bqx_assets.runtime.launcher.configuration import CONFIG
 from bqx_assets.runtime.launcher.contract import (
     ATTEMPT_TAG,
     ENDING_TAG,
@@ -50,20 +53,204 @@ _STRATEGY_TAG = "dagster/retry_strategy"
 class CloudRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
     """Launches each run as one execution of the Cloud Run job of its memory class, for one pair."""
 
-    def __init__(  # noqa: PLR0913 -- one parameter a field of dagster.yaml
-        self,
-        project: str,
-        region: str,
-        jobs: Mapping[str, str],
-        default_memory_class: str,
-        timeout_seconds: int = 7200,
-        inst_data: ConfigurableClassData | None = None,
-        **endpoint: Any,
-    ) -> None:
+    def __init__(self, config: Mapping[str, Any], inst_data: ConfigurableClassData | None = None) -> None:
         self._inst_data = inst_data
-        self._parent = f"projects/{project}/locations/{region}/jobs/"
-        self._jobs = dict(jobs)
-        self._default_class = default_memory_class
-        self._timeout_seconds = timeout_seconds
-        self._cloud_run = CloudRun(Endpoint(**endpoint))
+        self._parent = f"projects/{config['project']}/locations/{config['region']}/jobs/"
+        self._jobs: dict[str, str] = dict(config["jobs"])
+        self._default_class: str = config["default_memory_class"]
+        self._timeout_seconds: int = config["timeout_seconds"]
+        self._cloud_run = CloudRun(
+            Endpoint(**{each.name: config[each.name] for each in fields(Endpoint) if each.name in config})
+        )
         super().__init__()
+
+    @property
+    def inst_data(self) -> ConfigurableClassData | None:
+        """The configuration this launcher was made of."""
+        return self._inst_data
+
+    @classmethod
+    def config_type(cls) -> dict[str, Any]:
+        """Return the schema of ``config`` in ``dagster.yaml``."""
+        return CONFIG
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData, config_value: Mapping[str, Any]) -> Self:
+        """Return the launcher that ``dagster.yaml`` describes."""
+        return cls(config_value, inst_data)
+
+    def launch_run(self, context: LaunchRunContext) -> None:
+        """Start the run's execution.
+
+        Raises:
+            UsageError: the run is not for exactly one pair.
+            BadSetting: no job is configured for the run's memory class.
+            CloudRunError: Cloud Run refused, or could not be asked.
+        """
+        args = ExecuteRunArgs(_origin(context), context.dagster_run.run_id, None, set_exit_code_on_failure=True)
+        self._start(context.dagster_run, args)
+
+    @property
+    def supports_resume_run(self) -> bool:
+        """A new container can go on with a run whose worker died: finished tables are not read again."""
+        return True
+
+    def resume_run(self, context: ResumeRunContext) -> None:
+        """Start another execution that goes on with the run. Raises as ``launch_run`` does."""
+        args = ResumeRunArgs(_origin(context), context.dagster_run.run_id, None, set_exit_code_on_failure=True)
+        self._start(context.dagster_run, args)
+
+    def terminate(self, run_id: str) -> bool:
+        """Cancel the run's execution. True: it is being cancelled, or was over and the run is closed now."""
+        run = self._instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
+            return False
+        try:
+            execution = self._execution_of(run)
+            if run.status != dg.DagsterRunStatus.CANCELING:
+                # First of all: the worker itself looks for this and stops, even where Cloud Run cannot be asked.
+                self._instance.report_run_canceling(run)
+            cancelled = execution is not None and self._cloud_run.cancel(execution)
+        except BqxError as error:
+            self._tell(run, f"Cloud Run execution not cancelled: {error}")
+            return False
+        if not cancelled:
+            self._instance.report_run_canceled(run, "No Cloud Run execution of this run was at work any more.")
+        return True
+
+    @property
+    def supports_check_run_worker_health(self) -> bool:
+        """Run monitoring may ask how a run's worker is."""
+        return True
+
+    def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
+        """Return how the run's execution stands; on its end, tell the event log how and why, once.
+
+        Where Cloud Run cannot be asked the worker counts as running: Dagster fails a run whose worker is unknown, and
+        its retry would then work beside it.
+
+        Raises:
+            CloudRunError: Cloud Run refuses to answer. The daemon logs it and leaves the run as it is.
+        """
+        try:
+            execution = self._execution_of(run)
+            outcome = self._cloud_run.outcome(execution) if execution else None
+        except CloudRunUnavailable as error:
+            _LOG.warning("run %s: %s", run.run_id, error)
+            return CheckRunHealthResult(WorkerStatus.RUNNING, str(error), transient=True)
+        if outcome is None:
+            return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "No Cloud Run execution was started for this run.")
+        if outcome.ending is Ending.RUNNING:
+            self._tell_of_retry(run, outcome)
+            return CheckRunHealthResult(WorkerStatus.RUNNING, run_worker_id=outcome.execution)
+        return self._over(run, outcome)
+
+    def get_run_worker_debug_info(
+        self,
+        run: dg.DagsterRun,
+        include_container_logs: bool | None = True,  # noqa: FBT001, FBT002 -- Dagster's signature
+    ) -> str | None:
+        """Return how the run's execution stands, with links, for the message of a run that failed."""
+        try:
+            execution = self._execution_of(run)
+            outcome = self._cloud_run.outcome(execution) if execution else None
+        except BqxError as error:
+            return str(error)
+        if outcome is None:
+            return None
+        return f"{outcome}\nLogs: {outcome.logs}" if include_container_logs and outcome.logs else str(outcome)
+
+    def dispose(self) -> None:
+        """Close the connections to Cloud Run."""
+        self._cloud_run.close()
+
+    def _start(self, run: dg.DagsterRun, args: ExecuteRunArgs | ResumeRunArgs) -> None:
+        pair, job = pair_of(run.tags), self._job(run)
+        # The last three words only: the first ones are the path of this host's interpreter.
+        command = ["dagster", *args.get_command_args()[-3:]]
+        execution = self._cloud_run.start(
+            job,
+            run_id=run.run_id,
+            args=command,
+            env={PAIR_ENV: pair.name, RUN_ENV: run.run_id},
+            timeout_seconds=self._timeout_seconds,
+        )
+        tags = {PAIR_TAG: pair.name, EXECUTION_TAG: execution, ENDING_TAG: "", ATTEMPT_TAG: "1"}
+        # A new container has none of the files of the old one, so a retry must not skip the steps that made them.
+        self._instance.add_run_tags(run.run_id, {_STRATEGY_TAG: "ALL_STEPS", **tags})
+        facts = {
+            "Pair": pair.name,
+            "Job": job.rpartition("/")[2],
+            "Execution": dg.UrlMetadataValue(console_link(execution)),
+        }
+        self._tell(run, f"Started Cloud Run execution {execution.rpartition('/')[2]} for {pair}", facts)
+
+    def _job(self, run: dg.DagsterRun) -> str:
+        """Full resource name of the job that has the size of the run's memory class."""
+        memory_class = run.tags.get(MEMORY_TAG, self._default_class)
+        if memory_class in self._jobs:
+            return self._parent + self._jobs[memory_class]
+        raise BadSetting(
+            f"run {run.run_id}",
+            got=f"memory class {memory_class!r}",
+            expected=f"one of {', '.join(sorted(self._jobs))}",
+            cure=f"Correct the tag {MEMORY_TAG}, or add the job under run_launcher in dagster.yaml.",
+        )
+
+    def _execution_of(self, run: dg.DagsterRun) -> str | None:
+        """The run's execution, even where the launcher died before it could write the tag."""
+        return run.tags.get(EXECUTION_TAG) or self._cloud_run.find(self._job(run), run.run_id)
+
+    def _over(self, run: dg.DagsterRun, outcome: Outcome) -> CheckRunHealthResult:
+        """The worker is gone. What it had to say it has said, so that a run still open now stays so."""
+        status = _STATUS.get(outcome.ending, WorkerStatus.FAILED)
+        latest = self._instance.get_run_by_id(run.run_id)
+        if latest is not None and not latest.is_finished:
+            if outcome.ending is Ending.SUCCEEDED:
+                status = WorkerStatus.FAILED
+                outcome = replace(outcome, reason="its container left without finishing the run")
+            self._tell_of_end(latest, outcome)
+        return CheckRunHealthResult(status, str(outcome), transient=False, run_worker_id=outcome.execution)
+
+    def _tell_of_end(self, run: dg.DagsterRun, outcome: Outcome) -> None:
+        if run.tags.get(ENDING_TAG) != outcome.ending.value:
+            self._tell(run, str(outcome), _facts(outcome))
+        tags = {ENDING_TAG: outcome.ending.value}
+        if outcome.attempts > 1:
+            tags[_RETRIES_TAG] = "0"  # once is enough, whoever retried
+        self._instance.add_run_tags(run.run_id, tags)
+        if outcome.ending is Ending.CANCELLED:
+            # By somebody in the console: a run that failed would be retried against their will.
+            self._instance.report_run_canceled(run, str(outcome))
+
+    def _tell_of_retry(self, run: dg.DagsterRun, outcome: Outcome) -> None:
+        if outcome.attempts > int(run.tags.get(ATTEMPT_TAG) or 1):
+            message = f"Container {outcome.attempts - 1} ended: {outcome.last_attempt or 'no reason given'}."
+            self._tell(run, f"{message} Cloud Run started container {outcome.attempts}.", _facts(outcome))
+            self._instance.add_run_tags(run.run_id, {ATTEMPT_TAG: str(outcome.attempts)})
+
+    def _tell(self, run: dg.DagsterRun, message: str, facts: Mapping[str, Any] | None = None) -> None:
+        self._instance.report_engine_event(message, run, EngineEventData(facts), cls=type(self))
+
+
+def _origin(context: LaunchRunContext | ResumeRunContext) -> JobPythonOrigin:
+    """Where the container finds the job: all of it but what concerns other kinds of containers."""
+    origin = context.job_code_origin
+    if origin is None:
+        raise BadSetting(
+            f"run {context.dagster_run.run_id}",
+            got="no code origin",
+            expected="a run of a job in a code location",
+            cure="Launch it from the web server, a schedule or a sensor.",
+        )
+    return origin._replace(repository_origin=origin.repository_origin._replace(container_context={}))
+
+
+def _facts(outcome: Outcome) -> dict[str, dg.MetadataValue | str]:
+    links = {"Execution": outcome.console, "Logs": outcome.logs}
+    return {
+        "Ending": outcome.ending.value,
+        "Reason": outcome.reason or outcome.last_attempt,
+        "Containers": str(outcome.attempts),
+        **{label: dg.UrlMetadataValue(link) for label, link in links.items() if link},
+    }

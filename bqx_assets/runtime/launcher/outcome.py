@@ -90,6 +90,10 @@ def _ending(execution: run_v2.Execution, task: run_v2.Task) -> Ending:
         return Ending.RUNNING
     if completed.execution_reason == _REASON.CANCELLED or execution.cancelled_count:
         return Ending.CANCELLED
+    return _failure(execution, task)
+
+
+def _failure(execution: run_v2.Execution, task: run_v2.Task) -> Ending:
     result = task.last_attempt_result
     words = " ".join(_words(execution, task))
     # Before memory: an attempt that ran out of time is ended by the same signal as one that ran out of memory.

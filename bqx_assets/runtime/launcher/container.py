@@ -1,0 +1,118 @@
+"""What a container of the job runs first: ``python -m bqx_assets.runtime.launcher.container dagster api ...``.
+
+Belongs here: that the container's pair is the run's, and what a second container of the same task does. Does not: the
+run itself, which is Dagster's command, in this same process.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+from collections.abc import Mapping, Sequence
+
+import dagster as dg
+from dagster._grpc.types import ExecuteRunArgs, ResumeRunArgs  # the arguments of `dagster api`, not public otherwise
+from dagster._serdes import deserialize_value
+
+from bqx_assets.base.errors import BqxError, UsageError
+from bqx_assets.base.limits import memory_limit_bytes
+from bqx_assets.base.pairs import Pair, parse_pair
+from bqx_assets.runtime.launcher.contract import ATTEMPT_ENV, PAIR_ENV, RUN_ENV, pair_of
+
+
+def main() -> None:
+    """Check the pair, then become Dagster's command. Exits with 2 when the pair is not the run's."""
+    try:
+        command = command_of(sys.argv[1:], os.environ)
+    except BqxError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(error.exit_code)
+    sys.argv = command
+    runpy.run_module("dagster", run_name="__main__", alter_sys=True)
+
+
+def command_of(words: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+    """Return the command for this container: that of the launcher, or one that goes on where the last one died.
+
+    Raises:
+        UsageError: the words are no command of the launcher, or pair, run and environment do not agree.
+        UnknownPair: the environment's pair is none.
+        SystemExit: an earlier container has finished the run: 0 when it succeeded, 1 when not.
+    """
+    if len(words) != 4 or list(words[:2]) != ["dagster", "api"]:  # noqa: PLR2004 -- the four of `get_command_args`
+        raise UsageError(
+            "container",
+            got=f"{len(words)} words, {' '.join(words[:3])!r}",
+            expected="dagster api execute_run or resume_run, and its arguments",
+            cure="Executions are started by the run launcher; see deploy/README.md.",
+        )
+    asked = deserialize_value(words[3], (ExecuteRunArgs, ResumeRunArgs))
+    pair = _environments_pair(environment)
+    with dg.DagsterInstance.get() as instance:
+        run = instance.get_run_by_id(asked.run_id)
+        if run is None:
+            raise UsageError(
+                f"run {asked.run_id}",
+                got="no such run",
+                expected="one in the instance's storage",
+                cure="Compare the container's DAGSTER_HOME and Postgres with the daemon's.",
+            )
+        attempt = int(environment.get(ATTEMPT_ENV, "0"))
+        _say(f"pair {pair}, run {run.run_id}, container {attempt + 1}, {memory_limit_bytes() / 2**30:.2f} GiB")
+        if run.is_finished:
+            _say(f"the run is over: {run.status.value}")
+            sys.exit(0 if run.is_success else 1)
+        _compare(instance, run, pair, environment)
+        return list(words) if attempt == 0 else _go_on(instance, run, asked)
+
+
+def _environments_pair(environment: Mapping[str, str]) -> Pair:
+    if PAIR_ENV in environment:
+        return parse_pair(environment[PAIR_ENV])
+    raise UsageError(
+        "container",
+        got=f"no {PAIR_ENV}",
+        expected="the run's pair",
+        cure="There is no default pair: launch the run from Dagster.",
+    )
+
+
+def _compare(instance: dg.DagsterInstance, run: dg.DagsterRun, pair: Pair, environment: Mapping[str, str]) -> None:
+    """Fail the run before any work when this container was made for another pair or run."""
+    try:
+        theirs, their_id = pair_of(run.tags), environment.get(RUN_ENV)
+        if (theirs, run.run_id) == (pair, their_id):
+            return
+        raise UsageError(
+            "container",
+            got=f"pair {pair} of run {their_id}",
+            expected=f"pair {theirs} of run {run.run_id}",
+            cure="Launch the run again; do not start executions by hand.",
+        )
+    except BqxError as error:
+        instance.report_run_failed(run, str(error))
+        raise
+
+
+def _go_on(instance: dg.DagsterInstance, run: dg.DagsterRun, asked: ExecuteRunArgs | ResumeRunArgs) -> list[str]:
+    """The command of a second container, which Cloud Run starts with the words of the first.
+
+    Run again as they are, Dagster would ignore a run that is at work already, leave with 0, and the run would stay
+    open for ever.
+    """
+    if run.status == dg.DagsterRunStatus.CANCELING:
+        instance.report_run_canceled(run, "The container that was to be cancelled is gone.")
+        sys.exit(1)
+    _say("an earlier container left the run unfinished: going on with it")
+    resume = ResumeRunArgs(asked.job_origin, run.run_id, asked.instance_ref, set_exit_code_on_failure=True)
+    return ["dagster", *resume.get_command_args()[-3:]]
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"bqx: {text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The launcher against a Cloud Run whose executions are real processes."""

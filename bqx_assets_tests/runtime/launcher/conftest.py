@@ -1,0 +1,37 @@
+"""Fixtures: a Cloud Run, and Dagster instances that launch on it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from bqx_assets_tests.runtime.launcher.deployment import Deployment
+from bqx_assets_tests.servers.cloud_run.server import CloudRunServer
+
+
+@pytest.fixture
+def cloud_run() -> Iterator[CloudRunServer]:
+    """A Cloud Run without jobs, whose containers are killed half a second after SIGTERM."""
+    with CloudRunServer(grace_seconds=0.5) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def empty_storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of an instance without runs. Making them takes 2 s and more, copying them 10 ms."""
+    home = tmp_path_factory.mktemp("storage")
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}")
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        instance.get_runs()
+    return home
+
+
+@pytest.fixture
+def deployment(cloud_run: CloudRunServer, empty_storage: Path, tmp_path: Path) -> Iterator[Deployment]:
+    """An instance with run monitoring, its launcher pointed at the Cloud Run above."""
+    with Deployment(cloud_run, shutil.copytree(empty_storage, tmp_path / "dagster"), tmp_path) as made:
+        yield made
