@@ -24,6 +24,7 @@ from bqx_assets.catalogue.expectations import Expectations, load_expectations
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET, expected_tables, targets_table
 from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.job import Extraction
+from bqx_assets.extract.slabs import SlabStore
 from bqx_assets.extract.warehouse import ReadRequest
 
 EURUSD = parse_pair("eurusd")
@@ -141,9 +142,14 @@ def few_tables_expectations(tables: Sequence[str] = FEW_TABLES, pair: Pair = EUR
 
 
 def frame_job(
-    folder: Path, warehouse: FrameWarehouse, *, progress: Progress | None = None, **settings: object
+    folder: Path,
+    warehouse: FrameWarehouse,
+    *,
+    progress: Progress | None = None,
+    kept_in: SlabStore | None = None,
+    **settings: object,
 ) -> Extraction:
-    """An extraction of the pair's few tables into ``folder``."""
+    """An extraction of the pair's few tables into ``folder``, or into ``kept_in``."""
     return Extraction(
         pair=EURUSD,
         warehouse=warehouse,
@@ -151,4 +157,5 @@ def frame_job(
         settings=Settings.model_validate({"workers": 2} | settings),
         expectations=few_tables_expectations(),
         progress=progress or Silent(),
+        kept_in=kept_in,
     )

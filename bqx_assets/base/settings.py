@@ -36,11 +36,13 @@ class Settings(BaseSettings):
     bigquery_streams: int = Field(default=16, ge=1)
     """Read streams open at once, all tables together."""
     max_bytes: int = Field(default=0, ge=0)
-    """Most bytes an extraction may read from BigQuery; 0 means no cap. What is over is refused before it is read."""
+    """Most bytes an extraction may read from the warehouse; 0 means no cap. What is over is refused before it is read."""
     staging: Path | None = None
     """Where tables shared by all pairs are kept once read; default ``{home}/staging``."""
     stage_shared: bool = True
     """Keep them. Switch it off where the folder is memory and no other pair will come, as in a container."""
+    output: str | None = None
+    """Where training files are published: ``gs://bucket[/prefix]`` or a folder; default ``{home}/bqx-ml-output``."""
     workers: int = Field(default=0, ge=0)
     """Parallel table readers; 0 means one a processor."""
     duplicates: DuplicatePolicy = "refuse"
@@ -71,7 +73,7 @@ class Settings(BaseSettings):
     @property
     def output_dir(self) -> Path:
         """Root of the local object store that stands for the output bucket."""
-        return self.home / "bqx-ml-output"
+        return Path(self.output) if self.output else self.home / "bqx-ml-output"
 
     @property
     def checkpoint_dir(self) -> Path:

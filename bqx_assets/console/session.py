@@ -21,7 +21,7 @@ from rich.text import Text
 from bqx_assets.base.artifacts import Record
 from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.limits import PeakMemory
-from bqx_assets.base.objects.local import LocalObjectStore
+from bqx_assets.base.objects.choose import open_store
 from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.settings import Settings
 from bqx_assets.console.progress import ConsoleProgress
@@ -99,7 +99,7 @@ class Session:
 
 def store_of(settings: Settings, folder: Path | None = None) -> ObjectStore:
     """Return the store that training files are published to."""
-    return LocalObjectStore(folder or settings.output_dir, keep_versions=settings.keep_versions)
+    return open_store(settings.model_copy(update={"output": str(folder)}) if folder else settings)
 
 
 def console(*, stderr: bool) -> Console:

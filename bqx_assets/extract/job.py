@@ -13,6 +13,7 @@ from bqx_assets.base.progress import Progress
 from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.discovery import PairCatalogue, discover
 from bqx_assets.catalogue.expectations import Expectations
+from bqx_assets.extract.slabs import SlabFolder, SlabStore
 from bqx_assets.extract.warehouse import Warehouse
 
 
@@ -27,6 +28,12 @@ class Extraction:
     settings: Settings
     expectations: Expectations
     progress: Progress
+    kept_in: SlabStore | None = None
+    """Where its slabs are kept, if not in ``folder``."""
+
+    def slabs(self) -> SlabStore:
+        """Return where the pair's slabs are kept."""
+        return self.kept_in or SlabFolder(self.folder)
 
     def catalogue(self) -> PairCatalogue:
         """Return the pair's catalogue as the warehouse has it now: one batched description, no row read."""

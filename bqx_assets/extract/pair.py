@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
-from bqx_assets.base.artifacts import EXTRACTION_FILE, ExtractionRecord, FailedTable, SlabRecord, Spine
+from bqx_assets.base.artifacts import ExtractionRecord, FailedTable, SlabRecord, Spine
 from bqx_assets.base.errors import BqxError, CheckpointCorrupt, ExtractionIncomplete, UnknownTable
 from bqx_assets.base.limits import worker_count
 from bqx_assets.catalogue.discovery import FeatureTable, PairCatalogue
 from bqx_assets.catalogue.drift import drift
 from bqx_assets.extract.job import Extraction
-from bqx_assets.extract.slabs import SlabFolder
+from bqx_assets.extract.plan import refuse_over_budget
+from bqx_assets.extract.slabs import SlabStore
 from bqx_assets.extract.spine import extract_spine_slab
 from bqx_assets.extract.table import SpineInMemory, TableReader
 
@@ -25,9 +26,11 @@ NOT_EXTRACTED = "NotExtracted"
 
 def extract_spine(job: Extraction) -> Spine:
     """Extract the pair's spine and fix the run's snapshot; return its facts. Raises what ``spine`` raises."""
-    folder = SlabFolder(job.folder)
-    with folder.exclusive():
-        return extract_spine_slab(job, job.catalogue(), folder).spine
+    slabs = job.slabs()
+    with slabs.exclusive():
+        catalogue = job.catalogue()
+        refuse_over_budget(job, catalogue)
+        return extract_spine_slab(job, catalogue, slabs).spine
 
 
 def extract_features(job: Extraction, tables: Collection[str] | None = None) -> ExtractionRecord:
@@ -39,29 +42,33 @@ def extract_features(job: Extraction, tables: Collection[str] | None = None) -> 
     Raises:
         UnknownTable: a name in ``tables`` is not in the pair's catalogue.
         CheckpointCorrupt: there is no spine.
+        BudgetExceeded: it would read more than ``max_bytes``.
         ExtractionIncomplete: a table failed; all others are saved. Names every failed table.
     """
-    folder = SlabFolder(job.folder)
-    with folder.exclusive():
-        return _extract_features(job, job.catalogue(), folder, tables)
+    slabs = job.slabs()
+    with slabs.exclusive():
+        catalogue = job.catalogue()
+        refuse_over_budget(job, catalogue, tables)
+        return _extract_features(job, catalogue, slabs, tables)
 
 
 def extract_pair(job: Extraction, tables: Collection[str] | None = None) -> ExtractionRecord:
     """Extract spine and feature tables at one snapshot; raises as the two steps do."""
-    folder = SlabFolder(job.folder)
-    with folder.exclusive():
+    slabs = job.slabs()
+    with slabs.exclusive():
         catalogue = job.catalogue()
-        extract_spine_slab(job, catalogue, folder)
-        return _extract_features(job, catalogue, folder, tables)
+        refuse_over_budget(job, catalogue, tables)
+        extract_spine_slab(job, catalogue, slabs)
+        return _extract_features(job, catalogue, slabs, tables)
 
 
 def _extract_features(
-    job: Extraction, catalogue: PairCatalogue, folder: SlabFolder, tables: Collection[str] | None
+    job: Extraction, catalogue: PairCatalogue, slabs: SlabStore, tables: Collection[str] | None
 ) -> ExtractionRecord:
     _refuse_unknown(job, catalogue, tables)
-    _report_drift(job, catalogue)
-    spine = folder.load_spine()
-    reader = TableReader(job, folder, SpineInMemory.load(folder, spine, job.expectations))
+    _report_drift(job, catalogue, slabs)
+    spine = slabs.load_spine()
+    reader = TableReader(job, slabs, SpineInMemory.load(slabs, spine, job.expectations))
     outcomes: dict[str, SlabRecord | FailedTable] = {
         name: _failure(name, error) for name, error in catalogue.problems.items()
     }
@@ -83,7 +90,7 @@ def _extract_features(
         known_absent=dict(catalogue.known_absent),
         unexpected=catalogue.unexpected,
     )
-    record.save(job.folder / EXTRACTION_FILE)
+    slabs.save_extraction(record)
     _refuse_failures(job, record)
     return record
 
@@ -130,9 +137,9 @@ def _refuse_unknown(job: Extraction, catalogue: PairCatalogue, tables: Collectio
         )
 
 
-def _report_drift(job: Extraction, catalogue: PairCatalogue) -> None:
+def _report_drift(job: Extraction, catalogue: PairCatalogue, slabs: SlabStore) -> None:
     try:
-        before = ExtractionRecord.load(job.folder / EXTRACTION_FILE)
+        before = slabs.load_extraction()
     except CheckpointCorrupt:
         return
     for sentence in drift(before, catalogue):

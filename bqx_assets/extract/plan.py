@@ -6,21 +6,19 @@ Belongs here: the plan as data, made without reading a row. Does not: printing i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
-from bqx_assets.base.artifacts import Column, FailedTable, Quarantined, Record
+from bqx_assets.base.artifacts import FailedTable, Quarantined, Record, Spine
 from bqx_assets.base.costs import storage_read_usd
-from bqx_assets.base.errors import CheckpointCorrupt
-from bqx_assets.catalogue.discovery import FeatureTable
+from bqx_assets.base.errors import BudgetExceeded, CheckpointCorrupt
+from bqx_assets.catalogue.discovery import FeatureTable, PairCatalogue
 from bqx_assets.catalogue.families import FAMILIES
-from bqx_assets.catalogue.tables import TableDescription
+from bqx_assets.extract.cost import ReadCost
 from bqx_assets.extract.job import Extraction
-from bqx_assets.extract.slabs import SlabFolder
+from bqx_assets.extract.slabs import SlabStore
 from bqx_assets.extract.spine import spine_columns
 from bqx_assets.extract.table import table_fingerprint
-
-_TYPE_BYTES = {"BOOL": 1, "STRING": 10}
-"""BigQuery's logical sizes: 8 bytes a number or timestamp, 1 a flag, 2 + length a text (8 letters assumed)."""
 
 
 class FamilyPlan(Record):
@@ -30,7 +28,7 @@ class FamilyPlan(Record):
     tables: int
     columns: int
     read_bytes: int
-    """Logical bytes of the selected columns over the tables' whole history: an upper bound."""
+    """As ``extract.cost`` estimates them, were none of its tables fresh."""
     fresh: int
     stale: int
     missing: int
@@ -60,17 +58,42 @@ def plan_pair(job: Extraction) -> PairPlan:
 
     A slab counts as fresh by its recorded fingerprint; its bytes are checked when it is used.
     """
-    catalogue = job.catalogue()
-    folder = SlabFolder(job.folder)
-    states = {each.description.table: _state(job, folder, each) for each in catalogue.tables}
+    return _plan(job, job.catalogue())
+
+
+def refuse_over_budget(job: Extraction, catalogue: PairCatalogue, tables: Collection[str] | None = None) -> None:
+    """Do nothing, unless extracting the pair, or only those of its tables, would read more than ``max_bytes``.
+
+    Raises:
+        BudgetExceeded: it would, by the plan's estimate. Nothing was read.
+    """
+    cap = job.settings.max_bytes
+    if not cap:
+        return
+    wanted = [each for each in catalogue.tables if tables is None or each.description.table in tables]
+    read_bytes = _plan(job, replace(catalogue, tables=tuple(wanted))).read_bytes
+    if read_bytes > cap:
+        raise BudgetExceeded(
+            f"{job.pair}",
+            got=f"{read_bytes:,} bytes to read, {storage_read_usd(read_bytes):,.4f} USD",
+            expected=f"at most {cap:,} bytes (BQX_MAX_BYTES)",
+            cure="Nothing was read. Raise the cap, narrow BQX_START and BQX_END, or name tables with --table.",
+        )
+
+
+def _plan(job: Extraction, catalogue: PairCatalogue) -> PairPlan:
+    slabs = job.slabs()
+    spine = _spine(slabs)
+    states = {each.description.table: _state(job, slabs, spine, each) for each in catalogue.tables}
+    cost = ReadCost(job, spine)
     by_family = [
-        _family_plan(family, [each for each in catalogue.tables if each.family == family], states)
+        _family_plan(family, [each for each in catalogue.tables if each.family == family], states, cost)
         for family in FAMILIES
     ]
     unread = [each for each in catalogue.tables if states[each.description.table] != "fresh"]
-    read_bytes = sum(_read_bytes(each.description, each.columns) for each in unread)
-    if folder.recorded_fingerprint(catalogue.targets.table) is None:
-        read_bytes += _read_bytes(catalogue.targets, spine_columns(job))
+    read_bytes = sum(cost.of(each.description, each.columns) for each in unread)
+    if slabs.recorded_fingerprint(catalogue.targets.table) is None:
+        read_bytes += cost.of(catalogue.targets, spine_columns(job))
     return PairPlan(
         pair=job.pair.name,
         warehouse=job.warehouse.name,
@@ -89,30 +112,29 @@ def plan_pair(job: Extraction) -> PairPlan:
     )
 
 
-def _state(job: Extraction, folder: SlabFolder, table: FeatureTable) -> str:
-    recorded = folder.recorded_fingerprint(table.description.table)
+def _state(job: Extraction, slabs: SlabStore, spine: Spine | None, table: FeatureTable) -> str:
+    recorded = slabs.recorded_fingerprint(table.description.table)
     if recorded is None:
         return "missing"
+    fresh = spine is not None and recorded == table_fingerprint(job, table, spine.fingerprint)
+    return "fresh" if fresh else "stale"
+
+
+def _spine(slabs: SlabStore) -> Spine | None:
     try:
-        spine = folder.load_spine().spine
+        return slabs.load_spine().spine
     except CheckpointCorrupt:
-        return "stale"
-    return "fresh" if recorded == table_fingerprint(job, table, spine.fingerprint) else "stale"
+        return None
 
 
-def _family_plan(family: str, tables: Sequence[FeatureTable], states: dict[str, str]) -> FamilyPlan:
+def _family_plan(family: str, tables: Sequence[FeatureTable], states: dict[str, str], cost: ReadCost) -> FamilyPlan:
     count = Counter(states[each.description.table] for each in tables)
     return FamilyPlan(
         family=family,
         tables=len(tables),
         columns=sum(len(each.columns) for each in tables),
-        read_bytes=sum(_read_bytes(each.description, each.columns) for each in tables),
+        read_bytes=sum(cost.of(each.description, each.columns) for each in tables),
         fresh=count["fresh"],
         stale=count["stale"],
         missing=count["missing"],
     )
-
-
-def _read_bytes(description: TableDescription, columns: Sequence[Column]) -> int:
-    row_bytes = 8 + sum(_TYPE_BYTES.get(column.type, 8) for column in columns)
-    return description.rows * row_bytes

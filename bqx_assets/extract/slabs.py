@@ -1,21 +1,25 @@
-"""Slabs on disk: written whole, recorded beside, trusted by fingerprint and checksum only.
+"""Slabs: written whole, recorded beside, trusted by fingerprint and checksum only.
 
-Belongs here: a pair's checkpoint folder and what in it may be reused. Does not: where a slab's rows come from.
+Belongs here: what keeps a pair's slabs, as protocol and as folder. Does not: where a slab's rows come from, object
+stores (``slab_objects``).
 """
 
 from __future__ import annotations
 
 import fcntl
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 import polars as pl
 
 from bqx_assets.base.artifacts import (
+    EXTRACTION_FILE,
     SLAB_METADATA_KEY,
     Column,
+    ExtractionRecord,
     Record,
     SlabProvenance,
     SlabRecord,
@@ -31,7 +35,8 @@ from bqx_assets.catalogue.tables import TableDescription
 CODE_VERSION = "1"
 """Part of every fingerprint: raise it when the same rows would give another slab."""
 
-_SPINE_FILE = "spine.json"
+SPINE_FILE = "spine.json"
+"""Name of the :class:`SpineRecord` beside the slabs."""
 
 
 class SpineRecord(Record):
@@ -73,8 +78,63 @@ def slab_fingerprint(
     )
 
 
+class SlabStore(Protocol):
+    """Where one pair's slabs and their records are kept. Safe to use from several threads."""
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Hold it for one extraction. Raises FolderBusy."""
+        ...
+
+    def fresh(self, table: str, expected_fingerprint: str) -> SlabRecord | None:
+        """Return the record of a finished slab with this fingerprint whose bytes are intact; None otherwise."""
+        ...
+
+    def recorded_fingerprint(self, table: str) -> str | None:
+        """Return the fingerprint of the slab that is there, its bytes unchecked; None if there is no finished one."""
+        ...
+
+    def write(self, frame: pl.DataFrame, provenance: SlabProvenance, row_groups: Sequence[int]) -> SlabRecord:
+        """Write a frame as the table's slab, then its record: a slab without one is not finished."""
+        ...
+
+    def frame(self, record: SlabRecord) -> pl.DataFrame:
+        """Return a slab, decoded."""
+        ...
+
+    def save_spine(self, record: SpineRecord) -> None:
+        """Write the spine's record."""
+        ...
+
+    def load_spine(self) -> SpineRecord:
+        """Return the spine's record. Raises CheckpointCorrupt when no spine was extracted."""
+        ...
+
+    def save_extraction(self, record: ExtractionRecord) -> None:
+        """Write the outcome of an extraction."""
+        ...
+
+    def load_extraction(self) -> ExtractionRecord:
+        """Return the last outcome. Raises CheckpointCorrupt when there is none."""
+        ...
+
+
+def encode_slab(frame: pl.DataFrame, path: Path, provenance: SlabProvenance, row_groups: Sequence[int]) -> None:
+    """Write a frame as a slab's file, its provenance in its own metadata.
+
+    **Shape**: ``sum(row_groups)`` rows x the provenance's columns.
+    """
+    frame.write_parquet(
+        path,
+        compression="zstd",
+        compression_level=1,
+        statistics=True,
+        row_group_size=max(row_groups),
+        metadata={SLAB_METADATA_KEY: provenance.model_dump_json()},
+    )
+
+
 class SlabFolder:
-    """One pair's checkpoint folder."""
+    """One pair's checkpoint folder. Implements ``SlabStore``."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -129,14 +189,7 @@ class SlabFolder:
         path = self.slab_path(provenance.source.table)
         self._record_path(provenance.source.table).unlink(missing_ok=True)
         with atomic_path(path) as temp:
-            frame.write_parquet(
-                temp,
-                compression="zstd",
-                compression_level=1,
-                statistics=True,
-                row_group_size=max(row_groups),
-                metadata={SLAB_METADATA_KEY: provenance.model_dump_json()},
-            )
+            encode_slab(frame, temp, provenance, row_groups)
             record = SlabRecord(
                 provenance=provenance,
                 object_name=path.name,
@@ -146,13 +199,25 @@ class SlabFolder:
         record.save(self._record_path(provenance.source.table))
         return record
 
+    def frame(self, record: SlabRecord) -> pl.DataFrame:
+        """Return a slab, decoded."""
+        return pl.read_parquet(self.slab_path(record.table))
+
     def save_spine(self, record: SpineRecord) -> None:
         """Write the spine's record."""
-        record.save(self.root / _SPINE_FILE)
+        record.save(self.root / SPINE_FILE)
 
     def load_spine(self) -> SpineRecord:
         """Return the spine's record. Raises CheckpointCorrupt when no spine was extracted."""
-        return SpineRecord.load(self.root / _SPINE_FILE)
+        return SpineRecord.load(self.root / SPINE_FILE)
+
+    def save_extraction(self, record: ExtractionRecord) -> None:
+        """Write the outcome of an extraction."""
+        record.save(self.root / EXTRACTION_FILE)
+
+    def load_extraction(self) -> ExtractionRecord:
+        """Return the last outcome. Raises CheckpointCorrupt when there is none."""
+        return ExtractionRecord.load(self.root / EXTRACTION_FILE)
 
     def _record_path(self, table: str) -> Path:
         return self.root / f"{table}.slab.json"

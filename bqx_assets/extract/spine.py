@@ -18,14 +18,14 @@ from bqx_assets.catalogue.families import PAIR_COLUMN
 from bqx_assets.extract.align import as_key, without_duplicates
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.read import read_frame
-from bqx_assets.extract.slabs import SlabFolder, SpineRecord, slab_fingerprint, source_of
+from bqx_assets.extract.slabs import SlabStore, SpineRecord, slab_fingerprint, source_of
 from bqx_assets.extract.warehouse import ReadRequest
 
 FIRST_TARGET = "target_bqx45_h15"
 """A row is on the spine where this target is known: the shortest window at the shortest horizon."""
 
 
-def extract_spine_slab(job: Extraction, catalogue: PairCatalogue, folder: SlabFolder) -> SpineRecord:
+def extract_spine_slab(job: Extraction, catalogue: PairCatalogue, slabs: SlabStore) -> SpineRecord:
     """Return the pair's spine at a new snapshot, read from the warehouse only if its slab is not fresh.
 
     **Shape** of the slab: spine rows x (``interval_time`` + 49 targets), key unique and ascending.
@@ -41,11 +41,11 @@ def extract_spine_slab(job: Extraction, catalogue: PairCatalogue, folder: SlabFo
         "row_group_rows": str(job.settings.row_group_rows)
     }
     mark = slab_fingerprint(source, columns, spine_fingerprint="", filters=facts, policy=job.settings.duplicates)
-    slab = folder.fresh(source.table, mark)
+    slab = slabs.fresh(source.table, mark)
     if slab is not None:
-        record = folder.load_spine().model_copy(update={"snapshot_time": snapshot_time})
+        record = slabs.load_spine().model_copy(update={"snapshot_time": snapshot_time})
         if record.slab == slab:
-            folder.save_spine(record)
+            slabs.save_spine(record)
             return record
     request = ReadRequest(
         table=catalogue.targets,
@@ -72,9 +72,9 @@ def extract_spine_slab(job: Extraction, catalogue: PairCatalogue, folder: SlabFo
         columns=tuple(columns),
     )
     record = SpineRecord(
-        spine=spine, slab=folder.write(frame, provenance, spine.row_groups), snapshot_time=snapshot_time
+        spine=spine, slab=slabs.write(frame, provenance, spine.row_groups), snapshot_time=snapshot_time
     )
-    folder.save_spine(record)
+    slabs.save_spine(record)
     return record
 
 

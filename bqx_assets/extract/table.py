@@ -21,7 +21,7 @@ from bqx_assets.extract.budget import MemoryBudget
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.leaks import ForwardLook
 from bqx_assets.extract.read import read_frame
-from bqx_assets.extract.slabs import SlabFolder, SpineRecord, slab_fingerprint, source_of
+from bqx_assets.extract.slabs import SlabStore, SpineRecord, slab_fingerprint, source_of
 from bqx_assets.extract.spine import filters
 from bqx_assets.extract.warehouse import ReadRequest
 
@@ -39,9 +39,9 @@ class SpineInMemory:
     forward: ForwardLook
 
     @classmethod
-    def load(cls, folder: SlabFolder, record: SpineRecord, expectations: Expectations) -> Self:
+    def load(cls, slabs: SlabStore, record: SpineRecord, expectations: Expectations) -> Self:
         """Read keys and targets of the spine's slab: 50 columns."""
-        frame = pl.read_parquet(folder.slab_path(record.slab.table))
+        frame = slabs.frame(record.slab)
         forward = ForwardLook(frame.drop(KEY), expectations.windows, expectations.horizons)
         return cls(record, frame.get_column(KEY), forward)
 
@@ -49,9 +49,9 @@ class SpineInMemory:
 class TableReader:
     """Extracts single tables onto one spine; safe to use from several threads."""
 
-    def __init__(self, job: Extraction, folder: SlabFolder, spine: SpineInMemory) -> None:
+    def __init__(self, job: Extraction, slabs: SlabStore, spine: SpineInMemory) -> None:
         self._job = job
-        self._folder = folder
+        self._slabs = slabs
         self._spine = spine
         self._budget = MemoryBudget(memory_free_bytes() // 2)
 
@@ -71,7 +71,7 @@ class TableReader:
 
     def fresh(self, table: FeatureTable) -> SlabRecord | None:
         """Return the finished, intact slab of the table as it is now; None if there is none."""
-        return self._folder.fresh(table.description.table, self.fingerprint(table))
+        return self._slabs.fresh(table.description.table, self.fingerprint(table))
 
     def fingerprint(self, table: FeatureTable) -> str:
         """Return what this table's slab would follow from."""
@@ -115,7 +115,7 @@ class TableReader:
             left_out=table.left_out,
         )
         renamed = aligned.select(pl.col(column.source).alias(column.name) for column in kept)
-        return self._folder.write(renamed, provenance, spine.row_groups)
+        return self._slabs.write(renamed, provenance, spine.row_groups)
 
     def _split(self, table: FeatureTable, aligned: pl.DataFrame) -> tuple[tuple[Column, ...], tuple[Quarantined, ...]]:
         """Columns to keep, and those whose values are the future, which were not to be seen by name."""

@@ -5,10 +5,9 @@ Belongs here: pre-flight, the choice of engine, and the two files that become vi
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 
-from bqx_assets.base.artifacts import Manifest, TrainingFile, library_versions, manifest_path
+from bqx_assets.base.artifacts import Manifest, manifest_path
 from bqx_assets.base.errors import BadSetting, MergeRefused
 from bqx_assets.base.files import atomic_path, remove_partials
 from bqx_assets.base.limits import PeakMemory
@@ -17,7 +16,7 @@ from bqx_assets.merge.join import Join
 from bqx_assets.merge.plan import MergePlan, refuse_collisions
 from bqx_assets.merge.preflight import check_disk, check_memory
 from bqx_assets.merge.splice import Splice
-from bqx_assets.merge.written import Engine, Written
+from bqx_assets.merge.written import Engine, Written, manifest_of
 
 
 def merge(plan: MergePlan, output: Path, *, engine: str = "splice", progress: Progress) -> Manifest:
@@ -41,7 +40,7 @@ def merge(plan: MergePlan, output: Path, *, engine: str = "splice", progress: Pr
     with PeakMemory() as memory, atomic_path(output) as temp:
         written = chosen.write(plan, temp, progress)
         _refuse_other(plan, written)
-        manifest = _manifest(plan, output.name, chosen.name, written)
+        manifest = manifest_of(plan.extraction, output.name, chosen.name, written)
         manifest_path(output).unlink(missing_ok=True)
     manifest.save(manifest_path(output))
     progress.advance("merge", output.name, f"peak memory {memory.peak_bytes / 1e6:,.0f} MB")
@@ -68,20 +67,3 @@ def _refuse_other(plan: MergePlan, written: Written) -> None:
             cure="Merge again.",
         )
     refuse_collisions(plan.pair, written.slabs)
-
-
-def _manifest(plan: MergePlan, name: str, engine: str, written: Written) -> Manifest:
-    return Manifest(
-        pair=plan.pair.name,
-        created_at=datetime.now(UTC),
-        engine=engine,
-        file=TrainingFile(
-            name=name,
-            size_bytes=written.size_bytes,
-            crc32c=written.crc32c,
-            rows=plan.extraction.spine.rows,
-            columns=written.columns,
-        ),
-        extraction=plan.extraction.model_copy(update={"slabs": written.slabs}),
-        versions=library_versions(),
-    )

@@ -19,7 +19,8 @@ from bqx_assets.base.errors import FooterError
 from bqx_assets.merge.thrift import Struct, parse, render
 
 _MAGIC = b"PAR1"
-_TAIL_BYTES = 8
+TAIL_BYTES = 8
+"""Length of the footer and magic."""
 _CREATED_BY = "bqx-assets"
 
 # FileMetaData
@@ -97,21 +98,41 @@ def read_footer(path: Path, subject: str = "") -> Footer:
         with path.open("rb") as file:
             file_bytes = os.fstat(file.fileno()).st_size
             head = file.read(len(_MAGIC))
-            file.seek(max(0, file_bytes - _TAIL_BYTES))
-            tail = file.read()
-            size = struct.unpack("<I", tail[:4])[0] if len(tail) == _TAIL_BYTES else 0
-            if head != _MAGIC or tail[4:] != _MAGIC or not 0 < size <= file_bytes - _TAIL_BYTES - len(_MAGIC):
-                raise _mismatch(subject, f"{file_bytes:,} bytes without a whole footer", "a finished parquet file")
-            file.seek(file_bytes - _TAIL_BYTES - size)
-            data = file.read(size)
+            file.seek(max(0, file_bytes - TAIL_BYTES))
+            size = end_bytes(file.read(), file_bytes, subject)
+            file.seek(file_bytes - size)
+            end = file.read()
     except OSError as error:
         raise _mismatch(subject, str(error), "a readable parquet file") from error
-    content = parse(data, subject)
+    if head != _MAGIC:
+        raise _not_whole(subject, file_bytes)
+    return parse_footer(end, file_bytes, subject)
+
+
+def end_bytes(tail: bytes, file_bytes: int, subject: str) -> int:
+    """Return how many of a file's last bytes its footer takes, length and magic included, from its last ``TAIL_BYTES``.
+
+    Raises:
+        FooterError: not the tail of a parquet file.
+    """
+    tail = tail[-TAIL_BYTES:]
+    size = struct.unpack("<I", tail[:4])[0] if len(tail) == TAIL_BYTES else 0
+    if tail[4:] != _MAGIC or not 0 < size <= file_bytes - TAIL_BYTES - len(_MAGIC):
+        raise _not_whole(subject, file_bytes)
+    return int(size) + TAIL_BYTES
+
+
+def parse_footer(end: bytes, file_bytes: int, subject: str) -> Footer:
+    """Return the footer of a file from its last bytes, at least ``end_bytes`` of them. Raises as ``read_footer``."""
+    size = end_bytes(end, file_bytes, subject)
+    if size > len(end):
+        raise _mismatch(subject, f"the last {len(end):,} bytes", f"the last {size:,}")
+    content = parse(end[-size:-TAIL_BYTES], subject)
     try:
-        _check(content, file_bytes - _TAIL_BYTES - size, subject)
+        _check(content, file_bytes - size, subject)
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
         raise _mismatch(subject, f"{type(error).__name__}: {error}", "the fields of a parquet footer") from error
-    return Footer(subject, file_bytes, size, content)
+    return Footer(subject, file_bytes, size - TAIL_BYTES, content)
 
 
 def select(footer: Footer, names: Mapping[str, str]) -> Footer:
@@ -252,6 +273,10 @@ def _check_chunk(chunk: Struct, leaf: Struct, expected: tuple[str, int], data_en
     if not len(_MAGIC) <= first <= first + meta[_COMPRESSED_BYTES] <= data_end or meta[_RAW_BYTES] < 0:
         size_bytes = meta[_COMPRESSED_BYTES]
         raise _mismatch(subject, f"{name} at {first:,}, {size_bytes:,} bytes", f"within {data_end:,} bytes")
+
+
+def _not_whole(subject: str, file_bytes: int) -> FooterError:
+    return _mismatch(subject, f"{file_bytes:,} bytes without a whole footer", "a finished parquet file")
 
 
 def _mismatch(subject: str, got: str, expected: str) -> FooterError:

@@ -52,5 +52,5 @@ def _write(merged: pl.DataFrame, target: Path, plan: MergePlan) -> None:
         target,
         compression="zstd",
         row_group_size=max(plan.extraction.spine.row_groups),
-        metadata=own_metadata(plan, Join.name),
+        metadata=own_metadata(plan.extraction, Join.name),
     )

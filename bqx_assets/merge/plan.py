@@ -6,16 +6,16 @@ Belongs here: a checkpoint folder held against its own record. Does not: folders
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bqx_assets.base.artifacts import EXTRACTION_FILE, SLAB_METADATA_KEY, ExtractionRecord, SlabRecord
+from bqx_assets.base.artifacts import EXTRACTION_FILE, SLAB_METADATA_KEY, ExtractionRecord, SlabRecord, Spine
 from bqx_assets.base.errors import CheckpointMismatch, ColumnCollision, MergeRefused
 from bqx_assets.base.files import TEMP_MARK
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import Settings
-from bqx_assets.merge.footer import read_footer
+from bqx_assets.merge.footer import Footer, read_footer
 from bqx_assets.merge.parts import Part, SlabPart
 from bqx_assets.merge.raw import plan_raw
 
@@ -66,18 +66,21 @@ def _plan_slabs(pair: Pair, folder: Path) -> MergePlan:
         raise MergeRefused(
             str(folder), got=f"slabs of {extraction.pair}", expected=f"of {pair}", cure=f"bqx extract {pair}"
         )
-    _refuse_incomplete(pair, folder, extraction)
+    there = {path.name for path in folder.glob("*.parquet") if TEMP_MARK not in path.name}
+    refuse_incomplete(pair, str(folder), extraction, there)
     refuse_collisions(pair, extraction.slabs)
     return MergePlan(pair, extraction, tuple(_slab_part(pair, folder, extraction, slab) for slab in extraction.slabs))
 
 
-def _refuse_incomplete(pair: Pair, folder: Path, extraction: ExtractionRecord) -> None:
-    """Files and record must be equal, table by table: a threshold once let 93% of the tables go missing."""
+def refuse_incomplete(pair: Pair, place: str, extraction: ExtractionRecord, there: Collection[str]) -> None:
+    """Raise MergeRefused unless the slabs ``there`` are the recorded ones, table by table.
+
+    A threshold once let 93% of the tables go missing.
+    """
     recorded = {slab.object_name: slab.table for slab in extraction.slabs}
-    there = {path.name for path in folder.glob("*.parquet") if TEMP_MARK not in path.name}
     failed = [each.table for each in extraction.failed]
     # A table that failed may still have an older slab: it is named once, as failed.
-    superfluous = sorted(there - recorded.keys() - {f"{name}.parquet" for name in failed})
+    superfluous = sorted(set(there) - recorded.keys() - {f"{name}.parquet" for name in failed})
     missing = [table for name, table in recorded.items() if name not in there]
     problems = [
         f"{len(names):,} {word}: {', '.join(names[:_NAMED])}{', ...' if len(names) > _NAMED else ''}"
@@ -88,7 +91,7 @@ def _refuse_incomplete(pair: Pair, folder: Path, extraction: ExtractionRecord) -
         return
     again = " ".join(f"--table {name}" for name in [*failed, *missing][:_NAMED])
     cures = [f"Extract again: bqx extract {pair} {again}."] if again else []
-    cures += [f"Remove from {folder} what is superfluous."] if superfluous else []
+    cures += [f"Remove from {place} what is superfluous."] if superfluous else []
     raise MergeRefused(
         f"{pair}",
         got="; ".join(problems),
@@ -113,28 +116,35 @@ def refuse_collisions(pair: Pair, slabs: Sequence[SlabRecord]) -> None:
 
 
 def _slab_part(pair: Pair, folder: Path, extraction: ExtractionRecord, record: SlabRecord) -> SlabPart:
-    """Compare the slab's size, provenance, columns and row groups with the record and the spine."""
-    subject = f"{pair}/{record.table}"
     path = folder / record.object_name
     size_bytes = path.stat().st_size
     if size_bytes != record.size_bytes:
-        raise _not_recorded(pair, record, f"{size_bytes:,} bytes", f"{record.size_bytes:,}")
-    footer = read_footer(path, subject)
-    provenance = record.provenance
-    if footer.metadata().get(SLAB_METADATA_KEY) != provenance.model_dump_json():
-        raise _not_recorded(pair, record, "another provenance in its metadata", "the recorded one")
-    spine = extraction.spine
-    if provenance.spine_fingerprint != spine.fingerprint:
-        raise _not_recorded(pair, record, f"spine {provenance.spine_fingerprint}", spine.fingerprint)
-    columns = list(zip(footer.columns, footer.types, strict=True))
-    if columns != [(column.name, column.type) for column in provenance.columns]:
-        raise _not_recorded(pair, record, f"{len(columns)} other columns", "the recorded ones")
-    if footer.row_groups != spine.row_groups:
-        raise _not_recorded(pair, record, f"row groups {footer.row_groups}", f"{spine.row_groups}")
+        raise not_recorded(pair, record, f"{size_bytes:,} bytes", f"{record.size_bytes:,}")
+    footer = read_footer(path, f"{pair}/{record.table}")
+    check_slab(pair, extraction.spine, record, footer)
     return SlabPart(path, record, footer)
 
 
-def _not_recorded(pair: Pair, record: SlabRecord, got: str, expected: str) -> CheckpointMismatch:
+def check_slab(pair: Pair, spine: Spine, record: SlabRecord, footer: Footer) -> None:
+    """Compare a slab's provenance, columns and row groups, by its footer, with the record and the spine.
+
+    Raises:
+        CheckpointMismatch: one of them differs.
+    """
+    provenance = record.provenance
+    if footer.metadata().get(SLAB_METADATA_KEY) != provenance.model_dump_json():
+        raise not_recorded(pair, record, "another provenance in its metadata", "the recorded one")
+    if provenance.spine_fingerprint != spine.fingerprint:
+        raise not_recorded(pair, record, f"spine {provenance.spine_fingerprint}", spine.fingerprint)
+    columns = list(zip(footer.columns, footer.types, strict=True))
+    if columns != [(column.name, column.type) for column in provenance.columns]:
+        raise not_recorded(pair, record, f"{len(columns)} other columns", "the recorded ones")
+    if footer.row_groups != spine.row_groups:
+        raise not_recorded(pair, record, f"row groups {footer.row_groups}", f"{spine.row_groups}")
+
+
+def not_recorded(pair: Pair, record: SlabRecord, got: str, expected: str) -> CheckpointMismatch:
+    """Return the error for a slab that is not the recorded one."""
     table = "" if record.provenance.role == "spine" else f" --table {record.table}"
     return CheckpointMismatch(
         f"{pair}/{record.table}", got=got, expected=expected, cure=f"Extract again: bqx extract {pair}{table}"

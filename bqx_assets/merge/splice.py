@@ -59,7 +59,7 @@ class Splice:
                     records.append(slab.record)
                     progress.advance("merge", slab.record.table, slab.note)
             spine = plan.extraction.spine
-            end = merge_footers(footer_parts, spine.row_groups, own_metadata(plan, "splice"))
+            end = merge_footers(footer_parts, spine.row_groups, own_metadata(plan.extraction, "splice"))
             copy.add(crc32c(end), len(end))
             yield end
 

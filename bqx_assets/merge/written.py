@@ -6,10 +6,11 @@ Belongs here: the engine's protocol and result. Does not: an engine.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from bqx_assets.base.artifacts import SlabRecord
+from bqx_assets.base.artifacts import ExtractionRecord, Manifest, SlabRecord, TrainingFile, library_versions
 from bqx_assets.base.progress import Progress
 from bqx_assets.merge.plan import MergePlan
 
@@ -46,6 +47,24 @@ class Engine(Protocol):
         ...
 
 
-def own_metadata(plan: MergePlan, engine: str) -> dict[str, str]:
+def own_metadata(extraction: ExtractionRecord, engine: str) -> dict[str, str]:
     """Return the training file's key-value metadata: small, for the manifest holds the rest."""
-    return {PAIR_KEY: plan.pair.name, SPINE_KEY: plan.extraction.spine.fingerprint, ENGINE_KEY: engine}
+    return {PAIR_KEY: extraction.pair, SPINE_KEY: extraction.spine.fingerprint, ENGINE_KEY: engine}
+
+
+def manifest_of(extraction: ExtractionRecord, name: str, engine: str, written: Written) -> Manifest:
+    """Return the manifest of a finished file: what it holds, and the slabs it is made of."""
+    return Manifest(
+        pair=extraction.pair,
+        created_at=datetime.now(UTC),
+        engine=engine,
+        file=TrainingFile(
+            name=name,
+            size_bytes=written.size_bytes,
+            crc32c=written.crc32c,
+            rows=extraction.spine.rows,
+            columns=written.columns,
+        ),
+        extraction=extraction.model_copy(update={"slabs": written.slabs}),
+        versions=library_versions(),
+    )

@@ -12,7 +12,7 @@ import dagster as dg
 from pydantic import Field, ValidationError
 
 from bqx_assets.base.errors import BadSetting
-from bqx_assets.base.objects.local import LocalObjectStore
+from bqx_assets.base.objects.choose import open_store
 from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.progress import Progress
@@ -71,5 +71,4 @@ class Workspace(dg.ConfigurableResource[object]):
 
     def store(self) -> ObjectStore:
         """Return the store that training files are published to."""
-        settings = self.settings()
-        return LocalObjectStore(settings.output_dir, keep_versions=settings.keep_versions)
+        return open_store(self.settings())

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from bqx_assets.base.objects.gcs import GcsObjectStore
-from bqx_assets_tests.servers.gcs.fixtures import BUCKET, gcs, gcs_process
-from bqx_assets_tests.servers.gcs.server import GcsServer
+from bqx_assets_tests.servers.gcs.fixtures import gcs, gcs_process, gcs_store
 
-__all__ = ["gcs", "gcs_process"]
+__all__ = ["gcs", "gcs_process", "gcs_store"]
 
 
 @pytest.fixture
-def store(gcs: GcsServer) -> Iterator[GcsObjectStore]:
-    """The output bucket, retries quick enough for tests."""
-    assert gcs.buckets
-    made = GcsObjectStore(BUCKET, first_delay_seconds=0.01, patience_seconds=10)
-    yield made
-    made.client.close()
+def store(gcs_store: GcsObjectStore) -> GcsObjectStore:
+    """The output bucket."""
+    return gcs_store

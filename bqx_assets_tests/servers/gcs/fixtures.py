@@ -1,6 +1,6 @@
 """Fixtures: one server a session, emptied for each test, set as the endpoint as a user would.
 
-Belongs here: what a folder's ``conftest.py`` imports. Does not: stores.
+Belongs here: what a folder's ``conftest.py`` imports. Does not: tests.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from bqx_assets.base.objects.gcs import GcsObjectStore
 from bqx_assets_tests.servers.gcs.server import GcsServer
 
 BUCKET = "bqx-ml-output"
@@ -30,3 +31,12 @@ def gcs(gcs_process: GcsServer, monkeypatch: pytest.MonkeyPatch) -> GcsServer:
     # The client asks for the bucket in a thread of its own, for traces nobody collects: it would disturb the counts.
     monkeypatch.setenv("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
     return gcs_process
+
+
+@pytest.fixture
+def gcs_store(gcs: GcsServer) -> Iterator[GcsObjectStore]:
+    """The output bucket by Google's client, retries quick enough for tests."""
+    assert gcs.buckets
+    made = GcsObjectStore(BUCKET, first_delay_seconds=0.01, patience_seconds=10)
+    yield made
+    made.client.close()

@@ -1,0 +1,98 @@
+"""A lease: one holder at a time of a name in an object store, given up by the dead.
+
+Belongs here: taking, renewing and giving back. Does not: what the holder does.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+
+from bqx_assets.base.errors import FolderBusy, ObjectMissing, PreconditionFailed, StoreError
+from bqx_assets.base.objects.protocol import ABSENT, ObjectInfo, ObjectStore
+
+LEASE_SECONDS = 90.0
+"""Without a renewal for so long, the holder is dead. A retried container waits as long at most."""
+_RENEWALS = 4
+"""In ``LEASE_SECONDS``: three may fail."""
+_LOOKS = 20
+
+
+@contextmanager
+def lease(store: ObjectStore, name: str, *, seconds: float = LEASE_SECONDS) -> Generator[None]:
+    """Hold object ``name`` for the block; a holder that does not renew it any more is waited out.
+
+    Raises:
+        FolderBusy: a living holder has it; or, at the block's end, somebody took it meanwhile.
+    """
+    held = _Held(store, name, seconds)
+    held.start()
+    try:
+        yield
+    finally:
+        held.stop()
+    if held.lost:
+        raise _busy(store, name, "taken over while this run was silent")
+
+
+class _Held:
+    """A lease under renewal."""
+
+    def __init__(self, store: ObjectStore, name: str, seconds: float) -> None:
+        self.lost = False
+        self._store, self._name, self._seconds = store, name, seconds
+        self._generation = _take(store, name, seconds)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
+
+    def start(self) -> None:
+        """Begin to renew."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Give the lease back; one that cannot be given back runs out."""
+        self._over.set()
+        self._thread.join()
+        with suppress(StoreError):
+            self._store.delete(self._name, if_generation=self._generation)
+
+    def _renew(self) -> None:
+        while not self._over.wait(self._seconds / _RENEWALS):
+            try:
+                info = self._store.put_bytes(self._name, _holder(), if_generation=self._generation)
+            except (PreconditionFailed, ObjectMissing):
+                self.lost = True
+                return
+            except StoreError:
+                continue  # the next renewal may come through
+            self._generation = info.generation
+
+
+def _take(store: ObjectStore, name: str, seconds: float) -> int:
+    """Return the generation of the lease once it is this process's."""
+    seen: ObjectInfo | None = None
+    while True:
+        found = store.head(name)
+        if found is not None and seen is not None and found.generation != seen.generation:
+            raise _busy(store, name, "in use by another extraction")
+        if found is None or datetime.now(UTC).timestamp() - found.updated.timestamp() > seconds:
+            try:
+                generation = found.generation if found else ABSENT
+                return store.put_bytes(name, _holder(), if_generation=generation).generation
+            except PreconditionFailed:
+                raise _busy(store, name, "in use by another extraction, which was quicker") from None
+        seen = found
+        time.sleep(seconds / _LOOKS)
+
+
+def _holder() -> bytes:
+    return f'{{"host": "{socket.gethostname()}", "process": {os.getpid()}}}'.encode()
+
+
+def _busy(store: ObjectStore, name: str, got: str) -> FolderBusy:
+    return FolderBusy(store.uri(name), got=got, expected="one at a time", cure="Wait for it.")

@@ -1,0 +1,142 @@
+"""Slabs as objects: uploaded as they are made, trusted by the store's own CRC32C; no file stays behind.
+
+Belongs here: the object store's side of ``SlabStore``. Does not: folders (``slabs``), the merge.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
+
+from bqx_assets.base.artifacts import EXTRACTION_FILE, ExtractionRecord, SlabProvenance, SlabRecord
+from bqx_assets.base.errors import CheckpointCorrupt
+from bqx_assets.base.objects.choose import in_cloud, open_store
+from bqx_assets.base.objects.lease import LEASE_SECONDS, lease
+from bqx_assets.base.objects.protocol import ABSENT, STAGING, ObjectInfo, ObjectStore
+from bqx_assets.base.objects.records import load_record, save_record
+from bqx_assets.base.pairs import Pair
+from bqx_assets.base.settings import Settings
+from bqx_assets.extract.slabs import SPINE_FILE, SpineRecord, encode_slab
+
+FOOTER_BYTES_KEY = "footer-bytes"
+"""Metadata of a slab object: how many of its last bytes are its footer, so that one read fetches it."""
+_FINGERPRINT_KEY = "fingerprint"
+
+
+def slabs_prefix(pair: Pair) -> str:
+    """Return what the names of a pair's slab objects begin with. Compose works inside one bucket: the output's own."""
+    return f"{STAGING}slabs/{pair}/"
+
+
+def slab_objects(settings: Settings, pair: Pair) -> SlabObjects | None:
+    """Return where a pair's slabs are kept when files are published to a bucket; None when a folder keeps them.
+
+    Raises:
+        BadSetting: ``output`` is no bucket.
+    """
+    return SlabObjects(open_store(settings), pair) if in_cloud(settings) else None
+
+
+class SlabObjects:
+    """A pair's slabs in an object store. Implements ``SlabStore``.
+
+    What is there is listed once, and known from its own writes after that: within ``exclusive`` nobody else writes.
+    **Cost**: one request a thousand slabs; a fresh slab one more, for its record.
+    """
+
+    def __init__(self, store: ObjectStore, pair: Pair, *, lease_seconds: float = LEASE_SECONDS) -> None:
+        self.store = store
+        self.prefix = slabs_prefix(pair)
+        self._lease_seconds = lease_seconds
+        self._known: dict[str, ObjectInfo] | None = None
+
+    @contextmanager
+    def exclusive(self) -> Generator[None]:
+        """Hold the pair's slabs for one extraction. Raises FolderBusy."""
+        with lease(self.store, f"{self.prefix}lease.json", seconds=self._lease_seconds):
+            self._known = self._listed()  # before any thread asks
+            yield
+
+    def fresh(self, table: str, expected_fingerprint: str) -> SlabRecord | None:
+        """Return the record of a finished slab with this fingerprint whose bytes, by the store, are intact."""
+        if self.recorded_fingerprint(table) != expected_fingerprint:
+            return None
+        try:
+            record = load_record(self.store, self._record_name(table), SlabRecord)
+        except CheckpointCorrupt:
+            return None
+        info = self._there()[self._slab_name(table)]
+        same = (info.size_bytes, info.crc32c) == (record.size_bytes, record.crc32c)
+        return record if same and record.provenance.fingerprint == expected_fingerprint else None
+
+    def recorded_fingerprint(self, table: str) -> str | None:
+        """Return the fingerprint of the slab that is there with its record; None if there is no finished one."""
+        info = self._there().get(self._slab_name(table))
+        finished = info is not None and self._record_name(table) in self._there()
+        return info.metadata.get(_FINGERPRINT_KEY) if info is not None and finished else None
+
+    def write(self, frame: pl.DataFrame, provenance: SlabProvenance, row_groups: Sequence[int]) -> SlabRecord:
+        """Encode, upload and forget a slab, then upload its record: a slab without one is not finished.
+
+        **Cost**: one file in the temporary folder, gone when this returns. On Cloud Run that folder is memory.
+        """
+        table = provenance.source.table
+        with tempfile.TemporaryDirectory(prefix="bqx-slab-") as folder:
+            path = Path(folder) / f"{table}.parquet"
+            encode_slab(frame, path, provenance, row_groups)
+            metadata = {_FINGERPRINT_KEY: provenance.fingerprint, FOOTER_BYTES_KEY: str(_footer_bytes(path))}
+            before = self._there().get(self._slab_name(table))
+            generation = before.generation if before else ABSENT
+            info = self.store.put_file(self._slab_name(table), path, metadata=metadata, if_generation=generation)
+        record = SlabRecord(
+            provenance=provenance, object_name=f"{table}.parquet", size_bytes=info.size_bytes, crc32c=info.crc32c
+        )
+        self._there()[info.name] = info
+        self._there()[self._record_name(table)] = save_record(self.store, self._record_name(table), record)
+        return record
+
+    def frame(self, record: SlabRecord) -> pl.DataFrame:
+        """Return a slab, decoded. **Cost**: its bytes and its values in memory."""
+        return pl.read_parquet(io.BytesIO(self.store.read(self._slab_name(record.table))))
+
+    def save_spine(self, record: SpineRecord) -> None:
+        """Write the spine's record."""
+        save_record(self.store, f"{self.prefix}{SPINE_FILE}", record)
+
+    def load_spine(self) -> SpineRecord:
+        """Return the spine's record. Raises CheckpointCorrupt when no spine was extracted."""
+        return load_record(self.store, f"{self.prefix}{SPINE_FILE}", SpineRecord)
+
+    def save_extraction(self, record: ExtractionRecord) -> None:
+        """Write the outcome."""
+        save_record(self.store, f"{self.prefix}{EXTRACTION_FILE}", record)
+
+    def load_extraction(self) -> ExtractionRecord:
+        """Return the last outcome. Raises CheckpointCorrupt when there is none."""
+        return load_record(self.store, f"{self.prefix}{EXTRACTION_FILE}", ExtractionRecord)
+
+    def _there(self) -> dict[str, ObjectInfo]:
+        if self._known is None:
+            self._known = self._listed()
+        return self._known
+
+    def _listed(self) -> dict[str, ObjectInfo]:
+        return {info.name: info for info in self.store.list_objects(self.prefix)}
+
+    def _slab_name(self, table: str) -> str:
+        return f"{self.prefix}{table}.parquet"
+
+    def _record_name(self, table: str) -> str:
+        return f"{self.prefix}{table}.slab.json"
+
+
+def _footer_bytes(path: Path) -> int:
+    """Footer, its length and the magic: what a reader must fetch to find every column."""
+    with path.open("rb") as file:
+        file.seek(-8, io.SEEK_END)
+        return int.from_bytes(file.read(4), "little") + 8

@@ -1,0 +1,169 @@
+"""Extraction into a bucket: no file stays, resume by the store's own checksums, one extraction at a time."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from bqx_assets.base.artifacts import ExtractionRecord
+from bqx_assets.base.errors import CheckpointCorrupt, ExtractionIncomplete, FolderBusy
+from bqx_assets.base.objects.gcs import GcsObjectStore
+from bqx_assets.base.settings import Settings
+from bqx_assets.catalogue.families import FEATURES_DATASET
+from bqx_assets.extract.job import Extraction
+from bqx_assets.extract.pair import extract_features, extract_pair
+from bqx_assets.extract.plan import plan_pair
+from bqx_assets.extract.slab_objects import SlabObjects, slab_objects, slabs_prefix
+from bqx_assets_tests.frames import EURUSD, FEW_TABLES, FrameWarehouse, frame_job, frame_warehouse
+from bqx_assets_tests.servers.gcs.fixtures import BUCKET
+from bqx_assets_tests.servers.gcs.server import GcsServer
+
+PREFIX = slabs_prefix(EURUSD)
+NOWHERE = Path("/nonexistent/nowhere")
+
+
+@pytest.fixture
+def warehouse() -> FrameWarehouse:
+    return frame_warehouse()
+
+
+def _job(store: GcsObjectStore, warehouse: FrameWarehouse, *, seconds: float = 30) -> Extraction:
+    return frame_job(NOWHERE, warehouse, kept_in=SlabObjects(store, EURUSD, lease_seconds=seconds))
+
+
+def test_the_slabs_are_those_a_folder_would_hold(
+    gcs_store: GcsObjectStore, warehouse: FrameWarehouse, tmp_path: Path
+) -> None:
+    record = extract_pair(_job(gcs_store, warehouse))
+    folder = extract_pair(frame_job(tmp_path, warehouse))
+    assert record == folder
+    for slab in record.slabs:
+        assert gcs_store.read(f"{PREFIX}{slab.object_name}") == (tmp_path / slab.object_name).read_bytes()
+
+
+def test_no_file_stays_in_the_container(
+    gcs_store: GcsObjectStore,
+    gcs: GcsServer,
+    warehouse: FrameWarehouse,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    most = 0
+
+    def look() -> None:
+        nonlocal most
+        most = max(most, len(list(tmp_path.iterdir())))
+
+    gcs.fail("object.insert", "hook", times=10_000, hook=look)
+    record = extract_pair(_job(gcs_store, warehouse))
+    assert not list(tmp_path.iterdir())
+    assert 1 <= most <= 2  # one a worker
+    assert gcs.buckets[BUCKET].live.keys() == {
+        *(f"{PREFIX}{slab.object_name}" for slab in record.slabs),
+        *(f"{PREFIX}{slab.table}.slab.json" for slab in record.slabs),
+        *(f"{PREFIX}{name}" for name in ("spine.json", "extraction.json")),
+    }
+
+
+def test_a_rerun_reads_no_table_and_no_slab_but_the_spine(
+    gcs_store: GcsObjectStore, gcs: GcsServer, warehouse: FrameWarehouse
+) -> None:
+    first = extract_pair(_job(gcs_store, warehouse))
+    warehouse.reads.clear()
+    gcs.log.clear()
+    assert extract_pair(_job(gcs_store, warehouse)).slabs == first.slabs
+    assert not warehouse.reads
+    read = {name for name, _, _ in gcs.log.ranges if name.endswith(".parquet")}
+    assert read == {f"{PREFIX}targets_eurusd.parquet"}
+    assert not any(name.endswith(".parquet") for operation, name in gcs.log.calls if operation == "object.insert")
+
+
+@pytest.mark.parametrize("damage", ["other bytes", "slab gone", "record gone", "record of another"])
+def test_a_slab_that_is_not_the_recorded_one_is_made_again(
+    gcs_store: GcsObjectStore, warehouse: FrameWarehouse, damage: str
+) -> None:
+    before = extract_pair(_job(gcs_store, warehouse))
+    slab, record = f"{PREFIX}mkt_vol.parquet", f"{PREFIX}mkt_vol.slab.json"
+    found = gcs_store.head(slab)
+    assert found is not None
+    if damage == "other bytes":
+        gcs_store.put_bytes(slab, gcs_store.read(slab)[::-1], metadata=found.metadata)
+    elif damage == "record of another":
+        gcs_store.put_bytes(record, gcs_store.read(f"{PREFIX}tmp_eurusd.slab.json"))
+    else:
+        gcs_store.delete(slab if damage == "slab gone" else record)
+    warehouse.reads.clear()
+    after = extract_pair(_job(gcs_store, warehouse))
+    assert warehouse.reads == {"mkt_vol": 1}
+    assert after.slabs == before.slabs
+
+
+def test_only_a_changed_table_is_read_again_and_the_plan_knows(
+    gcs_store: GcsObjectStore, gcs: GcsServer, warehouse: FrameWarehouse
+) -> None:
+    extract_pair(_job(gcs_store, warehouse))
+    warehouse.reads.clear()
+    warehouse.revised["mkt_vol"] = warehouse.modified + timedelta(hours=1)
+    gcs.log.clear()
+    plan = plan_pair(_job(gcs_store, warehouse))
+    assert (sum(each.fresh for each in plan.families), sum(each.stale for each in plan.families)) == (5, 1)
+    assert gcs.log.count() == {"object.list": 1, "object.media": 1}
+    extract_pair(_job(gcs_store, warehouse))
+    assert warehouse.reads == {"mkt_vol": 1}
+
+
+def test_a_table_whose_upload_fails_is_named_and_the_others_are_saved(
+    gcs_store: GcsObjectStore, gcs: GcsServer, warehouse: FrameWarehouse
+) -> None:
+    gcs.fail("object.insert", status=403, name="mkt_vol.parquet")
+    with pytest.raises(ExtractionIncomplete, match="1 of 6 tables failed: mkt_vol; first: StoreError"):
+        extract_pair(_job(gcs_store, warehouse))
+    record = SlabObjects(gcs_store, EURUSD).load_extraction()
+    assert isinstance(record, ExtractionRecord)
+    assert len(record.features()) == len(FEW_TABLES) - 1
+    warehouse.reads.clear()
+    assert not extract_pair(_job(gcs_store, warehouse)).failed
+    assert warehouse.reads == {"mkt_vol": 1}
+
+
+def test_transient_faults_of_the_store_are_not_seen(
+    gcs_store: GcsObjectStore, gcs: GcsServer, warehouse: FrameWarehouse
+) -> None:
+    for kind, after in (("status", False), ("reset", False), ("status", True), ("reset", True)):
+        gcs.fail("object.insert", kind, after=after, times=2, name="mkt_vol.parquet")
+    assert not extract_pair(_job(gcs_store, warehouse)).failed
+
+
+def test_a_second_extraction_at_the_same_time_is_refused(gcs_store: GcsObjectStore, warehouse: FrameWarehouse) -> None:
+    with SlabObjects(gcs_store, EURUSD, lease_seconds=0.8).exclusive(), pytest.raises(FolderBusy, match="lease"):
+        extract_pair(_job(gcs_store, warehouse, seconds=0.8))
+
+
+def test_features_without_a_spine_are_refused(gcs_store: GcsObjectStore, warehouse: FrameWarehouse) -> None:
+    with pytest.raises(CheckpointCorrupt, match=r"spine\.json"):
+        extract_features(_job(gcs_store, warehouse))
+
+
+def test_slabs_go_where_the_file_will_be_published(gcs: GcsServer, tmp_path: Path) -> None:
+    assert gcs.url
+    assert slab_objects(Settings(home=tmp_path), EURUSD) is None
+    slabs = slab_objects(Settings(output=f"gs://{BUCKET}/team"), EURUSD)
+    assert slabs is not None
+    assert slabs.store.uri(f"{slabs.prefix}x.parquet") == f"gs://{BUCKET}/team/staging/slabs/eurusd/x.parquet"
+    assert isinstance(slabs.store, GcsObjectStore)
+    slabs.store.client.close()
+
+
+def test_a_slab_object_tells_how_long_its_footer_is(gcs_store: GcsObjectStore, warehouse: FrameWarehouse) -> None:
+    warehouse.frames[FEATURES_DATASET, "mkt_vol"] = warehouse.frames[FEATURES_DATASET, "mkt_vol"].select(pl.all())
+    extract_pair(_job(gcs_store, warehouse))
+    info = gcs_store.head(f"{PREFIX}mkt_vol.parquet")
+    assert info is not None
+    end = gcs_store.read(info.name, info.size_bytes - int(info.metadata["footer-bytes"]))
+    assert end.endswith(b"PAR1")
+    assert int.from_bytes(end[-8:-4], "little") == len(end) - 8
