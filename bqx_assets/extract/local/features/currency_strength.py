@@ -25,7 +25,7 @@ def currency_strength_columns(
     """Yield the columns of each ``csi_`` table, all of one kind.
 
     A pair's features are computed once for both its currencies, as long as the sums of all tables fit. **Cost**: half
-    a gibibyte of sums, and one pair's features of the kind (140 MB at 178,000 rows).
+    a gibibyte of sums, and one pair's features of the kind (150 MB at 178,000 rows).
     """
     if not tables:
         return

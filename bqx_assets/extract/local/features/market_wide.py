@@ -11,12 +11,13 @@ import numpy as np
 from bqx_assets.extract.local.features import rolling
 from bqx_assets.extract.local.features.shared_frames import Column, labels
 from bqx_assets.extract.local.features.shared_moments import Moments
+from bqx_assets.extract.local.features.shared_orientation import CENTRES
 from bqx_assets.extract.local.features.shared_panel import Panel
 from bqx_assets.extract.local.features.shared_trend import trend
 from bqx_assets.extract.local.features.source import Variant
 from bqx_assets.extract.local.market import Floats
 
-LEADING = ("audusd", "eurusd", "gbpusd", "usdjpy")
+LEADING: tuple[str, ...] = ("audusd", "eurusd", "gbpusd", "usdjpy")
 """The pairs whose levels ``mkt_corr`` shows, and from which it takes its correlations."""
 
 _WINDOWS = (45, 90, 180, 360, 720)
@@ -66,8 +67,7 @@ def _dispersion(panel: Panel, variant: Variant) -> dict[str, Column]:
     """Return how far apart the pairs' changes are.
 
     ``spread_std_w`` across pairs of the change over w; of the one-bar changes' deviation across pairs,
-    ``dispersion_mean_w`` is the mean over w known rows and ``dispersion_position_w`` the place in their
-    range.
+    ``dispersion_mean_w`` is the mean over w known rows and ``dispersion_position_w`` the place in their range.
     """
     moments = _moments(panel, [f"mkt_spread_std_{window}" for window in _WINDOWS])
     steps = Moments(panel.clock.rows)
@@ -90,7 +90,7 @@ def _regime(panel: Panel, variant: Variant) -> dict[str, Column]:
     trending = {way: np.zeros(panel.clock.rows) for way in ("up", "down")}
     known = np.zeros(panel.clock.rows)
     for pair in panel.pairs():
-        values = panel.series(pair, variant)
+        values = panel.series(pair, variant) - CENTRES[variant]
         for window in (45, 90):
             found = trend(values, window)
             slope, r2 = panel.on_clock(pair, found["slope"]), panel.on_clock(pair, found["r2"])
@@ -109,8 +109,8 @@ def _regime(panel: Panel, variant: Variant) -> dict[str, Column]:
 def _corr(panel: Panel, variant: Variant) -> dict[str, Column]:
     """Return levels of the leading pairs, and correlations of their returns over bars that all four have.
 
-    The regime tells the mean correlation from its own last 180. Risk is ``on`` where the Australian dollar rose
-    and the yen fell against the dollar over 45 rows, ``off`` where both moved the other way.
+    The regime tells the mean correlation from its own last 180. Risk is ``on`` where the Australian dollar rose and
+    the yen fell against the dollar over 45 bars, ``off`` where both moved the other way.
     """
     levels = {pair: panel.level(pair, variant) for pair in LEADING}
     places, returns = panel.returns(LEADING, variant)

@@ -86,9 +86,10 @@ class Panel:
     def _features(self, pair: str, kind: str, variant: Variant, names: Sequence[str]) -> dict[str, Floats]:
         source = source_of(self.market.pairs[pair], variant)
         found = series_features(kind, source, names)
-        features = {name: self.on_clock(pair, values) for name, values in found.items()}
+        for name in names:
+            found[name] = self.on_clock(pair, found[name])
         counted = [name for name in names if name.startswith(_COUNT)]
         if counted:
             known = (~np.isnan(self.on_clock(pair, source.values))).astype(np.float64)
-            features |= {name: rolling.total(known, int(name.removeprefix(_COUNT))) for name in counted}
-        return features
+            found |= {name: rolling.total(known, int(name.removeprefix(_COUNT))) for name in counted}
+        return found

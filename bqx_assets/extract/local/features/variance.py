@@ -97,13 +97,12 @@ def _corr(panel: Panel, variant: Variant, currency: str) -> dict[str, Column]:
     """The family's first three pairs as quoted, and how the first two of them move together.
 
     Correlations are of one-bar returns, over bars that both have. ``corr_change`` is that of 45 bars less that of 180,
-    and the regime its sign where it matters;
-    ``family_coherence`` is 1 where all pairs moved the currency's way over 45 rows, or all against it, and 0 where
-    as many did as did not.
+    and the regime its sign where it matters. ``family_coherence`` is 1 where all pairs moved the currency's way over 45
+    bars, or all against it, and 0 where as many did as did not.
     """
     one, two, three = panel.pairs(currency)[:3]
-    places, returns = panel.returns((one, two), variant)
-    short, long = (panel.clock.put(places, rolling.correlation(*returns, rows)) for rows in (45, 180))
+    places, (first, second) = panel.returns((one, two), variant)
+    short, long = (panel.clock.put(places, rolling.correlation(first, second, rows)) for rows in (45, 180))
     ways = Moments(panel.clock.rows)
     for pair in panel.pairs(currency):
         way = np.sign(rolling.change(panel.series(pair, variant), 45))

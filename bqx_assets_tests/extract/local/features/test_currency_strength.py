@@ -12,7 +12,7 @@ from bqx_assets.extract.local.features import currency_strength
 from bqx_assets.extract.local.features.series import series_features, source_of
 from bqx_assets.extract.local.features.shared_clock import clock_of
 from bqx_assets.extract.local.features.shared_tables import compute_shared_tables
-from bqx_assets.extract.local.market import Market
+from bqx_assets.extract.local.market import Bars, Market
 from bqx_assets_tests.extract.local.features.bars import small_market
 
 TABLES = {table.table: table for table in expected_tables(parse_pair("eurusd"))}
@@ -48,16 +48,15 @@ def test_changes_of_all_currencies_cancel() -> None:
 
 def test_a_currency_made_to_rise_is_strong() -> None:
     market = small_market(rows=400, missing=0.0)
-    lift = np.exp(np.linspace(0.0, 0.05, 400))
-    pairs = {
-        name: type(bars)(bars.times, *(
-            each * (lift if name.startswith("cad") else 1.0 / lift if name.endswith("cad") else 1.0)
-            for each in (bars.open, bars.high, bars.low, bars.close)
-        ), bars.volume)
-        for name, bars in market.pairs.items()
-    }  # fmt: skip
+    pairs = dict(market.pairs)
+    for name, bars in market.pairs.items():
+        power = 1.0 if name.startswith("cad") else -1.0 if name.endswith("cad") else 0.0
+        lift = np.exp(power * np.linspace(0.0, 0.05, 400))
+        pairs[name] = Bars(
+            bars.times, bars.open * lift, bars.high * lift, bars.low * lift, bars.close * lift, bars.volume
+        )
     wanted = [TABLES["csi_align_cad"], TABLES["csi_agg_cad"]]
-    found = {table.table: frame for table, frame in compute_shared_tables(type(market)(pairs, {}), wanted)}
+    found = {table.table: frame for table, frame in compute_shared_tables(Market(pairs, {}), wanted)}
     assert found["csi_align_cad"]["csi_dir_360"].drop_nulls().min() == 1.0
     assert found["csi_agg_cad"]["csi_agg_mean_45"][-1] > found["csi_agg_cad"]["csi_agg_mean_45"][44] > 100.0
 
