@@ -24,7 +24,7 @@ _CELL_BYTES = {"BOOL": 1, "STRING": 16}
 
 
 def column_groups(
-    footer: Footer, stated: Sequence[Sequence[Stated]], places: Sequence[int], bound_bytes: int = GROUP_BYTES
+    footer: Footer, stated: Sequence[Sequence[Stated]], places: Sequence[int], bound_bytes: int
 ) -> list[list[int]]:
     """Return ``places`` (column positions, ascending) cut into groups of at most ``bound_bytes`` decoded."""
     types = footer.types

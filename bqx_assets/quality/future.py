@@ -70,8 +70,7 @@ class Future:
     keys: pl.Series
     horizons: Sequence[int]
     comparisons: list[Comparison] = field(default_factory=list[Comparison])
-    _looks: list[ForwardLook] = field(default_factory=list[ForwardLook])
-    _known: list[Floats] = field(default_factory=list[Floats])
+    _looks: list[_Look] = field(default_factory=list["_Look"])
 
     def add(self, window: int, targets: pl.DataFrame, bqx: pl.Series | None) -> None:
         """Compare a window's targets with each other and with ``bqx``, the feature, where the file has it.
@@ -86,33 +85,30 @@ class Future:
                 self._compare((name(str(h)), columns[h]), (bqx_column(window), _floats(bqx)), h)
             if h != near:
                 self._compare((name(str(h)), columns[h]), (name(str(near)), columns[near]), h - near)
-        self._looks.append(ForwardLook(targets, (window,), self.horizons))
-        values = np.unique(np.concatenate(list(columns.values())))
-        self._known.append(values[np.isfinite(values) & (values != 0.0)])
+        self._looks.append(_Look(targets, (window,), self.horizons))
 
     def look(self, features: pl.DataFrame) -> Mapping[str, str]:
-        """Return why each float feature looks forward, empty where it does not.
+        """Return why float features look forward, by name.
 
-        **Cost**: a sample of every column is searched for in all known values; a column is looked up whole only if
-        two of its sampled values are there, or if the sample holds too few values to tell.
+        **Cost**: a sample of every column is searched for among later rows' values; a column is looked up whole only
+        where two sampled values are found, or where the sample holds too few values to tell.
         """
-        floats = [name for name, dtype in features.schema.items() if dtype.is_float()]
-        return {name: self._find(features.get_column(name)) for name in self._suspects(features.select(floats))}
-
-    def _find(self, column: pl.Series) -> str:
-        return next((reason for look in self._looks if (reason := look.find(column)) is not None), "")
-
-    def _suspects(self, features: pl.DataFrame) -> list[str]:
-        if not features.width or not self._looks:
-            return []
-        rows = np.unique(np.linspace(0, features.height - 1, min(features.height, _SAMPLE_ROWS)).astype(np.uint32))
-        sample = features.select(pl.all().gather(rows).cast(pl.Float64).fill_null(float("nan"))).to_numpy()
+        floats = features.select(name for name, dtype in features.schema.items() if dtype.is_float())
+        if not floats.width or not floats.height:
+            return {}
+        rows = np.unique(np.linspace(0, floats.height - 1, min(floats.height, _SAMPLE_ROWS)).astype(np.uint32))
+        sample = floats.select(pl.all().gather(rows).cast(pl.Float64).fill_null(float("nan"))).to_numpy()
         usable = np.isfinite(sample) & (sample != 0.0)
-        found = np.zeros(sample.shape, dtype=np.bool_)
-        for known in self._known:
-            found |= _contains(known, sample) | _contains(known, -sample)
-        suspect = ((found & usable).sum(axis=0) >= _CHANCE) | (_distinct(sample, usable) < _FEWEST_PROBES)
-        return [name for name, each in zip(features.columns, suspect.tolist(), strict=True) if each]
+        few = _distinct(sample, usable) < _FEWEST_PROBES
+        found: dict[str, str] = {}
+        for look in self._looks:
+            ahead = look.ahead(rows, sample) | look.ahead(rows, -sample)
+            suspect = few | ((ahead & usable).sum(axis=0) >= _CHANCE)
+            for place in np.flatnonzero(suspect).tolist():
+                reason = look.find(floats.to_series(place))
+                if reason is not None:
+                    found.setdefault(floats.columns[place], reason)
+        return found
 
     def _compare(self, later: tuple[str, Floats], earlier: tuple[str, Floats], shift: int) -> None:
         here, there = later[1][: max(0, self.keys.len() - shift)], earlier[1][shift:]
@@ -143,17 +139,25 @@ def _floats(column: pl.Series) -> Floats:
     return column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
 
 
-def _contains(known: Floats, values: Floats) -> npt.NDArray[np.bool_]:
-    """Whether each value is in ``known`` (ascending), within rounding."""
-    if not known.size:
-        return np.zeros(values.shape, dtype=np.bool_)
-    place = np.searchsorted(known, values - np.abs(values) * _ROUND_OFF)
-    return (place < known.size) & (known[np.minimum(place, known.size - 1)] <= values + np.abs(values) * _ROUND_OFF)
-
-
 def _distinct(sample: Floats, usable: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
     """How many different usable values each column of the sample holds."""
     ordered = np.sort(np.where(usable, sample, np.inf), axis=0)
     new = np.isfinite(ordered)
     new[1:] &= ordered[1:] != ordered[:-1]
     return new.sum(axis=0)
+
+
+class _Look(ForwardLook):
+    """One window's look-up, with a question that is cheap to ask of many columns at once."""
+
+    def ahead(self, rows: npt.NDArray[np.uint32], sample: Floats) -> npt.NDArray[np.bool_]:
+        """Return which sampled values stand in a later row's BQX. **Shape**: rows x columns, as ``sample``."""
+        (series,) = self._series
+        if not series.ascending.size:
+            return np.zeros(sample.shape, dtype=np.bool_)
+        margin = np.abs(sample) * _ROUND_OFF
+        first = np.searchsorted(series.ascending, sample - margin, side="left")
+        last = np.searchsorted(series.ascending, sample + margin, side="right") - 1
+        # Equal values stand in row order, so the last of them is the furthest ahead.
+        furthest = np.maximum(series.order[np.minimum(first, series.order.size - 1)], series.order[last])
+        return (first <= last) & (furthest > rows[:, None])

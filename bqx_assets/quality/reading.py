@@ -20,7 +20,7 @@ from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.extract.align import KEY_TYPE
 from bqx_assets.merge.footer import Footer, read_footer
 from bqx_assets.quality.columns import measure, stated_columns
-from bqx_assets.quality.decode import ColumnReader, Unreadable, column_groups
+from bqx_assets.quality.decode import GROUP_BYTES, ColumnReader, Unreadable, column_groups
 from bqx_assets.quality.future import Future, bqx_column
 from bqx_assets.quality.integrity import FileChecksum, end_crc32c, segments
 from bqx_assets.quality.scan import Scan
@@ -90,7 +90,7 @@ class _DeepPass:
             column.nulls = column.low = column.high = None
         first = {KEY, *self._scan.expectations.targets()}
         others = [place for place, column in enumerate(self._scan.columns) if column.name not in first]
-        groups = column_groups(footer, self._stated, others)
+        groups = column_groups(footer, self._stated, others, GROUP_BYTES)
         self._progress.start(STAGE, len(self._scan.expectations.windows) + len(groups) + 1)
         with ColumnReader(self._scan.file) as self._reader:
             self._read_keys()

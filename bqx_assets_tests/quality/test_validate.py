@@ -1,0 +1,163 @@
+"""Validation as a whole: a good file passes every rule, a bad one never raises, whatever is wrong with it."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bqx_assets.base.progress import Silent
+from bqx_assets.quality.report import Report
+from bqx_assets.quality.rules import RULES
+from bqx_assets.quality.validate import validate
+from bqx_assets_tests.frames import EURUSD
+from bqx_assets_tests.quality.training import Training, good, verdict_of
+
+NEEDS_VALUES = {
+    "checksum", "slabs_intact", "key_unique_and_ascending", "no_nan_or_infinity", "statistics_equal_values",
+    "no_feature_looks_forward", "targets_are_the_future",
+}  # fmt: skip
+NEEDS_MANIFEST = {
+    "checksum", "footer_checksum", "slabs_intact", "rows_equal_spine", "tables_equal_catalogue",
+}  # fmt: skip
+FUZZ = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture
+def copy(tmp_path: Path, training: Training) -> Training:
+    """The good file, free to be changed."""
+    return replace(training, file=Path(shutil.copy(training.file, tmp_path)))
+
+
+def test_a_good_file_passes_every_rule(training: Training) -> None:
+    report = training.report()
+    assert [verdict.rule for verdict in report.verdicts] == [rule.name for rule in RULES]
+    assert [verdict for verdict in report.verdicts if not verdict.passed] == []
+    assert report.passed
+    assert not report.not_checked
+    assert all(verdict.got and verdict.expected and not verdict.cure for verdict in report.verdicts)
+    assert (report.pair, report.rows, report.columns) == ("eurusd", 400, training.frame().width)
+    assert report.peak_bytes > 0 < report.seconds
+
+
+def test_a_good_file_of_several_row_groups_passes_every_rule(tmp_path: Path) -> None:
+    assert good(tmp_path, row_group_rows=150).failed() == set()
+
+
+def test_a_report_survives_json(training: Training) -> None:
+    report = training.report()
+    assert Report.model_validate_json(report.model_dump_json()) == report
+
+
+def test_a_shallow_pass_gives_no_verdict_that_needs_values(training: Training) -> None:
+    report = training.report(deep=False)
+    assert report.passed
+    assert set(report.not_checked) == NEEDS_VALUES
+    assert not {verdict.rule for verdict in report.verdicts} & NEEDS_VALUES
+
+
+def test_without_a_manifest_what_it_would_prove_warns_and_the_rest_is_judged(training: Training) -> None:
+    report = replace(training, manifest=None).report()
+    unproven = [verdict for verdict in report.verdicts if not verdict.passed]
+    assert {verdict.rule for verdict in unproven} == NEEDS_MANIFEST
+    assert {verdict.severity for verdict in unproven} == {"warn"}
+    assert report.passed
+    assert not report.not_checked
+
+
+def test_progress_tells_the_steps_it_announced(training: Training) -> None:
+    @dataclass
+    class Told(Silent):
+        totals: list[int] = field(default_factory=list)
+        steps: list[str] = field(default_factory=list)
+
+        def start(self, stage: str, total: int) -> None:
+            assert stage == "validate"
+            self.totals.append(total)
+
+        def advance(self, stage: str, item: str, note: str = "") -> None:
+            assert stage == "validate"
+            assert not note
+            self.steps.append(item)
+
+    told = Told()
+    validate(training.file, EURUSD, training.expectations, manifest=training.manifest, progress=told)
+    assert told.totals[-1] == len(told.steps)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PAR1", b"hello", b"PAR1" + bytes(60) + b"PAR1"])
+@pytest.mark.parametrize("deep", [True, False])
+def test_a_missing_or_foreign_file_ends_as_failed_verdicts(
+    tmp_path: Path, training: Training, content: bytes | None, *, deep: bool
+) -> None:
+    file = tmp_path / "training_eurusd.parquet"
+    if content is not None:
+        file.write_bytes(content)
+    report = replace(training, file=file).report(deep=deep)
+    assert (report.rows, report.columns, report.passed) == (0, 0, False)
+    assert verdict_of(report, "file_exists").passed == (content is not None)
+    assert not verdict_of(report, "file_readable").passed
+    assert "dimensions" in report.not_checked
+
+
+def test_a_folder_is_no_file(tmp_path: Path, training: Training) -> None:
+    assert not verdict_of(replace(training, file=tmp_path).report(), "file_exists").passed
+
+
+@FUZZ
+@given(data=st.data())
+def test_any_single_flipped_bit_is_caught_with_the_manifest(
+    copy: Training, training: Training, data: st.DataObject
+) -> None:
+    content = bytearray(training.file.read_bytes())
+    content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    copy.file.write_bytes(content)
+    report = copy.report()
+    assert not report.passed
+    assert not verdict_of(report, "checksum").passed
+
+
+@FUZZ
+@given(data=st.data())
+def test_no_damage_raises_even_without_a_manifest(copy: Training, training: Training, data: st.DataObject) -> None:
+    content = bytearray(training.file.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    copy.file.write_bytes(content)
+    for deep in (True, False):
+        assert replace(copy, manifest=None).report(deep=deep).verdicts
+
+
+@FUZZ
+@given(data=st.data())
+def test_a_file_cut_short_or_with_bytes_behind_its_end_never_passes(
+    copy: Training, training: Training, data: st.DataObject
+) -> None:
+    """Lesson 19: a half-written parquet once counted as done."""
+    content = training.file.read_bytes()
+    kept = data.draw(st.integers(0, len(content) - 1))
+    copy.file.write_bytes(data.draw(st.sampled_from([content[:kept], content + content[: kept + 1]])))
+    for deep in (True, False):
+        report = copy.report(deep=deep)
+        assert not report.passed
+        assert not verdict_of(report, "checksum").passed
+
+
+def test_a_damaged_slab_is_named_and_its_columns_are_not_decoded(copy: Training) -> None:
+    assert copy.manifest is not None
+    *before, damaged = copy.manifest.extraction.slabs[:4]
+    content = bytearray(copy.file.read_bytes())
+    content[sum(slab.size_bytes for slab in before) + 100] ^= 1
+    copy.file.write_bytes(content)
+    report = copy.report()
+    assert {verdict.rule for verdict in report.failures()} == {"file_readable", "checksum", "slabs_intact"}
+    assert damaged.table in verdict_of(report, "slabs_intact").got
+    assert verdict_of(report, "slabs_intact").evidence["damaged"] == [damaged.table]
+    lost = verdict_of(report, "file_readable")
+    assert lost.evidence["columns"] == [column.name for column in damaged.provenance.columns][:20]
+    # What the damage hides is not given as passed.
+    assert "completeness" in report.not_checked

@@ -1,0 +1,93 @@
+"""A good training file made by the product's own extraction and merge, and ways to break exactly one thing of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from bqx_assets.base.artifacts import Manifest
+from bqx_assets.base.checksums import crc32c_of_file
+from bqx_assets.base.progress import Silent
+from bqx_assets.base.settings import Settings
+from bqx_assets.catalogue.expectations import Expectations, load_expectations
+from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
+from bqx_assets.extract.pair import extract_pair
+from bqx_assets.merge.engine import merge
+from bqx_assets.merge.plan import plan_merge
+from bqx_assets.merge.written import PAIR_KEY
+from bqx_assets.quality.report import Report, Verdict
+from bqx_assets.quality.validate import validate
+from bqx_assets_tests.frames import EURUSD, FrameWarehouse, few_tables_expectations, frame_job, frame_warehouse
+
+ROWS = 400
+
+
+@dataclass(frozen=True)
+class Training:
+    """A file, its manifest, and what it is expected to be."""
+
+    file: Path
+    manifest: Manifest | None
+    expectations: Expectations
+
+    def report(self, *, deep: bool = True) -> Report:
+        """Validate it."""
+        return validate(self.file, EURUSD, self.expectations, manifest=self.manifest, deep=deep, progress=Silent())
+
+    def failed(self, *, deep: bool = True) -> set[str]:
+        """Names of the rules that did not pass, of either severity."""
+        return {verdict.rule for verdict in self.report(deep=deep).verdicts if not verdict.passed}
+
+    def frame(self) -> pl.DataFrame:
+        """The whole content."""
+        return pl.read_parquet(self.file)
+
+
+def expectations(rows: int = ROWS) -> Expectations:
+    """One in ten feature values is null in the tests' warehouse."""
+    return few_tables_expectations(rows=rows).model_copy(update={"max_feature_null_fraction": 0.12})
+
+
+def coherent_warehouse(rows: int = ROWS) -> FrameWarehouse:
+    """The tests' warehouse, with the base table's BQX being what the targets promise."""
+    warehouse = frame_warehouse(rows)
+    targets = warehouse.frames[TARGETS_DATASET, "targets_eurusd"]
+    base = FEATURES_DATASET, "base_bqx_eurusd"
+    warehouse.frames[base] = warehouse.frames[base].with_columns(
+        targets.get_column(f"target_bqx{w}_h15").shift(15).alias(f"bqx_{w}") for w in load_expectations().windows
+    )
+    return warehouse
+
+
+def good(folder: Path, *, warehouse: FrameWarehouse | None = None, row_group_rows: int = 0) -> Training:
+    """Extract and merge."""
+    made = warehouse or coherent_warehouse()
+    rows = made.frames[TARGETS_DATASET, "targets_eurusd"].height
+    extract_pair(frame_job(folder / "slabs", made, row_group_rows=row_group_rows))
+    file = folder / "training_eurusd.parquet"
+    manifest = merge(plan_merge(EURUSD, folder / "slabs", Settings()), file, progress=Silent())
+    return Training(file, manifest, expectations(rows))
+
+
+def rewritten(
+    training: Training, frame: pl.DataFrame, folder: Path, *, metadata: Mapping[str, str] | None = None
+) -> Training:
+    """The file with another content, and a manifest that vouches for its bytes: only the content can be wrong."""
+    file = folder / training.file.name
+    frame.write_parquet(file, row_group_size=frame.height, metadata={PAIR_KEY: EURUSD.name} | dict(metadata or {}))
+    return Training(file, vouching(training.manifest, file, engine="join"), training.expectations)
+
+
+def vouching(manifest: Manifest | None, file: Path, *, engine: str) -> Manifest:
+    """The manifest with the file's present size and checksum."""
+    assert manifest is not None
+    facts = manifest.file.model_copy(update={"size_bytes": file.stat().st_size, "crc32c": crc32c_of_file(file)})
+    return manifest.model_copy(update={"engine": engine, "file": facts})
+
+
+def verdict_of(report: Report, rule: str) -> Verdict:
+    """One rule's verdict."""
+    return next(verdict for verdict in report.verdicts if verdict.rule == rule)
