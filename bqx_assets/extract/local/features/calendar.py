@@ -12,8 +12,6 @@ import polars as pl
 _TIME = pl.col("time")
 _SESSIONS = {"asian": (0, 9), "european": (7, 16), "american": (13, 22)}
 """First hour, and the hour after the last."""
-_EDGE_DAYS = 3
-"""Days of a month's start and end."""
 _FRIDAY, _SATURDAY = 5, 6
 
 
@@ -55,8 +53,8 @@ def _flags() -> dict[str, pl.Expr]:
     return {
         "is_friday": clock.weekday() == _FRIDAY,
         "is_monday": clock.weekday() == 1,
-        "is_month_end": clock.day() > clock.month_end().dt.day() - _EDGE_DAYS,
-        "is_month_start": clock.day() <= _EDGE_DAYS,
+        "is_month_end": clock.day() == clock.month_end().dt.day(),
+        "is_month_start": clock.day() == 1,
         "is_weekend": clock.weekday() >= _SATURDAY,
     }
 

@@ -33,7 +33,7 @@ def correlate(pair: Floats, instrument: Floats, *, levels: bool) -> dict[str, Fl
     Of their levels (``levels``: the ``etf_idx`` tables), or of their one-row returns, whose deviations the volatilities
     are in either case. **Units**: index points and percent; minutes in the names count rows.
     """
-    one, other = _returns(pair), _returns(instrument)
+    one, other = rolling.growth(pair, 1), rolling.growth(instrument, 1)
     first, second = (pair, instrument) if levels else (one, other)
     return {
         **{f"corr_{rows}min": rolling.correlation(first, second, rows) for rows in (30, 60, 90)},
@@ -41,7 +41,3 @@ def correlate(pair: Floats, instrument: Floats, *, levels: bool) -> dict[str, Fl
         "fx_volatility_60min": rolling.deviation(one, _VOLATILITY_ROWS),
         "ibkr_volatility_60min": rolling.deviation(other, _VOLATILITY_ROWS),
     }
-
-
-def _returns(values: Floats) -> Floats:
-    return 100.0 * rolling.ratio(rolling.change(values, 1), rolling.lag(values, 1))

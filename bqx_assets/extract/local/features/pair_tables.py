@@ -24,9 +24,6 @@ from bqx_assets.extract.local.features.peers import Compared, compare, compared_
 from bqx_assets.extract.local.features.series import Variant, series_features, source_of
 from bqx_assets.extract.local.market import Bars, Floats, Market
 
-ALL_NULL_TABLES: frozenset[str] = frozenset()
-"""Kinds of which the users' warehouse holds no value. Their catalogue tells nulls by family only: none is known."""
-
 Column = Floats | pl.Series | str
 Columns = Mapping[str, Column]
 

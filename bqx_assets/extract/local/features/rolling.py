@@ -93,6 +93,11 @@ def change(values: Floats, rows: int) -> Floats:
     return values - lag(values, rows)
 
 
+def growth(values: Floats, rows: int) -> Floats:
+    """Return the change over ``rows`` rows in percent of the value before."""
+    return 100.0 * ratio(change(values, rows), lag(values, rows))
+
+
 def ratio(numerator: Floats, denominator: Floats) -> Floats:
     """Return the quotient, NaN where it is undefined."""
     found = np.full(len(numerator), np.nan)

@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
+from bqx_assets.extract.local.features import rolling
 from bqx_assets.extract.local.features.bqx import bqx
 from bqx_assets.extract.local.market import Bars, Floats
 
@@ -36,12 +35,9 @@ class Source:
     percent: bool = False
     """The values are percentages already and may be 0: a change is a difference, not a percentage of the value."""
 
-    def returns(self, rows: int = 1) -> Floats:
-        """Return the change over ``rows`` rows, in percent of the value before, or in percentage points."""
-        before = np.full(len(self.values), np.nan)
-        before[rows:] = self.values[: max(len(self.values) - rows, 0)]
-        change = self.values - before
-        return change if self.percent else 100.0 * change / before
+    def returns(self) -> Floats:
+        """Return the change since the row before, in percent of its value, or in percentage points."""
+        return rolling.change(self.values, 1) if self.percent else rolling.growth(self.values, 1)
 
 
 def source_of(bars: Bars, variant: Variant) -> Source:

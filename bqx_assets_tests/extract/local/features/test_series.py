@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from bqx_assets.base.pairs import ALL_PAIRS
+from bqx_assets.catalogue.families import expected_tables
 from bqx_assets.extract.local.features.series import WINDOWS, Source, Variant, series_features, source_of
 from bqx_assets.extract.local.market import Floats
-from bqx_assets_tests.extract.local.features.bars import small_market
+from bqx_assets_tests.extract.local.features.bars import changed_after, small_market
 from bqx_assets_tests.extract.local.features.naive import deviation, rolled
 
 BARS = small_market(rows=700).pairs["eurusd"]
 _VARIANTS: tuple[Variant, ...] = ("", "bqx", "idx")
+_SHORT_COLUMNS = {
+    kind: [name for name, _ in table.columns if re.search(r"^cyc_|_(45|90)$", name)]
+    for kind in ("agg", "align", "cyc", "der", "ext", "mom", "mrt", "reg", "rev", "vol")
+    for table in expected_tables(ALL_PAIRS[0])
+    if table.table == f"{kind}_bqx_eurusd"
+}
+"""By kind, the columns of windows that 700 rows fill several times."""
 _AGGREGATES: dict[str, Callable[[Floats], float]] = {
     "mean": lambda part: float(part.mean()),
     "min": lambda part: float(part.min()),
@@ -132,6 +144,16 @@ def test_windows_agree_all_the_way_in_a_steady_trend() -> None:
 def test_the_windows_and_the_columns_that_are_not_asked_for_are_not_returned() -> None:
     found = series_features("reg", source_of(BARS, ""), ["reg_slope_90", "reg_forecast_5_45"])
     assert list(found) == ["reg_slope_90", "reg_forecast_5_45"]
+
+
+@given(row=st.integers(0, BARS.rows - 2), variant=st.sampled_from(_VARIANTS))
+@settings(deadline=None, max_examples=15)
+def test_no_feature_looks_past_its_row(row: int, variant: Variant) -> None:
+    changed = changed_after(BARS, row)
+    for kind, columns in _SHORT_COLUMNS.items():
+        found, after = (series_features(kind, source_of(bars, variant), columns) for bars in (BARS, changed))
+        for name in columns:
+            np.testing.assert_array_equal(after[name][: row + 1], found[name][: row + 1], err_msg=name)
 
 
 @pytest.mark.parametrize(("kind", "column"), [("nix", "agg_mean_45"), ("agg", "agg_mean_46"), ("agg", "agg_mode_45")])
