@@ -1,26 +1,92 @@
-"""Money: the one price table, and what an operation costs by it.
+"""Money: the one price table (``prices.toml``), and what an operation costs by it.
 
-Belongs here: list prices with their date, and USD from bytes. Does not: measuring bytes, or budgets.
+Belongs here: list prices with their date, USD from bytes, seconds and operations. Does not: measuring, or budgets.
 
 Lesson 22: with $5 in one place and $6.25 a TB in another, the users' own estimate was off by a factor of eight.
 """
 
 from __future__ import annotations
 
-PRICES_AS_OF = "2026-11"
-"""List prices in the US multi-region."""
+import tomllib
+from functools import cache
+from importlib.resources import files
+
+from pydantic import BaseModel, ConfigDict, Field
+
 TIB_BYTES = 1 << 40
-QUERY_USD_PER_TIB = 6.25
-"""On-demand queries, by bytes scanned."""
-STORAGE_READ_USD_PER_TIB = 1.10
-"""Storage Read API, by bytes of the selected columns; the monthly free allowance is left out: an upper bound."""
+GIB_BYTES = 1 << 30
+
+
+class _Prices(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BigQueryPrices(_Prices):
+    """USD a TiB."""
+
+    source: str
+    query_per_tib: float = Field(ge=0)
+    storage_read_per_tib: float = Field(ge=0)
+    export_per_tib: float = Field(ge=0)
+
+
+class CloudRunPrices(_Prices):
+    """USD a second of a running task."""
+
+    source: str
+    vcpu_per_second: float = Field(ge=0)
+    gib_per_second: float = Field(ge=0)
+
+
+class CloudStoragePrices(_Prices):
+    """USD a thousand operations, and a GiB kept for a month."""
+
+    source: str
+    class_a_per_thousand: float = Field(ge=0)
+    class_b_per_thousand: float = Field(ge=0)
+    gib_per_month: float = Field(ge=0)
+
+
+class ComputeEnginePrices(_Prices):
+    """USD an hour."""
+
+    source: str
+    n2_highmem_8_per_hour: float = Field(ge=0)
+
+
+class Prices(_Prices):
+    """The price table of a day."""
+
+    as_of: str
+    bigquery: BigQueryPrices
+    cloud_run: CloudRunPrices
+    cloud_storage: CloudStoragePrices
+    compute_engine: ComputeEnginePrices
+
+
+@cache
+def prices() -> Prices:
+    """Return the packaged price table."""
+    return Prices.model_validate(tomllib.loads(files("bqx_assets.base").joinpath("prices.toml").read_text()))
 
 
 def storage_read_usd(read_bytes: int) -> float:
-    """Return what reading ``read_bytes`` by the Storage Read API costs, in USD. Source: BigQuery's pricing page."""
-    return read_bytes / TIB_BYTES * STORAGE_READ_USD_PER_TIB
+    """Return what reading ``read_bytes`` by the Storage Read API costs, in USD."""
+    return read_bytes / TIB_BYTES * prices().bigquery.storage_read_per_tib
 
 
 def query_usd(scanned_bytes: int) -> float:
-    """Return what an on-demand query that scans ``scanned_bytes`` costs, in USD. Source: BigQuery's pricing page."""
-    return scanned_bytes / TIB_BYTES * QUERY_USD_PER_TIB
+    """Return what an on-demand query that scans ``scanned_bytes`` costs, in USD."""
+    return scanned_bytes / TIB_BYTES * prices().bigquery.query_per_tib
+
+
+def cloud_run_usd(seconds: float, *, vcpus: float, gib: float) -> float:
+    """Return what a Cloud Run task of this size costs for ``seconds``, in USD."""
+    found = prices().cloud_run
+    return seconds * (vcpus * found.vcpu_per_second + gib * found.gib_per_second)
+
+
+def storage_operations_usd(class_a: int, class_b: int = 0) -> float:
+    """Return what operations on Cloud Storage cost, in USD. Deletions are free."""
+    found = prices().cloud_storage
+    return (class_a * found.class_a_per_thousand + class_b * found.class_b_per_thousand) / 1000
