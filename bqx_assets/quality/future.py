@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,7 @@ from bqx_assets.extract.leaks import ForwardLook
 Floats = npt.NDArray[np.float64]
 
 _ROUND_OFF = 1e-9
-_SAMPLE_ROWS = 96
+_SAMPLE_ROWS = 64
 _FEWEST_PROBES = 12
 _CHANCE = 2
 """Sampled values that must be found in the future before a column is looked up whole."""
@@ -70,7 +71,7 @@ class Future:
     keys: pl.Series
     horizons: Sequence[int]
     comparisons: list[Comparison] = field(default_factory=list[Comparison])
-    _looks: list[_Look] = field(default_factory=list["_Look"])
+    _look: _Look | None = None
 
     def add(self, window: int, targets: pl.DataFrame, bqx: pl.Series | None) -> None:
         """Compare a window's targets with each other and with ``bqx``, the feature, where the file has it.
@@ -85,7 +86,8 @@ class Future:
                 self._compare((name(str(h)), columns[h]), (bqx_column(window), _floats(bqx)), h)
             if h != near:
                 self._compare((name(str(h)), columns[h]), (name(str(near)), columns[near]), h - near)
-        self._looks.append(_Look(targets, (window,), self.horizons))
+        look = _Look(targets, (window,), self.horizons)
+        self._look = look if self._look is None else self._look.joined(look)
 
     def look(self, features: pl.DataFrame) -> Mapping[str, str]:
         """Return why float features look forward, by name.
@@ -94,21 +96,16 @@ class Future:
         where two sampled values are found, or where the sample holds too few values to tell.
         """
         floats = features.select(name for name, dtype in features.schema.items() if dtype.is_float())
-        if not floats.width or not floats.height:
+        if self._look is None or not floats.width or not floats.height:
             return {}
-        rows = np.unique(np.linspace(0, floats.height - 1, min(floats.height, _SAMPLE_ROWS)).astype(np.uint32))
-        sample = floats.select(pl.all().gather(rows).cast(pl.Float64).fill_null(float("nan"))).to_numpy()
+        rows = np.unique(np.linspace(0, floats.height - 1, min(floats.height, _SAMPLE_ROWS)).astype(np.int64))
+        sample = floats[rows].to_numpy().astype(np.float64)
         usable = np.isfinite(sample) & (sample != 0.0)
-        few = _distinct(sample, usable) < _FEWEST_PROBES
-        found: dict[str, str] = {}
-        for look in self._looks:
-            ahead = look.ahead(rows, sample) | look.ahead(rows, -sample)
-            suspect = few | ((ahead & usable).sum(axis=0) >= _CHANCE)
-            for place in np.flatnonzero(suspect).tolist():
-                reason = look.find(floats.to_series(place))
-                if reason is not None:
-                    found.setdefault(floats.columns[place], reason)
-        return found
+        ahead = usable & self._look.ahead(rows, sample)
+        suspect = (ahead.sum(axis=0) >= _CHANCE) | (_distinct(sample, usable) < _FEWEST_PROBES)
+        names = [floats.columns[place] for place in np.flatnonzero(suspect).tolist()]
+        reasons = {name: self._look.find(floats.get_column(name)) for name in names}
+        return {name: reason for name, reason in reasons.items() if reason is not None}
 
     def _compare(self, later: tuple[str, Floats], earlier: tuple[str, Floats], shift: int) -> None:
         here, there = later[1][: max(0, self.keys.len() - shift)], earlier[1][shift:]
@@ -148,16 +145,28 @@ def _distinct(sample: Floats, usable: npt.NDArray[np.bool_]) -> npt.NDArray[np.i
 
 
 class _Look(ForwardLook):
-    """One window's look-up, with a question that is cheap to ask of many columns at once."""
+    """A look-up with a question that is cheap to ask of many columns at once."""
 
-    def ahead(self, rows: npt.NDArray[np.uint32], sample: Floats) -> npt.NDArray[np.bool_]:
-        """Return which sampled values stand in a later row's BQX. **Shape**: rows x columns, as ``sample``."""
-        (series,) = self._series
-        if not series.ascending.size:
+    def joined(self, other: _Look) -> _Look:
+        """Take over another window's look-up."""
+        self._series.extend(other._series)
+        self.__dict__.pop("_by_size", None)
+        return self
+
+    @cached_property
+    def _by_size(self) -> tuple[Floats, npt.NDArray[np.intp]]:
+        """The absolute value of every known BQX, ascending, and the last row that any window has it in."""
+        values = np.abs(np.concatenate([series.ascending for series in self._series]))
+        rows = np.concatenate([series.order for series in self._series])
+        order = np.argsort(values, kind="stable")
+        sizes, first = np.unique(values[order], return_index=True)
+        return sizes, np.maximum.reduceat(rows[order], first) if first.size else rows
+
+    def ahead(self, rows: npt.NDArray[np.int64], sample: Floats) -> npt.NDArray[np.bool_]:
+        """Return which sampled values, or their negatives, are a later row's. **Shape**: rows x columns."""
+        sizes, last = self._by_size
+        if not sizes.size:
             return np.zeros(sample.shape, dtype=np.bool_)
-        margin = np.abs(sample) * _ROUND_OFF
-        first = np.searchsorted(series.ascending, sample - margin, side="left")
-        last = np.searchsorted(series.ascending, sample + margin, side="right") - 1
-        # Equal values stand in row order, so the last of them is the furthest ahead.
-        furthest = np.maximum(series.order[np.minimum(first, series.order.size - 1)], series.order[last])
-        return (first <= last) & (furthest > rows[:, None])
+        wanted = np.abs(sample)
+        place = np.minimum(np.searchsorted(sizes, wanted * (1 - _ROUND_OFF)), sizes.size - 1)
+        return (np.abs(sizes[place] - wanted) <= wanted * _ROUND_OFF) & (last[place] > rows[:, None])
