@@ -11,15 +11,14 @@ from pathlib import Path
 from bqx_assets.base.artifacts import Manifest, Record, TrainingFile, manifest_path
 from bqx_assets.base.checksums import crc32c_of_file
 from bqx_assets.base.errors import ChecksumMismatch, ObjectMissing, PreconditionFailed, StoreError, ValidationFailed
-from bqx_assets.base.objects.protocol import ABSENT, ObjectInfo, ObjectStore
+from bqx_assets.base.objects.protocol import ABSENT, STAGING, ObjectInfo, ObjectStore
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Progress
 from bqx_assets.base.settings import training_name
+from bqx_assets.merge.compose import merged_name
 from bqx_assets.quality.report import Report
 from bqx_assets.release.checked import report_path
 
-STAGING = "staging/"
-"""Every object that is not published has a name that starts so."""
 _STAGE = "publish"
 
 
@@ -51,11 +50,19 @@ def publish(file: Path, manifest: Manifest, report: Report, store: ObjectStore, 
         ChecksumMismatch: the file is not the manifest's, or the store does not hold what was sent.
         PreconditionFailed: another run published this pair meanwhile; its file is the one that stays.
     """
-    release = _Release(file, manifest, report, store, progress)
-    progress.start(_STAGE, 5)
+    return _publish(_Release(file, manifest, report, store, progress))
+
+
+def publish_merged(manifest: Manifest, report: Report, store: ObjectStore, *, progress: Progress) -> Published:
+    """Publish the pair's merged object, made in the store by compose: as ``publish``, no byte of it read or sent."""
+    return _publish(_Release(None, manifest, report, store, progress))
+
+
+def _publish(release: _Release) -> Published:
+    release.progress.start(_STAGE, 5)
     release.refuse_unfit()
-    before = store.head(release.name)
-    if before is not None and _same(before, manifest.file):
+    before = release.store.head(release.name)
+    if before is not None and _same(before, release.manifest.file):
         return release.finish(before, before.generation)
     staged = release.stage()
     after = release.swap(staged, before)
@@ -67,7 +74,9 @@ def publish(file: Path, manifest: Manifest, report: Report, store: ObjectStore, 
 class _Release:
     """One publication: what is published, as what, where to."""
 
-    def __init__(self, file: Path, manifest: Manifest, report: Report, store: ObjectStore, progress: Progress) -> None:
+    def __init__(
+        self, file: Path | None, manifest: Manifest, report: Report, store: ObjectStore, progress: Progress
+    ) -> None:
         self.file, self.report, self.store, self.progress = file, report, store, progress
         self.pair = parse_pair(manifest.pair)
         self.name = training_name(self.pair)
@@ -79,16 +88,22 @@ class _Release:
 
     def refuse_unfit(self) -> None:
         """Refuse a file that is not the manifest's and a report that is not a deep pass on it."""
-        _refuse_report(self.file, self.manifest, self.report)
-        _refuse_file(self.file, self.manifest)
+        _refuse_report(self.file or Path(self.name), self.manifest, self.report)
+        if self.file is None:
+            self._verified(merged_name(self.pair))
+        else:
+            _refuse_file(self.file, self.manifest)
         self.progress.advance(_STAGE, "checked", f"{self.manifest.file.size_bytes / 1e6:,.1f} MB")
 
     def stage(self) -> ObjectInfo:
-        """Upload under a name of its own; return the staged object once the store's own facts are the manifest's."""
+        """Upload or copy under a name of its own, which nobody writes again; return it once it is the manifest's."""
         token = f"{self.manifest.file.crc32c:08x}-{secrets.token_hex(4)}"
         name = f"{STAGING}{self.pair}/{token}/{self.name}"
-        self.store.put_file(name, self.file, metadata=self._facts(), if_generation=ABSENT)
-        self.progress.advance(_STAGE, "uploaded")
+        if self.file is None:
+            self.store.compose(name, [merged_name(self.pair)], metadata=self._facts(), if_generation=ABSENT)
+        else:
+            self.store.put_file(name, self.file, metadata=self._facts(), if_generation=ABSENT)
+        self.progress.advance(_STAGE, "uploaded" if self.file else "copied inside the store")
         return self._verified(name)
 
     def swap(self, staged: ObjectInfo, before: ObjectInfo | None) -> ObjectInfo:

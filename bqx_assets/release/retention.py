@@ -12,11 +12,11 @@ from pathlib import Path
 from bqx_assets.base.artifacts import EXTRACTION_FILE, Manifest, Record, SlabRecord, manifest_path
 from bqx_assets.base.checksums import crc32c_of_file
 from bqx_assets.base.errors import CheckpointMismatch, ChecksumMismatch, ObjectMissing, PreconditionFailed
-from bqx_assets.base.objects.protocol import ObjectStore
+from bqx_assets.base.objects.protocol import STAGING, ObjectStore
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import training_name
 from bqx_assets.extract.slabs import SlabFolder
-from bqx_assets.release.publish import STAGING, read_manifest
+from bqx_assets.release.publish import read_manifest
 
 
 class Removed(Record):

@@ -38,15 +38,6 @@ PREFIX = slabs_prefix(EURUSD)
 NAME = merged_name(EURUSD)
 
 
-def _upload(store: GcsObjectStore, folder: Path) -> None:
-    """A checkpoint folder as objects, as extraction would have left them."""
-    for path in folder.iterdir():
-        size = int.from_bytes(path.read_bytes()[-8:-4], "little") + 8
-        metadata = {FOOTER_BYTES_KEY: str(size)} if path.suffix == ".parquet" else {}
-        if not path.name.startswith("."):
-            store.put_file(f"{PREFIX}{path.name}", path, metadata=metadata)
-
-
 def _extracted(store: GcsObjectStore, *, row_group_rows: int = 0) -> None:
     slabs = SlabObjects(store, EURUSD)
     extract_pair(frame_job(Path("/nowhere"), frame_warehouse(), kept_in=slabs, row_group_rows=row_group_rows))

@@ -31,7 +31,7 @@ from bqx_assets.base.checksums import crc32c, crc32c_of_file
 from bqx_assets.base.errors import ChecksumMismatch, StoreError
 from bqx_assets.base.objects.gcs_failures import failure, overtaken
 from bqx_assets.base.objects.naming import GCS_SCHEME, object_name
-from bqx_assets.base.objects.protocol import ABSENT, STAGING, ObjectInfo
+from bqx_assets.base.objects.protocol import ABSENT, STAGING, BucketPolicy, ObjectInfo
 
 MOST_SOURCES = 32
 """Objects that one compose call takes. **Source**: cloud.google.com/storage/quotas, 2026-11."""
@@ -163,6 +163,29 @@ class GcsObjectStore:
                 # After a lost answer "not there" is what was asked for; a successor is none of ours.
                 if not failures:
                     raise
+
+    def policy(self) -> BucketPolicy:
+        """Return how long the bucket keeps what. Needs ``storage.buckets.get``."""
+        with _told(f"{GCS_SCHEME}{self.bucket.name}"):
+            self.bucket.reload(timeout=_TIMEOUT_SECONDS, retry=self._retry)
+            return BucketPolicy(
+                rules=tuple(dict(rule) for rule in self.bucket.lifecycle_rules),
+                versioning=bool(self.bucket.versioning_enabled),
+                soft_delete_seconds=int(self.bucket.soft_delete_policy.retention_duration_seconds or 0),
+                metageneration=int(self.bucket.metageneration),
+            )
+
+    def set_policy(self, policy: BucketPolicy) -> None:
+        """Set rules and versioning, if nobody changed the bucket since ``policy`` was read.
+
+        Needs ``storage.buckets.update``.
+        """
+        with _told(f"{GCS_SCHEME}{self.bucket.name}"):
+            self.bucket.lifecycle_rules = list(policy.rules)
+            self.bucket.versioning_enabled = policy.versioning
+            self.bucket.patch(
+                if_metageneration_match=policy.metageneration, timeout=_TIMEOUT_SECONDS, retry=self._retry
+            )
 
     def _put(
         self,

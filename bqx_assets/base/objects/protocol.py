@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 ABSENT = 0
 """As ``if_generation``: write only if no object of that name exists (Cloud Storage's own meaning of 0)."""
@@ -27,6 +27,17 @@ class ObjectInfo:
     generation: int
     updated: datetime
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class BucketPolicy:
+    """How long a bucket keeps what, as Cloud Storage's JSON API has it."""
+
+    rules: tuple[Mapping[str, Any], ...]
+    """Lifecycle rules."""
+    versioning: bool
+    soft_delete_seconds: int
+    metageneration: int
 
 
 class ObjectStore(Protocol):
@@ -77,4 +88,17 @@ class ObjectStore(Protocol):
 
     def delete(self, name: str, *, if_generation: int | None = None) -> None:
         """Delete an object. Raises ObjectMissing."""
+        ...
+
+
+@runtime_checkable
+class Governed(Protocol):
+    """A store that itself removes what is old, by rules of its own; a folder does not."""
+
+    def policy(self) -> BucketPolicy:
+        """Return the rules in force."""
+        ...
+
+    def set_policy(self, policy: BucketPolicy) -> None:
+        """Set them. Raises PreconditionFailed where somebody changed them since they were read."""
         ...

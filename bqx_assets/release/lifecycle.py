@@ -1,0 +1,127 @@
+"""The output bucket's own rules: staged objects go after days, published ones never, their versions stay.
+
+Belongs here: what the rules are, setting and verifying them (``bqx store init``). Does not: removals this package
+makes itself (``retention``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from bqx_assets.base.artifacts import Record
+from bqx_assets.base.errors import StoreError
+from bqx_assets.base.objects.protocol import STAGING, BucketPolicy, Governed, ObjectStore
+
+Rule = Mapping[str, Any]
+_PUBLISHED = "training_"
+"""How the names of published objects begin."""
+_ONLY_EARLIER = {"numNewerVersions", "daysSinceNoncurrentTime", "noncurrentTimeBefore"}
+"""Conditions that hold for versions that were replaced or deleted, never for a live object."""
+
+
+class StorePolicy(Record):
+    """What holds for a store, verified by reading it back."""
+
+    uri: str
+    staging_days: int
+    keep_versions: int
+    versioning: bool
+    """False for a folder: its versions are the store's own work, its staging is swept by ``bqx clean``."""
+    soft_delete_days: float
+    """How long Cloud Storage itself keeps, and charges for, what was deleted. Left as the bucket's owner set it."""
+    changed: bool
+
+
+def init_store(store: ObjectStore, *, staging_days: int, keep_versions: int) -> StorePolicy:
+    """Set and verify the store's rules; other rules of the bucket stay. Doing it twice changes nothing.
+
+    Raises:
+        StoreError: the bucket refused, did not keep the rules, or has a rule that would delete published files.
+        PreconditionFailed: somebody else changed the bucket meanwhile.
+    """
+    uri = store.uri("x")[:-1]
+    if not isinstance(store, Governed):
+        return StorePolicy(
+            uri=uri,
+            staging_days=staging_days,
+            keep_versions=keep_versions,
+            versioning=False,
+            soft_delete_days=0,
+            changed=False,
+        )
+    ours = rules(_prefix(uri), staging_days=staging_days, keep_versions=keep_versions)
+    before = store.policy()
+    wanted = replace(before, rules=(*_others(before.rules, ours), *ours), versioning=True)
+    _refuse_deletion(uri, wanted.rules)
+    changed = wanted != before and not _holds(before, ours)
+    if changed:
+        store.set_policy(wanted)
+    after = store.policy()
+    if not _holds(after, ours):
+        raise StoreError(uri, got=f"rules {after.rules}", expected=f"{ours}", cure="Run again: bqx store init")
+    return StorePolicy(
+        uri=uri,
+        staging_days=staging_days,
+        keep_versions=keep_versions,
+        versioning=after.versioning,
+        soft_delete_days=after.soft_delete_seconds / 86_400,
+        changed=changed,
+    )
+
+
+def rules(prefix: str, *, staging_days: int, keep_versions: int) -> tuple[Rule, ...]:
+    """Return the lifecycle rules of a bucket whose objects' names begin with ``prefix``.
+
+    **Source**: cloud.google.com/storage/docs/lifecycle, 2026-11.
+    """
+    staging = [f"{prefix}{STAGING}"]
+    return (
+        _delete({"age": staging_days, "matchesPrefix": staging}),
+        # Under versioning a deleted component is only noncurrent, and would be charged for ever.
+        _delete({"daysSinceNoncurrentTime": 1, "matchesPrefix": staging}),
+        # The live one is newer than every version that is kept.
+        _delete({"numNewerVersions": keep_versions + 1, "isLive": False, "matchesPrefix": [f"{prefix}{_PUBLISHED}"]}),
+    )
+
+
+def _delete(condition: dict[str, object]) -> Rule:
+    return {"action": {"type": "Delete"}, "condition": condition}
+
+
+def _prefix(uri: str) -> str:
+    return uri.split("/", 3)[3]
+
+
+def _others(found: Sequence[Rule], ours: Sequence[Rule]) -> tuple[Rule, ...]:
+    """The rules that are not an earlier form of ours, with other numbers."""
+    forms = [_form(rule) for rule in ours]
+    return tuple(rule for rule in found if _form(rule) not in forms)
+
+
+def _form(rule: Rule) -> tuple[object, ...]:
+    condition: Mapping[str, Any] = rule["condition"]
+    return rule["action"]["type"], sorted(condition), sorted(condition.get("matchesPrefix", ()))
+
+
+def _holds(policy: BucketPolicy, ours: Sequence[Rule]) -> bool:
+    return policy.versioning and all(rule in policy.rules for rule in ours)
+
+
+def _refuse_deletion(uri: str, found: Sequence[Rule]) -> None:
+    """A rule of somebody else's that would delete published files is named, not removed."""
+    published = f"{_prefix(uri)}{_PUBLISHED}"
+    for rule in found:
+        condition: Mapping[str, Any] = rule["condition"]
+        spared = condition.keys() & _ONLY_EARLIER or condition.get("isLive") is False
+        reached = any(
+            published.startswith(each) or each.startswith(published) for each in condition.get("matchesPrefix", [""])
+        )
+        if rule["action"]["type"] == "Delete" and reached and not spared:
+            raise StoreError(
+                uri,
+                got=f"a lifecycle rule that deletes published files: {dict(condition)}",
+                expected="published files to stay",
+                cure="Let the bucket's owner limit the rule by matchesPrefix, then run again: bqx store init",
+            )
