@@ -1,20 +1,12 @@
-"""Arrow types and BigQuery's names for them.
+"""BigQuery's names for the types of a Parquet file's columns.
 
-Belongs here: the two directions of that mapping. Does not: files.
+Belongs here: that mapping. Does not: files.
 """
 
 from __future__ import annotations
 
 import pyarrow as pa
 import pyarrow.types as pt
-
-_OF_NAME = {
-    "FLOAT64": pa.float64(),
-    "INT64": pa.int64(),
-    "STRING": pa.large_string(),
-    "BOOL": pa.bool_(),
-    "TIMESTAMP": pa.timestamp("us", tz="UTC"),
-}
 
 
 def bigquery_type(arrow: pa.DataType) -> str:
@@ -33,8 +25,3 @@ def bigquery_type(arrow: pa.DataType) -> str:
         ("NUMERIC", pt.is_decimal),
     )
     return next((name for name, test in tests if test(arrow)), str(arrow).upper())
-
-
-def arrow_type(name: str, otherwise: pa.DataType) -> pa.DataType:
-    """Return the Arrow type that a BigQuery type is read as; ``otherwise`` where we have none of our own."""
-    return _OF_NAME.get(name, otherwise)

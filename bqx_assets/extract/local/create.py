@@ -38,7 +38,7 @@ from bqx_assets.extract.local.targets import targets_frame
 STAGE = "warehouse"
 
 
-def create_warehouse(
+def create_warehouse(  # noqa: PLR0913 -- one parameter an option of the command line
     folder: Path,
     *,
     pairs: Sequence[Pair],

@@ -32,7 +32,7 @@ _MISSING = 0.01
 def simulate_instruments(times: Integers, logs: Mapping[str, Floats], activity: Floats, seed: int) -> dict[str, Bars]:
     """Return bars of the instruments at nearly all of ``times``.
 
-    **Shape**: ``logs`` holds one log value a bar of each known currency, in any common unit; an unknown one adds nothing.
+    **Shape**: ``logs`` holds one log value a bar of each known currency, in a common unit; others add nothing.
     """
     found: dict[str, Bars] = {}
     for position, (name, (price, basket)) in enumerate(_BASKETS.items()):

@@ -32,7 +32,7 @@ def as_stored(frame: pl.DataFrame, table: ExpectedTable, pair: Pair | None, seed
     """
     rng = np.random.default_rng([seed, 3, crc32(table.table.encode())])
     if pair is not None and any(table.table == f"{prefix}_{pair}_{instrument}" for prefix, instrument in ALL_NULL):
-        frame = frame.with_columns(pl.lit(None, frame.schema[name]).alias(name) for name, _ in table.columns)
+        frame = frame.with_columns(pl.lit(None, kind).alias(name) for name, kind in frame.schema.items() if name != KEY)
     if PAIR_COLUMN in table.keys and pair is not None:
         frame = frame.select(KEY, pl.lit(pair.name).alias(PAIR_COLUMN), pl.all().exclude(KEY))
     draw = rng.random()

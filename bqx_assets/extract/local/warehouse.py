@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, cast
 
+import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bqx_assets.base.checksums import crc32c
@@ -22,8 +22,10 @@ from bqx_assets.base.errors import BqxError, TableChanged, TableMissing, TableUn
 from bqx_assets.base.names import KEY
 from bqx_assets.catalogue.families import PAIR_COLUMN
 from bqx_assets.catalogue.tables import TableDescription
-from bqx_assets.extract.local.arrow_types import arrow_type, bigquery_type
+from bqx_assets.extract.align import KEY_TYPE
+from bqx_assets.extract.local.arrow_types import bigquery_type
 from bqx_assets.extract.local.layout import DATASETS, refuse_unusable, table_path, table_paths
+from bqx_assets.extract.read import POLARS_TYPES
 from bqx_assets.extract.warehouse import ReadRequest
 
 _BATCH_ROWS = 65_536
@@ -63,7 +65,7 @@ class LocalWarehouse:
         refuse_unusable(self._root)
         paths = [(dataset, path) for dataset in DATASETS for path in table_paths(self._root, dataset)]
         with ThreadPoolExecutor(_READERS, thread_name_prefix="describe") as pool:
-            found = pool.map(lambda each: self._describe(*each), paths)
+            found = pool.map(self._describe, *zip(*paths, strict=True)) if paths else ()
             return [description for description in found if description is not None]
 
     def snapshot(self) -> datetime:
@@ -122,9 +124,9 @@ def _describe(dataset: str, table: str, file: BinaryIO) -> TableDescription:
     modified = datetime.fromtimestamp(stat.st_mtime, UTC)
     try:
         parquet = pq.ParquetFile(file)
-        schema, rows = cast("pa.Schema", parquet.schema_arrow), cast("int", parquet.metadata.num_rows)
-        columns = tuple((field.name, bigquery_type(field.type)) for field in schema)
-        return TableDescription(dataset, table, columns, rows, stat.st_size, modified, _etag(file))
+        schema = parquet.schema_arrow
+        columns = tuple((name, bigquery_type(kind)) for name, kind in zip(schema.names, schema.types, strict=True))
+        return TableDescription(dataset, table, columns, parquet.metadata.num_rows, stat.st_size, modified, _etag(file))
     except (pa.ArrowException, OSError) as error:
         return TableDescription(dataset, table, (), 0, stat.st_size, modified, _etag(file), defect=_first_line(error))
 
@@ -156,54 +158,48 @@ def _refuse_changed(file: BinaryIO, table: TableDescription) -> None:
 
 
 def _batches(file: BinaryIO, request: ReadRequest) -> Iterator[pa.RecordBatch]:
-    types = request.table.types()
-    wanted = [*request.columns, *([PAIR_COLUMN] if request.pair is not None else [])]
-    columns = list(dict.fromkeys([*wanted, KEY] if request.start or request.end else wanted))
+    ranged = request.start is not None or request.end is not None
+    needed = [*request.columns, *([KEY] if ranged else []), *([PAIR_COLUMN] if request.pair is not None else [])]
     parquet = pq.ParquetFile(file)
     groups = [group for group in range(parquet.num_row_groups) if _may_hold(parquet.metadata.row_group(group), request)]
-    for batch in parquet.iter_batches(_BATCH_ROWS, row_groups=groups, columns=columns):
-        kept = _filtered(batch, request)
-        if kept.num_rows:
-            arrays = [
-                kept.column(name).cast(arrow_type(types[name], kept.column(name).type)) for name in request.columns
-            ]
-            yield pa.RecordBatch.from_arrays(arrays, names=list(request.columns))
+    for batch in parquet.iter_batches(_BATCH_ROWS, row_groups=groups, columns=list(dict.fromkeys(needed))):
+        rows = pl.DataFrame(batch)
+        kept = rows.filter(_wanted_rows(request, rows.schema)).select(_as_described(request, rows.schema))
+        yield from kept.to_arrow().to_batches()
 
 
 def _may_hold(group: pq.RowGroupMetaData, request: ReadRequest) -> bool:
     """Whether a row group can hold a row of the time range, by its statistics; rows without a key always count."""
-    for position in range(group.num_columns):
-        chunk = group.column(position)
-        if chunk.path_in_schema != KEY:
-            continue
-        bounds = chunk.statistics
-        if bounds is None or not bounds.has_min_max or bounds.null_count is None or bounds.null_count:
-            return True
-        first, last = _utc(bounds.min), _utc(bounds.max)
-        return not ((request.start and last < request.start) or (request.end and first > request.end))
-    return True
+    chunks = (group.column(position) for position in range(group.num_columns))
+    bounds = next((chunk.statistics for chunk in chunks if chunk.path_in_schema == KEY), None)
+    if bounds is None or not bounds.has_min_max or bounds.null_count != 0:
+        return True
+    first, last = (cast("datetime", bound).replace(tzinfo=UTC) for bound in (bounds.min, bounds.max))
+    return not ((request.start and last < request.start) or (request.end and first > request.end))
 
 
-def _utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-
-
-def _filtered(batch: pa.RecordBatch, request: ReadRequest) -> pa.RecordBatch:
+def _wanted_rows(request: ReadRequest, schema: pl.Schema) -> pl.Expr:
     """Rows of the pair and the time range. A row without a key stays: the reader must see that defect."""
-    mask: pa.Array | None = None
-    if request.start or request.end:
-        key = batch.column(KEY).cast(pa.timestamp("us", tz="UTC"))
-        after = pc.greater_equal(key, _scalar(request.start)) if request.start else pc.is_valid(key)
-        before = pc.less_equal(key, _scalar(request.end)) if request.end else pc.is_valid(key)
-        mask = pc.or_kleene(pc.and_(after, before), pc.is_null(key))
-    if request.pair is not None:
-        same = pc.equal(batch.column(PAIR_COLUMN), request.pair)
-        mask = same if mask is None else pc.and_(mask, same)
-    return batch if mask is None else batch.filter(mask)
+    wanted = pl.lit(value=True) if request.pair is None else pl.col(PAIR_COLUMN) == request.pair
+    if request.start is not None:
+        wanted &= (_cast(KEY, "TIMESTAMP", schema) >= request.start).fill_null(value=True)
+    if request.end is not None:
+        wanted &= (_cast(KEY, "TIMESTAMP", schema) <= request.end).fill_null(value=True)
+    return wanted
 
 
-def _scalar(moment: datetime) -> pa.Scalar:
-    return pa.scalar(_utc(moment), pa.timestamp("us", tz="UTC"))
+def _as_described(request: ReadRequest, schema: pl.Schema) -> list[pl.Expr]:
+    types = request.table.types()
+    return [_cast(name, types[name], schema) for name in request.columns]
+
+
+def _cast(name: str, kind: str, schema: pl.Schema) -> pl.Expr:
+    """A column in the type its BigQuery type is read as; one of a type we have no name for as it is."""
+    column, dtype = pl.col(name), schema[name]
+    if kind == "TIMESTAMP":
+        naive = isinstance(dtype, pl.Datetime) and dtype.time_zone is None
+        return (column.dt.replace_time_zone("UTC") if naive else column).cast(KEY_TYPE)
+    return column.cast(POLARS_TYPES[kind]) if kind in POLARS_TYPES else column
 
 
 def _unreadable(table: str, error: Exception, path: Path) -> BqxError:

@@ -1,0 +1,154 @@
+"""Each spoil mode does what it says, to one table of the pair, the same way each time."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from bqx_assets.base.errors import BadSetting, TableMissing, TableUnreadable
+from bqx_assets.base.names import KEY
+from bqx_assets.base.pairs import parse_pair
+from bqx_assets.base.progress import Silent
+from bqx_assets.catalogue.discovery import discover
+from bqx_assets.catalogue.expectations import load_expectations
+from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
+from bqx_assets.extract.local.create import create_warehouse
+from bqx_assets.extract.local.layout import table_path
+from bqx_assets.extract.local.spoil import SPOIL_MODES, spoil
+from bqx_assets.extract.local.warehouse import LocalWarehouse
+
+EURUSD, GBPUSD = parse_pair("eurusd"), parse_pair("gbpusd")
+VICTIM, COLUMN = "agg_bqx_eurusd", "agg_cv_1440"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("spoil") / "made"
+    create_warehouse(folder, pairs=(EURUSD, GBPUSD), rows=2_000, tables=12, seed=1, rates=None, progress=Silent())
+    return folder
+
+
+@pytest.fixture
+def root(made: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(made, tmp_path / "w"))
+
+
+def _bytes(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.rglob("*.parquet")}
+
+
+def _changed(one: dict[str, bytes], two: dict[str, bytes]) -> set[str]:
+    return {name for name in one.keys() | two.keys() if one.get(name) != two.get(name)}
+
+
+def _nulls(frame: pl.DataFrame, column: str) -> int:
+    return frame.get_column(column).null_count()
+
+
+Claim = Callable[[pl.DataFrame, pl.DataFrame, pl.DataFrame], bool]
+"""Of a table before and after, and of the targets."""
+FEATURE_CLAIMS: dict[str, Claim] = {
+    "duplicates": lambda before, after, _: after.height - after.get_column(KEY).n_unique() == 76,
+    "null-keys": lambda before, after, _: _nulls(after, KEY) == 3,
+    "empty-table": lambda before, after, _: after.height == 0 and after.schema == before.schema,
+    "short-table": lambda before, after, _: after.equals(before.head(after.height)) and after.height < before.height,
+    "type-drift": lambda before, after, _: after.schema[COLUMN] == pl.String,
+    "missing-column": lambda before, after, _: after.equals(before.drop(COLUMN)),
+    "extra-column": lambda before, after, _: after.drop("appeared_today").equals(before),
+    "named-leak": lambda before, after, _: after.drop("target_45").equals(before),
+    "nan": lambda before, after, _: after.get_column(COLUMN).is_nan().sum() > 50,
+    "inf": lambda before, after, _: after.get_column(COLUMN).is_infinite().sum() > 50,
+    "constant": lambda before, after, _: after.get_column(COLUMN).n_unique() == 1,
+    "all-null": lambda before, after, _: _nulls(after, COLUMN) == after.height and after.schema == before.schema,
+    "label-leak": lambda before, after, targets: _equal(
+        after.join(targets, on=KEY).get_column(COLUMN), targets.join(after, on=KEY).get_column("target_bqx90_h30")
+    ),
+}
+TARGET_CLAIMS: dict[str, Claim] = {
+    "target-duplicates": lambda before, after, _: after.height - after.get_column(KEY).n_unique() == 76,
+    "target-gap": lambda before, after, _: _nulls(after, "target_bqx90_h30") > _nulls(before, "target_bqx90_h30") + 100,
+    "wrong-targets": lambda before, after, _: _equal(
+        after.get_column("target_bqx90_h30")[:-1], before.get_column("target_bqx90_h30")[1:]
+    ),
+    "missing-target": lambda before, after, _: after.equals(before.drop("target_bqx90_h30")),
+}
+FILE_MODES = {"missing-table", "extra-table", "corrupt-file", "corrupt-page"}
+
+
+def _equal(one: pl.Series, two: pl.Series) -> bool:
+    return one.len() > 1_000 and one.equals(two, check_names=False)
+
+
+def test_every_mode_has_a_claim_here() -> None:
+    assert FEATURE_CLAIMS.keys() | TARGET_CLAIMS.keys() | FILE_MODES == SPOIL_MODES.keys()
+
+
+@pytest.mark.parametrize("mode", sorted(SPOIL_MODES))
+def test_a_mode_strikes_one_file_of_the_pair_and_says_which(root: Path, made: Path, mode: str) -> None:
+    told = spoil(root, mode, EURUSD)
+    struck = _changed(_bytes(made), _bytes(root))
+    assert struck == {f"{told.partition(':')[0]}.parquet"}
+    assert all("eurusd" in name.removesuffix(".parquet").split("_") for name in struck)
+
+
+@pytest.mark.parametrize("mode", sorted(SPOIL_MODES))
+def test_a_mode_does_the_same_each_time(made: Path, tmp_path: Path, mode: str) -> None:
+    copies = [Path(shutil.copytree(made, tmp_path / name)) for name in ("one", "two")]
+    assert len({spoil(copy, mode, EURUSD) for copy in copies}) == 1
+    assert _bytes(copies[0]) == _bytes(copies[1])
+
+
+@pytest.mark.parametrize("mode", [*FEATURE_CLAIMS, *TARGET_CLAIMS])
+def test_a_mode_does_what_it_says(root: Path, made: Path, mode: str) -> None:
+    spoil(root, mode, EURUSD)
+    dataset, table = (FEATURES_DATASET, VICTIM) if mode in FEATURE_CLAIMS else (TARGETS_DATASET, "targets_eurusd")
+    before, after = (pl.read_parquet(table_path(folder, dataset, table)) for folder in (made, root))
+    targets = pl.read_parquet(table_path(made, TARGETS_DATASET, "targets_eurusd"))
+    assert (FEATURE_CLAIMS | TARGET_CLAIMS)[mode](before, after, targets)
+
+
+def test_a_missing_table_is_gone_an_extra_one_unexpected_a_corrupt_one_named(root: Path) -> None:
+    expectations = load_expectations(root / "expectations.toml")
+    spoil(root, "extra-table", EURUSD)
+    catalogue = discover(EURUSD, LocalWarehouse(root).describe(), expectations)
+    assert catalogue.unexpected == ("agg_appeared_eurusd",)
+    spoil(root, "corrupt-file", EURUSD)
+    catalogue = discover(EURUSD, LocalWarehouse(root).describe(), expectations)
+    assert isinstance(catalogue.problems[VICTIM], TableUnreadable)
+    spoil(root, "missing-table", EURUSD)
+    catalogue = discover(EURUSD, LocalWarehouse(root).describe(), expectations)
+    assert isinstance(catalogue.problems[VICTIM], TableMissing)
+
+
+def test_the_other_pairs_catalogue_stays_whole(root: Path) -> None:
+    expectations = load_expectations(root / "expectations.toml")
+    for mode in ("type-drift", "wrong-targets", "extra-table", "corrupt-file"):
+        spoil(root, mode, EURUSD)
+    catalogue = discover(GBPUSD, LocalWarehouse(root).describe(), expectations)
+    assert not catalogue.problems
+    assert not catalogue.unexpected
+
+
+def test_what_cannot_be_spoiled_is_an_error(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadSetting, match="duplicates"):
+        spoil(root, "nonsense", EURUSD)
+    with pytest.raises(TableMissing):
+        spoil(root, "nan", parse_pair("usdjpy"))
+    with pytest.raises(TableMissing, match="bqx warehouse create"):
+        spoil(tmp_path / "none", "nan", EURUSD)
+    spoil(root, "corrupt-file", EURUSD)
+    with pytest.raises(TableUnreadable, match="agg_bqx_eurusd"):
+        spoil(root, "nan", EURUSD)
+
+
+def test_simulated_values_are_finite_before_anything_is_spoiled(made: Path) -> None:
+    for path in (made / FEATURES_DATASET).glob("*.parquet"):
+        frame = pl.read_parquet(path)
+        for name, dtype in frame.schema.items():
+            if dtype == pl.Float64:
+                assert all(math.isfinite(value) for value in frame.get_column(name).drop_nulls().unique()), name
