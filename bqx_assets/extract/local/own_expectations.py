@@ -43,7 +43,7 @@ def own_expectations(made: Made, pairs: Sequence[Pair], market: Market, selectio
         "# Key, targets and features, without columns that look forward by name.",
         f"min_columns = {min(_columns(tables, facts) for tables in present)}",
         "# A window of w bars leaves the first w rows empty: a larger share of these rows than of 100,000.",
-        f"# Mean over the columns of min(1, (w + {min(facts.windows)}) / {spine:,}), {_MISSING_SHARE:.0%} for other gaps.",
+        f"# Mean over the columns of min(1, (w + {min(facts.windows)}) / {spine:,}), {_MISSING_SHARE:.0%} for gaps.",
         f"max_feature_null_fraction = {_round_up(max(_feature_nulls(tables, facts, spine) for tables in present))}",
         f"# Mean over the targets of (max(0, w - {min(facts.windows)} - h) + h - {min(facts.horizons)}) / {spine:,}.",
         f"max_target_null_fraction = {_round_up(_target_nulls(facts, spine))}",

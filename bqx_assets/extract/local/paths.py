@@ -34,5 +34,10 @@ def bars_around(times: Integers, opens: Floats, closes: Floats, activity: Floats
 def take(bars: Bars, chosen: Integers) -> Bars:
     """Return the bars at these positions."""
     return Bars(
-        *(values[chosen] for values in (bars.times, bars.open, bars.high, bars.low, bars.close)), bars.volume[chosen]
+        times=bars.times[chosen],
+        open=bars.open[chosen],
+        high=bars.high[chosen],
+        low=bars.low[chosen],
+        close=bars.close[chosen],
+        volume=bars.volume[chosen],
     )

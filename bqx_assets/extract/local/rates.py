@@ -12,10 +12,10 @@ import polars as pl
 
 from bqx_assets.base.errors import BadSetting, DuplicateKeys, TableDefect
 from bqx_assets.base.names import KEY
-from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair
+from bqx_assets.base.pairs import ALL_PAIRS, parse_pair
 from bqx_assets.extract.align import KEY_TYPE
 from bqx_assets.extract.local.instruments import simulate_instruments
-from bqx_assets.extract.local.market import Bars, Floats, Market
+from bqx_assets.extract.local.market import Bars, Floats, Integers, Market
 from bqx_assets.extract.local.triangulate import derive_missing, tail, union_times
 
 _REQUIRED = (KEY, "pair", "close")
@@ -36,8 +36,8 @@ def load_market(path: Path, rows: int, seed: int) -> Market:
         TableDefect, DuplicateKeys: a value is missing, not positive, or contradicts another; a bar stands twice.
     """
     frame = _checked(_read(path), path)
-    given = {name[0]: _bars(part) for name, part in frame.partition_by("pair", as_dict=True, include_key=False).items()}
-    pairs, missing = derive_missing({str(name): bars for name, bars in given.items()})
+    parts = frame.partition_by("pair", as_dict=True, include_key=False)
+    pairs, missing = derive_missing({str(name): _bars(part) for (name,), part in parts.items()})
     pairs = {name: tail(bars, rows) for name, bars in pairs.items()}
     times = union_times(pairs.values())
     activity = np.ones(times.size)
@@ -135,15 +135,17 @@ def _filled(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def _bars(part: pl.DataFrame) -> Bars:
-    prices = (part.get_column(name).to_numpy() for name in _PRICES)
-    return Bars(part.get_column(KEY).to_physical().to_numpy(), *prices, part.get_column(_VOLUME).to_numpy())
+    prices = {name: part.get_column(name).to_numpy() for name in _PRICES}
+    return Bars(
+        times=part.get_column(KEY).to_physical().to_numpy(), volume=part.get_column(_VOLUME).to_numpy(), **prices
+    )
 
 
-def _strengths(pairs: dict[str, Bars], times: np.ndarray[tuple[int], np.dtype[np.int64]]) -> dict[str, Floats]:
+def _strengths(pairs: dict[str, Bars], times: Integers) -> dict[str, Floats]:
     """The mean log rate of each currency against the others, at every time, the last known close held."""
     rates: dict[str, list[Floats]] = {}
     for name, bars in pairs.items():
-        pair: Pair = parse_pair(name)
+        pair = parse_pair(name)
         held = np.clip(np.searchsorted(bars.times, times, side="right") - 1, 0, None)
         log = np.log(bars.close[held])
         rates.setdefault(pair.base, []).append(log)

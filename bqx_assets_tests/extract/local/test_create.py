@@ -46,9 +46,11 @@ class Heard(Silent):
         self.total = total
 
     def advance(self, stage: str, item: str, note: str = "") -> None:
+        assert (stage, note) == ("warehouse", "")
         self.items.append(item)
 
     def warn(self, stage: str, message: str) -> None:
+        assert stage == "warehouse"
         self.warnings.append(message)
 
 
@@ -183,9 +185,10 @@ def test_an_interrupted_making_is_no_warehouse_and_begins_again(
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched:
         patched.setattr("bqx_assets.extract.local.create.make_batches", interrupted)
-        make(tmp_path / "w", seed=2)
+        with pytest.raises(KeyboardInterrupt):
+            make(tmp_path / "w", seed=2)
     with pytest.raises(TableUnreadable, match="interrupted"):
         LocalWarehouse(tmp_path / "w").describe()
     make(tmp_path / "w", seed=1)

@@ -1,4 +1,4 @@
-"""The simulated market is a forex market: crosses triangulate, weekends are closed, the same seed gives the same bars."""
+"""The simulated market is a forex market: crosses triangulate, weekends are closed, a seed gives the same bars."""
 
 from __future__ import annotations
 

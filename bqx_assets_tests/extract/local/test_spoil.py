@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -23,7 +24,7 @@ from bqx_assets.extract.local.spoil import SPOIL_MODES, spoil
 from bqx_assets.extract.local.warehouse import LocalWarehouse
 
 EURUSD, GBPUSD = parse_pair("eurusd"), parse_pair("gbpusd")
-VICTIM, COLUMN = "agg_bqx_eurusd", "agg_cv_1440"
+VICTIM, COLUMN, TARGET = "agg_bqx_eurusd", "agg_cv_1440", "target_bqx90_h30"
 
 
 @pytest.fixture(scope="module")
@@ -46,36 +47,46 @@ def _changed(one: dict[str, bytes], two: dict[str, bytes]) -> set[str]:
     return {name for name in one.keys() | two.keys() if one.get(name) != two.get(name)}
 
 
-def _nulls(frame: pl.DataFrame, column: str) -> int:
-    return frame.get_column(column).null_count()
+@dataclass(frozen=True)
+class Struck:
+    """A table before and after, and the targets as they were made."""
+
+    before: pl.DataFrame
+    after: pl.DataFrame
+    targets: pl.DataFrame
+
+    @property
+    def surplus(self) -> int:
+        return self.after.height - self.after.get_column(KEY).n_unique()
+
+    def values(self, column: str) -> pl.Series:
+        return self.after.get_column(column)
+
+    def leaked(self) -> bool:
+        both = self.after.join(self.targets, on=KEY)
+        return _equal(both.get_column(COLUMN), both.get_column(TARGET))
 
 
-Claim = Callable[[pl.DataFrame, pl.DataFrame, pl.DataFrame], bool]
-"""Of a table before and after, and of the targets."""
-FEATURE_CLAIMS: dict[str, Claim] = {
-    "duplicates": lambda before, after, _: after.height - after.get_column(KEY).n_unique() == 76,
-    "null-keys": lambda before, after, _: _nulls(after, KEY) == 3,
-    "empty-table": lambda before, after, _: after.height == 0 and after.schema == before.schema,
-    "short-table": lambda before, after, _: after.equals(before.head(after.height)) and after.height < before.height,
-    "type-drift": lambda before, after, _: after.schema[COLUMN] == pl.String,
-    "missing-column": lambda before, after, _: after.equals(before.drop(COLUMN)),
-    "extra-column": lambda before, after, _: after.drop("appeared_today").equals(before),
-    "named-leak": lambda before, after, _: after.drop("target_45").equals(before),
-    "nan": lambda before, after, _: after.get_column(COLUMN).is_nan().sum() > 50,
-    "inf": lambda before, after, _: after.get_column(COLUMN).is_infinite().sum() > 50,
-    "constant": lambda before, after, _: after.get_column(COLUMN).n_unique() == 1,
-    "all-null": lambda before, after, _: _nulls(after, COLUMN) == after.height and after.schema == before.schema,
-    "label-leak": lambda before, after, targets: _equal(
-        after.join(targets, on=KEY).get_column(COLUMN), targets.join(after, on=KEY).get_column("target_bqx90_h30")
-    ),
+FEATURE_CLAIMS: dict[str, Callable[[Struck], bool]] = {
+    "duplicates": lambda it: it.surplus == 76,
+    "null-keys": lambda it: it.values(KEY).null_count() == 3,
+    "empty-table": lambda it: it.after.height == 0 and it.after.schema == it.before.schema,
+    "short-table": lambda it: it.after.equals(it.before.head(it.after.height)) and it.after.height < it.before.height,
+    "type-drift": lambda it: it.after.schema[COLUMN] == pl.String,
+    "missing-column": lambda it: it.after.equals(it.before.drop(COLUMN)),
+    "extra-column": lambda it: it.after.drop("appeared_today").equals(it.before),
+    "named-leak": lambda it: it.after.drop("target_45").equals(it.before),
+    "nan": lambda it: it.values(COLUMN).is_nan().sum() > 50,
+    "inf": lambda it: it.values(COLUMN).is_infinite().sum() > 50,
+    "constant": lambda it: it.values(COLUMN).n_unique() == 1,
+    "all-null": lambda it: it.values(COLUMN).null_count() == it.after.height and it.after.schema == it.before.schema,
+    "label-leak": lambda it: it.leaked(),
 }
-TARGET_CLAIMS: dict[str, Claim] = {
-    "target-duplicates": lambda before, after, _: after.height - after.get_column(KEY).n_unique() == 76,
-    "target-gap": lambda before, after, _: _nulls(after, "target_bqx90_h30") > _nulls(before, "target_bqx90_h30") + 100,
-    "wrong-targets": lambda before, after, _: _equal(
-        after.get_column("target_bqx90_h30")[:-1], before.get_column("target_bqx90_h30")[1:]
-    ),
-    "missing-target": lambda before, after, _: after.equals(before.drop("target_bqx90_h30")),
+TARGET_CLAIMS: dict[str, Callable[[Struck], bool]] = {
+    "target-duplicates": lambda it: it.surplus == 76,
+    "target-gap": lambda it: it.values(TARGET).null_count() > it.before.get_column(TARGET).null_count() + 100,
+    "wrong-targets": lambda it: _equal(it.values(TARGET)[:-1], it.before.get_column(TARGET)[1:]),
+    "missing-target": lambda it: it.after.equals(it.before.drop(TARGET)),
 }
 FILE_MODES = {"missing-table", "extra-table", "corrupt-file", "corrupt-page"}
 
@@ -109,7 +120,7 @@ def test_a_mode_does_what_it_says(root: Path, made: Path, mode: str) -> None:
     dataset, table = (FEATURES_DATASET, VICTIM) if mode in FEATURE_CLAIMS else (TARGETS_DATASET, "targets_eurusd")
     before, after = (pl.read_parquet(table_path(folder, dataset, table)) for folder in (made, root))
     targets = pl.read_parquet(table_path(made, TARGETS_DATASET, "targets_eurusd"))
-    assert (FEATURE_CLAIMS | TARGET_CLAIMS)[mode](before, after, targets)
+    assert (FEATURE_CLAIMS | TARGET_CLAIMS)[mode](Struck(before, after, targets))
 
 
 def test_a_missing_table_is_gone_an_extra_one_unexpected_a_corrupt_one_named(root: Path) -> None:

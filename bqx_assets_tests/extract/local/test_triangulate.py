@@ -20,7 +20,7 @@ some_pairs = st.lists(st.sampled_from(NAMES), min_size=1, max_size=9, unique=Tru
 
 def _steps_between(given_pairs: Sequence[str], base: str, quote: str) -> int | None:
     """Distance by relaxing all edges eight times: another way than the product's."""
-    far = {currency: 99 for currency in CURRENCIES} | {base: 0}
+    far = dict.fromkeys(CURRENCIES, 99) | {base: 0}
     for _ in CURRENCIES:
         for name in given_pairs:
             one, two = name[:3], name[3:]
@@ -43,8 +43,8 @@ def test_a_chain_is_found_where_there_is_one_and_is_the_shortest(given_pairs: li
 
 
 @settings(deadline=None, max_examples=25)
-@given(some_pairs, st.randoms())
-def test_derived_rates_equal_the_quoted_ones_whatever_the_order(given_pairs: list[str], random: object) -> None:
+@given(some_pairs)
+def test_derived_rates_equal_the_quoted_ones_whatever_the_order(given_pairs: list[str]) -> None:
     found, missing = derive_missing({name: MARKET.pairs[name] for name in given_pairs})
     backwards, _ = derive_missing({name: MARKET.pairs[name] for name in reversed(given_pairs)})
     assert sorted([*found, *missing]) == sorted(NAMES)

@@ -184,8 +184,8 @@ def test_many_threads_read_one_warehouse(root: Path) -> None:
     table = _described(warehouse)["mkt_vol"]
     columns = [name for name, _ in table.columns]
     with ThreadPoolExecutor(8) as pool:
-        frames = list(pool.map(lambda _: _read(warehouse, table, columns), range(32)))
-    assert all(frame.equals(frames[0]) for frame in frames)
+        futures = [pool.submit(_read, warehouse, table, columns) for _ in range(32)]
+        assert all(future.result().equals(futures[0].result()) for future in futures)
 
 
 def test_without_a_folder_the_error_says_how_to_make_one(tmp_path: Path) -> None:
