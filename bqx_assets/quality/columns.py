@@ -65,14 +65,15 @@ class ColumnFacts:
 
 def stated_columns(footer: Footer, groups: Sequence[Sequence[Stated]]) -> list[ColumnFacts]:
     """Return each column's facts as far as the statistics state them for all row groups."""
+    group_rows, rows = footer.row_groups, footer.rows
     found: list[ColumnFacts] = []
     for place, (name, type_name) in enumerate(zip(footer.columns, footer.types, strict=True)):
         role: Role = "key" if name == KEY else "target" if _TARGET.fullmatch(name) else "feature"
-        facts = ColumnFacts(name, type_name, role, footer.rows)
+        facts = ColumnFacts(name, type_name, role, rows)
         chunks = [group[place] for group in groups]
         if all(chunk.nulls is not None for chunk in chunks):
             facts.nulls = sum(chunk.nulls or 0 for chunk in chunks)
-        held = [chunk for chunk, rows in zip(chunks, footer.row_groups, strict=True) if chunk.nulls != rows]
+        held = [chunk for chunk, size in zip(chunks, group_rows, strict=True) if chunk.nulls != size]
         if held and all(chunk.low is not None and chunk.high is not None for chunk in held):
             facts.low = min(chunk.low for chunk in held)  # type: ignore[type-var]
             facts.high = max(chunk.high for chunk in held)  # type: ignore[type-var]

@@ -63,7 +63,7 @@ def _bound(data: bytes | None, exact: bool | None, decode: Callable[[bytes], Val
     try:
         return decode(data)
     except (struct.error, UnicodeDecodeError):
-        return "not of the column's type"
+        return None
 
 
 def _number(code: str) -> Callable[[bytes], Value]:
