@@ -5,6 +5,7 @@ Belongs here: CRC of bytes and files, and of a concatenation from its parts' CRC
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -28,6 +29,16 @@ def crc32c_of_file(path: Path) -> int:
         while piece := file.read(_CHUNK_BYTES):
             total = crc32c(piece, total)
     return total
+
+
+def to_base64(crc: int) -> str:
+    """Return a CRC32C as Cloud Storage writes it: base64 of four bytes, the highest first."""
+    return base64.b64encode(crc.to_bytes(4, "big")).decode()
+
+
+def from_base64(text: str) -> int:
+    """Return the CRC32C that ``text`` is."""
+    return int.from_bytes(base64.b64decode(text), "big")
 
 
 def combine(first: int, second: int, second_bytes: int) -> int:

@@ -1,7 +1,7 @@
 """Cloud Storage as object store, by Google's own client.
 
 Belongs here: the one place that imports ``google.cloud.storage``; retries, preconditions, checksums, errors without
-URLs. Does not: what an object is for, bucket policy (``release/lifecycle``).
+URLs. Does not: what an object is for, what a bucket's rules should be (``release/lifecycle``).
 
 Endpoint and credentials are the client's own configuration: ``STORAGE_EMULATOR_HOST`` (anonymous then), else the
 application's default credentials.
@@ -9,7 +9,6 @@ application's default credentials.
 
 from __future__ import annotations
 
-import base64
 import io
 import secrets
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -20,21 +19,20 @@ from pathlib import Path
 from typing import IO, Any
 
 from google.api_core import exceptions as api
-from google.api_core.exceptions import RetryError
 from google.api_core.retry import Retry
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import storage
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 from google.cloud.storage.retry import DEFAULT_RETRY
+from requests.adapters import HTTPAdapter
 
-from bqx_assets.base.checksums import crc32c, crc32c_of_file
+from bqx_assets.base.checksums import crc32c, crc32c_of_file, from_base64, to_base64
 from bqx_assets.base.errors import ChecksumMismatch, StoreError
-from bqx_assets.base.objects.gcs_failures import failure, overtaken
+from bqx_assets.base.objects.gcs_failures import failure, other_bytes, overtaken
 from bqx_assets.base.objects.naming import GCS_SCHEME, object_name
 from bqx_assets.base.objects.protocol import ABSENT, STAGING, BucketPolicy, ObjectInfo
+from bqx_assets.base.objects.tree import MOST_SOURCES, first_groups
 
-MOST_SOURCES = 32
-"""Objects that one compose call takes. **Source**: cloud.google.com/storage/quotas, 2026-11."""
 _WRITER = "bqx-writer"
 """Metadata key of the token by which a writer knows its own write again."""
 _ONE_REQUEST_BYTES = 8 << 20
@@ -44,6 +42,7 @@ _CHUNK_BYTES = 8 << 20
 _SESSIONS = 3
 """Resumable sessions begun for one upload, where the server loses them."""
 _THREADS = 8
+_CONNECTIONS = 64
 _TIMEOUT_SECONDS = (10, 120)
 
 
@@ -66,6 +65,11 @@ class GcsObjectStore:
         with _told(f"{GCS_SCHEME}{bucket}"):
             # No project: it is needed to make buckets, not to use one.
             self.client: Any = client or storage.Client(project=None)  # its methods are untyped
+        # requests keeps 10 connections a host, and warns of each one more that threads ask for.
+        self.client._http.mount(  # noqa: SLF001 -- the client's own session is not to be had otherwise
+            self.client._connection.API_BASE_URL,  # noqa: SLF001 -- nor its endpoint
+            HTTPAdapter(pool_maxsize=_CONNECTIONS),
+        )
         self.bucket: Any = self.client.bucket(bucket)
         self.prefix = prefix
         self._retry: Retry = DEFAULT_RETRY.with_delay(first_delay_seconds, 30.0, 2.0).with_timeout(patience_seconds)
@@ -140,7 +144,7 @@ class GcsObjectStore:
         level = list(parts)
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="compose") as pool:
             while len(level) > MOST_SOURCES:
-                groups, rest = _first_groups(level)
+                groups, rest = first_groups(level)
                 names = [f"{STAGING}compose/{token}/{len(made) + at:05}" for at in range(len(groups))]
                 made += pool.map(self._compose, names, groups)
                 level = [*names, *rest]
@@ -165,7 +169,7 @@ class GcsObjectStore:
                     raise
 
     def policy(self) -> BucketPolicy:
-        """Return how long the bucket keeps what. Needs ``storage.buckets.get``."""
+        """Return how long the bucket keeps what: ``storage.buckets.get``."""
         with _told(f"{GCS_SCHEME}{self.bucket.name}"):
             self.bucket.reload(timeout=_TIMEOUT_SECONDS, retry=self._retry)
             return BucketPolicy(
@@ -176,10 +180,7 @@ class GcsObjectStore:
             )
 
     def set_policy(self, policy: BucketPolicy) -> None:
-        """Set rules and versioning, if nobody changed the bucket since ``policy`` was read.
-
-        Needs ``storage.buckets.update``.
-        """
+        """Set rules and versioning, unless the bucket changed since they were read: ``storage.buckets.update``."""
         with _told(f"{GCS_SCHEME}{self.bucket.name}"):
             self.bucket.lifecycle_rules = list(policy.rules)
             self.bucket.versioning_enabled = policy.versioning
@@ -211,7 +212,7 @@ class GcsObjectStore:
                         # A resumable upload's own comparison ends in a deletion without a condition: the server is
                         # given the CRC32C before the bytes, and the comparison is made here.
                         checksum=None if resumable else "crc32c",
-                        crc32c_checksum_value=_encoded(crc),
+                        crc32c_checksum_value=to_base64(crc),
                     )
                     break
                 except (api.GoogleAPICallError, ValueError) as error:
@@ -222,12 +223,7 @@ class GcsObjectStore:
         info = self._info(blob)
         if (info.size_bytes, info.crc32c) != (size_bytes, crc):
             self._discard(info)
-            raise ChecksumMismatch(
-                self.uri(name),
-                got=f"{info.size_bytes:,} bytes, crc32c {info.crc32c:08x}, removed again",
-                expected=f"{size_bytes:,} bytes, crc32c {crc:08x}",
-                cure="Upload again.",
-            )
+            raise other_bytes(self.uri(name), info, size_bytes, crc)
         return info
 
     def _compose(
@@ -281,22 +277,11 @@ class GcsObjectStore:
         return ObjectInfo(
             name=blob.name.removeprefix(self.prefix),
             size_bytes=int(blob.size),
-            crc32c=_decoded(blob.crc32c),
+            crc32c=from_base64(blob.crc32c),
             generation=int(blob.generation),
             updated=blob.updated,
             metadata={key: value for key, value in metadata.items() if key != _WRITER},
         )
-
-
-def _first_groups(names: Sequence[str]) -> tuple[list[Sequence[str]], Sequence[str]]:
-    """Return what to compose first, from the front, and what is left: as few calls as bring all below the limit."""
-    groups: list[Sequence[str]] = []
-    excess, at = len(names) - MOST_SOURCES, 0
-    while excess > 0 and at < len(names) - 1:
-        groups.append(names[at : at + min(MOST_SOURCES, excess + 1)])
-        excess -= len(groups[-1]) - 1
-        at += len(groups[-1])
-    return groups, names[at:]
 
 
 @contextmanager
@@ -308,16 +293,8 @@ def _told(subject: str) -> Generator[None]:
         raise ChecksumMismatch(
             subject, got="other bytes", expected="those of the object's CRC32C", cure="Read again."
         ) from None
-    except RetryError as error:
+    except api.RetryError as error:
         cause: BaseException | None = error.cause
         raise failure(subject, cause, "after retries") from None
     except (api.GoogleAPIError, GoogleAuthError, InvalidResponse, OSError) as error:
         raise failure(subject, error) from None
-
-
-def _encoded(crc: int) -> str:
-    return base64.b64encode(crc.to_bytes(4, "big")).decode()
-
-
-def _decoded(text: str) -> int:
-    return int.from_bytes(base64.b64decode(text), "big")

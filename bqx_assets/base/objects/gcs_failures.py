@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from bqx_assets.base.errors import ObjectMissing, PreconditionFailed, StoreError
+from bqx_assets.base.errors import ChecksumMismatch, ObjectMissing, PreconditionFailed, StoreError
+from bqx_assets.base.objects.protocol import ObjectInfo
 
 _OVERTAKEN = "Another run wrote this object meanwhile; look at it before writing again."
 _CURES: dict[int, str] = {
@@ -40,6 +41,16 @@ def overtaken(subject: str, got: str, if_generation: int | None) -> Precondition
     """Return the error for a write whose condition did not hold."""
     expected = "the one asked for" if if_generation is None else f"generation {if_generation}"
     return PreconditionFailed(subject, got=got, expected=expected, cure=_OVERTAKEN)
+
+
+def other_bytes(subject: str, info: ObjectInfo, size_bytes: int, crc: int) -> ChecksumMismatch:
+    """Return the error for an upload that the store reports as other bytes than were sent."""
+    return ChecksumMismatch(
+        subject,
+        got=f"{info.size_bytes:,} bytes, crc32c {info.crc32c:08x}, removed again",
+        expected=f"{size_bytes:,} bytes, crc32c {crc:08x}",
+        cure="Upload again.",
+    )
 
 
 def _phrase(code: int) -> str:

@@ -1,0 +1,25 @@
+"""The tree of compose calls: which objects are put together first, where one call does not take all.
+
+Belongs here: the grouping. Does not: the calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+MOST_SOURCES = 32
+"""Objects that one compose call takes. **Source**: cloud.google.com/storage/quotas, 2026-11."""
+
+
+def first_groups(names: Sequence[str]) -> tuple[list[Sequence[str]], Sequence[str]]:
+    """Return what to compose first, from the front, and what is left: as few calls as bring all below the limit.
+
+    **Shape**: groups of 2 to 32. Over all levels ceil((n - 1) / 31) calls, the last one included.
+    """
+    groups: list[Sequence[str]] = []
+    excess, at = len(names) - MOST_SOURCES, 0
+    while excess > 0 and at < len(names) - 1:
+        groups.append(names[at : at + min(MOST_SOURCES, excess + 1)])
+        excess -= len(groups[-1]) - 1
+        at += len(groups[-1])
+    return groups, names[at:]
