@@ -105,15 +105,15 @@ def terminal_logging(level: str) -> dict[str, object]:
 
 def _raise(pair: Pair, event: dg.DagsterEvent) -> None:
     """Raise a failed step's error as the stage raised it; a failed blocking check is none."""
-    data = event.step_failure_data
-    error = data.error
+    error, told = event.step_failure_data.error, event.step_failure_data.user_failure_data
     if error is not None and error.cls_name == _CHECK_FAILED:
         return
-    if data.user_failure_data is not None and (own := failure_error(data.user_failure_data.metadata)) is not None:
+    if told is not None and (own := failure_error(told.metadata)) is not None:
         raise own
+    message = (told.description if told else None) or (error.message if error else None)
     raise BqxError(
         f"{pair}/{event.step_key}",
-        got=(error.cause or error).message.strip() if error else "an unknown failure",
+        got=(message or "an unknown failure").strip(),
         expected="the step to end",
         cure=f"bqx --debug run {pair} shows Dagster's own log.",
     )

@@ -22,7 +22,7 @@ from bqx_assets.runtime.workspace import Workspace
 
 MOST_CHARACTERS = 4_000
 """Of one text in an event: a failure of all 667 tables must stay far below 64 KB."""
-RETRIES = dg.RetryPolicy(max_retries=2, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
+RETRIES = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 """Of every asset; a defect of the data is not tried again (``failure``), nor is a finished table read again."""
 
 
@@ -50,7 +50,7 @@ def step(partition_key: str, log: Logger, workspace: Workspace) -> Generator[Ste
     """Measure a block and turn its errors into Dagster failures that read as the errors do.
 
     Raises:
-        dagster.Failure: for each BqxError, with its four parts as metadata.
+        dagster.Failure: for each BqxError, with its four parts as metadata; for any other error, with its message.
     """
     with errors_as_failures(), PeakMemory() as memory:
         progress = StepProgress(log, listener(workspace.channel))
@@ -59,6 +59,11 @@ def step(partition_key: str, log: Logger, workspace: Workspace) -> Generator[Ste
             yield run
         except BqxError as error:
             raise failure(error, retry=run.transient) from error
+        except dg.Failure:
+            raise
+        except Exception as error:
+            # Not one of ours: a fault of the code or the machine, the same at the next try.
+            raise dg.Failure(f"{type(error).__name__}: {error}"[:MOST_CHARACTERS], allow_retries=False) from error
 
 
 @contextmanager

@@ -23,7 +23,7 @@ ROWS = 3_600
 STAGES = (SPINE, SLABS, TRAINING, PUBLISHED)
 
 
-def make_home(root: Path, *, pairs: Sequence[str] = ("eurusd",), tables: int = 3) -> Path:
+def make_home(root: Path, *, pairs: Sequence[str] = ("eurusd",), tables: int = 6) -> Path:
     """A home whose warehouse holds a few tables of ``pairs``."""
     create_warehouse(
         root / "warehouse",

@@ -4,24 +4,35 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 import polars as pl
+import pyarrow as pa
 import pytest
 from dagster_shared.serdes import serialize_value
 
 from bqx_assets.base.artifacts import Manifest, manifest_path
+from bqx_assets.base.errors import TransientReadError
 from bqx_assets.base.pairs import ALL_PAIRS, parse_pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.definitions import defs
+from bqx_assets.extract.local.warehouse import LocalWarehouse
+from bqx_assets.extract.read import ATTEMPTS
+from bqx_assets.extract.warehouse import ReadRequest
 from bqx_assets.quality.rules import RULES
+from bqx_assets.release.checked import report_path
+from bqx_assets.release.publish import Published
 from bqx_assets.runtime.graph import build_definitions
 from bqx_assets.runtime.keys import PUBLISHED, SLABS, SPINE, TARGETS, TRAINING, family_key
 from bqx_assets.runtime.workspace import Workspace
 from bqx_assets_tests.runtime.homes import STAGES, failed_checks, materialised, run_graph, step_metadata
 
 EVENT_BYTES = 64_000
+EURUSD = parse_pair("eurusd")
+Done = tuple[Settings, dg.ExecuteInProcessResult]
 
 
 @pytest.fixture(scope="module")
@@ -73,26 +84,27 @@ def test_the_definitions_load_and_hold_together() -> None:
 def test_loading_warns_of_nothing_and_touches_no_file(tmp_path: Path) -> None:
     code = "import dagster as dg; from bqx_assets.definitions import defs; dg.Definitions.validate_loadable(defs())"
     ignored = ["-W", "error", "-W", "ignore::DeprecationWarning:google"]
-    done = subprocess.run([sys.executable, *ignored, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, *ignored, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_pair_goes_through_the_whole_graph_and_every_check_passes(settings: Settings) -> None:
-    result = run_graph(settings)
+def test_a_pair_goes_through_the_whole_graph_and_every_check_passes(done: Done) -> None:
+    settings, result = done
     assert result.success
     assert materialised(result) == list(STAGES)
-    evaluations = result.get_asset_check_evaluations()
-    assert len(evaluations) == len(RULES) + 3
+    assert len(result.get_asset_check_evaluations()) == len(RULES) + 3
     assert failed_checks(result) == set()
-    manifest = Manifest.load(manifest_path(settings.training_file(parse_pair("eurusd"))))
+    manifest = Manifest.load(manifest_path(settings.training_file(EURUSD)))
     published = pl.read_parquet(settings.output_dir / "training_eurusd.parquet")
     assert published.shape == (manifest.file.rows, manifest.file.columns)
 
 
-def test_every_asset_tells_rows_bytes_seconds_and_memory_in_small_events(settings: Settings) -> None:
-    result = run_graph(settings)
+def test_every_asset_tells_rows_bytes_seconds_and_memory_in_small_events(done: Done) -> None:
+    _, result = done
     for key in STAGES:
         facts = step_metadata(result, key)
         assert {"dagster/row_count", "size_bytes", "columns", "seconds", "peak_memory_bytes"} <= facts.keys()
@@ -100,16 +112,14 @@ def test_every_asset_tells_rows_bytes_seconds_and_memory_in_small_events(setting
     assert max(len(serialize_value(event)) for event in result.all_events) < EVENT_BYTES
 
 
-def test_a_second_run_reads_no_table_again_and_publishes_nothing_new(settings: Settings) -> None:
-    first = run_graph(settings)
-    second = run_graph(settings)
+def test_a_second_run_reads_no_table_again_and_publishes_nothing_new(done: Done, published: Settings) -> None:
+    first = done[1]
+    second = run_graph(published)
     assert second.success
     assert step_metadata(second, SLABS)["resumed_tables"] == step_metadata(first, SLABS)["tables"]
-    one, two = (step_metadata(each, PUBLISHED)["publication"] for each in (first, second))
-    assert isinstance(one, dict)
-    assert isinstance(two, dict)
-    assert (one["already_there"], two["already_there"]) == (False, True)
-    assert one["generation"] == two["generation"]
+    one, two = (Published.model_validate(step_metadata(each, PUBLISHED)["publication"]) for each in (first, second))
+    assert (one.already_there, two.already_there) == (False, True)
+    assert one.generation == two.generation
 
 
 def test_a_pair_the_warehouse_does_not_hold_fails_and_says_so(settings: Settings) -> None:
@@ -121,10 +131,30 @@ def test_a_pair_the_warehouse_does_not_hold_fails_and_says_so(settings: Settings
     assert {"error", "subject", "got", "expected", "cure"} == failure.user_failure_data.metadata.keys()
 
 
-def test_publishing_alone_validates_first(settings: Settings) -> None:
-    run_graph(settings)
-    for path in [*settings.output_dir.glob("training_*"), *settings.training_file(parse_pair("eurusd")).parent.glob("*.report.json")]:
+def test_publishing_alone_validates_first(published: Settings) -> None:
+    report = report_path(published.training_file(EURUSD))
+    for path in [report, *published.output_dir.glob("training_*")]:
         path.unlink()
-    result = run_graph(settings, selection=[PUBLISHED])
+    assert run_graph(published, selection=[PUBLISHED]).success
+    assert report.is_file()
+    assert (published.output_dir / "training_eurusd.report.json").is_file()
+
+
+def test_a_read_that_keeps_failing_for_a_while_is_tried_anew_and_only_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = Counter[str]()
+    read = LocalWarehouse.read
+
+    def failing(self: LocalWarehouse, request: ReadRequest) -> Iterator[pa.RecordBatch]:
+        reads[request.table.table] += 1
+        if request.table.table == "mkt_corr" and reads["mkt_corr"] <= ATTEMPTS:
+            raise TransientReadError("mkt_corr", got="503", expected="rows", cure="Try again.")
+        return read(self, request)
+
+    monkeypatch.setattr(LocalWarehouse, "read", failing)
+    monkeypatch.setattr("bqx_assets.extract.read._LONGEST_WAIT_SECONDS", 0.01)
+    result = run_graph(settings)
     assert result.success
-    assert (settings.output_dir / "training_eurusd.report.json").is_file()
+    assert result.retry_attempts_for_node("feature_slabs") == 1
+    assert reads == {**dict.fromkeys(reads, 1), "mkt_corr": ATTEMPTS + 1}

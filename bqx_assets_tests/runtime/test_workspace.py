@@ -60,4 +60,4 @@ def test_an_override_in_the_launchpad_reaches_the_run(tmp_path: Path) -> None:
 def test_an_extraction_works_in_the_pairs_own_folder(settings: Settings) -> None:
     job = Workspace.of(settings).extraction(parse_pair("eurusd"), Silent())
     assert job.folder == settings.checkpoint_dir / "eurusd"
-    assert len(job.catalogue().tables) == 3
+    assert len(job.catalogue().tables) == 6

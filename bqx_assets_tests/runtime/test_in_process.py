@@ -1,0 +1,95 @@
+"""One run in this process: told as records, heard while it works, kept for the web server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from bqx_assets.base.errors import ExtractionIncomplete, TableMissing
+from bqx_assets.base.pairs import parse_pair
+from bqx_assets.base.progress import Silent
+from bqx_assets.base.settings import Settings
+from bqx_assets.extract.local.spoil import spoil
+from bqx_assets.quality.rules import RULES
+from bqx_assets.runtime.in_process import PairRun, run_pair
+from bqx_assets.runtime.instance import PROCESS_TAG, process_tag
+from bqx_assets_tests.runtime.homes import copy_home
+
+EURUSD = parse_pair("eurusd")
+
+
+@pytest.fixture(autouse=True)
+def _own_dagster_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+
+
+class Stages(Silent):
+    """Keeps the names of the stages it hears begin."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def start(self, stage: str, total: int) -> None:
+        self.names.append(stage)
+
+
+@pytest.fixture(scope="module")
+def kept(small_home: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, PairRun, Stages]:
+    """A run in a home with a Dagster instance."""
+    settings, heard = copy_home(small_home, tmp_path_factory.mktemp("kept") / "home"), Stages()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.delenv("DAGSTER_HOME", raising=False)
+        return settings, run_pair(EURUSD, settings, heard), heard
+
+
+def test_a_run_tells_its_stages_checks_and_publication(kept: tuple[Settings, PairRun, Stages]) -> None:
+    settings, run, heard = kept
+    assert run.passed
+    assert [stage.name for stage in run.stages] == ["spine", "slabs", "merge", "validate", "publish"]
+    assert all(stage.seconds > 0 and stage.peak_bytes > 50_000_000 for stage in run.stages)
+    assert len(run.verdicts) == len(RULES) + 3
+    assert run.published is not None
+    assert Path(run.published.uri).read_bytes() == settings.training_file(EURUSD).read_bytes()
+    assert list(dict.fromkeys(heard.names)) == ["extract", "merge", "validate", "publish"]
+
+
+def test_a_run_is_found_in_the_home_by_whoever_opens_it_later(kept: tuple[Settings, PairRun, Stages]) -> None:
+    settings, run, _ = kept
+    assert run.dagster_home == str(settings.home / "dagster")
+    with dg.DagsterInstance.from_config(run.dagster_home) as instance:
+        record = instance.get_run_by_id(run.run_id)
+        assert record is not None
+        assert (record.status, record.job_name) == (dg.DagsterRunStatus.SUCCESS, "pair_job")
+        assert record.tags["dagster/partition"] == record.tags["bqx/pair"] == "eurusd"
+        assert record.tags[PROCESS_TAG] == process_tag()
+        assert instance.get_materialized_partitions(dg.AssetKey("published_training_file")) == {"eurusd"}
+
+
+def test_a_failed_blocking_check_is_a_verdict_and_nothing_is_published(settings: Settings) -> None:
+    spoil(settings.warehouse_dir, "all-null", EURUSD)
+    run = run_pair(EURUSD, settings, Silent())
+    assert not run.passed
+    assert run.published is None
+    assert "no_unexpected_all_null" in {each.rule for each in run.verdicts if not each.passed}
+    assert [stage.name for stage in run.stages] == ["spine", "slabs", "merge", "validate"]
+
+
+def test_a_stages_error_comes_out_as_the_stage_raised_it(settings: Settings) -> None:
+    spoil(settings.warehouse_dir, "missing-table", EURUSD)
+    with pytest.raises(ExtractionIncomplete, match="TableMissing") as caught:
+        run_pair(EURUSD, settings, Silent())
+    assert caught.value.cure.endswith("bqx extract eurusd")
+
+
+def test_a_pair_without_targets_is_an_error_that_names_them(settings: Settings) -> None:
+    with pytest.raises(TableMissing, match="targets_gbpusd"):
+        run_pair(parse_pair("gbpusd"), settings, Silent())
+
+
+def test_a_fault_nobody_foresaw_names_the_step_and_says_where_to_look(settings: Settings) -> None:
+    (settings.home / "training").mkdir()
+    (settings.home / "training" / "training_eurusd.parquet").mkdir()
+    with pytest.raises(Exception, match=r"eurusd/training_parquet: .*--debug"):
+        run_pair(EURUSD, settings, Silent())

@@ -1,0 +1,85 @@
+"""The Dagster home: made whole, kept over runs, and free of runs whose process died."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import psutil
+import pytest
+
+from bqx_assets.base.settings import Settings
+from bqx_assets.runtime.instance import (
+    CONFIG_FILE,
+    PROCESS_TAG,
+    dagster_home,
+    end_dead_runs,
+    open_instance,
+    process_tag,
+)
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    with open_instance(tmp_path / "dagster") as made:
+        yield made
+
+
+def _started(instance: dg.DagsterInstance, tag: str) -> str:
+    @dg.job
+    def idle() -> None: ...
+
+    run = instance.create_run_for_job(idle, tags={PROCESS_TAG: tag}, status=dg.DagsterRunStatus.STARTED)
+    return run.run_id
+
+
+def test_a_home_without_settings_gets_the_packaged_ones_and_keeps_its_own(tmp_path: Path) -> None:
+    with open_instance(tmp_path / "dagster"):
+        pass
+    config = tmp_path / "dagster" / CONFIG_FILE
+    assert "max_concurrent_runs" in config.read_text()
+    config.write_text("telemetry:\n  enabled: false\n")
+    with open_instance(tmp_path / "dagster"):
+        assert config.read_text() == "telemetry:\n  enabled: false\n"
+
+
+def test_runs_are_kept_when_the_home_is_opened_again(tmp_path: Path) -> None:
+    with open_instance(tmp_path / "dagster") as first:
+        run_id = _started(first, process_tag())
+    with dg.DagsterInstance.from_config(str(tmp_path / "dagster")) as second:
+        assert second.get_run_by_id(run_id) is not None
+
+
+def test_the_home_is_dagsters_own_variable_or_a_folder_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    assert dagster_home(Settings(home=tmp_path)) == tmp_path / "dagster"
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "else"))
+    assert dagster_home(Settings(home=tmp_path)) == tmp_path / "else"
+
+
+def test_a_run_whose_process_died_is_ended_and_a_living_one_is_not(instance: dg.DagsterInstance) -> None:
+    living = _started(instance, process_tag())
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        tag = process_tag().split(":")
+        other = f"{tag[0]}:{process.pid}:{psutil.Process(process.pid).create_time():.2f}"
+        dead = _started(instance, other)
+        assert end_dead_runs(instance) == []
+        process.kill()
+        process.wait()
+    assert end_dead_runs(instance) == [dead]
+    statuses = {run.run_id: run.status for run in instance.get_runs()}
+    assert statuses == {living: dg.DagsterRunStatus.STARTED, dead: dg.DagsterRunStatus.FAILURE}
+
+
+def test_a_process_that_took_over_the_number_of_a_dead_one_is_another(instance: dg.DagsterInstance) -> None:
+    host, number, _ = process_tag().split(":")
+    dead = _started(instance, f"{host}:{number}:1.00")
+    assert end_dead_runs(instance) == [dead]
+
+
+def test_runs_of_another_machine_or_of_the_web_server_are_left_alone(instance: dg.DagsterInstance) -> None:
+    _started(instance, "elsewhere:1:1.00")
+    assert end_dead_runs(instance) == []
