@@ -110,7 +110,7 @@ class FaultyReads:
                 return
             if fault is not None and kind in ("status", "hang"):
                 self._fail(fault, context)
-            data = _encoded(batch, compression="lz4" if lz4 else None)
+            data = _encoded(batch, lz4=lz4)
             position += batch.num_rows
             yield types.ReadRowsResponse(
                 row_count=batch.num_rows + (kind == "miscounted"),
@@ -140,11 +140,13 @@ class FaultyReads:
         )
 
 
-def _encoded(batch: pa.RecordBatch, compression: str | None) -> bytes:
+def _encoded(batch: pa.RecordBatch, *, lz4: bool) -> bytes:
     """One record batch message, which is what a stream's file holds between its schema and its end."""
     schema_bytes = len(batch.schema.serialize())
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression=compression)) as writer:
+    with pa.ipc.new_stream(
+        sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression="lz4" if lz4 else None)
+    ) as writer:
         writer.write_batch(batch)
     return sink.getvalue().to_pybytes()[schema_bytes:]
 

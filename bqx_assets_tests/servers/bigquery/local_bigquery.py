@@ -14,6 +14,7 @@ from collections.abc import Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -55,7 +56,7 @@ class LocalBigQuery:
             for dataset in sorted({dataset for dataset, _ in frames}):
                 client.create_dataset(dataset, exists_ok=True, timeout=_CALL_SECONDS)
             with ThreadPoolExecutor(2) as pool:
-                list(pool.map(lambda each: _load(client, *each), frames.items()))
+                list(pool.map(partial(_load, client), frames.keys(), frames.values()))
 
 
 @contextmanager
@@ -63,11 +64,11 @@ def local_bigquery(folder: Path) -> Generator[LocalBigQuery]:
     """Run a server that keeps its data and log in ``folder``; stopped by its pid whatever happens."""
     program = install()
     rest_port, grpc_port = _free_port(), _free_port()
-    words = [program, "--host", "127.0.0.1", "--port", rest_port, "--grpc-port", grpc_port, "--data-dir", folder / "data"]
+    address = ["--host", "127.0.0.1", "--port", rest_port, "--grpc-port", grpc_port]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("BIGQUERY_", "STORAGE_"))}
     with (folder / "local-bigquery.log").open("w") as log:
         process = subprocess.Popen(
-            [*map(str, words), "--project", PROJECT],
+            [str(word) for word in (program, *address, "--data-dir", folder / "data", "--project", PROJECT)],
             env=environment | {"HOME": str(SERVER_HOME)},
             stdin=subprocess.DEVNULL,
             stdout=log,
