@@ -10,7 +10,9 @@ RUN pip install --no-cache-dir uv==0.13.9
 WORKDIR /app
 # Dependencies first: their layer is made anew when uv.lock changes, not when a line of ours does.
 COPY pyproject.toml uv.lock README.md ./
-RUN uv sync --frozen --no-dev --no-install-project
+# The documents describe 500 Google services, 100 MB, to a client that dagster-gcp wants and nothing here calls.
+RUN uv sync --frozen --no-dev --no-install-project \
+    && rm -rf .venv/lib/python*/site-packages/googleapiclient/discovery_cache/documents
 COPY bqx_assets bqx_assets
 RUN uv sync --frozen --no-dev --no-editable
 

@@ -7,11 +7,14 @@ base image; then, in the environment that the second stage would copy: ``bqx --v
 point, and that no development package is there. What it cannot do: the base image, useradd, USER, layers.
 """
 
-from __future__ import annotations  # ruff: noqa: INP001 -- a script, not a package
+# ruff: noqa: INP001 -- a script, not a package
+
+from __future__ import annotations
 
 import argparse
 import fnmatch
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -48,17 +51,15 @@ def ignored(path: str) -> bool:
 
 
 def copy(words: list[str], workdir: Path) -> None:
-    """COPY of files of the repository."""
+    """COPY files into a folder, or the content of a folder, or one file to a name."""
     *sources, target = [word for word in words if not word.startswith("--")]
     for source in sources:
         base = ROOT / source
         for file in [base] if base.is_file() else sorted(base.rglob("*")):
-            name = file.relative_to(ROOT).as_posix()
-            if not file.is_file() or ignored(name):
+            if not file.is_file() or ignored(file.relative_to(ROOT).as_posix()):
                 continue
-            place = workdir / target / file.name if base.is_file() else workdir / target / file.relative_to(base)
-            if base.is_file() and not target.endswith("/"):
-                place = workdir / target
+            inside = file.relative_to(base.parent if target.endswith("/") else base)
+            place = workdir / target / inside
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, place)
 
@@ -105,7 +106,8 @@ def main() -> None:
         shutil.rmtree(workdir / "bqx_assets")  # the second stage copies the environment alone
         attempt(workdir, final, "bqx --version", says="bqx ")
         attempt(workdir, final, "dagster definitions validate -m bqx_assets.definitions")
-        attempt(workdir, final, "python -m bqx_assets.runtime.launcher.container", code=2, says="run launcher")
+        entry = re.search(r"command: \[python, -c, (.*)\]", (ROOT / "deploy" / "job.yaml").read_text())
+        attempt(workdir, final, f"python -c {entry[1] if entry else ''}", code=2, says="run launcher")
         attempt(workdir, final, "python -c 'import pytest'", code=1, says="No module named")
         size = sum(file.stat().st_size for file in (workdir / ".venv").rglob("*") if file.is_file())
         sys.stdout.write(f"{size / 1e6:,.0f} MB in .venv\n")

@@ -166,23 +166,21 @@ class CloudRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
 
     def _start(self, run: dg.DagsterRun, args: ExecuteRunArgs | ResumeRunArgs) -> None:
         pair, job = pair_of(run.tags), self._job(run)
-        # The last three words only: the first ones are the path of this host's interpreter.
-        command = ["dagster", *args.get_command_args()[-3:]]
+        # A run that repeats another has its tags, and one that is resumed its own: of an execution that is over.
+        stale = {tag: "" for tag in (EXECUTION_TAG, ENDING_TAG, ATTEMPT_TAG) if tag in run.tags}
+        # A new container has none of the old one's files, so a retry must not skip the steps that made them.
+        self._instance.add_run_tags(run.run_id, {PAIR_TAG: pair.name, _STRATEGY_TAG: "ALL_STEPS", **stale})
         execution = self._cloud_run.start(
             job,
             run_id=run.run_id,
-            args=command,
+            # Without the first words, which are the path of this host's interpreter.
+            args=["dagster", *args.get_command_args()[-3:]],
             env={PAIR_ENV: pair.name, RUN_ENV: run.run_id},
             timeout_seconds=self._timeout_seconds,
         )
-        tags = {PAIR_TAG: pair.name, EXECUTION_TAG: execution, ENDING_TAG: "", ATTEMPT_TAG: "1"}
-        # A new container has none of the files of the old one, so a retry must not skip the steps that made them.
-        self._instance.add_run_tags(run.run_id, {_STRATEGY_TAG: "ALL_STEPS", **tags})
-        facts = {
-            "Pair": pair.name,
-            "Job": job.rpartition("/")[2],
-            "Execution": dg.UrlMetadataValue(console_link(execution)),
-        }
+        self._instance.add_run_tags(run.run_id, {EXECUTION_TAG: execution})
+        link = dg.UrlMetadataValue(console_link(execution))
+        facts = {"Pair": pair.name, "Job": job.rpartition("/")[2], "Execution": link}
         self._tell(run, f"Started Cloud Run execution {execution.rpartition('/')[2]} for {pair}", facts)
 
     def _job(self, run: dg.DagsterRun) -> str:

@@ -1,4 +1,4 @@
-"""What a container of the job runs first: ``python -m bqx_assets.runtime.launcher.container dagster api ...``.
+"""What a container of the job runs first: ``main`` here, with ``dagster api ...`` as its arguments.
 
 Belongs here: that the container's pair is the run's, and what a second container of the same task does. Does not: the
 run itself, which is Dagster's command, in this same process.
@@ -112,7 +112,3 @@ def _go_on(instance: dg.DagsterInstance, run: dg.DagsterRun, asked: ExecuteRunAr
 def _say(text: str) -> None:
     sys.stdout.write(f"bqx: {text}\n")
     sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    main()

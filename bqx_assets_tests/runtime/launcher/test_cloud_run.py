@@ -202,6 +202,30 @@ def test_a_run_that_was_never_launched_has_no_worker(deployment: Deployment) -> 
     assert deployment.launcher.check_run_worker_health(deployment.create()).status == WorkerStatus.NOT_FOUND
 
 
+def test_a_resumed_run_has_a_new_execution_that_goes_on_and_an_ending_of_its_own(deployment: Deployment) -> None:
+    run = deployment.launch(shell('echo "$2"; exit 3'))
+    deployment.ended()
+    deployment.launcher.check_run_worker_health(run)
+    deployment.instance.resume_run(run.run_id, NO_WORKSPACE, attempt_number=1)
+    deployment.ended()
+    first, second = deployment.cloud_run.executions.values()
+    assert [deployment.cloud_run.output(each) for each in (first, second)] == ["execute_run\n", "resume_run\n"]
+    resumed = deployment.run(run.run_id)
+    assert (resumed.tags[EXECUTION_TAG], resumed.tags[ENDING_TAG]) == (second.name, "")
+    deployment.launcher.check_run_worker_health(resumed)
+    assert deployment.facts(run, second.short + " failed")["Ending"] == "failed"
+
+
+def test_a_run_that_repeats_another_is_not_judged_by_the_others_execution(deployment: Deployment) -> None:
+    first = deployment.launch(shell("exit 3"))
+    deployment.ended()
+    deployment.cloud_run.inject("RunJob", Fault(DENIED))
+    again = deployment.create(dagster__partition="eurusd", **{EXECUTION_TAG: first.tags[EXECUTION_TAG]})
+    with pytest.raises(CloudRunError):
+        deployment.instance.launch_run(again.run_id, NO_WORKSPACE)
+    assert deployment.launcher.check_run_worker_health(deployment.run(again.run_id)).status == WorkerStatus.NOT_FOUND
+
+
 def test_terminate_ends_the_container(deployment: Deployment) -> None:
     run = deployment.launch(shell("trap 'echo told; exit 0' TERM; sleep 60 & wait"))
     deployment.cloud_run.await_pids(deployment.cloud_run.latest(), 1)
