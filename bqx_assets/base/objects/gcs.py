@@ -39,10 +39,8 @@ _ONE_REQUEST_BYTES = 8 << 20
 """Up to here google-cloud-storage uploads in one request, beyond it in a resumable session."""
 _CHUNK_BYTES = 8 << 20
 """Of a resumable upload: what stands in memory. The client's own default is 100 MiB a thread."""
-_SESSIONS = 3
-"""Resumable sessions begun for one upload, where the server loses them."""
-_THREADS = 8
-_CONNECTIONS = 64
+_SESSIONS = 3  # begun for one upload at most, where the server loses them
+_THREADS, _CONNECTIONS = 8, 64
 _TIMEOUT_SECONDS = (10, 120)
 
 
@@ -261,8 +259,10 @@ class GcsObjectStore:
                     raise overtaken(subject, f"generation {blob.generation or ABSENT}", if_generation) from None
 
     def _discard(self, info: ObjectInfo) -> None:
-        with suppress(StoreError):  # the lifecycle removes what cannot be removed now
-            self.delete(info.name, if_generation=info.generation)
+        """Remove this very generation for good: under versioning it would go on being charged for."""
+        blob = self.bucket.blob(self._full(info.name), generation=info.generation)
+        with suppress(StoreError), _told(info.name):  # the lifecycle removes what cannot be removed now
+            blob.delete(timeout=_TIMEOUT_SECONDS, retry=self._retry)
 
     def _full(self, name: str) -> str:
         return self.prefix + object_name(name)

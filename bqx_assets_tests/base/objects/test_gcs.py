@@ -264,12 +264,14 @@ def test_any_number_of_parts_is_composed_in_the_fewest_calls_and_no_byte_moves(
     names = [f"staging/p{number:04}" for number in range(parts)]
     for name in names:
         gcs.buckets[BUCKET].put(name, f"<{name}>".encode(), {})
+    gcs.buckets[BUCKET].patch({"versioning": {"enabled": True}}, {})
     info = store.compose("whole", names, if_generation=ABSENT)
     assert gcs.log.count()["object.compose"] == calls
     assert (gcs.log.uploaded_bytes, gcs.log.downloaded_bytes) == (0, 0)
     whole = "".join(f"<{name}>" for name in names).encode()
     assert (info.crc32c, info.size_bytes) == (crc32c(whole), len(whole))
     assert sorted(gcs.buckets[BUCKET].live) == [*names, "whole"]
+    assert not gcs.buckets[BUCKET].noncurrent
 
 
 def test_components_of_a_failed_compose_are_left_to_the_lifecycle_under_staging(
