@@ -17,7 +17,7 @@ from bqx_assets.merge.plan import MergePlan, plan_merge
 from bqx_assets.release.checked import report_for
 from bqx_assets.release.publish import publish
 from bqx_assets.release.retention import sweep
-from bqx_assets.runtime.facts import extraction_facts, publication_facts, spine_facts
+from bqx_assets.runtime.facts import extraction_facts, publication_facts, read_facts, spine_facts
 from bqx_assets.runtime.keys import GROUP, OWNERS, PUBLISHED, SLABS, SPINE, TARGETS, TRAINING, family_key
 from bqx_assets.runtime.partitions import PAIRS
 from bqx_assets.runtime.slab_checks import slab_check_specs, slab_results
@@ -53,7 +53,7 @@ def targets_spine(context: dg.AssetExecutionContext, workspace: Workspace) -> dg
         columns = len(slab.provenance.columns)
         return dg.MaterializeResult(
             value=None,
-            metadata=spine_facts(spine, slab.size_bytes, columns) | run.cost(),
+            metadata=spine_facts(spine, slab.size_bytes, columns) | read_facts(job.warehouse) | run.cost(),
             data_version=dg.DataVersion(f"{spine.fingerprint}-{slab.crc32c:08x}"),
         )
 
@@ -92,7 +92,9 @@ def feature_slabs(
         changes = [text.removeprefix(_SINCE) for text in run.progress.warnings if text.startswith(_SINCE)]
         yield from slab_results(record, changes)
         yield dg.MaterializeResult(
-            value=None, asset_key=SLABS, metadata=extraction_facts(record, run.progress.count_resumed()) | run.cost()
+            value=None,
+            asset_key=SLABS,
+            metadata=extraction_facts(record, run.progress.count_resumed()) | read_facts(job.warehouse) | run.cost(),
         )
 
 

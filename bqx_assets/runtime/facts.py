@@ -11,7 +11,9 @@ from collections.abc import Iterable
 import dagster as dg
 
 from bqx_assets.base.artifacts import ExtractionRecord, Manifest, Quarantined, SlabRecord, Spine
+from bqx_assets.base.costs import storage_read_usd
 from bqx_assets.catalogue.families import FAMILIES
+from bqx_assets.extract.warehouse import Warehouse
 from bqx_assets.release.publish import Published
 from bqx_assets.release.retention import Removed
 
@@ -47,6 +49,14 @@ def extraction_facts(record: ExtractionRecord, resumed: int) -> Metadata:
         "snapshot_time": dg.MetadataValue.timestamp(record.snapshot_time),
         "families": dg.MetadataValue.md(families_table(record)),
         "quarantined": dg.MetadataValue.md(quarantine_table(quarantined)),
+    }
+
+
+def read_facts(warehouse: Warehouse) -> Metadata:
+    """Return what a step read from the warehouse, and its price."""
+    return {
+        "read_bytes": dg.MetadataValue.int(warehouse.read_bytes),
+        "read_usd": dg.MetadataValue.float(round(storage_read_usd(warehouse.read_bytes), 6)),
     }
 
 
