@@ -60,7 +60,10 @@ class SlabObjects:
         """Hold the pair's slabs for one extraction. Raises FolderBusy."""
         with lease(self.store, f"{self.prefix}lease.json", seconds=self._lease_seconds):
             self._known = self._listed()  # before any thread asks
-            yield
+            try:
+                yield
+            finally:
+                self._known = None
 
     def fresh(self, table: str, expected_fingerprint: str) -> SlabRecord | None:
         """Return the record of a finished slab with this fingerprint whose bytes, by the store, are intact."""
@@ -90,14 +93,15 @@ class SlabObjects:
             path = Path(folder) / f"{table}.parquet"
             encode_slab(frame, path, provenance, row_groups)
             metadata = {_FINGERPRINT_KEY: provenance.fingerprint, FOOTER_BYTES_KEY: str(_footer_bytes(path))}
-            before = self._there().get(self._slab_name(table))
-            generation = before.generation if before else ABSENT
-            info = self.store.put_file(self._slab_name(table), path, metadata=metadata, if_generation=generation)
+            name = self._slab_name(table)
+            info = self.store.put_file(name, path, metadata=metadata, if_generation=self._generation(name))
         record = SlabRecord(
             provenance=provenance, object_name=f"{table}.parquet", size_bytes=info.size_bytes, crc32c=info.crc32c
         )
         self._there()[info.name] = info
-        self._there()[self._record_name(table)] = save_record(self.store, self._record_name(table), record)
+        name = self._record_name(table)
+        data = record.model_dump_json(indent=1).encode()
+        self._there()[name] = self.store.put_bytes(name, data, if_generation=self._generation(name))
         return record
 
     def frame(self, record: SlabRecord) -> pl.DataFrame:
@@ -124,6 +128,11 @@ class SlabObjects:
         if self._known is None:
             self._known = self._listed()
         return self._known
+
+    def _generation(self, name: str) -> int:
+        """What a write of ``name`` must find: nobody else writes here, and if somebody did it is an error."""
+        found = self._there().get(name)
+        return found.generation if found else ABSENT
 
     def _listed(self) -> dict[str, ObjectInfo]:
         return {info.name: info for info in self.store.list_objects(self.prefix)}
