@@ -25,10 +25,9 @@ Floats = npt.NDArray[np.float64]
 _ROUND_OFF = 1e-9
 _SAMPLE_ROWS = 64
 _FEWEST_PROBES = 12
+"""Different values that a sample must hold to tell anything."""
 _CHANCE = 2
 """Sampled values that must be found in the future before a column is looked up whole."""
-
-
 BQX_PREFIX = "base_bqx__bqx_"
 
 
@@ -66,7 +65,7 @@ class Comparison:
 
 @dataclass(slots=True)
 class Future:
-    """Fed one window's targets after another. **Cost**: about 12 columns of the spine's length, kept."""
+    """Fed one window's targets after another. **Cost**: about 35 columns of the spine's length, kept."""
 
     keys: pl.Series
     horizons: Sequence[int]

@@ -50,8 +50,8 @@ class FileChecksum:
     segments: Sequence[Segment]
     crc32c: int = 0
     """Of all bytes checked so far."""
-    damaged: list[str] = field(default_factory=list[str])
-    """Names of ranges whose bytes are not those recorded."""
+    damaged: list[Segment] = field(default_factory=list[Segment])
+    """Ranges whose bytes are not those recorded."""
     done: int = 0
 
     def check_through(self, offset: int) -> None:
@@ -67,7 +67,7 @@ class FileChecksum:
                     found = crc32c(piece, found)
                     left -= len(piece)
                 if left or segment.crc32c not in (None, found):
-                    self.damaged.append(segment.name)
+                    self.damaged.append(segment)
                 self.crc32c = combine(self.crc32c, found, segment.size_bytes)
                 self.done += 1
 
@@ -76,14 +76,10 @@ class FileChecksum:
         """Whether the whole file was checked."""
         return self.done == len(self.segments)
 
-    def damaged_within(self, start: int, end: int) -> list[str]:
-        """Return the damaged ranges, of those checked, that share a byte with ``start`` to ``end``."""
-        checked = self.segments[: self.done]
-        return [
-            each.name
-            for each in checked
-            if each.start < end and start < each.start + each.size_bytes and each.name in self.damaged
-        ]
+    def is_damaged(self, start: int, end: int) -> bool:
+        """Return whether a byte from ``start`` to ``end`` is in a damaged range, checking up to there first."""
+        self.check_through(end)
+        return any(each.start < end and start < each.start + each.size_bytes for each in self.damaged)
 
 
 def end_crc32c(path: Path, parts: Sequence[Segment]) -> int:

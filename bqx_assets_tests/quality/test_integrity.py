@@ -1,0 +1,56 @@
+"""Which bytes are whose, and that each is read once, in order, in pieces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bqx_assets.base.checksums import crc32c
+from bqx_assets.quality.integrity import FOOTER, FileChecksum, Segment, end_crc32c, segments
+from bqx_assets_tests.quality.training import Training
+
+
+def test_a_splice_is_its_slabs_and_a_footer_to_the_last_byte(training: Training) -> None:
+    assert training.manifest is not None
+    parts = segments(training.manifest, training.file.stat().st_size)
+    assert [part.name for part in parts] == [*(slab.table for slab in training.manifest.extraction.slabs), FOOTER]
+    assert [part.start for part in parts[1:]] == [part.start + part.size_bytes for part in parts[:-1]]
+    assert sum(part.size_bytes for part in parts) == training.file.stat().st_size
+    assert end_crc32c(training.file, parts) == training.manifest.file.crc32c
+
+
+def test_a_joined_file_is_one_range(training: Training) -> None:
+    assert training.manifest is not None
+    joined = training.manifest.model_copy(update={"engine": "join"})
+    assert segments(joined, 77) == [Segment("file", 0, 77, None)]
+
+
+@settings(deadline=None, max_examples=50)
+@given(sizes=st.lists(st.integers(0, 40), min_size=1, max_size=6), data=st.data())
+def test_any_order_of_questions_reads_each_byte_once_and_names_the_damaged_range(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[int], data: st.DataObject
+) -> None:
+    content = bytes(range(256))[: sum(sizes)]
+    starts = [sum(sizes[:number]) for number in range(len(sizes))]
+    parts = [
+        Segment(str(number), start, size, crc32c(content[start : start + size]))
+        for number, (start, size) in enumerate(zip(starts, sizes, strict=True))
+    ]
+    path = tmp_path_factory.mktemp("bytes") / "file"
+    place = data.draw(st.none() | st.integers(0, max(0, len(content) - 1)))
+    changed = bytearray(content)
+    if place is not None and content:
+        changed[place] ^= 1
+    path.write_bytes(changed)
+    checksum = FileChecksum(path, parts)
+    for end in data.draw(st.lists(st.integers(0, len(content)), max_size=5)):
+        checksum.check_through(end)
+    checksum.check_through(len(content) + 1)
+    assert checksum.complete
+    assert checksum.crc32c == crc32c(bytes(changed))
+    owners = [part.name for part in parts if place is not None and part.start <= place < part.start + part.size_bytes]
+    assert [part.name for part in checksum.damaged] == owners
+    assert checksum.is_damaged(0, len(content) + 1) == bool(owners)
