@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.expectations import Expectations, load_expectations
-from bqx_assets.extract.bigquery.clients import open_clients
-from bqx_assets.extract.bigquery.warehouse import BigQueryWarehouse
 from bqx_assets.extract.local.warehouse import LocalWarehouse
 from bqx_assets.extract.staging import StagedWarehouse
 from bqx_assets.extract.warehouse import Warehouse
@@ -25,14 +23,17 @@ def connect(settings: Settings) -> tuple[Warehouse, Expectations]:
     expectations = load_own_expectations(settings)
     if settings.bigquery_project is None:
         return LocalWarehouse(settings.warehouse_dir), expectations
+    # Google's clients take two seconds to import, pandas with them: not for every command on an embedded warehouse.
+    from bqx_assets.extract.bigquery.clients import open_clients  # noqa: PLC0415
+    from bqx_assets.extract.bigquery.warehouse import BigQueryWarehouse  # noqa: PLC0415
+
     warehouse = BigQueryWarehouse(
         open_clients(settings.bigquery_project, settings.bigquery_storage_endpoint),
         max_open_streams=settings.bigquery_streams,
         max_bytes=settings.max_bytes,
     )
-    if not settings.stage_shared:
-        return warehouse, expectations
-    return StagedWarehouse(warehouse, settings.staging_dir), expectations
+    staged = StagedWarehouse(warehouse, settings.staging_dir) if settings.stage_shared else warehouse
+    return staged, expectations
 
 
 def load_own_expectations(settings: Settings) -> Expectations:

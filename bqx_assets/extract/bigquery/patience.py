@@ -15,11 +15,11 @@ from bqx_assets.extract.bigquery.failures import asked_wait_seconds
 class Patience:
     """Deadlines and waits of one read."""
 
-    deadline_seconds: float = 120.0
+    deadline_seconds: float = 60.0
     """Of one call. A stream that is still flowing then is resumed at its offset, so this bounds a hang, not a read."""
     tries: int = 6
     """In a row without a row arriving."""
-    first_wait_seconds: float = 0.5
+    first_wait_seconds: float = 1.0
     longest_wait_seconds: float = 32.0
 
     def wait_seconds(self, failures: int, error: BaseException | None) -> float:

@@ -61,7 +61,9 @@ def reads() -> FaultyReads:
 def clients(reads: FaultyReads, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clients]:
     monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", "http://127.0.0.1:9")  # nothing answers the catalogue here
     with served(reads) as address:
-        yield open_clients("bqx-ml", address)
+        clients = open_clients("bqx-ml", address)
+        yield clients
+        clients.reads.transport.close()
 
 
 def _schema() -> pa.Schema:
