@@ -45,7 +45,7 @@ class ColumnFacts:
     @property
     def all_null(self) -> bool | None:
         """Whether there is no value at all."""
-        return None if self.nulls is None else self.nulls == self.rows
+        return None if self.nulls is None else 0 < self.rows == self.nulls
 
     @property
     def constant(self) -> bool | None:

@@ -65,7 +65,7 @@ def _read(scan: Scan, progress: Progress) -> None:
         footer = read_footer(scan.file)
         stated = stated_chunks(footer)
         scan.footer, scan.columns = footer, stated_columns(footer, stated)
-        if scan.deep:
+        if scan.deep and footer.rows:
             _DeepPass(scan, stated, checksum, progress).run(footer)
     except Unreadable as error:
         scan.unreadable.append(str(error))

@@ -64,10 +64,12 @@ def key_unique_and_ascending(scan: Scan) -> Finding | None:
         return None
     expected = f"{KEY} on every row, unique, ascending"
     cure = "Duplicate keys multiply rows in any join: extract and merge the pair anew."
-    if not any(column.role == "key" for column in scan.columns):
+    key = scan.of_role("key")
+    if not key:
         return Finding(passed=False, got=f"no column {KEY}", expected=expected, cure=cure)
-    if scan.keys is None:
-        return None
+    if scan.keys is None:  # known to be no timestamps once they are decoded
+        decoded = key[0].nan is not None
+        return Finding(passed=False, got="no timestamps", expected=expected, cure=cure) if decoded else None
     known = scan.keys.drop_nulls()
     nulls, repeated = scan.keys.null_count(), known.filter(known.is_duplicated())
     backward = int((known.to_physical().diff() < 0).sum())
