@@ -169,7 +169,8 @@ class CloudRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
         # A run that repeats another has its tags, and one that is resumed its own: of an execution that is over.
         stale = {tag: "" for tag in (EXECUTION_TAG, ENDING_TAG, ATTEMPT_TAG) if tag in run.tags}
         # A new container has none of the old one's files, so a retry must not skip the steps that made them.
-        self._instance.add_run_tags(run.run_id, {PAIR_TAG: pair.name, _STRATEGY_TAG: "ALL_STEPS", **stale})
+        strategy = run.tags.get(_STRATEGY_TAG, "ALL_STEPS")
+        self._instance.add_run_tags(run.run_id, {PAIR_TAG: pair.name, _STRATEGY_TAG: strategy, **stale})
         execution = self._cloud_run.start(
             job,
             run_id=run.run_id,
