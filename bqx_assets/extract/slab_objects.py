@@ -105,7 +105,10 @@ class SlabObjects:
         return record
 
     def frame(self, record: SlabRecord) -> pl.DataFrame:
-        """Return a slab, decoded. **Cost**: its bytes and its values in memory."""
+        """Return a slab, decoded.
+
+        **Shape**: the spine's rows x the slab's columns. **Cost**: its bytes and its values in memory.
+        """
         return pl.read_parquet(io.BytesIO(self.store.read(self._slab_name(record.table))))
 
     def save_spine(self, record: SpineRecord) -> None:

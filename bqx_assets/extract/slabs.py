@@ -98,7 +98,7 @@ class SlabStore(Protocol):
         ...
 
     def frame(self, record: SlabRecord) -> pl.DataFrame:
-        """Return a slab, decoded."""
+        """Return a slab, decoded. **Shape**: the spine's rows x the slab's columns."""
         ...
 
     def save_spine(self, record: SpineRecord) -> None:
@@ -200,7 +200,7 @@ class SlabFolder:
         return record
 
     def frame(self, record: SlabRecord) -> pl.DataFrame:
-        """Return a slab, decoded."""
+        """Return a slab, decoded. **Shape**: the spine's rows x the slab's columns."""
         return pl.read_parquet(self.slab_path(record.table))
 
     def save_spine(self, record: SpineRecord) -> None:

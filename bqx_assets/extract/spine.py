@@ -37,9 +37,8 @@ def extract_spine_slab(job: Extraction, catalogue: PairCatalogue, slabs: SlabSto
     snapshot_time = job.warehouse.snapshot()
     columns = spine_columns(job)
     source = source_of(catalogue.targets)
-    facts = filters(job, has_pair=PAIR_COLUMN in catalogue.targets.types()) | {
-        "row_group_rows": str(job.settings.row_group_rows)
-    }
+    has_pair = PAIR_COLUMN in catalogue.targets.types()
+    facts = filters(job, has_pair=has_pair) | {"row_group_rows": str(job.settings.row_group_rows)}
     mark = slab_fingerprint(source, columns, spine_fingerprint="", filters=facts, policy=job.settings.duplicates)
     slab = slabs.fresh(source.table, mark)
     if slab is not None:
@@ -53,7 +52,7 @@ def extract_spine_slab(job: Extraction, catalogue: PairCatalogue, slabs: SlabSto
         snapshot_time=snapshot_time,
         start=job.settings.start,
         end=job.settings.end,
-        pair=job.pair.name if PAIR_COLUMN in catalogue.targets.types() else None,
+        pair=job.pair.name if has_pair else None,
     )
     subject = f"{job.pair}/{source.table}"
     read = read_frame(job.warehouse, request, subject=subject, progress=job.progress)
@@ -71,9 +70,8 @@ def extract_spine_slab(job: Extraction, catalogue: PairCatalogue, slabs: SlabSto
         duplicate_policy=job.settings.duplicates,
         columns=tuple(columns),
     )
-    record = SpineRecord(
-        spine=spine, slab=slabs.write(frame, provenance, spine.row_groups), snapshot_time=snapshot_time
-    )
+    slab = slabs.write(frame, provenance, spine.row_groups)
+    record = SpineRecord(spine=spine, slab=slab, snapshot_time=snapshot_time)
     slabs.save_spine(record)
     return record
 
