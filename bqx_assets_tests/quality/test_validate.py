@@ -24,7 +24,7 @@ NEEDS_VALUES = {
 NEEDS_MANIFEST = {
     "checksum", "footer_checksum", "slabs_intact", "rows_equal_spine", "tables_equal_catalogue",
 }  # fmt: skip
-FUZZ = settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture
