@@ -39,6 +39,7 @@ _BATCH_ROWS = 65_536
 class StagedTable(Record):
     """What a staged file holds, and of which state of the table."""
 
+    warehouse: str
     source: SourceTable
     columns: tuple[str, ...]
     start: datetime | None
@@ -47,7 +48,7 @@ class StagedTable(Record):
     crc32c: int
 
     def serves(self, request: ReadRequest) -> bool:
-        """Return whether the request's rows are in the file: same state of the table, columns and rows wide enough.
+        """Return whether the request's rows are in the file: same state of the table, enough columns and days.
 
         The snapshot is no part, as in a slab's fingerprint: a table last modified before two snapshots has the same
         rows at both.
@@ -123,6 +124,7 @@ class StagedWarehouse:
         with atomic_path(file) as temp:
             _write(self._inner.read(wanted), wanted, temp)
             record = StagedTable(
+                warehouse=self._inner.name,
                 source=source_of(request.table),
                 columns=wanted.columns,
                 start=wanted.start,
@@ -143,20 +145,18 @@ class StagedWarehouse:
             yield
 
     def _file(self, table: TableDescription) -> Path:
-        return (
-            self._folder
-            / check_identifier(table.dataset, "dataset")
-            / f"{check_identifier(table.table, 'table')}.parquet"
-        )
+        folder = self._folder / check_identifier(table.dataset, "dataset")
+        return folder / f"{check_identifier(table.table, 'table')}.parquet"
 
     def _record_path(self, table: TableDescription) -> Path:
         return self._file(table).with_suffix(".json")
 
     def _record(self, table: TableDescription) -> StagedTable | None:
         try:
-            return StagedTable.load(self._record_path(table))
+            record = StagedTable.load(self._record_path(table))
         except CheckpointCorrupt:
             return None
+        return record if record.warehouse == self._inner.name else None
 
 
 def is_shared(table: TableDescription) -> bool:

@@ -11,12 +11,7 @@ from google.api_core import exceptions as google
 from google.auth.exceptions import GoogleAuthError, TransportError
 from google.rpc.error_details_pb2 import RetryInfo
 
-from bqx_assets.base.errors import (
-    TableMissing,
-    TableUnreadable,
-    TransientReadError,
-    WarehouseError,
-)
+from bqx_assets.base.errors import TableMissing, TableUnreadable, TransientReadError, WarehouseError
 
 _PASSING = (
     google.ServiceUnavailable,

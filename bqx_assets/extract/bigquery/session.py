@@ -6,6 +6,7 @@ reading rows.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import pyarrow as pa
@@ -75,20 +76,22 @@ def session_schema(session: types.ReadSession, request: ReadRequest, subject: st
     planned = request.table.types()
     found = dict(zip(schema.names, schema.types, strict=True))
     described = {name: _ARROW_TYPES.get(planned[name]) or found.get(name) for name in request.columns}
-    wrong = [name for name in described if found.get(name) != described[name]]
-    if wrong:
-        raise table_changed(
-            subject,
-            got=", ".join(f"{name} {found.get(name, 'missing')}" for name in wrong[:5]),
-            expected=", ".join(f"{name} {described[name]}" for name in wrong[:5]),
-        )
+    changed = table_changed(subject, found, described)
+    if changed:
+        raise changed
     return schema
 
 
-def table_changed(subject: str, *, got: str, expected: str) -> TableChanged:
-    """Return the error of a table whose columns are no longer those of the plan."""
+def table_changed(subject: str, found: Mapping[str, object], planned: Mapping[str, object]) -> TableChanged | None:
+    """Return the error of a table whose columns are no longer those of the plan, None where they are."""
+    wrong = [name for name in planned if found.get(name) is None or found[name] != planned[name]][:5]
+    if not wrong:
+        return None
     return TableChanged(
-        subject, got=got, expected=expected, cure="Its schema changed since it was planned; extract again."
+        subject,
+        got=", ".join(f"{name} {found.get(name, 'missing')}" for name in wrong),
+        expected=", ".join(f"{name} {planned[name]}" for name in wrong),
+        cure="Its columns changed since they were planned; extract again.",
     )
 
 

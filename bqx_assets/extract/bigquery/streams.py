@@ -59,7 +59,7 @@ class StreamReader:
                     else:
                         yield item
             finally:
-                flow.stopped.set()
+                flow.stop()
 
     def _run(self, name: str, schema: pa.Schema, flow: _Flow) -> None:
         """Read one stream to its end on a thread of its own; what ends it goes to the iterator."""
@@ -100,6 +100,7 @@ class StreamReader:
         answer = self._client.read_rows(request=request, retry=None, timeout=self._patience.deadline_seconds)
         call = cast("_Call", answer)  # Google's type leaves out that it can be cancelled
         try:
+            flow.calls.add(call)
             for message in call:
                 if message.row_count:
                     flow.put(_decoded(message, schema))
@@ -108,6 +109,7 @@ class StreamReader:
                 if flow.stopped.is_set():
                     return
         finally:
+            flow.calls.discard(call)
             call.cancel()
 
 
@@ -131,6 +133,13 @@ class _Flow:
     def __init__(self, size: int) -> None:
         self.items: queue.Queue[pa.RecordBatch | Exception | None] = queue.Queue(size)
         self.stopped = threading.Event()
+        self.calls: set[_Call] = set()
+
+    def stop(self) -> None:
+        """End the streams' threads, wherever they wait."""
+        self.stopped.set()
+        for call in tuple(self.calls):
+            call.cancel()
 
     def put(self, item: pa.RecordBatch | Exception | None) -> None:
         """Wait for room; drop the item once nobody reads any more."""

@@ -15,6 +15,7 @@ import tenacity
 from google.api_core.exceptions import FailedPrecondition, GoogleAPICallError, InvalidArgument
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
+from google.cloud.bigquery.retry import DEFAULT_RETRY
 from google.cloud.bigquery_storage_v1 import types
 
 from bqx_assets.base.errors import BqxError
@@ -104,17 +105,11 @@ class BigQueryWarehouse:
         """What a refused request means: TableChanged where columns are gone or of another type, else None."""
         path = f"{self._clients.project}.{subject}"
         try:
-            table = self._clients.catalogue.get_table(path, retry=None, timeout=self._patience.deadline_seconds)
+            once = DEFAULT_RETRY.with_timeout(self._patience.first_wait_seconds)
+            table = self._clients.catalogue.get_table(path, retry=once, timeout=self._patience.deadline_seconds)
         except (GoogleAPICallError, GoogleAuthError, OSError):
             return None  # the refusal itself is the better message
         fields = cast("list[bigquery.SchemaField]", table.schema)
         found = {field.name: _NAMES.get(field.field_type, field.field_type) for field in fields}
-        described = request.table.types()
-        wrong = [name for name in request.columns if found.get(name) != described[name]]
-        if not wrong:
-            return None
-        return table_changed(
-            subject,
-            got=", ".join(f"{name} {found.get(name, 'missing')}" for name in wrong[:5]),
-            expected=", ".join(f"{name} {described[name]}" for name in wrong[:5]),
-        )
+        planned = request.table.types()
+        return table_changed(subject, found, {name: planned[name] for name in request.columns})

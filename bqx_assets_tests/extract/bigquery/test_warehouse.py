@@ -224,6 +224,7 @@ def test_leaving_a_read_early_ends_its_calls(reads: FaultyReads, clients: Client
     reads.read_faults = [Fault("hang", batches=2)] * 2
     rows = _warehouse(clients).read(REQUEST)
     next(rows)
+    time.sleep(0.2)  # until both streams hang
     began = time.monotonic()
     rows.close()  # type: ignore[attr-defined]
     assert time.monotonic() - began < 2
