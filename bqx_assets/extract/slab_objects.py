@@ -86,7 +86,8 @@ class SlabObjects:
     def write(self, frame: pl.DataFrame, provenance: SlabProvenance, row_groups: Sequence[int]) -> SlabRecord:
         """Encode, upload and forget a slab, then upload its record: a slab without one is not finished.
 
-        **Cost**: one file in the temporary folder, gone when this returns. On Cloud Run that folder is memory.
+        **Shape**: ``sum(row_groups)`` rows x the provenance's columns. **Cost**: one file in the temporary folder,
+        gone when this returns. On Cloud Run that folder is memory.
         """
         table = provenance.source.table
         with tempfile.TemporaryDirectory(prefix="bqx-slab-") as folder:

@@ -94,7 +94,10 @@ class SlabStore(Protocol):
         ...
 
     def write(self, frame: pl.DataFrame, provenance: SlabProvenance, row_groups: Sequence[int]) -> SlabRecord:
-        """Write a frame as the table's slab, then its record: a slab without one is not finished."""
+        """Write a frame as the table's slab, then its record: a slab without one is not finished.
+
+        **Shape**: ``sum(row_groups)`` rows x the provenance's columns.
+        """
         ...
 
     def frame(self, record: SlabRecord) -> pl.DataFrame:

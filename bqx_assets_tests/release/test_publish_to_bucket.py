@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from bqx_assets.base.artifacts import Manifest
 from bqx_assets.base.checksums import crc32c
 from bqx_assets.base.errors import ChecksumMismatch, ObjectMissing, PreconditionFailed, StoreError
+from bqx_assets.base.names import KEY
+from bqx_assets.base.objects.choose import scan_options
 from bqx_assets.base.objects.gcs import GcsObjectStore
 from bqx_assets.base.objects.protocol import STAGING
 from bqx_assets.base.progress import Silent
-from bqx_assets.merge.compose import merged_name
+from bqx_assets.catalogue.families import FEATURES_DATASET
+from bqx_assets.extract.pair import extract_pair
+from bqx_assets.extract.slab_objects import SlabObjects
+from bqx_assets.merge.compose import compose, merged_name, plan_compose
 from bqx_assets.release.lifecycle import init_store
 from bqx_assets.release.publish import Published, publish, publish_merged
 from bqx_assets.release.retention import sweep
-from bqx_assets_tests.frames import EURUSD
-from bqx_assets_tests.release.training import training
+from bqx_assets_tests.frames import EURUSD, frame_job, frame_warehouse
+from bqx_assets_tests.release.training import report, training
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
 from bqx_assets_tests.servers.gcs.server import GcsServer
 
@@ -35,10 +42,10 @@ def _publish(folder: Path, data: bytes, store: GcsObjectStore) -> Published:
 
 
 def _merged(folder: Path, data: bytes, store: GcsObjectStore) -> Published:
-    file, manifest, report = training(folder, data)
+    file, manifest, verdicts = training(folder, data)
     store.put_bytes(merged_name(EURUSD), data)
     file.unlink()  # there is none in the container
-    return publish_merged(manifest, report, store, progress=Silent())
+    return publish_merged(manifest, verdicts, store, progress=Silent())
 
 
 Way = Callable[[Path, bytes, GcsObjectStore], Published]
@@ -55,8 +62,8 @@ def _whole(store: GcsObjectStore) -> bytes:
 def test_the_published_object_has_manifest_and_report_and_nothing_is_left_in_staging(
     gcs_store: GcsObjectStore, tmp_path: Path
 ) -> None:
-    file, manifest, report = training(tmp_path, NEW)
-    published = publish(file, manifest, report, gcs_store, progress=Silent())
+    file, manifest, verdicts = training(tmp_path, NEW)
+    published = publish(file, manifest, verdicts, gcs_store, progress=Silent())
     assert published.uri == f"gs://{BUCKET}/{NAME}"
     assert _whole(gcs_store) == NEW
     assert Manifest.model_validate_json(gcs_store.read("training_eurusd.manifest.json")) == manifest
@@ -91,12 +98,12 @@ def test_a_composed_file_is_published_without_a_byte_of_it(
 
 
 def test_a_composed_file_that_is_not_the_manifests_is_refused(gcs_store: GcsObjectStore, tmp_path: Path) -> None:
-    _, manifest, report = training(tmp_path, NEW)
+    _, manifest, verdicts = training(tmp_path, NEW)
     with pytest.raises(ObjectMissing):
-        publish_merged(manifest, report, gcs_store, progress=Silent())
+        publish_merged(manifest, verdicts, gcs_store, progress=Silent())
     gcs_store.put_bytes(merged_name(EURUSD), NEW[::-1])
     with pytest.raises(ChecksumMismatch):
-        publish_merged(manifest, report, gcs_store, progress=Silent())
+        publish_merged(manifest, verdicts, gcs_store, progress=Silent())
     assert gcs_store.head(NAME) is None
 
 
@@ -183,3 +190,24 @@ def test_the_sweep_removes_old_staged_objects_of_a_bucket_too(
     gcs_store.put_bytes("staging/eurusd/young", b"1")
     assert sweep(gcs_store, staging_days=7).names == ("staging/eurusd/old",)
     assert _whole(gcs_store) == NEW
+
+
+def test_a_pair_goes_from_the_warehouse_to_a_published_file_that_polars_reads_and_no_file_is_kept(
+    gcs_store: GcsObjectStore, gcs: GcsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    warehouse = frame_warehouse()
+    extract_pair(frame_job(Path("nowhere"), warehouse, kept_in=SlabObjects(gcs_store, EURUSD)))
+    manifest = compose(plan_compose(EURUSD, gcs_store), gcs_store, progress=Silent())
+    verdicts = report(Path(NAME), rows=manifest.file.rows).model_copy(update={"columns": manifest.file.columns})
+    gcs.log.clear()
+    published = publish_merged(manifest, verdicts, gcs_store, progress=Silent())
+    assert not [name for name, _, _ in gcs.log.ranges if name.endswith(".parquet")]
+    assert not list(tmp_path.iterdir())
+    scan = pl.scan_parquet(published.uri, storage_options=scan_options(published.uri))
+    table = warehouse.frames[FEATURES_DATASET, "mkt_vol"]
+    name = table.columns[-1]
+    read = scan.select(KEY, f"mkt_vol__{name}").collect()
+    assert read.rename({f"mkt_vol__{name}": name}).equals(table.select(KEY, name))
+    assert scan.collect().shape == (manifest.file.rows, manifest.file.columns)
