@@ -41,6 +41,8 @@ class MarketSource:
     rows: int
     seed: int
     rates: Path | None
+    rates_digest: str | None
+    """The file's content: a changed one is another market."""
 
     def load(self) -> Market:
         """Return the market; a second call in the same process is free. Raises what ``load_market`` does."""

@@ -69,9 +69,9 @@ def create_warehouse(  # noqa: PLR0913 -- one parameter an option of the command
     )
     if not _is_wanted(folder, made, progress):
         return
-    source = MarketSource(rows, seed, rates)
+    source = MarketSource(rows, seed, rates, made.rates)
     market = source.load()
-    _refuse_missing(wanted, market, rates)
+    _refuse_lacking(wanted, market, rates)
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder):
         selection = select(market, wanted, tables)
@@ -112,7 +112,7 @@ def _is_wanted(folder: Path, made: Made, progress: Progress) -> bool:
     return bool(there.spoiled)
 
 
-def _refuse_missing(pairs: Sequence[Pair], market: Market, rates: Path | None) -> None:
+def _refuse_lacking(pairs: Sequence[Pair], market: Market, rates: Path | None) -> None:
     lacking = {pair.name: market.missing[pair.name] for pair in pairs if pair.name in market.missing}
     if lacking:
         raise BadSetting(
@@ -120,6 +120,16 @@ def _refuse_missing(pairs: Sequence[Pair], market: Market, rates: Path | None) -
             got="; ".join(f"{name}: {reason}" for name, reason in lacking.items()),
             expected=f"pairs that {rates} holds or allows to derive",
             cure=f"Choose among: {', '.join(market.pairs)}",
+        )
+    facts = load_expectations()
+    least = min(facts.windows) + min(facts.horizons) + 1
+    short = {pair.name: market.pairs[pair.name].rows for pair in pairs if market.pairs[pair.name].rows < least}
+    if short:
+        raise BadSetting(
+            f"--pairs {','.join(short)}",
+            got=", ".join(f"{rows} bars of {name}" for name, rows in short.items()),
+            expected=f"at least {least}: the shortest window and horizon",
+            cure="Give more rows, or rates with more common times.",
         )
 
 

@@ -240,3 +240,10 @@ def test_rates_that_changed_are_other_parameters(tmp_path: Path) -> None:
     pl.read_parquet(rates).head(-1).write_parquet(rates)
     with pytest.raises(BadSetting, match="rates"):
         make(tmp_path / "w", rates=rates)
+
+
+def test_too_few_bars_for_one_target_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadSetting, match="60 bars of eurusd"):
+        make(tmp_path / "w", rows=60)
+    make(tmp_path / "w", rows=61)
+    assert load_expectations(tmp_path / "w" / "expectations.toml").min_rows == 1
