@@ -10,7 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bqx_assets.base.artifacts import Column, Quarantined
-from bqx_assets.base.errors import BqxError, CatalogueMismatch, ColumnCollision, SchemaDrift, TableMissing, TableUnreadable
+from bqx_assets.base.errors import (
+    BqxError,
+    CatalogueMismatch,
+    ColumnCollision,
+    SchemaDrift,
+    TableMissing,
+    TableUnreadable,
+)
 from bqx_assets.base.names import KEY, output_column, table_prefix
 from bqx_assets.base.pairs import Pair
 from bqx_assets.catalogue.expectations import Expectations
