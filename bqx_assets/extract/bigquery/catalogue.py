@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from google.api_core.exceptions import GoogleAPICallError
+from google.api_core.exceptions import GoogleAPIError
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_JOB_RETRY, DEFAULT_RETRY
@@ -81,7 +81,7 @@ def query(client: bigquery.Client, sql: str, subject: str) -> list[Mapping[str, 
             job_retry=DEFAULT_JOB_RETRY.with_timeout(_ALL_SECONDS),
         )
         return [dict(cast("bigquery.Row", row).items()) for row in cast("Iterable[object]", rows)]
-    except (GoogleAPICallError, GoogleAuthError, OSError) as error:
+    except (GoogleAPIError, GoogleAuthError, OSError) as error:
         raise translated(error, subject) from error
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol, cast
 
 import pyarrow as pa
-from google.api_core.exceptions import GoogleAPICallError, ServiceUnavailable
+from google.api_core.exceptions import GoogleAPIError, ServiceUnavailable
 from google.auth.exceptions import GoogleAuthError
 from google.cloud.bigquery_storage_v1 import types
 from google.cloud.bigquery_storage_v1.services.big_query_read import BigQueryReadClient
@@ -40,7 +40,7 @@ class StreamReader:
         **Cost**: memory of ``_WAITING_BATCHES`` a stream; leaving the iterator early ends the calls.
 
         Raises:
-            GoogleAPICallError, GoogleAuthError: a stream failed for good, or too often in a row without progress.
+            GoogleAPIError, GoogleAuthError: a stream failed for good, or too often in a row without progress.
         """
         if not names:
             return
@@ -82,7 +82,7 @@ class StreamReader:
             before = at.offset
             try:
                 self._read_on(name, at, schema, flow)
-            except (GoogleAPICallError, GoogleAuthError) as error:
+            except (GoogleAPIError, GoogleAuthError) as error:
                 failures = 1 if at.offset > before else failures + 1
                 if not may_pass(error) or failures >= self._patience.tries:
                     raise

@@ -12,7 +12,7 @@ from typing import cast
 
 import pyarrow as pa
 import tenacity
-from google.api_core.exceptions import FailedPrecondition, GoogleAPICallError, InvalidArgument
+from google.api_core.exceptions import FailedPrecondition, GoogleAPIError, InvalidArgument
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
@@ -87,7 +87,7 @@ class BigQueryWarehouse:
             yield from self._streams.read([stream.name for stream in session.streams], schema)
         except (InvalidArgument, FailedPrecondition) as error:
             raise self._changed(request, subject) or translated(error, subject) from error
-        except (GoogleAPICallError, GoogleAuthError) as error:
+        except (GoogleAPIError, GoogleAuthError) as error:
             raise translated(error, subject) from error
 
     def _open(self, request: types.CreateReadSessionRequest) -> types.ReadSession:
@@ -107,7 +107,7 @@ class BigQueryWarehouse:
         try:
             once = DEFAULT_RETRY.with_timeout(self._patience.first_wait_seconds)
             table = self._clients.catalogue.get_table(path, retry=once, timeout=self._patience.deadline_seconds)
-        except (GoogleAPICallError, GoogleAuthError, OSError):
+        except (GoogleAPIError, GoogleAuthError, OSError):
             return None  # the refusal itself is the better message
         fields = cast("list[bigquery.SchemaField]", table.schema)
         found = {field.name: _NAMES.get(field.field_type, field.field_type) for field in fields}

@@ -12,8 +12,9 @@ import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
-from bqx_assets.base.errors import BqxError, TableMissing, TableUnreadable
+from bqx_assets.base.errors import BqxError, TableMissing, TableUnreadable, TransientReadError
 from bqx_assets.catalogue.families import FEATURES_DATASET
+from bqx_assets.extract.bigquery import catalogue
 from bqx_assets.extract.bigquery.catalogue import describe_dataset, server_time
 from bqx_assets_tests.frames import NAMES, frame_warehouse
 from bqx_assets_tests.servers.bigquery.local_bigquery import PROJECT, LocalBigQuery
@@ -59,10 +60,15 @@ def test_the_snapshot_is_the_servers_own_present_in_whole_milliseconds(client: b
     [
         (403, "accessDenied", TableUnreadable, r"bqx-ml\.shelf: Forbidden: .*injected.*BigQuery Read Session User"),
         (404, "notFound", TableMissing, r"bqx-ml\.shelf: NotFound: .*injected"),
+        (503, "backendError", TransientReadError, r"bqx-ml\.shelf: RetryError: .*injected"),
         (400, "invalidQuery", TableUnreadable, r"bqx-ml\.shelf: BadRequest: .*injected"),
     ],
 )
-def test_a_refused_query_names_the_dataset(status: int, reason: str, expected: type[BqxError], text: str) -> None:
+def test_a_refused_query_names_the_dataset(
+    monkeypatch: pytest.MonkeyPatch, status: int, reason: str, expected: type[BqxError], text: str
+) -> None:
+    monkeypatch.setattr(catalogue, "_ALL_SECONDS", 0.5)
+
     class Refusing(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             error = {"code": status, "message": "injected", "errors": [{"reason": reason}]}
