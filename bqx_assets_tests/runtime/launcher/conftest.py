@@ -8,8 +8,9 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import yaml
 
-from bqx_assets_tests.runtime.launcher.deployment import Deployment
+from bqx_assets_tests.runtime.launcher.deployment import Deployment, storage
 from bqx_assets_tests.servers.cloud_run.server import CloudRunServer
 
 
@@ -24,7 +25,7 @@ def cloud_run() -> Iterator[CloudRunServer]:
 def empty_storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The files of an instance without runs. Making them takes 2 s and more, copying them 10 ms."""
     home = tmp_path_factory.mktemp("storage")
-    (home / "dagster.yaml").write_text("telemetry: {enabled: false}")
+    (home / "dagster.yaml").write_text(yaml.safe_dump(storage(home)))
     with dg.DagsterInstance.from_config(str(home)) as instance:
         instance.get_runs()
     return home

@@ -47,6 +47,13 @@ def python(script: str, **kwargs: Any) -> run_v2.Job:
     return job("python", "-S", "-c", script, **kwargs)
 
 
+def storage(home: Path) -> dict[str, Any]:
+    """Return the storage part of a ``dagster.yaml``: one file for all runs' events, as each of its own takes 1 s."""
+    events = {"module": "dagster._core.storage.event_log", "class": "ConsolidatedSqliteEventLogStorage"}
+    config = {"base_dir": str(home / "history")}
+    return {"event_log_storage": {**events, "config": config}, "telemetry": {"enabled": False}}
+
+
 class Deployment:
     """Context manager: the instance, its launcher, and runs of the trivial job."""
 
@@ -71,6 +78,7 @@ class Deployment:
             **launcher,
         }
         document = {
+            **storage(home),
             "run_launcher": {
                 "module": "bqx_assets.runtime.launcher.cloud_run",
                 "class": "CloudRunLauncher",
@@ -78,7 +86,6 @@ class Deployment:
             },
             "run_monitoring": {"enabled": True, "max_resume_run_attempts": 0},
             "run_retries": {"enabled": True, "max_retries": 1},
-            "telemetry": {"enabled": False},
         }
         (self.home / "dagster.yaml").write_text(yaml.safe_dump(document))
         self.instance = dg.DagsterInstance.from_config(str(self.home))
