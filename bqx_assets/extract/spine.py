@@ -6,11 +6,13 @@ Belongs here: which rows of the targets table are the spine, and its slab. Does 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from datetime import datetime
 
 import polars as pl
 
 from bqx_assets.base.artifacts import Column, RowAccount, SlabProvenance, Spine
-from bqx_assets.base.errors import EmptyTable
+from bqx_assets.base.errors import CheckpointCorrupt, EmptyTable
 from bqx_assets.base.fingerprints import fingerprint
 from bqx_assets.base.names import KEY
 from bqx_assets.catalogue.discovery import PairCatalogue
@@ -37,26 +39,16 @@ def extract_spine_slab(job: Extraction, catalogue: PairCatalogue, slabs: SlabSto
     snapshot_time = job.warehouse.snapshot()
     columns = spine_columns(job)
     source = source_of(catalogue.targets)
-    has_pair = PAIR_COLUMN in catalogue.targets.types()
-    facts = filters(job, has_pair=has_pair) | {"row_group_rows": str(job.settings.row_group_rows)}
+    facts = filters(job, has_pair=PAIR_COLUMN in catalogue.targets.types()) | {
+        "row_group_rows": str(job.settings.row_group_rows)
+    }
     mark = slab_fingerprint(source, columns, spine_fingerprint="", filters=facts, policy=job.settings.duplicates)
-    slab = slabs.fresh(source.table, mark)
-    if slab is not None:
-        record = slabs.load_spine().model_copy(update={"snapshot_time": snapshot_time})
-        if record.slab == slab:
-            slabs.save_spine(record)
-            return record
-    request = ReadRequest(
-        table=catalogue.targets,
-        columns=tuple(column.source for column in columns),
-        snapshot_time=snapshot_time,
-        start=job.settings.start,
-        end=job.settings.end,
-        pair=job.pair.name if has_pair else None,
-    )
-    subject = f"{job.pair}/{source.table}"
-    read = read_frame(job.warehouse, request, subject=subject, progress=job.progress)
-    frame, rows = _spine_rows(read, subject, job)
+    found = _fresh(slabs, source.table, mark)
+    if found is not None:
+        record = found.model_copy(update={"snapshot_time": snapshot_time})
+        slabs.save_spine(record)
+        return record
+    frame, rows = _read(job, catalogue, columns, snapshot_time)
     spine = describe_spine(frame.get_column(KEY), job.settings.row_group_rows)
     provenance = SlabProvenance(
         pair=job.pair.name,
@@ -74,6 +66,32 @@ def extract_spine_slab(job: Extraction, catalogue: PairCatalogue, slabs: SlabSto
     record = SpineRecord(spine=spine, slab=slab, snapshot_time=snapshot_time)
     slabs.save_spine(record)
     return record
+
+
+def _fresh(slabs: SlabStore, table: str, mark: str) -> SpineRecord | None:
+    """The spine that is there, if its slab is fresh: a kill between slab and record leaves a slab alone."""
+    slab = slabs.fresh(table, mark)
+    try:
+        record = slabs.load_spine() if slab else None
+    except CheckpointCorrupt:
+        return None
+    return record if record and record.slab == slab else None
+
+
+def _read(
+    job: Extraction, catalogue: PairCatalogue, columns: Sequence[Column], snapshot_time: datetime
+) -> tuple[pl.DataFrame, RowAccount]:
+    request = ReadRequest(
+        table=catalogue.targets,
+        columns=tuple(column.source for column in columns),
+        snapshot_time=snapshot_time,
+        start=job.settings.start,
+        end=job.settings.end,
+        pair=job.pair.name if PAIR_COLUMN in catalogue.targets.types() else None,
+    )
+    subject = f"{job.pair}/{catalogue.targets.table}"
+    read = read_frame(job.warehouse, request, subject=subject, progress=job.progress)
+    return _spine_rows(read, subject, job)
 
 
 def spine_columns(job: Extraction) -> list[Column]:

@@ -238,3 +238,12 @@ def test_bounds_limit_the_spine_and_with_it_every_slab(tmp_path: Path, warehouse
 def test_two_extractions_never_share_a_folder(tmp_path: Path, warehouse: FrameWarehouse) -> None:
     with SlabFolder(tmp_path).exclusive(), pytest.raises(FolderBusy):
         extract_pair(frame_job(tmp_path, warehouse))
+
+
+def test_a_spine_slab_without_its_record_is_extracted_again(tmp_path: Path, warehouse: FrameWarehouse) -> None:
+    """What ``kill -9`` between the two leaves behind."""
+    job = frame_job(tmp_path, warehouse)
+    spine = extract_spine(job)
+    (tmp_path / "spine.json").unlink()
+    assert extract_spine(job) == spine
+    assert warehouse.reads["targets_eurusd"] == 2
