@@ -14,7 +14,7 @@ from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.console import summaries, tables
 from bqx_assets.console.session import Cost, Session
-from bqx_assets.extract.connect import connect
+from bqx_assets.extract.local.layout import refuse_unusable
 from bqx_assets.runtime.in_process import PairRun, Stage, run_pair
 
 _WHAT_STOPPED = "nothing was published; what was published before is untouched"
@@ -26,7 +26,8 @@ def run_and_show(session: Session, pair: Pair, settings: Settings) -> bool:
     Raises:
         BqxError: there is no warehouse, or what stopped a stage.
     """
-    connect(settings)  # before Dagster keeps a run of it: without a warehouse there is nothing to run
+    if settings.bigquery_project is None:
+        refuse_unusable(settings.warehouse_dir)  # before Dagster keeps a run of it: there is nothing to run
     with session.work() as (progress, cost):
         run = run_pair(pair, settings, progress, log_level="DEBUG" if session.debug else "CRITICAL")
     session.say(_headline(run), stage_table(run, cost), tables.verdict_table(run.verdicts))

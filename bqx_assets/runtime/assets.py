@@ -69,7 +69,8 @@ def targets_spine(context: dg.AssetExecutionContext, workspace: Workspace) -> dg
     code_version=CODE_VERSION,
     retry_policy=RETRIES,
     output_required=False,
-    dagster_type=dg.Nothing,  # a generator's annotation does not say it: the IO manager would be asked to keep None
+    # A generator's annotation does not say that there is no value: the IO manager would be asked to keep None.
+    dagster_type=dg.Nothing,  # pyright: ignore[reportArgumentType] -- at run time it is a DagsterType
 )
 def feature_slabs(
     context: dg.AssetExecutionContext, workspace: Workspace

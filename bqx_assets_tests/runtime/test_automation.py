@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import dagster as dg
 import pytest
@@ -50,7 +51,8 @@ def _pairs(result: dg.SensorResult | dg.SkipReason) -> list[str | None]:
 
 
 def test_every_sunday_all_28_pairs_are_run_each_once() -> None:
-    requests = list(weekly(dg.build_schedule_context(scheduled_execution_time=SUNDAY)))
+    context = dg.build_schedule_context(scheduled_execution_time=SUNDAY)
+    requests = list(cast("Iterator[dg.RunRequest]", weekly(context)))
     assert [request.partition_key for request in requests] == [pair.name for pair in ALL_PAIRS]
     assert {request.run_key for request in requests} == {f"2026-01-04:{pair}" for pair in ALL_PAIRS}
     assert all(request.tags["bqx/pair"] == request.partition_key for request in requests)

@@ -31,7 +31,7 @@ class Stages(Silent):
     def __init__(self) -> None:
         self.names: list[str] = []
 
-    def start(self, stage: str, total: int) -> None:
+    def start(self, stage: str, total: int) -> None:  # noqa: ARG002 -- the protocol's
         self.names.append(stage)
 
 

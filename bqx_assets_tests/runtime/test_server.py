@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ class Server:
 
 
 @contextmanager
-def _process(log: Path, home: Path, *command: str) -> Iterator[None]:
+def _process(log: Path, home: Path, *command: str) -> Generator[None]:
     """A program of Dagster's in the home; ended by its own process id, its children with it."""
     environment = {**os.environ, "DAGSTER_HOME": str(home / "dagster"), "BQX_HOME": str(home)}
     with (

@@ -45,10 +45,14 @@ def test_an_error_that_names_thousands_of_tables_stays_a_small_event() -> None:
 def test_only_what_may_pass_by_itself_is_tried_again() -> None:
     assert failure(TransientReadError("t", **PARTS)).allow_retries
     assert not failure(DuplicateKeys("t", **PARTS)).allow_retries
-    with pytest.raises(dg.Failure) as caught, step("eurusd", LOG, Workspace()) as run:
-        run.transient = True
-        raise BqxError("eurusd", **PARTS)
-    assert caught.value.allow_retries
+    assert failure(BqxError("t", **PARTS), retry=True).allow_retries
+
+
+def test_a_fault_of_the_code_is_a_failure_that_is_not_tried_again() -> None:
+    with pytest.raises(dg.Failure, match="ZeroDivisionError") as caught, step("eurusd", LOG, Workspace()):
+        assert 1 / 0
+    assert not caught.value.allow_retries
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
 def test_a_text_that_is_no_pair_is_a_failure_too() -> None:
