@@ -23,6 +23,7 @@ from bqx_assets.base.settings import training_name
 from bqx_assets.extract.slab_objects import FOOTER_BYTES_KEY, slabs_prefix
 from bqx_assets.merge.footer import TAIL_BYTES, Footer, end_bytes, merge_footers, parse_footer
 from bqx_assets.merge.plan import check_slab, not_recorded, refuse_collisions, refuse_incomplete
+from bqx_assets.merge.preflight import check_memory, footers_memory_bytes
 from bqx_assets.merge.written import Written, manifest_of, own_metadata
 
 _ENGINE = "compose"
@@ -50,6 +51,7 @@ def plan_compose(pair: Pair, store: ObjectStore) -> ComposePlan:
 
     Raises:
         CheckpointCorrupt: no extraction.
+        NotEnoughMemory: for the footers.
         MergeRefused, ColumnCollision, CheckpointMismatch, FooterError: as ``plan_merge``.
     """
     prefix = slabs_prefix(pair)
@@ -63,6 +65,8 @@ def plan_compose(pair: Pair, store: ObjectStore) -> ComposePlan:
     }
     refuse_incomplete(pair, store.uri(prefix.rstrip("/")), extraction, there.keys())
     refuse_collisions(pair, extraction.slabs)
+    columns = sum(len(slab.provenance.columns) for slab in extraction.slabs)
+    check_memory(footers_memory_bytes(columns, len(extraction.spine.row_groups)), f"{pair}")
 
     def footer(record: SlabRecord) -> Footer:
         info = there[record.object_name]

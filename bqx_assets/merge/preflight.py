@@ -13,6 +13,13 @@ from bqx_assets.base.limits import disk_free_bytes, memory_free_bytes
 _DISK_MARGIN = 1.05
 _DISK_MARGIN_BYTES = 64 << 20
 """For the footer and the manifest: 1.5 MB and 6 MB at 17,031 columns."""
+_CHUNK_MEMORY_BYTES = 6_000
+"""A column chunk's share of the footer as Python holds it, twice."""
+
+
+def footers_memory_bytes(columns: int, row_groups: int) -> int:
+    """Return what the footers of a merge take: the parts' and the merged one as Python holds them."""
+    return (64 << 20) + columns * row_groups * _CHUNK_MEMORY_BYTES
 
 
 def check_disk(folder: Path, output_bytes: int, subject: str) -> None:

@@ -17,11 +17,9 @@ from bqx_assets.base.progress import Progress
 from bqx_assets.merge.footer import Footer, merge_footers
 from bqx_assets.merge.parts import Slab
 from bqx_assets.merge.plan import MergePlan
+from bqx_assets.merge.preflight import footers_memory_bytes
 from bqx_assets.merge.prepare import AHEAD, prepared
 from bqx_assets.merge.written import Written, own_metadata
-
-_CHUNK_MEMORY_BYTES = 6_000
-"""A column chunk's share of the footer as Python holds it, twice."""
 
 
 class Splice:
@@ -31,9 +29,8 @@ class Splice:
 
     def memory_bytes(self, plan: MergePlan) -> int:
         """Return what the merge takes: footers, and the widest tables to encode."""
-        groups = len(plan.extraction.spine.row_groups)
-        footer_bytes = plan.column_count * groups * _CHUNK_MEMORY_BYTES
-        return (64 << 20) + footer_bytes + AHEAD * max(part.memory_bytes for part in plan.parts)
+        footer_bytes = footers_memory_bytes(plan.column_count, len(plan.extraction.spine.row_groups))
+        return footer_bytes + AHEAD * max(part.memory_bytes for part in plan.parts)
 
     def write(self, plan: MergePlan, target: Path, progress: Progress) -> Written:
         """Write the merge as ``target``. **Cost**: one sequential copy inside the kernel, footers in memory.

@@ -29,6 +29,7 @@ from requests.adapters import HTTPAdapter
 from bqx_assets.base.checksums import crc32c, crc32c_of_file, from_base64, to_base64
 from bqx_assets.base.errors import ChecksumMismatch, StoreError
 from bqx_assets.base.objects.gcs_failures import failure, other_bytes, overtaken
+from bqx_assets.base.objects.gcs_logs import hide_upload_ids
 from bqx_assets.base.objects.naming import GCS_SCHEME, object_name
 from bqx_assets.base.objects.protocol import ABSENT, STAGING, BucketPolicy, ObjectInfo
 from bqx_assets.base.objects.tree import MOST_SOURCES, first_groups
@@ -63,11 +64,10 @@ class GcsObjectStore:
         with _told(f"{GCS_SCHEME}{bucket}"):
             # No project: it is needed to make buckets, not to use one.
             self.client: Any = client or storage.Client(project=None)  # its methods are untyped
+        hide_upload_ids()
         # requests keeps 10 connections a host, and warns of each one more that threads ask for.
-        self.client._http.mount(  # noqa: SLF001 -- the client's own session is not to be had otherwise
-            self.client._connection.API_BASE_URL,  # noqa: SLF001 -- nor its endpoint
-            HTTPAdapter(pool_maxsize=_CONNECTIONS),
-        )
+        session, endpoint = self.client._http, self.client._connection.API_BASE_URL  # noqa: SLF001 -- no other way
+        session.mount(endpoint, HTTPAdapter(pool_maxsize=_CONNECTIONS))
         self.bucket: Any = self.client.bucket(bucket)
         self.prefix = prefix
         self._retry: Retry = DEFAULT_RETRY.with_delay(first_delay_seconds, 30.0, 2.0).with_timeout(patience_seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import traceback
 from collections.abc import Callable
@@ -238,6 +239,17 @@ def test_no_error_quotes_the_server_or_a_url_that_is_a_permission(
             assert "planted" not in text
             assert "upload_id" not in text
             assert gcs.url not in text
+
+
+def test_no_log_names_the_id_of_an_upload(
+    store: GcsObjectStore, gcs: GcsServer, large: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    gcs.fail("object.chunk", skip=1)
+    store.put_file("x", large, if_generation=ABSENT)
+    assert "upload_id=..." in caplog.text
+    assert "Retrying due to" in caplog.text
+    assert not any(token in caplog.text for token in gcs.service.sessions)
 
 
 def test_patience_ends(store: GcsObjectStore, gcs: GcsServer) -> None:
