@@ -170,7 +170,7 @@ def test_readers_of_one_table_at_the_same_time_stage_it_once(frames: FrameWareho
 def test_a_file_replaced_while_it_is_read_does_not_change_what_is_read(
     frames: FrameWarehouse, staged: StagedWarehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(staging, "_BATCH_ROWS", 60)
+    monkeypatch.setattr(staging, "_ROW_GROUP_ROWS", 60)
     rows = staged.read(_request(frames))
     first = next(rows)
     frames.frames[FEATURES_DATASET, "mkt_vol"] = frames.frames[FEATURES_DATASET, "mkt_vol"].head(50)
