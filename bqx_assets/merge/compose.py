@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import secrets
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 
 from bqx_assets.base.artifacts import EXTRACTION_FILE, ExtractionRecord, Manifest, SlabRecord, manifest_path
 from bqx_assets.base.checksums import combine, crc32c
-from bqx_assets.base.errors import ChecksumMismatch, MergeRefused
+from bqx_assets.base.errors import ChecksumMismatch, MergeRefused, StoreError
 from bqx_assets.base.objects.protocol import ABSENT, STAGING, ObjectInfo, ObjectStore
 from bqx_assets.base.objects.records import load_record, save_record
 from bqx_assets.base.pairs import Pair
@@ -110,8 +111,9 @@ def compose(plan: ComposePlan, store: ObjectStore, *, progress: Progress) -> Man
         metadata={"pair": plan.pair.name, "crc32c": f"{expected.crc32c:08x}"},
         if_generation=before.generation if before else ABSENT,
     )
-    store.delete(footer.name, if_generation=footer.generation)
     _verify(store, made, expected)
+    with suppress(StoreError):  # the lifecycle removes what cannot be removed now
+        store.delete(footer.name, if_generation=footer.generation)
     manifest = manifest_of(plan.extraction, training_name(plan.pair), _ENGINE, expected)
     save_record(store, str(manifest_path(Path(name))), manifest)
     for slab in plan.extraction.slabs:

@@ -12,7 +12,7 @@ from typing import Any
 
 from bqx_assets.base.artifacts import Record
 from bqx_assets.base.errors import StoreError
-from bqx_assets.base.objects.protocol import STAGING, BucketPolicy, Governed, ObjectStore
+from bqx_assets.base.objects.protocol import STAGING, Governed, ObjectStore
 
 Rule = Mapping[str, Any]
 _PUBLISHED = "training_"
@@ -55,12 +55,17 @@ def init_store(store: ObjectStore, *, staging_days: int, keep_versions: int) -> 
     before = store.policy()
     wanted = replace(before, rules=(*_others(before.rules, ours), *ours), versioning=True)
     _refuse_deletion(uri, wanted.rules)
-    changed = wanted != before and not _holds(before, ours)
+    changed = not before.versioning or not _same(before.rules, wanted.rules)
     if changed:
         store.set_policy(wanted)
     after = store.policy()
-    if not _holds(after, ours):
-        raise StoreError(uri, got=f"rules {after.rules}", expected=f"{ours}", cure="Run again: bqx store init")
+    if not after.versioning or not _same(after.rules, wanted.rules):
+        raise StoreError(
+            uri,
+            got=f"versioning {after.versioning}, rules {after.rules}",
+            expected=f"versioning and {ours}",
+            cure="Run again: bqx store init",
+        )
     return StorePolicy(
         uri=uri,
         staging_days=staging_days,
@@ -105,8 +110,8 @@ def _form(rule: Rule) -> tuple[object, ...]:
     return rule["action"]["type"], sorted(condition), sorted(condition.get("matchesPrefix", ()))
 
 
-def _holds(policy: BucketPolicy, ours: Sequence[Rule]) -> bool:
-    return policy.versioning and all(rule in policy.rules for rule in ours)
+def _same(found: Sequence[Rule], wanted: Sequence[Rule]) -> bool:
+    return len(found) == len(wanted) and all(rule in found for rule in wanted)
 
 
 def _refuse_deletion(uri: str, found: Sequence[Rule]) -> None:

@@ -185,6 +185,15 @@ def test_a_transient_fault_of_compose_is_not_seen(
     assert _compose(gcs_store).file.rows == 200
 
 
+def test_a_footer_object_that_cannot_be_removed_does_not_undo_the_merge(
+    gcs_store: GcsObjectStore, gcs: GcsServer
+) -> None:
+    _extracted(gcs_store)
+    gcs.fail("object.delete", status=403, name="footers/")
+    manifest = _compose(gcs_store)
+    assert load_record(gcs_store, str(manifest_path(Path(NAME))), Manifest) == manifest
+
+
 def test_what_a_failed_merge_leaves_is_under_staging(gcs_store: GcsObjectStore, gcs: GcsServer) -> None:
     _extracted(gcs_store)
     gcs.fail("object.compose", status=403)
