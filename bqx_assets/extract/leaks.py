@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,9 @@ _LEAST_VOTES = 2
 _LEAST_ROWS = 30
 """Fewer comparable distinct values prove nothing: a flag equals everything now and then."""
 _ROUND_OFF = 1e-9
+_SAMPLE_ROWS = 64
+_CHANCE = 2
+"""Sampled values that must be found in the future before a column is looked up whole."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -39,6 +43,7 @@ class ForwardLook:
 
     **Shape**: ``targets`` spine rows x the target columns. **Cost**: keeps seven columns and their sort order; a
     look-up is a few dozen binary searches, and a whole comparison only for a column that is suspect already.
+    ``find_all`` asks of many columns at once at a tenth of the cost of ``find``.
 
     A column of past or present values (bqx_w of this row or an earlier one) is no leak and is never flagged.
     """
@@ -60,6 +65,50 @@ class ForwardLook:
                     if _equal_at_shift(sign * values, series.values, shift):
                         return f"equals {word}bqx_{series.window} {shift} rows ahead"
         return None
+
+    def find_all(self, features: pl.DataFrame) -> dict[str, str]:
+        """Return why columns (spine rows) look forward, by name; those that do not are left out.
+
+        A sample of every column is searched for among later rows' values; a column is looked up whole only where two
+        sampled values are found, or where the sample holds too few values to tell.
+        """
+        floats = features.select(name for name, dtype in features.schema.items() if dtype.is_float())
+        if not floats.width or not floats.height:
+            return {}
+        rows = np.unique(np.linspace(0, floats.height - 1, min(floats.height, _SAMPLE_ROWS)).astype(np.int64))
+        sample = floats[rows].to_numpy().astype(np.float64)
+        usable = np.isfinite(sample) & (sample != 0.0)
+        ahead = usable & self._ahead(rows, sample)
+        suspect = (ahead.sum(axis=0) >= _CHANCE) | (_distinct(sample, usable) < _PROBES)
+        names = [floats.columns[place] for place in np.flatnonzero(suspect).tolist()]
+        reasons = {name: self.find(floats.get_column(name)) for name in names}
+        return {name: reason for name, reason in reasons.items() if reason is not None}
+
+    @cached_property
+    def _by_size(self) -> tuple[Floats, npt.NDArray[np.intp]]:
+        """The absolute value of every known BQX, ascending, and the last row that any window has it in."""
+        values = np.abs(np.concatenate([series.ascending for series in self._series]))
+        rows = np.concatenate([series.order for series in self._series])
+        order = np.argsort(values, kind="stable")
+        sizes, first = np.unique(values[order], return_index=True)
+        return sizes, np.maximum.reduceat(rows[order], first) if first.size else rows
+
+    def _ahead(self, rows: npt.NDArray[np.int64], sample: Floats) -> npt.NDArray[np.bool_]:
+        """Return which sampled values, or their negatives, are a later row's. **Shape**: rows x columns."""
+        sizes, last = self._by_size
+        if not sizes.size:
+            return np.zeros(sample.shape, dtype=np.bool_)
+        wanted = np.abs(sample)
+        place = np.minimum(np.searchsorted(sizes, wanted * (1 - _ROUND_OFF)), sizes.size - 1)
+        return (np.abs(sizes[place] - wanted) <= wanted * _ROUND_OFF) & (last[place] > rows[:, None])
+
+
+def _distinct(sample: Floats, usable: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+    """How many different usable values each column of the sample holds."""
+    ordered = np.sort(np.where(usable, sample, np.inf), axis=0)
+    new = np.isfinite(ordered)
+    new[1:] &= ordered[1:] != ordered[:-1]
+    return new.sum(axis=0)
 
 
 def _rebuild(targets: pl.DataFrame, window: int, horizons: Sequence[int]) -> _Series:

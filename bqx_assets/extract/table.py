@@ -121,14 +121,10 @@ class TableReader:
         """Columns to keep, and those whose values are the future, which were not to be seen by name."""
         if self._job.settings.include_forward_looking:
             return table.columns, ()
-        reasons = {
-            column.source: self._spine.forward.find(aligned.get_column(column.source)) for column in table.columns
-        }
-        kept = tuple(column for column in table.columns if reasons[column.source] is None)
+        reasons = self._spine.forward.find_all(aligned)
+        kept = tuple(column for column in table.columns if column.source not in reasons)
         looking = tuple(
-            Quarantined(table=table.description.table, column=name, reason=reason)
-            for name, reason in reasons.items()
-            if reason is not None
+            Quarantined(table=table.description.table, column=name, reason=reason) for name, reason in reasons.items()
         )
         for each in looking:
             self._job.progress.warn("extract", f"quarantined {each.table}.{each.column}: {each.reason}")

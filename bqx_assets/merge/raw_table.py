@@ -184,15 +184,11 @@ class RawTable:
             for name in self.names
             if self._looks_forward(name)
         ]
-        kept: list[Column] = []
-        for column in self.columns:
-            reason = None if self.settings.include_forward_looking else self.spine.forward.find(aligned[column.source])
-            if reason is None:
-                kept.append(column)
-            else:
-                quarantined.append(Quarantined(table=self.table, column=column.source, reason=reason))
+        looking = {} if self.settings.include_forward_looking else self.spine.forward.find_all(aligned)
+        quarantined += [Quarantined(table=self.table, column=name, reason=why) for name, why in looking.items()]
+        kept = tuple(column for column in self.columns if column.source not in looking)
         family = raw_family(self.table, self.pair)
-        return aligned, _provenance(self, "feature", family, tuple(kept), rows, tuple(quarantined)), in_place
+        return aligned, _provenance(self, "feature", family, kept, rows, tuple(quarantined)), in_place
 
 
 def raw_family(table: str, pair: Pair) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -23,11 +22,7 @@ from bqx_assets.extract.leaks import ForwardLook
 Floats = npt.NDArray[np.float64]
 
 _ROUND_OFF = 1e-9
-_SAMPLE_ROWS = 64
-_FEWEST_PROBES = 12
 """Different values that a sample must hold to tell anything."""
-_CHANCE = 2
-"""Sampled values that must be found in the future before a column is looked up whole."""
 BQX_PREFIX = "base_bqx__bqx_"
 
 
@@ -89,22 +84,8 @@ class Future:
         self._look = look if self._look is None else self._look.joined(look)
 
     def look(self, features: pl.DataFrame) -> Mapping[str, str]:
-        """Return why float features look forward, by name.
-
-        **Cost**: a sample of every column is searched for among later rows' values; a column is looked up whole only
-        where two sampled values are found, or where the sample holds too few values to tell.
-        """
-        floats = features.select(name for name, dtype in features.schema.items() if dtype.is_float())
-        if self._look is None or not floats.width or not floats.height:
-            return {}
-        rows = np.unique(np.linspace(0, floats.height - 1, min(floats.height, _SAMPLE_ROWS)).astype(np.int64))
-        sample = floats[rows].to_numpy().astype(np.float64)
-        usable = np.isfinite(sample) & (sample != 0.0)
-        ahead = usable & self._look.ahead(rows, sample)
-        suspect = (ahead.sum(axis=0) >= _CHANCE) | (_distinct(sample, usable) < _FEWEST_PROBES)
-        names = [floats.columns[place] for place in np.flatnonzero(suspect).tolist()]
-        reasons = {name: self._look.find(floats.get_column(name)) for name in names}
-        return {name: reason for name, reason in reasons.items() if reason is not None}
+        """Return why float features look forward, by name."""
+        return {} if self._look is None else self._look.find_all(features)
 
     def _compare(self, later: tuple[str, Floats], earlier: tuple[str, Floats], shift: int) -> None:
         here, there = later[1][: max(0, self.keys.len() - shift)], earlier[1][shift:]
@@ -135,37 +116,11 @@ def _floats(column: pl.Series) -> Floats:
     return column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
 
 
-def _distinct(sample: Floats, usable: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
-    """How many different usable values each column of the sample holds."""
-    ordered = np.sort(np.where(usable, sample, np.inf), axis=0)
-    new = np.isfinite(ordered)
-    new[1:] &= ordered[1:] != ordered[:-1]
-    return new.sum(axis=0)
-
-
 class _Look(ForwardLook):
-    """A look-up with a question that is cheap to ask of many columns at once."""
+    """A look-up whose windows come one after another."""
 
     def joined(self, other: _Look) -> _Look:
         """Take over another window's look-up."""
         self._series.extend(other._series)
         self.__dict__.pop("_by_size", None)
         return self
-
-    @cached_property
-    def _by_size(self) -> tuple[Floats, npt.NDArray[np.intp]]:
-        """The absolute value of every known BQX, ascending, and the last row that any window has it in."""
-        values = np.abs(np.concatenate([series.ascending for series in self._series]))
-        rows = np.concatenate([series.order for series in self._series])
-        order = np.argsort(values, kind="stable")
-        sizes, first = np.unique(values[order], return_index=True)
-        return sizes, np.maximum.reduceat(rows[order], first) if first.size else rows
-
-    def ahead(self, rows: npt.NDArray[np.int64], sample: Floats) -> npt.NDArray[np.bool_]:
-        """Return which sampled values, or their negatives, are a later row's. **Shape**: rows x columns."""
-        sizes, last = self._by_size
-        if not sizes.size:
-            return np.zeros(sample.shape, dtype=np.bool_)
-        wanted = np.abs(sample)
-        place = np.minimum(np.searchsorted(sizes, wanted * (1 - _ROUND_OFF)), sizes.size - 1)
-        return (np.abs(sizes[place] - wanted) <= wanted * _ROUND_OFF) & (last[place] > rows[:, None])
