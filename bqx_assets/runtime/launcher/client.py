@@ -64,11 +64,13 @@ class CloudRun:
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
 
-    def start(self, job: str, *, run_id: str, args: Sequence[str], env: Mapping[str, str], timeout_seconds: int) -> str:
-        """Start one execution of ``job`` for a run and return its full resource name.
+    def start(
+        self, job: str, *, env: Mapping[str, str], args: Sequence[str], timeout_seconds: int, before: str | None = None
+    ) -> str:
+        """Start one execution of ``job`` for the run that ``env`` names and return its full resource name.
 
-        A call whose answer was lost may have started one: before the second try the job's latest executions are
-        looked through for the run's id.
+        A call whose answer was lost may have started one: ahead of the second try the job's latest executions are
+        looked through for the run's id, back to ``before``, the execution it had until now.
 
         Raises:
             CloudRunUnavailable: the quota stayed exhausted, or Cloud Run could not be asked.
@@ -91,7 +93,7 @@ class CloudRun:
 
         def once() -> str:
             nonlocal unsure
-            if unsure and (started := self._latest(job, run_id)):
+            if unsure and (started := self._latest(job, env[RUN_ENV], before)):
                 return started
             try:
                 operation: Any = self._jobs.run_job(request, retry=None, timeout=self._endpoint.call_timeout_seconds)
@@ -158,9 +160,11 @@ class CloudRun:
             if name in self.__dict__:
                 self.__dict__[name].transport.close()
 
-    def _latest(self, job: str, run_id: str) -> str | None:
+    def _latest(self, job: str, run_id: str, before: str | None = None) -> str | None:
         listed = self._executions.list_executions(parent=job, retry=None, timeout=self._endpoint.call_timeout_seconds)
         for execution in islice(listed, _LOOK_BACK):
+            if execution.name == before:
+                break
             containers = execution.template.containers
             if any(each.name == RUN_ENV and each.value == run_id for box in containers for each in box.env):
                 return execution.name

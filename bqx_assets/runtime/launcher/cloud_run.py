@@ -173,11 +173,11 @@ class CloudRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
         self._instance.add_run_tags(run.run_id, {PAIR_TAG: pair.name, _STRATEGY_TAG: strategy, **stale})
         execution = self._cloud_run.start(
             job,
-            run_id=run.run_id,
+            env={PAIR_ENV: pair.name, RUN_ENV: run.run_id},
             # Without the first words, which are the path of this host's interpreter.
             args=["dagster", *args.get_command_args()[-3:]],
-            env={PAIR_ENV: pair.name, RUN_ENV: run.run_id},
             timeout_seconds=self._timeout_seconds,
+            before=run.tags.get(EXECUTION_TAG),
         )
         self._instance.add_run_tags(run.run_id, {EXECUTION_TAG: execution})
         link = dg.UrlMetadataValue(console_link(execution))

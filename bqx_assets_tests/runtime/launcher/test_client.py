@@ -32,7 +32,7 @@ def client(server: CloudRunServer, retry_timeout_seconds: float = 5.0) -> CloudR
 def start(server: CloudRunServer, script: str = "exit 0", run_id: str = "run-1", **kwargs: float) -> str:
     job = server.deploy(shell(script), "bqx-pair")
     env = {"BQX_PAIR": "eurusd", "BQX_RUN_ID": run_id}
-    return client(server, **kwargs).start(job, run_id=run_id, args=["a", "b c"], env=env, timeout_seconds=7200)
+    return client(server, **kwargs).start(job, env=env, args=["a", "b c"], timeout_seconds=7200)
 
 
 def test_start_passes_words_environment_timeout_and_one_task(cloud_run: CloudRunServer) -> None:
@@ -73,7 +73,7 @@ def test_a_call_that_hangs_meets_its_deadline_and_is_tried_again(cloud_run: Clou
     job = cloud_run.deploy(shell("sleep 5"), "bqx-pair")
     cloud_run.inject("GetExecution", Fault(AWAY, delay_seconds=1.0))
     endpoint = Endpoint(emulator_host=cloud_run.endpoint, call_timeout_seconds=0.4, retry_wait_seconds=0.02)
-    name = CloudRun(endpoint).start(job, run_id="r", args=["a"], env={}, timeout_seconds=60)
+    name = CloudRun(endpoint).start(job, env={}, args=["a"], timeout_seconds=60)
     patient = CloudRun(Endpoint(emulator_host=cloud_run.endpoint, call_timeout_seconds=0.4, retry_wait_seconds=0.02))
     with pytest.raises(CloudRunUnavailable, match=r"(?i)deadline"):
         patient.outcome(name)  # asked impatiently: as long as one call may take
@@ -99,7 +99,7 @@ def test_every_call_carries_a_deadline(cloud_run: CloudRunServer) -> None:
 
 def test_a_missing_job_is_named(cloud_run: CloudRunServer) -> None:
     with pytest.raises(CloudRunError, match=r"jobs/nowhere.* does not exist"):
-        client(cloud_run).start(f"{PARENT}/jobs/nowhere", run_id="r", args=["a"], env={}, timeout_seconds=60)
+        client(cloud_run).start(f"{PARENT}/jobs/nowhere", env={}, args=["a"], timeout_seconds=60)
     assert cloud_run.called("RunJob") == 1
 
 

@@ -216,6 +216,18 @@ def test_a_resumed_run_has_a_new_execution_that_goes_on_and_an_ending_of_its_own
     assert deployment.facts(run, second.short + " failed")["Ending"] == "failed"
 
 
+def test_a_resumption_whose_first_call_failed_does_not_take_the_dead_execution_for_the_new_one(
+    deployment: Deployment,
+) -> None:
+    run = deployment.launch(shell("exit 3"))
+    deployment.ended()
+    deployment.cloud_run.inject("RunJob", Fault(AWAY))
+    deployment.instance.resume_run(run.run_id, NO_WORKSPACE, attempt_number=1)
+    assert deployment.cloud_run.called("ListExecutions") == 1
+    assert len(deployment.cloud_run.executions) == 2
+    assert deployment.run(run.run_id).tags[EXECUTION_TAG] == deployment.cloud_run.latest().name
+
+
 def test_a_run_that_repeats_another_is_not_judged_by_the_others_execution(deployment: Deployment) -> None:
     first = deployment.launch(shell("exit 3"))
     deployment.ended()

@@ -12,6 +12,7 @@ import yaml
 from dagster._config import process_config, resolve_to_config_type
 from dagster._core.instance.config import dagster_instance_config
 from dagster._core.instance.ref import InstanceRef
+from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
 from dagster._serdes.config_class import ConfigurableClassData, class_from_code_pointer
 from google.cloud import run_v2
 
@@ -102,6 +103,9 @@ def test_the_instance_is_what_dagster_accepts(tmp_path: Path, monkeypatch: pytes
         done = process_config(resolve_to_config_type(kind.config_type()), yaml.safe_load(data.config_yaml))
         assert done.success, done.errors
     assert ref.run_launcher_data is not None
+    assert ref.run_coordinator_data is not None
+    coordinator = ref.run_coordinator_data.rehydrate(QueuedRunCoordinator)
+    assert coordinator.get_run_queue_config().max_concurrent_runs == 8
     assert isinstance(ref.run_launcher_data.rehydrate(CloudRunLauncher), CloudRunLauncher)
 
 
