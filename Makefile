@@ -2,16 +2,19 @@
 PAIR ?= eurusd
 ROWS ?= 6000
 RATES ?=
+UI_PAIRS ?= eurusd,gbpusd,usdjpy
 PORT ?= 3000
 HOME_DIR := .bqx
 PY := .venv/bin/python
 UV := $(shell command -v uv 2>/dev/null || echo .tools/uv/bin/uv)
 BQX := .venv/bin/bqx --home $(HOME_DIR)
 # One warehouse a pair, row count and source of rates: changing one of them never mixes two.
-WAREHOUSE := $(HOME_DIR)/warehouse-$(PAIR)-$(ROWS)$(if $(RATES),-rates)
+WAREHOUSE := $(HOME_DIR)/warehouses/$(PAIR)-$(ROWS)$(if $(RATES),-rates)
+
+UI_WAREHOUSE := $(HOME_DIR)/warehouses/ui-$(ROWS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-cloud check ui bench-merge clean
+.PHONY: help setup run ui test test-cloud test-servers check bench-merge clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -30,8 +33,20 @@ run: setup ## One pair, warehouse to published file (PAIR=eurusd ROWS=6000 RATES
 	@$(BQX) warehouse create $(WAREHOUSE) --pairs $(PAIR) --rows $(ROWS) $(if $(RATES),--rates $(RATES))
 	@BQX_WAREHOUSE=$(WAREHOUSE) $(BQX) run $(PAIR)
 
-test: setup ## The whole suite
+ui: setup ## Dagster's web server and daemon on the same home (PORT=3000 UI_PAIRS=eurusd,gbpusd,usdjpy)
+	@$(BQX) warehouse create $(UI_WAREHOUSE) --pairs $(UI_PAIRS) --rows $(ROWS)
+	@mkdir -p $(HOME_DIR)/dagster && cp -n dagster.yaml $(HOME_DIR)/dagster/dagster.yaml
+	BQX_HOME=$(CURDIR)/$(HOME_DIR) BQX_WAREHOUSE=$(CURDIR)/$(UI_WAREHOUSE) DAGSTER_HOME=$(CURDIR)/$(HOME_DIR)/dagster \
+	.venv/bin/dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
+
+test: setup test-servers ## The whole suite
 	$(PY) -m pytest -q -n 2 --dist worksteal
+
+test-cloud: setup test-servers ## The cloud adapters alone, over the wire to local servers
+	$(PY) -m pytest -q -n 2 --dist worksteal -m cloud
+
+test-servers: setup
+	@$(PY) -m bqx_assets_tests.servers.bigquery.install
 
 check: setup ## Lint, types, import contracts
 	.venv/bin/ruff check .

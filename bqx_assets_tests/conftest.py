@@ -1,0 +1,29 @@
+"""Marks: which tests drive Google's own clients over the wire, ``-m cloud``; nothing of the user's environment.
+
+Belongs here: what holds for the whole suite. Does not: fixtures of one folder.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+_HERE = Path(__file__).parent
+_CLOUD_FOLDERS = ("extract/bigquery/", "runtime/launcher/", "cloud/")
+_CLOUD_WORDS = ("gcs", "compose", "wire", "slab_objects", "lifecycle")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark by place: what talks to a local server of BigQuery, Cloud Storage or Cloud Run."""
+    for item in items:
+        place = item.path.relative_to(_HERE).as_posix()
+        if place.startswith(_CLOUD_FOLDERS) or any(word in item.path.stem for word in _CLOUD_WORDS):
+            item.add_marker(pytest.mark.cloud)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("BQX_")]:
+        monkeypatch.delenv(name)
