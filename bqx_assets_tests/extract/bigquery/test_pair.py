@@ -7,9 +7,12 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
+from google.cloud.bigquery_storage_v1 import types
+from google.cloud.bigquery_storage_v1.services.big_query_read import BigQueryReadClient
 from polars.testing import assert_frame_equal
 
 from bqx_assets.base.errors import ExtractionIncomplete
@@ -77,12 +80,30 @@ def _job(folder: Path, frames: FrameWarehouse) -> Extraction:
     return replace(job, warehouse=warehouse)
 
 
+@pytest.fixture
+def sessions(monkeypatch: pytest.MonkeyPatch) -> list[types.ReadSession]:
+    """Every session that is asked for, as it is asked for."""
+    asked: list[types.ReadSession] = []
+    create = BigQueryReadClient.create_read_session
+
+    def noting(self: BigQueryReadClient, *, request: types.CreateReadSessionRequest, **options: Any) -> object:
+        asked.append(request.read_session)
+        return create(self, request=request, **options)
+
+    monkeypatch.setattr(BigQueryReadClient, "create_read_session", noting)
+    return asked
+
+
+def _is_of_pair(session: types.ReadSession) -> bool:
+    return session.read_options.row_restriction.endswith("pair = 'eurusd'")
+
+
 def _slabs(folder: Path) -> dict[str, pl.DataFrame]:
     return {path.stem: pl.read_parquet(path) for path in folder.glob("*.parquet")}
 
 
 def test_a_pair_from_bigquery_equals_the_pair_from_its_frames_and_a_rerun_reads_only_what_changed(
-    tmp_path: Path, frames: FrameWarehouse, server: LocalBigQuery
+    tmp_path: Path, frames: FrameWarehouse, server: LocalBigQuery, sessions: list[types.ReadSession]
 ) -> None:
     expected = extract_pair(frame_job(tmp_path / "frames", frames))
     job = _job(tmp_path, frames)
@@ -94,6 +115,10 @@ def test_a_pair_from_bigquery_equals_the_pair_from_its_frames_and_a_rerun_reads_
     slabs = _slabs(job.folder)
     for name, frame in _slabs(tmp_path / "frames").items():
         assert_frame_equal(slabs[name], frame, check_exact=True)
+    assert all(session.table_modifiers.snapshot_time == record.snapshot_time for session in sessions)
+    assert len(sessions) == len(record.slabs)
+    of_pair = {session.table.rpartition("/")[2] for session in sessions if _is_of_pair(session)}
+    assert of_pair == {name for (_, name), frame in frames.frames.items() if "pair" in frame.columns}
     assert job.warehouse.read_bytes > 0
     assert plan_pair(job).read_bytes == 0
 

@@ -1,0 +1,28 @@
+"""Waits grow, differ, stay bounded, and are never shorter than the server asked for."""
+
+from __future__ import annotations
+
+from google.api_core.exceptions import ResourceExhausted, ServiceUnavailable
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import RetryInfo
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bqx_assets.extract.bigquery.patience import Patience
+
+
+@given(st.integers(1, 60))
+@settings(deadline=None)
+def test_a_wait_is_random_below_a_bound_that_doubles_up_to_the_longest(failures: int) -> None:
+    patience = Patience(first_wait_seconds=1.0, longest_wait_seconds=32.0)
+    waits = {patience.wait_seconds(failures, ServiceUnavailable("later")) for _ in range(20)}
+    assert len(waits) > 1
+    assert 0 <= min(waits) <= max(waits) <= min(32.0, 2.0 ** (failures - 1))
+
+
+@given(st.floats(0, 90))
+@settings(deadline=None)
+def test_a_wait_is_at_least_what_the_server_asked_for(seconds: float) -> None:
+    asked = RetryInfo(retry_delay=Duration(seconds=int(seconds), nanos=int(seconds % 1 * 1e9)))
+    wait = Patience().wait_seconds(1, ResourceExhausted("quota", details=(asked,)))
+    assert wait >= seconds - 1e-6
