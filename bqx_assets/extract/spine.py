@@ -12,7 +12,7 @@ from datetime import datetime
 import polars as pl
 
 from bqx_assets.base.artifacts import Column, RowAccount, SlabProvenance, Spine
-from bqx_assets.base.errors import CheckpointCorrupt, EmptyTable
+from bqx_assets.base.errors import EmptyTable
 from bqx_assets.base.fingerprints import fingerprint
 from bqx_assets.base.names import KEY
 from bqx_assets.catalogue.discovery import PairCatalogue
@@ -43,39 +43,29 @@ def extract_spine_slab(job: Extraction, catalogue: PairCatalogue, slabs: SlabSto
         "row_group_rows": str(job.settings.row_group_rows)
     }
     mark = slab_fingerprint(source, columns, spine_fingerprint="", filters=facts, policy=job.settings.duplicates)
-    found = _fresh(slabs, source.table, mark)
-    if found is not None:
-        record = found.model_copy(update={"snapshot_time": snapshot_time})
-        slabs.save_spine(record)
-        return record
-    frame, rows = _read(job, catalogue, columns, snapshot_time)
-    spine = describe_spine(frame.get_column(KEY), job.settings.row_group_rows)
-    provenance = SlabProvenance(
-        pair=job.pair.name,
-        role="spine",
-        family="targets",
-        fingerprint=mark,
-        spine_fingerprint=spine.fingerprint,
-        source=source,
-        snapshot_time=snapshot_time,
-        rows=rows,
-        duplicate_policy=job.settings.duplicates,
-        columns=tuple(columns),
-    )
-    slab = slabs.write(frame, provenance, spine.row_groups)
+    slab = slabs.fresh(source.table, mark)
+    if slab is None:
+        frame, rows = _read(job, catalogue, columns, snapshot_time)
+        spine = describe_spine(frame.get_column(KEY), job.settings.row_group_rows)
+        provenance = SlabProvenance(
+            pair=job.pair.name,
+            role="spine",
+            family="targets",
+            fingerprint=mark,
+            spine_fingerprint=spine.fingerprint,
+            source=source,
+            snapshot_time=snapshot_time,
+            rows=rows,
+            duplicate_policy=job.settings.duplicates,
+            columns=tuple(columns),
+        )
+        slab = slabs.write(frame, provenance, spine.row_groups)
+    else:
+        # Described anew and not from its record: a kill between slab and record leaves a slab alone.
+        spine = describe_spine(slabs.frame(slab).get_column(KEY), job.settings.row_group_rows)
     record = SpineRecord(spine=spine, slab=slab, snapshot_time=snapshot_time)
     slabs.save_spine(record)
     return record
-
-
-def _fresh(slabs: SlabStore, table: str, mark: str) -> SpineRecord | None:
-    """The spine that is there, if its slab is fresh: a kill between slab and record leaves a slab alone."""
-    slab = slabs.fresh(table, mark)
-    try:
-        record = slabs.load_spine() if slab else None
-    except CheckpointCorrupt:
-        return None
-    return record if record and record.slab == slab else None
 
 
 def _read(
