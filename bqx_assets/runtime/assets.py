@@ -21,7 +21,7 @@ from bqx_assets.runtime.facts import extraction_facts, publication_facts, read_f
 from bqx_assets.runtime.keys import GROUP, OWNERS, PUBLISHED, SLABS, SPINE, TARGETS, TRAINING, family_key
 from bqx_assets.runtime.partitions import PAIRS
 from bqx_assets.runtime.slab_checks import slab_check_specs, slab_results
-from bqx_assets.runtime.step import RETRIES, step
+from bqx_assets.runtime.step import step
 from bqx_assets.runtime.verdicts import validate_and_save
 from bqx_assets.runtime.workspace import Workspace
 
@@ -39,7 +39,6 @@ _FOLLOW = dg.AutomationCondition.eager() & dg.AutomationCondition.all_deps_block
     owners=OWNERS,
     kinds={"bigquery", "parquet"},
     code_version=CODE_VERSION,
-    retry_policy=RETRIES,
 )
 def targets_spine(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
     """The pair's rows: `interval_time`, unique and ascending, with the 49 targets, at one snapshot of the warehouse.
@@ -67,7 +66,6 @@ def targets_spine(context: dg.AssetExecutionContext, workspace: Workspace) -> dg
     owners=OWNERS,
     kinds={"bigquery", "parquet"},
     code_version=CODE_VERSION,
-    retry_policy=RETRIES,
     output_required=False,
     # A generator's annotation does not say that there is no value: the IO manager would be asked to keep None.
     dagster_type=dg.Nothing,  # pyright: ignore[reportArgumentType] -- at run time it is a DagsterType
@@ -107,7 +105,6 @@ def feature_slabs(
     owners=OWNERS,
     kinds={"polars", "parquet"},
     code_version="1",
-    retry_policy=RETRIES,
     automation_condition=_FOLLOW,
 )
 def training_parquet(context: dg.AssetExecutionContext, workspace: Workspace) -> MergePlan:
@@ -130,7 +127,6 @@ def training_parquet(context: dg.AssetExecutionContext, workspace: Workspace) ->
     owners=OWNERS,
     kinds={"gcs", "parquet"},
     code_version="1",
-    retry_policy=RETRIES,
     automation_condition=_FOLLOW,
 )
 def published_training_file(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:

@@ -72,6 +72,7 @@ def run_pair(pair: Pair, settings: Settings, progress: Progress, *, log_level: s
 
     Raises:
         BqxError: what stopped a stage, as the stage raised it. Failed checks are no error: they are verdicts.
+        KeyboardInterrupt: Ctrl-C; the run is kept as failed.
     """
     home = dagster_home(settings)
     with open_instance(home) as instance, listening(progress) as channel:
@@ -108,6 +109,8 @@ def _raise(pair: Pair, event: dg.DagsterEvent) -> None:
     error, told = event.step_failure_data.error, event.step_failure_data.user_failure_data
     if error is not None and error.cls_name == _CHECK_FAILED:
         return
+    if error is not None and error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
+        raise KeyboardInterrupt
     if told is not None and (own := failure_error(told.metadata)) is not None:
         raise own
     message = (told.description if told else None) or (error.message if error else None)

@@ -22,8 +22,8 @@ from bqx_assets.runtime.workspace import Workspace
 
 MOST_CHARACTERS = 4_000
 """Of one text in an event: a failure of all 667 tables must stay far below 64 KB."""
-RETRIES = dg.RetryPolicy(max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
-"""Of every asset; a defect of the data is not tried again (``failure``), nor is a finished table read again."""
+_TRIES_AGAIN, _WAIT_SECONDS = 2, 2.0
+"""Of a step. Not as a ``RetryPolicy``: under one, Dagster tries again what Ctrl-C or "Terminate" was to end."""
 
 
 @dataclass(slots=True)
@@ -50,7 +50,8 @@ def step(partition_key: str, log: Logger, workspace: Workspace) -> Generator[Ste
     """Measure a block and turn its errors into Dagster failures that read as the errors do.
 
     Raises:
-        dagster.Failure: for each BqxError, with its four parts as metadata; for any other error, with its message.
+        dagster.Failure: for each BqxError, with its four parts as metadata.
+        dagster.RetryRequested: for one that may pass by itself.
     """
     with errors_as_failures(), PeakMemory() as memory:
         progress = StepProgress(log, listener(workspace.channel))
@@ -58,12 +59,10 @@ def step(partition_key: str, log: Logger, workspace: Workspace) -> Generator[Ste
         try:
             yield run
         except BqxError as error:
-            raise failure(error, retry=run.transient) from error
-        except dg.Failure:
-            raise
-        except Exception as error:
-            # Not one of ours: a fault of the code or the machine, the same at the next try.
-            raise dg.Failure(f"{type(error).__name__}: {error}"[:MOST_CHARACTERS], allow_retries=False) from error
+            if not (run.transient or isinstance(error, TransientReadError)):
+                raise
+            # What extraction finished is not read again: only the tables that failed are.
+            raise dg.RetryRequested(max_retries=_TRIES_AGAIN, seconds_to_wait=_WAIT_SECONDS) from failure(error)
 
 
 @contextmanager
@@ -75,14 +74,13 @@ def errors_as_failures() -> Generator[None]:
         raise failure(error) from error
 
 
-def failure(error: BqxError, *, retry: bool = False) -> dg.Failure:
+def failure(error: BqxError) -> dg.Failure:
     """Return an error as Dagster shows it: its message instead of a traceback, its parts as metadata."""
     parts = {"error": type(error).__name__, "subject": error.subject, "got": error.got}
     parts |= {"expected": error.expected, "cure": error.cure}
     return dg.Failure(
         description=str(error)[:MOST_CHARACTERS],
         metadata={name: dg.MetadataValue.text(text[:MOST_CHARACTERS]) for name, text in parts.items()},
-        allow_retries=retry or isinstance(error, TransientReadError),
     )
 
 

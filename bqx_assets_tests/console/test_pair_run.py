@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,11 +15,13 @@ import pytest
 from typer.testing import CliRunner
 
 from bqx_assets.base.pairs import parse_pair
+from bqx_assets.base.settings import Settings
 from bqx_assets.cli import app
 from bqx_assets.extract.local.spoil import spoil
 from bqx_assets.quality.rules import RULES
 from bqx_assets_tests.runtime.homes import copy_home, make_home
 
+BQX = Path(sys.executable).with_name("bqx")
 Answer = tuple[int, str, str]
 
 
@@ -98,6 +105,26 @@ def test_without_a_warehouse_the_error_says_how_to_make_one_and_nothing_is_made(
     assert code == 1
     assert "bqx warehouse create" in (out if words else err)
     assert not (tmp_path / "none").exists()
+
+
+def test_ctrl_c_ends_the_run_at_once_and_the_next_one_goes_on_from_there(
+    ran: tuple[Path, Answer], tmp_path: Path
+) -> None:
+    settings = Settings(home=tmp_path)
+    shutil.copytree(ran[0] / "warehouse", settings.warehouse_dir)
+    command = [str(BQX), "--home", str(tmp_path), "run", "eurusd", "--workers", "1"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        slabs = settings.checkpoint_dir / "eurusd"
+        while process.poll() is None and len(list(slabs.glob("*.slab.json"))) < 2:
+            time.sleep(0.001)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.splitlines()[-1].startswith("interrupted: what is finished stays")
+    assert not settings.output_dir.exists()
+    code, out, _ = _bqx(tmp_path, "run", "eurusd", "--json")
+    assert code == 0
+    assert json.loads(out)["stages"][1]["resumed_tables"] >= 1
 
 
 def test_a_stages_error_is_one_block_of_its_four_parts(ran: tuple[Path, Answer], tmp_path: Path) -> None:

@@ -42,17 +42,27 @@ def test_an_error_that_names_thousands_of_tables_stays_a_small_event() -> None:
     assert sum(len(str(value.value)) for value in made.metadata.values()) < 2 * MOST_CHARACTERS
 
 
-def test_only_what_may_pass_by_itself_is_tried_again() -> None:
-    assert failure(TransientReadError("t", **PARTS)).allow_retries
-    assert not failure(DuplicateKeys("t", **PARTS)).allow_retries
-    assert failure(BqxError("t", **PARTS), retry=True).allow_retries
+def test_what_may_pass_by_itself_is_tried_again_and_tells_its_error_when_it_does_not() -> None:
+    with pytest.raises(dg.RetryRequested) as caught, step("eurusd", LOG, Workspace()):
+        raise TransientReadError("eurusd/agg", **PARTS)
+    cause = caught.value.__cause__
+    assert isinstance(cause, dg.Failure)
+    assert isinstance(failure_error(cause.metadata), TransientReadError)
 
 
-def test_a_fault_of_the_code_is_a_failure_that_is_not_tried_again() -> None:
-    with pytest.raises(dg.Failure, match="ZeroDivisionError") as caught, step("eurusd", LOG, Workspace()):
+def test_an_error_that_hides_a_passing_one_is_tried_again_too() -> None:
+    def fail() -> None:
+        with step("eurusd", LOG, Workspace()) as run:
+            run.transient = True
+            raise BqxError("eurusd", **PARTS)
+
+    with pytest.raises(dg.RetryRequested):
+        fail()
+
+
+def test_a_fault_of_the_code_comes_through_as_it_is() -> None:
+    with pytest.raises(ZeroDivisionError), step("eurusd", LOG, Workspace()):
         assert 1 / 0
-    assert not caught.value.allow_retries
-    assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
 def test_a_text_that_is_no_pair_is_a_failure_too() -> None:
