@@ -103,7 +103,7 @@ class TrainingParquetIOManager(BasePolarsUPathIOManager):
         return facts
 
     def write_df_to_path(self, context: dg.OutputContext, df: pl.DataFrame, path: UPath) -> None:
-        """Write a frame."""
+        """Write a frame, rows and columns as they are."""
         self.dump_to_path(context, df, path)
 
     def sink_df_to_path(self, context: dg.OutputContext, df: pl.LazyFrame, path: UPath) -> None:
