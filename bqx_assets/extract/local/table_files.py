@@ -14,5 +14,5 @@ _ROW_GROUP_ROWS = 131_072
 
 
 def write_table(path: Path, frame: pl.DataFrame) -> None:
-    """Write ``frame``, any rows x columns, to ``path`` as it goes: whoever may be read meanwhile hands in a temp path."""
+    """Write a frame of any rows x columns as it goes: whoever may be read meanwhile hands in a temp path."""
     frame.write_parquet(path, compression="zstd", compression_level=1, statistics=True, row_group_size=_ROW_GROUP_ROWS)
