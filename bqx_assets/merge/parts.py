@@ -17,15 +17,27 @@ from bqx_assets.merge.footer import Footer, read_footer
 
 
 @dataclass(frozen=True, slots=True)
-class Slab:
-    """One table, ready to be spliced: a whole file, and the footer by which its columns are found."""
+class Piece:
+    """A whole parquet file, and the footer by which its columns are found."""
 
     path: Path
     footer: Footer
+
+
+@dataclass(frozen=True, slots=True)
+class Slab:
+    """One table, ready to be spliced: its columns in one file, or in several side by side."""
+
+    pieces: tuple[Piece, ...]
     record: SlabRecord
     note: str = ""
     temporary: bool = False
     """To be removed once its bytes are copied."""
+
+    def remove(self) -> None:
+        """Remove its files if they are temporary."""
+        for piece in self.pieces if self.temporary else ():
+            piece.path.unlink(missing_ok=True)
 
 
 class Part(Protocol):
@@ -98,7 +110,7 @@ class SlabPart:
                 expected=f"{self.record.size_bytes:,} bytes as recorded",
                 cure="Merge again.",
             )
-        return Slab(self.path, self.footer, self.record)
+        return Slab((Piece(self.path, self.footer),), self.record)
 
     def frame(self) -> tuple[pl.DataFrame, SlabRecord]:
         """Return the slab, decoded: the spine's rows x the part's columns."""

@@ -16,13 +16,15 @@ from bqx_assets.merge.plan import MergePlan
 
 AHEAD = 2
 """Parts in work at once: Polars uses all processors for one already, the second fills its single-threaded stretches."""
+MEMORY_BYTES = 400 << 20
+"""What parts in work may take together; one that needs more is in work alone."""
 
 
 @contextmanager
 def prepared(plan: MergePlan, folder: Path) -> Generator[Iterator[Slab]]:
     """Give the plan's slabs in order; those to be made are made in ``folder``, the output's own.
 
-    **Cost**: ``AHEAD`` parts in memory and on disk.
+    **Cost**: at most ``AHEAD`` parts in memory and on disk, within ``MEMORY_BYTES`` unless one alone passes it.
     """
     running: deque[Future[Slab]] = deque()
     pool = ThreadPoolExecutor(AHEAD, thread_name_prefix="merge")
@@ -31,14 +33,18 @@ def prepared(plan: MergePlan, folder: Path) -> Generator[Iterator[Slab]]:
     finally:
         pool.shutdown(cancel_futures=True)
         for future in running:  # made and never asked for: the merge failed
-            if not future.cancelled() and future.exception() is None and future.result().temporary:
-                future.result().path.unlink(missing_ok=True)
+            if not future.cancelled() and future.exception() is None:
+                future.result().remove()
 
 
 def _in_order(plan: MergePlan, folder: Path, pool: ThreadPoolExecutor, running: deque[Future[Slab]]) -> Iterator[Slab]:
+    sizes_bytes: deque[int] = deque()
     for part in plan.parts:
-        running.append(pool.submit(part.prepare, folder))
-        if len(running) == AHEAD:
+        size_bytes = part.memory_bytes
+        while running and (len(running) == AHEAD or sum(sizes_bytes) + size_bytes > MEMORY_BYTES):
             yield running.popleft().result()
+            sizes_bytes.popleft()
+        running.append(pool.submit(part.prepare, folder))
+        sizes_bytes.append(size_bytes)
     while running:
         yield running.popleft().result()

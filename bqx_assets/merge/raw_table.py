@@ -5,35 +5,31 @@ Belongs here: one table's rows, types, quarantine and record. Does not: which fi
 
 from __future__ import annotations
 
-import os
-import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import polars as pl
 
-from bqx_assets.base.artifacts import Column, Quarantined, RowAccount, SlabProvenance, SlabRecord, SourceTable, Spine
-from bqx_assets.base.checksums import crc32c_of_file
+from bqx_assets.base.artifacts import Column, Quarantined, RowAccount, SlabProvenance, SlabRecord, Spine
 from bqx_assets.base.errors import FooterError, SchemaDrift
-from bqx_assets.base.files import TEMP_MARK
 from bqx_assets.base.names import KEY, output_column, table_prefix
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.discovery import FORWARD_PREFIX
 from bqx_assets.catalogue.families import PAIR_COLUMN, family_of
-from bqx_assets.extract.align import KEY_TYPE, align, as_key
+from bqx_assets.extract.align import align, as_key
 from bqx_assets.extract.leaks import ForwardLook
-from bqx_assets.extract.slabs import slab_fingerprint
+from bqx_assets.merge.encoded import cast, encode, provenance_of, record_of
 from bqx_assets.merge.footer import Footer, read_footer, select
-from bqx_assets.merge.parts import Slab
+from bqx_assets.merge.parts import Piece, Slab
 
-_DATASET = "raw"
-_COPIES = 4
-"""A table stands in memory as read, aligned, renamed, and while it is encoded."""
+_COPIES = 3
+"""Columns stand in memory as read, aligned, and while they are encoded."""
+_STRIP_BYTES = 64 << 20
+"""Decoded size of a table's columns in work at once; a single column of a very long history may pass it."""
+_ROW = "row"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +69,17 @@ class SpinePart:
 
     @property
     def memory_bytes(self) -> int:
-        """What the frame takes, in all its copies."""
+        """What the frame takes as read, aligned and encoded."""
         return _COPIES * 8 * self.spine.facts.rows * len(self.columns)
 
     def prepare(self, scratch: Path) -> Slab:
         """Return the spine's rows of the file as a slab."""
-        frame = self._rows()
-        return _encode(frame, scratch, self._provenance(), self.spine.facts)
+        piece = encode(self._rows(), self.columns, scratch, self.table, self.spine.facts)
+        return Slab((piece,), record_of([piece.path], self._provenance()), note="aligned", temporary=True)
 
     def frame(self) -> tuple[pl.DataFrame, SlabRecord]:
         """Return key and targets on the spine's rows."""
-        return self._rows(), _record(self.path, self._provenance())
+        return self._rows(), record_of([self.path], self._provenance())
 
     def _rows(self) -> pl.DataFrame:
         subject = f"{self.pair}/{self.table}"
@@ -94,7 +90,26 @@ class SpinePart:
         return aligned.insert_column(0, self.spine.keys)
 
     def _provenance(self) -> SlabProvenance:
-        return _provenance(self, "spine", "targets", self.columns, self.rows, ())
+        return provenance_of(
+            self.path,
+            self.pair,
+            self.spine.facts,
+            role="spine",
+            family="targets",
+            columns=self.columns,
+            rows=self.rows,
+            policy=self.settings.duplicates,
+        )
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """Where the spine's rows are in a file."""
+
+    place: pl.Series
+    rows: RowAccount
+    in_order: bool
+    """Its own rows are the spine's."""
 
 
 @dataclass(frozen=True)
@@ -125,9 +140,8 @@ class RawTable:
 
     @property
     def memory_bytes(self) -> int:
-        """What its rows take, in all their copies."""
-        rows = max(self.spine.facts.rows, self._footer.rows)
-        return max(_COPIES * 8 * rows * len(self.names), 2 * self._footer.raw_bytes)
+        """What its columns in work take, in all their copies."""
+        return _COPIES * max(self._column_bytes, min(_STRIP_BYTES, self._column_bytes * len(self.names)))
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
@@ -145,6 +159,11 @@ class RawTable:
         return read_footer(self.path, self._subject)
 
     @property
+    def _column_bytes(self) -> int:
+        """A column's decoded size, on average: texts may be longer than numbers."""
+        return max(8 * self.spine.facts.rows, 8 * self._footer.rows, self._footer.raw_bytes // len(self.names))
+
+    @property
     def _subject(self) -> str:
         return f"{self.pair}/{self.table}"
 
@@ -152,43 +171,83 @@ class RawTable:
         return name.startswith(FORWARD_PREFIX) and not self.settings.include_forward_looking
 
     def prepare(self, scratch: Path) -> Slab:
-        """Return the table as a slab. **Cost**: the table in memory, about four times.
+        """Return the table as a slab. **Cost**: ``_STRIP_BYTES`` of its columns in memory, about three times.
 
         Raises:
             TableDefect: null or repeated keys, no row on the spine.
             FooterError: damaged.
         """
-        aligned, provenance, in_place = self._aligned()
-        if in_place and self._footer.row_groups == self.spine.facts.row_groups:
-            narrowed = select(self._footer, {column.source: column.name for column in provenance.columns})
-            if narrowed.types == tuple(column.type for column in provenance.columns):
-                return Slab(self.path, narrowed, _record(self.path, provenance), note="as it lies")
-        renamed = aligned.select(_cast(column) for column in provenance.columns)
-        return _encode(renamed, scratch, provenance, self.spine.facts)
+        placed = self._place()
+        whole = placed.in_order and self._lies_right()
+        pieces: list[Piece] = []
+        looking: dict[str, str] = {}
+        for columns in self._strips():
+            frame, found = self._strip(columns, placed)
+            looking |= found
+            kept = [column for column in columns if column.source not in found]
+            if kept and not whole:
+                pieces.append(encode(frame, kept, scratch, self.table, self.spine.facts))
+        provenance = self._provenance(placed.rows, looking)
+        if pieces:
+            record = record_of([piece.path for piece in pieces], provenance)
+            return Slab(tuple(pieces), record, note="aligned", temporary=True)
+        narrowed = select(self._footer, {column.source: column.name for column in provenance.columns})
+        return Slab((Piece(self.path, narrowed),), record_of([self.path], provenance), note="as it lies")
 
     def frame(self) -> tuple[pl.DataFrame, SlabRecord]:
         """Return the features on the spine's rows."""
-        aligned, provenance, _ = self._aligned()
-        return aligned.select(_cast(column) for column in provenance.columns), _record(self.path, provenance)
+        placed = self._place()
+        strips = [self._strip(columns, placed) for columns in self._strips()]
+        whole = pl.concat([frame for frame, _ in strips], how="horizontal")
+        provenance = self._provenance(placed.rows, {name: why for _, found in strips for name, why in found.items()})
+        return whole.select(cast(column) for column in provenance.columns), record_of([self.path], provenance)
 
-    def _aligned(self) -> tuple[pl.DataFrame, SlabProvenance, bool]:
-        """Features on the spine's rows, their record, and whether the file's own rows are the spine's in order."""
-        wanted = [KEY, *(column.source for column in self.columns)]
-        wanted += [PAIR_COLUMN] if PAIR_COLUMN in self.names else []
-        frame = read_rows(self.path, self.pair, wanted, self._subject)
-        key = as_key(frame, self._subject)
-        in_place = self._footer.rows == key.len() == self.spine.facts.rows and bool((key == self.spine.keys).all())
-        aligned, rows = align(frame, self.spine.keys, subject=self._subject, policy=self.settings.duplicates)
-        quarantined = [
-            Quarantined(table=self.table, column=name, reason="its name looks forward")
-            for name in self.names
-            if self._looks_forward(name)
-        ]
-        looking = {} if self.settings.include_forward_looking else self.spine.forward.find_all(aligned)
-        quarantined += [Quarantined(table=self.table, column=name, reason=why) for name, why in looking.items()]
-        kept = tuple(column for column in self.columns if column.source not in looking)
-        family = raw_family(self.table, self.pair)
-        return aligned, _provenance(self, "feature", family, kept, rows, tuple(quarantined)), in_place
+    def _place(self) -> _Placed:
+        """Look each spine key up in the file: its row there, or null."""
+        key = as_key(self._read([]), self._subject)
+        in_order = key.len() == self.spine.facts.rows and bool((key == self.spine.keys).all())
+        numbered = pl.DataFrame([key, pl.int_range(key.len(), dtype=pl.UInt32, eager=True).alias(_ROW)])
+        aligned, rows = align(numbered, self.spine.keys, subject=self._subject, policy=self.settings.duplicates)
+        return _Placed(aligned.get_column(_ROW), rows, in_order)
+
+    def _lies_right(self) -> bool:
+        """Whether the file's own pages can stand in the training file, its rows being the spine's."""
+        if self._footer.row_groups != self.spine.facts.row_groups:
+            return False
+        narrowed = select(self._footer, {column.source: column.name for column in self.columns})
+        return narrowed.types == tuple(column.type for column in self.columns)
+
+    def _strips(self) -> list[tuple[Column, ...]]:
+        """Columns in runs that fit ``_STRIP_BYTES``, as far as one column does."""
+        width = max(1, _STRIP_BYTES // self._column_bytes)
+        return [self.columns[start : start + width] for start in range(0, len(self.columns), width)]
+
+    def _strip(self, columns: Sequence[Column], placed: _Placed) -> tuple[pl.DataFrame, dict[str, str]]:
+        """Return the columns on the spine's rows, and why some of them look forward."""
+        frame = self._read([column.source for column in columns]).drop(KEY)
+        if not placed.in_order:
+            frame = frame.select(pl.all().gather(placed.place))
+        return frame, {} if self.settings.include_forward_looking else self.spine.forward.find_all(frame)
+
+    def _read(self, names: Sequence[str]) -> pl.DataFrame:
+        pair = [PAIR_COLUMN] if PAIR_COLUMN in self.names else []
+        return read_rows(self.path, self.pair, [KEY, *names, *pair], self._subject)
+
+    def _provenance(self, rows: RowAccount, looking: Mapping[str, str]) -> SlabProvenance:
+        named = {name: "its name looks forward" for name in self.names if self._looks_forward(name)}
+        return provenance_of(
+            self.path,
+            self.pair,
+            self.spine.facts,
+            role="feature",
+            family=raw_family(self.table, self.pair),
+            columns=tuple(column for column in self.columns if column.source not in looking),
+            rows=rows,
+            policy=self.settings.duplicates,
+            quarantined=tuple(
+                Quarantined(table=self.table, column=name, reason=why) for name, why in {**named, **looking}.items()
+            ),
+        )
 
 
 def raw_family(table: str, pair: Pair) -> str:
@@ -226,65 +285,3 @@ def _type_name(dtype: pl.DataType, name: str, subject: str) -> str:
             subject, got=f"{name} {dtype}", expected="numbers, texts, flags or timestamps", cure="Convert the column."
         )
     return found
-
-
-def _cast(column: Column) -> pl.Expr:
-    types: dict[str, pl.DataType] = {
-        "INT64": pl.Int64(),
-        "FLOAT64": pl.Float64(),
-        "STRING": pl.String(),
-        "BOOL": pl.Boolean(),
-        "TIMESTAMP": KEY_TYPE,
-    }
-    return pl.col(column.source).cast(types[column.type]).alias(column.name)
-
-
-def _provenance(
-    part: SpinePart | RawTable,
-    role: Literal["spine", "feature"],
-    family: str,
-    columns: tuple[Column, ...],
-    rows: RowAccount,
-    quarantined: tuple[Quarantined, ...],
-) -> SlabProvenance:
-    stat = part.path.stat()
-    modified = datetime.fromtimestamp(stat.st_mtime, UTC)
-    source = SourceTable(
-        dataset=_DATASET,
-        table=part.table,
-        last_modified=modified,
-        etag=f"{stat.st_size}-{stat.st_mtime_ns}",
-        rows=rows.read,
-        size_bytes=stat.st_size,
-    )
-    spine, policy = part.spine.facts.fingerprint, part.settings.duplicates
-    return SlabProvenance(
-        pair=part.pair.name,
-        role=role,
-        family=family,
-        fingerprint=slab_fingerprint(source, columns, spine_fingerprint=spine, filters={}, policy=policy),
-        spine_fingerprint=spine,
-        source=source,
-        snapshot_time=modified,
-        rows=rows,
-        duplicate_policy=policy,
-        columns=columns,
-        quarantined=quarantined,
-    )
-
-
-def _encode(frame: pl.DataFrame, scratch: Path, provenance: SlabProvenance, spine: Spine) -> Slab:
-    table = provenance.source.table
-    # A name that remove_partials knows: a killed merge's leavings go at the next one.
-    path = scratch / f".{table}.parquet{TEMP_MARK}{os.getpid()}-{secrets.token_hex(4)}"
-    frame.write_parquet(
-        path, compression="zstd", compression_level=1, statistics=True, row_group_size=max(spine.row_groups)
-    )
-    record = _record(path, provenance).model_copy(update={"object_name": f"{table}.parquet"})
-    return Slab(path, read_footer(path, table), record, note="aligned", temporary=True)
-
-
-def _record(path: Path, provenance: SlabProvenance) -> SlabRecord:
-    return SlabRecord(
-        provenance=provenance, object_name=path.name, size_bytes=path.stat().st_size, crc32c=crc32c_of_file(path)
-    )

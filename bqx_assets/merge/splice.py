@@ -18,7 +18,7 @@ from bqx_assets.merge.footer import Footer, merge_footers
 from bqx_assets.merge.parts import Slab
 from bqx_assets.merge.plan import MergePlan
 from bqx_assets.merge.preflight import footers_memory_bytes
-from bqx_assets.merge.prepare import AHEAD, prepared
+from bqx_assets.merge.prepare import AHEAD, MEMORY_BYTES, prepared
 from bqx_assets.merge.written import Written, own_metadata
 
 
@@ -30,7 +30,8 @@ class Splice:
     def memory_bytes(self, plan: MergePlan) -> int:
         """Return what the merge takes: footers, and the widest tables to encode."""
         footer_bytes = footers_memory_bytes(plan.column_count, len(plan.extraction.spine.row_groups))
-        return footer_bytes + AHEAD * max(part.memory_bytes for part in plan.parts)
+        largest_bytes = max(part.memory_bytes for part in plan.parts)
+        return footer_bytes + min(AHEAD * largest_bytes, max(MEMORY_BYTES, largest_bytes))
 
     def write(self, plan: MergePlan, target: Path, progress: Progress) -> Written:
         """Write the merge as ``target``. **Cost**: one sequential copy inside the kernel, footers in memory.
@@ -50,9 +51,9 @@ class Splice:
             with prepared(plan, target.parent) as slabs:
                 for slab in slabs:
                     with _removed_after(slab):
-                        yield slab.path
+                        yield from (piece.path for piece in slab.pieces)
                     copy.add(slab.record.crc32c, slab.record.size_bytes)
-                    footer_parts.append(slab.footer)
+                    footer_parts.extend(piece.footer for piece in slab.pieces)
                     records.append(slab.record)
                     progress.advance("merge", slab.record.table, slab.note)
             spine = plan.extraction.spine
@@ -79,5 +80,4 @@ def _removed_after(slab: Slab) -> Generator[None]:
     try:
         yield
     finally:
-        if slab.temporary:
-            slab.path.unlink(missing_ok=True)
+        slab.remove()

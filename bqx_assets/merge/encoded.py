@@ -1,0 +1,100 @@
+"""A raw checkpoint's columns as pieces of a slab: cast, encoded, and recorded.
+
+Belongs here: the temporary files of a merge, and what is said of where they come from. Does not: reading or aligning
+rows (``raw_table``).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import reduce
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+
+from bqx_assets.base.artifacts import Column, Quarantined, RowAccount, SlabProvenance, SlabRecord, SourceTable, Spine
+from bqx_assets.base.checksums import combine, crc32c_of_file
+from bqx_assets.base.files import TEMP_MARK
+from bqx_assets.base.pairs import Pair
+from bqx_assets.extract.align import KEY_TYPE
+from bqx_assets.extract.slabs import slab_fingerprint
+from bqx_assets.merge.footer import read_footer
+from bqx_assets.merge.parts import Piece
+
+_DATASET = "raw"
+_TYPES: dict[str, Callable[[], pl.DataType]] = {
+    "INT64": pl.Int64,
+    "FLOAT64": pl.Float64,
+    "STRING": pl.String,
+    "BOOL": pl.Boolean,
+    "TIMESTAMP": lambda: KEY_TYPE,
+}
+
+
+def encode(frame: pl.DataFrame, columns: Sequence[Column], scratch: Path, table: str, spine: Spine) -> Piece:
+    """Write the frame's ``columns`` under their output names as a file in ``scratch``, to be spliced and removed."""
+    # A name that remove_partials knows: a killed merge's leavings go at the next one.
+    path = scratch / f".{table}.parquet{TEMP_MARK}{os.getpid()}-{secrets.token_hex(4)}"
+    frame.select(cast(column) for column in columns).write_parquet(
+        path, compression="zstd", compression_level=1, statistics=True, row_group_size=max(spine.row_groups)
+    )
+    return Piece(path, read_footer(path, table))
+
+
+def record_of(paths: Sequence[Path], provenance: SlabProvenance) -> SlabRecord:
+    """Return the record of a slab that is these files one behind another. **Cost**: reads them once."""
+    parts = [(crc32c_of_file(path), path.stat().st_size) for path in paths]
+    return SlabRecord(
+        provenance=provenance,
+        object_name=f"{provenance.source.table}.parquet",
+        size_bytes=sum(size for _, size in parts),
+        crc32c=reduce(lambda sofar, part: combine(sofar, *part), parts, 0),
+    )
+
+
+def cast(column: Column) -> pl.Expr:
+    """Return the column in the type that its BigQuery type is read as, under its output name."""
+    return pl.col(column.source).cast(_TYPES[column.type]()).alias(column.name)
+
+
+def provenance_of(  # noqa: PLR0913 -- one parameter a fact
+    path: Path,
+    pair: Pair,
+    spine: Spine,
+    *,
+    role: Literal["spine", "feature"],
+    family: str,
+    columns: tuple[Column, ...],
+    rows: RowAccount,
+    policy: str,
+    quarantined: tuple[Quarantined, ...] = (),
+) -> SlabProvenance:
+    """Return the provenance of a raw file's slab: the file itself is its source."""
+    stat = path.stat()
+    modified = datetime.fromtimestamp(stat.st_mtime, UTC)
+    source = SourceTable(
+        dataset=_DATASET,
+        table=path.stem,
+        last_modified=modified,
+        etag=f"{stat.st_size}-{stat.st_mtime_ns}",
+        rows=rows.read,
+        size_bytes=stat.st_size,
+    )
+    mark = slab_fingerprint(source, columns, spine_fingerprint=spine.fingerprint, filters={}, policy=policy)
+    return SlabProvenance(
+        pair=pair.name,
+        role=role,
+        family=family,
+        fingerprint=mark,
+        spine_fingerprint=spine.fingerprint,
+        source=source,
+        snapshot_time=modified,
+        rows=rows,
+        duplicate_policy=policy,
+        columns=columns,
+        quarantined=quarantined,
+    )
