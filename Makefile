@@ -26,7 +26,7 @@ setup: .venv/.ready ## Make .venv from uv.lock, with `bqx` in it
 	.tools/uv/bin/pip install --quiet --disable-pip-version-check "uv>=0.9"
 
 .venv/.ready: pyproject.toml uv.lock | $(filter .tools/uv/bin/uv,$(UV))
-	$(UV) sync --frozen --quiet
+	$(UV) sync --frozen --quiet --compile-bytecode
 	@touch $@
 
 run: setup ## One pair, warehouse to published file (PAIR=eurusd ROWS=6000 RATES=file)

@@ -44,7 +44,7 @@ def cut(frame: pl.DataFrame, _column: str) -> Damaged:
 
 
 def retype(frame: pl.DataFrame, column: str) -> Damaged:
-    """Make text of a column of numbers."""
+    """Make text of the column's numbers."""
     return frame.with_columns(pl.col(column).cast(pl.String)), f"{column} is STRING"
 
 
