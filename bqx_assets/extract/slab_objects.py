@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import polars as pl
 
 from bqx_assets.base.artifacts import EXTRACTION_FILE, ExtractionRecord, SlabProvenance, SlabRecord
 from bqx_assets.base.errors import CheckpointCorrupt
+from bqx_assets.base.names import check_identifier
 from bqx_assets.base.objects.choose import in_cloud, open_store
 from bqx_assets.base.objects.lease import LEASE_SECONDS, lease
 from bqx_assets.base.objects.protocol import ABSENT, STAGING, ObjectInfo, ObjectStore
@@ -26,6 +28,7 @@ from bqx_assets.extract.slabs import SPINE_FILE, SpineRecord, encode_slab
 FOOTER_BYTES_KEY = "footer-bytes"
 """Metadata of a slab object: how many of its last bytes are its footer, so that one read fetches it."""
 _FINGERPRINT_KEY = "fingerprint"
+_REMOVERS = 16
 
 
 def slabs_prefix(pair: Pair) -> str:
@@ -69,19 +72,41 @@ class SlabObjects:
         """Return the record of a finished slab with this fingerprint whose bytes, by the store, are intact."""
         if self.recorded_fingerprint(table) != expected_fingerprint:
             return None
-        try:
-            record = load_record(self.store, self._record_name(table), SlabRecord)
-        except CheckpointCorrupt:
-            return None
-        info = self._there()[self._slab_name(table)]
-        same = (info.size_bytes, info.crc32c) == (record.size_bytes, record.crc32c)
-        return record if same and record.provenance.fingerprint == expected_fingerprint else None
+        record = self.record(table)
+        return record if record is not None and record.provenance.fingerprint == expected_fingerprint else None
 
     def recorded_fingerprint(self, table: str) -> str | None:
         """Return the fingerprint of the slab that is there with its record; None if there is no finished one."""
         info = self._there().get(self._slab_name(table))
         finished = info is not None and self._record_name(table) in self._there()
         return info.metadata.get(_FINGERPRINT_KEY) if info is not None and finished else None
+
+    def record(self, table: str) -> SlabRecord | None:
+        """Return the finished slab's own record; None if there is no finished one. **Cost**: one request."""
+        if self._record_name(table) not in self._there():
+            return None
+        try:
+            record = load_record(self.store, self._record_name(table), SlabRecord)
+        except CheckpointCorrupt:
+            return None
+        return record if record.table == table and self.holds(record) else None
+
+    def holds(self, record: SlabRecord) -> bool:
+        """Return whether the store has the recorded bytes, by its own CRC32C. Reads none."""
+        info = self._there().get(self._slab_name(record.table))
+        return info is not None and (info.size_bytes, info.crc32c) == (record.size_bytes, record.crc32c)
+
+    def intact(self, record: SlabRecord) -> bool:
+        """Return whether the store has the recorded bytes: what ``holds`` says."""
+        return self.holds(record)
+
+    def remove(self, records: Collection[SlabRecord]) -> None:
+        """Delete these slabs, their records, and the outcome that lists them, by the generations that were seen."""
+        names = [self._slab_name(each.table) for each in records]
+        names += [name for each in records if (name := self._record_name(each.table)) in self._there()]
+        names += [name for name in [f"{self.prefix}{EXTRACTION_FILE}"] if name in self._there()]
+        with ThreadPoolExecutor(_REMOVERS, thread_name_prefix="remove") as pool:
+            list(pool.map(self._remove, names))
 
     def write(self, frame: pl.DataFrame, provenance: SlabProvenance, row_groups: Sequence[int]) -> SlabRecord:
         """Encode, upload and forget a slab, then upload its record: a slab without one is not finished.
@@ -128,6 +153,10 @@ class SlabObjects:
         """Return the last outcome. Raises CheckpointCorrupt when there is none."""
         return load_record(self.store, f"{self.prefix}{EXTRACTION_FILE}", ExtractionRecord)
 
+    def _remove(self, name: str) -> None:
+        self.store.delete(name, if_generation=self._generation(name))
+        del self._there()[name]
+
     def _there(self) -> dict[str, ObjectInfo]:
         if self._known is None:
             self._known = self._listed()
@@ -142,10 +171,10 @@ class SlabObjects:
         return {info.name: info for info in self.store.list_objects(self.prefix)}
 
     def _slab_name(self, table: str) -> str:
-        return f"{self.prefix}{table}.parquet"
+        return f"{self.prefix}{check_identifier(table, 'table')}.parquet"
 
     def _record_name(self, table: str) -> str:
-        return f"{self.prefix}{table}.slab.json"
+        return f"{self.prefix}{check_identifier(table, 'table')}.slab.json"
 
 
 def _footer_bytes(path: Path) -> int:

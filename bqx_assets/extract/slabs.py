@@ -7,7 +7,7 @@ stores (``slab_objects``).
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -30,6 +30,7 @@ from bqx_assets.base.checksums import crc32c_of_file
 from bqx_assets.base.errors import CheckpointCorrupt, FolderBusy
 from bqx_assets.base.files import atomic_path, remove_partials
 from bqx_assets.base.fingerprints import fingerprint
+from bqx_assets.base.names import check_identifier
 from bqx_assets.catalogue.tables import TableDescription
 
 CODE_VERSION = "1"
@@ -91,6 +92,22 @@ class SlabStore(Protocol):
 
     def recorded_fingerprint(self, table: str) -> str | None:
         """Return the fingerprint of the slab that is there, its bytes unchecked; None if there is no finished one."""
+        ...
+
+    def record(self, table: str) -> SlabRecord | None:
+        """Return the finished slab's own record, its bytes unchecked; None if there is no finished one."""
+        ...
+
+    def holds(self, record: SlabRecord) -> bool:
+        """Return whether a slab as long as the recorded one is there. Reads none of it."""
+        ...
+
+    def intact(self, record: SlabRecord) -> bool:
+        """Return whether the slab that is there has the recorded bytes."""
+        ...
+
+    def remove(self, records: Collection[SlabRecord]) -> None:
+        """Delete these slabs, their records, and the outcome that lists them."""
         ...
 
     def write(self, frame: pl.DataFrame, provenance: SlabProvenance, row_groups: Sequence[int]) -> SlabRecord:
@@ -157,32 +174,47 @@ class SlabFolder:
             yield
 
     def slab_path(self, table: str) -> Path:
-        """Return where a table's slab lies."""
-        return self.root / f"{table}.parquet"
+        """Return where a table's slab lies. Raises BadSetting for a name that is no table's."""
+        return self.root / f"{check_identifier(table, 'table')}.parquet"
 
     def fresh(self, table: str, expected_fingerprint: str) -> SlabRecord | None:
         """Return the record of a finished slab with this fingerprint whose bytes are intact; None otherwise.
 
         **Cost**: reads the slab once for its CRC32C, decodes nothing.
         """
-        path = self.slab_path(table)
-        try:
-            record = SlabRecord.load(self._record_path(table))
-        except CheckpointCorrupt:
-            return None
-        if record.provenance.fingerprint != expected_fingerprint or not path.is_file():
-            return None
-        intact = path.stat().st_size == record.size_bytes and crc32c_of_file(path) == record.crc32c
-        return record if intact else None
+        record = self.record(table)
+        fresh = record is not None and record.provenance.fingerprint == expected_fingerprint and self.intact(record)
+        return record if fresh else None
 
     def recorded_fingerprint(self, table: str) -> str | None:
         """Return the fingerprint of the slab that is there, its bytes unchecked; None if there is no finished one."""
-        if not self.slab_path(table).is_file():
-            return None
+        record = self.record(table)
+        return record.provenance.fingerprint if record is not None else None
+
+    def record(self, table: str) -> SlabRecord | None:
+        """Return the finished slab's own record, its bytes unchecked; None if there is no finished one."""
+        path = self._record_path(table)
         try:
-            return SlabRecord.load(self._record_path(table)).provenance.fingerprint
+            record = SlabRecord.load(path) if path.is_file() else None
         except CheckpointCorrupt:
             return None
+        return record if record is not None and record.table == table and self.holds(record) else None
+
+    def holds(self, record: SlabRecord) -> bool:
+        """Return whether a slab as long as the recorded one is there. Reads none of it."""
+        path = self.slab_path(record.table)
+        return path.is_file() and path.stat().st_size == record.size_bytes
+
+    def intact(self, record: SlabRecord) -> bool:
+        """Return whether the slab that is there has the recorded bytes. **Cost**: reads it once."""
+        return self.holds(record) and crc32c_of_file(self.slab_path(record.table)) == record.crc32c
+
+    def remove(self, records: Collection[SlabRecord]) -> None:
+        """Delete these slabs, their records, and the outcome that lists them."""
+        for record in records:
+            self.slab_path(record.table).unlink()
+            self._record_path(record.table).unlink(missing_ok=True)
+        (self.root / EXTRACTION_FILE).unlink(missing_ok=True)
 
     def write(self, frame: pl.DataFrame, provenance: SlabProvenance, row_groups: Sequence[int]) -> SlabRecord:
         """Write a frame as the table's slab, then its record: a slab without one is not finished.
@@ -223,4 +255,4 @@ class SlabFolder:
         return ExtractionRecord.load(self.root / EXTRACTION_FILE)
 
     def _record_path(self, table: str) -> Path:
-        return self.root / f"{table}.slab.json"
+        return self.slab_path(table).with_suffix(".slab.json")

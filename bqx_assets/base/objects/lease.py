@@ -1,12 +1,10 @@
 """A lease: one holder at a time of a name in an object store, given up by the dead.
 
-Belongs here: taking, renewing and giving back. Does not: what the holder does.
+Belongs here: taking, renewing and giving back. Does not: what the holder does, who is dead (``base/holder``).
 """
 
 from __future__ import annotations
 
-import os
-import socket
 import threading
 import time
 from collections.abc import Generator
@@ -14,10 +12,11 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 from bqx_assets.base.errors import FolderBusy, ObjectMissing, PreconditionFailed, StoreError
+from bqx_assets.base.holder import Holder
 from bqx_assets.base.objects.protocol import ABSENT, ObjectInfo, ObjectStore
 
 LEASE_SECONDS = 90.0
-"""Without a renewal for so long, the holder is dead. A retried container waits as long at most."""
+"""Without a renewal for so long, the holder is dead. Its successor, a retried container, knows at once."""
 _RENEWALS = 4
 """In ``LEASE_SECONDS``: three may fail."""
 _LOOKS = 20
@@ -80,7 +79,7 @@ def _take(store: ObjectStore, name: str, seconds: float) -> int:
         found = store.head(name)
         if found is not None and seen is not None and found.generation != seen.generation:
             raise _busy(store, name, "in use by another extraction")
-        if found is None or datetime.now(UTC).timestamp() - found.updated.timestamp() > seconds:
+        if found is None or _is_over(store, found, seconds):
             try:
                 generation = found.generation if found else ABSENT
                 return store.put_bytes(name, _holder(), if_generation=generation).generation
@@ -90,8 +89,16 @@ def _take(store: ObjectStore, name: str, seconds: float) -> int:
         time.sleep(seconds / _LOOKS)
 
 
+def _is_over(store: ObjectStore, found: ObjectInfo, seconds: float) -> bool:
+    if datetime.now(UTC).timestamp() - found.updated.timestamp() > seconds:
+        return True
+    with suppress(ObjectMissing, ValueError):
+        return Holder.model_validate_json(store.read(found.name)).is_dead()
+    return False
+
+
 def _holder() -> bytes:
-    return f'{{"host": "{socket.gethostname()}", "process": {os.getpid()}}}'.encode()
+    return Holder.this().model_dump_json().encode()
 
 
 def _busy(store: ObjectStore, name: str, got: str) -> FolderBusy:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bqx_assets.base.errors import FolderBusy
+from bqx_assets.base.holder import Holder
 from bqx_assets.base.objects.lease import lease
 from bqx_assets.base.objects.local import LocalObjectStore
 from bqx_assets.base.objects.protocol import ObjectStore
@@ -54,3 +55,48 @@ def test_a_holder_that_was_silent_too_long_is_told_so(place: ObjectStore) -> Non
     with pytest.raises(FolderBusy, match="taken over"):
         silent()
     assert place.read(NAME) == b"another run's"
+
+
+def _left_by(place: ObjectStore, **facts: object) -> None:
+    place.put_bytes(NAME, Holder.this().model_copy(update=facts).model_dump_json().encode())
+
+
+@pytest.mark.parametrize("facts", [{"process": 2**22 + 1}, {"started": 1.0}], ids=["is gone", "was another"])
+def test_a_process_of_this_machine_that_is_dead_is_not_waited_for(place: ObjectStore, facts: dict[str, object]) -> None:
+    _left_by(place, **facts)
+    began = time.monotonic()
+    with lease(place, NAME, seconds=30):
+        assert time.monotonic() - began < 5
+
+
+def test_the_next_container_of_a_task_does_not_wait_for_the_last(
+    place: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLOUD_RUN_EXECUTION", "bqx-pair-x7k2p")
+    _left_by(place)
+    monkeypatch.setenv("CLOUD_RUN_TASK_ATTEMPT", "1")
+    began = time.monotonic()
+    with lease(place, NAME, seconds=30):
+        assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"execution": "bqx-pair-other", "attempt": 0},
+        {"task": "1", "attempt": 0},
+        {"execution": None, "process": 2**22 + 1},
+        {"attempt": 1},
+    ],
+    ids=["of another execution", "of another task", "not in Cloud Run", "itself"],
+)
+def test_of_any_other_container_nobody_can_know(monkeypatch: pytest.MonkeyPatch, facts: dict[str, object]) -> None:
+    monkeypatch.setenv("CLOUD_RUN_EXECUTION", "bqx-pair-x7k2p")
+    monkeypatch.setenv("CLOUD_RUN_TASK_ATTEMPT", "1")
+    assert not Holder.this().model_copy(update=facts).is_dead()
+    assert not Holder.this().is_dead()
+
+
+def test_a_process_of_another_machine_may_live() -> None:
+    assert not Holder(machine="another", process=2**22 + 1).is_dead()
+    assert not Holder(machine=None, process=2**22 + 1).is_dead()
