@@ -64,12 +64,12 @@ def add_target_column(frame: pl.DataFrame, column: str) -> Damaged:
 
 
 def set_nan(frame: pl.DataFrame, column: str) -> Damaged:
-    """Make each tenth value of the second half NaN."""
+    """Make each tenth value of the column's second half NaN."""
     return _in_second_half(frame, column, float("nan")), f"each tenth late value of {column} is NaN"
 
 
 def set_infinite(frame: pl.DataFrame, column: str) -> Damaged:
-    """Make each tenth value of the second half infinite."""
+    """Make each tenth value of the column's second half infinite."""
     return _in_second_half(frame, column, float("inf")), f"each tenth late value of {column} is infinite"
 
 
