@@ -1,30 +1,30 @@
-"""Tables shared by all pairs, read from the warehouse once and kept as files: every further pair reads those.
+"""Tables shared by all pairs, read from the warehouse once and kept as objects: every further pair reads those.
 
-Belongs here: which tables are shared, their files, and when a file still is the table. Does not: reading a
+Belongs here: which tables are shared, their objects, and when an object still is the table. Does not: reading a
 warehouse, or aligning. 411 of a pair's 667 tables, three quarters of its columns, are the same for all 28 pairs.
 """
 
 from __future__ import annotations
 
-import fcntl
+import io
 import itertools
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, time
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from bqx_assets.base.artifacts import Record, SourceTable
-from bqx_assets.base.checksums import crc32c_of_file
-from bqx_assets.base.errors import CheckpointCorrupt
-from bqx_assets.base.files import atomic_path, remove_partials
+from bqx_assets.base.checksums import crc32c
+from bqx_assets.base.errors import ChecksumMismatch, FolderBusy, ObjectMissing, PreconditionFailed
+from bqx_assets.base.fingerprints import fingerprint
 from bqx_assets.base.names import KEY, check_identifier
+from bqx_assets.base.objects.lease import lease
+from bqx_assets.base.objects.protocol import ABSENT, ObjectInfo, ObjectStore
 from bqx_assets.base.pairs import ALL_PAIRS
 from bqx_assets.catalogue.families import FAMILIES, FEATURES_DATASET, PAIR_COLUMN, family_of
 from bqx_assets.catalogue.tables import TableDescription
@@ -33,40 +33,24 @@ from bqx_assets.extract.slabs import source_of
 from bqx_assets.extract.warehouse import ReadRequest, Warehouse
 
 _ROW_GROUP_ROWS = 32_768
-"""Rows that are in memory while a file is written or read: 60 MB of the widest table."""
-
-
-class StagedTable(Record):
-    """What a staged file holds, and of which state of the table."""
-
-    warehouse: str
-    source: SourceTable
-    columns: tuple[str, ...]
-    start: datetime | None
-    end: datetime | None
-    size_bytes: int
-    crc32c: int
-
-    def serves(self, request: ReadRequest) -> bool:
-        """Return whether the request's rows are in the file: same state of the table, enough columns and days.
-
-        The snapshot is no part, as in a slab's fingerprint: a table last modified before two snapshots has the same
-        rows at both.
-        """
-        after = self.start is None or (request.start is not None and request.start >= self.start)
-        before = self.end is None or (request.end is not None and request.end <= self.end)
-        return self.source == source_of(request.table) and {*request.columns} <= {*self.columns} and after and before
+"""Rows that are decoded at once: 60 MB of the widest table."""
+_LEASE_SECONDS = 20.0
+"""Of a table while it is staged. Others look at it each second, and take over from one that is silent so long."""
+_SOURCE, _START, _END = "source", "start", "end"
+"""Metadata of a staged object: the state of the table it holds, and the days; no bound where the key is missing."""
 
 
 class StagedWarehouse:
-    """Another warehouse whose shared tables are read once into a folder. For several threads and processes.
+    """Another warehouse whose shared tables are read once into a store. For several threads, processes, containers.
 
-    Pairs, and the targets, are read through. The folder needs no tidying: a changed table replaces its file.
+    Pairs, and the targets, are read through. Nothing needs tidying: a changed table replaces its object.
     """
 
-    def __init__(self, inner: Warehouse, folder: Path) -> None:
+    def __init__(self, inner: Warehouse, store: ObjectStore, prefix: str = "") -> None:
         self._inner = inner
-        self._folder = folder
+        self.store = store
+        self.prefix = prefix
+        self._listed: dict[str, ObjectInfo] | None = None
 
     @property
     def name(self) -> str:
@@ -80,6 +64,7 @@ class StagedWarehouse:
 
     def describe(self) -> Sequence[TableDescription]:
         """Return what the inner warehouse has."""
+        self._listed = None
         return self._inner.describe()
 
     def snapshot(self) -> datetime:
@@ -87,76 +72,82 @@ class StagedWarehouse:
         return self._inner.snapshot()
 
     def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
-        """Yield the rows, from the staged file if the table is shared; it is staged first where it is not yet.
+        """Yield the rows, from the staged object if the table is shared; it is staged first where it is not yet.
 
-        **Cost**: memory of a few batches; on disk the table's wanted columns, compressed. A file is checksummed
-        before it is used, and one table is staged by one reader while the others wait for it.
+        **Cost**: memory of the table's object, which is compressed, and of a few batches. One table is staged by one
+        reader while the others wait for it; its bytes are held against the store's CRC32C before they are used.
 
-        Raises what the inner warehouse raises.
+        Raises what the inner warehouse and the store raise.
         """
-        if not is_shared(request.table):
+        if is_shared(request.table):
+            yield from _rows(self._staged(request), request)
+        else:
             yield from self._inner.read(request)
-            return
-        with self._exclusive(request.table):
-            if not (self.holds(request) and self._intact(request.table)):
-                self._stage(request)
-            # Opened here, read below: whoever replaces the file meanwhile does not change what is read.
-            file = self._file(request.table).open("rb")
-        with file:
-            yield from _rows(file, request)
 
     def holds(self, request: ReadRequest) -> bool:
-        """Return whether reading this would be free, by the file's record; its bytes are checked when it is used."""
-        record, file = self._record(request.table), self._file(request.table)
-        return record is not None and record.serves(request) and file.is_file()
+        """Return whether reading this would be free, by a listing made once after each ``describe``."""
+        listed = self._listed
+        if listed is None:
+            listed = self._listed = {info.name: info for info in self.store.list_objects(self.prefix)}
+        info = listed.get(self._name(request.table))
+        return info is not None and self._serves(info, request)
 
-    def _intact(self, table: TableDescription) -> bool:
-        record, file = self._record(table), self._file(table)
-        if record is None or file.stat().st_size != record.size_bytes:
-            return False
-        return crc32c_of_file(file) == record.crc32c
+    def _staged(self, request: ReadRequest) -> bytes:
+        """Return the object that holds the request's rows, made by whoever comes first."""
+        while True:
+            data = self._fetch(request)
+            if data is not None:
+                return data
+            with suppress(FolderBusy):  # another reader is at it, or took over: what it makes is read next
+                with lease(self.store, f"{self._name(request.table)}.lease", seconds=_LEASE_SECONDS):
+                    return self._fetch(request) or self._stage(request)
 
-    def _stage(self, request: ReadRequest) -> None:
-        """Read the table into its file: the request, and what the file had of the same state of the table."""
-        wanted = _widened(request, self._record(request.table))
-        file = self._file(request.table)
-        self._record_path(request.table).unlink(missing_ok=True)
-        with atomic_path(file) as temp:
-            _write(self._inner.read(wanted), wanted, temp)
-            record = StagedTable(
-                warehouse=self._inner.name,
-                source=source_of(request.table),
-                columns=wanted.columns,
-                start=wanted.start,
-                end=wanted.end,
-                size_bytes=temp.stat().st_size,
-                crc32c=crc32c_of_file(temp),
-            )
-        record.save(self._record_path(request.table))
-
-    @contextmanager
-    def _exclusive(self, table: TableDescription) -> Generator[None]:
-        """Hold the table's file, among threads and processes; clears what dead ones left half-written."""
-        folder = self._file(table).parent
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / f"{table.table}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            remove_partials(folder)
-            yield
-
-    def _file(self, table: TableDescription) -> Path:
-        folder = self._folder / check_identifier(table.dataset, "dataset")
-        return folder / f"{check_identifier(table.table, 'table')}.parquet"
-
-    def _record_path(self, table: TableDescription) -> Path:
-        return self._file(table).with_suffix(".json")
-
-    def _record(self, table: TableDescription) -> StagedTable | None:
-        try:
-            record = StagedTable.load(self._record_path(table))
-        except CheckpointCorrupt:
+    def _fetch(self, request: ReadRequest) -> bytes | None:
+        """Return the staged object; None where there is none that serves, or its bytes are not those that were put."""
+        info = self.store.head(self._name(request.table))
+        if info is None or not self._serves(info, request):
             return None
-        return record if record.warehouse == self._inner.name else None
+        try:
+            data = self.store.read(info.name)
+        except (ObjectMissing, ChecksumMismatch):
+            return None
+        return data if crc32c(data) == info.crc32c else None
+
+    def _stage(self, request: ReadRequest) -> bytes:
+        """Read the table and keep it: the request's days, and those kept before of the same state of the table."""
+        name = self._name(request.table)
+        before = self.store.head(name)
+        wanted = _widened(request, before if before and self._is_of(before, request.table) else None)
+        data = _encoded(self._inner.read(wanted), wanted)
+        bounds = {_START: wanted.start, _END: wanted.end}
+        facts = {_SOURCE: self._state(request.table)}
+        facts |= {key: bound.isoformat() for key, bound in bounds.items() if bound is not None}
+        with suppress(PreconditionFailed):  # somebody was quicker: these rows are right all the same
+            self.store.put_bytes(name, data, metadata=facts, if_generation=before.generation if before else ABSENT)
+        self._listed = None
+        return data
+
+    def _serves(self, info: ObjectInfo, request: ReadRequest) -> bool:
+        """Whether the request's rows are in the object: the same state of the table, and enough days.
+
+        The snapshot is no part, as in a slab's fingerprint: a table last modified before two snapshots has the same
+        rows at both.
+        """
+        start, end = _bound(info.metadata, _START), _bound(info.metadata, _END)
+        after = start is None or (request.start is not None and _utc(request.start) >= start)
+        before = end is None or (request.end is not None and _utc(request.end) <= end)
+        return self._is_of(info, request.table) and after and before
+
+    def _is_of(self, info: ObjectInfo, table: TableDescription) -> bool:
+        return info.metadata.get(_SOURCE) == self._state(table)
+
+    def _state(self, table: TableDescription) -> str:
+        facts = {"warehouse": self.name, "columns": table.columns}
+        return fingerprint(facts | {"source": source_of(table).model_dump(mode="json")})
+
+    def _name(self, table: TableDescription) -> str:
+        dataset, name = check_identifier(table.dataset, "dataset"), check_identifier(table.table, "table")
+        return f"{self.prefix}{dataset}/{name}.parquet"
 
 
 def is_shared(table: TableDescription) -> bool:
@@ -167,49 +158,60 @@ def is_shared(table: TableDescription) -> bool:
     return not families & {None, FAMILIES[0]}
 
 
-def _widened(request: ReadRequest, before: StagedTable | None) -> ReadRequest:
+def _widened(request: ReadRequest, before: ObjectInfo | None) -> ReadRequest:
     """The request over whole days, which costs no more as tables are partitioned by day, and over what was staged.
 
-    So pairs whose spines begin some days apart end in one range, and two settings' columns in one file.
+    So pairs whose spines begin some days apart end in one range. All columns that a training file could have: two
+    settings read one object.
     """
-    start = request.start and datetime.combine(request.start.date(), time(), request.start.tzinfo)
-    end = request.end and datetime.combine(request.end.date(), time.max, request.end.tzinfo)
-    columns = request.columns
-    if before is not None and before.source == source_of(request.table):
-        start = min(start, before.start) if start and before.start else None
-        end = max(end, before.end) if end and before.end else None
-        columns = tuple(dict.fromkeys([*columns, *before.columns]))
+    start = request.start and datetime.combine(_utc(request.start).date(), time(), UTC)
+    end = request.end and datetime.combine(_utc(request.end).date(), time.max, UTC)
+    if before is not None:
+        first, last = _bound(before.metadata, _START), _bound(before.metadata, _END)
+        start = min(start, first) if start and first else None
+        end = max(end, last) if end and last else None
+    columns = tuple(name for name, kind in request.table.columns if kind in POLARS_TYPES)
     return replace(request, start=start, end=end, columns=columns)
 
 
-def _write(batches: Iterator[pa.RecordBatch], request: ReadRequest, path: Path) -> None:
-    """Write batches as they come; a table without rows becomes a file of its described columns."""
+def _encoded(batches: Iterator[pa.RecordBatch], request: ReadRequest) -> bytes:
+    """Return batches, encoded as they come; a table without rows becomes a file of its described columns."""
     columns = list(request.columns)
+    sink = io.BytesIO()
     first = next(batches, None)
     if first is None:
         types = request.table.types()
         empty = pl.DataFrame(schema={name: POLARS_TYPES[types[name]] for name in columns})
-        pq.write_table(empty.to_arrow(), path)
-        return
+        pq.write_table(empty.to_arrow(), sink)
+        return sink.getvalue()
     schema = first.select(columns).schema
     # Dictionaries of numbers that never repeat are memory and time for nothing; the few texts compress without.
-    with pq.ParquetWriter(path, schema, use_dictionary=False, compression="zstd", compression_level=1) as writer:
+    with pq.ParquetWriter(sink, schema, use_dictionary=False, compression="zstd", compression_level=1) as writer:
         for batch in itertools.chain([first], batches):
             writer.write_batch(batch.select(columns), row_group_size=_ROW_GROUP_ROWS)
+    return sink.getvalue()
 
 
-def _rows(file: BinaryIO, request: ReadRequest) -> Iterator[pa.RecordBatch]:
-    """Yield a staged file's rows of the request; those without a key too, for extraction to report."""
+def _rows(data: bytes, request: ReadRequest) -> Iterator[pa.RecordBatch]:
+    """Yield a staged table's rows of the request; those without a key too, for extraction to report."""
     key = pc.field(KEY)
     within = pc.scalar(value=True)
     if request.start is not None:
         within &= key >= _moment(request.start)
     if request.end is not None:
         within &= key <= _moment(request.end)
-    for batch in pq.ParquetFile(file).iter_batches(_ROW_GROUP_ROWS, columns=list(request.columns)):
-        yield batch.filter(within | key.is_null())
+    file = pq.ParquetFile(pa.BufferReader(data))
+    for batch in file.iter_batches(_ROW_GROUP_ROWS, columns=list(request.columns)):
+        yield batch.filter(within | key.is_null()).select(list(request.columns))
+
+
+def _bound(metadata: Mapping[str, str], key: str) -> datetime | None:
+    return datetime.fromisoformat(metadata[key]) if key in metadata else None
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def _moment(bound: datetime) -> pa.Scalar[Any]:
-    aware = bound.replace(tzinfo=UTC) if bound.tzinfo is None else bound
-    return pa.scalar(aware, pa.timestamp("us", tz="UTC"))
+    return pa.scalar(_utc(bound), pa.timestamp("us", tz="UTC"))

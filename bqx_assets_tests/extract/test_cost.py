@@ -11,6 +11,7 @@ import pytest
 from bqx_assets.base.artifacts import Column
 from bqx_assets.base.errors import BudgetExceeded
 from bqx_assets.base.names import KEY
+from bqx_assets.base.objects.local import LocalObjectStore
 from bqx_assets.extract.cost import ReadCost
 from bqx_assets.extract.pair import extract_features, extract_pair, extract_spine
 from bqx_assets.extract.plan import plan_pair
@@ -45,7 +46,9 @@ def test_once_the_spine_is_known_its_range_is_counted(tmp_path: Path) -> None:
 
 def test_a_staged_table_costs_nothing(tmp_path: Path) -> None:
     frames = frame_warehouse()
-    job = replace(frame_job(tmp_path, frames), warehouse=StagedWarehouse(frames, tmp_path / "staging"))
+    job = replace(
+        frame_job(tmp_path, frames), warehouse=StagedWarehouse(frames, LocalObjectStore(tmp_path / "staging"))
+    )
     before = plan_pair(job).read_bytes
     table = next(each for each in frames.describe() if each.table == "mkt_vol")
     list(job.warehouse.read(ReadRequest(table, tuple(table.types()), frames.snapshot())))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,18 +15,28 @@ from polars.testing import assert_frame_equal
 
 from bqx_assets.base.artifacts import ExtractionRecord
 from bqx_assets.base.errors import TransientReadError
+from bqx_assets.base.holder import Holder
 from bqx_assets.base.names import KEY
+from bqx_assets.base.objects.gcs import GcsObjectStore
+from bqx_assets.base.objects.local import LocalObjectStore
+from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.pairs import Pair, parse_pair
+from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets.extract import staging
+from bqx_assets.extract.connect import connect
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets.extract.staging import StagedWarehouse, is_shared
 from bqx_assets.extract.warehouse import ReadRequest
 from bqx_assets_tests.frames import EURUSD, FrameWarehouse, few_tables_expectations, frame_job, frame_warehouse
+from bqx_assets_tests.servers.gcs.fixtures import BUCKET
+from bqx_assets_tests.servers.gcs.server import GcsServer
 
 GBPUSD = parse_pair("gbpusd")
 SHARED = ("csi_vol_eur", "mkt_vol", "tri_agg_bqx_eur_usd_gbp", "var_lag_bqx_eur")
 ROWS = 200
+PREFIX = "staging/shared/"
+NAME = f"{PREFIX}{FEATURES_DATASET}/mkt_vol.parquet"
 
 
 def _tables(pair: Pair) -> Sequence[str]:
@@ -44,9 +55,14 @@ def frames() -> FrameWarehouse:
     return warehouse
 
 
+@pytest.fixture(params=["folder", "bucket"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    return request.getfixturevalue("gcs_store") if request.param == "bucket" else LocalObjectStore(tmp_path / "staging")
+
+
 @pytest.fixture
-def staged(frames: FrameWarehouse, tmp_path: Path) -> StagedWarehouse:
-    return StagedWarehouse(frames, tmp_path / "staging")
+def staged(frames: FrameWarehouse, place: ObjectStore) -> StagedWarehouse:
+    return StagedWarehouse(frames, place, PREFIX)
 
 
 def _extract(warehouse: StagedWarehouse | FrameWarehouse, folder: Path, pair: Pair) -> ExtractionRecord:
@@ -118,31 +134,63 @@ def test_a_changed_table_is_read_again(frames: FrameWarehouse, staged: StagedWar
     assert frames.reads == {"mkt_vol": 2}
 
 
-@pytest.mark.parametrize("damage", ["flip", "cut", "gone", "no record"])
-def test_a_damaged_file_is_never_served(
-    frames: FrameWarehouse, staged: StagedWarehouse, tmp_path: Path, damage: str
+@pytest.mark.parametrize("damage", ["flip", "cut", "gone", "no metadata", "another table's"])
+def test_a_damaged_object_is_never_served(
+    frames: FrameWarehouse, staged: StagedWarehouse, place: ObjectStore, damage: str
 ) -> None:
     expected = _rows(staged, _request(frames))
-    file = tmp_path / "staging" / FEATURES_DATASET / "mkt_vol.parquet"
-    whole = file.read_bytes()
-    if damage == "gone":
-        file.unlink()
-    elif damage == "no record":
-        file.with_suffix(".json").unlink()
-    else:
-        file.write_bytes(whole[:-9] if damage == "cut" else whole[:99] + bytes([whole[99] ^ 1]) + whole[100:])
+    whole, info = place.read(NAME), place.head(NAME)
+    assert info is not None
+    match damage:
+        case "gone":
+            place.delete(NAME)
+        case "no metadata":
+            place.put_bytes(NAME, whole)
+        case "another table's":
+            _rows(staged, _request(frames, "csi_vol_eur"))
+            other = place.head(NAME.replace("mkt_vol", "csi_vol_eur"))
+            assert other is not None
+            frames.reads.clear()
+            frames.reads["mkt_vol"] = 1
+            place.put_bytes(NAME, place.read(other.name), metadata=other.metadata)
+        case _:
+            _change_silently(
+                place, whole[:-9] if damage == "cut" else whole[:99] + bytes([whole[99] ^ 1]) + whole[100:]
+            )
     assert_frame_equal(_rows(staged, _request(frames)), expected)
     assert frames.reads == {"mkt_vol": 2}
-    assert file.read_bytes() == whole
+    assert place.read(NAME) == whole
 
 
-def test_a_broken_read_leaves_nothing_behind(frames: FrameWarehouse, staged: StagedWarehouse, tmp_path: Path) -> None:
+def _change_silently(place: ObjectStore, data: bytes) -> None:
+    """Other bytes of which the store's own facts do not know."""
+    if isinstance(place, LocalObjectStore):
+        path = place.path(NAME)
+        stat = path.stat()
+        path.write_bytes(data)
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    else:
+        place.put_bytes(NAME, data)
+
+
+def test_a_broken_read_leaves_nothing_behind(
+    frames: FrameWarehouse, staged: StagedWarehouse, place: ObjectStore
+) -> None:
     frames.faults["mkt_vol"] = [TransientReadError("mkt_vol", got="gone", expected="rows", cure="Again.")]
     with pytest.raises(TransientReadError):
         _rows(staged, _request(frames))
     assert not staged.holds(_request(frames))
-    assert not list((tmp_path / "staging").rglob("*parquet*"))
+    assert not list(place.list_objects())
     assert _rows(staged, _request(frames)).height == ROWS
+
+
+def test_bytes_that_arrive_damaged_are_read_from_the_warehouse_again(
+    frames: FrameWarehouse, gcs_store: GcsObjectStore, gcs: GcsServer
+) -> None:
+    staged = StagedWarehouse(frames, gcs_store, PREFIX)
+    expected = _rows(staged, _request(frames))
+    gcs.fail("object.media", "corrupt", times=3, name=NAME)
+    assert_frame_equal(_rows(staged, _request(frames)), expected)
 
 
 def test_an_empty_table_is_staged_as_one(frames: FrameWarehouse, staged: StagedWarehouse) -> None:
@@ -152,11 +200,14 @@ def test_an_empty_table_is_staged_as_one(frames: FrameWarehouse, staged: StagedW
     assert frames.reads == {"mkt_vol": 1}
 
 
-def test_readers_of_one_table_at_the_same_time_stage_it_once(frames: FrameWarehouse, tmp_path: Path) -> None:
+def test_readers_of_one_table_at_the_same_time_stage_it_once(
+    frames: FrameWarehouse, place: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staging, "_LEASE_SECONDS", 2.0)
     heights: list[int] = []
 
     def read() -> None:
-        heights.append(_rows(StagedWarehouse(frames, tmp_path / "staging"), _request(frames)).height)
+        heights.append(_rows(StagedWarehouse(frames, place, PREFIX), _request(frames)).height)
 
     threads = [threading.Thread(target=read) for _ in range(4)]
     for thread in threads:
@@ -167,7 +218,16 @@ def test_readers_of_one_table_at_the_same_time_stage_it_once(frames: FrameWareho
     assert frames.reads == {"mkt_vol": 1}
 
 
-def test_a_file_replaced_while_it_is_read_does_not_change_what_is_read(
+def test_a_reader_that_died_while_it_staged_holds_nobody_up(
+    frames: FrameWarehouse, staged: StagedWarehouse, place: ObjectStore
+) -> None:
+    dead = Holder.this().model_copy(update={"process": 2**22 + 1})
+    place.put_bytes(f"{NAME}.lease", dead.model_dump_json().encode())
+    assert _rows(staged, _request(frames)).height == ROWS
+    assert [info.name for info in place.list_objects()] == [NAME]
+
+
+def test_an_object_replaced_while_it_is_read_does_not_change_what_is_read(
     frames: FrameWarehouse, staged: StagedWarehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(staging, "_ROW_GROUP_ROWS", 60)
@@ -177,3 +237,25 @@ def test_a_file_replaced_while_it_is_read_does_not_change_what_is_read(
     frames.revised["mkt_vol"] = frames.modified + timedelta(hours=1)
     assert _rows(staged, _request(frames)).height == 50
     assert first.num_rows + sum(batch.num_rows for batch in rows) == ROWS
+
+
+def test_the_settings_say_where_shared_tables_are_kept(
+    gcs: GcsServer, bigquery_server_less: None, tmp_path: Path
+) -> None:
+    del bigquery_server_less
+    assert gcs.buckets
+    cloud = {"bigquery_project": "bqx-ml", "bigquery_storage_endpoint": "http://127.0.0.1:1", "home": tmp_path}
+    for settings, uri in (
+        (Settings(**cloud), str(tmp_path / "staging" / "x")),
+        (Settings(**cloud, output=f"gs://{BUCKET}/team"), f"gs://{BUCKET}/team/staging/shared/x"),
+        (Settings(**cloud, output=f"gs://{BUCKET}", staging=tmp_path / "mounted"), str(tmp_path / "mounted" / "x")),
+    ):
+        warehouse, _ = connect(settings)
+        assert isinstance(warehouse, StagedWarehouse)
+        assert warehouse.store.uri(f"{warehouse.prefix}x") == uri
+
+
+@pytest.fixture
+def bigquery_server_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that never connect: plain text, so that no credentials are looked for."""
+    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", "http://127.0.0.1:1")
