@@ -1,44 +1,50 @@
-"""What races in ``benchmarks.merge``, each in a process of its own that reports its seconds and peak memory.
+"""What races in ``benchmarks.merge``: ours, the copy that nothing can beat, and what a user would write instead.
 
-Run as ``python -m benchmarks.contestants NAME FOLDER OUTPUT``. Belongs here: one function a contestant. Does not: the
-comparison.
+Belongs here: one function a contestant, (folder, output) as texts. Does not: timing, or the comparison.
+
+All write zstd at level 1 in one row group, which is what the product writes.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
+import duckdb
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 
+from benchmarks.folders import PAIR, TARGETS
 from bqx_assets.base.names import KEY, output_column, table_prefix
-from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
 from bqx_assets.merge.engine import merge
 from bqx_assets.merge.plan import plan_merge
 
-_PAIR = parse_pair("eurusd")
+
+def splice(folder: str, output: str) -> None:
+    """Plan, pre-flight, splice, fsync, manifest: all that ``bqx merge`` does, of slabs or of raw checkpoints."""
+    merge(plan_merge(PAIR, Path(folder), Settings()), Path(output), engine="splice", progress=Silent())
 
 
-def splice(folder: Path, output: Path) -> None:
-    """Plan, pre-flight, splice, fsync, manifest: all that ``bqx merge`` does."""
-    merge(plan_merge(_PAIR, folder, Settings()), output, engine="splice", progress=Silent())
+def raw_merge(folder: str, output: str) -> None:
+    """The same of raw checkpoints."""
+    splice(folder, output)
 
 
-def cat(folder: Path, output: Path) -> None:
+def cat(folder: str, output: str) -> None:
     """``cat *.parquet > output``."""
-    files = sorted(str(path) for path in folder.glob("*.parquet"))
-    with output.open("wb") as out:
+    files = sorted(str(path) for path in Path(folder).glob("*.parquet"))
+    with Path(output).open("wb") as out:
         subprocess.run(["/bin/cat", *files], stdout=out, check=True)
 
 
-def cat_synced(folder: Path, output: Path) -> None:
+def cat_synced(folder: str, output: str) -> None:
     """``cat`` and fsync: as durable as the splice's output."""
     cat(folder, output)
     handle = os.open(output, os.O_RDONLY)
@@ -46,42 +52,98 @@ def cat_synced(folder: Path, output: Path) -> None:
     os.close(handle)
 
 
-def polars_joins(folder: Path, output: Path) -> None:
-    """Chained eager left joins, as the users have it."""
-    merged = pl.read_parquet(folder / "targets.parquet")
-    for path in sorted(folder.glob("*.parquet")):
-        if path.stem == "targets":
-            continue
-        prefix = table_prefix(path.stem, _PAIR)
-        table = pl.read_parquet(path)
-        renamed = table.rename({name: output_column(prefix, name) for name in table.columns if name != KEY})
-        merged = merged.join(renamed, on=KEY, how="left")
+def decode_encode(folder: str, output: str) -> dict[str, float]:
+    """Decode every raw table, and encode its aligned columns, with Polars: what no merge of raw files can avoid.
+
+    What lies between is not measured: the aligned columns come from the slabs beside the folder. The result is bytes.
+    """
+    cost = {"result": 0.0, "seconds": 0.0, "cpu_seconds": 0.0}
+    for path in _tables(folder, TARGETS):
+        with _added_to(cost):
+            pl.read_parquet(path)
+        stem = f"{TARGETS}_{PAIR}" if path.stem == TARGETS else path.stem
+        aligned = pl.read_parquet(Path(folder).parent / "slabs" / f"{stem}.parquet")
+        with _added_to(cost):
+            aligned.write_parquet(output, compression="zstd", compression_level=1, row_group_size=aligned.height)
+        cost["result"] += Path(output).stat().st_size
+        Path(output).unlink()
+    return cost
+
+
+def eager_joins(folder: str, output: str) -> None:
+    """Chained eager left joins: what the users run today."""
+    merged = pl.read_parquet(Path(folder, f"{TARGETS}.parquet"))
+    for path in _tables(folder):
+        merged = merged.join(pl.read_parquet(path).rename(_names(path)), on=KEY, how="left")
     merged.write_parquet(output, compression="zstd", compression_level=1, row_group_size=merged.height)
 
 
-CONTESTANTS: dict[str, Callable[[Path, Path], None]] = {
-    "splice": splice,
-    "cat": cat,
-    "cat + fsync": cat_synced,
-    "raw merge": splice,
-    "polars joins": polars_joins,
-}
+def lazy_joins(folder: str, output: str) -> None:
+    """The same as a lazy plan, streamed into the file."""
+    merged = pl.scan_parquet(Path(folder, f"{TARGETS}.parquet"))
+    for path in _tables(folder):
+        table = pl.scan_parquet(path).rename(_names(path))
+        merged = merged.join(table, on=KEY, how="left", maintain_order="left")
+    _sink(merged, folder, output)
 
 
-def main() -> None:
-    """Run one contestant and print its measures as JSON."""
-    name, folder, output = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
-    started = time.perf_counter()
-    CONTESTANTS[name](folder, output)
-    seconds = time.perf_counter() - started
-    print(json.dumps({"seconds": seconds, "peak_bytes": _peak_bytes()}))
+def horizontal_concat(folder: str, output: str) -> None:
+    """Each table put onto the spine lazily, then all side by side."""
+    spine = pl.scan_parquet(Path(folder, f"{TARGETS}.parquet"))
+    parts = [spine]
+    for path in _tables(folder):
+        table = pl.scan_parquet(path).rename(_names(path))
+        parts.append(spine.select(KEY).join(table, on=KEY, how="left", maintain_order="left").drop(KEY))
+    _sink(pl.concat(parts, how="horizontal"), folder, output)
 
 
-def _peak_bytes() -> int:
-    """VmHWM: getrusage's maximum would include what the parent held before this process was its own."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+def duckdb_joins(folder: str, output: str) -> None:
+    """One SQL statement; two threads, 10 GB before it spills."""
+    connection = duckdb.connect()
+    connection.execute(f"SET memory_limit='10GB'; SET temp_directory='{output}.spill'; SET threads=2")
+    columns, joins = ["spine.*"], [f"FROM '{Path(folder, TARGETS)}.parquet' AS spine"]
+    for number, path in enumerate(_tables(folder)):
+        columns += [f't{number}."{old}" AS "{new}"' for old, new in _names(path).items()]
+        joins.append(f"LEFT JOIN '{path}' AS t{number} ON t{number}.{KEY} = spine.{KEY}")
+    query = f"SELECT {', '.join(columns)} {' '.join(joins)} ORDER BY spine.{KEY}"
+    rows = _rows(folder)
+    options = f"FORMAT parquet, COMPRESSION zstd, COMPRESSION_LEVEL 1, ROW_GROUP_SIZE {rows}"
+    connection.execute(f"COPY ({query}) TO '{output}' ({options})")
 
 
-if __name__ == "__main__":
-    main()
+def pyarrow_joins(folder: str, output: str) -> None:
+    """Chained left joins of Arrow tables, sorted at the end: its joins keep no order."""
+    merged: pa.Table = pq.read_table(Path(folder, f"{TARGETS}.parquet"))
+    for path in _tables(folder):
+        names = _names(path)
+        table = pq.read_table(path)
+        table = table.rename_columns([names.get(name, name) for name in table.column_names])
+        merged = merged.join(table, keys=KEY, join_type="left outer")
+    merged = merged.sort_by(KEY)
+    pq.write_table(merged, output, compression="zstd", compression_level=1, row_group_size=merged.num_rows)
+
+
+@contextmanager
+def _added_to(cost: dict[str, float]) -> Generator[None]:
+    cpu, began = time.process_time(), time.perf_counter()
+    yield
+    cost["seconds"] += time.perf_counter() - began
+    cost["cpu_seconds"] += time.process_time() - cpu
+
+
+def _tables(folder: str, *also: str) -> list[Path]:
+    paths = sorted(Path(folder).glob("*.parquet"))
+    return [path for path in paths if path.stem != TARGETS or TARGETS in also]
+
+
+def _names(path: Path) -> dict[str, str]:
+    prefix = table_prefix(path.stem, PAIR)
+    return {name: output_column(prefix, name) for name in pq.read_schema(path).names if name != KEY}
+
+
+def _rows(folder: str) -> int:
+    return int(pq.read_metadata(Path(folder, f"{TARGETS}.parquet")).num_rows)
+
+
+def _sink(frame: pl.LazyFrame, folder: str, output: str) -> None:
+    frame.sink_parquet(output, compression="zstd", compression_level=1, row_group_size=_rows(folder))

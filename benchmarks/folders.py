@@ -1,105 +1,152 @@
-"""Checkpoint folders of any size for benchmarks: aligned slabs by extraction's own writer, and raw checkpoints.
+"""Checkpoint folders of any size: raw ones as users have them, and the aligned slabs of the same rows.
 
-Belongs here: seeded data with the shape of the users' tables. Does not: timing.
+Belongs here: tables and their files, made on all processors. Does not: values (``columns``), timing.
+
+Every second raw table is shuffled, lacks its first 1% of rows and holds as many that are not on the spine; its slab has
+nulls there. Slabs do not come from the product's own alignment, so they are the truth that all merges are held against.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+import multiprocessing
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import polars as pl
 
-from benchmarks.provenance import provenance_of
-from bqx_assets.base.artifacts import EXTRACTION_FILE, Column, ExtractionRecord, SlabRecord, Spine
+from benchmarks.columns import START, column, keys, targets
+from bqx_assets.base.artifacts import (
+    EXTRACTION_FILE,
+    Column,
+    ExtractionRecord,
+    RowAccount,
+    SlabProvenance,
+    SlabRecord,
+    SourceTable,
+    Spine,
+)
+from bqx_assets.base.limits import worker_count
 from bqx_assets.base.names import KEY, output_column, table_prefix
 from bqx_assets.base.pairs import parse_pair
-from bqx_assets.catalogue.expectations import load_expectations
+from bqx_assets.catalogue.discovery import FORWARD_PREFIX
 from bqx_assets.catalogue.families import ExpectedTable, expected_tables
-from bqx_assets.extract.align import align
 from bqx_assets.extract.slabs import SlabFolder
 from bqx_assets.extract.spine import describe_spine
 
 PAIR = parse_pair("eurusd")
-_START = datetime(2024, 1, 1, tzinfo=UTC)
-_SHUFFLED_EVERY = 2
-"""Every second raw table has its rows in another order, and lacks or exceeds some."""
+BYTES_PER_VALUE = 4.3
+"""On disk, encoded: what disk needs are foretold by."""
+TARGETS = "targets"
 
 
-def chosen_tables(count: int) -> list[ExpectedTable]:
-    """Return ``count`` of the pair's tables, spread over all families."""
+def chosen_tables(count: int, wider: int = 1) -> list[ExpectedTable]:
+    """Return ``count`` of the pair's tables, spread over all families, each ``wider`` times as wide."""
     tables = expected_tables(PAIR)
-    return [tables[number * len(tables) // count] for number in range(count)]
+    chosen = [tables[number * len(tables) // count] for number in range(count)]
+    return [
+        replace(
+            table, columns=tuple((f"{name}_{n}" if n else name, k) for n in range(wider) for name, k in table.columns)
+        )
+        for table in chosen
+    ]
 
 
-def columns_of(tables: list[ExpectedTable]) -> int:
-    """Return the training file's columns: key and targets included."""
+def column_count(tables: Sequence[ExpectedTable]) -> int:
+    """Return all columns of the files: key and targets included, and the few that look forward."""
     return 50 + sum(len(table.columns) for table in tables)
 
 
-def make_raw(folder: Path, tables: list[ExpectedTable], rows: int) -> None:
-    """Write targets and tables as raw checkpoints: half of them in order, half shuffled with missing and extra rows."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(11)
-    keys = _keys(rows)
-    _write(_targets(keys, rng), folder / "targets.parquet")
-    for number, table in enumerate(tables):
-        frame = pl.DataFrame([keys, *(_column(name, kind, rows, rng) for name, kind in table.columns)])
-        if number % _SHUFFLED_EVERY:
-            extra = frame.head(rows // 100).with_columns(pl.col(KEY) - timedelta(days=3650))
-            frame = pl.concat([frame.slice(rows // 100), extra]).sample(fraction=1, shuffle=True, seed=number)
-        _write(frame, folder / f"{table.table}.parquet")
+def make_folders(home: Path, tables: Sequence[ExpectedTable], rows: int, row_group_rows: int = 0) -> None:
+    """Write ``home/raw`` and ``home/slabs``."""
+    for name in ("raw", "slabs"):
+        (home / name).mkdir(parents=True)
+    spine_frame = targets(rows)
+    write_raw(spine_frame, home / "raw" / f"{TARGETS}.parquet")
+    spine = describe_spine(spine_frame.get_column(KEY), row_group_rows)
+    columns = tuple(Column(name=n, source=n, type="TIMESTAMP" if n == KEY else "FLOAT64") for n in spine_frame.columns)
+    account = RowAccount(read=rows, matched=rows, missing=0, extra=0, duplicates=0)
+    spine_slab = SlabFolder(home / "slabs").write(
+        spine_frame, _provenance(f"{TARGETS}_{PAIR}", "spine", columns, spine, account), spine.row_groups
+    )
+    before = os.environ.get("POLARS_MAX_THREADS")
+    os.environ["POLARS_MAX_THREADS"] = "1"  # a process a processor
+    try:
+        with ProcessPoolExecutor(worker_count(), multiprocessing.get_context("spawn")) as pool:
+            tasks = range(len(tables))
+            slabs = list(pool.map(_make_table, [home] * len(tables), tables, tasks, [spine] * len(tables)))
+    finally:
+        os.environ.pop("POLARS_MAX_THREADS")
+        os.environ.update({} if before is None else {"POLARS_MAX_THREADS": before})
+    _save_record(home / "slabs", spine, [spine_slab, *slabs])
 
 
-def make_slabs(raw: Path, folder: Path, tables: list[ExpectedTable]) -> None:
-    """Align the raw checkpoints and write them as extraction does, with their record."""
-    folder.mkdir(parents=True, exist_ok=True)
-    writer = SlabFolder(folder)
-    targets = pl.read_parquet(raw / "targets.parquet")
-    keys = targets.get_column(KEY)
-    spine = describe_spine(keys, 0)
-    columns = tuple(Column(name=n, source=n, type="TIMESTAMP" if n == KEY else "FLOAT64") for n in targets.columns)
-    slabs = [writer.write(targets, provenance_of(f"targets_{PAIR}", "spine", columns, spine), spine.row_groups)]
-    slabs += [_slab(raw, writer, table, keys, spine) for table in tables]
-    record = ExtractionRecord(pair=PAIR.name, snapshot_time=_START, spine=spine, slabs=tuple(slabs))
-    record.save(folder / EXTRACTION_FILE)
+def part_of(home: Path, whole: Path, count: int) -> None:
+    """Make ``home`` of ``count`` tables of the folders in ``whole``, spread evenly, as hard links."""
+    record = ExtractionRecord.load(whole / "slabs" / EXTRACTION_FILE)
+    spine, *slabs = record.slabs
+    chosen = [slabs[number * len(slabs) // count] for number in range(count)]
+    for name in ("raw", "slabs"):
+        (home / name).mkdir(parents=True)
+    for slab in [spine, *chosen]:
+        (home / "slabs" / slab.object_name).hardlink_to(whole / "slabs" / slab.object_name)
+        raw = f"{TARGETS}.parquet" if slab is spine else slab.object_name
+        (home / "raw" / raw).hardlink_to(whole / "raw" / raw)
+    _save_record(home / "slabs", record.spine, [spine, *chosen])
 
 
-def _slab(raw: Path, writer: SlabFolder, table: ExpectedTable, keys: pl.Series, spine: Spine) -> SlabRecord:
-    aligned, _ = align(pl.read_parquet(raw / f"{table.table}.parquet"), keys, subject=table.table, policy="refuse")
-    prefix = table_prefix(table.table, PAIR)
-    columns = tuple(Column(name=output_column(prefix, name), source=name, type=kind) for name, kind in table.columns)
-    renamed = aligned.select(pl.col(column.source).alias(column.name) for column in columns)
-    return writer.write(renamed, provenance_of(table.table, "feature", columns, spine), spine.row_groups)
-
-
-def _keys(rows: int) -> pl.Series:
-    end = _START + timedelta(minutes=rows - 1)
-    return pl.datetime_range(_START, end, "1m", time_unit="us", time_zone="UTC", eager=True).alias(KEY)
-
-
-def _targets(keys: pl.Series, rng: np.random.Generator) -> pl.DataFrame:
-    """Each horizon a later stretch of the same walk, as real targets are."""
-    expected = load_expectations()
-    walks = {window: rng.standard_normal(keys.len() + max(expected.horizons)) for window in expected.windows}
-    targets = [
-        pl.Series(f"target_bqx{window}_h{horizon}", walks[window][horizon : horizon + keys.len()])
-        for window in expected.windows
-        for horizon in expected.horizons
-    ]
-    return pl.DataFrame([keys, *targets])
-
-
-def _column(name: str, kind: str, rows: int, rng: np.random.Generator) -> pl.Series:
-    if kind == "STRING":
-        return pl.Series(name, ["eurusd"]).new_from_index(0, rows)  # a constant identifier, as most are
-    if kind == "BOOL":
-        return pl.Series(name, rng.integers(0, 2, rows) == 1)
-    if kind == "INT64":
-        return pl.Series(name, rng.integers(0, 1440, rows))
-    return pl.Series(name, rng.standard_normal(rows))  # noise: the worst case for compression
-
-
-def _write(frame: pl.DataFrame, path: Path) -> None:
+def write_raw(frame: pl.DataFrame, path: Path) -> None:
+    """Write a frame as one row group, as everybody's checkpoints are."""
     frame.write_parquet(path, compression="zstd", compression_level=1, row_group_size=frame.height)
+
+
+def _make_table(home: Path, table: ExpectedTable, number: int, spine: Spine) -> SlabRecord:
+    rng = np.random.default_rng([11, number])
+    rows = spine.rows
+    frame = pl.DataFrame([keys(rows), *(column(name, kind, rows, rng) for name, kind in table.columns)])
+    lost = rows // 100 if number % 2 else 0
+    raw = frame
+    if lost:
+        extra = frame.head(lost).with_columns(pl.col(KEY) - timedelta(days=3650))
+        raw = pl.concat([frame.slice(lost), extra]).sample(fraction=1, shuffle=True, seed=number)
+    write_raw(raw, home / "raw" / f"{table.table}.parquet")
+    prefix = table_prefix(table.table, PAIR)
+    columns = tuple(
+        Column(name=output_column(prefix, name), source=name, type=kind)
+        for name, kind in table.columns
+        if not name.startswith(FORWARD_PREFIX)
+    )
+    there = pl.int_range(pl.len()) >= lost
+    slab = frame.select(pl.when(there).then(pl.col(each.source)).alias(each.name) for each in columns)
+    account = RowAccount(read=rows, matched=rows - lost, missing=lost, extra=lost, duplicates=0)
+    provenance = _provenance(table.table, "feature", columns, spine, account)
+    return SlabFolder(home / "slabs").write(slab, provenance, spine.row_groups)
+
+
+def _provenance(
+    table: str, role: Literal["spine", "feature"], columns: tuple[Column, ...], spine: Spine, rows: RowAccount
+) -> SlabProvenance:
+    """A slab's provenance as extraction writes it, its source made up."""
+    source = SourceTable(dataset="benchmark", table=table, last_modified=START, etag="", rows=rows.read, size_bytes=0)
+    return SlabProvenance(
+        pair=PAIR.name,
+        role=role,
+        family="targets" if role == "spine" else "pair_specific",
+        fingerprint=f"benchmark of {table}",
+        spine_fingerprint=spine.fingerprint,
+        source=source,
+        snapshot_time=START,
+        rows=rows,
+        duplicate_policy="refuse",
+        columns=columns,
+    )
+
+
+def _save_record(folder: Path, spine: Spine, slabs: Sequence[SlabRecord]) -> None:
+    record = ExtractionRecord(pair=PAIR.name, snapshot_time=START, spine=spine, slabs=tuple(slabs))
+    record.save(folder / EXTRACTION_FILE)

@@ -1,0 +1,135 @@
+"""A pair over its whole history: 2.16 million minutes, fewer tables, every stage in a process of its own.
+
+``python -m benchmarks.history --rows 2160000 --tables 30``. Belongs here: the warehouse, the stages' costs, what a
+trainer's window reads. Does not: the stages (``stages``). Exit code 1 where a bar is missed.
+"""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from benchmarks import readers, stages
+from benchmarks.columns import column, keys, targets
+from benchmarks.folders import BYTES_PER_VALUE, PAIR, chosen_tables, column_count
+from benchmarks.measured import Apart, Run, make_cold
+from benchmarks.place import parser_of, workplace
+from benchmarks.report import bars, table, write_section
+from bqx_assets.catalogue.families import (
+    FEATURES_DATASET,
+    TARGETS_DATASET,
+    ExpectedTable,
+    expected_tables,
+    targets_table,
+)
+from bqx_assets.extract.local.layout import EXPECTATIONS_FILE, table_path
+from bqx_assets.extract.local.table_files import write_table
+from bqx_assets.merge.footer import read_footer
+from bqx_assets.quality.statistics import stated_chunks
+
+WHOLE_COLUMNS = 17_031
+PEAK_BYTES = 1 << 30
+_WINDOW_COLUMNS = 600
+_WINDOW_DAYS = 395
+
+
+def main() -> None:
+    """Make the warehouse, run the stages, read a window, write the results."""
+    parser = parser_of(__doc__)
+    parser.add_argument("--rows", type=int, default=2_160_000)
+    parser.add_argument("--tables", type=int, default=30)
+    parser.add_argument("--row-group-rows", type=int, default=262_144)
+    asked = parser.parse_args()
+    chosen = chosen_tables(asked.tables)
+    columns = column_count(chosen)
+    what = f"{asked.tables} tables and targets, {columns:,} columns x {asked.rows:,} rows"
+    apart = Apart(limit_seconds=1_800)
+    with workplace(asked, 3.2 * BYTES_PER_VALUE * columns * asked.rows, what) as home:
+        _make_warehouse(home / "warehouse", chosen, asked.rows)
+        calls = {
+            "extract and align": (stages.extract, (home, asked.row_group_rows, 1)),
+            "splice": (stages.splice, (home, asked.row_group_rows)),
+            "deep check": (stages.check, (home,)),
+        }
+        found: dict[str, Run] = {}
+        for name, (function, arguments) in calls.items():
+            found[name] = apart.run(function, *arguments)
+            print(f"  {name}: {_cell(found[name])} {found[name].result or ''}", flush=True)
+        file = stages.settings_of(str(home)).training_file(PAIR)
+        for state in ("cold", "warm"):
+            if state == "cold":
+                make_cold([file])
+            name = f"read {_WINDOW_COLUMNS} columns over the last {_WINDOW_DAYS} days, {state}"
+            found[name] = apart.run(readers.read_window, file, _WINDOW_COLUMNS, _WINDOW_DAYS)
+        read_bytes, groups = _window_bytes(file)
+        size_bytes = file.stat().st_size
+    _write(what, found, columns, asked.rows, (size_bytes, read_bytes, groups))
+
+
+def _make_warehouse(root: Path, tables: list[ExpectedTable], rows: int) -> None:
+    for dataset in (FEATURES_DATASET, TARGETS_DATASET):
+        (root / dataset).mkdir(parents=True)
+    write_table(table_path(root, TARGETS_DATASET, targets_table(PAIR)), targets(rows))
+    for number, each in enumerate(tables):
+        rng = np.random.default_rng([13, number])
+        columns = [column(name, kind, rows, rng) for name, kind in each.columns]
+        pair = [pl.Series("pair", [PAIR.name]).new_from_index(0, rows)] if "pair" in each.keys else []
+        write_table(table_path(root, FEATURES_DATASET, each.table), pl.DataFrame([keys(rows), *pair, *columns]))
+    made = {table.table for table in tables}
+    absent = [table.table for table in expected_tables(PAIR) if table.table not in made]
+    text = "[known_absent]\n" + "".join(f'{name} = "not part of this benchmark"\n' for name in absent)
+    (root / EXPECTATIONS_FILE).write_text(text)
+
+
+def _window_bytes(file: Path) -> tuple[int, str]:
+    """Return what a window's columns take in the row groups that overlap it, and which part of the groups those are."""
+    footer = read_footer(file)
+    groups = stated_chunks(footer)
+    last = max(int(group[0].high or 0) for group in groups)  # the key comes first
+    since = last - int(timedelta(days=_WINDOW_DAYS).total_seconds()) * 1_000_000
+    wanted = [group for group in groups if int(group[0].high or 0) > since]
+    every = max(1, (len(footer.columns) - 1) // _WINDOW_COLUMNS)
+    places = [0, *range(1, len(footer.columns), every)][: _WINDOW_COLUMNS + 1]
+    size = sum(group[place].end - group[place].start for group in wanted for place in places)
+    return size, f"{len(wanted)} of {len(groups)}"
+
+
+def _write(what: str, found: dict[str, Run], columns: int, rows: int, read: tuple[int, int, str]) -> None:
+    size_bytes, read_bytes, groups = read
+    scale = WHOLE_COLUMNS / columns
+    lines = [
+        [name, *_figures(run), f"{run.seconds * scale / 60:.0f} min" if not run.outcome else ""]
+        for name, run in found.items()
+    ]
+    for line in lines[3:]:
+        line[-1] = "the same"
+    head = ["", "seconds", "CPU s", "peak MB", f"{WHOLE_COLUMNS:,} columns, extrapolated"]
+    text = (
+        f"{what}: {size_bytes / 1e9:.2f} GB ({size_bytes / columns / rows:.2f} bytes a value; at {WHOLE_COLUMNS:,} "
+        f"columns about {size_bytes * scale / 1e9:.0f} GB). The window's reader needs {groups} row groups, "
+        f"{read_bytes / 1e9:.2f} GB: the others are skipped by the statistics of `interval_time`."
+    )
+    claims = {
+        f"{name} peaks at {found[name].peak_bytes / 1e6:,.0f} MB (bar 1,074 MB)": found[name].peak_bytes < PEAK_BYTES
+        for name in ("extract and align", "splice", "deep check")
+    }
+    write_section("history", "\n\n".join(("## Any history", text, table(head, lines), bars(claims))))
+    sys.exit(0 if all(claims.values()) else 1)
+
+
+def _figures(run: Run) -> list[str]:
+    if run.outcome:
+        return [run.outcome, "", ""]
+    return [f"{run.seconds:.1f}", f"{run.cpu_seconds:.1f}", f"{run.peak_bytes / 1e6:,.0f}"]
+
+
+def _cell(run: Run) -> str:
+    return run.outcome or f"{run.seconds:.1f} s, {run.peak_bytes / 1e6:,.0f} MB"
+
+
+if __name__ == "__main__":
+    main()

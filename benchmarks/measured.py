@@ -1,0 +1,149 @@
+"""Runs in processes of their own, under a memory cap, with a cold or a warm page cache, told as plain figures.
+
+Belongs here: starting a run and what became of it; the median of several. Does not: what is run (``child``), documents.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.child import GROUP
+
+_CGROUPS = Path("/sys/fs/cgroup/memory")
+_PIECE_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run. ``outcome`` is empty where it ended well, else "out of memory", "over 600 s" or "failed: ..."."""
+
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_bytes: int = 0
+    result: Any = None
+    outcome: str = ""
+
+
+@dataclass(slots=True)
+class Runs:
+    """A contestant's runs of one kind."""
+
+    runs: list[Run] = field(default_factory=list[Run])
+
+    @property
+    def outcome(self) -> str:
+        """What went wrong first, if anything."""
+        return next((run.outcome for run in self.runs if run.outcome), "")
+
+    @property
+    def seconds(self) -> float:
+        """The median."""
+        return statistics.median(run.seconds for run in self.runs)
+
+    @property
+    def cpu_seconds(self) -> float:
+        """The median."""
+        return statistics.median(run.cpu_seconds for run in self.runs)
+
+    @property
+    def peak_bytes(self) -> int:
+        """The highest."""
+        return max(run.peak_bytes for run in self.runs)
+
+    @property
+    def spread(self) -> str:
+        """Fastest and slowest."""
+        found = [run.seconds for run in self.runs]
+        return f"{min(found):.2f}-{max(found):.2f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """Runs calls in processes of their own, each within ``limit_seconds`` and in the control group, if there is one."""
+
+    group: Path | None = None
+    limit_seconds: float = 600.0
+
+    def run(
+        self, function: Callable[..., object], *arguments: object, environment: dict[str, str] | None = None
+    ) -> Run:
+        """Run ``function`` with its arguments as texts."""
+        target = f"{function.__module__}:{function.__name__}"  # type: ignore[attr-defined]
+        command = [sys.executable, "-m", "benchmarks.child", target, *(str(each) for each in arguments)]
+        group = {GROUP: str(self.group)} if self.group else {}
+        killed = self._kills()
+        try:
+            done = subprocess.run(
+                command,
+                check=False,
+                capture_output=True,
+                text=True,
+                timeout=self.limit_seconds,
+                env=os.environ | group | (environment or {}),
+            )
+        except subprocess.TimeoutExpired:
+            return Run(outcome=f"over {self.limit_seconds:,.0f} s")
+        if done.returncode == 0:
+            return Run(**json.loads(done.stdout.splitlines()[-1]))
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        words = ("Out of Memory", "malloc", "memory allocation", "MemoryError")
+        if self._kills() > killed or any(word.lower() in last.lower() for word in words):
+            return Run(outcome="out of memory")
+        return Run(outcome=f"failed: {last[:120]}")
+
+    def _kills(self) -> int:
+        if self.group is None:
+            return 0
+        lines = (self.group / "memory.oom_control").read_text().splitlines()
+        return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+
+
+@contextmanager
+def capped(cap_bytes: int, limit_seconds: float) -> Generator[Apart]:
+    """Give a way to run under a true cap, page cache included; without one, and saying so, where none can be made."""
+    group = _CGROUPS / f"benchmark-{os.getpid()}"
+    try:
+        group.mkdir()
+        (group / "memory.limit_in_bytes").write_text(str(cap_bytes))
+    except OSError as error:
+        print(f"no memory cap: {error}", flush=True)
+        yield Apart(None, limit_seconds)
+        return
+    try:
+        yield Apart(group, limit_seconds)
+    finally:
+        (group / "memory.force_empty").write_text("0")
+        group.rmdir()
+
+
+def make_cold(files: Iterable[Path]) -> None:
+    """Drop the files from the page cache; what is dirty is written first."""
+    for path in files:
+        handle = os.open(path, os.O_RDONLY)
+        os.fdatasync(handle)
+        os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(handle)
+
+
+def make_warm(files: Iterable[Path]) -> None:
+    """Read the files; as much of them is cached as the machine has memory for."""
+    for path in files:
+        with path.open("rb", buffering=0) as file:
+            while file.read(_PIECE_BYTES):
+                pass
+
+
+def alternating(names: Sequence[str], rounds: int) -> Iterable[str]:
+    """Give all names ``rounds`` times, each round beginning with another: none is always first."""
+    for number in range(rounds):
+        yield from names[number % len(names) :]
+        yield from names[: number % len(names)]

@@ -1,0 +1,39 @@
+"""Where a benchmark's data lies: the disk it needs said and checked before, all of it removed afterwards.
+
+Belongs here: the options every benchmark has, and that folder. Does not: data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bqx_assets.base.limits import disk_free_bytes
+
+
+def parser_of(purpose: str | None) -> argparse.ArgumentParser:
+    """Return a parser with the options that all benchmarks share."""
+    parser = argparse.ArgumentParser(description=purpose, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="where the data may lie")
+    parser.add_argument("--data", type=Path, help="keep the generated tables there, and use them if they are there")
+    return parser
+
+
+@contextmanager
+def workplace(asked: argparse.Namespace, needed_bytes: float, what: str) -> Generator[Path]:
+    """Give a new folder and remove it at the end; end the program where the disk is too small."""
+    free_bytes = disk_free_bytes(asked.folder)
+    print(f"{what}; disk needed {needed_bytes / 1e9:.1f} GB, free {free_bytes / 1e9:.1f} GB", flush=True)
+    if free_bytes < needed_bytes:
+        sys.exit("not enough disk: fewer tables or rows, or another --folder")
+    home = Path(tempfile.mkdtemp(prefix="bqx-benchmark-", dir=asked.folder))
+    try:
+        yield home
+    finally:
+        shutil.rmtree(home)

@@ -1,0 +1,70 @@
+"""Benchmarks' results as tables: printed, and written into ``docs/performance.md`` between each one's own marks.
+
+Belongs here: Markdown, the machine's and the commit's facts. Does not: figures.
+"""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+
+from bqx_assets.base.files import write_atomic
+from bqx_assets.base.limits import worker_count
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table, the first column to the left, the others to the right."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def bars(claims: dict[str, bool]) -> str:
+    """Return one line a bar, whether it holds."""
+    return "\n".join(f"- {'holds' if holds else '**missed**'}: {claim}" for claim, holds in claims.items())
+
+
+def provenance() -> str:
+    """Return machine, commit, date and command, in one line."""
+    root = DOCUMENT.parent.parent
+    git = ["git", "-C", str(root)]
+    commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], check=False, capture_output=True, text=True).stdout
+    dirty = subprocess.run(
+        [*git, "status", "--porcelain", "bqx_assets"], check=False, capture_output=True, text=True
+    ).stdout
+    memory = psutil.virtual_memory().total / (1 << 30)
+    words = " ".join(argument for argument in sys.argv[1:] if not argument.startswith("/"))
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {commit.strip() or 'unknown'}{' and changes' * bool(dirty)}, "
+        f"{worker_count()} processors ({_processor()}), {memory:.0f} GiB, Linux {platform.release()}, "
+        f"Python {platform.python_version()}. Command: `python -m {_module()} {words}`".rstrip()
+    )
+
+
+def write_section(name: str, text: str) -> None:
+    """Print ``text`` and put it into the document, in place of what ``name``'s last run wrote."""
+    print(f"\n{text}\n", flush=True)
+    begin, end = f"<!-- {name}: written by the benchmark -->", f"<!-- end of {name} -->"
+    document = DOCUMENT.read_text() if DOCUMENT.exists() else "# Performance\n"
+    block = f"{begin}\n{text}\n\n{provenance()}\n{end}"
+    before, found, rest = document.partition(begin)
+    after = rest.partition(end)[2] if found else ""
+    text = before + block + after if found else f"{document.rstrip()}\n\n{block}\n"
+    write_atomic(DOCUMENT, text.encode())
+
+
+def _module() -> str:
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return spec.name if spec else Path(sys.argv[0]).stem
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
