@@ -22,8 +22,8 @@ SPLICE_PEAK_BYTES = 500_000_000
 RAW_PEAK_BYTES = 1 << 30
 RAW_CPU_BAR = 1.3
 SIZE_BAR = 0.01
-_COPIES = 4.2
-"""Raw checkpoints, slabs, and at most two outputs and their temporary files at once."""
+_OUTPUTS = 2.2
+"""At most two outputs and their temporary files at once, beside raw checkpoints and slabs."""
 _MANY = 100
 """With more tables, raw merges run one round less than copies, and the others' merges always once."""
 
@@ -37,7 +37,8 @@ def main() -> None:
     asked = parser.parse_args()
     most = max(asked.tables)
     chosen = chosen_tables(most)
-    needed_bytes = _COPIES * BYTES_PER_VALUE * column_count(chosen) * asked.rows
+    copies = _OUTPUTS + (0 if asked.data and asked.data.exists() else 2)
+    needed_bytes = copies * BYTES_PER_VALUE * column_count(chosen) * asked.rows
     what = f"{most} tables and targets, {column_count(chosen):,} columns x {asked.rows:,} rows"
     with workplace(asked, needed_bytes, what) as home, capped(CAP_BYTES, asked.limit_seconds) as apart:
         whole = asked.data or home / "whole"
