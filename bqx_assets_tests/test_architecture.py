@@ -136,3 +136,14 @@ def test_no_file_speaks_of_the_machine_it_was_written_on(name: str) -> None:
     # A folder of the image is one of the product; a home of anybody's is not.
     folders = ("work", r"home/\w+", r"Users/\w+", "root")
     assert not re.search(f"/(?:{'|'.join(folders)})/", (ROOT / name).read_text())
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".md")])
+def test_every_link_of_the_docs_leads_somewhere(name: str) -> None:
+    folder = (ROOT / name).parent
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", (ROOT / name).read_text()):
+        assert "://" in target or (folder / target).exists(), target
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) < 150
