@@ -1,4 +1,4 @@
-"""Files that are whole or not there: temp name, fsync, rename; and concatenation inside the kernel.
+"""Files that are whole or not there: temp name, fsync, rename; and concatenation.
 
 Belongs here: the two ways this package writes a local file. Does not: what the bytes mean.
 """
@@ -10,6 +10,8 @@ import secrets
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from bqx_assets.base.direct import DirectFile
 
 TEMP_MARK = ".partial-"
 """Part of the name of every file being written; whoever lists a folder leaves such names out."""
@@ -65,55 +67,15 @@ def remove_partials(folder: Path) -> list[str]:
     return removed
 
 
-def append_file(source: Path, target_handle: int) -> int:
-    """Append a file's bytes to an open file with ``copy_file_range`` (``sendfile`` where that is refused).
-
-    Returns the bytes appended. No byte enters this process.
-    """
-    with source.open("rb") as file:
-        size_bytes = os.fstat(file.fileno()).st_size
-        _copy(file.fileno(), target_handle, size_bytes)
-    return size_bytes
-
-
-def _copy(source_handle: int, target_handle: int, size_bytes: int) -> None:
-    done = 0
-    kernel_copy = True
-    while done < size_bytes:
-        try:
-            if kernel_copy:
-                step = os.copy_file_range(source_handle, target_handle, size_bytes - done, done)
-            else:
-                step = os.sendfile(target_handle, source_handle, done, size_bytes - done)
-        except OSError:
-            if not kernel_copy:
-                raise
-            kernel_copy = False  # another file system, or one without the call
-            continue
-        if step == 0 and not kernel_copy:
-            msg = f"source ended after {done} of {size_bytes} bytes"
-            raise OSError(msg)
-        kernel_copy = kernel_copy and step > 0
-        done += step
-
-
 def concatenate(parts: Iterable[Path | bytes], target: Path) -> int:
     """Write ``parts`` end to end as ``target``, atomically. Returns the bytes written.
 
     ``parts`` is consumed lazily, so a generator may make each part when its turn comes, the footer last.
     """
-    with atomic_path(target) as temp:
-        handle = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        try:
-            return sum(_append(part, handle) for part in parts)
-        finally:
-            os.close(handle)
-
-
-def _append(part: Path | bytes, target_handle: int) -> int:
-    if isinstance(part, Path):
-        return append_file(part, target_handle)
-    view = memoryview(part)
-    while view:
-        view = view[os.write(target_handle, view) :]
-    return len(part)
+    with atomic_path(target) as temp, DirectFile(temp) as file:
+        for part in parts:
+            if isinstance(part, Path):
+                file.append_file(part)
+            else:
+                file.append(part)
+    return file.size_bytes

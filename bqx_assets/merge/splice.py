@@ -34,7 +34,7 @@ class Splice:
         return footer_bytes + min(AHEAD * largest_bytes, max(MEMORY_BYTES, largest_bytes))
 
     def write(self, plan: MergePlan, target: Path, progress: Progress) -> Written:
-        """Write the merge as ``target``. **Cost**: one sequential copy inside the kernel, footers in memory.
+        """Write the merge as ``target``. **Cost**: one sequential copy past the page cache, footers in memory.
 
         The CRC32C is combined from the slabs' recorded ones: a slab whose bytes are no longer those that were
         recorded gives a file that its manifest does not vouch for.

@@ -65,14 +65,38 @@ def test_a_concatenation_is_its_parts_end_to_end(tmp_path_factory: pytest.TempPa
     assert (folder / "out").read_bytes() == expected
 
 
-def test_without_copy_file_range_the_bytes_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(*_: object) -> int:
-        raise OSError(errno.EXDEV, "another file system")
+def test_where_direct_writes_are_refused_the_bytes_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really_open = os.open
 
-    monkeypatch.setattr(os, "copy_file_range", refused)
+    def refusing(path: Path, flags: int, mode: int = 0o777) -> int:
+        handle = really_open(path, flags & ~os.O_DIRECT, mode)
+        if flags & os.O_DIRECT:
+            os.close(handle)
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return handle
+
+    monkeypatch.setattr(os, "open", refusing)
     (tmp_path / "part").write_bytes(os.urandom(100_000))
     concatenate([tmp_path / "part", b"end"], tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == (tmp_path / "part").read_bytes() + b"end"
+
+
+def test_parts_larger_than_the_buffers_and_short_writes_give_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really_write = os.write
+
+    def short(handle: int, data: memoryview) -> int:
+        return really_write(handle, data[: 4 << 20])
+
+    monkeypatch.setattr(os, "write", short)
+    large = os.urandom(9 << 20)
+    for name in ("first", "second"):
+        (tmp_path / name).write_bytes(large)
+    assert concatenate([tmp_path / "first", b"x", large, tmp_path / "second"], tmp_path / "out") == 3 * len(large) + 1
+    assert (tmp_path / "out").read_bytes() == large + b"x" + large + large
 
 
 def test_a_full_disk_leaves_the_old_file_and_no_partial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,8 +106,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_partial(tmp_path: Path, monkeypa
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "copy_file_range", full)
-    monkeypatch.setattr(os, "sendfile", full)
+    monkeypatch.setattr(os, "write", full)
     with pytest.raises(OSError, match="No space left"):
         concatenate([tmp_path / "part"], tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == b"old"

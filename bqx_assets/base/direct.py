@@ -1,0 +1,113 @@
+"""A new file written from its start to its end, past the page cache, while the next bytes are being read.
+
+Belongs here: the two buffers and the write in the background. Does not: names, atomicity (``files``).
+
+Why: a copy through the page cache costs two copies in memory, and an fsync at its end waits for all of it: 2.4 s a GB
+on a virtual disk that takes direct writes at 0.8 s a GB.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import mmap
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+_BUFFER_BYTES = 8 << 20
+"""A multiple of every disk's block."""
+
+
+class DirectFile:
+    """Takes files and bytes one behind another. **Cost**: two buffers of 8 MiB; each byte is copied once.
+
+    Where the file system knows no direct writes (memory), they go through the page cache.
+
+    Raises OSError, of the write that failed, at a later call or at the end.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._handle = _open_new(path)
+        self._buffers = [mmap.mmap(-1, _BUFFER_BYTES) for _ in range(2)]  # page-aligned, as direct writes must be
+        self._filled = 0
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="write")
+        self._writing: Future[None] | None = None
+        self.size_bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._finish()
+        finally:
+            self._writer.shutdown()
+            os.close(self._handle)
+
+    def append_file(self, source: Path) -> None:
+        """Append a file's bytes."""
+        with source.open("rb", buffering=0) as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
+            expected_bytes = os.fstat(file.fileno()).st_size
+            done_bytes = 0
+            while found := file.readinto(memoryview(self._buffers[0])[self._filled :]):
+                done_bytes += found
+                self._advance(found)
+        if done_bytes != expected_bytes:
+            msg = f"{source} ended after {done_bytes} of {expected_bytes} bytes"
+            raise OSError(msg)
+
+    def append(self, data: bytes) -> None:
+        """Append bytes."""
+        left = memoryview(data)
+        while left:
+            piece = left[: _BUFFER_BYTES - self._filled]
+            self._buffers[0][self._filled : self._filled + len(piece)] = piece
+            self._advance(len(piece))
+            left = left[len(piece) :]
+
+    def _advance(self, count: int) -> None:
+        self._filled += count
+        self.size_bytes += count
+        if self._filled == _BUFFER_BYTES:
+            self._wait()
+            self._writing = self._writer.submit(_write, self._handle, memoryview(self._buffers[0]))
+            self._buffers.reverse()
+            self._filled = 0
+
+    def _wait(self) -> None:
+        if self._writing is not None:
+            self._writing.result()
+
+    def _finish(self) -> None:
+        """Write the rest, which is no whole block, through the page cache."""
+        self._wait()
+        _use_cache(self._handle)
+        _write(self._handle, memoryview(self._buffers[0])[: self._filled])
+
+
+def _open_new(path: Path) -> int:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    try:
+        return os.open(path, flags | os.O_DIRECT, 0o644)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    path.unlink(missing_ok=True)  # Linux makes the file before it finds that the file system refuses the flag
+    return os.open(path, flags, 0o644)
+
+
+def _write(handle: int, data: memoryview) -> None:
+    while (written := os.write(handle, data)) < len(data):
+        _use_cache(handle)  # the rest need not begin at a block
+        data = data[written:]
+
+
+def _use_cache(handle: int) -> None:
+    fcntl.fcntl(handle, fcntl.F_SETFL, fcntl.fcntl(handle, fcntl.F_GETFL) & ~os.O_DIRECT)
