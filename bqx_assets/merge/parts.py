@@ -97,7 +97,7 @@ class SlabPart:
 
     @property
     def memory_bytes(self) -> int:
-        """None: its bytes stay in the kernel."""
+        """None: its bytes are only copied."""
         return 0
 
     def prepare(self, scratch: Path) -> Slab:  # noqa: ARG002 -- made already

@@ -99,7 +99,7 @@ class LocalObjectStore:
     def put_file(
         self, name: str, path: Path, *, metadata: Mapping[str, str] | None = None, if_generation: int | None = None
     ) -> ObjectInfo:
-        """Store a copy of ``path`` atomically, copied inside the kernel."""
+        """Store a copy of ``path`` atomically."""
         return self._store(name, [path], metadata, if_generation)
 
     def compose(
@@ -110,7 +110,7 @@ class LocalObjectStore:
         metadata: Mapping[str, str] | None = None,
         if_generation: int | None = None,
     ) -> ObjectInfo:
-        """Store the concatenation of ``parts`` atomically, copied inside the kernel."""
+        """Store the concatenation of ``parts`` atomically."""
         missing = [part for part in parts if not self.path(part).is_file()]
         if missing:
             raise _missing(missing[0])
