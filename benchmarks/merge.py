@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.folders import BYTES_PER_VALUE, chosen_tables, column_count, make_folders, part_of
@@ -25,7 +25,7 @@ SIZE_BAR = 0.01
 _OUTPUTS = 2.2
 """At most two outputs and their temporary files at once, beside raw checkpoints and slabs."""
 _MANY = 100
-"""With more tables, raw merges run one round less than copies, and the others' merges always once."""
+"""With more tables, raw merges run one round less than copies; the others' merges always run once."""
 
 
 def main() -> None:
@@ -50,9 +50,10 @@ def main() -> None:
         claims: dict[str, bool] = {}
         for count in sorted(asked.tables):
             races.append(_race(home, whole, count, asked.rounds))
-            _run(races[-1], apart, given_up)
-            claims = _claims(races)
-            write_section("merge", _text(races, given_up, asked.rows, claims, capped=apart.group is not None))
+            for _ in _steps(races[-1], apart, given_up):
+                claims = _claims(races)
+                text = _text(races, given_up, asked.rows, claims, capped=apart.group is not None)
+                write_section(f"merge of {' '.join(map(str, sorted(asked.tables)))} tables", text)
     sys.exit(0 if all(claims.values()) else 1)
 
 
@@ -60,15 +61,18 @@ def _race(home: Path, whole: Path, count: int, rounds: int) -> Race:
     folder = home / f"{count}"
     part_of(folder, whole, count)
     columns = column_count(chosen_tables(count))
-    return Race(folder, home / "out", count, columns, rounds if count <= _MANY else max(1, rounds - 1))
+    return Race(folder, home / "out", count, columns, rounds)
 
 
-def _run(race: Race, apart: Apart, given_up: dict[str, str]) -> None:
+def _steps(race: Race, apart: Apart, given_up: dict[str, str]) -> Iterator[None]:
+    """Run the race, pausing where there is something to report."""
     free = Apart(None, apart.limit_seconds)  # a cap would keep the page cache from being warm
     race.copies(free)
-    race.ours(apart)
+    race.ours(apart, race.rounds if race.tables <= _MANY else max(1, race.rounds - 1))
+    yield
     race.others(apart, given_up)
     race.reading(free)
+    yield
 
 
 def _claims(races: Sequence[Race]) -> dict[str, bool]:

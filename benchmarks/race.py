@@ -67,9 +67,9 @@ class Race:
                     self._remove(name)
         self._check("splice")
 
-    def ours(self, apart: Apart) -> None:
+    def ours(self, apart: Apart, rounds: int) -> None:
         """Run the merge of raw checkpoints and what it cannot avoid."""
-        for name in alternating(list(OURS), self.rounds):
+        for name in alternating(list(OURS), rounds):
             self._join(apart, name, OURS[name])
         self.sizes["decode + encode"] = self.found["decode + encode"].runs[0].result or 0
 
