@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bqx_assets.base.errors import FooterError
 from bqx_assets.merge.written import PAIR_KEY
-from bqx_assets.quality.integrity import FOOTER
+from bqx_assets.quality.integrity import FOOTER, SPLICED
 from bqx_assets.quality.rule import Finding, count, listed, no_manifest, sample
 from bqx_assets.quality.scan import Scan
 
@@ -77,12 +77,14 @@ def checksum(scan: Scan) -> Finding | None:
         return no_manifest("the size and CRC32C that the manifest records")
     recorded = scan.manifest.file
     same_size = scan.size_bytes == recorded.size_bytes
-    if same_size and scan.crc32c is None:
+    known = {"by the store": scan.stored_crc32c, "as read": scan.crc32c}
+    found = {where: crc for where, crc in known.items() if crc is not None}
+    if same_size and not found:
         return None
-    crc = "not read" if scan.crc32c is None else f"{scan.crc32c:08x}"
+    crcs = ", ".join(f"crc32c {crc:08x} {where}" for where, crc in found.items())
     return Finding(
-        passed=same_size and scan.crc32c == recorded.crc32c,
-        got=f"{scan.size_bytes:,} bytes, crc32c {crc}",
+        passed=same_size and {*found.values()} == {recorded.crc32c},
+        got=f"{scan.size_bytes:,} bytes, {crcs or 'not read'}",
         expected=f"{recorded.size_bytes:,} bytes, crc32c {recorded.crc32c:08x}",
         cure=f"The file was changed or damaged after the merge: bqx merge {scan.pair}",
     )
@@ -116,7 +118,7 @@ def slabs_intact(scan: Scan) -> Finding | None:
     if scan.crc32c is None:
         return None
     slabs = scan.manifest.extraction.slabs
-    if scan.manifest.engine != "splice":
+    if scan.manifest.engine not in SPLICED:
         return Finding(
             passed=True,
             got="joined, not spliced: no slab's bytes are in the file, and its checksum speaks for all of it",

@@ -1,20 +1,23 @@
 """The file's bytes against its manifest: each slab's range by CRC32C, and the whole from the ranges.
 
-Belongs here: which bytes are whose, and checking them in file order. Does not: anything inside a range.
+Belongs here: which bytes are whose, and checking them as they come. Does not: reading, anything inside a range.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from bqx_assets.base.artifacts import Manifest
 from bqx_assets.base.checksums import combine, crc32c
 
-_PIECE_BYTES = 4 << 20
+_PIECE_BYTES = 1 << 20
 FOOTER = "footer"
 """Name of the bytes behind the last slab."""
+SPLICED = ("splice", "compose")
+"""Engines whose files hold the slabs' bytes as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ def segments(manifest: Manifest, file_bytes: int) -> list[Segment]:
 
     They end with the file: a file that is too short leaves later ranges short or empty.
     """
-    slabs = manifest.extraction.slabs if manifest.engine == "splice" else ()
+    slabs = manifest.extraction.slabs if manifest.engine in SPLICED else ()
     found: list[Segment] = []
     start = 0
     for slab in slabs:
@@ -44,51 +47,73 @@ def segments(manifest: Manifest, file_bytes: int) -> list[Segment]:
 
 @dataclass(slots=True)
 class FileChecksum:
-    """Checks ranges one behind the other, each byte once. **Cost**: 4 MiB of memory."""
+    """Checks ranges from pieces that come in any order, each byte once; takes them from any thread.
 
-    path: Path
+    **Cost**: three numbers a piece.
+    """
+
     segments: Sequence[Segment]
-    crc32c: int = 0
-    """Of all bytes checked so far."""
-    damaged: list[Segment] = field(default_factory=list[Segment])
-    """Ranges whose bytes are not those recorded."""
-    done: int = 0
+    _pieces: list[dict[int, tuple[int, int]]] = field(init=False)
+    """For each segment: where a piece starts, to its CRC32C and size."""
+    _missing_bytes: list[int] = field(init=False)
+    _wrong: set[int] = field(default_factory=set[int])
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def check_through(self, offset: int) -> None:
-        """Check every range that starts before ``offset`` and has not been checked. Raises OSError."""
-        if self.complete or self.segments[self.done].start >= offset:
-            return
-        with self.path.open("rb") as file:
-            while not self.complete and self.segments[self.done].start < offset:
-                segment = self.segments[self.done]
-                file.seek(segment.start)
-                found, left = 0, segment.size_bytes
-                while left and (piece := file.read(min(_PIECE_BYTES, left))):
-                    found = crc32c(piece, found)
-                    left -= len(piece)
-                if left or segment.crc32c not in (None, found):
-                    self.damaged.append(segment)
-                self.crc32c = combine(self.crc32c, found, segment.size_bytes)
-                self.done += 1
+    def __post_init__(self) -> None:
+        """Nothing is taken yet; of an empty range nothing is to come."""
+        self._pieces = [{} for _ in self.segments]
+        self._missing_bytes = [segment.size_bytes for segment in self.segments]
+        self._wrong.update(n for n, each in enumerate(self.segments) if not each.size_bytes and each.crc32c)
+
+    def add(self, start: int, data: bytes, skip: int = 0) -> None:
+        """Take the file's bytes from ``start`` on, but for the first ``skip``, which were taken before."""
+        at, end, view = start + skip, start + len(data), memoryview(data)
+        while at < end:
+            number = bisect_right(self.segments, at, key=lambda segment: segment.start) - 1
+            segment = self.segments[number]
+            stop = min(end, segment.start + segment.size_bytes)
+            crc = 0
+            for piece in range(at, stop, _PIECE_BYTES):
+                crc = crc32c(view[piece - start : min(piece + _PIECE_BYTES, stop) - start], crc)
+            with self._lock:
+                self._pieces[number][at] = crc, stop - at
+                self._missing_bytes[number] -= stop - at
+                if not self._missing_bytes[number] and segment.crc32c not in (None, _joined(self._ordered(number))):
+                    self._wrong.add(number)
+            at = stop
 
     @property
-    def complete(self) -> bool:
-        """Whether the whole file was checked."""
-        return self.done == len(self.segments)
+    def crc32c(self) -> int:
+        """Of all bytes taken, in the file's order."""
+        return _joined(piece for number in range(len(self.segments)) for piece in self._ordered(number))
+
+    @property
+    def damaged(self) -> list[Segment]:
+        """Ranges known to hold other bytes than those recorded, in order."""
+        return [self.segments[number] for number in sorted(self._wrong)]
+
+    def finish(self) -> None:
+        """Take what is still missing for damage: the file was cut short."""
+        self._wrong.update(number for number, missing_bytes in enumerate(self._missing_bytes) if missing_bytes)
 
     def is_damaged(self, start: int, end: int) -> bool:
-        """Return whether a byte from ``start`` to ``end`` is in a damaged range, checking up to there first."""
-        self.check_through(end)
-        return any(each.start < end and start < each.start + each.size_bytes for each in self.damaged)
+        """Return whether a byte from ``start`` to ``end`` is known by now to be in a damaged range."""
+        first = max(0, bisect_right(self.segments, start, key=lambda segment: segment.start) - 1)
+        numbers = range(first, bisect_left(self.segments, end, key=lambda segment: segment.start))
+        return not self._wrong.isdisjoint(numbers)
+
+    def _ordered(self, number: int) -> list[tuple[int, int]]:
+        return [piece for _, piece in sorted(self._pieces[number].items())]
 
 
-def end_crc32c(path: Path, parts: Sequence[Segment]) -> int:
-    """Return the CRC32C of the whole file if all slabs are as recorded, reading the bytes behind the last one only."""
-    *slabs, end = parts
-    with path.open("rb") as file:
-        file.seek(end.start)
-        tail = crc32c(file.read(end.size_bytes))
+def end_crc32c(parts: Sequence[Segment], end: int) -> int:
+    """Return the CRC32C of the whole file if all slabs are as recorded, ``end`` being that of the bytes behind them."""
+    *slabs, last = parts
+    return _joined([*((slab.crc32c or 0, slab.size_bytes) for slab in slabs), (end, last.size_bytes)])
+
+
+def _joined(pieces: Iterable[tuple[int, int]]) -> int:
     whole = 0
-    for slab in slabs:
-        whole = combine(whole, slab.crc32c or 0, slab.size_bytes)
-    return combine(whole, tail, end.size_bytes)
+    for crc, size_bytes in pieces:
+        whole = combine(whole, crc, size_bytes)
+    return whole

@@ -6,7 +6,6 @@ Belongs here: the collected facts as data. Does not: collecting them (``reading`
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import polars as pl
 
@@ -22,13 +21,12 @@ from bqx_assets.quality.future import Future
 class Scan:
     """What is known of one file. None: not known, because the file is not so far in order or the pass was shallow."""
 
-    file: Path
     pair: Pair
     expectations: Expectations
     manifest: Manifest | None
     deep: bool
     size_bytes: int | None = None
-    """None: there is no such file."""
+    """None: there is no such file or object."""
     footer: Footer | None = None
     unreadable: list[str] = field(default_factory=list[str])
     """Why the file, or some of its columns, cannot be read."""
@@ -36,7 +34,9 @@ class Scan:
     end_crc32c: int | None = None
     """Of the whole file, if its slabs are as recorded; a splice only."""
     crc32c: int | None = None
-    """Of the whole file as it is."""
+    """Of the whole file as it was read."""
+    stored_crc32c: int | None = None
+    """Of the whole object as its store states it."""
     damaged: list[str] = field(default_factory=list[str])
     """Slabs whose bytes are not those recorded: none of their columns is decoded."""
     keys: pl.Series | None = None

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from bqx_assets.merge.footer import read_footer
 from bqx_assets.quality.columns import ColumnFacts, measure, stated_columns
-from bqx_assets.quality.decode import ColumnReader, column_groups
+from bqx_assets.quality.decode import decode
+from bqx_assets.quality.ranges import column_groups
 from bqx_assets.quality.statistics import stated_chunks
 from bqx_assets_tests.frames import minutes
 
@@ -28,10 +29,11 @@ def _facts(path: Path) -> tuple[list[ColumnFacts], list[ColumnFacts]]:
     measured = stated_columns(footer, stated)
     for column in measured:
         column.nulls = column.low = column.high = None
-    with ColumnReader(path) as reader:
-        frames = reader.row_groups(range(len(measured)), check_texts=True)
-        for frame, chunks in zip(frames, stated, strict=True):
-            measure(frame, measured, chunks)
+    frame = decode(footer, range(len(measured)), [(0, path.read_bytes())])
+    row = 0
+    for rows, chunks in zip(footer.row_groups, stated, strict=True):
+        measure(frame.slice(row, rows), measured, chunks)
+        row += rows
     return stated_columns(footer, stated), measured
 
 

@@ -1,0 +1,64 @@
+"""A training file's end: its footer, and the checksum that follows from it.
+
+Belongs here: the first reads of a pass. Does not: the footer's fields (``merge.footer``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bqx_assets.base.checksums import crc32c
+from bqx_assets.base.errors import FooterError
+from bqx_assets.merge.footer import TAIL_BYTES, Footer, end_bytes, parse_footer
+from bqx_assets.quality.integrity import Segment, end_crc32c
+from bqx_assets.quality.source import Source
+
+_MAGIC = b"PAR1"
+_GUESS_BYTES = 64 << 10
+_MOST_BYTES = 64 << 20
+"""Of a footer that is read at once: 1.5 MB at 17,038 columns and one row group."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The file's last bytes."""
+
+    start: int
+    data: bytes
+    crc32c: int | None
+    """Of the whole file if its slabs are as recorded; None where it is no splice."""
+
+
+def read_end(source: Source, parts: Sequence[Segment]) -> End:
+    """Return the bytes behind the last slab, or a footer's guessed size where nothing says which those are.
+
+    **Cost**: one read, of the footer's size.
+    """
+    size_bytes = source.size_bytes
+    behind = parts[-1].start if len(parts) > 1 else size_bytes
+    # A foreign file under this manifest may have anything behind the last slab, nothing included.
+    first = max(0, size_bytes - _MOST_BYTES, min(behind, size_bytes - _GUESS_BYTES))
+    data = source.read(first, size_bytes - first)
+    if len(parts) <= 1:
+        return End(first, data, None)
+    crc = 0
+    for at in range(behind, first, _MOST_BYTES):
+        crc = crc32c(source.read(at, min(_MOST_BYTES, first - at)), crc)
+    return End(first, data, end_crc32c(parts, crc32c(memoryview(data)[max(0, behind - first) :], crc)))
+
+
+def footer_of(source: Source, end: End) -> Footer:
+    """Return the file's footer. **Cost**: reads 4 bytes, and what of the footer is before ``end``.
+
+    Raises:
+        FooterError: as ``merge.footer.parse_footer``; or the file does not begin as a parquet file.
+    """
+    needed = end_bytes(end.data[-TAIL_BYTES:], source.size_bytes, source.name)
+    if source.read(0, len(_MAGIC)) != _MAGIC:
+        raise FooterError(
+            source.name, got="no parquet magic in front", expected="a parquet file", cure="Make the file again."
+        )
+    missing = needed - len(end.data)
+    before = source.read(source.size_bytes - needed, missing) if missing > 0 else b""
+    return parse_footer(before + end.data, source.size_bytes, source.name)

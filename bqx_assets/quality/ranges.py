@@ -1,0 +1,108 @@
+"""Which columns are read together, and which bytes of the file that takes.
+
+Belongs here: groups of columns under a byte bound, their ranges, and every byte being in one range. Does not: reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from bqx_assets.merge.footer import Footer
+from bqx_assets.quality.statistics import Stated
+
+GROUP_BYTES = 32 << 20
+"""Decoded size of the columns in work at once; one column of a very long file may pass it.
+
+Encoded they take about half: blocks that the allocator keeps, where larger ones are mapped anew each time.
+"""
+_GROUP_COLUMNS = 512
+_CELL_BYTES = {"BOOL": 1, "STRING": 16}
+_GAP_BYTES = 1 << 20
+"""Bytes that nobody needs are read where they are fewer: a request takes as long as that many bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Bytes read at once; of them those before ``counted_from`` belong to an earlier range as well."""
+
+    start: int
+    end: int
+    counted_from: int
+    """``end``: all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Columns read and decoded together, by position, ascending."""
+
+    places: tuple[int, ...]
+    ranges: tuple[Range, ...]
+
+
+def column_groups(
+    footer: Footer, stated: Sequence[Sequence[Stated]], places: Sequence[int], bound_bytes: int
+) -> list[list[int]]:
+    """Return ``places`` (column positions, ascending) cut into groups of at most ``bound_bytes`` decoded."""
+    types = footer.types
+    groups: list[list[int]] = []
+    room_bytes = 0
+    for place in places:
+        size_bytes = _CELL_BYTES.get(types[place] or "", 8) * footer.rows
+        if types[place] == "STRING":
+            size_bytes += sum(group[place].raw_bytes for group in stated)
+        if not groups or size_bytes > room_bytes or len(groups[-1]) == _GROUP_COLUMNS:
+            groups.append([])
+            room_bytes = bound_bytes
+        groups[-1].append(place)
+        room_bytes -= size_bytes
+    return groups
+
+
+def group_of(places: Sequence[int], stated: Sequence[Sequence[Stated]]) -> Group:
+    """Return the columns with their bytes: one range where the row groups' chunks lie together, else one for each."""
+    spans = sorted((group[place].start, group[place].end) for group in stated for place in places)
+    ranges: list[Range] = []
+    for start, end in spans:
+        if ranges and start <= ranges[-1].end + _GAP_BYTES:
+            ranges[-1] = replace(ranges[-1], end=max(ranges[-1].end, end))
+        else:
+            ranges.append(Range(start, end, start))
+    return Group(tuple(places), tuple(ranges))
+
+
+def counted_once(groups: Sequence[Group], end: int) -> list[Group]:
+    """Return the groups with each byte before ``end`` counted in at most one range, small gaps read along.
+
+    Between a slab's last column and the next slab lies its own footer; of the columns of a damaged file anything is
+    possible, ranges within each other included.
+    """
+    order = sorted(
+        (each.start, number, place) for number, group in enumerate(groups) for place, each in enumerate(group.ranges)
+    )
+    changed = [list(group.ranges) for group in groups]
+    sofar = 0
+    for at, (start, number, place) in enumerate(order):
+        each = changed[number][place]
+        following = order[at + 1][0] if at + 1 < len(order) else end
+        first = 0 if at == 0 and start <= _GAP_BYTES else start
+        last = following if each.end < following <= each.end + _GAP_BYTES else each.end
+        changed[number][place] = Range(first, last, min(max(first, sofar), last))
+        sofar = max(sofar, last)
+    return [Group(group.places, tuple(ranges)) for group, ranges in zip(groups, changed, strict=True)]
+
+
+def uncounted(group: Group) -> Group:
+    """Return the group as one whose bytes all belong to other groups' ranges as well."""
+    return replace(group, ranges=tuple(replace(each, counted_from=each.end) for each in group.ranges))
+
+
+def holes(groups: Sequence[Group], end: int, piece_bytes: int) -> list[tuple[int, int]]:
+    """Return the stretches (start, end) before ``end`` that no range counts, in pieces."""
+    found: list[tuple[int, int]] = []
+    sofar = 0
+    counted = sorted((each.counted_from, each.end) for group in groups for each in group.ranges)
+    for start, stop in sorted([*counted, (end, end)]):
+        found += [(at, min(at + piece_bytes, start)) for at in range(sofar, start, piece_bytes)]
+        sofar = max(sofar, stop)
+    return found
