@@ -66,6 +66,8 @@ class Future:
     horizons: Sequence[int]
     comparisons: list[Comparison] = field(default_factory=list[Comparison])
     _look: _Look | None = None
+    _step: int | None = None
+    """Microseconds from most rows to the next."""
 
     def add(self, window: int, targets: pl.DataFrame, bqx: pl.Series | None) -> None:
         """Compare a window's targets with each other and with ``bqx``, the feature, where the file has it.
@@ -108,8 +110,9 @@ class Future:
         times = self.keys.to_physical().to_numpy()
         if times.size <= shift:
             return np.zeros(0, dtype=np.bool_)
-        step = int(np.median(np.diff(times)))
-        return times[shift:] - times[:-shift] == shift * step
+        if self._step is None:
+            self._step = int(np.median(np.diff(times)))
+        return times[shift:] - times[:-shift] == shift * self._step
 
 
 def _floats(column: pl.Series) -> Floats:

@@ -61,14 +61,13 @@ def column_groups(
 
 def group_of(places: Sequence[int], stated: Sequence[Sequence[Stated]]) -> Group:
     """Return the columns with their bytes: one range where the row groups' chunks lie together, else one for each."""
-    spans = sorted((group[place].start, group[place].end) for group in stated for place in places)
-    ranges: list[Range] = []
-    for start, end in spans:
-        if ranges and start <= ranges[-1].end + _GAP_BYTES:
-            ranges[-1] = replace(ranges[-1], end=max(ranges[-1].end, end))
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted((group[place].start, group[place].end) for group in stated for place in places):
+        if merged and start <= merged[-1][1] + _GAP_BYTES:
+            merged[-1] = merged[-1][0], max(merged[-1][1], end)
         else:
-            ranges.append(Range(start, end, start))
-    return Group(tuple(places), tuple(ranges))
+            merged.append((start, end))
+    return Group(tuple(places), tuple(Range(start, end, start) for start, end in merged))
 
 
 def counted_once(groups: Sequence[Group], end: int) -> list[Group]:
