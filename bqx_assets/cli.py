@@ -5,31 +5,31 @@ Belongs here: commands, their options, and which stage each calls. Does not: the
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bqx_assets.base.artifacts import Manifest, manifest_path
 from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.console import summaries, tables
 from bqx_assets.console.commands import Commands
-from bqx_assets.console.options import Checkpoints, Engine, Json, PairArgument, Workers, checkpoints_of, with_thresholds
+from bqx_assets.console.options import Checkpoints, Engine, Json, PairArgument, Workers, with_thresholds
+from bqx_assets.console.places import merge_pair, validate_place
 from bqx_assets.console.progress import ConsoleProgress
 from bqx_assets.console.session import Session, store_of
+from bqx_assets.console.store import store_app
 from bqx_assets.console.warehouse import warehouse_app
 from bqx_assets.extract.connect import connect, load_own_expectations
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.pair import extract_pair
-from bqx_assets.extract.plan import plan_pair
-from bqx_assets.merge.engine import merge
-from bqx_assets.merge.plan import plan_merge
-from bqx_assets.quality.report import Report
-from bqx_assets.quality.validate import validate
-from bqx_assets.release.checked import report_for, save_report
-from bqx_assets.release.publish import publish
+from bqx_assets.extract.plan import plan_pair, refuse_plan_over_budget
+from bqx_assets.extract.slab_objects import slab_objects
+from bqx_assets.extract.slabs import SlabFolder
+from bqx_assets.release.merged import MergedFile, merged
 from bqx_assets.release.retention import clean_checkpoints, sweep
 from bqx_assets.release.status import pair_status
 
@@ -43,6 +43,8 @@ app = typer.Typer(
     "1 failed, 2 wrongly called, 130 interrupted.",
 )
 app.add_typer(warehouse_app, name="warehouse")
+app.add_typer(store_app, name="store")
+_PAIRS_AT_ONCE = 8
 
 
 def main() -> None:
@@ -79,7 +81,9 @@ def plan(ctx: typer.Context, pair: PairArgument, *, output_dir: Annotated[Path |
     """Show what an extraction would read: tables, columns, bytes, cost in USD, and what is fresh already."""
     session = _session(ctx, as_json=as_json)
     found = plan_pair(_extraction(session.settings(), pair, output_dir, ConsoleProgress(session.err)))
-    session.say(*summaries.plan_lines(found), tables.plan_table(found), f"next: {session.bqx} extract {pair}")
+    session.say(*summaries.plan_lines(found), tables.plan_table(found))
+    refuse_plan_over_budget(found, session.settings().max_bytes)
+    session.say(f"next: {session.bqx} extract {pair}")
     session.answer(found)
 
 
@@ -99,9 +103,10 @@ def extract(
     with session.work() as (progress, cost):
         job = _extraction(settings, pair, output_dir, progress)
         record = extract_pair(job, table)
-    session.say(*summaries.extraction_lines(record, progress.resumed, job.folder, cost))
+    place = job.slabs().place
+    session.say(*summaries.extraction_lines(record, progress.resumed, place, cost))
     session.say(f"next: {session.bqx} merge {pair}" + (f" --checkpoint-dir {output_dir}" if output_dir else ""))
-    session.answer(summaries.extraction_facts(record, progress.resumed, job.folder, cost))
+    session.answer(summaries.extraction_facts(record, progress.resumed, place, cost))
 
 
 @app.command(name="merge")
@@ -128,20 +133,21 @@ def merge_command(
     """Make one wide parquet of the pair's slabs, with its manifest beside it."""
     session = _session(ctx, as_json=as_json)
     settings = session.settings(engine=engine)
-    file = output or settings.training_file(pair)
     with session.work() as (progress, cost):
-        folder = checkpoints_of(pair, checkpoint_dir or settings.checkpoint_dir)
-        manifest = merge(plan_merge(pair, folder, settings), file, engine=settings.engine, progress=progress)
-    session.say(*summaries.merge_lines(manifest, file, manifest_path(file), cost))
-    session.say(f"next: {session.bqx} validate {file} --pair {pair}")
-    session.answer(summaries.merge_facts(manifest, file, manifest_path(file), cost))
+        manifest, place = merge_pair(pair, settings, checkpoint_dir, output, progress)
+    session.say(*summaries.merge_lines(manifest, place, cost))
+    session.say(f"next: {session.bqx} validate {place} --pair {pair}")
+    session.answer(summaries.merge_facts(manifest, place, cost))
 
 
 @app.command(name="validate")
 def validate_command(  # noqa: PLR0913 -- one parameter an option
     ctx: typer.Context,
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A training parquet; its manifest is used if beside it.")
+        str,
+        typer.Argument(
+            metavar="FILE", help="A training parquet, path or gs:// URI; its manifest is used if beside it."
+        ),
     ],
     *,
     pair: Annotated[Pair, typer.Option(parser=parse_pair, metavar="PAIR", help="Whose file it must be.")],
@@ -159,13 +165,12 @@ def validate_command(  # noqa: PLR0913 -- one parameter an option
 ) -> None:
     """Check a training file by every rule. Exit code 0: passed, 1: failed, 2: wrongly called."""
     session = _session(ctx, as_json=as_json)
-    own = load_own_expectations(session.settings())
+    settings = session.settings()
+    own = load_own_expectations(settings)
     asked = with_thresholds(own, required_targets, min_rows, min_columns)
-    manifest = Manifest.load(manifest_path(file)) if manifest_path(file).is_file() else None
     with session.work() as (progress, _):
-        report = validate(file, pair, asked, manifest=manifest, deep=not shallow, progress=progress)
-    if manifest is not None and report.deep and asked == own:
-        save_report(file, manifest, report)  # `bqx publish` need not look again; asked otherwise, it must
+        # Judged by other numbers, `bqx publish` must look again.
+        report = validate_place(file, pair, settings, asked, keep=asked == own, deep=not shallow, progress=progress)
     session.say(tables.verdict_table(report.verdicts), tables.report_line(report))
     session.answer({"passed": report.passed, **report.model_dump(mode="json")})
     raise typer.Exit(0 if report.passed else 1)
@@ -196,15 +201,16 @@ def publish_command(
 ) -> None:
     """Publish a merged file: validate it unless that was done, upload, verify, swap in whole."""
     session = _session(ctx, as_json=as_json)
-    settings = session.settings()
-    store = store_of(settings, output_dir)
-    chosen = file or settings.training_file(pair)
-    manifest = Manifest.load(manifest_path(chosen))
+    settings = session.settings(output=str(output_dir) if output_dir else None)
+    store = store_of(settings)
+    chosen = MergedFile(file, pair) if file else merged(settings, pair, store)
+    manifest = chosen.manifest()
     with session.work() as (progress, _):
-        report = _report(chosen, pair, manifest, settings, progress)
-        published = publish(chosen, manifest, report, store, progress=progress)
+        report = chosen.report(manifest) or chosen.validate(manifest, load_own_expectations(settings), progress)
+        published = chosen.publish(manifest, report, store, progress)
         swept = sweep(store, staging_days=settings.staging_days)
-        cleaned = clean_checkpoints(pair, settings.checkpoint_dir / pair.name, store) if clean else None
+        slabs = slab_objects(settings, pair) or SlabFolder(settings.checkpoint_dir / pair.name)
+        cleaned = clean_checkpoints(pair, slabs, store) if clean else None
     session.say(*summaries.published_lines(published))
     if swept.names:
         session.say(f"  {len(swept.names)} staged objects older than {settings.staging_days} days removed")
@@ -232,10 +238,13 @@ def status(ctx: typer.Context, *, as_json: Json = False) -> None:
     session = _session(ctx, as_json=as_json)
     settings = session.settings()
     expectations, store = load_own_expectations(settings), store_of(settings)
-    found = [pair_status(pair, settings, expectations, store) for pair in ALL_PAIRS]
+    with ThreadPoolExecutor(_PAIRS_AT_ONCE, thread_name_prefix="status") as pool:
+        status_of = partial(pair_status, settings=settings, expectations=expectations, store=store)
+        found = list(pool.map(status_of, ALL_PAIRS))
     done = sum(each.published == "done" for each in found)
     session.say(
-        tables.status_table(found), f"{done} of {len(found)} pairs published and verified in {settings.output_dir}"
+        tables.status_table(found),
+        f"{done} of {len(found)} pairs published and verified in {settings.output or settings.output_dir}",
     )
     session.answer({"published": done, "pairs": [each.model_dump(mode="json") for each in found]})
 
@@ -249,14 +258,5 @@ def _session(ctx: typer.Context, *, as_json: bool) -> Session:
 def _extraction(settings: Settings, pair: Pair, folder: Path | None, progress: ConsoleProgress) -> Extraction:
     warehouse, expectations = connect(settings)
     root = folder or settings.checkpoint_dir
-    return Extraction(pair, warehouse, root / pair.name, settings, expectations, progress)
-
-
-def _report(file: Path, pair: Pair, manifest: Manifest, settings: Settings, progress: ConsoleProgress) -> Report:
-    """The report kept beside the file if it speaks of these bytes, else a new one, kept."""
-    report = report_for(file, manifest)
-    if report is None:
-        expectations = load_own_expectations(settings)
-        report = validate(file, pair, expectations, manifest=manifest, progress=progress)
-        save_report(file, manifest, report)
-    return report
+    kept_in = slab_objects(settings, pair) if folder is None else None
+    return Extraction(pair, warehouse, root / pair.name, settings, expectations, progress, kept_in)

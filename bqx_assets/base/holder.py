@@ -14,7 +14,7 @@ import psutil
 from pydantic import BaseModel
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
-_PROCESSES = "/proc/self/ns/pid"
+_PROCESSES = Path("/proc/self/ns/pid")
 
 
 class Holder(BaseModel):
@@ -59,6 +59,6 @@ class Holder(BaseModel):
 
 def _machine() -> str | None:
     try:
-        return f"{_BOOT.read_text().strip()} {os.readlink(_PROCESSES)}"
+        return f"{_BOOT.read_text().strip()} {_PROCESSES.readlink()}"
     except OSError:
         return None

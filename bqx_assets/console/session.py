@@ -88,7 +88,7 @@ class Session:
         """Print results for people; nothing under ``--json``."""
         if not self.as_json:
             for line in lines:
-                self.out.print(Text(line) if isinstance(line, str) else line, soft_wrap=isinstance(line, str))
+                self.out.print(Text(line) if isinstance(line, str) else line, soft_wrap=isinstance(line, str | Text))
 
     def answer(self, facts: dict[str, object] | Record) -> None:
         """Print the one JSON document of a command under ``--json``; nothing otherwise."""
@@ -97,9 +97,9 @@ class Session:
             sys.stdout.write(json.dumps(plain, indent=1, default=str) + "\n")
 
 
-def store_of(settings: Settings, folder: Path | None = None) -> ObjectStore:
+def store_of(settings: Settings) -> ObjectStore:
     """Return the store that training files are published to."""
-    return open_store(settings.model_copy(update={"output": str(folder)}) if folder else settings)
+    return open_store(settings)
 
 
 def console(*, stderr: bool) -> Console:

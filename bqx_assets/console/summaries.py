@@ -6,13 +6,13 @@ Belongs here: sentences and the matching JSON facts. Does not: tables (``tables`
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from rich.text import Text
 
 from bqx_assets.base.artifacts import ExtractionRecord, Manifest
 from bqx_assets.console.session import Cost
 from bqx_assets.extract.plan import PairPlan
+from bqx_assets.release.lifecycle import StorePolicy
 from bqx_assets.release.publish import Published
 
 _SAMPLE = 8
@@ -33,12 +33,12 @@ def plan_lines(plan: PairPlan) -> list[str]:
     ]
 
 
-def extraction_facts(record: ExtractionRecord, resumed: int, folder: Path, cost: Cost) -> dict[str, object]:
+def extraction_facts(record: ExtractionRecord, resumed: int, place: str, cost: Cost) -> dict[str, object]:
     """Return an extraction's outcome as JSON has it."""
     slabs = record.features()
     return {
         "pair": record.pair,
-        "folder": str(folder),
+        "folder": place,
         "snapshot_time": record.snapshot_time.isoformat(),
         "rows": record.spine.rows,
         "tables": len(slabs),
@@ -54,7 +54,7 @@ def extraction_facts(record: ExtractionRecord, resumed: int, folder: Path, cost:
     }
 
 
-def extraction_lines(record: ExtractionRecord, resumed: int, folder: Path, cost: Cost) -> list[Text | str]:
+def extraction_lines(record: ExtractionRecord, resumed: int, place: str, cost: Cost) -> list[Text | str]:
     """Return an extraction's outcome for people."""
     slabs = record.features()
     columns = sum(len(slab.provenance.columns) for slab in record.slabs)
@@ -62,7 +62,7 @@ def extraction_lines(record: ExtractionRecord, resumed: int, folder: Path, cost:
     quarantined = [f"{each.table}.{each.column}" for slab in slabs for each in slab.provenance.quarantined]
     left = [each.table for each in record.failed]
     return [
-        _done(f"{record.pair}: {record.spine.rows:,} rows x {columns:,} columns in {folder}"),
+        _done(f"{record.pair}: {record.spine.rows:,} rows x {columns:,} columns in {place}"),
         f"  {len(slabs):,} tables, {resumed:,} of them fresh already; {size_bytes / 1e6:,.1f} MB; {_cost(cost)}",
         *_listed("quarantined columns, they look forward", quarantined),
         *_listed("tables not extracted yet", left),
@@ -70,12 +70,12 @@ def extraction_lines(record: ExtractionRecord, resumed: int, folder: Path, cost:
     ]
 
 
-def merge_facts(manifest: Manifest, output: Path, manifest_file: Path, cost: Cost) -> dict[str, object]:
+def merge_facts(manifest: Manifest, place: str, cost: Cost) -> dict[str, object]:
     """Return a merge's outcome as JSON has it."""
     return {
         "pair": manifest.pair,
-        "file": str(output),
-        "manifest": str(manifest_file),
+        "file": place,
+        "manifest": _manifest_of(place),
         "engine": manifest.engine,
         "rows": manifest.file.rows,
         "columns": manifest.file.columns,
@@ -87,15 +87,31 @@ def merge_facts(manifest: Manifest, output: Path, manifest_file: Path, cost: Cos
     }
 
 
-def merge_lines(manifest: Manifest, output: Path, manifest_file: Path, cost: Cost) -> list[Text | str]:
+def merge_lines(manifest: Manifest, place: str, cost: Cost) -> list[Text | str]:
     """Return a merge's outcome for people."""
     file = manifest.file
     return [
-        _done(f"{output}: {file.rows:,} rows x {file.columns:,} columns"),
+        _done(f"{place}: {file.rows:,} rows x {file.columns:,} columns"),
         f"  {len(manifest.extraction.features()):,} tables by {manifest.engine}; {file.size_bytes / 1e6:,.1f} MB, "
         f"crc32c {file.crc32c:08x}; {_cost(cost)}",
-        f"  manifest: {manifest_file}",
+        f"  manifest: {_manifest_of(place)}",
     ]
+
+
+def policy_lines(policy: StorePolicy) -> list[Text | str]:
+    """Return a store's rules for people."""
+    if not policy.versioning:
+        return [_done(f"{policy.uri}: a folder, it needs no rules; {policy.keep_versions} earlier versions are kept")]
+    soft = f"; deleted objects are charged for {policy.soft_delete_days:g} days more" if policy.soft_delete_days else ""
+    return [
+        _done(f"{policy.uri}: {'rules set' if policy.changed else 'the rules were right already'}, read back"),
+        f"  what is unfinished goes after {policy.staging_days} days{soft}",
+        f"  published files stay, and {policy.keep_versions} earlier versions of each",
+    ]
+
+
+def _manifest_of(place: str) -> str:
+    return f"{place.removesuffix('.parquet')}.manifest.json"
 
 
 def published_lines(published: Published) -> list[Text | str]:

@@ -67,15 +67,18 @@ def refuse_over_budget(job: Extraction, catalogue: PairCatalogue, tables: Collec
     Raises:
         BudgetExceeded: it would, by the plan's estimate. Nothing was read.
     """
-    cap = job.settings.max_bytes
-    if not cap:
+    if not job.settings.max_bytes:
         return
     wanted = [each for each in catalogue.tables if tables is None or each.description.table in tables]
-    read_bytes = _plan(job, replace(catalogue, tables=tuple(wanted))).read_bytes
-    if read_bytes > cap:
+    refuse_plan_over_budget(_plan(job, replace(catalogue, tables=tuple(wanted))), job.settings.max_bytes)
+
+
+def refuse_plan_over_budget(plan: PairPlan, cap: int) -> None:
+    """Do nothing, unless the plan would read more than ``cap`` bytes; 0 is no cap. Raises BudgetExceeded."""
+    if cap and plan.read_bytes > cap:
         raise BudgetExceeded(
-            f"{job.pair}",
-            got=f"{read_bytes:,} bytes to read, {storage_read_usd(read_bytes):,.4f} USD",
+            plan.pair,
+            got=f"{plan.read_bytes:,} bytes to read, {plan.read_usd:,.4f} USD",
             expected=f"at most {cap:,} bytes (BQX_MAX_BYTES)",
             cure="Nothing was read. Raise the cap, narrow BQX_START and BQX_END, or name tables with --table.",
         )

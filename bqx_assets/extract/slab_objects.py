@@ -58,6 +58,11 @@ class SlabObjects:
         self._lease_seconds = lease_seconds
         self._known: dict[str, ObjectInfo] | None = None
 
+    @property
+    def place(self) -> str:
+        """The URI that its objects' names begin with."""
+        return self.store.uri(self.prefix.rstrip("/"))
+
     @contextmanager
     def exclusive(self) -> Generator[None]:
         """Hold the pair's slabs for one extraction. Raises FolderBusy."""
@@ -90,6 +95,10 @@ class SlabObjects:
         except CheckpointCorrupt:
             return None
         return record if record.table == table and self.holds(record) else None
+
+    def there(self, table: str) -> bool:
+        """Return whether a slab of the table is there, whichever."""
+        return self._slab_name(table) in self._there()
 
     def holds(self, record: SlabRecord) -> bool:
         """Return whether the store has the recorded bytes, by its own CRC32C. Reads none."""

@@ -82,6 +82,11 @@ def slab_fingerprint(
 class SlabStore(Protocol):
     """Where one pair's slabs and their records are kept. Safe to use from several threads."""
 
+    @property
+    def place(self) -> str:
+        """Its folder or URI."""
+        ...
+
     def exclusive(self) -> AbstractContextManager[None]:
         """Hold it for one extraction. Raises FolderBusy."""
         ...
@@ -96,6 +101,10 @@ class SlabStore(Protocol):
 
     def record(self, table: str) -> SlabRecord | None:
         """Return the finished slab's own record, its bytes unchecked; None if there is no finished one."""
+        ...
+
+    def there(self, table: str) -> bool:
+        """Return whether a slab of the table is there, whichever."""
         ...
 
     def holds(self, record: SlabRecord) -> bool:
@@ -159,6 +168,11 @@ class SlabFolder:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    @property
+    def place(self) -> str:
+        """The folder."""
+        return str(self.root)
+
     @contextmanager
     def exclusive(self) -> Generator[None]:
         """Hold the folder for one extraction; clears what dead ones left half-written. Raises FolderBusy."""
@@ -199,6 +213,10 @@ class SlabFolder:
         except CheckpointCorrupt:
             return None
         return record if record is not None and record.table == table and self.holds(record) else None
+
+    def there(self, table: str) -> bool:
+        """Return whether a slab of the table is there, whichever."""
+        return self.slab_path(table).is_file()
 
     def holds(self, record: SlabRecord) -> bool:
         """Return whether a slab as long as the recorded one is there. Reads none of it."""

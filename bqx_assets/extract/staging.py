@@ -98,9 +98,9 @@ class StagedWarehouse:
             data = self._fetch(request)
             if data is not None:
                 return data
-            with suppress(FolderBusy):  # another reader is at it, or took over: what it makes is read next
-                with lease(self.store, f"{self._name(request.table)}.lease", seconds=_LEASE_SECONDS):
-                    return self._fetch(request) or self._stage(request)
+            holding = lease(self.store, f"{self._name(request.table)}.lease", seconds=_LEASE_SECONDS)
+            with suppress(FolderBusy), holding:  # busy: another reader is at it, what it makes is read next
+                return self._fetch(request) or self._stage(request)
 
     def _fetch(self, request: ReadRequest) -> bytes | None:
         """Return the staged object; None where there is none that serves, or its bytes are not those that were put."""

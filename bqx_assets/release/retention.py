@@ -9,13 +9,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from bqx_assets.base.artifacts import EXTRACTION_FILE, Manifest, Record, SlabRecord, manifest_path
-from bqx_assets.base.checksums import crc32c_of_file
+from bqx_assets.base.artifacts import Manifest, Record, SlabRecord, manifest_path
 from bqx_assets.base.errors import CheckpointMismatch, ChecksumMismatch, ObjectMissing, PreconditionFailed
 from bqx_assets.base.objects.protocol import STAGING, ObjectStore
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import training_name
-from bqx_assets.extract.slabs import SlabFolder
+from bqx_assets.extract.slabs import SlabStore
 from bqx_assets.release.publish import read_manifest
 
 
@@ -46,11 +45,11 @@ def sweep(store: ObjectStore, *, staging_days: int, now: datetime | None = None)
     return Removed(names=tuple(removed), size_bytes=size_bytes)
 
 
-def clean_checkpoints(pair: Pair, folder: Path, store: ObjectStore) -> Removed:
+def clean_checkpoints(pair: Pair, slabs: SlabStore, store: ObjectStore) -> Removed:
     """Delete a pair's slabs, once the store itself confirms the published file that was made of them.
 
-    Only files that the published manifest names, with its checksums, are deleted; others in the folder stay.
-    **Cost**: reads every slab once.
+    Only slabs that the published manifest names, with its checksums, are deleted; others stay.
+    **Cost**: a folder's slabs are read once; of objects the store's own checksums are asked.
 
     Raises:
         ChecksumMismatch: no published file, or its size and CRC32C are not its manifest's. Nothing is deleted.
@@ -58,17 +57,12 @@ def clean_checkpoints(pair: Pair, folder: Path, store: ObjectStore) -> Removed:
         FolderBusy: an extraction is at work there.
     """
     manifest = _verified_manifest(pair, store)
-    slabs = SlabFolder(folder)
     with slabs.exclusive():
-        found = [slab for slab in manifest.extraction.slabs if (folder / slab.object_name).is_file()]
+        found = [slab for slab in manifest.extraction.slabs if slabs.there(slab.table)]
         for slab in found:
-            _refuse_other(pair, folder, slab)
-        for slab in found:
-            path = folder / slab.object_name
-            path.unlink()
-            path.with_name(f"{path.stem}.slab.json").unlink(missing_ok=True)
+            _refuse_other(pair, slabs, slab)
         if found:
-            (folder / EXTRACTION_FILE).unlink(missing_ok=True)
+            slabs.remove(found)
     return Removed(names=tuple(slab.object_name for slab in found), size_bytes=sum(slab.size_bytes for slab in found))
 
 
@@ -87,9 +81,8 @@ def _verified_manifest(pair: Pair, store: ObjectStore) -> Manifest:
     return manifest
 
 
-def _refuse_other(pair: Pair, folder: Path, slab: SlabRecord) -> None:
-    path = folder / slab.object_name
-    if path.stat().st_size == slab.size_bytes and crc32c_of_file(path) == slab.crc32c:
+def _refuse_other(pair: Pair, slabs: SlabStore, slab: SlabRecord) -> None:
+    if slabs.intact(slab):
         return
     raise CheckpointMismatch(
         f"{pair}/{slab.table}",

@@ -9,30 +9,26 @@ success was inferred from durations and exit codes.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
-from bqx_assets.base.artifacts import (
-    EXTRACTION_FILE,
-    ExtractionRecord,
-    Manifest,
-    Record,
-    SlabRecord,
-    Spine,
-    manifest_path,
-)
+from bqx_assets.base.artifacts import ExtractionRecord, Manifest, Record, SlabRecord, Spine, manifest_path
 from bqx_assets.base.errors import CheckpointCorrupt
+from bqx_assets.base.objects.choose import in_cloud
 from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import Settings, training_name
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.catalogue.families import expected_tables, targets_table
-from bqx_assets.extract.slabs import SlabFolder
-from bqx_assets.release.checked import report_for
+from bqx_assets.extract.slab_objects import SlabObjects
+from bqx_assets.extract.slabs import SlabFolder, SlabStore
+from bqx_assets.release.merged import Merged, merged
 from bqx_assets.release.publish import read_manifest
 
 State = Literal["none", "partial", "done", "stale", "failed"]
 """``stale``: made from something that is no longer what the stage before gives."""
+_READERS = 16
 
 
 class PairStatus(Record):
@@ -59,23 +55,22 @@ class PairStatus(Record):
 def pair_status(pair: Pair, settings: Settings, expectations: Expectations, store: ObjectStore) -> PairStatus:
     """Return a pair's stages. **Cost**: reads records and facts; no slab's bytes, no training file's.
 
-    Slabs are counted by their own records, made for the spine that is there, and by the size of their files.
+    Slabs are counted by their own records, made for the spine that is there, and by what is stored of them.
     """
-    folder = settings.checkpoint_dir / pair.name
-    spine = _spine(folder)
-    record = _load_extraction(folder)
-    done = {slab.table: slab.crc32c for slab in _finished(pair, folder, spine, record)}
+    slabs = SlabObjects(store, pair) if in_cloud(settings) else SlabFolder(settings.checkpoint_dir / pair.name)
+    spine = _spine(slabs)
+    record = _load_extraction(slabs)
+    done = {slab.table: slab.crc32c for slab in _finished(pair, slabs, spine, record)}
     wanted = {each.table for each in expected_tables(pair)} - expectations.known_absent.keys()
-    file = settings.training_file(pair)
-    manifest = _local_manifest(file)
+    file = merged(settings, pair, store)
+    manifest = _own_manifest(file)
     published, published_state = _published(pair, store)
     shown = published or manifest
     failed = tuple(each.table for each in record.failed if each.table not in done) if record else ()
-    slabs = _slabs_state(spine, set(done), wanted)
     return PairStatus(
         pair=pair.name,
         spine="done" if spine else "none",
-        slabs=slabs,
+        slabs=_slabs_state(spine, set(done), wanted),
         slabs_done=len(done),
         slabs_expected=len(wanted | done.keys()),
         failed_tables=failed,
@@ -89,50 +84,39 @@ def pair_status(pair: Pair, settings: Settings, expectations: Expectations, stor
     )
 
 
-def _spine(folder: Path) -> Spine | None:
-    slabs = SlabFolder(folder)
+def _spine(slabs: SlabStore) -> Spine | None:
     try:
         record = slabs.load_spine()
     except CheckpointCorrupt:
         return None
-    return record.spine if _is_there(folder, record.slab) else None
+    return record.spine if slabs.holds(record.slab) else None
 
 
-def _load_extraction(folder: Path) -> ExtractionRecord | None:
+def _load_extraction(slabs: SlabStore) -> ExtractionRecord | None:
     try:
-        return ExtractionRecord.load(folder / EXTRACTION_FILE)
+        return slabs.load_extraction()
     except CheckpointCorrupt:
         return None
 
 
-def _finished(pair: Pair, folder: Path, spine: Spine | None, record: ExtractionRecord | None) -> Iterator[SlabRecord]:
+def _finished(
+    pair: Pair, slabs: SlabStore, spine: Spine | None, record: ExtractionRecord | None
+) -> Iterator[SlabRecord]:
     """The feature slabs of this spine: from the last record, and those a killed extraction finished since."""
     if spine is None:
         return
     known = {slab.table: slab for slab in record.features()} if record else {}
-    for table in {*known, *(each.table for each in expected_tables(pair))} - {targets_table(pair)}:
-        slab = known.get(table)
-        if slab is None or not _fits(folder, slab, spine):
-            slab = _own_record(folder, table)
-        if slab is not None and _fits(folder, slab, spine):
-            yield slab
+    listed = [slab for slab in known.values() if _fits(slab, spine) and slabs.holds(slab)]
+    rest = {*known, *(each.table for each in expected_tables(pair))} - {slab.table for slab in listed}
+    yield from listed
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="status") as pool:
+        for slab in pool.map(slabs.record, sorted(rest - {targets_table(pair)})):
+            if slab is not None and _fits(slab, spine):
+                yield slab
 
 
-def _own_record(folder: Path, table: str) -> SlabRecord | None:
-    path = folder / f"{table}.slab.json"
-    try:
-        return SlabRecord.load(path) if path.is_file() else None
-    except CheckpointCorrupt:
-        return None
-
-
-def _fits(folder: Path, slab: SlabRecord, spine: Spine) -> bool:
-    return slab.provenance.spine_fingerprint == spine.fingerprint and _is_there(folder, slab)
-
-
-def _is_there(folder: Path, slab: SlabRecord) -> bool:
-    path = folder / slab.object_name
-    return path.is_file() and path.stat().st_size == slab.size_bytes
+def _fits(slab: SlabRecord, spine: Spine) -> bool:
+    return slab.provenance.spine_fingerprint == spine.fingerprint
 
 
 def _slabs_state(spine: Spine | None, done: set[str], wanted: set[str]) -> State:
@@ -141,13 +125,12 @@ def _slabs_state(spine: Spine | None, done: set[str], wanted: set[str]) -> State
     return "done" if wanted <= done else "partial"
 
 
-def _local_manifest(file: Path) -> Manifest | None:
+def _own_manifest(file: Merged) -> Manifest | None:
     try:
-        manifest = Manifest.load(manifest_path(file))
+        manifest = file.manifest()
     except CheckpointCorrupt:
         return None
-    there = file.is_file() and file.stat().st_size == manifest.file.size_bytes
-    return manifest if there else None
+    return manifest if file.holds(manifest) else None
 
 
 def _merged_state(manifest: Manifest | None, done: dict[str, int]) -> State:
@@ -158,8 +141,8 @@ def _merged_state(manifest: Manifest | None, done: dict[str, int]) -> State:
     return "stale" if any(merged.get(table) != crc for table, crc in done.items()) else "done"
 
 
-def _validated_state(file: Path, manifest: Manifest | None) -> State:
-    report = report_for(file, manifest) if manifest else None
+def _validated_state(file: Merged, manifest: Manifest | None) -> State:
+    report = file.report(manifest) if manifest else None
     if report is None:
         return "none"
     return "done" if report.passed else "failed"

@@ -8,21 +8,18 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from bqx_assets.base.artifacts import EXTRACTION_FILE, ExtractionRecord, Manifest, manifest_path
 from bqx_assets.base.errors import ExtractionIncomplete, TransientReadError
 from bqx_assets.catalogue.families import FAMILIES
 from bqx_assets.extract.pair import extract_features, extract_spine
-from bqx_assets.extract.slabs import CODE_VERSION, SlabFolder
-from bqx_assets.merge.plan import MergePlan, plan_merge
-from bqx_assets.release.checked import report_for
-from bqx_assets.release.publish import publish
+from bqx_assets.extract.slabs import CODE_VERSION
+from bqx_assets.merge.compose import ComposePlan
+from bqx_assets.merge.plan import MergePlan
 from bqx_assets.release.retention import sweep
 from bqx_assets.runtime.facts import extraction_facts, publication_facts, read_facts, spine_facts
 from bqx_assets.runtime.keys import GROUP, OWNERS, PUBLISHED, SLABS, SPINE, TARGETS, TRAINING, family_key
 from bqx_assets.runtime.partitions import PAIRS
 from bqx_assets.runtime.slab_checks import slab_check_specs, slab_results
 from bqx_assets.runtime.step import step
-from bqx_assets.runtime.verdicts import validate_and_save
 from bqx_assets.runtime.workspace import Workspace
 
 _SINCE = "since the last extraction: "
@@ -48,7 +45,7 @@ def targets_spine(context: dg.AssetExecutionContext, workspace: Workspace) -> dg
     with step(context.partition_key, context.log, workspace) as run:
         job = workspace.extraction(run.pair, run.progress)
         spine = extract_spine(job)
-        slab = SlabFolder(job.folder).load_spine().slab
+        slab = job.slabs().load_spine().slab
         columns = len(slab.provenance.columns)
         return dg.MaterializeResult(
             value=None,
@@ -83,7 +80,7 @@ def feature_slabs(
         try:
             record = extract_features(job)
         except ExtractionIncomplete:
-            record = ExtractionRecord.load(job.folder / EXTRACTION_FILE)
+            record = job.slabs().load_extraction()
             # The verdicts must not be lost with the step: they name the tables.
             yield from slab_results(record, ())
             run.transient = all(each.error == TransientReadError.__name__ for each in record.failed)
@@ -105,16 +102,16 @@ def feature_slabs(
     owners=OWNERS,
     kinds={"polars", "parquet"},
     code_version="1",
+    dagster_type=dg.PythonObjectDagsterType((MergePlan, ComposePlan), "MergePlan"),
     automation_condition=_FOLLOW,
 )
-def training_parquet(context: dg.AssetExecutionContext, workspace: Workspace) -> MergePlan:
+def training_parquet(context: dg.AssetExecutionContext, workspace: Workspace) -> MergePlan | ComposePlan:
     """The pair's one wide file: key, 49 targets and all feature columns, spliced from the slabs without decoding.
 
     Downstream assets take it as a `pl.LazyFrame`, or 400 to 600 of its 17,031 columns by input metadata `columns`.
     """
     with step(context.partition_key, context.log, workspace) as run:
-        settings = workspace.settings()
-        plan = plan_merge(run.pair, settings.checkpoint_dir / run.pair.name, settings)
+        plan = workspace.plan(run.pair)
         context.add_output_metadata({"plan_seconds": run.cost()["seconds"]})
         return plan
 
@@ -135,13 +132,12 @@ def published_training_file(context: dg.AssetExecutionContext, workspace: Worksp
     Runs only when every blocking check of the training file passed on exactly these bytes.
     """
     with step(context.partition_key, context.log, workspace) as run:
-        settings, store = workspace.settings(), workspace.store()
-        file = settings.training_file(run.pair)
-        manifest = Manifest.load(manifest_path(file))
+        file, store = workspace.merged(run.pair), workspace.store()
+        manifest = file.manifest()
         # A report on other bytes is none: publishing alone, by a click on this asset, validates first.
-        report = report_for(file, manifest) or validate_and_save(file, manifest, workspace, run)
-        published = publish(file, manifest, report, store, progress=run.progress)
-        swept = sweep(store, staging_days=settings.staging_days)
+        report = file.report(manifest) or file.validate(manifest, workspace.expectations(), run.progress)
+        published = file.publish(manifest, report, store, run.progress)
+        swept = sweep(store, staging_days=workspace.settings().staging_days)
         return dg.MaterializeResult(
             value=None,
             metadata=publication_facts(published, manifest, swept) | run.cost(),

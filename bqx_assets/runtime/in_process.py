@@ -6,22 +6,22 @@ Belongs here: one run of ``pair_job`` and what its events say. Does not: the gra
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import dagster as dg
 
-from bqx_assets.base.artifacts import Manifest, Record, manifest_path
+from bqx_assets.base.artifacts import Record
 from bqx_assets.base.errors import BqxError
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.progress import Progress
 from bqx_assets.base.settings import Settings
-from bqx_assets.quality.report import Report, Verdict
-from bqx_assets.release.checked import report_for
+from bqx_assets.quality.report import Verdict
+from bqx_assets.release.merged import Merged
 from bqx_assets.release.publish import Published
-from bqx_assets.runtime.automation import PAIR_TAG, pair_job
+from bqx_assets.runtime.automation import pair_job
 from bqx_assets.runtime.graph import build_definitions
 from bqx_assets.runtime.instance import PROCESS_TAG, dagster_home, end_dead_runs, open_instance, process_tag
 from bqx_assets.runtime.keys import PUBLISHED, SLABS, SPINE, TRAINING
+from bqx_assets.runtime.launcher.contract import PAIR_TAG
 from bqx_assets.runtime.progress import listening
 from bqx_assets.runtime.step import failure_error
 from bqx_assets.runtime.verdicts import verdict_of
@@ -77,13 +77,17 @@ def run_pair(pair: Pair, settings: Settings, progress: Progress, *, log_level: s
     home = dagster_home(settings)
     with open_instance(home) as instance, listening(progress) as channel:
         end_dead_runs(instance)
-        definitions = build_definitions(Workspace.of(settings, channel))
-        result = definitions.resolve_job_def(pair_job.name).execute_in_process(
-            instance=instance,
-            partition_key=pair.name,
-            raise_on_error=False,
-            run_config=terminal_logging(log_level),
-            tags={PAIR_TAG: pair.name, PROCESS_TAG: process_tag(), **_LOCATION_TAG},
+        workspace = Workspace.of(settings, channel)
+        result = (
+            build_definitions(workspace)
+            .resolve_job_def(pair_job.name)
+            .execute_in_process(
+                instance=instance,
+                partition_key=pair.name,
+                raise_on_error=False,
+                run_config=terminal_logging(log_level),
+                tags={PAIR_TAG: pair.name, PROCESS_TAG: process_tag(), **_LOCATION_TAG},
+            )
         )
     for event in result.get_step_failure_events():
         _raise(pair, event)
@@ -93,7 +97,7 @@ def run_pair(pair: Pair, settings: Settings, progress: Progress, *, log_level: s
         run_id=result.run_id,
         dagster_home=str(home),
         passed=result.success,
-        stages=tuple(_stages(result, settings.training_file(pair))),
+        stages=tuple(_stages(result, workspace.merged(pair))),
         verdicts=verdicts,
         published=_published(result),
     )
@@ -122,7 +126,7 @@ def _raise(pair: Pair, event: dg.DagsterEvent) -> None:
     )
 
 
-def _stages(result: dg.ExecuteInProcessResult, training_file: Path) -> Iterator[Stage]:
+def _stages(result: dg.ExecuteInProcessResult, file: Merged) -> Iterator[Stage]:
     """The stages in the order they were done, by what each materialisation, or its report, says of itself."""
     for event in result.get_asset_materialization_events():
         asset, metadata = event.materialization.asset_key, event.materialization.metadata
@@ -131,17 +135,12 @@ def _stages(result: dg.ExecuteInProcessResult, training_file: Path) -> Iterator[
         seconds = sum(_seconds(metadata.get(name)) for name in ("plan_seconds", "seconds"))
         cost = {"seconds": seconds, "peak_bytes": facts["peak_memory_bytes"]}
         yield Stage.model_validate({"name": _STAGES[asset], **cost, **counts})
-        if asset == TRAINING and (report := _report(training_file)) is not None:
+        if asset == TRAINING and (report := file.report(file.manifest())) is not None:
             yield Stage(name="validate", seconds=report.seconds, peak_bytes=report.peak_bytes)
 
 
 def _seconds(value: dg.MetadataValue | None) -> float:
     return (value.value or 0.0) if isinstance(value, dg.FloatMetadataValue) else 0.0
-
-
-def _report(training_file: Path) -> Report | None:
-    """The checks' report; none where they did not come to judge these bytes."""
-    return report_for(training_file, Manifest.load(manifest_path(training_file)))
 
 
 def _published(result: dg.ExecuteInProcessResult) -> Published | None:

@@ -17,7 +17,7 @@ from bqx_assets.quality.report import Report, Verdict
 from bqx_assets.quality.rules import RULES
 from bqx_assets.runtime.keys import PUBLISHED, TRAINING
 from bqx_assets.runtime.step import step
-from bqx_assets.runtime.verdicts import check_result, check_spec, validate_and_save
+from bqx_assets.runtime.verdicts import check_result, check_spec
 from bqx_assets.runtime.workspace import Workspace
 
 _INTACT = "object_equals_manifest"
@@ -31,8 +31,8 @@ _INTACT = "object_equals_manifest"
 def training_rules(context: dg.AssetCheckExecutionContext, workspace: Workspace) -> Iterator[dg.AssetCheckResult]:
     """Validate the pair's training file once, and give every selected rule its verdict."""
     with step(context.partition_key, context.log, workspace) as run:
-        file = workspace.settings().training_file(run.pair)
-        report = validate_and_save(file, Manifest.load(manifest_path(file)), workspace, run)
+        file = workspace.merged(run.pair)
+        report = file.validate(file.manifest(), workspace.expectations(), run.progress)
         selected = {key.name for key in context.selected_asset_check_keys}
         for verdict in verdicts(report):
             if verdict.rule in selected:

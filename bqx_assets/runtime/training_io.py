@@ -8,7 +8,7 @@ Polars 2) and writing (whole or not at all).
 """
 
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import dagster as dg
 import polars as pl
@@ -18,12 +18,15 @@ from upath import UPath
 
 from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.files import atomic_path
+from bqx_assets.base.objects.choose import in_cloud
 from bqx_assets.base.pairs import parse_pair
+from bqx_assets.merge.compose import ComposePlan, compose
 from bqx_assets.merge.engine import merge
 from bqx_assets.merge.plan import MergePlan
 from bqx_assets.runtime.facts import Metadata, training_facts
 from bqx_assets.runtime.keys import TRAINING
 from bqx_assets.runtime.step import errors_as_failures, step
+from bqx_assets.runtime.training_objects import load_objects
 from bqx_assets.runtime.workspace import Workspace
 
 _SCHEMA_COLUMNS = 50
@@ -31,10 +34,11 @@ _SCHEMA_COLUMNS = 50
 
 
 class TrainingParquetIOManager(BasePolarsUPathIOManager):
-    """Frames as parquet under ``{home}/assets``; the training file where ``Settings`` says it lies.
+    """Frames as parquet under ``{home}/assets``; the training file where ``Settings`` says it lies, file or object.
 
-    Takes a ``MergePlan``, a ``pl.DataFrame`` or a ``pl.LazyFrame``. Gives ``pl.LazyFrame`` or ``pl.DataFrame`` by the
-    input's annotation, or a dict of either by pair; with input metadata ``{"columns": [...]}`` only those columns.
+    Takes a ``MergePlan``, a ``ComposePlan``, a ``pl.DataFrame`` or a ``pl.LazyFrame``. Gives ``pl.LazyFrame`` or
+    ``pl.DataFrame`` by the input's annotation, or a dict of either by pair; with input metadata ``{"columns": [...]}``
+    only those columns.
     """
 
     extension: ClassVar[str | None] = ".parquet"  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -57,6 +61,24 @@ class TrainingParquetIOManager(BasePolarsUPathIOManager):
         if context.asset_key == TRAINING:
             return UPath(self._workspace.settings().training_file(parse_pair(partition)).absolute().with_suffix(""))
         return super().get_path_for_partition(context, path, partition)
+
+    def handle_output(self, context: dg.OutputContext, obj: object) -> None:
+        """Compose what is a merge inside the output bucket; write anything else under its path."""
+        if not isinstance(obj, ComposePlan):
+            super().handle_output(context, obj)
+            return
+        with step(context.partition_key, context.log, self._workspace) as run:
+            manifest = compose(obj, self._workspace.store(), progress=run.progress)
+            place = {"path": dg.MetadataValue.text(self._workspace.merged(run.pair).place)}
+            context.add_output_metadata(place | training_facts(manifest) | run.cost())
+
+    def load_input(self, context: dg.InputContext) -> Any:  # noqa: ANN401 -- the base's
+        """Load a training file from the output bucket where it is there; anything else from its path."""
+        settings = self._workspace.settings()
+        if context.asset_key != TRAINING or not in_cloud(settings):
+            return super().load_input(context)
+        with errors_as_failures():
+            return load_objects(context, self._workspace.store())
 
     def dump_to_path(self, context: dg.OutputContext, obj: object, path: UPath) -> None:
         """Lay ``obj`` down whole or not at all. Raises dagster.Failure, BadSetting inside, for what is no frame."""

@@ -6,29 +6,15 @@ Belongs here: the translation. Does not: rules, when they run, or where a report
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 from typing import Literal
 
 import dagster as dg
 
-from bqx_assets.base.artifacts import Manifest
-from bqx_assets.quality.report import Report, Verdict
-from bqx_assets.quality.validate import validate
-from bqx_assets.release.checked import save_report
+from bqx_assets.quality.report import Verdict
 from bqx_assets.runtime.partitions import PAIRS
-from bqx_assets.runtime.step import Step
-from bqx_assets.runtime.workspace import Workspace
 
 _SHOWN_CHARACTERS = 4_000
 """Of one piece of evidence: all results of a run stay far below an event's 64 KB."""
-
-
-def validate_and_save(training_file: Path, manifest: Manifest, workspace: Workspace, run: Step) -> Report:
-    """Validate a training file deep, and keep the report. **Cost**: one pass, a few columns in memory."""
-    _, expectations = workspace.connect()
-    report = validate(training_file, run.pair, expectations, manifest=manifest, progress=run.progress)
-    save_report(training_file, manifest, report)
-    return report
 
 
 def check_spec(

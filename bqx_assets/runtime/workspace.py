@@ -12,15 +12,19 @@ import dagster as dg
 from pydantic import Field, ValidationError
 
 from bqx_assets.base.errors import BadSetting
-from bqx_assets.base.objects.choose import open_store
+from bqx_assets.base.objects.choose import in_cloud, open_store
 from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.progress import Progress
 from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.expectations import Expectations
-from bqx_assets.extract.connect import connect
+from bqx_assets.extract.connect import connect, load_own_expectations
 from bqx_assets.extract.job import Extraction
+from bqx_assets.extract.slab_objects import slab_objects
 from bqx_assets.extract.warehouse import Warehouse
+from bqx_assets.merge.compose import ComposePlan, plan_compose
+from bqx_assets.merge.plan import MergePlan, plan_merge
+from bqx_assets.release.merged import Merged, merged
 
 
 class Workspace(dg.ConfigurableResource[object]):
@@ -56,8 +60,12 @@ class Workspace(dg.ConfigurableResource[object]):
         """Return the warehouse and its expectations. Raises TableMissing when there is none."""
         return connect(self.settings())
 
+    def expectations(self) -> Expectations:
+        """Return what a training file is held against; needs no warehouse."""
+        return load_own_expectations(self.settings())
+
     def extraction(self, pair: Pair, progress: Progress) -> Extraction:
-        """Return the pair's extraction, bound to its checkpoint folder."""
+        """Return the pair's extraction, bound to where its slabs are kept: its folder, or the output bucket."""
         settings = self.settings()
         warehouse, expectations = self.connect()
         return Extraction(
@@ -67,7 +75,19 @@ class Workspace(dg.ConfigurableResource[object]):
             settings=settings,
             expectations=expectations,
             progress=progress,
+            kept_in=slab_objects(settings, pair),
         )
+
+    def plan(self, pair: Pair) -> MergePlan | ComposePlan:
+        """Return the pair's merge, where its slabs are. Raises as ``plan_merge`` and ``plan_compose`` do."""
+        settings = self.settings()
+        if in_cloud(settings):
+            return plan_compose(pair, self.store())
+        return plan_merge(pair, settings.checkpoint_dir / pair.name, settings)
+
+    def merged(self, pair: Pair) -> Merged:
+        """Return the pair's merged file, where it is."""
+        return merged(self.settings(), pair, self.store())
 
     def store(self) -> ObjectStore:
         """Return the store that training files are published to."""

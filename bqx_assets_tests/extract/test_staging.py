@@ -240,22 +240,17 @@ def test_an_object_replaced_while_it_is_read_does_not_change_what_is_read(
 
 
 def test_the_settings_say_where_shared_tables_are_kept(
-    gcs: GcsServer, bigquery_server_less: None, tmp_path: Path
+    gcs: GcsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    del bigquery_server_less
     assert gcs.buckets
-    cloud = {"bigquery_project": "bqx-ml", "bigquery_storage_endpoint": "http://127.0.0.1:1", "home": tmp_path}
-    for settings, uri in (
-        (Settings(**cloud), str(tmp_path / "staging" / "x")),
-        (Settings(**cloud, output=f"gs://{BUCKET}/team"), f"gs://{BUCKET}/team/staging/shared/x"),
-        (Settings(**cloud, output=f"gs://{BUCKET}", staging=tmp_path / "mounted"), str(tmp_path / "mounted" / "x")),
+    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", "http://127.0.0.1:1")  # plain text: no credentials are looked for
+    cloud = Settings(home=tmp_path, bigquery_project="bqx-ml", bigquery_storage_endpoint="http://127.0.0.1:1")
+    for changes, uri in (
+        ({}, str(tmp_path / "staging" / "x")),
+        ({"output": f"gs://{BUCKET}/team"}, f"gs://{BUCKET}/team/staging/shared/x"),
+        ({"output": f"gs://{BUCKET}", "staging": tmp_path / "mounted"}, str(tmp_path / "mounted" / "x")),
     ):
+        settings = cloud.model_copy(update=changes)
         warehouse, _ = connect(settings)
         assert isinstance(warehouse, StagedWarehouse)
         assert warehouse.store.uri(f"{warehouse.prefix}x") == uri
-
-
-@pytest.fixture
-def bigquery_server_less(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clients that never connect: plain text, so that no credentials are looked for."""
-    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", "http://127.0.0.1:1")

@@ -14,6 +14,7 @@ from bqx_assets.base.objects.local import LocalObjectStore
 from bqx_assets.base.objects.protocol import ObjectInfo
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Silent
+from bqx_assets.extract.slabs import SlabFolder
 from bqx_assets.release.publish import publish
 from bqx_assets.release.retention import clean_checkpoints, sweep
 from bqx_assets_tests.release.training import extraction, slab, training
@@ -75,7 +76,7 @@ def test_published_slabs_go_and_the_training_file_stays(tmp_path: Path, store: L
     names = _checkpoints(folder)
     (folder / "mine.txt").write_text("not the pipeline's")
     file = _publish_of(tmp_path, store)
-    removed = clean_checkpoints(EURUSD, folder, store)
+    removed = clean_checkpoints(EURUSD, SlabFolder(folder), store)
     assert removed.names == tuple(names)
     assert [path.name for path in folder.iterdir() if not path.name.startswith(".")] == ["mine.txt"]
     assert file.read_bytes() == store.read("training_eurusd.parquet") == b"all of it"
@@ -84,7 +85,7 @@ def test_published_slabs_go_and_the_training_file_stays(tmp_path: Path, store: L
 def test_without_a_published_file_no_slab_goes(tmp_path: Path, store: LocalObjectStore) -> None:
     names = _checkpoints(tmp_path / "eurusd")
     with pytest.raises(ChecksumMismatch, match="No checkpoint was deleted"):
-        clean_checkpoints(EURUSD, tmp_path / "eurusd", store)
+        clean_checkpoints(EURUSD, SlabFolder(tmp_path / "eurusd"), store)
     assert all((tmp_path / "eurusd" / name).is_file() for name in names)
 
 
@@ -93,7 +94,7 @@ def test_with_a_damaged_published_file_no_slab_goes(tmp_path: Path, store: Local
     _publish_of(tmp_path, store)
     store.path("training_eurusd.parquet").write_bytes(b"all of iT")
     with pytest.raises(ChecksumMismatch, match="No checkpoint was deleted"):
-        clean_checkpoints(EURUSD, tmp_path / "eurusd", store)
+        clean_checkpoints(EURUSD, SlabFolder(tmp_path / "eurusd"), store)
     assert all((tmp_path / "eurusd" / name).is_file() for name in names)
 
 
@@ -102,7 +103,7 @@ def test_with_a_slab_newer_than_the_published_file_no_slab_goes(tmp_path: Path, 
     _publish_of(tmp_path, store)
     (tmp_path / "eurusd" / "agg_eurusd.parquet").write_bytes(b"AGGREGATES")
     with pytest.raises(CheckpointMismatch, match="eurusd/agg_eurusd: another slab than the published one"):
-        clean_checkpoints(EURUSD, tmp_path / "eurusd", store)
+        clean_checkpoints(EURUSD, SlabFolder(tmp_path / "eurusd"), store)
     assert all((tmp_path / "eurusd" / name).is_file() for name in names)
 
 

@@ -6,6 +6,7 @@ Belongs here: the one choice between a folder and a bucket. Does not: either sto
 from __future__ import annotations
 
 import os
+from functools import cache
 
 from bqx_assets.base.objects.local import LocalObjectStore
 from bqx_assets.base.objects.naming import GCS_SCHEME, bucket_and_prefix
@@ -30,10 +31,17 @@ def open_store(settings: Settings) -> ObjectStore:
     """
     if not in_cloud(settings):
         return LocalObjectStore(settings.output_dir, keep_versions=settings.keep_versions)
+    return _bucket(*bucket_and_prefix(settings.output or ""), os.environ.get(_ENDPOINT))
+
+
+@cache
+def _bucket(bucket: str, prefix: str, endpoint: str | None) -> ObjectStore:
+    """One client, and so one set of connections, for all stages of a process."""
+    del endpoint  # the client reads it itself
     # Here, so that the command line starts without Google's libraries where no cloud is used: 0.5 s.
     from bqx_assets.base.objects.gcs import GcsObjectStore  # noqa: PLC0415
 
-    return GcsObjectStore(*bucket_and_prefix(settings.output or ""))
+    return GcsObjectStore(bucket, prefix)
 
 
 def scan_options(uri: str) -> dict[str, str] | None:

@@ -93,7 +93,7 @@ def _load(client: bigquery.Client, name: tuple[str, str], frame: pl.DataFrame) -
     config = bigquery.LoadJobConfig(
         source_format=bigquery.SourceFormat.PARQUET,
         write_disposition=bigquery.WriteDisposition.WRITE_TRUNCATE,
-        time_partitioning=bigquery.TimePartitioning(field=KEY),
+        time_partitioning=bigquery.TimePartitioning(field=KEY) if KEY in frame.columns else None,
         clustering_fields=["pair"] if "pair" in frame.columns else None,
     )
     job = client.load_table_from_file(data, ".".join(name), job_config=config, timeout=_CALL_SECONDS)

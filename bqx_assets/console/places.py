@@ -1,0 +1,94 @@
+"""Training files as the command line names them: a path, or the URI of an object.
+
+Belongs here: merging and validating in either place. Does not: the stages, or how an outcome looks.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bqx_assets.base.artifacts import Manifest, manifest_path
+from bqx_assets.base.errors import BadSetting
+from bqx_assets.base.objects.choose import in_cloud, open_store
+from bqx_assets.base.objects.naming import GCS_SCHEME, bucket_and_prefix, object_name
+from bqx_assets.base.objects.protocol import ObjectStore
+from bqx_assets.base.objects.records import load_record
+from bqx_assets.base.pairs import Pair
+from bqx_assets.base.progress import Progress
+from bqx_assets.base.settings import Settings
+from bqx_assets.catalogue.expectations import Expectations
+from bqx_assets.console.options import checkpoints_of
+from bqx_assets.merge.compose import compose, merged_name, plan_compose
+from bqx_assets.merge.engine import merge
+from bqx_assets.merge.plan import plan_merge
+from bqx_assets.quality.report import Report
+from bqx_assets.quality.validate import validate, validate_object
+from bqx_assets.release.checked import save_object_report, save_report
+from bqx_assets.release.merged import merged
+
+
+def merge_pair(
+    pair: Pair, settings: Settings, checkpoint_dir: Path | None, output: Path | None, progress: Progress
+) -> tuple[Manifest, str]:
+    """Merge a pair where its slabs are, and return manifest and place; folders, once one is named, stay local.
+
+    Raises:
+        BadSetting: the slow engine, where the slabs are objects.
+    """
+    if in_cloud(settings) and checkpoint_dir is None and output is None:
+        if settings.engine != "splice":
+            raise BadSetting(
+                "engine",
+                got=settings.engine,
+                expected="splice, where slabs are in a bucket",
+                cure="Name a folder of slabs with --checkpoint-dir.",
+            )
+        store = open_store(settings)
+        return compose(plan_compose(pair, store), store, progress=progress), store.uri(merged_name(pair))
+    file = output or settings.training_file(pair)
+    folder = checkpoints_of(pair, checkpoint_dir or settings.checkpoint_dir)
+    return merge(plan_merge(pair, folder, settings), file, engine=settings.engine, progress=progress), str(file)
+
+
+def validate_place(  # noqa: PLR0913 -- what a validation is made of
+    place: str,
+    pair: Pair,
+    settings: Settings,
+    expectations: Expectations,
+    *,
+    keep: bool,
+    deep: bool,
+    progress: Progress,
+) -> Report:
+    """Validate a path or an object; ``keep`` the report of a deep pass beside it if there is a manifest too.
+
+    A kept report spares ``bqx publish`` another look. Beside a published object lies the one it was published with.
+
+    Raises:
+        BadSetting: a URI that is none.
+    """
+    if place.startswith(GCS_SCHEME):
+        store, name = _object(place)
+        manifest = _object_manifest(store, name)
+        report = validate_object(store, name, pair, expectations, manifest=manifest, deep=deep, progress=progress)
+        own = in_cloud(settings) and place == merged(settings, pair, open_store(settings)).place
+        if manifest is not None and keep and deep and own:
+            save_object_report(store, name, manifest, report)
+        return report
+    file = Path(place)
+    manifest = Manifest.load(manifest_path(file)) if manifest_path(file).is_file() else None
+    report = validate(file, pair, expectations, manifest=manifest, deep=deep, progress=progress)
+    if manifest is not None and keep and deep:
+        save_report(file, manifest, report)
+    return report
+
+
+def _object(uri: str) -> tuple[ObjectStore, str]:
+    bucket, _ = bucket_and_prefix(uri)
+    name = object_name(uri.removeprefix(f"{GCS_SCHEME}{bucket}/"))
+    return open_store(Settings(output=f"{GCS_SCHEME}{bucket}")), name
+
+
+def _object_manifest(store: ObjectStore, name: str) -> Manifest | None:
+    beside = str(manifest_path(Path(name)))
+    return load_record(store, beside, Manifest) if store.head(beside) is not None else None

@@ -1,0 +1,31 @@
+"""``bqx store``: the rules of the output bucket.
+
+Belongs here: the command and its options. Does not: the rules (``release/lifecycle``).
+"""
+
+from __future__ import annotations
+
+import typer
+
+from bqx_assets.console import summaries
+from bqx_assets.console.options import Json
+from bqx_assets.console.session import Session, store_of
+from bqx_assets.release.lifecycle import init_store
+
+store_app = typer.Typer(no_args_is_help=True, help="The output bucket's own rules.")
+
+
+@store_app.callback()
+def group() -> None:
+    """Keep ``init`` a word of its own: Typer would make the only command of a group the group."""
+
+
+@store_app.command()
+def init(ctx: typer.Context, *, as_json: Json = False) -> None:
+    """Set, and read back, what BQX_OUTPUT keeps: unfinished objects 7 days, published files and versions for good."""
+    session: Session = ctx.obj
+    session.as_json = as_json
+    settings = session.settings()
+    policy = init_store(store_of(settings), staging_days=settings.staging_days, keep_versions=settings.keep_versions)
+    session.say(*summaries.policy_lines(policy))
+    session.answer(policy)

@@ -1,0 +1,119 @@
+"""Dagster's own programs as production runs them: code server, web server, daemon; GraphQL as the browser speaks it.
+
+Belongs here: starting and stopping them, and asking. Does not: what is asserted.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+BIN = Path(sys.executable).parent
+PATIENCE_SECONDS = 150
+_LOCATION = "bqx_assets"
+_ONCE_UP = "{ repositoriesOrError { ... on RepositoryConnection { nodes { name } } } }"
+_LAUNCH = """mutation($params: ExecutionParams!) { launchRun(executionParams: $params) { __typename
+    ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
+_STATUS = "query($id: ID!) { runOrError(runId: $id) { ... on Run { status } } }"
+_OVER = {"SUCCESS", "FAILURE", "CANCELED"}
+
+
+class GraphQL:
+    """The web server."""
+
+    def __init__(self, port: int) -> None:
+        self._url = f"http://127.0.0.1:{port}/graphql"
+
+    def ask(self, query: str, **variables: object) -> dict[str, Any]:
+        """Return the answer's data."""
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        request = urllib.request.Request(self._url, body, {"Content-Type": "application/json"})  # noqa: S310 -- our own
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+            return json.load(answer)["data"]
+
+    def await_location(self) -> None:
+        """Wait until the code location is loaded."""
+        until = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < until:
+            try:
+                if self.ask(_ONCE_UP)["repositoriesOrError"]["nodes"]:
+                    return
+            except (urllib.error.URLError, ConnectionError, KeyError):
+                pass
+            time.sleep(0.2)
+        raise TimeoutError("no code location")
+
+    def launch(self, job: str, pair: str) -> str:
+        """Launch a job's partition as the launchpad does, and return the run's id."""
+        selector = {
+            "repositoryLocationName": _LOCATION,
+            "repositoryName": "__repository__",
+            "jobName": job,
+        }
+        tags = [{"key": "dagster/partition", "value": pair}]
+        params = {"selector": selector, "mode": "default", "executionMetadata": {"tags": tags}}
+        answer = self.ask(_LAUNCH, params=params)["launchRun"]
+        assert answer["__typename"] == "LaunchRunSuccess", answer
+        return answer["run"]["runId"]
+
+    def await_end(self, run_id: str) -> str:
+        """Wait for the run's end and return its status."""
+        until = time.monotonic() + PATIENCE_SECONDS
+        status = ""
+        while status not in _OVER and time.monotonic() < until:
+            status = self.ask(_STATUS, id=run_id)["runOrError"]["status"]
+            time.sleep(0.2)
+        return status
+
+
+@contextmanager
+def dagster_servers(home: Path, environment: Mapping[str, str]) -> Generator[GraphQL]:
+    """Run code server, web server and daemon on an instance's home; their logs lie beside it."""
+    code, web = _free_port(), _free_port()
+    workspace = home / "workspace.yaml"
+    server = {"host": "127.0.0.1", "port": code, "location_name": _LOCATION}
+    workspace.write_text(json.dumps({"load_from": [{"grpc_server": server}]}))
+    host = ["-h", "127.0.0.1", "-p"]
+    with ExitStack() as running:
+        for name, *words in (
+            ["dagster", "code-server", "start", "-m", "bqx_assets.definitions", *host, str(code)],
+            ["dagster-webserver", "-w", str(workspace), *host, str(web)],
+            ["dagster-daemon", "run", "-w", str(workspace)],
+        ):
+            running.enter_context(_process(home / f"{name}.log", [str(BIN / name), *words], environment))
+        graphql = GraphQL(web)
+        graphql.await_location()
+        yield graphql
+
+
+@contextmanager
+def _process(log: Path, command: list[str], environment: Mapping[str, str]) -> Generator[None]:
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            command, cwd=log.parent, env=dict(environment), stdout=output, stderr=subprocess.STDOUT
+        )
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])

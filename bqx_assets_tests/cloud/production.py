@@ -1,0 +1,98 @@
+"""The whole of production on one machine: what ``deploy/`` says, with local servers under it.
+
+Belongs here: the wiring. Does not: assertions. Differences from what is deployed: SQLite for Postgres, the emulator's
+address of Cloud Run in ``dagster.yaml``, endpoints in the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import yaml
+
+from bqx_assets.base.pairs import parse_pair
+from bqx_assets.base.progress import Silent
+from bqx_assets.base.settings import Settings
+from bqx_assets.extract.connect import load_own_expectations
+from bqx_assets.extract.job import Extraction
+from bqx_assets.extract.local.layout import DATASETS, table_paths
+from bqx_assets.extract.local.warehouse import LocalWarehouse
+from bqx_assets.extract.pair import extract_pair
+from bqx_assets.merge.engine import merge
+from bqx_assets.merge.plan import plan_merge
+from bqx_assets_tests.cloud.dagster_servers import GraphQL, dagster_servers
+from bqx_assets_tests.servers.bigquery.local_bigquery import PROJECT as BIGQUERY_PROJECT
+from bqx_assets_tests.servers.cloud_run.manifest import job_from_yaml
+from bqx_assets_tests.servers.cloud_run.server import PROJECT, REGION, CloudRunServer
+from bqx_assets_tests.servers.gcs.fixtures import BUCKET
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "deploy"
+LOG_BUCKET = "bqx-logs"
+_RENDERED = {
+    "BQX_PROJECT": PROJECT,
+    "BQX_REGION": REGION,
+    "BQX_LOG_BUCKET": LOG_BUCKET,
+    "BQX_BIGQUERY_PROJECT": BIGQUERY_PROJECT,
+    "BQX_OUTPUT_BUCKET": BUCKET,
+    "BQX_SQL_INSTANCE": "sql",
+    "BQX_IMAGE": "bqx",
+}
+"""What ``envsubst`` puts into the jobs."""
+
+
+def tables_of(warehouse: Path) -> dict[tuple[str, str], pl.DataFrame]:
+    """Return an embedded warehouse's tables as frames, whole."""
+    return {
+        (dataset, path.stem): pl.read_parquet(path) for dataset in DATASETS for path in table_paths(warehouse, dataset)
+    }
+
+
+def oracle(warehouse: Path, folder: Path, pair: str = "eurusd") -> pl.DataFrame:
+    """Return the pair's training file made locally by chained joins: no store, no splice, no BigQuery."""
+    settings = Settings(home=folder, warehouse=warehouse)
+    own, expectations = LocalWarehouse(warehouse), load_own_expectations(settings)
+    chosen = parse_pair(pair)
+    extract_pair(Extraction(chosen, own, folder / "slabs", settings, expectations, Silent()))
+    merge(plan_merge(chosen, folder / "slabs", settings), folder / "oracle.parquet", engine="join", progress=Silent())
+    return pl.read_parquet(folder / "oracle.parquet")
+
+
+@dataclass(frozen=True)
+class Production:
+    """What is running."""
+
+    cloud_run: CloudRunServer
+    graphql: GraphQL
+    home: Path
+    """Dagster's."""
+
+
+@contextmanager
+def production(folder: Path, cloud_run: CloudRunServer, endpoints: dict[str, str]) -> Generator[Production]:
+    """Deploy the jobs, and run Dagster's servers on the instance as it is deployed."""
+    home = folder / "dagster_home"
+    home.mkdir()
+    (home / "dagster.yaml").write_text(yaml.safe_dump(_instance(home, cloud_run)))
+    environment = {"DAGSTER_HOME": str(home), "PYTHONPATH": str(ROOT), **endpoints}
+    cloud_run.image_env |= environment
+    for file in sorted(DEPLOY.glob("job*.yaml")):
+        name, job = job_from_yaml(re.sub(r"\$\{(\w+)\}", lambda found: _RENDERED[found[1]], file.read_text()))
+        cloud_run.deploy(job, name)
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("BQX_", "DAGSTER_"))}
+    with dagster_servers(home, inherited | environment | _RENDERED) as graphql:
+        yield Production(cloud_run, graphql, home)
+
+
+def _instance(home: Path, cloud_run: CloudRunServer) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load((DEPLOY / "dagster.yaml").read_text())
+    document["storage"] = {"sqlite": {"base_dir": str(home / "history")}}
+    document["run_launcher"]["config"]["emulator_host"] = cloud_run.endpoint
+    return document

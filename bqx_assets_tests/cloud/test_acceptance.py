@@ -1,0 +1,105 @@
+"""A pair from the browser's click to its published object, by what is deployed; and once more with a container killed.
+
+Dagster's web server, daemon and code server; the real launcher; containers that are real processes under a true limit
+of 2 GiB, their files in memory; BigQuery, Cloud Storage and Cloud Run by Google's own clients.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+from polars.testing import assert_frame_equal
+
+from bqx_assets.extract.slab_objects import slabs_prefix
+from bqx_assets.quality.rules import RULES
+from bqx_assets_tests.cloud.production import Production, oracle, production
+from bqx_assets_tests.frames import EURUSD
+from bqx_assets_tests.servers.bigquery.gate import ReadGate
+from bqx_assets_tests.servers.cloud_run.server import CloudRunServer
+from bqx_assets_tests.servers.gcs.fixtures import BUCKET
+from bqx_assets_tests.servers.gcs.server import GcsServer
+
+GIB = 2**30
+BEFORE_THE_KILL = 6
+
+
+def _published(gcs: GcsServer) -> pl.DataFrame:
+    return pl.read_parquet(io.BytesIO(gcs.buckets[BUCKET].live["training_eurusd.parquet"].data))
+
+
+def _checks(run: Production, run_id: str) -> dict[str, bool]:
+    """Each check's verdict, as the instance keeps it."""
+    with dg.DagsterInstance.from_config(str(run.home)) as instance:
+        logs = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
+        found = [entry.get_dagster_event().asset_check_evaluation_data for entry in logs]
+    return {each.check_name: each.passed for each in found}
+
+
+def test_a_pair_launched_in_the_browser_is_published_by_a_2_gib_container_with_every_check_passed(
+    gcs: GcsServer,
+    cloud_run: CloudRunServer,
+    gate: ReadGate,
+    endpoints: dict[str, str],
+    warehouse: Path,
+    tmp_path: Path,
+) -> None:
+    with production(tmp_path, cloud_run, endpoints) as run:
+        run_id = run.graphql.launch("pair_job", "eurusd")
+        status = run.graphql.await_end(run_id)
+        execution = cloud_run.latest()
+        assert status == "SUCCESS", cloud_run.output(execution)
+        assert execution.join(30)
+        checks = _checks(run, run_id)
+    assert checks.keys() >= {rule.name for rule in RULES}
+    assert all(checks.values()), checks
+    assert_frame_equal(_published(gcs), oracle(warehouse, tmp_path / "oracle"), check_exact=True)
+    (attempt,) = execution.attempts
+    assert execution.image.memory_bytes == 2 * GIB
+    assert attempt.succeeded
+    assert 0 < attempt.peak_bytes < 2 * GIB
+    assert len(gate.tables) == len(set(gate.tables)) == 13
+
+
+def test_a_container_killed_half_way_is_followed_by_one_that_reads_no_finished_table_again(
+    gcs: GcsServer,
+    cloud_run: CloudRunServer,
+    gate: ReadGate,
+    endpoints: dict[str, str],
+    warehouse: Path,
+    tmp_path: Path,
+) -> None:
+    gate.let_through = BEFORE_THE_KILL
+    with production(tmp_path, cloud_run, endpoints) as run:
+        run_id = run.graphql.launch("pair_job", "eurusd")
+        finished = _await_slabs(gcs, BEFORE_THE_KILL)
+        execution = cloud_run.latest()
+        os.kill(execution.pids[0], signal.SIGKILL)
+        gate.open()
+        status = run.graphql.await_end(run_id)
+        assert status == "SUCCESS", cloud_run.output(execution)
+        assert execution.join(30)
+    assert (len(execution.pids), len(cloud_run.executions)) == (2, 1)
+    asked = Counter(gate.tables)
+    assert {asked[table] for table in finished} == {1}
+    assert len(asked) == 13
+    assert_frame_equal(_published(gcs), oracle(warehouse, tmp_path / "oracle"), check_exact=True)
+
+
+def _await_slabs(gcs: GcsServer, count: int) -> set[str]:
+    """Wait until so many slabs are in the bucket with their records, and return their tables."""
+    prefix, suffix = slabs_prefix(EURUSD), ".slab.json"
+    until = time.monotonic() + 120
+    found: set[str] = set()
+    while len(found) < count and time.monotonic() < until:
+        names = [name for name in list(gcs.buckets[BUCKET].live) if name.startswith(prefix) and name.endswith(suffix)]
+        found = {name.removeprefix(prefix).removesuffix(suffix) for name in names}
+        time.sleep(0.05)
+    assert len(found) == count
+    return found

@@ -1,0 +1,78 @@
+"""A Storage Read server in front of another: counts the tables that are read, and can hold further ones back.
+
+Belongs here: passing calls on as they come, counted. Does not: answering them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import grpc
+from google.cloud.bigquery_storage_v1 import types
+
+_SERVICE = "google.cloud.bigquery.storage.v1.BigQueryRead"
+_HOLD_SECONDS = 120.0
+
+
+class ReadGate:
+    """What was asked for, table by table. After ``let_through`` sessions, further ones wait for ``open``."""
+
+    def __init__(self) -> None:
+        self.tables: list[str] = []
+        """Of each session that was asked for, in order."""
+        self.let_through: int | None = None
+        self._opened = threading.Event()
+        self._lock = threading.Lock()
+
+    def open(self) -> None:
+        """Let everything through."""
+        self._opened.set()
+
+    def pass_session(self, table: str) -> None:
+        """Count one, and hold it back where it is one too many."""
+        with self._lock:
+            self.tables.append(table)
+            held = self.let_through is not None and len(self.tables) > self.let_through
+        if held:
+            self._opened.wait(_HOLD_SECONDS)
+
+
+@contextmanager
+def gated(gate: ReadGate, server_url: str) -> Generator[str]:
+    """Serve the gate on a free port in front of a plain-text server; gives its address."""
+    channel = grpc.insecure_channel(server_url.removeprefix("http://"))
+    create = channel.unary_unary(f"/{_SERVICE}/CreateReadSession")
+    read = channel.unary_stream(f"/{_SERVICE}/ReadRows")
+
+    def create_session(request: bytes, context: grpc.ServicerContext) -> bytes:
+        table = types.CreateReadSessionRequest.deserialize(request).read_session.table
+        gate.pass_session(table.rpartition("/")[2])
+        try:
+            return create(request, timeout=60)
+        except grpc.RpcError as error:
+            context.abort(error.code(), error.details() or "")
+            raise
+
+    def read_rows(request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+        try:
+            yield from read(request, timeout=60)
+        except grpc.RpcError as error:
+            context.abort(error.code(), error.details() or "")
+
+    handlers = {
+        "CreateReadSession": grpc.unary_unary_rpc_method_handler(create_session),
+        "ReadRows": grpc.unary_stream_rpc_method_handler(read_rows),
+    }
+    server = grpc.server(ThreadPoolExecutor(16))
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(_SERVICE, handlers)])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        gate.open()
+        server.stop(0).wait(10)
+        channel.close()
