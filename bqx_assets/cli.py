@@ -15,8 +15,10 @@ import typer
 
 from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair
 from bqx_assets.base.settings import Settings
+from bqx_assets.base.ways import ways
 from bqx_assets.console import summaries, tables
 from bqx_assets.console.commands import Commands
+from bqx_assets.console.cost import cost_facts, cost_lines, cost_table
 from bqx_assets.console.options import Checkpoints, Engine, Json, PairArgument, Workers, with_thresholds
 from bqx_assets.console.places import merge_pair, validate_place
 from bqx_assets.console.progress import ConsoleProgress
@@ -247,6 +249,19 @@ def status(ctx: typer.Context, *, as_json: Json = False) -> None:
         f"{done} of {len(found)} pairs published and verified in {settings.output or settings.output_dir}",
     )
     session.answer({"published": done, "pairs": [each.model_dump(mode="json") for each in found]})
+
+
+@app.command()
+def cost(
+    ctx: typer.Context,
+    *,
+    pairs: Annotated[int, typer.Option(min=1, max=len(ALL_PAIRS), help="How many pairs.")] = len(ALL_PAIRS),
+    as_json: Json = False,
+) -> None:
+    """Show what a pair costs by each way: the users' three, and this one on Cloud Run."""
+    session = _session(ctx, as_json=as_json)
+    session.say(cost_table(ways(), pairs), *cost_lines(ways()))
+    session.answer(cost_facts(ways(), pairs))
 
 
 def _session(ctx: typer.Context, *, as_json: bool) -> Session:

@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     bigquery_streams: int = Field(default=16, ge=1)
     """Read streams open at once, all tables together."""
     max_bytes: int = Field(default=0, ge=0)
-    """Most bytes an extraction may read from the warehouse; 0 means no cap. What is over is refused before it is read."""
+    """Most bytes an extraction may read from the warehouse; 0: no cap. What is over is refused before it is read."""
     staging: Path | None = None
     """Where tables shared by all pairs are kept once read; default ``{home}/staging``."""
     stage_shared: bool = True

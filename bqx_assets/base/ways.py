@@ -1,0 +1,71 @@
+"""The ways to make a pair's training file, what each takes, and its price by the one price table.
+
+Belongs here: quantities (``ways.toml``) turned into USD. Does not: prices (``costs``), or measuring.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from functools import cache
+from importlib.resources import files
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bqx_assets.base.costs import cloud_run_usd, prices, query_usd, storage_operations_usd, storage_read_usd
+
+
+class Way(BaseModel):
+    """What one pair takes. **Units** in the names; 0 where nothing of the kind is used."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    vm_hours: float = Field(default=0, ge=0)
+    """On an n2-highmem-8."""
+    vcpus: float = Field(default=0, ge=0)
+    gib: float = Field(default=0, ge=0)
+    seconds: float = Field(default=0, ge=0)
+    """Of a Cloud Run task of that size."""
+    queried_bytes: int = Field(default=0, ge=0)
+    storage_read_bytes: int = Field(default=0, ge=0)
+    class_a: int = Field(default=0, ge=0)
+    class_b: int = Field(default=0, ge=0)
+    claimed_usd: float | None = None
+    """The users' own estimate."""
+    cannot: str = ""
+    """Why it does not work at all; empty where it does."""
+    measured: str
+    assumed: str
+
+    @property
+    def compute_usd(self) -> float:
+        """Machine and container time."""
+        vm_usd = self.vm_hours * prices().compute_engine.n2_highmem_8_per_hour
+        return vm_usd + cloud_run_usd(self.seconds, vcpus=self.vcpus, gib=self.gib)
+
+    @property
+    def bigquery_usd(self) -> float:
+        """Queries and reads."""
+        return query_usd(self.queried_bytes) + storage_read_usd(self.storage_read_bytes)
+
+    @property
+    def storage_usd(self) -> float:
+        """Operations on Cloud Storage; keeping the file is not in it."""
+        return storage_operations_usd(self.class_a, self.class_b)
+
+    @property
+    def total_usd(self) -> float:
+        """Of one pair."""
+        return self.compute_usd + self.bigquery_usd + self.storage_usd
+
+
+class _Ways(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    way: tuple[Way, ...]
+
+
+@cache
+def ways() -> tuple[Way, ...]:
+    """Return the packaged ways, the users' own first."""
+    return _Ways.model_validate(tomllib.loads(files("bqx_assets.base").joinpath("ways.toml").read_text())).way
