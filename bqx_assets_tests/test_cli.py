@@ -11,11 +11,11 @@ from typing import Any, Protocol
 
 import polars as pl
 import pytest
-from bqx_assets.extract.local.spoil import SPOIL_MODES
 from typer.testing import CliRunner
 
 from bqx_assets.base.artifacts import ExtractionRecord, Manifest
 from bqx_assets.cli import app
+from bqx_assets.extract.local.spoil import SPOIL_MODES
 
 ROWS, TABLES = 3_600, 9
 """The longest window and horizon together are 2,985 rows: fewer would leave targets without a value."""
