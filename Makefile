@@ -14,7 +14,7 @@ WAREHOUSE := $(HOME_DIR)/warehouses/$(PAIR)-$(ROWS)$(if $(RATES),-rates)
 UI_WAREHOUSE := $(HOME_DIR)/warehouses/ui-$(ROWS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui test test-cloud test-servers check bench-merge clean
+.PHONY: help setup run ui test test-cloud test-servers check bench-merge bench-extract bench-pair clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -57,6 +57,12 @@ check: setup ## Lint, types, import contracts
 
 bench-merge: setup ## The merge against cat and against chained joins
 	$(PY) -m benchmarks.merge
+
+bench-extract: setup ## Extraction's processor time against a bare drain of the same streams
+	$(PY) -m benchmarks.extract
+
+bench-pair: setup ## A whole pair in one process under 2 GiB
+	$(PY) -m benchmarks.pair
 
 clean: ## Remove everything a run made; keeps .venv
 	rm -rf $(HOME_DIR)

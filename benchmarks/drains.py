@@ -1,0 +1,91 @@
+"""What reading a pair's streams can cost: contestants from a bare drain to slabs in the bucket, as measured calls.
+
+Belongs here: one function a contestant, arguments as texts. Does not: servers, timing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import cast
+
+import polars as pl
+from google.cloud.bigquery_storage_v1 import BigQueryReadClient, types
+
+from benchmarks.folders import PAIR
+from benchmarks.served import PROJECT, ServedWarehouse, home_of, job, read_client, requests
+from bqx_assets.base.limits import worker_count
+from bqx_assets.base.progress import Silent
+from bqx_assets.extract.bigquery.session import session_request
+from bqx_assets.extract.pair import extract_pair
+from bqx_assets.extract.read import read_frame
+from bqx_assets.extract.slab_objects import slab_objects
+from bqx_assets.extract.warehouse import ReadRequest
+
+_MAX_STREAMS = 4
+
+
+def drain(address: str, tables: str, rows: str) -> int:
+    """Read all streams by Google's client and drop every message; return the rows."""
+
+    def whole(client: BigQueryReadClient, session: types.ReadSession) -> int:
+        rows = 0
+        for stream in session.streams:
+            messages = cast("Iterable[types.ReadRowsResponse]", client.read_rows(stream.name))
+            rows += sum(message.row_count for message in messages)
+        return rows
+
+    return _drain(address, tables, rows, whole)
+
+
+def decode(address: str, tables: str, rows: str) -> int:
+    """Read all streams by Google's client into Arrow tables, those into Polars, and drop them; return the rows."""
+
+    def whole(client: BigQueryReadClient, session: types.ReadSession) -> int:
+        frames = [pl.from_arrow(client.read_rows(each.name).to_arrow(session)) for each in session.streams]
+        return sum(len(frame) for frame in frames)
+
+    return _drain(address, tables, rows, whole)
+
+
+def read_batches(address: str, tables: str, rows: str) -> int:
+    """Read all tables by the product's adapter, whose batches are decoded and validated; drop them; return the rows."""
+    warehouse = ServedWarehouse(address, int(tables), int(rows))
+
+    def whole(request: ReadRequest) -> int:
+        return sum(batch.num_rows for batch in warehouse.read(request))
+
+    return _in_parallel(whole, requests(int(tables), int(rows)))
+
+
+def read_frames(address: str, tables: str, rows: str) -> int:
+    """Read all tables by the product as frames, one whole table each; drop them; return the rows."""
+    warehouse = ServedWarehouse(address, int(tables), int(rows))
+
+    def whole(request: ReadRequest) -> int:
+        return read_frame(warehouse, request, subject=request.table.table, progress=Silent()).height
+
+    return _in_parallel(whole, requests(int(tables), int(rows)))
+
+
+def extract_to(address: str, tables: str, rows: str, home: str, output: str = "") -> int:
+    """Extract the pair into a folder under ``home``, or into a bucket; return the rows read."""
+    settings = home_of(home, output or None)
+    warehouse = ServedWarehouse(address, int(tables), int(rows))
+    record = extract_pair(job(warehouse, settings, int(tables), int(rows), slab_objects(settings, PAIR)))
+    return sum(slab.provenance.rows.read for slab in record.slabs)
+
+
+def _drain(address: str, tables: str, rows: str, whole: Callable[[BigQueryReadClient, types.ReadSession], int]) -> int:
+    client = read_client(address)
+
+    def one(request: ReadRequest) -> int:
+        return whole(client, client.create_read_session(request=session_request(PROJECT, request, _MAX_STREAMS)))
+
+    return _in_parallel(one, requests(int(tables), int(rows)))
+
+
+def _in_parallel(one: Callable[[ReadRequest], int], asked: list[ReadRequest]) -> int:
+    """As many tables at once as extraction has workers."""
+    with ThreadPoolExecutor(worker_count()) as pool:
+        return sum(pool.map(one, asked))

@@ -1,0 +1,180 @@
+"""The tests' strict Cloud Storage server with its objects on disk: a pair's 12 GB fit beside everything else.
+
+Belongs here: objects as runs of bytes in a file, compose without copying. Does not: the API (``bqx_assets_tests``).
+
+As Cloud Storage does, a composed or copied object shares its sources' bytes, and its CRC32C follows from theirs. No MD5
+is made: the client asks for none. What is deleted stays on the disk until the server ends.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from benchmarks.beside import Counts, Running
+from bqx_assets.base.checksums import combine, crc32c, to_base64
+from bqx_assets_tests.servers.gcs.bucket import MOST_SOURCES, Bucket, Json, Refused, Stored
+from bqx_assets_tests.servers.gcs.operations import Answer, Request, Service
+from bqx_assets_tests.servers.gcs.server import GcsServer
+
+Run = tuple[int, int]
+"""Offset in the disk's file, and length."""
+
+
+class Disk:
+    """One file that only grows."""
+
+    def __init__(self, path: Path) -> None:
+        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+        self._end = 0
+        self._lock = threading.Lock()
+
+    def append(self, data: bytes) -> Run:
+        """Write bytes at the end."""
+        with self._lock:
+            offset, self._end = self._end, self._end + len(data)
+        os.pwrite(self._handle, data, offset)
+        return offset, len(data)
+
+    def read(self, start: int, length: int) -> bytes:
+        """Return bytes."""
+        return os.pread(self._handle, length, start)
+
+
+class Content:
+    """An object's bytes on the disk, to the tests' server like ``bytes``: length, slices, appending."""
+
+    def __init__(self, disk: Disk, runs: Sequence[Run] = (), crc: int = 0) -> None:
+        self.disk, self.runs, self.crc = disk, list(runs), crc
+
+    def __len__(self) -> int:
+        return sum(length for _, length in self.runs)
+
+    def __iadd__(self, data: bytes) -> Self:
+        if data:
+            self.runs.append(self.disk.append(data))
+            self.crc = crc32c(data, self.crc)
+        return self
+
+    def __getitem__(self, wanted: slice) -> bytes:
+        first, last, _ = wanted.indices(len(self))
+        pieces: list[bytes] = []
+        at = 0
+        for offset, length in self.runs:
+            start, end = max(first, at), min(last, at + length)
+            if start < end:
+                pieces.append(self.disk.read(offset + start - at, end - start))
+            at += length
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+class _OnDisk(Stored):
+    """An object whose checksum is known, not made at each look."""
+
+    @property
+    def crc32c(self) -> str:
+        """As the JSON API writes it."""
+        return to_base64(self.data.crc)  # type: ignore[attr-defined]
+
+    def resource(self, bucket: str) -> Json:
+        """The object resource, as of a composed object: without MD5."""
+        components, self.components = self.components, self.components or 1
+        try:
+            return super().resource(bucket)
+        finally:
+            self.components = components
+
+
+class _DiskBucket(Bucket):
+    """A bucket whose objects are on the disk."""
+
+    def __init__(self, name: str, disk: Disk) -> None:
+        super().__init__(name)
+        self._disk = disk
+        self._numbers = itertools.count(1_800_000_000_000_000)
+
+    def put(  # noqa: PLR0913 -- as the server's own
+        self,
+        name: str,
+        data: Any,  # noqa: ANN401 -- bytes or Content
+        conditions: Mapping[str, Any],
+        *,
+        metadata: Mapping[str, str] | None = None,
+        crc32c: str | None = None,
+        md5: str | None = None,
+        components: int = 0,
+    ) -> Stored:
+        """Give the object a new generation, once checksum and preconditions hold."""
+        if md5 is not None:
+            raise Refused(501, "notImplemented", "no MD5 here")
+        if isinstance(data, bytes):
+            content = Content(self._disk)
+            content += data
+            data = content
+        with self.lock:
+            self.check(name, conditions)
+            made = _OnDisk(name, data, next(self._numbers), dict(metadata or {}), components)
+            if crc32c is not None and crc32c != made.crc32c:
+                raise Refused(400, "invalid", f"Provided CRC32C {crc32c} doesn't match calculated {made.crc32c}.")
+            self._retire(name)
+            self.live[name] = made
+            return made
+
+    def compose(self, name: str, request: Json, conditions: Mapping[str, Any]) -> Stored:
+        """Concatenate 1 to 32 objects: no byte is copied."""
+        with self.lock:
+            sources: Sequence[Json] = request.get("sourceObjects", ())
+            if not 1 <= len(sources) <= MOST_SOURCES:
+                raise Refused(400, "invalid", f"The number of source components ({len(sources)}) exceeds the maximum")
+            whole, components = Content(self._disk), 0
+            for source in sources:
+                generation = source.get("generation")
+                self.check(source["name"], source.get("objectPreconditions", {}))
+                found: Any = self.find(source["name"], int(generation) if generation else None)
+                whole.crc = combine(whole.crc, found.data.crc, len(found.data))
+                whole.runs += found.data.runs
+                components += found.components or 1
+            metadata = request.get("destination", {}).get("metadata")
+            return self.put(name, whole, conditions, metadata=metadata, components=components)
+
+
+class _DiskService(Service):
+    """All buckets on one disk; each is there as soon as it is named."""
+
+    def __init__(self, disk: Disk) -> None:
+        super().__init__()
+        self._disk = disk
+
+    def bucket(self, name: str) -> Bucket:
+        """The bucket; made where there is none."""
+        return self.buckets.setdefault(name, _DiskBucket(name, self._disk))
+
+    def _bucket(self, name: str) -> Bucket:
+        return self.bucket(name)
+
+    def _start(self, request: Request, bucket: Bucket, name: str, resource: Json) -> Answer:
+        answer = super()._start(request, bucket, name, resource)
+        token = answer.headers["Location"].rpartition("=")[2]
+        self.sessions[token].data = Content(self._disk)  # type: ignore[assignment]
+        return answer
+
+
+@contextmanager
+def gcs_server(folder: str) -> Generator[Running]:
+    """Serve buckets whose objects are in ``folder``."""
+    server = GcsServer()
+    server.service = _DiskService(Disk(Path(folder) / "objects"))
+
+    def counts() -> Counts:
+        log = server.log
+        by_operation = {f"{name} requests": float(count) for name, count in log.count().items()}
+        stored = {"uploaded_bytes": log.uploaded_bytes, "downloaded_bytes": log.downloaded_bytes}
+        return {"requests": len(log.calls), **stored, **by_operation}
+
+    with server:
+        yield server.url, counts

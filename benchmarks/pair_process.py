@@ -1,0 +1,97 @@
+"""The whole pair in this one process, from a read server to the published object, telling each stage as it begins.
+
+``python -m benchmarks.pair_process ADDRESS TABLES ROWS HOME OUTPUT``, by ``pair``. Belongs here: the stages in order,
+and the seconds of extraction's steps. Does not: the cap, the servers, the document.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from benchmarks.child import peak_bytes
+from benchmarks.folders import PAIR
+from benchmarks.served import ServedWarehouse, home_of, job
+from bqx_assets.base.objects.choose import open_store
+from bqx_assets.base.objects.gcs import GcsObjectStore
+from bqx_assets.base.progress import Silent
+from bqx_assets.extract import slab_objects, table
+from bqx_assets.extract.leaks import ForwardLook
+from bqx_assets.extract.pair import extract_features, extract_spine
+from bqx_assets.merge.compose import compose, plan_compose
+from bqx_assets.release.merged import merged
+
+
+class Steps:
+    """Seconds of worker threads in each step of extraction."""
+
+    def __init__(self) -> None:
+        self.seconds = defaultdict[str, float](float)
+        self._lock = threading.Lock()
+
+    def watch(self, owner: object, name: str, step: str) -> None:
+        """Time every call of ``owner.name`` from here on."""
+        inner: Callable[..., Any] = getattr(owner, name)
+
+        @wraps(inner)
+        def timed(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401 -- whatever the step takes and gives
+            began = time.perf_counter()
+            try:
+                return inner(*arguments, **named)
+            finally:
+                with self._lock:
+                    self.seconds[step] += time.perf_counter() - began
+
+        setattr(owner, name, timed)
+
+
+def tell(stage: str, **facts: object) -> None:
+    """Say that a stage begins, and wait until the counts before it are taken."""
+    print(json.dumps({"stage": stage, "cpu_seconds": sum(os.times()[:4]), "facts": facts}), flush=True)
+    sys.stdin.readline()
+
+
+def main() -> None:
+    """Run the pair."""
+    address, tables, rows, home, output = sys.argv[1:]
+    steps = Steps()
+    steps.watch(table, "read_frame", "read, decode")
+    steps.watch(table, "align", "align")
+    steps.watch(ForwardLook, "find_all", "look for columns that are the future")
+    steps.watch(slab_objects, "encode_slab", "encode")
+    steps.watch(GcsObjectStore, "put_file", "upload slabs")
+    steps.watch(GcsObjectStore, "put_bytes", "upload records")
+    tell("spine")
+    settings = home_of(home, output)
+    warehouse = ServedWarehouse(address, int(tables), int(rows))
+    work = job(warehouse, settings, int(tables), int(rows), slab_objects.slab_objects(settings, PAIR))
+    extract_spine(work)
+    steps.seconds.clear()
+    tell("features: read, align, encode, upload")
+    extract_features(work)
+    tell("plan: all slabs' footers", steps=dict(steps.seconds))
+    store = open_store(settings)
+    plan = plan_compose(PAIR, store)
+    tell("compose")
+    manifest = compose(plan, store, progress=Silent())
+    del plan
+    tell("validate, deep, by range reads")
+    made = merged(settings, PAIR, store)
+    report = made.validate(manifest, work.expectations, Silent())
+    verdicts = {verdict.rule: verdict.passed for verdict in report.verdicts}
+    failed = {verdict.rule: verdict.got for verdict in report.verdicts if not verdict.passed}
+    tell("publish", verdicts=len(verdicts), failed=failed)
+    published = made.publish(manifest, report, store, Silent())
+    facts = {"rows": manifest.file.rows, "columns": manifest.file.columns, "size_bytes": published.size_bytes}
+    tell("", peak_bytes=peak_bytes(), uri=published.uri, **facts)
+
+
+if __name__ == "__main__":
+    main()

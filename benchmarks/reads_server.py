@@ -1,0 +1,181 @@
+"""A Storage Read server whose answers were made beforehand: serving them costs a copy of bytes, no encoding.
+
+Belongs here: answers as one file, and the two calls. Does not: values (``columns``), which tables (``served``).
+
+Tables with the same columns are served the same rows: 50 kinds stand for 667 tables. Each table is in two streams, half
+of its days in each. Every fourth kind lacks 1% of the spine's rows and comes in no order.
+"""
+
+from __future__ import annotations
+
+import mmap
+import threading
+from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import grpc
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from google.cloud.bigquery_storage_v1 import types
+
+from benchmarks.beside import Counts, Running
+from benchmarks.columns import column, keys, targets
+from benchmarks.served import BQX_KIND, TARGETS_KIND, Kind, served_tables
+from bqx_assets.base.names import KEY
+
+_SERVICE = "google.cloud.bigquery.storage.v1.BigQueryRead"
+_STREAMS = 2
+_ARROW_TYPES = {"FLOAT64": pa.float64(), "INT64": pa.int64(), "STRING": pa.string(), "BOOL": pa.bool_()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """One answer of ReadRows: where its message lies, and the rows before it in its stream."""
+
+    offset: int
+    size_bytes: int
+    first_row: int
+    rows: int
+    decoded_bytes: int
+
+
+@dataclass(slots=True)
+class _Rows:
+    """A kind's rows, encoded."""
+
+    schema: pa.Schema
+    streams: list[list[_Batch]] = field(default_factory=list[list[_Batch]])
+
+
+@contextmanager
+def reads_server(folder: str, tables: int, rows: int, batch_bytes: int) -> Generator[Running]:
+    """Make the answers in ``folder`` and serve them on a free port."""
+    served = served_tables(tables)
+    path = Path(folder) / "answers"
+    kinds = list(dict.fromkeys(served.values()))
+    with path.open("wb") as file:
+        made = {kind: _make(kind, number, rows, batch_bytes, file) for number, kind in enumerate(kinds)}
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as answers:
+        reads = _Reads({name: made[kind] for name, kind in served.items()}, answers)
+        server = grpc.server(ThreadPoolExecutor(32))
+        server.add_generic_rpc_handlers([reads.handlers()])
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        try:
+            yield f"http://127.0.0.1:{port}", reads.counts
+        finally:
+            server.stop(0).wait(10)
+
+
+class _Reads:
+    """The service: tables by name."""
+
+    def __init__(self, tables: dict[str, _Rows], answers: mmap.mmap) -> None:
+        self._tables, self._answers = tables, answers
+        self._lock = threading.Lock()
+        self._counts: Counts = dict.fromkeys(("sessions", "batches", "wire_bytes", "decoded_bytes"), 0)
+
+    def counts(self) -> Counts:
+        """Sessions, batches, and their bytes on the wire and decoded."""
+        with self._lock:
+            return dict(self._counts)
+
+    def handlers(self) -> grpc.GenericRpcHandler:
+        """Both calls; the rows' messages are bytes already."""
+        grpc_untyped: Any = grpc  # its stubs know messages of one kind only
+        session = grpc_untyped.unary_unary_rpc_method_handler(
+            self._session, types.CreateReadSessionRequest.deserialize, types.ReadSession.serialize
+        )
+        rows = grpc_untyped.unary_stream_rpc_method_handler(self._rows, types.ReadRowsRequest.deserialize, None)
+        return grpc.method_handlers_generic_handler(_SERVICE, {"CreateReadSession": session, "ReadRows": rows})
+
+    def _session(self, request: types.CreateReadSessionRequest, context: grpc.ServicerContext) -> types.ReadSession:
+        name = request.read_session.table.rpartition("/")[2]
+        table = self._tables.get(name)
+        if table is None:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"Not found: {name}")
+        wanted, there = set(request.read_session.read_options.selected_fields), set(table.schema.names)
+        if wanted != there:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"answers were made for all columns of {name}")
+        streams = range(min(len(table.streams), request.max_stream_count or len(table.streams)))
+        if len(streams) < len(table.streams):
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"answers were made for {len(table.streams)} streams")
+        self._count(sessions=1)
+        return types.ReadSession(
+            name=f"sessions/{name}",
+            table=request.read_session.table,
+            data_format=types.DataFormat.ARROW,
+            arrow_schema=types.ArrowSchema(serialized_schema=table.schema.serialize().to_pybytes()),
+            estimated_total_bytes_scanned=sum(each.decoded_bytes for stream in table.streams for each in stream),
+            streams=[types.ReadStream(name=f"{name}/{number}") for number in streams],
+        )
+
+    def _rows(self, request: types.ReadRowsRequest, context: grpc.ServicerContext) -> Iterator[bytes]:
+        del context
+        name, _, number = request.read_stream.rpartition("/")
+        for batch in self._tables[name].streams[int(number)]:
+            if batch.first_row >= request.offset:  # a client resumes behind a batch, never inside one
+                self._count(batches=1, wire_bytes=batch.size_bytes, decoded_bytes=batch.decoded_bytes)
+                yield self._answers[batch.offset : batch.offset + batch.size_bytes]
+
+    def _count(self, **more: int) -> None:
+        with self._lock:
+            for name, value in more.items():
+                self._counts[name] += value
+
+
+def _make(kind: Kind, number: int, rows: int, batch_bytes: int, file: IO[bytes]) -> _Rows:
+    """Append a kind's answers to the file."""
+    fields = [pa.field(KEY, pa.timestamp("us", tz="UTC")), *(pa.field(name, _ARROW_TYPES[each]) for name, each in kind)]
+    frame, schema = _frame(kind, number, rows), pa.schema(fields)
+    columns = [frame.get_column(each.name).to_arrow().cast(each.type) for each in fields]
+    table = pa.Table.from_arrays(columns, schema=schema)
+    made = _Rows(schema)
+    batch_rows = max(1, batch_bytes * table.num_rows // table.nbytes)
+    half = -(-table.num_rows // _STREAMS)
+    for start in range(0, table.num_rows, half):
+        made.streams.append(list(_appended(table.slice(start, half).combine_chunks(), batch_rows, file)))
+    return made
+
+
+def _frame(kind: Kind, number: int, rows: int) -> pl.DataFrame:
+    """A kind's rows; the table of BQX itself holds what the targets are the future of."""
+    if kind == TARGETS_KIND:
+        return targets(rows)
+    rng = np.random.default_rng([17, number])
+    frame = pl.DataFrame([keys(rows), *(column(name, type_name, rows, rng) for name, type_name in kind)])
+    if kind == BQX_KIND:
+        known = targets(rows)
+        of_window = ((name, name.removeprefix("bqx_")) for name, _ in kind)
+        frame = frame.with_columns(known[f"target_bqx{window}_h15"].shift(15).alias(name) for name, window in of_window)
+    if number % 4 != 1:
+        return frame
+    return frame.slice(rows // 100).sample(fraction=1, shuffle=True, seed=number)
+
+
+def _appended(stream: pa.Table, batch_rows: int, file: IO[bytes]) -> Iterator[_Batch]:
+    """Append a stream's messages."""
+    first = 0
+    for batch in stream.to_batches(batch_rows):
+        message = types.ReadRowsResponse(
+            row_count=batch.num_rows,
+            arrow_record_batch=types.ArrowRecordBatch(serialized_record_batch=_serialized(batch)),
+            stats=types.StreamStats(progress={"at_response_end": (first + batch.num_rows) / stream.num_rows}),
+        )
+        offset = file.tell()
+        size_bytes = file.write(types.ReadRowsResponse.serialize(message))
+        yield _Batch(offset, size_bytes, first, batch.num_rows, batch.nbytes)
+        first += batch.num_rows
+
+
+def _serialized(batch: pa.RecordBatch) -> bytes:
+    """One message of Arrow's stream format, compressed as the product asks for it."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
+        writer.write_batch(batch)
+    return sink.getvalue().to_pybytes()[len(batch.schema.serialize()) :]
