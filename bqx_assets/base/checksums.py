@@ -22,10 +22,11 @@ def crc32c(data: bytes | memoryview, start: int = 0) -> int:
     return _extend(start, bytes(data))
 
 
-def crc32c_of_file(path: Path) -> int:
-    """Return the CRC32C of a file, read in 4 MiB pieces."""
+def crc32c_of_file(path: Path, start: int = 0) -> int:
+    """Return the CRC32C of a file from byte ``start`` on, read in 4 MiB pieces."""
     total = 0
     with path.open("rb") as file:
+        file.seek(start)
         while piece := file.read(_CHUNK_BYTES):
             total = crc32c(piece, total)
     return total

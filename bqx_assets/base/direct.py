@@ -20,6 +20,9 @@ from typing import Self
 _BUFFER_BYTES = 8 << 20
 """A multiple of every disk's block."""
 
+Span = tuple[Path, int]
+"""A file from a byte on."""
+
 
 class DirectFile:
     """Takes files and bytes one behind another. **Cost**: two buffers of 8 MiB; each byte is copied once.
@@ -50,11 +53,11 @@ class DirectFile:
             self._writer.shutdown()
             os.close(self._handle)
 
-    def append_file(self, source: Path) -> None:
-        """Append a file's bytes."""
+    def append_file(self, source: Path, start: int = 0) -> None:
+        """Append a file's bytes, from ``start`` on."""
+        prefetch(source)
         with source.open("rb", buffering=0) as file:
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
-            expected_bytes = os.fstat(file.fileno()).st_size
+            expected_bytes = os.fstat(file.fileno()).st_size - file.seek(start)
             done_bytes = 0
             while found := file.readinto(memoryview(self._buffers[0])[self._filled :]):
                 done_bytes += found
@@ -90,6 +93,13 @@ class DirectFile:
         self._wait()
         _use_cache(self._handle)
         _write(self._handle, memoryview(self._buffers[0])[: self._filled])
+
+
+def prefetch(path: Path) -> None:
+    """Begin to read a file into the page cache, and do not wait for it."""
+    handle = os.open(path, os.O_RDONLY)
+    os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_WILLNEED)
+    os.close(handle)
 
 
 def _open_new(path: Path) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bqx_assets.base.direct import DirectFile
+from bqx_assets.base.direct import DirectFile, Span
 
 TEMP_MARK = ".partial-"
 """Part of the name of every file being written; whoever lists a folder leaves such names out."""
@@ -67,15 +67,17 @@ def remove_partials(folder: Path) -> list[str]:
     return removed
 
 
-def concatenate(parts: Iterable[Path | bytes], target: Path) -> int:
-    """Write ``parts`` end to end as ``target``, atomically. Returns the bytes written.
+def concatenate(parts: Iterable[Path | Span | bytes], target: Path) -> int:
+    """Write ``parts``, files whole or from a byte on, end to end as ``target``, atomically. Returns the bytes written.
 
     ``parts`` is consumed lazily, so a generator may make each part when its turn comes, the footer last.
     """
     with atomic_path(target) as temp, DirectFile(temp) as file:
         for part in parts:
-            if isinstance(part, Path):
+            if isinstance(part, bytes):
+                file.append(part)
+            elif isinstance(part, Path):
                 file.append_file(part)
             else:
-                file.append(part)
+                file.append_file(*part)
     return file.size_bytes

@@ -18,6 +18,7 @@ import polars as pl
 
 from bqx_assets.base.artifacts import Column, Quarantined, RowAccount, SlabProvenance, SlabRecord, SourceTable, Spine
 from bqx_assets.base.checksums import combine, crc32c_of_file
+from bqx_assets.base.direct import Span
 from bqx_assets.base.files import TEMP_MARK
 from bqx_assets.base.pairs import Pair
 from bqx_assets.extract.align import KEY_TYPE
@@ -45,9 +46,9 @@ def encode(frame: pl.DataFrame, columns: Sequence[Column], scratch: Path, table:
     return Piece(path, read_footer(path, table))
 
 
-def record_of(paths: Sequence[Path], provenance: SlabProvenance) -> SlabRecord:
-    """Return the record of a slab that is these files one behind another. **Cost**: reads them once."""
-    parts = [(crc32c_of_file(path), path.stat().st_size) for path in paths]
+def record_of(spans: Sequence[Span], provenance: SlabProvenance) -> SlabRecord:
+    """Return the record of a slab that is these bytes one behind another. **Cost**: reads them once."""
+    parts = [(crc32c_of_file(path, start), path.stat().st_size - start) for path, start in spans]
     return SlabRecord(
         provenance=provenance,
         object_name=f"{provenance.source.table}.parquet",

@@ -157,6 +157,17 @@ def select(footer: Footer, names: Mapping[str, str]) -> Footer:
     return Footer(footer.subject, footer.file_bytes, footer.footer_bytes + grown, content)
 
 
+def trim(footer: Footer) -> tuple[Footer, int]:
+    """Return the footer of the file without the bytes before its first column, and how many those are."""
+    start = min((_start(chunk[_META]) for group in footer.content[_GROUPS] for chunk in group[_CHUNKS]), default=0)
+    groups = [
+        group | {_CHUNKS: [_shifted(chunk, -start) for chunk in group[_CHUNKS]]} for group in footer.content[_GROUPS]
+    ]
+    return Footer(
+        footer.subject, footer.file_bytes - start, footer.footer_bytes, footer.content | {_GROUPS: groups}
+    ), start
+
+
 def merge_footers(parts: Sequence[Footer], row_groups: Sequence[int], metadata: Mapping[str, str]) -> bytes:
     """Return the end of the file that is the parts' files one behind another: footer, its length, magic.
 

@@ -12,16 +12,23 @@ from typing import Protocol
 import polars as pl
 
 from bqx_assets.base.artifacts import SlabRecord
+from bqx_assets.base.direct import Span, prefetch
 from bqx_assets.base.errors import CheckpointMismatch
 from bqx_assets.merge.footer import Footer, read_footer
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A whole parquet file, and the footer by which its columns are found."""
+    """A parquet file from byte ``start`` on, and the footer by which its columns are found there."""
 
     path: Path
     footer: Footer
+    start: int = 0
+
+    @property
+    def span(self) -> Span:
+        """Its bytes."""
+        return self.path, self.start
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +117,7 @@ class SlabPart:
                 expected=f"{self.record.size_bytes:,} bytes as recorded",
                 cure="Merge again.",
             )
+        prefetch(self.path)  # while the slab before it is being copied
         return Slab((Piece(self.path, self.footer),), self.record)
 
     def frame(self) -> tuple[pl.DataFrame, SlabRecord]:

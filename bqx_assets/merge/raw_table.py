@@ -22,7 +22,7 @@ from bqx_assets.catalogue.families import PAIR_COLUMN, family_of
 from bqx_assets.extract.align import align, as_key
 from bqx_assets.extract.leaks import ForwardLook
 from bqx_assets.merge.encoded import cast, encode, provenance_of, record_of
-from bqx_assets.merge.footer import Footer, read_footer, select
+from bqx_assets.merge.footer import Footer, read_footer, select, trim
 from bqx_assets.merge.parts import Piece, Slab
 
 _COPIES = 3
@@ -75,11 +75,11 @@ class SpinePart:
     def prepare(self, scratch: Path) -> Slab:
         """Return the spine's rows of the file as a slab."""
         piece = encode(self._rows(), self.columns, scratch, self.table, self.spine.facts)
-        return Slab((piece,), record_of([piece.path], self._provenance()), note="aligned", temporary=True)
+        return Slab((piece,), record_of([piece.span], self._provenance()), note="aligned", temporary=True)
 
     def frame(self) -> tuple[pl.DataFrame, SlabRecord]:
         """Return key and targets on the spine's rows."""
-        return self._rows(), record_of([self.path], self._provenance())
+        return self._rows(), record_of([(self.path, 0)], self._provenance())
 
     def _rows(self) -> pl.DataFrame:
         subject = f"{self.pair}/{self.table}"
@@ -189,10 +189,11 @@ class RawTable:
                 pieces.append(encode(frame, kept, scratch, self.table, self.spine.facts))
         provenance = self._provenance(placed.rows, looking)
         if pieces:
-            record = record_of([piece.path for piece in pieces], provenance)
+            record = record_of([piece.span for piece in pieces], provenance)
             return Slab(tuple(pieces), record, note="aligned", temporary=True)
         narrowed = select(self._footer, {column.source: column.name for column in provenance.columns})
-        return Slab((Piece(self.path, narrowed),), record_of([self.path], provenance), note="as it lies")
+        piece = Piece(self.path, *trim(narrowed))  # the key comes first in most files: 8 bytes a row nobody would read
+        return Slab((piece,), record_of([piece.span], provenance), note="as it lies")
 
     def frame(self) -> tuple[pl.DataFrame, SlabRecord]:
         """Return the features on the spine's rows."""
@@ -200,7 +201,7 @@ class RawTable:
         strips = [self._strip(columns, placed) for columns in self._strips()]
         whole = pl.concat([frame for frame, _ in strips], how="horizontal")
         provenance = self._provenance(placed.rows, {name: why for _, found in strips for name, why in found.items()})
-        return whole.select(cast(column) for column in provenance.columns), record_of([self.path], provenance)
+        return whole.select(cast(column) for column in provenance.columns), record_of([(self.path, 0)], provenance)
 
     def _place(self) -> _Placed:
         """Look each spine key up in the file: its row there, or null."""

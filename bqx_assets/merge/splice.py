@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bqx_assets.base.artifacts import SlabRecord
 from bqx_assets.base.checksums import combine, crc32c
+from bqx_assets.base.direct import Span
 from bqx_assets.base.files import concatenate
 from bqx_assets.base.progress import Progress
 from bqx_assets.merge.footer import Footer, merge_footers
@@ -47,11 +48,11 @@ class Splice:
         footer_parts: list[Footer] = []
         records: list[SlabRecord] = []
 
-        def bytes_in_order() -> Generator[Path | bytes]:
+        def bytes_in_order() -> Generator[Span | bytes]:
             with prepared(plan, target.parent) as slabs:
                 for slab in slabs:
                     with _removed_after(slab):
-                        yield from (piece.path for piece in slab.pieces)
+                        yield from (piece.span for piece in slab.pieces)
                     copy.add(slab.record.crc32c, slab.record.size_bytes)
                     footer_parts.extend(piece.footer for piece in slab.pieces)
                     records.append(slab.record)
