@@ -58,6 +58,14 @@ def test_raw_checkpoints_give_the_very_table_that_extraction_gives(tmp_path: Pat
     assert manifest.extraction.features()[0].provenance.source.dataset == "raw"
 
 
+@pytest.mark.usefixtures("frames")
+def test_a_table_spliced_as_it_lies_leaves_its_keys_bytes_behind(tmp_path: Path) -> None:
+    _, manifest, told = _merge(tmp_path)
+    slab = next(slab for slab in manifest.extraction.slabs if slab.table == "agg_eurusd")
+    assert ("agg_eurusd", "as it lies") in told.steps
+    assert slab.size_bytes < (tmp_path / "raw" / "agg_eurusd.parquet").stat().st_size
+
+
 def test_shuffled_missing_and_extra_rows_are_aligned_and_accounted_for(
     tmp_path: Path, frames: dict[str, pl.DataFrame]
 ) -> None:
