@@ -1,4 +1,7 @@
-"""Fixtures: the pair's reduced warehouse, in a folder and in local-bigquery; the bucket; Cloud Run."""
+"""Fixtures: the pair's reduced warehouse, in a folder and in local-bigquery; the bucket; all of production.
+
+Servers live for the whole session, Dagster's take 10 s to start; what they hold is fresh for each test.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from bqx_assets_tests.cloud.production import LOG_BUCKET, tables_of
+from bqx_assets_tests.cloud.production import LOG_BUCKET, Production, production, tables_of
 from bqx_assets_tests.runtime.homes import make_home
 from bqx_assets_tests.servers.bigquery.gate import ReadGate, gated
-from bqx_assets_tests.servers.bigquery.local_bigquery import LocalBigQuery, local_bigquery
+from bqx_assets_tests.servers.bigquery.local_bigquery import PROJECT, LocalBigQuery, local_bigquery
 from bqx_assets_tests.servers.cloud_run.server import CloudRunServer
-from bqx_assets_tests.servers.gcs.fixtures import gcs, gcs_process, gcs_store
+from bqx_assets_tests.servers.gcs.fixtures import BUCKET, gcs, gcs_process, gcs_store
 from bqx_assets_tests.servers.gcs.server import GcsServer
 
 __all__ = ["gcs", "gcs_process", "gcs_store"]
@@ -32,25 +35,60 @@ def bigquery(warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield server
 
 
-@pytest.fixture
-def gate() -> ReadGate:
-    return ReadGate()
+@pytest.fixture(scope="session")
+def session_gate(bigquery: LocalBigQuery) -> Iterator[tuple[ReadGate, str]]:
+    """The way all reads of BigQuery go, and its address."""
+    gate = ReadGate()
+    with gated(gate, bigquery.grpc_url) as url:
+        yield gate, url
+
+
+@pytest.fixture(scope="session")
+def endpoints(
+    gcs_process: GcsServer, bigquery: LocalBigQuery, session_gate: tuple[ReadGate, str], warehouse: Path
+) -> dict[str, str]:
+    """The environment that leads every process to the local servers."""
+    return {
+        "STORAGE_EMULATOR_HOST": gcs_process.url,
+        "BIGQUERY_EMULATOR_HOST": bigquery.rest_url,
+        "BQX_BIGQUERY_STORAGE_ENDPOINT": session_gate[1],
+        "BQX_EXPECTATIONS": str(warehouse / "expectations.toml"),
+    }
+
+
+@pytest.fixture(scope="session")
+def running(endpoints: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
+    """Dagster's servers and Cloud Run, as deployed."""
+    with (
+        CloudRunServer(grace_seconds=2) as cloud_run,
+        production(tmp_path_factory.mktemp("production"), cloud_run, endpoints) as made,
+    ):
+        yield made
 
 
 @pytest.fixture
-def endpoints(gcs: GcsServer, bigquery: LocalBigQuery, gate: ReadGate, warehouse: Path) -> Iterator[dict[str, str]]:
-    """The environment that leads every process to the local servers, reads through the gate."""
+def gate(session_gate: tuple[ReadGate, str]) -> ReadGate:
+    """The gate, wide open, nothing counted."""
+    session_gate[0].reset()
+    return session_gate[0]
+
+
+@pytest.fixture
+def bucket(gcs: GcsServer) -> GcsServer:
+    """The server with an empty output bucket and an empty log bucket."""
     gcs.bucket(LOG_BUCKET)
-    with gated(gate, bigquery.grpc_url) as reads:
-        yield {
-            "STORAGE_EMULATOR_HOST": gcs.url,
-            "BIGQUERY_EMULATOR_HOST": bigquery.rest_url,
-            "BQX_BIGQUERY_STORAGE_ENDPOINT": reads,
-            "BQX_EXPECTATIONS": str(warehouse / "expectations.toml"),
-        }
+    return gcs
 
 
 @pytest.fixture
-def cloud_run() -> Iterator[CloudRunServer]:
-    with CloudRunServer(grace_seconds=2) as server:
-        yield server
+def cloud(
+    bucket: GcsServer, gate: ReadGate, endpoints: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> GcsServer:
+    """A shell of a container: this process's own environment leads to the servers, its home is empty."""
+    assert not gate.tables
+    monkeypatch.chdir(tmp_path)
+    for name, value in endpoints.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("BQX_BIGQUERY_PROJECT", PROJECT)
+    monkeypatch.setenv("BQX_OUTPUT", f"gs://{BUCKET}")
+    return bucket

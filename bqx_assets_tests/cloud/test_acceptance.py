@@ -19,14 +19,15 @@ from polars.testing import assert_frame_equal
 
 from bqx_assets.extract.slab_objects import slabs_prefix
 from bqx_assets.quality.rules import RULES
-from bqx_assets_tests.cloud.production import Production, oracle, production
+from bqx_assets_tests.cloud.production import Production, oracle
 from bqx_assets_tests.frames import EURUSD
 from bqx_assets_tests.servers.bigquery.gate import ReadGate
-from bqx_assets_tests.servers.cloud_run.server import CloudRunServer
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
 from bqx_assets_tests.servers.gcs.server import GcsServer
 
 GIB = 2**30
+TABLES = 13
+"""The targets and twelve more."""
 BEFORE_THE_KILL = 6
 
 
@@ -43,53 +44,43 @@ def _checks(run: Production, run_id: str) -> dict[str, bool]:
 
 
 def test_a_pair_launched_in_the_browser_is_published_by_a_2_gib_container_with_every_check_passed(
-    gcs: GcsServer,
-    cloud_run: CloudRunServer,
-    gate: ReadGate,
-    endpoints: dict[str, str],
-    warehouse: Path,
-    tmp_path: Path,
+    running: Production, bucket: GcsServer, gate: ReadGate, warehouse: Path, tmp_path: Path
 ) -> None:
-    with production(tmp_path, cloud_run, endpoints) as run:
-        run_id = run.graphql.launch("pair_job", "eurusd")
-        status = run.graphql.await_end(run_id)
-        execution = cloud_run.latest()
-        assert status == "SUCCESS", cloud_run.output(execution)
-        assert execution.join(30)
-        checks = _checks(run, run_id)
+    run_id = running.graphql.launch("pair_job", "eurusd")
+    status = running.graphql.await_end(run_id)
+    execution = running.cloud_run.latest()
+    assert status == "SUCCESS", running.cloud_run.output(execution)
+    assert execution.join(30)
+    checks = _checks(running, run_id)
     assert checks.keys() >= {rule.name for rule in RULES}
     assert all(checks.values()), checks
-    assert_frame_equal(_published(gcs), oracle(warehouse, tmp_path / "oracle"), check_exact=True)
+    assert_frame_equal(_published(bucket), oracle(warehouse, tmp_path / "oracle"), check_exact=True)
     (attempt,) = execution.attempts
     assert execution.image.memory_bytes == 2 * GIB
     assert attempt.succeeded
     assert 0 < attempt.peak_bytes < 2 * GIB
-    assert len(gate.tables) == len(set(gate.tables)) == 13
+    assert len(gate.tables) == len(set(gate.tables)) == TABLES
+    assert any(name.startswith("staging/shared/") for name in bucket.buckets[BUCKET].live)
 
 
 def test_a_container_killed_half_way_is_followed_by_one_that_reads_no_finished_table_again(
-    gcs: GcsServer,
-    cloud_run: CloudRunServer,
-    gate: ReadGate,
-    endpoints: dict[str, str],
-    warehouse: Path,
-    tmp_path: Path,
+    running: Production, bucket: GcsServer, gate: ReadGate, warehouse: Path, tmp_path: Path
 ) -> None:
     gate.let_through = BEFORE_THE_KILL
-    with production(tmp_path, cloud_run, endpoints) as run:
-        run_id = run.graphql.launch("pair_job", "eurusd")
-        finished = _await_slabs(gcs, BEFORE_THE_KILL)
-        execution = cloud_run.latest()
-        os.kill(execution.pids[0], signal.SIGKILL)
-        gate.open()
-        status = run.graphql.await_end(run_id)
-        assert status == "SUCCESS", cloud_run.output(execution)
-        assert execution.join(30)
-    assert (len(execution.pids), len(cloud_run.executions)) == (2, 1)
+    executions = len(running.cloud_run.executions)
+    run_id = running.graphql.launch("pair_job", "eurusd")
+    finished = _await_slabs(bucket, BEFORE_THE_KILL)
+    execution = running.cloud_run.latest()
+    os.kill(execution.pids[0], signal.SIGKILL)
+    gate.open()
+    status = running.graphql.await_end(run_id)
+    assert status == "SUCCESS", running.cloud_run.output(execution)
+    assert execution.join(30)
+    assert (len(execution.pids), len(running.cloud_run.executions)) == (2, executions + 1)
     asked = Counter(gate.tables)
     assert {asked[table] for table in finished} == {1}
-    assert len(asked) == 13
-    assert_frame_equal(_published(gcs), oracle(warehouse, tmp_path / "oracle"), check_exact=True)
+    assert len(asked) == TABLES
+    assert_frame_equal(_published(bucket), oracle(warehouse, tmp_path / "oracle"), check_exact=True)
 
 
 def _await_slabs(gcs: GcsServer, count: int) -> set[str]:

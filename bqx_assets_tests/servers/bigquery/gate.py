@@ -27,6 +27,12 @@ class ReadGate:
         self._opened = threading.Event()
         self._lock = threading.Lock()
 
+    def reset(self) -> None:
+        """Forget what was counted, and hold nothing back."""
+        self.tables.clear()
+        self.let_through = None
+        self._opened.clear()
+
     def open(self) -> None:
         """Let everything through."""
         self._opened.set()

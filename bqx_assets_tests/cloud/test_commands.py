@@ -1,0 +1,141 @@
+"""Every command of ``bqx`` with BigQuery as warehouse and a bucket as output: the same words, no file kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from bqx_assets.base.objects.protocol import STAGING
+from bqx_assets.cli import app
+from bqx_assets.extract.slab_objects import slabs_prefix
+from bqx_assets.merge.compose import merged_name
+from bqx_assets.quality.rules import RULES
+from bqx_assets_tests.frames import EURUSD
+from bqx_assets_tests.servers.bigquery.gate import ReadGate
+from bqx_assets_tests.servers.gcs.fixtures import BUCKET
+from bqx_assets_tests.servers.gcs.server import GcsServer
+
+PUBLISHED = f"gs://{BUCKET}/training_eurusd.parquet"
+MERGED = f"gs://{BUCKET}/{merged_name(EURUSD)}"
+TABLES = 12
+
+
+def _bqx(*words: str, code: int = 0) -> str:
+    result = CliRunner().invoke(app, list(words))
+    assert result.exit_code == code, result.output
+    return result.stdout
+
+
+def _json(*words: str, code: int = 0) -> dict[str, Any]:
+    return json.loads(_bqx(*words, "--json", code=code))
+
+
+def _eurusd() -> dict[str, Any]:
+    return next(each for each in _json("status")["pairs"] if each["pair"] == "eurusd")
+
+
+def test_a_pair_goes_stage_by_stage_from_bigquery_into_the_bucket(
+    cloud: GcsServer, gate: ReadGate, tmp_path: Path
+) -> None:
+    plan = _json("plan", "eurusd")
+    assert plan["read_bytes"] > 0
+    assert plan["read_usd"] == pytest.approx(plan["read_bytes"] / 2**40 * 1.1)
+
+    extracted = _json("extract", "eurusd")
+    assert extracted["folder"] == f"gs://{BUCKET}/{slabs_prefix(EURUSD)[:-1]}"
+    assert (extracted["tables"], extracted["resumed_tables"]) == (TABLES, 0)
+    assert (_eurusd()["slabs"], _eurusd()["merged"]) == ("done", "none")
+    assert _json("plan", "eurusd")["read_bytes"] == 0
+
+    gate.tables.clear()
+    assert _json("extract", "eurusd")["resumed_tables"] == TABLES
+    assert not gate.tables
+
+    merged = _json("merge", "eurusd")
+    assert (merged["file"], merged["engine"]) == (MERGED, "compose")
+    assert (_eurusd()["merged"], _eurusd()["validated"]) == ("done", "none")
+
+    report = _json("validate", MERGED, "--pair", "eurusd")
+    assert report["passed"]
+    assert len(report["verdicts"]) == len(RULES)
+    assert (_eurusd()["validated"], _eurusd()["published"]) == ("done", "none")
+
+    cloud.log.clear()
+    published = _json("publish", "eurusd")
+    assert published["uri"] == PUBLISHED
+    assert not [name for name, _, _ in cloud.log.ranges if name.endswith(".parquet")]  # the kept report was enough
+    assert _eurusd()["published"] == "done"
+    assert _eurusd()["uri"] == PUBLISHED
+
+    assert _json("validate", PUBLISHED, "--pair", "eurusd", "--shallow")["passed"]
+    assert _json("publish", "eurusd", "--clean-checkpoints")["already_there"]
+    assert [name for name in cloud.buckets[BUCKET].live if name.startswith(slabs_prefix(EURUSD))] == [
+        f"{slabs_prefix(EURUSD)}spine.json"
+    ]
+    assert (_eurusd()["slabs"], _eurusd()["published"]) == ("none", "done")
+    assert not list(tmp_path.iterdir())
+
+
+def test_run_takes_a_pair_through_the_graph_into_the_bucket(cloud: GcsServer) -> None:
+    run = _json("run", "eurusd")
+    assert run["passed"]
+    assert run["published"]["uri"] == PUBLISHED
+    assert [stage["name"] for stage in run["stages"]] == ["spine", "slabs", "merge", "validate", "publish"]
+    assert not [name for name in Path().rglob("*.parquet") if name.is_file()]
+    assert {name.split("/")[0] for name in cloud.buckets[BUCKET].live} == {
+        "staging",
+        *(f"training_eurusd.{end}" for end in ("parquet", "manifest.json", "report.json")),
+    }
+
+
+def test_what_would_read_more_than_max_bytes_is_refused_before_a_row_is_read(
+    cloud: GcsServer, gate: ReadGate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BQX_MAX_BYTES", "1000")
+    for command in ("plan", "extract"):
+        failure = _json(command, "eurusd", code=1)
+        assert failure["error"] == "BudgetExceeded"
+        assert "USD" in failure["got"]
+    assert not gate.tables
+    assert not [name for name in cloud.buckets[BUCKET].live if name.endswith(".parquet")]
+
+
+def test_a_slab_that_failed_is_counted_and_named(cloud: GcsServer) -> None:
+    cloud.fail("object.insert", status=403, name="mkt_")
+    _bqx("extract", "eurusd", code=1)
+    found = _eurusd()
+    assert found["slabs"] == "partial"
+    assert len(found["failed_tables"]) == 1
+    cloud.buckets[BUCKET].live.pop(f"{slabs_prefix(EURUSD)}extraction.json")  # as after a kill: counted all the same
+    assert _eurusd()["slabs_done"] == TABLES - 1
+
+
+def test_store_init_sets_the_buckets_rules_once_and_reads_them_back(cloud: GcsServer) -> None:
+    first = _json("store", "init")
+    assert (first["changed"], first["versioning"], first["staging_days"]) == (True, True, 7)
+    rules = cloud.buckets[BUCKET].settings["lifecycle"]["rule"]
+    assert {"age": 7, "matchesPrefix": [STAGING]} in [rule["condition"] for rule in rules]
+    assert not _json("store", "init")["changed"]
+    assert "published files stay" in _bqx("store", "init")
+
+
+def test_store_init_needs_nothing_of_a_folder(cloud: GcsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cloud.buckets
+    monkeypatch.delenv("BQX_OUTPUT")
+    assert not _json("store", "init")["changed"]
+
+
+def test_the_slow_engine_is_refused_where_slabs_are_objects(cloud: GcsServer) -> None:
+    assert cloud.buckets
+    assert _json("merge", "eurusd", "--engine", "join", code=2)["error"] == "BadSetting"
+
+
+def test_folders_that_are_named_stay_folders(cloud: GcsServer, tmp_path: Path) -> None:
+    assert _json("extract", "eurusd", "--output-dir", "slabs")["folder"] == "slabs/eurusd"
+    assert _json("merge", "eurusd", "--checkpoint-dir", "slabs", "--output", "made.parquet")["engine"] == "splice"
+    assert _json("publish", "eurusd", "--file", "made.parquet")["uri"] == PUBLISHED
+    assert (tmp_path / "made.parquet").stat().st_size == len(cloud.buckets[BUCKET].live["training_eurusd.parquet"].data)
