@@ -5,7 +5,9 @@ Belongs here: Markdown, the machine's and the commit's facts. Does not: figures.
 
 from __future__ import annotations
 
+import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -40,11 +42,11 @@ def provenance() -> str:
         [*git, "status", "--porcelain", "bqx_assets"], check=False, capture_output=True, text=True
     ).stdout
     memory = psutil.virtual_memory().total / (1 << 30)
-    words = " ".join(argument for argument in sys.argv[1:] if not argument.startswith("/"))
+    words = re.sub(r" ?--\w+ /\S+", "", " ".join(sys.argv[1:]))  # where the data lay says nothing
     return (
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {commit.strip() or 'unknown'}{' and changes' * bool(dirty)}, "
         f"{worker_count()} processors ({_processor()}), {memory:.0f} GiB, Linux {platform.release()}, "
-        f"Python {platform.python_version()}. Command: `python -m {_module()} {words}`".rstrip()
+        f"Python {platform.python_version()}. Load average of the last 15 minutes: {os.getloadavg()[2]:.1f}. Command: `python -m {_module()} {words}`".rstrip()
     )
 
 
