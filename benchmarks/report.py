@@ -46,7 +46,8 @@ def provenance() -> str:
     return (
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {commit.strip() or 'unknown'}{' and changes' * bool(dirty)}, "
         f"{worker_count()} processors ({_processor()}), {memory:.0f} GiB, Linux {platform.release()}, "
-        f"Python {platform.python_version()}. Load average of the last 15 minutes: {os.getloadavg()[2]:.1f}. Command: `python -m {_module()} {words}`".rstrip()
+        f"Python {platform.python_version()}, load average over 15 minutes {os.getloadavg()[2]:.1f}. "
+        f"Command: `python -m {_module()} {words}`"
     )
 
 
