@@ -86,7 +86,7 @@ class Future:
         self._look = look if self._look is None else self._look.joined(look)
 
     def look(self, features: pl.DataFrame) -> Mapping[str, str]:
-        """Return why float features look forward, by name."""
+        """Return why float features, all rows of some columns, look forward, by name."""
         return {} if self._look is None else self._look.find_all(features)
 
     def _compare(self, later: tuple[str, Floats], earlier: tuple[str, Floats], shift: int) -> None:
