@@ -5,11 +5,15 @@ Belongs here: the retry policy, and Arrow batches into one Polars frame. Does no
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import cast
+
 import polars as pl
 import pyarrow as pa
 import tenacity
 
 from bqx_assets.base.errors import SchemaDrift, TransientReadError
+from bqx_assets.base.names import KEY
 from bqx_assets.base.progress import Progress
 from bqx_assets.extract.warehouse import ReadRequest, Warehouse
 
@@ -56,7 +60,8 @@ def _read_once(warehouse: Warehouse, request: ReadRequest, subject: str) -> pl.D
     types = request.table.types()
     if not batches:
         return pl.DataFrame(schema={name: POLARS_TYPES[types[name]] for name in request.columns})
-    frame = pl.from_arrow(pa.Table.from_batches(batches))
+    # Streams are read side by side, and each may be in the key's order: together they are then, and need no sorting.
+    frame = pl.from_arrow(pa.Table.from_batches(sorted(batches, key=_first_key)))
     if not isinstance(frame, pl.DataFrame):
         msg = "a table of batches is a frame"
         raise TypeError(msg)
@@ -70,3 +75,9 @@ def _read_once(warehouse: Warehouse, request: ReadRequest, subject: str) -> pl.D
             cure="The table changed while it was read; extract again.",
         )
     return frame
+
+
+def _first_key(batch: pa.RecordBatch) -> float:
+    """Of a batch's first row; a batch without one, or without rows, comes first."""
+    first = cast("datetime | None", batch.column(KEY)[0].as_py()) if batch.num_rows else None
+    return first.timestamp() if first else 0.0

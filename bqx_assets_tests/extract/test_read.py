@@ -64,3 +64,15 @@ def test_no_rows_is_an_empty_frame_with_the_described_types(warehouse: FrameWare
     frame = read.read_frame(warehouse, _request(warehouse), subject="t", progress=Silent())
     assert frame.shape == (0, 3)
     assert frame.schema["mkt_vol_atr_45"] == pl.Float64
+
+
+def test_streams_that_are_in_order_are_together_in_order(
+    warehouse: FrameWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = [each.slice(at, 10) for each in warehouse.read(_request(warehouse)) for at in (0, 10, 20)]
+    interleaved = [batches[place] for place in (3, 0, 4, 1, 5, 2)]
+    request = _request(warehouse)
+    monkeypatch.setattr(warehouse, "read", {request: interleaved}.__getitem__)
+    frame = read.read_frame(warehouse, request, subject="t", progress=Silent())
+    assert frame.height == 50
+    assert frame.get_column(KEY).is_sorted()
