@@ -23,7 +23,7 @@ def load_objects(context: dg.InputContext, store: ObjectStore) -> Frame | dict[s
     """Return the input's training file; of several partitions a dict by pair, missing ones left out where allowed.
 
     ``pl.DataFrame`` as annotation collects; anything else stays lazy. Input metadata ``columns`` selects.
-    **Cost**: lazy, the footer; collected, the ranges of the selected columns.
+    **Cost**: lazy, the question whether it is there; collected, the footer and the selected columns' ranges.
 
     Raises:
         ObjectMissing: no merged file of a pair.
