@@ -18,7 +18,7 @@ Encoded they take about half: blocks that the allocator keeps, where larger ones
 """
 _GROUP_COLUMNS = 512
 _CELL_BYTES = {"BOOL": 1, "STRING": 16}
-_GAP_BYTES = 1 << 20
+_GAP_BYTES = 128 << 10
 """Bytes that nobody needs are read where they are fewer: a request takes as long as that many bytes."""
 
 

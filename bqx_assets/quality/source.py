@@ -29,6 +29,10 @@ class Source(Protocol):
         """Raise where what was read cannot have been one and the same object."""
         ...
 
+    def close(self) -> None:
+        """Release what is held."""
+        ...
+
 
 class FileSource:
     """A local file. **Cost**: one descriptor, and nothing in memory."""
@@ -48,7 +52,10 @@ class FileSource:
         return data
 
     def confirm(self) -> None:
-        """Release the file: an open descriptor is of one file, whatever takes its name."""
+        """Pass: an open descriptor is of one file, whatever takes its name."""
+
+    def close(self) -> None:
+        """Close the descriptor."""
         self._file.close()
 
 
@@ -78,6 +85,9 @@ class ObjectSource:
                 expected=f"generation {self._info.generation}, as before it",
                 cure="Another run replaced the object meanwhile: validate again.",
             )
+
+    def close(self) -> None:
+        """Pass: a store keeps its own connections."""
 
 
 def open_file(path: Path) -> FileSource | None:

@@ -1,4 +1,4 @@
-"""The good file that all tests of this folder start from, made once."""
+"""The good file that all tests of this folder start from, made once; and the strict Cloud Storage server."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from bqx_assets_tests.quality.training import Training, good
+from bqx_assets_tests.servers.gcs.fixtures import gcs, gcs_process, gcs_store
+
+__all__ = ["gcs", "gcs_process", "gcs_store", "training"]
 
 
 @pytest.fixture(scope="session")

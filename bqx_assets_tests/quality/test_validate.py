@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bqx_assets.base.progress import Silent
+from bqx_assets.quality import reading
 from bqx_assets.quality.report import Report
 from bqx_assets.quality.rules import RULES
 from bqx_assets.quality.validate import validate
@@ -160,4 +161,23 @@ def test_a_damaged_slab_is_named_and_its_columns_are_not_decoded(copy: Training)
     lost = verdict_of(report, "file_readable")
     assert lost.evidence["columns"] == [column.name for column in damaged.provenance.columns][:20]
     # What the damage hides is not given as passed.
+    assert "completeness" in report.not_checked
+
+
+def test_what_was_decoded_of_a_slab_before_its_damage_was_known_is_forgotten(
+    copy: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bytes are read once, in groups that end anywhere: a slab is judged when its last byte is there."""
+    assert copy.manifest is not None
+    monkeypatch.setattr(reading, "GROUP_BYTES", 8 * 400)
+    *before, damaged = copy.manifest.extraction.slabs[:4]
+    content = bytearray(copy.file.read_bytes())
+    content[sum(slab.size_bytes for slab in [*before, damaged]) - 9] ^= (
+        1  # in the slab's own footer, behind all columns
+    )
+    copy.file.write_bytes(content)
+    report = copy.report()
+    assert verdict_of(report, "slabs_intact").evidence["damaged"] == [damaged.table]
+    lost = verdict_of(report, "file_readable")
+    assert lost.evidence["columns"] == [column.name for column in damaged.provenance.columns][:20]
     assert "completeness" in report.not_checked

@@ -1,0 +1,42 @@
+"""A kept report is found again for the very bytes it speaks of, beside a file or an object, and for no others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bqx_assets.base.errors import StoreError
+from bqx_assets.base.objects.gcs import GcsObjectStore
+from bqx_assets.base.objects.protocol import STAGING
+from bqx_assets.release.checked import object_report_for, report_for, save_object_report, save_report
+from bqx_assets_tests.release.training import training
+from bqx_assets_tests.servers.gcs.server import GcsServer
+
+NAME = f"{STAGING}training/eurusd/training_eurusd.parquet"
+
+
+def test_a_report_on_a_file_is_tied_to_its_bytes(tmp_path: Path) -> None:
+    file, manifest, report = training(tmp_path, b"bytes")
+    assert report_for(file, manifest) is None
+    save_report(file, manifest, report)
+    assert report_for(file, manifest) == report
+    assert report_for(file, training(tmp_path / "other", b"BYTES")[1]) is None
+
+
+def test_a_report_on_an_object_is_tied_to_its_bytes(gcs_store: GcsObjectStore, tmp_path: Path) -> None:
+    _, manifest, report = training(tmp_path, b"bytes")
+    assert object_report_for(gcs_store, NAME, manifest) is None
+    save_object_report(gcs_store, NAME, manifest, report)
+    assert object_report_for(gcs_store, NAME, manifest) == report
+    assert object_report_for(gcs_store, NAME, training(tmp_path, b"BYTES")[1]) is None
+    beside = [info.name for info in gcs_store.list_objects(STAGING)]
+    assert beside == [NAME.replace(".parquet", ".report.json")]
+
+
+def test_a_store_that_fails_is_not_taken_for_one_without_a_report(
+    gcs_store: GcsObjectStore, gcs: GcsServer, tmp_path: Path
+) -> None:
+    gcs.fail("object.media", status=403)
+    with pytest.raises(StoreError, match="HTTP 403"):
+        object_report_for(gcs_store, NAME, training(tmp_path, b"bytes")[1])
