@@ -36,8 +36,8 @@ def read_source(opened: Callable[[], Source | None], scan: Scan, *, progress: Pr
     """Add to ``scan`` what one pass over a source gives; whatever is wrong with its bytes is a fact there.
 
     **Cost**: shallow, the footer. Deep, every byte is read once, for its checksum and its values, but for the features
-    that hold a window's BQX: they are needed before their turn. Requests: one a group of columns, and a few. Memory: about
-    14 times ``GROUP_BYTES`` where nothing compresses, and 40 columns of the file's length for the look into the future.
+    that hold a window's BQX: they are needed before their turn. Requests: one a group of columns, and a few. Memory:
+    about 14 times ``GROUP_BYTES`` where nothing compresses, and 40 columns of the file's length, the known future.
 
     Raises:
         StoreError: the store could not deliver: no verdict follows from that.
