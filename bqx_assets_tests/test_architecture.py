@@ -146,5 +146,13 @@ def test_every_link_of_the_docs_leads_somewhere(name: str) -> None:
         assert "://" in target or (folder / target).exists(), target
 
 
+@pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".md")])
+def test_every_test_that_the_docs_name_exists(name: str) -> None:
+    for file, test in re.findall(r"([\w/]+\.py)::(test_\w+)", (ROOT / name).read_text()):
+        path = ROOT / "bqx_assets_tests" / file.removeprefix("bqx_assets_tests/")
+        assert path.is_file(), file
+        assert re.search(rf"def {test}\b", path.read_text()), f"{file}::{test}"
+
+
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) < 150

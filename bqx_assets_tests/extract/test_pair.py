@@ -247,3 +247,11 @@ def test_a_spine_slab_without_its_record_is_not_read_again(tmp_path: Path, wareh
     (tmp_path / "spine.json").unlink()
     assert extract_spine(job) == spine
     assert warehouse.reads["targets_eurusd"] == 1
+
+
+def test_a_tables_role_is_in_its_record_whatever_its_name(tmp_path: Path, warehouse: FrameWarehouse) -> None:
+    """Lesson 21: ``tmp_{pair}`` was once left out of a merge for its name."""
+    record = extract_pair(frame_job(tmp_path, warehouse))
+    roles = {slab.table: slab.provenance.role for slab in record.slabs}
+    assert roles == {"targets_eurusd": "spine", **dict.fromkeys(FEW_TABLES, "feature")}
+    assert "tmp_eurusd" in roles
