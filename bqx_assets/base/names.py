@@ -18,13 +18,18 @@ SEPARATOR = "__"
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,299}")
 
 
+def is_identifier(name: str) -> bool:
+    """Return whether ``name`` is letters, digits and underscores only."""
+    return _IDENTIFIER.fullmatch(name) is not None
+
+
 def check_identifier(name: str, kind: str) -> str:
     """Return ``name`` if it is letters, digits and underscores only; it may then be part of a path or query.
 
     Raises:
         BadSetting: for anything else; ``kind`` ("table", "column", "dataset") is the error's subject.
     """
-    if _IDENTIFIER.fullmatch(name):
+    if is_identifier(name):
         return name
     raise BadSetting(
         kind,

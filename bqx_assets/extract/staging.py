@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from bqx_assets.base.checksums import crc32c
 from bqx_assets.base.errors import ChecksumMismatch, FolderBusy, ObjectMissing, PreconditionFailed
 from bqx_assets.base.fingerprints import fingerprint
-from bqx_assets.base.names import KEY, check_identifier
+from bqx_assets.base.names import KEY, check_identifier, is_identifier
 from bqx_assets.base.objects.lease import lease
 from bqx_assets.base.objects.protocol import ABSENT, ObjectInfo, ObjectStore
 from bqx_assets.base.pairs import ALL_PAIRS
@@ -170,8 +170,8 @@ def _widened(request: ReadRequest, before: ObjectInfo | None) -> ReadRequest:
         first, last = _bound(before.metadata, _START), _bound(before.metadata, _END)
         start = min(start, first) if start and first else None
         end = max(end, last) if end and last else None
-    columns = tuple(name for name, kind in request.table.columns if kind in POLARS_TYPES)
-    return replace(request, start=start, end=end, columns=columns)
+    others = (name for name, kind in request.table.columns if kind in POLARS_TYPES and is_identifier(name))
+    return replace(request, start=start, end=end, columns=tuple(dict.fromkeys([*request.columns, *others])))
 
 
 def _encoded(batches: Iterator[pa.RecordBatch], request: ReadRequest) -> bytes:

@@ -28,6 +28,7 @@ from bqx_assets.extract.pair import extract_pair
 from bqx_assets.merge.engine import merge
 from bqx_assets.merge.plan import plan_merge
 from bqx_assets_tests.cloud.dagster_servers import GraphQL, dagster_servers
+from bqx_assets_tests.cloud.planted import Planted
 from bqx_assets_tests.servers.bigquery.local_bigquery import PROJECT as BIGQUERY_PROJECT
 from bqx_assets_tests.servers.cloud_run.manifest import job_from_yaml
 from bqx_assets_tests.servers.cloud_run.server import PROJECT, REGION, CloudRunServer
@@ -73,6 +74,7 @@ class Production:
     graphql: GraphQL
     home: Path
     """Dagster's."""
+    planted: Planted
 
 
 @contextmanager
@@ -81,14 +83,15 @@ def production(folder: Path, cloud_run: CloudRunServer, endpoints: dict[str, str
     home = folder / "dagster_home"
     home.mkdir()
     (home / "dagster.yaml").write_text(yaml.safe_dump(_instance(home, cloud_run)))
-    environment = {"DAGSTER_HOME": str(home), "PYTHONPATH": str(ROOT), **endpoints}
+    planted = Planted.into(folder)
+    environment = {"DAGSTER_HOME": str(home), "PYTHONPATH": str(ROOT), **endpoints, **planted.environment()}
     cloud_run.image_env |= environment
     for file in sorted(DEPLOY.glob("job*.yaml")):
         name, job = job_from_yaml(re.sub(r"\$\{(\w+)\}", lambda found: _RENDERED[found[1]], file.read_text()))
         cloud_run.deploy(job, name)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("BQX_", "DAGSTER_"))}
     with dagster_servers(home, inherited | environment | _RENDERED) as graphql:
-        yield Production(cloud_run, graphql, home)
+        yield Production(cloud_run, graphql, home, planted)
 
 
 def _instance(home: Path, cloud_run: CloudRunServer) -> dict[str, Any]:

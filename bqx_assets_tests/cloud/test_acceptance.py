@@ -7,6 +7,7 @@ of 2 GiB, their files in memory; BigQuery, Cloud Storage and Cloud Run by Google
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import signal
 import time
@@ -19,6 +20,7 @@ from polars.testing import assert_frame_equal
 
 from bqx_assets.extract.slab_objects import slabs_prefix
 from bqx_assets.quality.rules import RULES
+from bqx_assets_tests.cloud.planted import files_of, objects_of
 from bqx_assets_tests.cloud.production import Production, oracle
 from bqx_assets_tests.frames import EURUSD
 from bqx_assets_tests.servers.bigquery.gate import ReadGate
@@ -61,6 +63,7 @@ def test_a_pair_launched_in_the_browser_is_published_by_a_2_gib_container_with_e
     assert 0 < attempt.peak_bytes < 2 * GIB
     assert len(gate.tables) == len(set(gate.tables)) == TABLES
     assert any(name.startswith("staging/shared/") for name in bucket.buckets[BUCKET].live)
+    _assert_nothing_leaked(running, bucket)
 
 
 def test_a_container_killed_half_way_is_followed_by_one_that_reads_no_finished_table_again(
@@ -81,6 +84,17 @@ def test_a_container_killed_half_way_is_followed_by_one_that_reads_no_finished_t
     assert {asked[table] for table in finished} == {1}
     assert len(asked) == TABLES
     assert_frame_equal(_published(bucket), oracle(warehouse, tmp_path / "oracle"), check_exact=True)
+
+
+def _assert_nothing_leaked(running: Production, bucket: GcsServer) -> None:
+    """Event log, step logs, outputs of containers and of Dagster's servers, slabs, manifests: no planted secret."""
+    outputs = {execution.name: running.cloud_run.output(execution) for execution in [running.cloud_run.latest()]}
+    logs = [name for name, _ in objects_of(bucket) if name.startswith("compute-logs/")]
+    assert logs
+    left = itertools.chain(
+        files_of(running.home), objects_of(bucket), ((name, text.encode()) for name, text in outputs.items())
+    )
+    assert running.planted.found_in(left) == []
 
 
 def _await_slabs(gcs: GcsServer, count: int) -> set[str]:
