@@ -27,7 +27,7 @@ class Planted:
     signed_url: str
 
     @classmethod
-    def into(cls, folder: Path, token_uri: str = "http://127.0.0.1:1/token") -> Planted:
+    def into(cls, folder: Path, token_uri: str) -> Planted:
         """Make them; the key file lies in ``folder``."""
         private = rsa.generate_private_key(65537, 2048)
         encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8

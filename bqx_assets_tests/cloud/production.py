@@ -83,7 +83,7 @@ def production(folder: Path, cloud_run: CloudRunServer, endpoints: dict[str, str
     home = folder / "dagster_home"
     home.mkdir()
     (home / "dagster.yaml").write_text(yaml.safe_dump(_instance(home, cloud_run)))
-    planted = Planted.into(folder)
+    planted = Planted.into(folder, "http://127.0.0.1:1/token")
     environment = {"DAGSTER_HOME": str(home), "PYTHONPATH": str(ROOT), **endpoints, **planted.environment()}
     cloud_run.image_env |= environment
     for file in sorted(DEPLOY.glob("job*.yaml")):

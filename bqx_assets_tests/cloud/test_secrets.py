@@ -74,7 +74,11 @@ def signed_in(planted: Planted, gcs: GcsServer, monkeypatch: pytest.MonkeyPatch)
     credentials = Credentials.from_service_account_file(str(planted.key_file), scopes=["storage"])
     client = storage.Client("bqx-ml", credentials=credentials, client_options={"api_endpoint": gcs.url})
     store = GcsObjectStore(BUCKET, client=client, first_delay_seconds=0.01, patience_seconds=0.5)
-    monkeypatch.setattr(choose, "_bucket", lambda *_: store)
+
+    def signed_in_bucket(*_: object) -> GcsObjectStore:
+        return store
+
+    monkeypatch.setattr(choose, "_bucket", signed_in_bucket)
     monkeypatch.setenv("BQX_OUTPUT", f"gs://{BUCKET}")
     yield gcs
     client.close()
