@@ -113,7 +113,8 @@ def _write(what: str, found: dict[str, Run], columns: int, rows: int, read: tupl
     text = (
         f"{what}: {size_bytes / 1e9:.2f} GB ({size_bytes / columns / rows:.2f} bytes a value; at {WHOLE_COLUMNS:,} "
         f"columns about {size_bytes * scale / 1e9:.0f} GB), row groups of the same rows in every slab. The reader of "
-        f"the last {_WINDOW_DAYS} days needs {groups} row groups, {read_bytes / 1e9:.2f} GB: the others are skipped by the statistics of `interval_time`."
+        f"the last {_WINDOW_DAYS} days needs {groups} row groups, "
+        f"{read_bytes / 1e9:.2f} GB: the others are skipped by the statistics of `interval_time`."
     )
     claims = {
         f"{name} peaks at {found[name].peak_bytes / 1e6:,.0f} MB (bar 1,074 MB)": found[name].peak_bytes < PEAK_BYTES
