@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=177_748)
     parser.add_argument("--tables", type=int, nargs="+", default=[25, 100, 300, 667])
     parser.add_argument("--limit-seconds", type=float, default=600, help="longest run of a contestant")
+    parser.add_argument("--others", nargs="*", default=list(OTHERS), choices=list(OTHERS), help="whom to race against")
     asked = parser.parse_args()
     most = max(asked.tables)
     chosen = chosen_tables(most)
@@ -46,7 +47,7 @@ def main() -> None:
             make_folders(whole, chosen, asked.rows)
         (home / "out").mkdir()
         races: list[Race] = []
-        given_up: dict[str, str] = {}
+        given_up = {name: "left out" for name in OTHERS if name not in asked.others}
         claims: dict[str, bool] = {}
         for count in sorted(asked.tables):
             races.append(_race(home, whole, count, asked.rounds))
@@ -140,7 +141,7 @@ def _text(races: Sequence[Race], given_up: dict[str, str], rows: int, claims: di
 def _cell(race: Race, name: str, given_up: dict[str, str] | None = None) -> str:
     runs = race.found.get(name)
     if runs is None:
-        return f"not run: {given_up[name]} with fewer tables" if given_up and name in given_up else "-"
+        return f"not run ({given_up[name]})" if given_up and name in given_up else "-"
     if runs.outcome:
         return runs.outcome
     return f"{runs.seconds:.2f} / {runs.cpu_seconds:.2f} / {runs.peak_bytes / 1e6:,.0f} MB"

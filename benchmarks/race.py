@@ -80,7 +80,7 @@ class Race:
                 continue
             self._join(apart, name, function, keep=name == "eager joins")
             if outcome := self.found[name].outcome:
-                given_up[name] = outcome
+                given_up[name] = f"{outcome} with {self.tables} tables"
 
     def reading(self, apart: Apart) -> None:
         """Open and read the spliced file and, where there is one, the joined one; then remove both."""
