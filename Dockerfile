@@ -22,6 +22,7 @@ WORKDIR /app
 COPY --from=build /app/.venv .venv
 # Dagster writes beside its dagster.yaml, so the folder is the user's.
 COPY --chown=bqx deploy/dagster.yaml dagster_home/dagster.yaml
+COPY deploy/workspace.yaml workspace.yaml
 RUN chown bqx dagster_home
 # No .pyc files: a container's files are in its memory, and everything was compiled above.
 ENV PATH=/app/.venv/bin:$PATH DAGSTER_HOME=/app/dagster_home BQX_HOME=/tmp/bqx \

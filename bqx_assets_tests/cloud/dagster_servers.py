@@ -18,6 +18,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+DEPLOYED = Path(__file__).resolve().parents[2] / "deploy" / "workspace.yaml"
 BIN = Path(sys.executable).parent
 PATIENCE_SECONDS = 150
 _LOCATION = "bqx_assets"
@@ -81,8 +84,9 @@ def dagster_servers(home: Path, environment: Mapping[str, str]) -> Generator[Gra
     """Run code server, web server and daemon on an instance's home; their logs lie beside it."""
     code, web = _free_port(), _free_port()
     workspace = home / "workspace.yaml"
-    server = {"host": "127.0.0.1", "port": code, "location_name": _LOCATION}
-    workspace.write_text(json.dumps({"load_from": [{"grpc_server": server}]}))
+    document = yaml.safe_load(DEPLOYED.read_text())
+    document["load_from"][0]["grpc_server"]["port"] = code
+    workspace.write_text(yaml.safe_dump(document))
     host = ["-h", "127.0.0.1", "-p"]
     with ExitStack() as running:
         for name, *words in (
