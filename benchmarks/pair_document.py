@@ -5,8 +5,6 @@ Belongs here: that document's two parts. Does not: figures, tables (``report``).
 
 from __future__ import annotations
 
-import os
-
 from benchmarks.report import DOCUMENT, provenance
 from bqx_assets.base.files import write_atomic
 
@@ -22,7 +20,4 @@ def write_part(name: str, text: str) -> None:
     before, found, rest = document.partition(begin)
     after = rest.partition(end)[2] if found else "\n"
     before = before if found else f"{document.rstrip()}\n\n"
-    load = "Processes that wanted a processor in the last 1, 5, 15 minutes: {:.1f}, {:.1f}, {:.1f}.".format(
-        *os.getloadavg()
-    )
-    write_atomic(_PLACE, f"{before}{begin}\n{text}\n\n{provenance()}. {load}\n{end}{after}".encode())
+    write_atomic(_PLACE, f"{before}{begin}\n{text}\n\n{provenance()}\n{end}{after}".encode())
