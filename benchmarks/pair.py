@@ -32,8 +32,8 @@ _CAP_BYTES = 2 << 30
 _BUCKET = "gs://bqx-ml-output"
 _ROOT = Path(__file__).parent.parent
 _NOTES = """\
-Read, uploaded and downloaded bytes are object or answer bytes as the servers count them, without headers; requests are
-read sessions and streams, and calls of the bucket. The servers run outside the group and made their answers beforehand,
+Read, uploaded and downloaded bytes are object or answer bytes as the servers count them, without headers; reads are
+sessions, of two streams each. The servers run outside the group and made their answers beforehand,
 but take turns with the pair on the same processors: the wall is longer than it would be with their own, and there is no
 network between: trust CPU seconds, bytes and peaks, not the wall. The bucket is the tests' strict server with
 its objects on disk; composing and copying inside it moves no byte, as in Cloud Storage. The peak is the group's own
