@@ -4,6 +4,7 @@ ROWS ?= 6000
 RATES ?=
 UI_PAIRS ?= eurusd,gbpusd,usdjpy
 PORT ?= 3000
+TABLES ?= 100
 HOME_DIR := .bqx
 PY := .venv/bin/python
 UV := $(shell command -v uv 2>/dev/null || echo .tools/uv/bin/uv)
@@ -55,14 +56,23 @@ check: setup ## Lint, types, import contracts
 	.venv/bin/pyright --warnings
 	.venv/bin/lint-imports
 
-bench-merge: setup ## The merge against cat and against chained joins
-	$(PY) -m benchmarks.merge
+bench-merge: setup ## The merge against cat, joins, DuckDB, pyarrow (TABLES=100)
+	$(PY) -m benchmarks.merge --tables $(TABLES)
 
-bench-extract: setup ## Extraction's processor time against a bare drain of the same streams
+bench-pair: setup test-servers ## A whole pair under 2 GiB, through local BigQuery and Cloud Storage servers
+	$(PY) -m benchmarks.pair
+
+bench-extract: setup ## Extraction against bare drains of the same streams
 	$(PY) -m benchmarks.extract
 
-bench-pair: setup ## A whole pair in one process under 2 GiB
-	$(PY) -m benchmarks.pair
+bench-more: setup ## Checks, Dagster's own cost, full history, growth
+	$(PY) -m benchmarks.checks
+	$(PY) -m benchmarks.dagster_cost
+	$(PY) -m benchmarks.history
+	$(PY) -m benchmarks.growth
+
+image-check: setup ## The Dockerfile's own steps, without Docker
+	$(PY) deploy/check_image.py
 
 clean: ## Remove everything a run made; keeps .venv
 	rm -rf $(HOME_DIR)
