@@ -125,7 +125,7 @@ def _text(races: Sequence[Race], given_up: dict[str, str], rows: int, claims: di
     cap = "a cap of 12 GiB, page cache included" if capped else "no memory cap (none could be set)"
     return "\n\n".join(
         (
-            "## Merge",
+            f"## Merge of {' and '.join(str(race.tables) for race in races)} tables",
             f"{rows:,} rows. Cells: median wall seconds / CPU seconds / highest peak memory. Slabs: "
             + ", ".join(f"{race.slabs_bytes / 1e9:.2f} GB" for race in races)
             + ".",
