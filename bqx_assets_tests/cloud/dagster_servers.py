@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from dagster._core.errors import DagsterUserCodeUnreachableError
+from dagster._grpc.client import DagsterGrpcClient
 
 DEPLOYED = Path(__file__).resolve().parents[2] / "deploy" / "workspace.yaml"
 BIN = Path(sys.executable).parent
@@ -89,15 +91,31 @@ def dagster_servers(home: Path, environment: Mapping[str, str]) -> Generator[Gra
     workspace.write_text(yaml.safe_dump(document))
     host = ["-h", "127.0.0.1", "-p"]
     with ExitStack() as running:
-        for name, *words in (
-            ["dagster", "code-server", "start", "-m", "bqx_assets.definitions", *host, str(code)],
-            ["dagster-webserver", "-w", str(workspace), *host, str(web)],
-            ["dagster-daemon", "run", "-w", str(workspace)],
-        ):
+
+        def start(name: str, *words: str) -> None:
             running.enter_context(_process(home / f"{name}.log", [str(BIN / name), *words], environment))
+
+        start("dagster", "code-server", "start", "-m", "bqx_assets.definitions", *host, str(code))
+        _await_code(code)
+        start("dagster-webserver", "-w", str(workspace), *host, str(web))
+        start("dagster-daemon", "run", "-w", str(workspace))
         graphql = GraphQL(web)
         graphql.await_location()
         yield graphql
+
+
+def _await_code(port: int) -> None:
+    """Wait until the code is loaded: a web server that came before it shows an error until it is told to reload."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    client = DagsterGrpcClient(host="127.0.0.1", port=port)
+    while time.monotonic() < until:
+        try:
+            client.list_repositories()
+        except DagsterUserCodeUnreachableError:
+            time.sleep(0.2)
+        else:
+            return
+    raise TimeoutError("no code server")
 
 
 @contextmanager
