@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from bqx_assets.base.objects.choose import open_store
 from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.ways import ways
@@ -22,7 +23,7 @@ from bqx_assets.console.cost import cost_facts, cost_lines, cost_table
 from bqx_assets.console.options import Checkpoints, Engine, Json, PairArgument, Workers, with_thresholds
 from bqx_assets.console.places import merge_pair, validate_place
 from bqx_assets.console.progress import ConsoleProgress
-from bqx_assets.console.session import Session, store_of
+from bqx_assets.console.session import Session
 from bqx_assets.console.store import store_app
 from bqx_assets.console.warehouse import warehouse_app
 from bqx_assets.extract.connect import connect, load_own_expectations
@@ -204,7 +205,7 @@ def publish_command(
     """Publish a merged file: validate it unless that was done, upload, verify, swap in whole."""
     session = _session(ctx, as_json=as_json)
     settings = session.settings(output=str(output_dir) if output_dir else None)
-    store = store_of(settings)
+    store = open_store(settings)
     chosen = MergedFile(file, pair) if file else merged(settings, pair, store)
     manifest = chosen.manifest()
     with session.work() as (progress, _):
@@ -239,7 +240,7 @@ def status(ctx: typer.Context, *, as_json: Json = False) -> None:
     """Show all 28 pairs' stages, as their records, manifests and the store say."""
     session = _session(ctx, as_json=as_json)
     settings = session.settings()
-    expectations, store = load_own_expectations(settings), store_of(settings)
+    expectations, store = load_own_expectations(settings), open_store(settings)
     with ThreadPoolExecutor(_PAIRS_AT_ONCE, thread_name_prefix="status") as pool:
         status_of = partial(pair_status, settings=settings, expectations=expectations, store=store)
         found = list(pool.map(status_of, ALL_PAIRS))

@@ -38,9 +38,9 @@ class Settings(BaseSettings):
     max_bytes: int = Field(default=0, ge=0)
     """Most bytes an extraction may read from the warehouse; 0: no cap. What is over is refused before it is read."""
     staging: Path | None = None
-    """Where tables shared by all pairs are kept once read; default ``{home}/staging``."""
+    """Where tables shared by all pairs are kept once read; default ``{home}/staging``, or in the output bucket."""
     stage_shared: bool = True
-    """Keep them. Switch it off where the folder is memory and no other pair will come, as in a container."""
+    """Keep them. Read anew for each pair otherwise."""
     output: str | None = None
     """Where training files are published: ``gs://bucket[/prefix]`` or a folder; default ``{home}/bqx-ml-output``."""
     workers: int = Field(default=0, ge=0)

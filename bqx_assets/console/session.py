@@ -21,8 +21,6 @@ from rich.text import Text
 from bqx_assets.base.artifacts import Record
 from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.limits import PeakMemory
-from bqx_assets.base.objects.choose import open_store
-from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.settings import Settings
 from bqx_assets.console.progress import ConsoleProgress
 
@@ -95,11 +93,6 @@ class Session:
         if self.as_json:
             plain = facts.model_dump(mode="json") if isinstance(facts, Record) else facts
             sys.stdout.write(json.dumps(plain, indent=1, default=str) + "\n")
-
-
-def store_of(settings: Settings) -> ObjectStore:
-    """Return the store that training files are published to."""
-    return open_store(settings)
 
 
 def console(*, stderr: bool) -> Console:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import typer
 
+from bqx_assets.base.objects.choose import open_store
 from bqx_assets.console import summaries
 from bqx_assets.console.options import Json
-from bqx_assets.console.session import Session, store_of
+from bqx_assets.console.session import Session
 from bqx_assets.release.lifecycle import init_store
 
 store_app = typer.Typer(no_args_is_help=True, help="The output bucket's own rules.")
@@ -26,6 +27,6 @@ def init(ctx: typer.Context, *, as_json: Json = False) -> None:
     session: Session = ctx.obj
     session.as_json = as_json
     settings = session.settings()
-    policy = init_store(store_of(settings), staging_days=settings.staging_days, keep_versions=settings.keep_versions)
+    policy = init_store(open_store(settings), staging_days=settings.staging_days, keep_versions=settings.keep_versions)
     session.say(*summaries.policy_lines(policy))
     session.answer(policy)

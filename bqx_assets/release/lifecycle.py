@@ -28,7 +28,7 @@ class StorePolicy(Record):
     staging_days: int
     keep_versions: int
     versioning: bool
-    """False for a folder: its versions are the store's own work, its staging is swept by ``bqx clean``."""
+    """False for a folder: its versions are the store's own work, its staging is swept after a publication."""
     soft_delete_days: float
     """How long Cloud Storage itself keeps, and charges for, what was deleted. Left as the bucket's owner set it."""
     changed: bool
