@@ -20,7 +20,7 @@ from bqx_assets.base.ways import ways
 from bqx_assets.console import summaries, tables
 from bqx_assets.console.commands import Commands
 from bqx_assets.console.cost import cost_facts, cost_lines, cost_table
-from bqx_assets.console.options import Checkpoints, Engine, Json, PairArgument, Workers, with_thresholds
+from bqx_assets.console.options import Checkpoints, Engine, Json, PairArgument, TrainingFile, Workers, with_thresholds
 from bqx_assets.console.places import merge_pair, validate_place
 from bqx_assets.console.progress import ConsoleProgress
 from bqx_assets.console.session import Session
@@ -121,15 +121,7 @@ def merge_command(
         Path | None,
         typer.Option(metavar="DIR", help="Holds the pair's slabs, or DIR/PAIR does.", show_default="HOME/checkpoints"),
     ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="The training file.",
-            show_default="HOME/training/training_PAIR.parquet",
-            dir_okay=False,
-        ),
-    ] = None,
+    output: TrainingFile = None,
     engine: Engine = None,
     as_json: Json = False,
 ) -> None:
@@ -184,15 +176,7 @@ def publish_command(
     ctx: typer.Context,
     pair: PairArgument,
     *,
-    file: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="The training file.",
-            show_default="HOME/training/training_PAIR.parquet",
-            dir_okay=False,
-        ),
-    ] = None,
+    file: TrainingFile = None,
     output_dir: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Root of the local object store.", show_default="HOME/bqx-ml-output"),

@@ -63,6 +63,7 @@ def targets_table(pair: Pair) -> str:
     return f"targets_{pair.name}"
 
 
+@cache
 def expected_tables(pair: Pair) -> tuple[ExpectedTable, ...]:
     """Return the pair's 667 feature tables, families in order, by name within."""
     found = [

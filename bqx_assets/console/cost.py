@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from bqx_assets.base.costs import prices
+from bqx_assets.base.costs import GIB_BYTES, prices
 from bqx_assets.base.ways import Way
 from bqx_assets.console import tables
 
@@ -55,7 +55,7 @@ def cost_table(ways: Sequence[Way], pairs: int) -> Table:
 def cost_lines(ways: Sequence[Way]) -> list[str]:
     """Return what is measured, what is assumed, and why a way cannot work."""
     found = [f"USD, list prices of {prices().as_of}, no free allowance. Keeping a file costs extra: 12.4 GB a month, "
-             f"{12.4e9 / (1 << 30) * prices().cloud_storage.gib_per_month:.2f}."]  # fmt: skip
+             f"{12.4e9 / GIB_BYTES * prices().cloud_storage.gib_per_month:.2f}."]  # fmt: skip
     for way in ways:
         found += [f"{way.name}: measured: {way.measured}; assumed: {way.assumed}"]
         found += [f"  cannot work: {way.cannot}"] if way.cannot else []

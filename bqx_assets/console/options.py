@@ -22,6 +22,15 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON
 Checkpoints = typer.Option(
     metavar="DIR", help="Root of the slabs: a pair's are in DIR/PAIR.", show_default="HOME/checkpoints"
 )
+TrainingFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="The training file.",
+        show_default="HOME/training/training_PAIR.parquet",
+        dir_okay=False,
+    ),
+]
 Workers = Annotated[int | None, typer.Option(min=0, help="Parallel table readers; 0: one a processor.")]
 Engine = Annotated[
     Literal["splice", "join"] | None, typer.Option(help="splice: concatenates bytes; join: the slow, readable oracle.")
