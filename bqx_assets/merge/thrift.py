@@ -6,17 +6,16 @@ a field means (``footer``).
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
-from fastparquet import cencoding as _cencoding  # pyright: ignore[reportMissingTypeStubs, reportAttributeAccessIssue, reportUnknownVariableType]
 
 from bqx_assets.base.errors import FooterError
 
 Struct = dict[int | str, Any]
 """Values by field number; text keys are cencoding's own notes on which integers have 32 bits."""
 
-_cython: Any = _cencoding  # pyright: ignore[reportUnknownVariableType]
 _DEEPEST = 24
 _STOP, _TRUE, _FALSE, _I64_LIST, _BINARY, _LIST, _STRUCT = 0, 1, 2, 6, 8, 9, 12
 _VARINTS = frozenset((4, 5, 6))
@@ -36,7 +35,7 @@ def parse(data: bytes, subject: str) -> Struct:
         raise _damaged(subject, str(error) or "ends too early") from error
     if end != len(data):
         raise _damaged(subject, f"{len(data) - end:,} bytes behind its end")
-    found: Struct = _cython.from_buffer(data)
+    found: Struct = _cython().from_buffer(data)
     return found
 
 
@@ -46,9 +45,17 @@ def render(struct: Struct, *, source_bytes: int, chunks: int) -> bytes:
     cencoding's own ``to_bytes`` allots 1,000 bytes a column chunk and writes past them without a check: statistics of
     long texts would do so. **Cost**: ``source_bytes`` twice.
     """
-    buffer = _cython.NumpyIO(np.empty(source_bytes + _GROWTH_BYTES * chunks + 4096, dtype=np.uint8))
-    _cython.write_thrift(struct, buffer)
+    buffer = _cython().NumpyIO(np.empty(source_bytes + _GROWTH_BYTES * chunks + 4096, dtype=np.uint8))
+    _cython().write_thrift(struct, buffer)
     return bytes(buffer.so_far())
+
+
+@cache
+def _cython() -> Any:  # noqa: ANN401 -- untyped
+    # At the first footer, not at import: fastparquet brings pandas, 0.4 s that loading the definitions would wait for.
+    from fastparquet import cencoding  # noqa: PLC0415 # pyright: ignore[reportMissingTypeStubs, reportAttributeAccessIssue, reportUnknownVariableType]
+
+    return cencoding  # pyright: ignore[reportUnknownVariableType]
 
 
 def _walk_struct(data: bytes, at: int, depth: int) -> int:

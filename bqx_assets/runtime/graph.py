@@ -9,9 +9,9 @@ import dagster as dg
 
 from bqx_assets.runtime.assets import feature_slabs, published_training_file, targets_spine, training_parquet
 from bqx_assets.runtime.automation import extract_job, pair_job, targets_changed, weekly
+from bqx_assets.runtime.io_manager import training_io_manager
 from bqx_assets.runtime.sources import source_specs
 from bqx_assets.runtime.training_checks import published_intact, training_rules
-from bqx_assets.runtime.training_io import training_io_manager
 from bqx_assets.runtime.workspace import Workspace
 
 

@@ -135,11 +135,3 @@ class TrainingParquetIOManager(BasePolarsUPathIOManager):
     def scan_df_from_path(self, path: UPath, context: dg.InputContext) -> pl.LazyFrame:  # noqa: ARG002 -- the base's
         """Return the file as a lazy frame: its footer is read, no value."""
         return pl.scan_parquet(str(path))
-
-
-@dg.io_manager(required_resource_keys={"workspace"})
-def training_io_manager(context: dg.InitResourceContext) -> TrainingParquetIOManager:
-    """Make the IO manager over the one ``workspace`` resource."""
-    # Not a nested resource: Dagster 1.13 initialises one through a call it deprecates itself.
-    with errors_as_failures():
-        return TrainingParquetIOManager.of(context.resources.workspace)

@@ -17,9 +17,9 @@ from bqx_assets.base.settings import Settings
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets.extract.slab_objects import SlabObjects
 from bqx_assets.merge.compose import compose, merged_name, plan_compose
+from bqx_assets.runtime.io_manager import training_io_manager
 from bqx_assets.runtime.keys import TRAINING
 from bqx_assets.runtime.partitions import PAIRS
-from bqx_assets.runtime.training_io import training_io_manager
 from bqx_assets.runtime.workspace import Workspace
 from bqx_assets_tests.frames import EURUSD, frame_job, frame_warehouse
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET

@@ -81,14 +81,18 @@ def test_the_definitions_load_and_hold_together() -> None:
     dg.Definitions.validate_loadable(defs())
 
 
-def test_loading_warns_of_nothing_and_touches_no_file(tmp_path: Path) -> None:
-    code = "import dagster as dg; from bqx_assets.definitions import defs; dg.Definitions.validate_loadable(defs())"
+def test_loading_warns_of_nothing_touches_no_file_and_imports_nothing_heavy(tmp_path: Path) -> None:
+    code = (
+        "import sys, dagster as dg; from bqx_assets.definitions import defs; dg.Definitions.validate_loadable(defs());"
+        "print([name for name in ('pandas', 'google.cloud.bigquery', 'dagster_gcp', 'duckdb') if name in sys.modules])"
+    )
     ignored = ["-W", "error", "-W", "ignore::DeprecationWarning:google"]
     done = subprocess.run(
         [sys.executable, *ignored, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
+    assert done.stdout == "[]\n"
     assert list(tmp_path.iterdir()) == []
 
 
