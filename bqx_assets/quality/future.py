@@ -65,7 +65,7 @@ class Future:
     keys: pl.Series
     horizons: Sequence[int]
     comparisons: list[Comparison] = field(default_factory=list[Comparison])
-    _look: _Look | None = None
+    _looks: list[ForwardLook] = field(default_factory=list[ForwardLook])
     _step: int | None = None
     """Microseconds from most rows to the next."""
 
@@ -82,12 +82,11 @@ class Future:
                 self._compare((name(str(h)), columns[h]), (bqx_column(window), _floats(bqx)), h)
             if h != near:
                 self._compare((name(str(h)), columns[h]), (name(str(near)), columns[near]), h - near)
-        look = _Look(targets, (window,), self.horizons)
-        self._look = look if self._look is None else self._look.joined(look)
+        self._looks.append(ForwardLook(targets, (window,), self.horizons))
 
     def look(self, features: pl.DataFrame) -> Mapping[str, str]:
         """Return why float features, all rows of some columns, look forward, by name."""
-        return {} if self._look is None else self._look.find_all(features)
+        return {name: why for look in reversed(self._looks) for name, why in look.find_all(features).items()}
 
     def _compare(self, later: tuple[str, Floats], earlier: tuple[str, Floats], shift: int) -> None:
         here, there = later[1][: max(0, self.keys.len() - shift)], earlier[1][shift:]
@@ -117,13 +116,3 @@ class Future:
 
 def _floats(column: pl.Series) -> Floats:
     return column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
-
-
-class _Look(ForwardLook):
-    """A look-up whose windows come one after another."""
-
-    def joined(self, other: _Look) -> _Look:
-        """Take over another window's look-up."""
-        self._series.extend(other._series)
-        self.__dict__.pop("_by_size", None)
-        return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bqx_assets.extract.leaks import ForwardLook
@@ -17,6 +17,8 @@ BQX = {window: RNG.standard_normal(ROWS + 300) for window in WINDOWS}
 """bqx_w of 150 rows before the spine, its 400, and 150 after."""
 TARGETS = pl.DataFrame({f"target_bqx{w}_h{h}": BQX[w][150 + h : 150 + h + ROWS] for w in WINDOWS for h in HORIZONS})
 LOOK = ForwardLook(TARGETS, WINDOWS, HORIZONS)
+COARSE = ForwardLook(TARGETS.select((pl.all() * 20).round() / 20), WINDOWS, HORIZONS)
+NOISE = RNG.standard_normal(ROWS)
 
 
 def _shifted(window: int, shift: int) -> pl.Series:
@@ -73,3 +75,47 @@ def test_targets_with_unknown_ends_still_give_the_series() -> None:
         for h in HORIZONS
     )
     assert ForwardLook(cut, WINDOWS, HORIZONS).find(_shifted(90, 20)) == "equals bqx_90 20 rows ahead"
+
+
+@given(
+    st.sampled_from(WINDOWS),
+    st.integers(1, 105),
+    st.sampled_from([1, -1]),
+    st.integers(0, ROWS - 60),
+    st.integers(60, ROWS),
+)
+def test_a_row_group_tells_what_the_whole_tells(window: int, shift: int, sign: int, first: int, rows: int) -> None:
+    whole = pl.DataFrame({"leak": sign * _shifted(window, shift), "past": _shifted(window, -3), "noise": NOISE})
+    part = whole.slice(first, rows)
+    found = LOOK.find_all(part, first)
+    assert found == LOOK.find_all(whole) == {"leak": LOOK.find(part["leak"], first)}
+    assert f"bqx_{window} {shift} rows ahead" in found["leak"]
+
+
+def test_a_row_group_is_looked_up_at_its_own_rows() -> None:
+    """Rows 200 on, taken for rows 0 on, would be the future of 200 rows ago."""
+    present = pl.DataFrame({"present": _shifted(90, 0)[200:]})
+    assert LOOK.find_all(present, 200) == {}
+    assert LOOK.find_all(present) == {"present": "equals bqx_90 200 rows ahead"}
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 105), st.integers(0, 200))
+def test_a_leak_of_few_different_values_is_found(shift: int, first: int) -> None:
+    leak = pl.DataFrame({"leak": (_shifted(45, shift) * 20).round() / 20}).slice(first, 150)
+    assert COARSE.find_all(leak, first) == {"leak": f"equals bqx_45 {shift} rows ahead"}
+
+
+def test_windows_one_after_another_make_the_same_look() -> None:
+    one_by_one = ((w, TARGETS.select(f"target_bqx{w}_h{h}" for h in HORIZONS)) for w in WINDOWS)
+    look = ForwardLook.of_windows(one_by_one, HORIZONS)
+    assert [look.find(_shifted(w, s)) for w in WINDOWS for s in (-1, 9)] == [
+        LOOK.find(_shifted(w, s)) for w in WINDOWS for s in (-1, 9)
+    ]
+
+
+def test_no_targets_know_no_future() -> None:
+    features = pl.DataFrame({"x": NOISE})
+    assert ForwardLook.of_windows([], HORIZONS).find_all(features) == {}
+    assert ForwardLook(TARGETS.clear(), WINDOWS, HORIZONS).find_all(features) == {}
+    assert LOOK.find_all(features, 10 * ROWS) == {}
