@@ -8,7 +8,6 @@ is made: the client asks for none. What is deleted stays on the disk until the s
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
 from collections.abc import Generator, Mapping, Sequence
@@ -18,7 +17,7 @@ from typing import Any, Self
 
 from benchmarks.beside import Counts, Running
 from bqx_assets.base.checksums import combine, crc32c, to_base64
-from bqx_assets_tests.servers.gcs.bucket import MOST_SOURCES, Bucket, Json, Refused, Stored
+from bqx_assets_tests.servers.gcs.bucket import Bucket, Json, Stored
 from bqx_assets_tests.servers.gcs.operations import Answer, Request, Service
 from bqx_assets_tests.servers.gcs.server import GcsServer
 
@@ -96,51 +95,21 @@ class _DiskBucket(Bucket):
     def __init__(self, name: str, disk: Disk) -> None:
         super().__init__(name)
         self._disk = disk
-        self._numbers = itertools.count(1_800_000_000_000_000)
 
-    def put(  # noqa: PLR0913 -- as the server's own
-        self,
-        name: str,
-        data: Any,  # noqa: ANN401 -- bytes or Content
-        conditions: Mapping[str, Any],
-        *,
-        metadata: Mapping[str, str] | None = None,
-        crc32c: str | None = None,
-        md5: str | None = None,
-        components: int = 0,
-    ) -> Stored:
-        """Give the object a new generation, once checksum and preconditions hold."""
-        if md5 is not None:
-            raise Refused(501, "notImplemented", "no MD5 here")
+    def _stored(self, name: str, data: Any, metadata: Mapping[str, str], components: int) -> Stored:  # noqa: ANN401 -- bytes or Content
         if isinstance(data, bytes):
             content = Content(self._disk)
             content += data
             data = content
-        with self.lock:
-            self.check(name, conditions)
-            made = _OnDisk(name, data, next(self._numbers), dict(metadata or {}), components)
-            if crc32c is not None and crc32c != made.crc32c:
-                raise Refused(400, "invalid", f"Provided CRC32C {crc32c} doesn't match calculated {made.crc32c}.")
-            self._retire(name)
-            self.live[name] = made
-            return made
+        return _OnDisk(name, data, next(self._generations), dict(metadata), components)
 
-    def compose(self, name: str, request: Json, conditions: Mapping[str, Any]) -> Stored:
-        """Concatenate 1 to 32 objects: no byte is copied."""
-        with self.lock:
-            sources: Sequence[Json] = request.get("sourceObjects", ())
-            if not 1 <= len(sources) <= MOST_SOURCES:
-                raise Refused(400, "invalid", f"The number of source components ({len(sources)}) exceeds the maximum")
-            whole, components = Content(self._disk), 0
-            for source in sources:
-                generation = source.get("generation")
-                self.check(source["name"], source.get("objectPreconditions", {}))
-                found: Any = self.find(source["name"], int(generation) if generation else None)
-                whole.crc = combine(whole.crc, found.data.crc, len(found.data))
-                whole.runs += found.data.runs
-                components += found.components or 1
-            metadata = request.get("destination", {}).get("metadata")
-            return self.put(name, whole, conditions, metadata=metadata, components=components)
+    def _joined(self, sources: Sequence[Stored]) -> Any:  # noqa: ANN401 -- Content, to the server like bytes
+        whole = Content(self._disk)
+        for source in sources:
+            data: Any = source.data
+            whole.crc = combine(whole.crc, data.crc, len(data))
+            whole.runs += data.runs
+        return whole
 
 
 class _DiskService(Service):
