@@ -1,7 +1,7 @@
 """The merge against everything a user would pick instead, at several sizes, written into ``docs/performance.md``.
 
 ``python -m benchmarks.merge --tables 25 100 300 667``. Belongs here: sizes, bars, tables of results. Does not: the runs
-(``race``), the contestants. Exit code 1 where a bar is missed.
+(``race``), the contestants. Exit code 1 where a bar is missed. ``--copies``: aligned slabs only, a tenth of the time.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ RAW_CPU_BAR = 1.3
 SIZE_BAR = 0.01
 _OUTPUTS = 2.2
 """At most two outputs and their temporary files at once, beside raw checkpoints and slabs."""
+_CELLS = "Cells: median wall seconds / CPU seconds / highest peak memory."
 _MANY = 100
 """With more tables, raw merges run one round less than copies; the others' merges always run once."""
 
@@ -35,6 +36,7 @@ def main() -> None:
     parser.add_argument("--tables", type=int, nargs="+", default=[25, 100, 300, 667])
     parser.add_argument("--limit-seconds", type=float, default=600, help="longest run of a contestant")
     parser.add_argument("--others", nargs="*", default=list(OTHERS), choices=list(OTHERS), help="whom to race against")
+    parser.add_argument("--copies", action="store_true", help="aligned slabs only: splice against cat")
     asked = parser.parse_args()
     most = max(asked.tables)
     chosen = chosen_tables(most)
@@ -48,13 +50,11 @@ def main() -> None:
         (home / "out").mkdir()
         races: list[Race] = []
         given_up = {name: "left out" for name in OTHERS if name not in asked.others}
-        claims: dict[str, bool] = {}
         for count in sorted(asked.tables):
             races.append(_race(home, whole, count, asked.rounds))
-            for _ in _steps(races[-1], apart, given_up):
-                claims = _claims(races)
-                text = _text(races, given_up, asked.rows, claims, capped=apart.group is not None)
-                write_section(f"merge of {' '.join(map(str, sorted(asked.tables)))} tables", text)
+            for _ in _steps(races[-1], apart, given_up, copies=asked.copies):
+                _write(races, given_up, asked.rows, copies=asked.copies, is_capped=apart.group is not None)
+    claims = _splice_claims(races) | ({} if asked.copies else _raw_claims(races))
     sys.exit(0 if all(claims.values()) else 1)
 
 
@@ -65,10 +65,14 @@ def _race(home: Path, whole: Path, count: int, rounds: int) -> Race:
     return Race(folder, home / "out", count, columns, rounds)
 
 
-def _steps(race: Race, apart: Apart, given_up: dict[str, str]) -> Iterator[None]:
+def _steps(race: Race, apart: Apart, given_up: dict[str, str], *, copies: bool) -> Iterator[None]:
     """Run the race, pausing where there is something to report."""
     free = Apart(None, apart.limit_seconds)  # a cap would keep the page cache from being warm
     race.copies(free)
+    if copies:
+        race.remove()
+        yield
+        return
     race.ours(apart, race.rounds if race.tables <= _MANY else max(1, race.rounds - 1))
     yield
     race.others(apart, given_up)
@@ -76,7 +80,7 @@ def _steps(race: Race, apart: Apart, given_up: dict[str, str]) -> Iterator[None]
     yield
 
 
-def _claims(races: Sequence[Race]) -> dict[str, bool]:
+def _splice_claims(races: Sequence[Race]) -> dict[str, bool]:
     claims: dict[str, bool] = {}
     for race in races:
         size, found = f"{race.tables} tables", race.found
@@ -89,32 +93,50 @@ def _claims(races: Sequence[Race]) -> dict[str, bool]:
             claims[claim] = ratio <= SPLICE_BAR
         peak = max(found[f"splice, {state}"].peak_bytes for state in ("cold", "warm"))
         claims[f"{size}: splice peaks at {peak / 1e6:,.0f} MB (bar 500 MB)"] = peak < SPLICE_PEAK_BYTES
-        raw, least = found["raw merge"], found["decode + encode"]
+    return claims
+
+
+def _raw_claims(races: Sequence[Race]) -> dict[str, bool]:
+    claims: dict[str, bool] = {}
+    for race in races:
+        size = f"{race.tables} tables"
+        raw, least = race.found["raw merge"], race.found["decode + encode"]
         if raw.outcome or least.outcome:
             claims[f"{size}: raw merge {raw.outcome or least.outcome}"] = False
             continue
         cpu = raw.cpu_seconds / least.cpu_seconds
-        claims[f"{size}: raw merge peaks at {raw.peak_bytes / 1e6:,.0f} MB (bar 1,074 MB)"] = (
-            raw.peak_bytes < RAW_PEAK_BYTES
-        )
-        claims[f"{size}: raw merge takes {cpu:.2f}x the CPU of decode + encode (bar {RAW_CPU_BAR}x)"] = (
-            cpu <= RAW_CPU_BAR
-        )
-        other = race.sizes["decode + encode"]
-        difference = race.sizes["raw merge"] / other - 1
-        claims[f"{size}: raw merge's file {difference:+.2%} against Polars' files of the same columns (bar 1%)"] = (
-            abs(difference) <= SIZE_BAR
-        )
+        difference = race.sizes["raw merge"] / race.sizes["decode + encode"] - 1
+        claims |= {
+            f"{size}: raw merge peaks at {raw.peak_bytes / 1e6:,.0f} MB (bar 1,074 MB)": raw.peak_bytes
+            < RAW_PEAK_BYTES,
+            f"{size}: raw merge takes {cpu:.2f}x the CPU of decode + encode (bar {RAW_CPU_BAR}x)": cpu <= RAW_CPU_BAR,
+            f"{size}: raw merge's file {difference:+.2%} against Polars' files of the same columns (bar 1%)": abs(
+                difference
+            )
+            <= SIZE_BAR,
+        }
     return claims
 
 
-def _text(races: Sequence[Race], given_up: dict[str, str], rows: int, claims: dict[str, bool], *, capped: bool) -> str:
-    sizes = [f"{race.tables} tables, {race.columns:,} columns" for race in races]
-    copies = [
+def _write(races: Sequence[Race], given_up: dict[str, str], rows: int, *, copies: bool, is_capped: bool) -> None:
+    write_section("splice", _splice_text(races, rows))
+    if not copies:
+        write_section("merge", _raw_text(races, given_up, rows, is_capped=is_capped))
+
+
+def _splice_text(races: Sequence[Race], rows: int) -> str:
+    lines = [
         [f"{name}, {state}", *(_cell(race, f"{name}, {state}") for race in races)]
         for state in ("cold", "warm")
         for name in COPIES
     ]
+    head = (
+        f"{rows:,} rows; aligned slabs of {', '.join(f'{race.slabs_bytes / 1e9:.2f}' for race in races)} GB. {_CELLS}"
+    )
+    return "\n\n".join(("## Splice", head, table(["", *_sizes(races)], lines), bars(_splice_claims(races))))
+
+
+def _raw_text(races: Sequence[Race], given_up: dict[str, str], rows: int, *, is_capped: bool) -> str:
     joins = [[name, *(_cell(race, name, given_up) for race in races)] for name in (*OURS, *OTHERS)]
     reads = [
         [f"{name}, {'spliced' if file == 'splice' else 'joined'}", *(_cell(race, f"{name}, {file}") for race in races)]
@@ -122,20 +144,20 @@ def _text(races: Sequence[Race], given_up: dict[str, str], rows: int, claims: di
         for file in ("splice", "eager joins")
     ]
     written = [[f"{name}, file", *(_size(race, name) for race in races)] for name in ("raw merge", "eager joins")]
-    cap = "a cap of 12 GiB, page cache included" if capped else "no memory cap (none could be set)"
+    cap = "a cap of 12 GiB, page cache included" if is_capped else "no memory cap (none could be set)"
     return "\n\n".join(
         (
-            f"## Merge of {' and '.join(str(race.tables) for race in races)} tables",
-            f"{rows:,} rows. Cells: median wall seconds / CPU seconds / highest peak memory. Slabs: "
-            + ", ".join(f"{race.slabs_bytes / 1e9:.2f} GB" for race in races)
-            + ".",
-            table(["Aligned slabs", *sizes], copies),
-            f"Raw checkpoints, half of them shuffled with missing and extra rows; cold files, under {cap}.",
-            table(["Raw checkpoints", *sizes], [*joins, *written]),
-            table(["Reading (warm)", *sizes], reads),
-            bars(claims),
+            "## Merge of raw checkpoints",
+            f"{rows:,} rows; half of the tables shuffled, missing and extra rows; cold files, under {cap}. {_CELLS}",
+            table(["", *_sizes(races)], [*joins, *written]),
+            table(["Reading (warm)", *_sizes(races)], reads),
+            bars(_raw_claims(races)),
         )
     )
+
+
+def _sizes(races: Sequence[Race]) -> list[str]:
+    return [f"{race.tables} tables, {race.columns:,} columns" for race in races]
 
 
 def _cell(race: Race, name: str, given_up: dict[str, str] | None = None) -> str:

@@ -89,6 +89,10 @@ class Race:
             for each in alternating(files, 2 * self.rounds):
                 run = apart.run(function, self._path(each))
                 self.found.setdefault(f"{name}, {each}", Runs()).runs.append(run)
+        self.remove()
+
+    def remove(self) -> None:
+        """Remove the spliced and the joined file."""
         for each in ("splice", "eager joins"):
             self._remove(each)
 
