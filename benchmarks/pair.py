@@ -156,7 +156,9 @@ def _write(stages: list[_Stage], servers: tuple[float, float]) -> None:
         f"{servers[0]:,.0f} CPU s (making its answers included), the bucket {servers[1]:,.0f}."
     )
     walls = [[name, f"{value:,.1f}", f"{value / sum(steps.values()):.0%}"] for name, value in steps.items()]
-    within = "Of the features' stage, by step; seconds of all worker threads, waiting included:"
+    calls = [(name, count) for name, count in sorted(total.items()) if name.endswith(" requests") and count]
+    kinds = ", ".join(f"{name.removesuffix(' requests')} {count:,.0f}" for name, count in calls)
+    within = f"Bucket calls by operation: {kinds}.\n\nOf the features' stage, by step; seconds of all worker threads, waiting included:"
     failed = "; ".join(f"{rule}: {got}" for rule, got in checked["failed"].items()) or "none"
     claims = {
         f"the group peaks at {peak / 1e6:,.0f} MB of {_CAP_BYTES / 1e6:,.0f}": peak < _CAP_BYTES,
