@@ -158,7 +158,10 @@ def _write(stages: list[_Stage], servers: tuple[float, float]) -> None:
     walls = [[name, f"{value:,.1f}", f"{value / sum(steps.values()):.0%}"] for name, value in steps.items()]
     calls = [(name, count) for name, count in sorted(total.items()) if name.endswith(" requests") and count]
     kinds = ", ".join(f"{name.removesuffix(' requests')} {count:,.0f}" for name, count in calls)
-    within = f"Bucket calls by operation: {kinds}.\n\nOf the features' stage, by step; seconds of all worker threads, waiting included:"
+    within = (
+        f"Bucket calls by operation: {kinds}.\n\n"
+        "Of the features' stage, by step; seconds of all worker threads, waiting included:"
+    )
     failed = "; ".join(f"{rule}: {got}" for rule, got in checked["failed"].items()) or "none"
     claims = {
         f"the group peaks at {peak / 1e6:,.0f} MB of {_CAP_BYTES / 1e6:,.0f}": peak < _CAP_BYTES,
