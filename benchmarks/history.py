@@ -30,7 +30,7 @@ from bqx_assets.catalogue.families import (
 from bqx_assets.extract.local.layout import EXPECTATIONS_FILE, table_path
 from bqx_assets.extract.local.table_files import write_table
 from bqx_assets.merge.footer import read_footer
-from bqx_assets.quality.statistics import stated_chunks
+from bqx_assets.quality.statistics import stated_groups
 
 WHOLE_COLUMNS = 17_031
 PEAK_BYTES = 1 << 30
@@ -89,13 +89,13 @@ def _make_warehouse(root: Path, tables: list[ExpectedTable], rows: int) -> None:
 def _window_bytes(file: Path) -> tuple[int, str]:
     """Return what a window's columns take in the row groups that overlap it, and which part of the groups those are."""
     footer = read_footer(file)
-    groups = stated_chunks(footer)
-    last = max(int(group[0].high or 0) for group in groups)  # the key comes first
+    groups = stated_groups(footer)
+    last = max(int(group.high[0] or 0) for group in groups)  # the key comes first
     since = last - int(timedelta(days=_WINDOW_DAYS).total_seconds()) * 1_000_000
-    wanted = [group for group in groups if int(group[0].high or 0) > since]
+    wanted = [group for group in groups if int(group.high[0] or 0) > since]
     every = max(1, (len(footer.columns) - 1) // _WINDOW_COLUMNS)
     places = [0, *range(1, len(footer.columns), every)][: _WINDOW_COLUMNS + 1]
-    size = sum(group[place].end - group[place].start for group in wanted for place in places)
+    size = sum(group.end[place] - group.start[place] for group in wanted for place in places)
     return size, f"{len(wanted)} of {len(groups)}"
 
 

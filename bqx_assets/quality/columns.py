@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -15,7 +15,7 @@ import polars as pl
 
 from bqx_assets.base.names import KEY
 from bqx_assets.merge.footer import Footer
-from bqx_assets.quality.statistics import Stated, Value
+from bqx_assets.quality.statistics import UNKNOWN, Stated, StatedGroup, Value
 
 Role = Literal["key", "target", "feature"]
 
@@ -63,25 +63,26 @@ class ColumnFacts:
         return constant and self.low == 0 and self.type in ("FLOAT64", "INT64")
 
 
-def stated_columns(footer: Footer, groups: Sequence[Sequence[Stated]]) -> list[ColumnFacts]:
+def stated_columns(footer: Footer, groups: Sequence[StatedGroup]) -> list[ColumnFacts]:
     """Return each column's facts as far as the statistics state them for all row groups."""
-    group_rows, rows = footer.row_groups, footer.rows
+    rows = footer.rows
     found: list[ColumnFacts] = []
     for place, (name, type_name) in enumerate(zip(footer.columns, footer.types, strict=True)):
         role: Role = "key" if name == KEY else "target" if _TARGET.fullmatch(name) else "feature"
         facts = ColumnFacts(name, type_name, role, rows)
-        chunks = [group[place] for group in groups]
-        if all(chunk.nulls is not None for chunk in chunks):
-            facts.nulls = sum(chunk.nulls or 0 for chunk in chunks)
-        held = [chunk for chunk, size in zip(chunks, group_rows, strict=True) if chunk.nulls != size]
-        if held and all(chunk.low is not None and chunk.high is not None for chunk in held):
-            facts.low = min(chunk.low for chunk in held)  # type: ignore[type-var]
-            facts.high = max(chunk.high for chunk in held)  # type: ignore[type-var]
+        nulls = [group.nulls[place] for group in groups]
+        if UNKNOWN not in nulls:
+            facts.nulls = sum(nulls)
+        held = [group for group, count in zip(groups, nulls, strict=True) if count != group.rows]
+        lows, highs = [group.low[place] for group in held], [group.high[place] for group in held]
+        if held and None not in lows and None not in highs:
+            facts.low = min(lows)  # type: ignore[type-var]
+            facts.high = max(highs)  # type: ignore[type-var]
         found.append(facts)
     return found
 
 
-def measure(frame: pl.DataFrame, facts: Sequence[ColumnFacts], stated: Sequence[Stated]) -> None:
+def measure(frame: pl.DataFrame, facts: Iterable[ColumnFacts], stated: Iterable[Stated]) -> None:
     """Add one row group's values to the columns' facts, and compare them with what the footer states.
 
     **Shape**: ``frame`` has one column for each of ``facts``, in their order. **Cost**: three passes over the values,

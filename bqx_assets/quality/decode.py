@@ -15,15 +15,14 @@ import polars as pl
 
 from bqx_assets.merge.footer import Footer
 from bqx_assets.merge.thrift import Struct, render
+from bqx_assets.quality.statistics import UNKNOWN, StatedGroup
 
 _MAGIC = b"PAR1"
 _SCHEMA, _ROWS, _GROUPS, _CREATOR = 2, 3, 4, 6
-_NAME, _CHILDREN = 4, 5
+_TYPE, _NAME, _CHILDREN = 1, 4, 5
 _CHUNKS, _GROUP_BYTES, _GROUP_ROWS = 1, 2, 3
 _CHUNK_OFFSET, _META = 2, 3
-_PATH, _RAW_BYTES, _DATA_PAGE, _DICTIONARY_PAGE = 3, 6, 9, 11
-_KEPT: frozenset[int | str] = frozenset((1, 2, _PATH, 4, 5, _RAW_BYTES, 7, _DATA_PAGE, _DICTIONARY_PAGE, "i32list"))
-"""Type, encodings, path, codec, counts, offsets: no statistics, which would be trusted instead of values."""
+_ENCODINGS, _PATH, _CODEC, _VALUES, _RAW_BYTES, _SIZE_BYTES, _DATA_PAGE, _DICTIONARY_PAGE = 2, 3, 4, 5, 6, 7, 9, 11
 _FOOTER_BYTES = 300
 """At most, of one column chunk or schema element."""
 
@@ -35,10 +34,10 @@ class Unreadable(Exception):
     """A group of columns could not be decoded."""
 
 
-def decode(footer: Footer, places: Sequence[int], blocks: Sequence[Block]) -> pl.DataFrame:
-    """Return the columns at ``places``, named by position. **Cost**: a copy of ``blocks``.
+def decode(footer: Footer, group: StatedGroup, places: Sequence[int], blocks: Sequence[Block]) -> pl.DataFrame:
+    """Return a row group's columns at ``places``, named by position. **Cost**: a copy of ``blocks``.
 
-    **Shape**: all rows, a chunk a row group. ``blocks`` ascend and hold every byte of the columns.
+    **Shape**: the row group's rows. ``blocks`` ascend and hold every byte of the columns.
 
     Raises:
         Unreadable: the bytes are not such columns.
@@ -49,7 +48,7 @@ def decode(footer: Footer, places: Sequence[int], blocks: Sequence[Block]) -> pl
     def shift(offset: int) -> int:
         return offset + moved[bisect_right(starts, offset) - 1]
 
-    end = _small_footer(footer, places, shift)
+    end = _small_footer(footer, group, places, shift)
     small = b"".join((_MAGIC, *(data for _, data in blocks), end, struct.pack("<I", len(end)), _MAGIC))
     try:
         frame = pl.read_parquet(small, use_statistics=False)
@@ -58,39 +57,47 @@ def decode(footer: Footer, places: Sequence[int], blocks: Sequence[Block]) -> pl
     # Not an Exception at all, whatever its stub says: a check of Polars' own that damage ran into.
     except pl.exceptions.PanicException as error:  # pyright: ignore[reportUnusedExcept]
         raise Unreadable(_first_line(error)) from None
-    if frame.shape != (footer.rows, len(places)):
-        raise Unreadable(f"{frame.height:,} rows decoded, {footer.rows:,} stated")
+    if frame.shape != (group.rows, len(places)):
+        raise Unreadable(f"{frame.height:,} rows decoded, {group.rows:,} stated")
     return frame
 
 
-def _small_footer(footer: Footer, places: Sequence[int], shift: Callable[[int], int]) -> bytes:
+def _small_footer(footer: Footer, group: StatedGroup, places: Sequence[int], shift: Callable[[int], int]) -> bytes:
     root, *leaves = footer.content[_SCHEMA]
-    groups = footer.content[_GROUPS]
     content: Struct = {
         1: 1,
         _SCHEMA: [root | {_CHILDREN: len(places)}, *(leaves[place] | {_NAME: b"%d" % place} for place in places)],
-        _ROWS: footer.rows,
+        _ROWS: group.rows,
         _GROUPS: [
             {
-                _CHUNKS: [_chunk(group[_CHUNKS][place][_META], place, shift) for place in places],
-                _GROUP_BYTES: sum(group[_CHUNKS][place][_META][_RAW_BYTES] for place in places),
-                _GROUP_ROWS: group[_GROUP_ROWS],
+                _CHUNKS: [_chunk(leaves[place][_TYPE], group, place, shift) for place in places],
+                _GROUP_BYTES: sum(group.raw_bytes[place] for place in places),
+                _GROUP_ROWS: group.rows,
             }
-            for group in groups
         ],
         _CREATOR: b"bqx-assets",
         "i32list": [1],
     }
-    chunks = (len(groups) + 1) * (len(places) + 1)
+    chunks = 2 * (len(places) + 1)
     return render(content, source_bytes=_FOOTER_BYTES * chunks, chunks=chunks)
 
 
-def _chunk(meta: Struct, place: int, shift: Callable[[int], int]) -> Struct:
-    kept = {field: value for field, value in meta.items() if field in _KEPT}
-    for field in (_DATA_PAGE, _DICTIONARY_PAGE):
-        if kept.get(field) is not None:
-            kept[field] = shift(kept[field])
-    return {_CHUNK_OFFSET: 0, _META: kept | {_PATH: [str(place)]}, "i32list": []}
+def _chunk(kind: int, group: StatedGroup, place: int, shift: Callable[[int], int]) -> Struct:
+    """Describe a chunk without its statistics: they would be trusted instead of values."""
+    meta: Struct = {
+        _TYPE: kind,
+        _ENCODINGS: group.encodings[place],
+        _PATH: [str(place)],
+        _CODEC: group.codec[place],
+        _VALUES: group.rows,
+        _RAW_BYTES: group.raw_bytes[place],
+        _SIZE_BYTES: group.end[place] - group.start[place],
+        "i32list": [_TYPE, _CODEC],
+    }
+    for field, pages in ((_DATA_PAGE, group.data_page), (_DICTIONARY_PAGE, group.dictionary_page)):
+        if pages[place] != UNKNOWN:
+            meta[field] = shift(pages[place])
+    return {_CHUNK_OFFSET: 0, _META: meta, "i32list": []}
 
 
 def _first_line(error: BaseException) -> str:

@@ -10,7 +10,7 @@ something where none can be missing between: where t + h comes exactly h steps o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -58,60 +58,111 @@ class Comparison:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class WindowRows:
+    """One window's targets in a row group, and the feature that holds its BQX, where the file has it."""
+
+    window: int
+    targets: pl.DataFrame
+    """Named as targets, one column a horizon."""
+    bqx: pl.Series | None
+
+
 @dataclass(slots=True)
 class Future:
-    """Fed one window's targets after another. **Cost**: about 35 columns of the spine's length, kept."""
+    """Fed one row group after another, each compared with the rows before it as well.
+
+    **Cost**: the keys of the whole file; of the present row group two numbers a row and window, and of the one before
+    as many rows of the targets as the farthest horizon.
+    """
 
     keys: pl.Series
     horizons: Sequence[int]
-    comparisons: list[Comparison] = field(default_factory=list[Comparison])
-    _looks: list[ForwardLook] = field(default_factory=list[ForwardLook])
+    _found: dict[tuple[str, str], Comparison] = field(default_factory=dict[tuple[str, str], Comparison])
+    _last: dict[str, Floats] = field(default_factory=dict[str, Floats])
+    """Of each target the rows before the present row group that a later one of it may be compared with."""
+    _look: ForwardLook | None = None
     _step: int | None = None
     """Microseconds from most rows to the next."""
 
-    def add(self, window: int, targets: pl.DataFrame, bqx: pl.Series | None) -> None:
-        """Compare a window's targets with each other and with ``bqx``, the feature, where the file has it.
+    @property
+    def comparisons(self) -> list[Comparison]:
+        """What was found in all row groups so far, window by window."""
+        return list(self._found.values())
 
-        **Shape**: spine rows x the horizons, named as targets.
+    def enter(self, first_row: int, windows: Iterable[WindowRows]) -> None:
+        """Take the row group that begins at ``first_row`` of the file: compare its targets, and look ahead in it."""
+        known: list[int] = []
+
+        def compared() -> Iterator[tuple[int, pl.DataFrame]]:
+            for each in windows:
+                self._compare_window(first_row, each)
+                known.append(each.window)
+                yield each.window, each.targets
+
+        self._look = None  # before the next one is built
+        look = ForwardLook.of_windows(compared(), self.horizons)
+        self._look = look if known else None
+
+    def look(self, features: pl.DataFrame) -> Mapping[str, str] | None:
+        """Return why float features (the present row group's rows) look forward, by name; None: nothing to tell by.
+
+        A column is found that holds 30 later values in one row group, as all do that are not almost empty.
         """
-        columns = {h: _floats(targets.get_column(f"target_bqx{window}_h{h}")) for h in self.horizons}
-        name = f"target_bqx{window}_h".__add__
+        return None if self._look is None else self._look.find_all(features)
+
+    def forget(self, names: Collection[str]) -> None:
+        """Leave out the comparisons with these columns."""
+        self._found = {pair: each for pair, each in self._found.items() if {*pair}.isdisjoint(names)}
+
+    def _compare_window(self, first_row: int, rows: WindowRows) -> None:
+        """Compare a window's targets with each other, and with the feature where the file has it."""
+        targets = {h: f"target_bqx{rows.window}_h{h}" for h in sorted(self.horizons)}
+        columns = {h: _floats(rows.targets.get_column(name)) for h, name in targets.items()}
+        bqx = None if rows.bqx is None else _floats(rows.bqx)
         near = min(self.horizons)
-        for h in sorted(self.horizons):
+        for h, name in targets.items():
+            held = self._after_last(name, first_row, columns[h])
             if bqx is not None:
-                self._compare((name(str(h)), columns[h]), (bqx_column(window), _floats(bqx)), h)
+                self._compare((name, held), (bqx_column(rows.window), bqx), h, first_row)
             if h != near:
-                self._compare((name(str(h)), columns[h]), (name(str(near)), columns[near]), h - near)
-        self._looks.append(ForwardLook(targets, (window,), self.horizons))
+                self._compare((name, held), (targets[near], columns[near]), h - near, first_row)
 
-    def look(self, features: pl.DataFrame) -> Mapping[str, str]:
-        """Return why float features, all rows of some columns, look forward, by name."""
-        return {name: why for look in reversed(self._looks) for name, why in look.find_all(features).items()}
+    def _after_last(self, name: str, first_row: int, values: Floats) -> Floats:
+        """Return a target's rows with those before them, as many as the farthest horizon reaches back."""
+        before = min(first_row, max(self.horizons))
+        held = np.full(before + values.size, np.nan)
+        held[before:] = values
+        last = self._last.get(name)
+        if last is not None:
+            held[before - last.size : before] = last
+        self._last[name] = held[max(0, held.size - max(self.horizons)) :].copy()
+        return held
 
-    def _compare(self, later: tuple[str, Floats], earlier: tuple[str, Floats], shift: int) -> None:
-        here, there = later[1][: max(0, self.keys.len() - shift)], earlier[1][shift:]
+    def _compare(self, held: tuple[str, Floats], other: tuple[str, Floats], shift: int, first_row: int) -> None:
+        """Hold a target against another column ``shift`` rows later: each pair when its later row comes."""
+        before = held[1].size - other[1].size
+        start = max(shift, before)  # the first later row whose earlier one is there
+        size = max(0, held[1].size - start)
+        here, there = held[1][start - shift :][:size], other[1][start - before :]
         both = np.isfinite(here) & np.isfinite(there)
         differ = both & ~np.isclose(here, there, rtol=_ROUND_OFF, atol=1e-12)
-        whole = self._unbroken(shift)
-        self.comparisons.append(
-            Comparison(
-                column=later[0],
-                other=earlier[0],
-                shift=shift,
-                compared=int(both.sum()),
-                differing=int(differ.sum()),
-                proven=int((differ & whole).sum()),
-                provable=int((both & whole).sum()),
-            )
-        )
+        whole = self._unbroken(first_row - before + start, size, shift)
+        pair, sofar = (held[0], other[0]), self._found.get((held[0], other[0]))
+        counts = [int(each.sum()) for each in (both, differ, differ & whole, both & whole)]
+        if sofar is not None:
+            known = sofar.compared, sofar.differing, sofar.proven, sofar.provable
+            counts = [now + then for now, then in zip(counts, known, strict=True)]
+        self._found[pair] = Comparison(*pair, shift, *counts)
 
-    def _unbroken(self, shift: int) -> npt.NDArray[np.bool_]:
-        times = self.keys.to_physical().to_numpy()
-        if times.size <= shift:
+    def _unbroken(self, row: int, size: int, shift: int) -> npt.NDArray[np.bool_]:
+        """Return for ``size`` rows from ``row`` on whether none is missing since the one ``shift`` before."""
+        if not size:
             return np.zeros(0, dtype=np.bool_)
+        times = self.keys.to_physical().to_numpy()
         if self._step is None:
             self._step = int(np.median(np.diff(times)))
-        return times[shift:] - times[:-shift] == shift * self._step
+        return times[row : row + size] - times[row - shift : row - shift + size] == shift * self._step
 
 
 def _floats(column: pl.Series) -> Floats:

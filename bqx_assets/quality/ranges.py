@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from bqx_assets.merge.footer import Footer
-from bqx_assets.quality.statistics import Stated
+from bqx_assets.quality.statistics import StatedGroup
 
 GROUP_BYTES = 32 << 20
-"""Decoded size of the columns in work at once; one column of a very long file may pass it.
+"""Decoded size of the columns in work at once; one column of a very long row group may pass it.
 
 Encoded they take about half: blocks that the allocator keeps, where larger ones are mapped anew each time.
 """
@@ -34,23 +33,23 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Columns read and decoded together, by position, ascending."""
+    """Columns of one row group read and decoded together, by position, ascending."""
 
+    row_group: int
     places: tuple[int, ...]
     ranges: tuple[Range, ...]
 
 
 def column_groups(
-    footer: Footer, stated: Sequence[Sequence[Stated]], places: Sequence[int], bound_bytes: int
+    types: Sequence[str | None], stated: StatedGroup, places: Sequence[int], bound_bytes: int
 ) -> list[list[int]]:
     """Return ``places`` (column positions, ascending) cut into groups of at most ``bound_bytes`` decoded."""
-    types = footer.types
     groups: list[list[int]] = []
     room_bytes = 0
     for place in places:
-        size_bytes = _CELL_BYTES.get(types[place] or "", 8) * footer.rows
+        size_bytes = _CELL_BYTES.get(types[place] or "", 8) * stated.rows
         if types[place] == "STRING":
-            size_bytes += sum(group[place].raw_bytes for group in stated)
+            size_bytes += stated.raw_bytes[place]
         if not groups or size_bytes > room_bytes or len(groups[-1]) == _GROUP_COLUMNS:
             groups.append([])
             room_bytes = bound_bytes
@@ -59,15 +58,15 @@ def column_groups(
     return groups
 
 
-def group_of(places: Sequence[int], stated: Sequence[Sequence[Stated]]) -> Group:
-    """Return the columns with their bytes: one range where the row groups' chunks lie together, else one for each."""
+def group_of(row_group: int, places: Sequence[int], stated: StatedGroup) -> Group:
+    """Return columns of a row group with their bytes: one range where their chunks lie together, else one for each."""
     merged: list[tuple[int, int]] = []
-    for start, end in sorted((group[place].start, group[place].end) for group in stated for place in places):
+    for start, end in sorted((stated.start[place], stated.end[place]) for place in places):
         if merged and start <= merged[-1][1] + _GAP_BYTES:
             merged[-1] = merged[-1][0], max(merged[-1][1], end)
         else:
             merged.append((start, end))
-    return Group(tuple(places), tuple(Range(start, end, start) for start, end in merged))
+    return Group(row_group, tuple(places), tuple(Range(start, end, start) for start, end in merged))
 
 
 def counted_once(groups: Sequence[Group], end: int) -> list[Group]:
@@ -88,7 +87,7 @@ def counted_once(groups: Sequence[Group], end: int) -> list[Group]:
         last = following if each.end < following <= each.end + _GAP_BYTES else each.end
         changed[number][place] = Range(first, last, min(max(first, sofar), last))
         sofar = max(sofar, last)
-    return [Group(group.places, tuple(ranges)) for group, ranges in zip(groups, changed, strict=True)]
+    return [replace(group, ranges=tuple(ranges)) for group, ranges in zip(groups, changed, strict=True)]
 
 
 def uncounted(group: Group) -> Group:

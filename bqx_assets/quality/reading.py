@@ -21,11 +21,12 @@ from bqx_assets.quality.integrity import FileChecksum, segments
 from bqx_assets.quality.ranges import GROUP_BYTES, Group, holes
 from bqx_assets.quality.scan import Scan
 from bqx_assets.quality.source import Source
-from bqx_assets.quality.statistics import stated_chunks
+from bqx_assets.quality.statistics import stated_groups, without_chunks
 from bqx_assets.quality.values import DeepPass, Part, Work
 
 STAGE = "validate"
-_READS_AHEAD = _DECODED_AHEAD = 2
+_AHEAD = 3
+"""Groups read and decoded while another is judged: no processor waits for one step."""
 _HOLE_BYTES = 16 << 20
 """Of a stretch without columns, read at once."""
 _In = TypeVar("_In")
@@ -37,7 +38,8 @@ def read_source(opened: Callable[[], Source | None], scan: Scan, *, progress: Pr
 
     **Cost**: shallow, the footer. Deep, every byte is read once, for its checksum and its values, but for the features
     that hold a window's BQX: they are needed before their turn. Requests: one a group of columns, and a few. Memory:
-    about 14 times ``GROUP_BYTES`` where nothing compresses, and 40 columns of the file's length, the known future.
+    ten times ``GROUP_BYTES`` where nothing compresses, 14 columns of a row group's length (the known future), the
+    keys of all rows, and the footer.
 
     Raises:
         StoreError: the store could not deliver: no verdict follows from that.
@@ -66,8 +68,9 @@ def _read(source: Source, scan: Scan, progress: Progress) -> None:
     values: DeepPass | None = None
     try:
         footer = footer_of(source, end)
-        stated = stated_chunks(footer)
-        scan.footer, scan.columns = footer, stated_columns(footer, stated)
+        stated = stated_groups(footer)
+        scan.columns = stated_columns(footer, stated)
+        scan.footer = footer = without_chunks(footer)
         if scan.deep and footer.rows:
             values = DeepPass(scan, footer, stated, checksum)
     except FooterError as error:
@@ -87,29 +90,26 @@ def _read(source: Source, scan: Scan, progress: Progress) -> None:
 def _take_all(
     source: Source, values: DeepPass, work: Sequence[Work], checksum: FileChecksum | None, progress: Progress
 ) -> None:
-    """Read two groups ahead and decode two ahead, while another is judged: no processor waits for one step."""
-
-    def fetch(each: Work) -> tuple[Work, list[Block]]:
+    def decoded(each: Work) -> list[Part]:
         blocks: list[Block] = []
         for wanted in each.group.ranges:
             data = source.read(wanted.start, wanted.end - wanted.start)
             blocks.append((wanted.start, data))
             if checksum is not None:
                 checksum.add(wanted.start, data, wanted.counted_from - wanted.start)
-        return each, blocks
+        return values.decode(each.group, blocks)
 
-    def decoded(fetched: tuple[Work, list[Block]]) -> tuple[Work, list[Part]]:
-        each, blocks = fetched
-        return each, values.decode(each.group, blocks)
+    names = iter(work)
 
-    for each, parts in _ahead(decoded, _ahead(fetch, work, _READS_AHEAD), _DECODED_AHEAD):
-        for places, frame in parts:
-            each.take(places, frame)
-        progress.advance(STAGE, each.name)
+    def told(parts: list[Part]) -> list[Part]:
+        progress.advance(STAGE, next(names).name)
+        return parts
+
+    values.take(map(told, _ahead(decoded, work, _AHEAD)))
 
 
 def _ahead(function: Callable[[_In], _Out], items: Iterable[_In], count: int) -> Iterator[_Out]:
-    """Give the results in order, ``count`` of them being made meanwhile."""
+    """Give the results in order, ``count`` more of them being made meanwhile; keep none of those given."""
     with ThreadPoolExecutor(count, thread_name_prefix=STAGE) as pool:
         coming: deque[Promise[_Out]] = deque()
         for item in items:

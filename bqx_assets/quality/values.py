@@ -1,14 +1,13 @@
-"""Every value of a training file decoded once, the targets first.
+"""Every value of a training file decoded once, row group by row group, the targets first.
 
 Belongs here: the order of columns, what is kept of them, and what damage takes away again. Does not: reading ahead
-(``ahead``), decoding, what the facts mean.
+(``reading``), decoding, what the facts mean.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import polars as pl
 
@@ -17,136 +16,172 @@ from bqx_assets.extract.align import KEY_TYPE
 from bqx_assets.merge.footer import Footer
 from bqx_assets.quality.columns import measure
 from bqx_assets.quality.decode import Block, Unreadable, decode
-from bqx_assets.quality.future import Future, bqx_column
+from bqx_assets.quality.future import Future, WindowRows, bqx_column
 from bqx_assets.quality.integrity import FileChecksum
 from bqx_assets.quality.ranges import Group, column_groups, counted_once, group_of, uncounted
 from bqx_assets.quality.scan import Scan
-from bqx_assets.quality.statistics import Stated
+from bqx_assets.quality.statistics import StatedGroup
 
 Part = tuple[Sequence[int], pl.DataFrame]
-"""Columns by position, and their values in all rows."""
+"""Columns by position, and their values in one row group."""
 
 
-Take = Callable[[Sequence[int], pl.DataFrame], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """A group of columns, and what becomes of its values."""
+class Work(NamedTuple):
+    """A group of columns, and what it is called."""
 
     name: str
     group: Group
-    take: Take
+    again: bool = False
+    """Whether its bytes are read once more, in their turn."""
 
 
 class DeepPass:
     """The values' part of a scan. From its start on values speak: what is not decoded is not known."""
 
-    def __init__(self, scan: Scan, footer: Footer, stated: list[list[Stated]], checksum: FileChecksum | None) -> None:
+    def __init__(
+        self, scan: Scan, footer: Footer, stated: Sequence[StatedGroup], checksum: FileChecksum | None
+    ) -> None:
         self._scan, self._footer, self._stated, self._checksum = scan, footer, stated, checksum
         self._places = {column.name: place for place, column in enumerate(scan.columns)}
         self._unreadable: dict[int, str] = {}
-        self._bqx: dict[str, pl.Series] = {}
+        self._rest: list[int] = []
+        """Of each row group, how many groups of columns come behind its targets."""
         for column in scan.columns:
             column.nulls = column.low = column.high = None
 
     def plan(self, bound_bytes: int, end: int) -> list[Work]:
-        """Return what to read in which order: BQX, key, targets, the rest; each byte before ``end`` counted once."""
-        scan, windows = self._scan, self._scan.expectations.windows
-        bqx = sorted(
-            self._places[name]
-            for name in map(bqx_column, windows)
-            if name in self._places and scan.columns[self._places[name]].type == "FLOAT64"
-        )
-        keys = [place for place, column in enumerate(scan.columns) if column.role == "key"]
-        steps: list[tuple[str, Sequence[int], Take]] = [("key", keys, self._take_keys)]
-        for window in windows:
-            targets = sorted(self._places[name] for name in self._targets(window) if name in self._places)
-            steps.append((f"targets of window {window}", targets, partial(self._take_targets, window)))
-        first = {place for _, places, _ in steps for place in places}
-        others = [place for place in range(len(scan.columns)) if place not in first]
-        rest = column_groups(self._footer, self._stated, others, bound_bytes)
-        steps += [(f"columns, group {n} of {len(rest)}", places, self._take) for n, places in enumerate(rest, start=1)]
-        groups = counted_once([group_of(places, self._stated) for _, places, _ in steps], end)
-        ahead = Work("BQX of the row", uncounted(group_of(bqx, self._stated)), self._take_bqx)
-        return [ahead, *(Work(name, group, take) for (name, _, take), group in zip(steps, groups, strict=True))]
+        """Return what to read in which order, each byte before ``end`` counted once.
+
+        The key of all row groups; then of each row group BQX, the targets window by window, and the rest.
+        """
+        columns, windows = self._scan.columns, self._scan.expectations.windows
+        keys = [place for place, column in enumerate(columns) if column.role == "key"]
+        bqx = sorted(place for place in self._there(map(bqx_column, windows)) if columns[place].type == "FLOAT64")
+        targets = {window: sorted(self._there(self._targets(window))) for window in windows}
+        first = {*keys}.union(*targets.values())
+        others = [place for place in range(len(columns)) if place not in first]
+        types = [column.type for column in columns]
+        work = [self._work(number, "key", keys) for number in range(len(self._stated))]
+        for number, stated in enumerate(self._stated):
+            work.append(self._work(number, "BQX of the row", bqx, again=True))
+            work += [self._work(number, f"targets of window {window}", places) for window, places in targets.items()]
+            rest = column_groups(types, stated, others, bound_bytes)
+            work += [
+                self._work(number, f"columns, group {n} of {len(rest)}", each) for n, each in enumerate(rest, start=1)
+            ]
+            self._rest.append(len(rest))
+        counted = iter(counted_once([each.group for each in work if not each.again], end))
+        return [each._replace(group=uncounted(each.group) if each.again else next(counted)) for each in work]
 
     def decode(self, group: Group, blocks: Sequence[Block]) -> list[Part]:
         """Return the columns' values; damaged ones are left out and named, the others come in smaller groups then."""
-        intact = [place for place in group.places if not self._damaged(place)]
-        return self._decode(intact, blocks) if intact else []
+        intact = [place for place in group.places if place not in self._unreadable and not self._damaged(place)]
+        return self._decode(group.row_group, intact, blocks) if intact else []
+
+    def take(self, decoded: Iterator[list[Part]]) -> None:
+        """Collect the facts of the plan's groups, which come in its order."""
+        self._take_keys([next(decoded) for _ in self._stated])
+        first_row = 0
+        for stated, rest in zip(self._stated, self._rest, strict=True):
+            windows = self._windows(stated, decoded)
+            if self._scan.future is not None:
+                self._scan.future.enter(first_row, windows)
+            for _ in windows:
+                pass  # without keys there is no future: measured all the same
+            for _ in range(rest):
+                self._take(stated, next(decoded))
+            first_row += stated.rows
 
     def finish(self) -> None:
-        """Forget what came of bytes that by now are known to be damaged."""
-        lost = [place for place in range(len(self._scan.columns)) if self._damaged(place)]
-        self._scan.unreadable += [text for place, text in sorted(self._unreadable.items()) if place not in {*lost}]
-        names = {self._scan.columns[place].name for place in lost}
-        for place in lost:
+        """Forget what came of columns that by now are known to be damaged, in one row group or in all."""
+        damaged = {place for place in range(len(self._scan.columns)) if self._damaged(place)}
+        self._scan.unreadable += [text for place, text in sorted(self._unreadable.items()) if place not in damaged]
+        lost: set[str] = set()
+        for place in damaged.union(self._unreadable):
             column = self._scan.columns[place]
             column.nulls = column.low = column.high = column.nan = column.infinite = None
             column.disagrees = column.forward = None
-        if KEY in names:
+            lost.add(column.name)
+        if KEY in lost:
             self._scan.keys = self._scan.future = None
-        if future := self._scan.future:
-            future.comparisons = [each for each in future.comparisons if names.isdisjoint((each.column, each.other))]
-        if not names.isdisjoint(self._scan.expectations.targets()):
+        halved = [targets for targets in map(self._targets, self._scan.expectations.windows) if lost & {*targets}]
+        if self._scan.future is not None:
+            self._scan.future.forget(lost.union(*halved))
+        if halved:
             for column in self._scan.columns:
-                column.forward = None  # a look into a damaged future shows nothing
+                column.forward = column.forward or None  # a look into half a future clears nobody
 
-    def _decode(self, places: Sequence[int], blocks: Sequence[Block]) -> list[Part]:
+    def _there(self, names: Iterable[str]) -> list[int]:
+        return [self._places[name] for name in names if name in self._places]
+
+    def _work(self, row_group: int, name: str, places: Sequence[int], *, again: bool = False) -> Work:
+        several = f", row group {row_group + 1} of {len(self._stated)}" * (len(self._stated) > 1)
+        return Work(name + several, group_of(row_group, places, self._stated[row_group]), again)
+
+    def _decode(self, row_group: int, places: Sequence[int], blocks: Sequence[Block]) -> list[Part]:
         try:
-            return [(places, decode(self._footer, places, blocks))]
+            return [(places, decode(self._footer, self._stated[row_group], places, blocks))]
         except Unreadable as error:
             if len(places) == 1:
-                self._unreadable[places[0]] = f"{self._scan.columns[places[0]].name}: {error}"
+                self._unreadable.setdefault(places[0], f"{self._scan.columns[places[0]].name}: {error}")
                 return []
             middle = len(places) // 2
-            return [*self._decode(places[:middle], blocks), *self._decode(places[middle:], blocks)]
+            halves = (places[:middle], places[middle:])
+            return [part for half in halves for part in self._decode(row_group, half, blocks)]
 
     def _damaged(self, place: int) -> bool:
         """Whether a recorded checksum says by now that the column's bytes were changed."""
         checksum = self._checksum
         if checksum is None or not checksum.damaged:
             return False
-        return any(checksum.is_damaged(group[place].start, group[place].end) for group in self._stated)
+        return any(checksum.is_damaged(stated.start[place], stated.end[place]) for stated in self._stated)
 
     def _targets(self, window: int) -> list[str]:
         return [f"target_bqx{window}_h{horizon}" for horizon in self._scan.expectations.horizons]
 
-    def _take_bqx(self, places: Sequence[int], frame: pl.DataFrame) -> None:
-        """Keep the features that hold a window's BQX; they are measured when their turn comes."""
-        for place, series in zip(places, frame.iter_columns(), strict=True):
-            self._bqx[self._scan.columns[place].name] = series
-
-    def _take_keys(self, places: Sequence[int], frame: pl.DataFrame) -> None:
-        self._measure(places, frame)
-        keys = frame.to_series()
-        if not isinstance(keys.dtype, pl.Datetime):
+    def _take_keys(self, groups: Sequence[list[Part]]) -> None:
+        """Keep the key of all row groups: its order is that of the whole file."""
+        found: list[pl.Series] = []
+        for stated, parts in zip(self._stated, groups, strict=True):
+            for places, frame in parts:
+                self._measure(stated, places, frame)
+                found.append(frame.to_series())
+        if len(found) != len(groups) or not isinstance(found[0].dtype, pl.Datetime):
             return
-        local = keys if keys.dtype.time_zone else keys.dt.replace_time_zone("UTC")
+        keys = pl.concat(found).rechunk()
+        local = keys if found[0].dtype.time_zone else keys.dt.replace_time_zone("UTC")
         self._scan.keys = local.cast(KEY_TYPE)
         if not keys.null_count():
             self._scan.future = Future(self._scan.keys, self._scan.expectations.horizons)
 
-    def _take_targets(self, window: int, places: Sequence[int], frame: pl.DataFrame) -> None:
-        """One window after another: together they are the future that features are looked up in."""
-        self._measure(places, frame)
-        frame.columns = [self._scan.columns[place].name for place in places]
-        floats = all(dtype.is_float() for dtype in frame.dtypes)
-        if self._scan.future is not None and floats and {*frame.columns} == {*self._targets(window)}:
-            self._scan.future.add(window, frame, self._bqx.pop(bqx_column(window), None))
+    def _windows(self, stated: StatedGroup, decoded: Iterator[list[Part]]) -> Iterator[WindowRows]:
+        """Give one window after another: together they are the future that the row group's features are looked up in.
 
-    def _take(self, places: Sequence[int], frame: pl.DataFrame) -> None:
-        self._measure(places, frame)
+        BQX, a feature, is measured when its turn as one comes.
+        """
+        bqx = {
+            self._scan.columns[place].name: series
+            for places, frame in next(decoded)
+            for place, series in zip(places, frame.iter_columns(), strict=True)
+        }
+        for window in self._scan.expectations.windows:
+            for places, frame in next(decoded):
+                self._measure(stated, places, frame)
+                named = frame.rename({str(place): self._scan.columns[place].name for place in places})
+                floats = all(dtype.is_float() for dtype in named.dtypes)
+                if floats and {*named.columns} == {*self._targets(window)}:
+                    yield WindowRows(window, named, bqx.pop(bqx_column(window), None))
+
+    def _take(self, stated: StatedGroup, parts: Sequence[Part]) -> None:
         future = self._scan.future
-        if future is not None and future.comparisons:
-            found = future.look(frame)
-            for place in places:
-                self._scan.columns[place].forward = found.get(str(place), "")
+        for places, frame in parts:
+            self._measure(stated, places, frame)
+            found = future.look(frame) if future is not None else None
+            if found is not None:
+                for place in places:
+                    column = self._scan.columns[place]
+                    column.forward = column.forward or found.get(str(place), "")
 
-    def _measure(self, places: Sequence[int], frame: pl.DataFrame) -> None:
-        facts = [self._scan.columns[place] for place in places]
-        row = 0
-        for stated, rows in zip(self._stated, self._footer.row_groups, strict=True):
-            measure(frame.slice(row, rows), facts, [stated[place] for place in places])
-            row += rows
+    def _measure(self, stated: StatedGroup, places: Sequence[int], frame: pl.DataFrame) -> None:
+        columns = self._scan.columns
+        measure(frame, [columns[place] for place in places], [stated.statistics(place) for place in places])

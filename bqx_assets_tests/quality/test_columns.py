@@ -15,7 +15,7 @@ from bqx_assets.merge.footer import read_footer
 from bqx_assets.quality.columns import ColumnFacts, measure, stated_columns
 from bqx_assets.quality.decode import decode
 from bqx_assets.quality.ranges import column_groups
-from bqx_assets.quality.statistics import stated_chunks
+from bqx_assets.quality.statistics import stated_groups, without_chunks
 from bqx_assets_tests.frames import minutes
 
 FINITE = st.none() | st.floats(allow_nan=False, allow_infinity=False)
@@ -25,15 +25,14 @@ COLUMNS = {"f": FINITE, "i": st.none() | st.integers(-(2**63), 2**63 - 1), "b": 
 def _facts(path: Path) -> tuple[list[ColumnFacts], list[ColumnFacts]]:
     """By statistics, and by values."""
     footer = read_footer(path)
-    stated = stated_chunks(footer)
+    stated = stated_groups(footer)
     measured = stated_columns(footer, stated)
+    places = range(len(measured))
     for column in measured:
         column.nulls = column.low = column.high = None
-    frame = decode(footer, range(len(measured)), [(0, path.read_bytes())])
-    row = 0
-    for rows, chunks in zip(footer.row_groups, stated, strict=True):
-        measure(frame.slice(row, rows), measured, chunks)
-        row += rows
+    for group in stated:
+        frame = decode(without_chunks(footer), group, places, [(0, path.read_bytes())])
+        measure(frame, measured, map(group.statistics, places))
     return stated_columns(footer, stated), measured
 
 
@@ -95,8 +94,9 @@ def test_groups_keep_their_bound_and_every_column_once(tmp_path: Path) -> None:
     frame = pl.DataFrame({f"c{i}": [float(i)] * 1_000 for i in range(30)} | {"s": ["text"] * 1_000})
     frame.write_parquet(tmp_path / "f.parquet")
     footer = read_footer(tmp_path / "f.parquet")
-    groups = column_groups(footer, stated_chunks(footer), range(31), 8_000 * 7)
+    (stated,) = stated_groups(footer)
+    groups = column_groups(footer.types, stated, range(31), 8_000 * 7)
     assert [place for group in groups for place in group] == list(range(31))
     assert [len(group) for group in groups] == [7, 7, 7, 7, 3]
-    alone = column_groups(footer, stated_chunks(footer), range(31), 1)
+    alone = column_groups(footer.types, stated, range(31), 1)
     assert [len(group) for group in alone] == [1] * 31
