@@ -20,6 +20,9 @@ import polars as pl
 from bqx_assets.extract.leaks import ForwardLook
 
 Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
+Held = tuple[str, str, int]
+"""A column, another one, and how many rows later that is held against it."""
 
 _ROUND_OFF = 1e-9
 """Different values that a sample must hold to tell anything."""
@@ -78,9 +81,12 @@ class Future:
 
     keys: pl.Series
     horizons: Sequence[int]
-    _found: dict[tuple[str, str], Comparison] = field(default_factory=dict[tuple[str, str], Comparison])
+    _found: dict[Held, Counts] = field(default_factory=dict["Held", "Counts"])
+    """Of each comparison the numbers of pairs compared, differing, proven, provable."""
     _last: dict[str, Floats] = field(default_factory=dict[str, Floats])
     """Of each target the rows before the present row group that a later one of it may be compared with."""
+    _whole: dict[int, npt.NDArray[np.bool_]] = field(default_factory=dict[int, "npt.NDArray[np.bool_]"])
+    """Of each shift which pairs that end in the present row group have no row missing between."""
     _look: ForwardLook | None = None
     _step: int | None = None
     """Microseconds from most rows to the next."""
@@ -88,7 +94,7 @@ class Future:
     @property
     def comparisons(self) -> list[Comparison]:
         """What was found in all row groups so far, window by window."""
-        return list(self._found.values())
+        return [Comparison(*held, *counts.tolist()) for held, counts in self._found.items()]
 
     def enter(self, first_row: int, windows: Iterable[WindowRows]) -> None:
         """Take the row group that begins at ``first_row`` of the file: compare its targets, and look ahead in it."""
@@ -101,6 +107,7 @@ class Future:
                 yield each.window, each.targets
 
         self._look = None  # before the next one is built
+        self._whole.clear()
         look = ForwardLook.of_windows(compared(), self.horizons)
         self._look = look if known else None
 
@@ -113,7 +120,7 @@ class Future:
 
     def forget(self, names: Collection[str]) -> None:
         """Leave out the comparisons with these columns."""
-        self._found = {pair: each for pair, each in self._found.items() if {*pair}.isdisjoint(names)}
+        self._found = {held: counts for held, counts in self._found.items() if {*held[:2]}.isdisjoint(names)}
 
     def _compare_window(self, first_row: int, rows: WindowRows) -> None:
         """Compare a window's targets with each other, and with the feature where the file has it."""
@@ -122,11 +129,11 @@ class Future:
         bqx = None if rows.bqx is None else _floats(rows.bqx)
         near = min(self.horizons)
         for h, name in targets.items():
-            held = self._after_last(name, first_row, columns[h])
+            earlier = self._after_last(name, first_row, columns[h])
             if bqx is not None:
-                self._compare((name, held), (bqx_column(rows.window), bqx), h, first_row)
+                self._compare((name, bqx_column(rows.window), h), earlier, bqx, first_row)
             if h != near:
-                self._compare((name, held), (targets[near], columns[near]), h - near, first_row)
+                self._compare((name, targets[near], h - near), earlier, columns[near], first_row)
 
     def _after_last(self, name: str, first_row: int, values: Floats) -> Floats:
         """Return a target's rows with those before them, as many as the farthest horizon reaches back."""
@@ -139,31 +146,32 @@ class Future:
         self._last[name] = held[max(0, held.size - max(self.horizons)) :].copy()
         return held
 
-    def _compare(self, held: tuple[str, Floats], other: tuple[str, Floats], shift: int, first_row: int) -> None:
-        """Hold a target against another column ``shift`` rows later: each pair when its later row comes."""
-        before = held[1].size - other[1].size
+    def _compare(self, held: Held, earlier: Floats, later: Floats, first_row: int) -> None:
+        """Hold a column's rows against another's, each pair when its later row comes."""
+        shift = held[2]
+        before = earlier.size - later.size
         start = max(shift, before)  # the first later row whose earlier one is there
-        size = max(0, held[1].size - start)
-        here, there = held[1][start - shift :][:size], other[1][start - before :]
-        both = np.isfinite(here) & np.isfinite(there)
-        differ = both & ~np.isclose(here, there, rtol=_ROUND_OFF, atol=1e-12)
+        size = max(0, earlier.size - start)
+        here, there = earlier[start - shift :][:size], later[start - before :]
         whole = self._unbroken(first_row - before + start, size, shift)
-        pair, sofar = (held[0], other[0]), self._found.get((held[0], other[0]))
-        counts = [int(each.sum()) for each in (both, differ, differ & whole, both & whole)]
-        if sofar is not None:
-            known = sofar.compared, sofar.differing, sofar.proven, sofar.provable
-            counts = [now + then for now, then in zip(counts, known, strict=True)]
-        self._found[pair] = Comparison(*pair, shift, *counts)
+        both = np.isfinite(here) & np.isfinite(there)
+        # Hardly any differ at all: only those are worth the five passes that round-off takes.
+        apart = np.flatnonzero(both & (here != there))
+        apart = apart[~np.isclose(here[apart], there[apart], rtol=_ROUND_OFF, atol=1e-12)]
+        counts = (np.count_nonzero(both), apart.size, np.count_nonzero(whole[apart]), np.count_nonzero(both & whole))
+        self._found[held] = self._found.get(held, 0) + np.array(counts)
 
     def _unbroken(self, row: int, size: int, shift: int) -> npt.NDArray[np.bool_]:
         """Return for ``size`` rows from ``row`` on whether none is missing since the one ``shift`` before."""
-        if not size:
-            return np.zeros(0, dtype=np.bool_)
-        times = self.keys.to_physical().to_numpy()
-        if self._step is None:
-            self._step = int(np.median(np.diff(times)))
-        return times[row : row + size] - times[row - shift : row - shift + size] == shift * self._step
+        if shift not in self._whole:
+            times = self.keys.to_physical().to_numpy()
+            if self._step is None:
+                self._step = int(np.median(np.diff(times))) if times.size > 1 else 0
+            apart = times[row : row + size] - times[row - shift :][:size]
+            self._whole[shift] = apart == shift * self._step
+        return self._whole[shift]
 
 
 def _floats(column: pl.Series) -> Floats:
-    return column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    """Null as NaN, without a copy where there is none."""
+    return column.cast(pl.Float64).to_numpy()
