@@ -23,12 +23,15 @@ def dimensions(scan: Scan) -> Finding | None:
         return None
     least = scan.expectations
     columns = len(scan.columns)
+    slabs = scan.manifest.extraction.slabs if scan.manifest and columns < least.min_columns else ()
+    left_out = [f"{each.table}.{each.column}" for slab in slabs for each in slab.provenance.quarantined]
     return Finding(
         passed=scan.rows >= least.min_rows and columns >= least.min_columns,
-        got=f"{count(scan.rows, 'row')}, {count(columns, 'column')}",
+        got=f"{count(scan.rows, 'row')}, {count(columns, 'column')}"
+        + f"; extraction left out {len(left_out):,} that look forward: {listed(left_out)}" * bool(left_out),
         expected=f"at least {count(least.min_rows, 'row')}, {count(least.min_columns, 'column')}",
         cure="Extract a longer range and all tables, or state other thresholds in the expectations.",
-        evidence={"rows": scan.rows, "columns": columns},
+        evidence={"rows": scan.rows, "columns": columns} | ({"quarantined": sample(left_out)} if left_out else {}),
     )
 
 

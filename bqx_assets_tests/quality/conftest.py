@@ -17,3 +17,9 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> Training:
     """Do not change its file."""
     folder: Path = tmp_path_factory.mktemp("good")
     return good(folder)
+
+
+@pytest.fixture(scope="session")
+def grouped(tmp_path_factory: pytest.TempPathFactory) -> Training:
+    """The same rows in three row groups. Do not change its file."""
+    return good(tmp_path_factory.mktemp("grouped"), row_group_rows=150)

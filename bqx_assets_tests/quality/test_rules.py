@@ -127,6 +127,17 @@ def test_each_defect_fails_its_rules_and_no_other(tmp_path: Path, training: Trai
     assert bool(verdict.cure) == (not verdict.passed)
 
 
+@pytest.mark.parametrize("name", ["target shifted", "feature shifted", "leak", "half null", "infinity"])
+def test_row_groups_change_no_verdict(tmp_path: Path, training: Training, name: str) -> None:
+    frame = MUTATIONS[name][0](training.frame())
+    one, several = (
+        rewritten(training, frame, tmp_path, row_group_rows=rows).report().verdicts for rows in (frame.height, 130)
+    )
+    # Its bytes are others, and its row groups are not the spine's.
+    apart = {"file_exists", "checksum", "footer_checksum", SPINE}
+    assert [v for v in one if v.rule not in apart] == [v for v in several if v.rule not in apart]
+
+
 def test_a_rewritten_good_file_passes(tmp_path: Path, training: Training) -> None:
     assert rewritten(training, training.frame(), tmp_path).failed() == set()
 
@@ -138,6 +149,16 @@ def test_thresholds_are_gates_of_at_least(training: Training, least: str) -> Non
         asked = replace(training, expectations=training.expectations.model_copy(update={least: bound}))
         assert asked.failed() == broken
         assert asked.failed(deep=False) == broken
+
+
+def test_too_few_columns_name_those_that_extraction_left_out(training: Training) -> None:
+    asked = training.expectations.model_copy(update={"min_columns": training.frame().width + 1})
+    found = verdict_of(replace(training, expectations=asked).report(deep=False), "dimensions")
+    assert "extraction left out 7 that look forward: base_bqx_eurusd.target_" in found.got
+    left_out = found.evidence["quarantined"]
+    assert isinstance(left_out, list)
+    assert len(left_out) == 7
+    assert "quarantined" not in verdict_of(training.report(deep=False), "dimensions").evidence
 
 
 def test_fewer_required_horizons_are_enough(training: Training) -> None:

@@ -10,13 +10,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bqx_assets.base.names import KEY
 from bqx_assets.base.progress import Silent
+from bqx_assets.merge.footer import read_footer
 from bqx_assets.quality import reading
 from bqx_assets.quality.report import Report
 from bqx_assets.quality.rules import RULES
+from bqx_assets.quality.statistics import stated_groups
 from bqx_assets.quality.validate import validate
 from bqx_assets_tests.frames import EURUSD
-from bqx_assets_tests.quality.training import Training, good, verdict_of
+from bqx_assets_tests.quality.training import Training, verdict_of
 
 NEEDS_VALUES = {
     "checksum", "slabs_intact", "key_unique_and_ascending", "no_nan_or_infinity", "statistics_equal_values",
@@ -45,8 +48,8 @@ def test_a_good_file_passes_every_rule(training: Training) -> None:
     assert report.peak_bytes > 0 < report.seconds
 
 
-def test_a_good_file_of_several_row_groups_passes_every_rule(tmp_path: Path) -> None:
-    assert good(tmp_path, row_group_rows=150).failed() == set()
+def test_a_good_file_of_several_row_groups_passes_every_rule(grouped: Training) -> None:
+    assert grouped.failed() == set()
 
 
 def test_a_report_survives_json(training: Training) -> None:
@@ -162,6 +165,31 @@ def test_a_damaged_slab_is_named_and_its_columns_are_not_decoded(copy: Training)
     assert lost.evidence["columns"] == [column.name for column in damaged.provenance.columns][:20]
     # What the damage hides is not given as passed.
     assert "completeness" in report.not_checked
+
+
+@pytest.mark.parametrize(
+    ("row_group", "name", "unjudged"),
+    [
+        (0, "agg__agg_mean_45", {"no_feature_looks_forward", "completeness"}),
+        (2, "target_bqx90_h45", {"no_feature_looks_forward", "completeness"}),
+        (1, KEY, {"key_unique_and_ascending", "targets_are_the_future", "no_feature_looks_forward"}),
+        (1, "base_bqx__bqx_90", {"no_feature_looks_forward", "completeness"}),
+    ],
+)
+def test_a_chunk_damaged_in_one_row_group_loses_its_column_and_no_other(
+    tmp_path: Path, grouped: Training, row_group: int, name: str, unjudged: set[str]
+) -> None:
+    footer = read_footer(grouped.file)
+    content = bytearray(grouped.file.read_bytes())
+    start = stated_groups(footer)[row_group].start[footer.columns.index(name)]
+    content[start : start + 12] = b"\xff" * 12
+    file = tmp_path / grouped.file.name
+    file.write_bytes(content)
+    report = replace(grouped, file=file, manifest=None).report()
+    assert verdict_of(report, "file_readable").evidence["columns"] == [name]
+    assert {verdict.rule for verdict in report.failures()} == {"file_readable"}
+    of_every_column = {"no_nan_or_infinity", "no_unexpected_all_null", "no_unexpected_constant"}
+    assert {*report.not_checked} == unjudged | of_every_column | {"statistics_equal_values"}
 
 
 def test_what_was_decoded_of_a_slab_before_its_damage_was_known_is_forgotten(

@@ -73,11 +73,17 @@ def good(folder: Path, *, warehouse: FrameWarehouse | None = None, row_group_row
 
 
 def rewritten(
-    training: Training, frame: pl.DataFrame, folder: Path, *, metadata: Mapping[str, str] | None = None
+    training: Training,
+    frame: pl.DataFrame,
+    folder: Path,
+    *,
+    metadata: Mapping[str, str] | None = None,
+    row_group_rows: int = 0,
 ) -> Training:
     """The file with another content, and a manifest that vouches for its bytes: only the content can be wrong."""
     file = folder / training.file.name
-    frame.write_parquet(file, row_group_size=frame.height, metadata={PAIR_KEY: EURUSD.name} | dict(metadata or {}))
+    size = row_group_rows or frame.height
+    frame.write_parquet(file, row_group_size=size, metadata={PAIR_KEY: EURUSD.name} | dict(metadata or {}))
     return Training(file, vouching(training.manifest, file, engine="join"), training.expectations)
 
 
