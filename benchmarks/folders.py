@@ -72,7 +72,10 @@ def make_folders(home: Path, tables: Sequence[ExpectedTable], rows: int, row_gro
     columns = tuple(Column(name=n, source=n, type="TIMESTAMP" if n == KEY else "FLOAT64") for n in spine_frame.columns)
     account = RowAccount(read=rows, matched=rows, missing=0, extra=0, duplicates=0)
     spine_slab = SlabFolder(home / "slabs").write(
-        spine_frame, _provenance(f"{TARGETS}_{PAIR}", "spine", columns, spine, account), spine.row_groups
+        f"{TARGETS}_{PAIR}",
+        [spine_frame],
+        spine.row_groups,
+        lambda: _provenance(f"{TARGETS}_{PAIR}", "spine", columns, spine, account),
     )
     before = os.environ.get("POLARS_MAX_THREADS")
     os.environ["POLARS_MAX_THREADS"] = "1"  # a process a processor
@@ -125,7 +128,7 @@ def _make_table(home: Path, table: ExpectedTable, number: int, spine: Spine) -> 
     slab = frame.select(pl.when(there).then(pl.col(each.source)).alias(each.name) for each in columns)
     account = RowAccount(read=rows, matched=rows - lost, missing=lost, extra=lost, duplicates=0)
     provenance = _provenance(table.table, "feature", columns, spine, account)
-    return SlabFolder(home / "slabs").write(slab, provenance, spine.row_groups)
+    return SlabFolder(home / "slabs").write(table.table, [slab], spine.row_groups, lambda: provenance)
 
 
 def _provenance(

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+import polars as pl
+
 from benchmarks.child import peak_bytes
 from benchmarks.folders import PAIR
 from benchmarks.served import ServedWarehouse, home_of, job
@@ -65,7 +67,7 @@ def main() -> None:
     steps.watch(table, "read_frame", "read, decode")
     steps.watch(table, "align", "align")
     steps.watch(ForwardLook, "find_all", "look for columns that are the future")
-    steps.watch(slab_objects, "encode_slab", "encode")
+    steps.watch(pl.LazyFrame, "sink_parquet", "encode")
     steps.watch(GcsObjectStore, "put_file", "upload slabs")
     steps.watch(GcsObjectStore, "put_bytes", "upload records")
     tell("spine")

@@ -41,11 +41,11 @@ FEW_TABLES = ("agg_eurusd", "base_bqx_eurusd", "corr_ibkr_eurusd_ewa", "cov_lag_
 
 @dataclass
 class FrameWarehouse:
-    """Frames by (dataset, table); ``faults`` holds errors to raise at a table's next reads, in turn."""
+    """Frames by (dataset, table); ``faults`` holds errors to raise at a table's next reads, in turn; None is none."""
 
     frames: dict[tuple[str, str], pl.DataFrame]
     modified: datetime = START + timedelta(days=300)
-    faults: dict[str, list[Exception]] = field(default_factory=dict)
+    faults: dict[str, list[Exception | None]] = field(default_factory=dict)
     reads: Counter[str] = field(default_factory=Counter)
     requests: list[ReadRequest] = field(default_factory=list)
     revised: dict[str, datetime] = field(default_factory=dict)

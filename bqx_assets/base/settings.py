@@ -52,8 +52,8 @@ class Settings(BaseSettings):
     start: datetime | None = None
     end: datetime | None = None
     """Bounds on the spine, both inclusive, UTC."""
-    row_group_rows: int = Field(default=0, ge=0)
-    """Rows of a row group; 0 means one row group for all rows."""
+    row_group_rows: int = Field(default=200_000, ge=0)
+    """Rows of a row group: what longer histories are extracted, spliced and read by; 0 means one for all rows."""
     engine: Literal["splice", "join"] = "splice"
     staging_days: int = Field(default=7, ge=1)
     """How long unpublished components may stay in the store."""

@@ -6,6 +6,8 @@ writing, or more than one table.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import polars as pl
 
 from bqx_assets.base.artifacts import RowAccount
@@ -18,18 +20,19 @@ _SAMPLE_KEYS = 3
 
 
 def align(
-    table: pl.DataFrame, keys: pl.Series, *, subject: str, policy: DuplicatePolicy
+    table: pl.DataFrame, keys: pl.Series, *, subject: str, policy: DuplicatePolicy, part: bool = False
 ) -> tuple[pl.DataFrame, RowAccount]:
     """Return the table's feature columns on the spine's rows, and the account of its own rows.
 
     **Shape**: ``table`` any rows x (key + n), ``keys`` the spine's, unique and ascending; the result has
     ``len(keys)`` rows x n columns, the key dropped, null where the table has no row.
     **Cost**: about twice the table in memory; a table whose keys equal the spine's is not copied.
+    ``part`` of a table, on that part of the spine, may have no row on it.
 
     Raises:
         NullKeys: a row has no key.
         DuplicateKeys: a key repeats and ``policy`` is "refuse".
-        EmptyTable: no row is on the spine.
+        EmptyTable: no row is on the spine, and it is no part.
     """
     key = as_key(table, subject)
     if key.len() == keys.len() and bool((key == keys).all()):
@@ -37,15 +40,28 @@ def align(
     table = table.with_columns(key)
     unique = without_duplicates(table, subject=subject, policy=policy)
     matched = unique.get_column(KEY).is_in(keys.implode()).sum()
-    if not matched:
+    rows = _account(table.height, matched=int(matched), spine_rows=keys.len(), kept=unique.height)
+    if not part:
+        refuse_empty(rows, keys, subject)
+    aligned = keys.to_frame(KEY).join(unique, on=KEY, how="left", maintain_order="left").drop(KEY)
+    return aligned, rows
+
+
+def refuse_empty(rows: RowAccount, keys: pl.Series, subject: str) -> None:
+    """Do nothing, unless no row is on the spine's ``keys``. Raises EmptyTable."""
+    if not rows.matched:
         raise EmptyTable(
             subject,
-            got=f"{table.height:,} rows, none on the spine",
+            got=f"{rows.read:,} rows, none on the spine",
             expected=f"rows between {keys[0]} and {keys[-1]}",
             cure="Refill the table, or name it under [known_absent] in the expectations.",
         )
-    aligned = keys.to_frame(KEY).join(unique, on=KEY, how="left", maintain_order="left").drop(KEY)
-    return aligned, _account(table.height, matched=int(matched), spine_rows=keys.len(), kept=unique.height)
+
+
+def total(parts: Iterable[RowAccount]) -> RowAccount:
+    """Return the account of a table whose parts these are the accounts of."""
+    listed = [part.model_dump() for part in parts]
+    return RowAccount(**{name: sum(part[name] for part in listed) for name in RowAccount.model_fields})
 
 
 def as_key(table: pl.DataFrame, subject: str) -> pl.Series:

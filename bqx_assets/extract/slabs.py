@@ -7,7 +7,7 @@ stores (``slab_objects``).
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Collection, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -17,11 +17,9 @@ import polars as pl
 
 from bqx_assets.base.artifacts import (
     EXTRACTION_FILE,
-    SLAB_METADATA_KEY,
     Column,
     ExtractionRecord,
     Record,
-    SlabProvenance,
     SlabRecord,
     SourceTable,
     Spine,
@@ -32,6 +30,7 @@ from bqx_assets.base.files import atomic_path, remove_partials
 from bqx_assets.base.fingerprints import fingerprint
 from bqx_assets.base.names import check_identifier
 from bqx_assets.catalogue.tables import TableDescription
+from bqx_assets.extract.slab_file import ProvenanceAtEnd, encode_slab
 
 CODE_VERSION = "1"
 """Part of every fingerprint: raise it when the same rows would give another slab."""
@@ -119,15 +118,17 @@ class SlabStore(Protocol):
         """Delete these slabs, their records, and the outcome that lists them."""
         ...
 
-    def write(self, frame: pl.DataFrame, provenance: SlabProvenance, row_groups: Sequence[int]) -> SlabRecord:
-        """Write a frame as the table's slab, then its record: a slab without one is not finished.
+    def write(
+        self, table: str, frames: Iterable[pl.DataFrame], row_groups: Sequence[int], provenance: ProvenanceAtEnd
+    ) -> SlabRecord:
+        """Write frames, one below another, as the table's slab, then its record: without one it is not finished.
 
-        **Shape**: ``sum(row_groups)`` rows x the provenance's columns.
+        **Shape**, **Cost** and what it raises as ``encode_slab``.
         """
         ...
 
-    def frame(self, record: SlabRecord) -> pl.DataFrame:
-        """Return a slab, decoded. **Shape**: the spine's rows x the slab's columns."""
+    def frame(self, record: SlabRecord, columns: Sequence[str]) -> pl.DataFrame:
+        """Return columns of a slab, decoded. **Shape**: the spine's rows x ``columns``."""
         ...
 
     def save_spine(self, record: SpineRecord) -> None:
@@ -145,21 +146,6 @@ class SlabStore(Protocol):
     def load_extraction(self) -> ExtractionRecord:
         """Return the last outcome. Raises CheckpointCorrupt when there is none."""
         ...
-
-
-def encode_slab(frame: pl.DataFrame, path: Path, provenance: SlabProvenance, row_groups: Sequence[int]) -> None:
-    """Write a frame as a slab's file, its provenance in its own metadata.
-
-    **Shape**: ``sum(row_groups)`` rows x the provenance's columns.
-    """
-    frame.write_parquet(
-        path,
-        compression="zstd",
-        compression_level=1,
-        statistics=True,
-        row_group_size=max(row_groups),
-        metadata={SLAB_METADATA_KEY: provenance.model_dump_json()},
-    )
 
 
 class SlabFolder:
@@ -234,27 +220,28 @@ class SlabFolder:
             self._record_path(record.table).unlink(missing_ok=True)
         (self.root / EXTRACTION_FILE).unlink(missing_ok=True)
 
-    def write(self, frame: pl.DataFrame, provenance: SlabProvenance, row_groups: Sequence[int]) -> SlabRecord:
-        """Write a frame as the table's slab, then its record: a slab without one is not finished.
+    def write(
+        self, table: str, frames: Iterable[pl.DataFrame], row_groups: Sequence[int], provenance: ProvenanceAtEnd
+    ) -> SlabRecord:
+        """Write frames, one below another, as the table's slab, then its record: without one it is not finished.
 
-        **Shape**: ``sum(row_groups)`` rows x the provenance's columns.
+        **Shape**, **Cost** and what it raises as ``encode_slab``.
         """
-        path = self.slab_path(provenance.source.table)
-        self._record_path(provenance.source.table).unlink(missing_ok=True)
+        path = self.slab_path(table)
+        self._record_path(table).unlink(missing_ok=True)
         with atomic_path(path) as temp:
-            encode_slab(frame, temp, provenance, row_groups)
             record = SlabRecord(
-                provenance=provenance,
+                provenance=encode_slab(frames, temp, row_groups, provenance),
                 object_name=path.name,
                 size_bytes=temp.stat().st_size,
                 crc32c=crc32c_of_file(temp),
             )
-        record.save(self._record_path(provenance.source.table))
+        record.save(self._record_path(table))
         return record
 
-    def frame(self, record: SlabRecord) -> pl.DataFrame:
-        """Return a slab, decoded. **Shape**: the spine's rows x the slab's columns."""
-        return pl.read_parquet(self.slab_path(record.table))
+    def frame(self, record: SlabRecord, columns: Sequence[str]) -> pl.DataFrame:
+        """Return columns of a slab, decoded. **Shape**: the spine's rows x ``columns``."""
+        return pl.read_parquet(self.slab_path(record.table), columns=list(columns))
 
     def save_spine(self, record: SpineRecord) -> None:
         """Write the spine's record."""

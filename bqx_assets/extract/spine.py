@@ -6,21 +6,23 @@ Belongs here: which rows of the targets table are the spine, and its slab. Does 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import polars as pl
 
-from bqx_assets.base.artifacts import Column, RowAccount, SlabProvenance, Spine
+from bqx_assets.base.artifacts import Column, RowAccount, SlabProvenance, SlabRecord, Spine
 from bqx_assets.base.errors import EmptyTable
 from bqx_assets.base.fingerprints import fingerprint
 from bqx_assets.base.names import KEY
 from bqx_assets.catalogue.discovery import PairCatalogue
 from bqx_assets.catalogue.families import PAIR_COLUMN
-from bqx_assets.extract.align import as_key, without_duplicates
+from bqx_assets.extract.align import align, as_key, without_duplicates
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.read import read_frame
 from bqx_assets.extract.slabs import SlabStore, SpineRecord, slab_fingerprint, source_of
+from bqx_assets.extract.stretches import stretches
 from bqx_assets.extract.warehouse import ReadRequest
 
 FIRST_TARGET = "target_bqx45_h15"
@@ -31,49 +33,68 @@ def extract_spine_slab(job: Extraction, catalogue: PairCatalogue, slabs: SlabSto
     """Return the pair's spine at a new snapshot, read from the warehouse only if its slab is not fresh.
 
     **Shape** of the slab: spine rows x (``interval_time`` + 49 targets), key unique and ascending.
-    **Cost**: the targets table in memory, 50 columns.
+    **Cost**: the targets table in memory, 50 columns; where it is longer than a row group, two columns of it, then a
+    row group of all.
 
     Raises:
         NullKeys, DuplicateKeys, EmptyTable: the targets table cannot be a spine.
     """
     snapshot_time = job.warehouse.snapshot()
-    columns = spine_columns(job)
-    source = source_of(catalogue.targets)
-    facts = filters(job, has_pair=PAIR_COLUMN in catalogue.targets.types()) | {
-        "row_group_rows": str(job.settings.row_group_rows)
-    }
-    mark = slab_fingerprint(source, columns, spine_fingerprint="", filters=facts, policy=job.settings.duplicates)
-    slab = slabs.fresh(source.table, mark)
+    slab = _fresh(job, catalogue, slabs)
     if slab is None:
-        frame, rows = _read(job, catalogue, columns, snapshot_time)
-        spine = describe_spine(frame.get_column(KEY), job.settings.row_group_rows)
+        keys, rows, frames = _read(job, catalogue, snapshot_time)
+        spine = describe_spine(keys, job.settings.row_group_rows)
         provenance = SlabProvenance(
             pair=job.pair.name,
             role="spine",
             family="targets",
-            fingerprint=mark,
+            fingerprint=_fingerprint(job, catalogue, spine.row_groups),
             spine_fingerprint=spine.fingerprint,
-            source=source,
+            source=source_of(catalogue.targets),
             snapshot_time=snapshot_time,
             rows=rows,
             duplicate_policy=job.settings.duplicates,
-            columns=tuple(columns),
+            columns=tuple(spine_columns(job)),
         )
-        slab = slabs.write(frame, provenance, spine.row_groups)
+        slab = slabs.write(catalogue.targets.table, frames, spine.row_groups, lambda: provenance)
     else:
         # Described anew and not from its record: a kill between slab and record leaves a slab alone.
-        spine = describe_spine(slabs.frame(slab).get_column(KEY), job.settings.row_group_rows)
+        spine = describe_spine(slabs.frame(slab, [KEY]).get_column(KEY), job.settings.row_group_rows)
     record = SpineRecord(spine=spine, slab=slab, snapshot_time=snapshot_time)
     slabs.save_spine(record)
     return record
 
 
+def _fresh(job: Extraction, catalogue: PairCatalogue, slabs: SlabStore) -> SlabRecord | None:
+    """Return the slab that is there if it is what would be written: as one row group or, where longer, as several."""
+    size, table = job.settings.row_group_rows, catalogue.targets.table
+    whole = slabs.fresh(table, _fingerprint(job, catalogue, ()))
+    if whole is not None and (not size or whole.provenance.rows.matched <= size):
+        return whole
+    return slabs.fresh(table, _fingerprint(job, catalogue, (size, size))) if size else None
+
+
+def _fingerprint(job: Extraction, catalogue: PairCatalogue, row_groups: Sequence[int]) -> str:
+    """Return what the spine's slab follows from, its row groups' size where there are several: 0 is one for all."""
+    facts = filters(job, has_pair=PAIR_COLUMN in catalogue.targets.types())
+    facts |= {"row_group_rows": str(row_groups[0] if len(row_groups) > 1 else 0)}
+    source, columns = source_of(catalogue.targets), spine_columns(job)
+    return slab_fingerprint(source, columns, spine_fingerprint="", filters=facts, policy=job.settings.duplicates)
+
+
 def _read(
-    job: Extraction, catalogue: PairCatalogue, columns: Sequence[Column], snapshot_time: datetime
-) -> tuple[pl.DataFrame, RowAccount]:
+    job: Extraction, catalogue: PairCatalogue, snapshot_time: datetime
+) -> tuple[pl.Series, RowAccount, Iterable[pl.DataFrame]]:
+    """Return the spine's keys, the account of the targets' rows, and key and targets on the spine's rows.
+
+    Targets longer than a row group are read twice: first what decides the keys, 16 bytes a row, then, stretch by
+    stretch, all columns.
+    """
+    names = [column.source for column in spine_columns(job)]
+    several = 0 < job.settings.row_group_rows < catalogue.targets.rows
     request = ReadRequest(
         table=catalogue.targets,
-        columns=tuple(column.source for column in columns),
+        columns=(KEY, FIRST_TARGET) if several else tuple(names),
         snapshot_time=snapshot_time,
         start=job.settings.start,
         end=job.settings.end,
@@ -81,7 +102,20 @@ def _read(
     )
     subject = f"{job.pair}/{catalogue.targets.table}"
     read = read_frame(job.warehouse, request, subject=subject, progress=job.progress)
-    return _spine_rows(read, subject, job)
+    frame, rows = _spine_rows(read, subject, job)
+    keys = frame.get_column(KEY)
+    if not several:
+        return keys, rows, [frame]
+    return keys, rows, _targets(job, replace(request, columns=tuple(names)), keys, subject)
+
+
+def _targets(job: Extraction, request: ReadRequest, keys: pl.Series, subject: str) -> Iterator[pl.DataFrame]:
+    groups = describe_spine(keys, job.settings.row_group_rows).row_groups
+    for part in stretches(keys, groups, 8 * len(request.columns)):
+        within = replace(request, start=part.start, end=part.end)
+        read = read_frame(job.warehouse, within, subject=subject, progress=job.progress)
+        aligned, _ = align(read, part.keys, subject=subject, policy=job.settings.duplicates)
+        yield aligned.insert_column(0, part.keys)
 
 
 def spine_columns(job: Extraction) -> list[Column]:

@@ -1,32 +1,38 @@
 """One feature table from the warehouse to its slab.
 
-Belongs here: fingerprint, read, align, quarantine, write, for one table. Does not: the order of tables.
+Belongs here: fingerprint, the way through a table's stretches (read, align, quarantine, write), what it takes in
+memory. Does not: the order of tables.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 import polars as pl
 
-from bqx_assets.base.artifacts import Column, Quarantined, SlabProvenance, SlabRecord
-from bqx_assets.base.errors import TableChanged
+from bqx_assets.base.artifacts import Column, Quarantined, RowAccount, SlabProvenance, SlabRecord
+from bqx_assets.base.errors import CheckpointCorrupt, TableChanged
 from bqx_assets.base.limits import memory_free_bytes
 from bqx_assets.base.names import KEY
 from bqx_assets.catalogue.discovery import FeatureTable
 from bqx_assets.catalogue.expectations import Expectations
-from bqx_assets.extract.align import align
+from bqx_assets.extract.align import align, refuse_empty, total
 from bqx_assets.extract.budget import MemoryBudget
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.leaks import ForwardLook
 from bqx_assets.extract.read import read_frame
 from bqx_assets.extract.slabs import SlabStore, SpineRecord, slab_fingerprint, source_of
-from bqx_assets.extract.spine import filters
+from bqx_assets.extract.spine import describe_spine, filters
+from bqx_assets.extract.stretches import STRETCH_BYTES, Stretch, stretches
 from bqx_assets.extract.warehouse import ReadRequest
 
 _COPIES = 3
-"""A table stands in memory as Arrow batches, aligned, and while it is encoded."""
+"""A table of one stretch stands in memory as Arrow batches, aligned, and while it is encoded."""
+_GROUP_COPIES = 2
+"""Of several stretches a row group stands in memory decoded, and while it is encoded."""
 _CELL_BYTES = {"BOOL": 1, "STRING": 24}
 
 
@@ -40,10 +46,94 @@ class SpineInMemory:
 
     @classmethod
     def load(cls, slabs: SlabStore, record: SpineRecord, expectations: Expectations) -> Self:
-        """Read keys and targets of the spine's slab: 50 columns."""
-        frame = slabs.frame(record.slab)
-        forward = ForwardLook(frame.drop(KEY), expectations.windows, expectations.horizons)
-        return cls(record, frame.get_column(KEY), forward)
+        """Read keys and targets of the spine's slab. **Cost**: keeps 120 bytes a row; one window's targets at a time.
+
+        Raises:
+            CheckpointCorrupt: the slab's keys are not the recorded ones.
+        """
+        keys = slabs.frame(record.slab, [KEY]).get_column(KEY)
+        found = describe_spine(keys, max(record.spine.row_groups))
+        if found != record.spine:
+            raise CheckpointCorrupt(
+                record.slab.table,
+                got=f"keys {found.fingerprint}",
+                expected=record.spine.fingerprint,
+                cure="Extract the spine again.",
+            )
+        horizons = expectations.horizons
+        names = {each: [f"target_bqx{each}_h{horizon}" for horizon in horizons] for each in expectations.windows}
+        windows = ((window, slabs.frame(record.slab, columns)) for window, columns in names.items())
+        return cls(record, keys, ForwardLook.of_windows(windows, horizons))
+
+
+class _LateFind(Exception):
+    """Columns were found to look forward after rows of them had been written."""
+
+
+class _Passage:
+    """One table's way through its stretches, without the columns in ``looking``."""
+
+    def __init__(self, job: Extraction, spine: SpineInMemory, table: FeatureTable, looking: dict[str, str]) -> None:
+        self._job, self._spine, self._table = job, spine, table
+        self._rows: list[RowAccount] = []
+        self._subject = f"{job.pair}/{table.description.table}"
+        self._columns = tuple(column for column in table.columns if column.source not in looking)
+        self.looking = dict(looking)
+
+    @property
+    def kept(self) -> tuple[Column, ...]:
+        """The slab's columns, as far as is known."""
+        return tuple(column for column in self._columns if column.source not in self.looking)
+
+    @property
+    def rows(self) -> RowAccount:
+        """Where the rows went that were read so far."""
+        return total(self._rows)
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        """Yield the table on the spine's rows, one stretch after another.
+
+        Raises:
+            _LateFind: begin anew, without ``looking``.
+            TableDefect, WarehouseError: the table cannot be read or trusted.
+        """
+        spine = self._spine
+        for part in stretches(spine.keys, spine.record.spine.row_groups, _row_bytes(self._table)):
+            yield self._aligned(part)  # under no name, so that none is held while the next is read
+
+    def _aligned(self, part: Stretch) -> pl.DataFrame:
+        job = self._job
+        request = ReadRequest(
+            table=self._table.description,
+            columns=(KEY, *(column.source for column in self._columns)),
+            snapshot_time=self._spine.record.snapshot_time,
+            start=part.start,
+            end=part.end,
+            pair=job.pair.name if self._table.has_pair_column else None,
+        )
+        aligned, rows = align(
+            read_frame(job.warehouse, request, subject=self._subject, progress=job.progress),
+            part.keys,
+            subject=self._subject,
+            policy=job.settings.duplicates,
+            part=True,
+        )
+        self._rows.append(rows)
+        if part.end == self._spine.record.spine.last:
+            refuse_empty(self.rows, self._spine.keys, self._subject)
+        if not job.settings.include_forward_looking:
+            self._look(aligned, part.first_row)
+        return aligned.select(pl.col(column.source).alias(column.name) for column in self.kept)
+
+    def _look(self, aligned: pl.DataFrame, first_row: int) -> None:
+        """Quarantine the columns whose values are the future, which were not to be seen by name."""
+        found = self._spine.forward.find_all(aligned, first_row)
+        found = {name: reason for name, reason in found.items() if name not in self.looking}
+        self.looking |= found
+        for name, reason in found.items():
+            self._job.progress.warn("extract", f"quarantined {self._table.description.table}.{name}: {reason}")
+        if found and first_row:
+            raise _LateFind
 
 
 class TableReader:
@@ -65,7 +155,7 @@ class TableReader:
         found = self.fresh(table)
         if found is not None:
             return found, "resumed"
-        with self._budget.hold(_estimate_bytes(table)):
+        with self._budget.hold(_estimate_bytes(table, self._spine.record.spine.row_groups)):
             record = self._extract(table)
         return record, f"{record.size_bytes / 1e6:.1f} MB"
 
@@ -88,47 +178,32 @@ class TableReader:
                 expected=f"no change after the snapshot of {self._spine.record.snapshot_time:%Y-%m-%d %H:%M:%S}",
                 cure=f"Take a new snapshot: bqx extract {job.pair}",
             )
-        request = ReadRequest(
-            table=table.description,
-            columns=(KEY, *(column.source for column in table.columns)),
-            snapshot_time=self._spine.record.snapshot_time,
-            start=spine.first,
-            end=spine.last,
-            pair=job.pair.name if table.has_pair_column else None,
-        )
-        frame = read_frame(job.warehouse, request, subject=subject, progress=job.progress)
-        aligned, rows = align(frame, self._spine.keys, subject=subject, policy=job.settings.duplicates)
-        del frame
-        kept, looking = self._split(table, aligned)
-        provenance = SlabProvenance(
-            pair=job.pair.name,
+        passage = _Passage(job, self._spine, table, {})
+        while True:
+            try:
+                return self._slabs.write(
+                    name, passage.frames(), spine.row_groups, partial(self._provenance, table, passage)
+                )
+            except _LateFind:
+                passage = _Passage(job, self._spine, table, passage.looking)
+
+    def _provenance(self, table: FeatureTable, passage: _Passage) -> SlabProvenance:
+        name, spine = table.description.table, self._spine.record
+        looking = (Quarantined(table=name, column=each, reason=reason) for each, reason in passage.looking.items())
+        return SlabProvenance(
+            pair=self._job.pair.name,
             role="feature",
             family=table.family,
             fingerprint=self.fingerprint(table),
-            spine_fingerprint=spine.fingerprint,
+            spine_fingerprint=spine.spine.fingerprint,
             source=source_of(table.description),
-            snapshot_time=self._spine.record.snapshot_time,
-            rows=rows,
-            duplicate_policy=job.settings.duplicates,
-            columns=kept,
+            snapshot_time=spine.snapshot_time,
+            rows=passage.rows,
+            duplicate_policy=self._job.settings.duplicates,
+            columns=passage.kept,
             quarantined=(*table.quarantined, *looking),
             left_out=table.left_out,
         )
-        renamed = aligned.select(pl.col(column.source).alias(column.name) for column in kept)
-        return self._slabs.write(renamed, provenance, spine.row_groups)
-
-    def _split(self, table: FeatureTable, aligned: pl.DataFrame) -> tuple[tuple[Column, ...], tuple[Quarantined, ...]]:
-        """Columns to keep, and those whose values are the future, which were not to be seen by name."""
-        if self._job.settings.include_forward_looking:
-            return table.columns, ()
-        reasons = self._spine.forward.find_all(aligned)
-        kept = tuple(column for column in table.columns if column.source not in reasons)
-        looking = tuple(
-            Quarantined(table=table.description.table, column=name, reason=reason) for name, reason in reasons.items()
-        )
-        for each in looking:
-            self._job.progress.warn("extract", f"quarantined {each.table}.{each.column}: {each.reason}")
-        return kept, looking
 
 
 def table_fingerprint(job: Extraction, table: FeatureTable, spine_fingerprint: str) -> str:
@@ -145,6 +220,13 @@ def table_fingerprint(job: Extraction, table: FeatureTable, spine_fingerprint: s
     )
 
 
-def _estimate_bytes(table: FeatureTable) -> int:
-    row_bytes = sum(_CELL_BYTES.get(column.type, 8) for column in table.columns)
-    return table.description.rows * row_bytes * _COPIES
+def _estimate_bytes(table: FeatureTable, row_groups: Sequence[int]) -> int:
+    """What extracting the table takes in memory: of a long history no more than of its widest row group."""
+    row_bytes = _row_bytes(table)
+    if len(row_groups) == 1:
+        return row_groups[0] * row_bytes * _COPIES
+    return max(row_groups) * row_bytes * _GROUP_COPIES + STRETCH_BYTES * _COPIES
+
+
+def _row_bytes(table: FeatureTable) -> int:
+    return 8 + sum(_CELL_BYTES.get(column.type, 8) for column in table.columns)

@@ -11,14 +11,34 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from bqx_assets.base.artifacts import EXTRACTION_FILE, SLAB_METADATA_KEY, ExtractionRecord, SlabProvenance
-from bqx_assets.base.errors import CheckpointCorrupt, DuplicateKeys, ExtractionIncomplete, FolderBusy, UnknownTable
+from bqx_assets.base.errors import (
+    CheckpointCorrupt,
+    DuplicateKeys,
+    ExtractionIncomplete,
+    FolderBusy,
+    TransientReadError,
+    UnknownTable,
+)
 from bqx_assets.base.names import KEY
+from bqx_assets.base.progress import Silent
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
+from bqx_assets.extract import read, stretches
 from bqx_assets.extract.pair import NOT_EXTRACTED, extract_features, extract_pair, extract_spine
 from bqx_assets.extract.slabs import SlabFolder
 from bqx_assets_tests.frames import FEW_TABLES, FrameWarehouse, frame_job, frame_warehouse
 
 ROWS = 200
+
+
+class Told(Silent):
+    """A progress that keeps the warnings."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, stage: str, message: str) -> None:
+        """Keep it."""
+        self.warnings.append(f"{stage}: {message}")
 
 
 @pytest.fixture
@@ -227,6 +247,121 @@ def test_row_groups_have_the_same_boundaries_in_every_slab(tmp_path: Path, wareh
         metadata = pq.read_metadata(tmp_path / slab.object_name)
         groups = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
         assert tuple(groups) == record.spine.row_groups
+
+
+def _with_odd_rows(warehouse: FrameWarehouse) -> None:
+    """Shuffled, with rows missing at the start, in the middle, and rows that are on no spine; and a sparse table."""
+    vol = warehouse.frames[FEATURES_DATASET, "mkt_vol"]
+    between = vol.with_columns(pl.col(KEY) + timedelta(seconds=30))
+    odd = pl.concat([vol.slice(40, 60), vol.slice(130), between]).sample(fraction=1, shuffle=True, seed=5)
+    warehouse.frames[FEATURES_DATASET, "mkt_vol"] = odd
+    tmp = warehouse.frames[FEATURES_DATASET, "tmp_eurusd"]
+    warehouse.frames[FEATURES_DATASET, "tmp_eurusd"] = pl.concat([tmp.slice(100, 2), tmp.slice(101, 1)])
+    targets = warehouse.frames[TARGETS_DATASET, "targets_eurusd"]
+    hole = pl.when(pl.int_range(pl.len()) % 10 != 3).then(pl.col("target_bqx45_h15"))
+    warehouse.frames[TARGETS_DATASET, "targets_eurusd"] = targets.with_columns(hole.alias("target_bqx45_h15")).reverse()
+
+
+@pytest.mark.parametrize("stretch_rows", [37, 1_000])
+def test_a_long_history_read_in_stretches_is_the_one_read_at_once(
+    tmp_path: Path, warehouse: FrameWarehouse, monkeypatch: pytest.MonkeyPatch, stretch_rows: int
+) -> None:
+    _with_odd_rows(warehouse)
+    whole = extract_pair(frame_job(tmp_path / "whole", warehouse, row_group_rows=0, duplicates="last"))
+    monkeypatch.setattr(stretches, "STRETCH_BYTES", stretch_rows * 8 * 50)
+    warehouse.reads.clear()
+    parts = extract_pair(frame_job(tmp_path / "parts", warehouse, row_group_rows=64, duplicates="last"))
+    assert warehouse.reads["targets_eurusd"] == 1 + -(-180 // stretch_rows)
+    for one, several in zip(whole.slabs, parts.slabs, strict=True):
+        assert several.provenance.rows == one.provenance.rows
+        assert_frame_equal(_slab(tmp_path / "parts", several.table), _slab(tmp_path / "whole", one.table))
+
+
+def _leaking_late(warehouse: FrameWarehouse) -> None:
+    """``mkt_vol_atr_45`` is the future from row 100 on, and unknown before."""
+    future = warehouse.frames[TARGETS_DATASET, "targets_eurusd"].get_column("target_bqx90_h30")
+    late = pl.when(pl.int_range(pl.len()) >= 100).then(future).alias("mkt_vol_atr_45")
+    name = (FEATURES_DATASET, "mkt_vol")
+    warehouse.frames[name] = warehouse.frames[name].with_columns(late)
+
+
+def test_a_column_found_to_be_the_future_late_is_in_no_row_group_and_told_once(
+    tmp_path: Path, warehouse: FrameWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _leaking_late(warehouse)
+    whole = extract_pair(frame_job(tmp_path / "whole", warehouse, row_group_rows=0))
+    monkeypatch.setattr(stretches, "STRETCH_BYTES", 60 * 8 * 50)
+    told = Told()
+    parts = extract_pair(frame_job(tmp_path / "parts", warehouse, row_group_rows=64, progress=told))
+    for one, several in zip(whole.slabs, parts.slabs, strict=True):
+        assert several.provenance.quarantined == one.provenance.quarantined
+        assert several.provenance.columns == one.provenance.columns
+        assert several.provenance.rows == one.provenance.rows
+    assert len([text for text in told.warnings if "mkt_vol_atr_45" in text]) == 1
+    assert_frame_equal(_slab(tmp_path / "parts", "mkt_vol"), _slab(tmp_path / "whole", "mkt_vol"))
+
+
+def test_a_failure_between_stretches_leaves_nothing_and_a_rerun_reads_that_table_alone(
+    tmp_path: Path, warehouse: FrameWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stretches, "STRETCH_BYTES", 60 * 8 * 50)
+    warehouse.faults["mkt_vol"] = [None, OSError(28, "No space left on device")]
+    with pytest.raises(ExtractionIncomplete, match="1 of 6 tables failed: mkt_vol; first: OSError"):
+        extract_pair(frame_job(tmp_path, warehouse, row_group_rows=64))
+    assert not [path.name for path in tmp_path.iterdir() if "mkt_vol" in path.name]
+    warehouse.reads.clear()
+    assert extract_pair(frame_job(tmp_path, warehouse, row_group_rows=64)).failed == ()
+    assert set(warehouse.reads) == {"mkt_vol"}
+    warehouse.reads.clear()
+    extract_pair(frame_job(tmp_path, warehouse, row_group_rows=64))
+    assert not warehouse.reads
+
+
+def test_a_broken_read_of_one_stretch_is_repeated_for_that_stretch_alone(
+    tmp_path: Path, warehouse: FrameWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stretches, "STRETCH_BYTES", 60 * 8 * 50)
+    monkeypatch.setattr(read, "_FIRST_WAIT_SECONDS", 0.0)
+    extract_pair(frame_job(tmp_path / "whole", warehouse, row_group_rows=64))
+    asked = warehouse.reads["mkt_vol"]
+    warehouse.faults["mkt_vol"] = [None, TransientReadError("mkt_vol", got="gone", expected="rows", cure="Again.")]
+    extract_pair(frame_job(tmp_path / "again", warehouse, row_group_rows=64))
+    assert warehouse.reads["mkt_vol"] == 2 * asked + 1
+    assert_frame_equal(_slab(tmp_path / "again", "mkt_vol"), _slab(tmp_path / "whole", "mkt_vol"))
+
+
+def test_a_table_with_no_row_on_a_long_spine_is_refused(
+    tmp_path: Path, warehouse: FrameWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stretches, "STRETCH_BYTES", 60 * 8 * 50)
+    name = (FEATURES_DATASET, "mkt_vol")
+    warehouse.frames[name] = warehouse.frames[name].with_columns(pl.col(KEY) + timedelta(seconds=30))
+    with pytest.raises(ExtractionIncomplete, match="mkt_vol; first: EmptyTable: eurusd/mkt_vol: 199 rows, none on"):
+        extract_pair(frame_job(tmp_path, warehouse, row_group_rows=64))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reads"), [(0, 200, 0), (200, 0, 0), (300, 200, 0), (0, 64, 1), (64, 0, 1)]
+)
+def test_a_spine_of_one_row_group_is_fresh_whatever_size_it_was_allowed(
+    tmp_path: Path, warehouse: FrameWarehouse, before: int, after: int, reads: int
+) -> None:
+    extract_spine(frame_job(tmp_path, warehouse, row_group_rows=before))
+    warehouse.reads.clear()
+    spine = extract_spine(frame_job(tmp_path, warehouse, row_group_rows=after))
+    assert bool(warehouse.reads) == bool(reads)
+    assert spine.row_groups == ((64, 64, 64, 8) if after == 64 else (200,))
+
+
+def test_a_spine_slab_of_other_keys_than_recorded_is_refused(tmp_path: Path, warehouse: FrameWarehouse) -> None:
+    extract_spine(frame_job(tmp_path, warehouse))
+    slabs = SlabFolder(tmp_path)
+    record = slabs.load_spine()
+    frame = _slab(tmp_path, "targets_eurusd").with_columns(pl.col(KEY) + timedelta(minutes=1))
+    frame.write_parquet(tmp_path / "targets_eurusd.parquet")
+    slabs.save_spine(record)
+    with pytest.raises(CheckpointCorrupt, match="targets_eurusd: keys"):
+        extract_features(frame_job(tmp_path, warehouse))
 
 
 def test_bounds_limit_the_spine_and_with_it_every_slab(tmp_path: Path, warehouse: FrameWarehouse) -> None:

@@ -109,4 +109,4 @@ def _slab(folder: Path, table: str, frame: pl.DataFrame, spine: str, row_groups:
     )
     folder.mkdir(parents=True, exist_ok=True)
     renamed = frame.rename({column.source: column.name for column in columns})
-    return SlabFolder(folder).write(renamed, provenance, row_groups)
+    return SlabFolder(folder).write(table, [renamed], row_groups, lambda: provenance)
