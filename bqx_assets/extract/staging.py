@@ -6,20 +6,20 @@ warehouse, or aligning. 411 of a pair's 667 tables, three quarters of its column
 
 from __future__ import annotations
 
-import io
 import itertools
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime, time
-from typing import Any
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
+from typing import Any, cast
 
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from bqx_assets.base.checksums import crc32c
 from bqx_assets.base.errors import ChecksumMismatch, FolderBusy, ObjectMissing, PreconditionFailed
 from bqx_assets.base.fingerprints import fingerprint
 from bqx_assets.base.names import KEY, check_identifier, is_identifier
@@ -28,6 +28,7 @@ from bqx_assets.base.objects.protocol import ABSENT, ObjectInfo, ObjectStore
 from bqx_assets.base.pairs import ALL_PAIRS
 from bqx_assets.catalogue.families import FAMILIES, FEATURES_DATASET, PAIR_COLUMN, family_of
 from bqx_assets.catalogue.tables import TableDescription
+from bqx_assets.extract.object_file import CheckedFile, block_checksums
 from bqx_assets.extract.read import POLARS_TYPES
 from bqx_assets.extract.slabs import source_of
 from bqx_assets.extract.warehouse import ReadRequest, Warehouse
@@ -36,8 +37,11 @@ _ROW_GROUP_ROWS = 32_768
 """Rows that are decoded at once: 60 MB of the widest table."""
 _LEASE_SECONDS = 20.0
 """Of a table while it is staged. Others look at it each second, and take over from one that is silent so long."""
-_SOURCE, _START, _END = "source", "start", "end"
-"""Metadata of a staged object: the state of the table it holds, and the days; no bound where the key is missing."""
+_RUN_BYTES = 64 << 20
+"""Decoded size of what is read from the warehouse at once."""
+_SOURCE, _START, _END, _BLOCKS = "source", "start", "end", "blocks"
+"""Metadata of a staged object: the state of the table it holds, and the days; no bound where the key is missing. And
+the checksums of its blocks."""
 
 
 class StagedWarehouse:
@@ -74,13 +78,14 @@ class StagedWarehouse:
     def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
         """Yield the rows, from the staged object if the table is shared; it is staged first where it is not yet.
 
-        **Cost**: memory of the table's object, which is compressed, and of a few batches. One table is staged by one
-        reader while the others wait for it; its bytes are held against the store's CRC32C before they are used.
+        **Cost**: memory of the rows, and of 8 MiB of the object, of which no more is read than the row groups that the
+        range may be in; every byte is held against its block's CRC32C before it is used. One table is staged by one
+        reader while the others wait for it, as a file in the temporary folder: on Cloud Run that folder is memory.
 
         Raises what the inner warehouse and the store raise.
         """
         if is_shared(request.table):
-            yield from _rows(self._staged(request), request)
+            yield from self._staged(request)
         else:
             yield from self._inner.read(request)
 
@@ -92,40 +97,44 @@ class StagedWarehouse:
         info = listed.get(self._name(request.table))
         return info is not None and self._serves(info, request)
 
-    def _staged(self, request: ReadRequest) -> bytes:
-        """Return the object that holds the request's rows, made by whoever comes first."""
+    def _staged(self, request: ReadRequest) -> list[pa.RecordBatch]:
+        """Return the request's rows from the object that holds them, made by whoever comes first."""
         while True:
-            data = self._fetch(request)
-            if data is not None:
-                return data
+            rows = self._fetch(request)
+            if rows is not None:
+                return rows
             holding = lease(self.store, f"{self._name(request.table)}.lease", seconds=_LEASE_SECONDS)
             with suppress(FolderBusy), holding:  # busy: another reader is at it, what it makes is read next
-                return self._fetch(request) or self._stage(request)
+                rows = self._fetch(request)
+                return self._stage(request) if rows is None else rows
 
-    def _fetch(self, request: ReadRequest) -> bytes | None:
-        """Return the staged object; None where there is none that serves, or its bytes are not those that were put."""
+    def _fetch(self, request: ReadRequest) -> list[pa.RecordBatch] | None:
+        """Return the rows of the staged object; None where none serves, or its bytes are not those that were put."""
         info = self.store.head(self._name(request.table))
         if info is None or not self._serves(info, request):
             return None
         try:
-            data = self.store.read(info.name)
+            file = CheckedFile(self.store, info, info.metadata[_BLOCKS])
+            return list(_rows(pa.PythonFile(cast("Any", file), mode="r"), request))
         except (ObjectMissing, ChecksumMismatch):
             return None
-        return data if crc32c(data) == info.crc32c else None
 
-    def _stage(self, request: ReadRequest) -> bytes:
+    def _stage(self, request: ReadRequest) -> list[pa.RecordBatch]:
         """Read the table and keep it: the request's days, and those kept before of the same state of the table."""
         name = self._name(request.table)
         before = self.store.head(name)
         wanted = _widened(request, before if before and self._is_of(before, request.table) else None)
-        data = _encoded(self._inner.read(wanted), wanted)
-        bounds = {_START: wanted.start, _END: wanted.end}
-        facts = {_SOURCE: self._state(request.table)}
-        facts |= {key: bound.isoformat() for key, bound in bounds.items() if bound is not None}
-        with suppress(PreconditionFailed):  # somebody was quicker: these rows are right all the same
-            self.store.put_bytes(name, data, metadata=facts, if_generation=before.generation if before else ABSENT)
-        self._listed = None
-        return data
+        with tempfile.TemporaryDirectory(prefix="bqx-staging-") as folder:
+            path = Path(folder) / "table.parquet"
+            _encode((batch for part in _in_order(wanted) for batch in self._inner.read(part)), wanted, path)
+            bounds = {_START: wanted.start, _END: wanted.end}
+            facts = {_SOURCE: self._state(request.table), _BLOCKS: block_checksums(path)}
+            facts |= {key: bound.isoformat() for key, bound in bounds.items() if bound is not None}
+            with suppress(PreconditionFailed):  # somebody was quicker: these rows are right all the same
+                self.store.put_file(name, path, metadata=facts, if_generation=before.generation if before else ABSENT)
+            self._listed = None
+            with pa.OSFile(str(path)) as file:
+                return list(_rows(file, request))
 
     def _serves(self, info: ObjectInfo, request: ReadRequest) -> bool:
         """Whether the request's rows are in the object: the same state of the table, and enough days.
@@ -136,7 +145,7 @@ class StagedWarehouse:
         start, end = _bound(info.metadata, _START), _bound(info.metadata, _END)
         after = start is None or (request.start is not None and _utc(request.start) >= start)
         before = end is None or (request.end is not None and _utc(request.end) <= end)
-        return self._is_of(info, request.table) and after and before
+        return _BLOCKS in info.metadata and self._is_of(info, request.table) and after and before
 
     def _is_of(self, info: ObjectInfo, table: TableDescription) -> bool:
         return info.metadata.get(_SOURCE) == self._state(table)
@@ -174,25 +183,41 @@ def _widened(request: ReadRequest, before: ObjectInfo | None) -> ReadRequest:
     return replace(request, start=start, end=end, columns=tuple(dict.fromkeys([*request.columns, *others])))
 
 
-def _encoded(batches: Iterator[pa.RecordBatch], request: ReadRequest) -> bytes:
-    """Return batches, encoded as they come; a table without rows becomes a file of its described columns."""
+def _in_order(request: ReadRequest) -> Iterator[ReadRequest]:
+    """Yield the request in runs of whole days of about ``_RUN_BYTES``, so that the object is in the key's order.
+
+    A read's streams come side by side: of a long table read at once, every part of the object would hold rows of all
+    years, and a range of it could not be read without the rest.
+    """
+    if request.start is None or request.end is None:
+        yield request
+        return
+    days = (request.end - request.start).days + 1
+    runs = max(1, request.table.rows * 8 * len(request.columns) // _RUN_BYTES)
+    step = timedelta(days=-(-days // runs))
+    start = request.start
+    while start <= request.end:
+        yield replace(request, start=start, end=min(start + step - timedelta(microseconds=1), request.end))
+        start += step
+
+
+def _encode(batches: Iterator[pa.RecordBatch], request: ReadRequest, path: Path) -> None:
+    """Write batches as they come; a table without rows becomes a file of its described columns."""
     columns = list(request.columns)
-    sink = io.BytesIO()
     first = next(batches, None)
     if first is None:
         types = request.table.types()
         empty = pl.DataFrame(schema={name: POLARS_TYPES[types[name]] for name in columns})
-        pq.write_table(empty.to_arrow(), sink)
-        return sink.getvalue()
+        pq.write_table(empty.to_arrow(), path)
+        return
     schema = first.select(columns).schema
     # Dictionaries of numbers that never repeat are memory and time for nothing; the few texts compress without.
-    with pq.ParquetWriter(sink, schema, use_dictionary=False, compression="zstd", compression_level=1) as writer:
+    with pq.ParquetWriter(path, schema, use_dictionary=False, compression="zstd", compression_level=1) as writer:
         for batch in itertools.chain([first], batches):
             writer.write_batch(batch.select(columns), row_group_size=_ROW_GROUP_ROWS)
-    return sink.getvalue()
 
 
-def _rows(data: bytes, request: ReadRequest) -> Iterator[pa.RecordBatch]:
+def _rows(source: pa.NativeFile, request: ReadRequest) -> Iterator[pa.RecordBatch]:
     """Yield a staged table's rows of the request; those without a key too, for extraction to report."""
     key = pc.field(KEY)
     within = pc.scalar(value=True)
@@ -200,9 +225,20 @@ def _rows(data: bytes, request: ReadRequest) -> Iterator[pa.RecordBatch]:
         within &= key >= _moment(request.start)
     if request.end is not None:
         within &= key <= _moment(request.end)
-    file = pq.ParquetFile(pa.BufferReader(data))
-    for batch in file.iter_batches(_ROW_GROUP_ROWS, columns=list(request.columns)):
+    file = pq.ParquetFile(source)
+    groups = [number for number in range(file.num_row_groups) if _may_hold(file.metadata.row_group(number), request)]
+    for batch in file.iter_batches(_ROW_GROUP_ROWS, row_groups=groups, columns=list(request.columns)):
         yield batch.filter(within | key.is_null()).select(list(request.columns))
+
+
+def _may_hold(group: pq.RowGroupMetaData, request: ReadRequest) -> bool:
+    """Whether a row group may hold a row of the range, by the key's statistics; rows without a key always count."""
+    chunks = (group.column(position) for position in range(group.num_columns))
+    bounds = next((chunk.statistics for chunk in chunks if chunk.path_in_schema == KEY), None)
+    if bounds is None or not bounds.has_min_max or bounds.null_count != 0:
+        return True
+    first, last = (_utc(cast("datetime", bound)) for bound in (bounds.min, bounds.max))
+    return not ((request.start and last < _utc(request.start)) or (request.end and first > _utc(request.end)))
 
 
 def _bound(metadata: Mapping[str, str], key: str) -> datetime | None:
