@@ -20,6 +20,7 @@ from benchmarks.child import GROUP
 
 _CGROUPS = Path("/sys/fs/cgroup/memory")
 _PIECE_BYTES = 16 << 20
+_LAST_LINES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +95,10 @@ class Apart:
             return Run(outcome=f"over {self.limit_seconds:,.0f} s")
         if done.returncode == 0:
             return Run(**json.loads(done.stdout.splitlines()[-1]))
-        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        words = ("Out of Memory", "malloc", "memory allocation", "MemoryError")
-        if self._kills() > killed or any(word.lower() in last.lower() for word in words):
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        last, end = lines[-1], " ".join(lines[-_LAST_LINES:]).lower()  # DuckDB's ends in a list of advice
+        words = ("out of memory", "malloc", "memory allocation", "memoryerror")
+        if self._kills() > killed or any(word in end for word in words):
             return Run(outcome="out of memory")
         return Run(outcome=f"failed: {last[:120]}")
 
