@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-STRETCH_BYTES = 64 << 20
+STRETCH_BYTES = 32 << 20
 """Decoded size of a stretch. Each is a read of its own, a second or two by itself in BigQuery: not too small."""
 _TICK = timedelta(microseconds=1)
 """Of the key."""

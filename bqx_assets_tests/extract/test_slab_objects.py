@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from bqx_assets.base.artifacts import ExtractionRecord
 from bqx_assets.base.errors import CheckpointCorrupt, ExtractionIncomplete, FolderBusy
+from bqx_assets.base.names import KEY
 from bqx_assets.base.objects.gcs import GcsObjectStore
 from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.families import FEATURES_DATASET
@@ -43,6 +46,26 @@ def test_the_slabs_are_those_a_folder_would_hold(
     assert record == folder
     for slab in record.slabs:
         assert gcs_store.read(f"{PREFIX}{slab.object_name}") == (tmp_path / slab.object_name).read_bytes()
+
+
+def test_columns_of_a_slab_of_several_row_groups_are_read_alone(
+    gcs_store: GcsObjectStore, warehouse: FrameWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slabs = SlabObjects(gcs_store, EURUSD)
+    record = extract_pair(frame_job(NOWHERE, warehouse, kept_in=slabs, row_group_rows=64)).slabs[0]
+    whole = gcs_store.read(f"{PREFIX}{record.object_name}")
+    lengths: list[int] = []
+    read = gcs_store.read
+
+    def counted(name: str, start: int = 0, length: int | None = None) -> bytes:
+        data = read(name, start, length)
+        lengths.append(len(data))
+        return data
+
+    monkeypatch.setattr(gcs_store, "read", counted)
+    names = ["target_bqx90_h15", KEY]
+    assert_frame_equal(slabs.frame(record, names), pl.read_parquet(io.BytesIO(whole), columns=names).select(names))
+    assert sum(lengths) < len(whole)
 
 
 def test_no_file_stays_in_the_container(

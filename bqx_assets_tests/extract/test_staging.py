@@ -6,10 +6,12 @@ import os
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import time, timedelta
 from pathlib import Path
+from typing import cast
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 from polars.testing import assert_frame_equal
 
@@ -23,12 +25,12 @@ from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
-from bqx_assets.extract import staging
+from bqx_assets.extract import object_file, staging
 from bqx_assets.extract.connect import connect
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets.extract.staging import StagedWarehouse, is_shared
 from bqx_assets.extract.warehouse import ReadRequest
-from bqx_assets_tests.frames import EURUSD, FrameWarehouse, few_tables_expectations, frame_job, frame_warehouse
+from bqx_assets_tests.frames import EURUSD, FrameWarehouse, few_tables_expectations, frame_job, frame_warehouse, minutes
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
 from bqx_assets_tests.servers.gcs.server import GcsServer
 
@@ -124,6 +126,59 @@ def test_whole_days_are_staged_so_that_a_spine_of_the_same_days_needs_no_other_r
     assert _rows(staged, later).height == ROWS
     assert frames.reads == {"mkt_vol": 2}
     assert staged.holds(later)
+
+
+class _Counted:
+    """A store that counts the bytes read of it."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self.read_bytes = 0
+
+    def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
+        """Count, and read."""
+        data = self._store.read(name, start, length)
+        self.read_bytes += len(data)
+        return data
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+
+def test_of_a_long_table_only_the_blocks_of_the_range_are_fetched(
+    frames: FrameWarehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(object_file, "BLOCK_BYTES", 512)
+    monkeypatch.setattr(staging, "_ROW_GROUP_ROWS", 10)
+    store = _Counted(LocalObjectStore(tmp_path / "staging"))
+    staged = StagedWarehouse(frames, cast("ObjectStore", store), PREFIX)
+    key = frames.frames[FEATURES_DATASET, "mkt_vol"].get_column(KEY)
+    whole = _request(frames, start=key[0], end=key[-1])
+    assert_frame_equal(_rows(staged, whole), _rows(frames, whole))
+    size = LocalObjectStore(tmp_path / "staging").path(NAME).stat().st_size
+    store.read_bytes = 0
+    part = replace(whole, start=key[95], end=key[104])
+    assert_frame_equal(_rows(staged, part), _rows(frames, part))
+    footer = pq.read_metadata(tmp_path / "staging" / NAME).serialized_size
+    assert 0 < store.read_bytes < footer + size / 4
+
+
+def test_a_long_table_is_staged_in_the_keys_order_by_whole_days(
+    frames: FrameWarehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = (FEATURES_DATASET, "mkt_vol")
+    spread = minutes(ROWS) + pl.Series([timedelta(minutes=30 * number) for number in range(ROWS)])
+    frames.frames[name] = frames.frames[name].with_columns(spread.alias(KEY)).sample(fraction=1, shuffle=True, seed=1)
+    monkeypatch.setattr(staging, "_RUN_BYTES", ROWS * 8 * 5)
+    staged = StagedWarehouse(frames, LocalObjectStore(tmp_path), PREFIX)
+    whole = _request(frames, start=spread[0], end=spread[-1])
+    assert_frame_equal(_rows(staged, whole), _rows(frames, whole))
+    days = [request for request in frames.requests if request.start != whole.start]
+    assert len(days) > 1
+    assert all(each.start is not None and each.start.time() == time() for each in days)
+    bounds = pl.Series([each.start for each in days], dtype=spread.dtype)
+    run_of = bounds.search_sorted(pl.read_parquet(tmp_path / NAME).get_column(KEY), side="right")
+    assert run_of.is_sorted()
 
 
 def test_a_changed_table_is_read_again(frames: FrameWarehouse, staged: StagedWarehouse) -> None:
