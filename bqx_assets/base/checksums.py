@@ -11,15 +11,17 @@ from functools import lru_cache
 from pathlib import Path
 
 import google_crc32c
+import numpy as np
+import numpy.typing as npt
 
 _POLYNOMIAL = 0x82F63B78
 _CHUNK_BYTES = 4 << 20
-_extend: Callable[[int, bytes], int] = google_crc32c.extend  # pyright: ignore[reportUnknownVariableType] -- untyped
+_extend: Callable[[int, bytes | npt.NDArray[np.uint8]], int] = google_crc32c.extend  # pyright: ignore[reportUnknownVariableType] -- untyped
 
 
 def crc32c(data: bytes | memoryview, start: int = 0) -> int:
     """Return the CRC32C of ``data`` appended to bytes whose CRC32C is ``start``."""
-    return _extend(start, bytes(data))
+    return _extend(start, data if isinstance(data, bytes) else np.asarray(data))  # views go in as arrays only, uncopied
 
 
 def crc32c_of_file(path: Path, start: int = 0) -> int:

@@ -17,6 +17,11 @@ def test_the_checksum_is_castagnolis() -> None:
     assert crc32c(bytes(32)) == 0x8A9136AA
 
 
+@given(st.binary(max_size=200), st.integers(0, 200), st.sampled_from([bytes, bytearray]))
+def test_a_view_has_the_checksum_of_its_bytes(data: bytes, start: int, kind: type[bytes | bytearray]) -> None:
+    assert crc32c(memoryview(kind(data))[start:], 7) == crc32c(data[start:], 7)
+
+
 @given(st.lists(st.binary(max_size=200), max_size=8))
 def test_parts_combine_to_the_checksum_of_the_whole(parts: list[bytes]) -> None:
     total = 0
