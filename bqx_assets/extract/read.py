@@ -61,7 +61,8 @@ def _read_once(warehouse: Warehouse, request: ReadRequest, subject: str) -> pl.D
     if not batches:
         return pl.DataFrame(schema={name: POLARS_TYPES[types[name]] for name in request.columns})
     # Streams are read side by side, and each may be in the key's order: together they are then, and need no sorting.
-    frame = pl.from_arrow(pa.Table.from_batches(sorted(batches, key=_first_key)))
+    # Left in its pieces: one piece would be a copy of the table, and aligning or encoding makes its own anyhow.
+    frame = pl.from_arrow(pa.Table.from_batches(sorted(batches, key=_first_key)), rechunk=False)
     if not isinstance(frame, pl.DataFrame):
         msg = "a table of batches is a frame"
         raise TypeError(msg)

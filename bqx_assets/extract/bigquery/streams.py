@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import pyarrow as pa
 from google.api_core.exceptions import GoogleAPIError, ServiceUnavailable
@@ -153,7 +153,9 @@ class _Flow:
 
 def _decoded(message: types.ReadRowsResponse, schema: pa.Schema) -> pa.RecordBatch:
     try:
-        data = pa.py_buffer(message.arrow_record_batch.serialized_record_batch)
+        # Of the bare message: its wrapper copies the bytes twice, once to see whether there are any.
+        bare = cast("Any", types.ReadRowsResponse).pb(message)
+        data = pa.py_buffer(bare.arrow_record_batch.serialized_record_batch)
         batch = pa.ipc.read_record_batch(data, schema)
         batch.validate()
     except (pa.ArrowInvalid, OSError) as error:
