@@ -67,7 +67,7 @@ def main() -> None:
     steps.watch(table, "read_frame", "read, decode")
     steps.watch(table, "align", "align")
     steps.watch(ForwardLook, "find_all", "look for columns that are the future")
-    steps.watch(pl.LazyFrame, "sink_parquet", "encode")
+    steps.watch(pl.DataFrame, "write_parquet", "encode")
     steps.watch(GcsObjectStore, "put_file", "upload slabs")
     steps.watch(GcsObjectStore, "put_bytes", "upload records")
     tell("spine")

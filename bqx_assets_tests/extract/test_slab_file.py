@@ -10,10 +10,12 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
+from polars.testing import assert_frame_equal
 
 from bqx_assets.base.artifacts import SLAB_METADATA_KEY, RowAccount, SlabProvenance
 from bqx_assets.extract.slab_file import encode_slab
 from bqx_assets.extract.slabs import source_of
+from bqx_assets.merge.footer import read_footer
 from bqx_assets_tests.descriptions import MODIFIED, describe
 from bqx_assets_tests.frames import minutes, values
 
@@ -33,18 +35,32 @@ def _provenance() -> SlabProvenance:
     )
 
 
-@pytest.mark.parametrize("frame_rows", [1_000, 300, 128, 7])
-def test_the_bytes_are_those_of_all_rows_written_at_once(tmp_path: Path, frame_rows: int) -> None:
+def _frame(rows: int) -> pl.DataFrame:
     rng = np.random.default_rng(3)
-    columns = [values(kind, 1_000, rng).alias(kind) for kind in ("FLOAT64", "INT64", "STRING", "BOOL")]
-    frame = pl.DataFrame([minutes(1_000), *columns])
-    told = encode_slab(frame.iter_slices(frame_rows), tmp_path / "slab.parquet", (300, 300, 300, 100), _provenance)
-    assert told == _provenance()
-    metadata = {SLAB_METADATA_KEY: told.model_dump_json()}
-    frame.write_parquet(
-        tmp_path / "whole.parquet", compression="zstd", compression_level=1, row_group_size=300, metadata=metadata
-    )
-    assert (tmp_path / "slab.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
+    columns = [values(kind, rows, rng).alias(kind) for kind in ("FLOAT64", "INT64", "STRING", "BOOL")]
+    return pl.DataFrame([minutes(rows), *columns])
+
+
+@pytest.mark.parametrize("row_groups", [(1_000,), (300, 300, 300, 100), (7,) * 142 + (6,)])
+@pytest.mark.parametrize("frame_rows", [1_000, 300, 128])
+def test_rows_types_and_row_groups_are_the_same_however_the_rows_come(
+    tmp_path: Path, frame_rows: int, row_groups: tuple[int, ...]
+) -> None:
+    frame, path = _frame(1_000), tmp_path / "slab.parquet"
+    told = encode_slab(frame.iter_slices(frame_rows), path, row_groups, _provenance)
+    assert_frame_equal(pl.read_parquet(path), frame)
+    footer = read_footer(path)
+    assert footer.row_groups == row_groups
+    assert footer.types == ("TIMESTAMP", "FLOAT64", "INT64", "STRING", "BOOL")
+    assert footer.metadata()[SLAB_METADATA_KEY] == told.model_dump_json()
+
+
+def test_several_row_groups_take_the_space_that_polars_takes(tmp_path: Path) -> None:
+    frame = _frame(60_000)
+    encode_slab([frame], tmp_path / "slab.parquet", (20_000,) * 3, _provenance)
+    frame.write_parquet(tmp_path / "whole.parquet", compression="zstd", compression_level=1, row_group_size=20_000)
+    sizes = [(tmp_path / f"{name}.parquet").stat().st_size for name in ("slab", "whole")]
+    assert sizes[0] < 1.1 * sizes[1]
 
 
 def test_provenance_is_asked_for_after_the_last_frame(tmp_path: Path) -> None:
