@@ -133,7 +133,7 @@ class StagedWarehouse:
             with suppress(PreconditionFailed):  # somebody was quicker: these rows are right all the same
                 self.store.put_file(name, path, metadata=facts, if_generation=before.generation if before else ABSENT)
             self._listed = None
-            with pa.OSFile(str(path)) as file:
+            with pa.OSFile(str(path), mode="r") as file:
                 return list(_rows(file, request))
 
     def _serves(self, info: ObjectInfo, request: ReadRequest) -> bool:

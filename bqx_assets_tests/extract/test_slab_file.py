@@ -106,7 +106,7 @@ def test_frames_are_let_go_while_others_come(tmp_path: Path) -> None:
             weakref.finalize(array, gone)
             alive += 1
             most = max(most, alive)
-            column = pa.Array.from_buffers(pa.float64(), array.size, [None, pa.py_buffer(memoryview(array))])
+            column = pa.Array.from_buffers(pa.float64(), array.size, [None, pa.py_buffer(array.data)])
             del array
             yield pl.DataFrame(pa.table({"x": column}))
             del column
