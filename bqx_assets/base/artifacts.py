@@ -153,6 +153,8 @@ class ExtractionRecord(Record):
     """Tables the expectations say this warehouse lacks, with the reason."""
     unexpected: tuple[str, ...] = ()
     """Tables that match a family's rule and are not in the expectations: reported, left out."""
+    forward_looking_included: bool = False
+    """Columns that look forward were asked for, by an explicit setting: none was looked for or left out."""
 
     def features(self) -> Sequence[SlabRecord]:
         """Return the feature slabs, spine excluded."""

@@ -89,6 +89,7 @@ def _extract_features(
         failed=tuple(outcome for _, outcome in sorted(outcomes.items()) if isinstance(outcome, FailedTable)),
         known_absent=dict(catalogue.known_absent),
         unexpected=catalogue.unexpected,
+        forward_looking_included=job.settings.include_forward_looking,
     )
     slabs.save_extraction(record)
     _refuse_failures(job, record)

@@ -48,7 +48,11 @@ def plan_raw(pair: Pair, folder: Path, settings: Settings) -> tuple[ExtractionRe
     _refuse_collisions(pair, parts)
     newest = max(path.stat().st_mtime for path in (targets, *others))
     extraction = ExtractionRecord(
-        pair=pair.name, snapshot_time=datetime.fromtimestamp(newest, UTC), spine=spine.facts, slabs=()
+        pair=pair.name,
+        snapshot_time=datetime.fromtimestamp(newest, UTC),
+        spine=spine.facts,
+        slabs=(),
+        forward_looking_included=settings.include_forward_looking,
     )
     return extraction, [spine_part, *parts]
 

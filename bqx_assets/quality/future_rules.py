@@ -25,12 +25,19 @@ def no_feature_looks_forward(scan: Scan) -> Finding | None:
     if not named and not valued and any(column.forward is None for column in features):
         return None
     leaks = [*valued, *(name for name in named if name not in valued)]
+    asked_for = scan.manifest is not None and scan.manifest.extraction.forward_looking_included
     reasons = [f"{name}: {valued.get(name) or f'named {FORWARD_PREFIX}*'}" for name in leaks]
     return Finding(
         passed=not leaks,
         got=f"{count(len(leaks), 'feature')} looking forward: {listed(reasons)}" if leaks else "none",
         expected="no feature that knows the future",
-        cure=f"They leak the label. Extraction leaves such columns out: bqx extract {scan.pair}",
+        cure="They leak the label. "
+        + (
+            "Asked for by BQX_INCLUDE_FORWARD_LOOKING: train on none of them."
+            if asked_for
+            else f"Extraction leaves such columns out: bqx extract {scan.pair}"
+        ),
+        severity="warn" if asked_for else None,
         evidence={"by_name": sample(named), "by_value": sample(reasons)},
     )
 

@@ -115,6 +115,14 @@ def test_a_future_value_under_an_innocent_name_is_quarantined(tmp_path: Path, wa
     assert "mkt_vol__mkt_vol_atr_45" not in _slab(tmp_path, "mkt_vol").columns
 
 
+def test_columns_that_look_forward_are_kept_where_asked_for_and_the_record_says_so(
+    tmp_path: Path, warehouse: FrameWarehouse
+) -> None:
+    record = extract_pair(frame_job(tmp_path, warehouse, include_forward_looking=True))
+    assert record.forward_looking_included
+    assert not any(slab.provenance.quarantined for slab in record.slabs)
+
+
 def test_a_rerun_reads_nothing_and_gives_the_same_slabs(tmp_path: Path, warehouse: FrameWarehouse) -> None:
     first = extract_pair(frame_job(tmp_path, warehouse))
     warehouse.reads.clear()

@@ -119,8 +119,10 @@ def test_features_that_look_forward_are_left_out_by_name_and_by_value(
     assert not {"agg__target_45", "agg__innocent"} & set(merged.columns)
     reasons = {each.column: each.reason for each in manifest.extraction.slabs[1].provenance.quarantined}
     assert reasons == {"target_45": "its name looks forward", "innocent": "equals bqx_90 30 rows ahead"}
-    kept, _, _ = _merge(tmp_path, settings=Settings(include_forward_looking=True))
+    assert not manifest.extraction.forward_looking_included
+    kept, manifest, _ = _merge(tmp_path, settings=Settings(include_forward_looking=True))
     assert {"agg__target_45", "agg__innocent"} < set(kept.columns)
+    assert manifest.extraction.forward_looking_included
 
 
 def test_a_pair_column_filters_rows_and_is_no_feature(tmp_path: Path, frames: dict[str, pl.DataFrame]) -> None:

@@ -127,6 +127,17 @@ def test_each_defect_fails_its_rules_and_no_other(tmp_path: Path, training: Trai
     assert bool(verdict.cure) == (not verdict.passed)
 
 
+def test_features_that_look_forward_only_warn_where_they_were_asked_for(tmp_path: Path, training: Training) -> None:
+    leaking = rewritten(training, MUTATIONS["leak"][0](training.frame()), tmp_path)
+    assert verdict_of(leaking.report(), FORWARD).severity == "error"
+    assert leaking.manifest is not None
+    asked_for = leaking.manifest.extraction.model_copy(update={"forward_looking_included": True})
+    manifest = leaking.manifest.model_copy(update={"extraction": asked_for})
+    verdict = verdict_of(replace(leaking, manifest=manifest).report(), FORWARD)
+    assert (verdict.passed, verdict.severity) == (False, "warn")
+    assert "BQX_INCLUDE_FORWARD_LOOKING" in verdict.cure
+
+
 @pytest.mark.parametrize("name", ["target shifted", "feature shifted", "leak", "half null", "infinity"])
 def test_row_groups_change_no_verdict(tmp_path: Path, training: Training, name: str) -> None:
     frame = MUTATIONS[name][0](training.frame())
