@@ -37,8 +37,10 @@ _ROW_GROUP_ROWS = 32_768
 """Rows that are decoded at once: 60 MB of the widest table."""
 _LEASE_SECONDS = 20.0
 """Of a table while it is staged. Others look at it each second, and take over from one that is silent so long."""
+_LONG_ROWS = 500_000
+"""Of a range of more rows, runs of days are staged one after another."""
 _RUN_BYTES = 64 << 20
-"""Decoded size of what is read from the warehouse at once."""
+"""Decoded size of a run of days."""
 _SOURCE, _START, _END, _BLOCKS = "source", "start", "end", "blocks"
 """Metadata of a staged object: the state of the table it holds, and the days; no bound where the key is missing. And
 the checksums of its blocks."""
@@ -184,16 +186,21 @@ def _widened(request: ReadRequest, before: ObjectInfo | None) -> ReadRequest:
 
 
 def _in_order(request: ReadRequest) -> Iterator[ReadRequest]:
-    """Yield the request in runs of whole days of about ``_RUN_BYTES``, so that the object is in the key's order.
+    """Yield the request; a long one in runs of whole days of about ``_RUN_BYTES``, its object in the key's order.
 
     A read's streams come side by side: of a long table read at once, every part of the object would hold rows of all
-    years, and a range of it could not be read without the rest.
+    years, and a range of it could not be read without the rest. Each run is a read session, a second by itself.
     """
     if request.start is None or request.end is None:
         yield request
         return
+    minutes = (request.end - request.start) // timedelta(minutes=1)
+    rows = min(request.table.rows, minutes)  # of the range no more than one a minute
+    if rows <= _LONG_ROWS:
+        yield request
+        return
     days = (request.end - request.start).days + 1
-    runs = max(1, request.table.rows * 8 * len(request.columns) // _RUN_BYTES)
+    runs = max(1, rows * 8 * len(request.columns) // _RUN_BYTES)
     step = timedelta(days=-(-days // runs))
     start = request.start
     while start <= request.end:

@@ -169,9 +169,13 @@ def test_a_long_table_is_staged_in_the_keys_order_by_whole_days(
     name = (FEATURES_DATASET, "mkt_vol")
     spread = minutes(ROWS) + pl.Series([timedelta(minutes=30 * number) for number in range(ROWS)])
     frames.frames[name] = frames.frames[name].with_columns(spread.alias(KEY)).sample(fraction=1, shuffle=True, seed=1)
+    whole = _request(frames, start=spread[0], end=spread[-1])
+    _rows(StagedWarehouse(frames, LocalObjectStore(tmp_path / "short"), PREFIX), whole)
+    assert len(frames.requests) == 1  # what is no longer than most pairs' files is one session
+    frames.requests.clear()
+    monkeypatch.setattr(staging, "_LONG_ROWS", ROWS // 2)
     monkeypatch.setattr(staging, "_RUN_BYTES", ROWS * 8 * 5)
     staged = StagedWarehouse(frames, LocalObjectStore(tmp_path), PREFIX)
-    whole = _request(frames, start=spread[0], end=spread[-1])
     assert_frame_equal(_rows(staged, whole), _rows(frames, whole))
     days = [request for request in frames.requests if request.start != whole.start]
     assert len(days) > 1
