@@ -106,7 +106,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_partial(tmp_path: Path, monkeypa
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(os, "write", full)
+    monkeypatch.setattr(os, "pwrite", full)
     with pytest.raises(OSError, match="No space left"):
         concatenate([tmp_path / "part"], tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == b"old"
