@@ -44,7 +44,7 @@ def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--rows", type=int, default=2_160_000)
     parser.add_argument("--tables", type=int, default=30)
-    parser.add_argument("--row-group-rows", type=int, default=Settings().row_group_rows)
+    parser.add_argument("--row-group-rows", type=int, default=100_000Settings().row_group_rows)
     asked = parser.parse_args()
     chosen = chosen_tables(asked.tables)
     columns = column_count(chosen)

@@ -165,6 +165,9 @@ def _batches(file: BinaryIO, request: ReadRequest) -> Iterator[pa.RecordBatch]:
     for batch in parquet.iter_batches(_BATCH_ROWS, row_groups=groups, columns=list(dict.fromkeys(needed))):
         rows = pl.DataFrame(batch)
         kept = rows.filter(_wanted_rows(request, rows.schema)).select(_as_described(request, rows.schema))
+        if kept.height < rows.height:
+            # Neighbouring rows are kept as a view, which holds all others in memory: of a short range three times it.
+            kept = kept.select(pl.all().gather(pl.int_range(pl.len())))
         yield from kept.to_arrow().to_batches()
 
 
