@@ -20,7 +20,6 @@ from benchmarks.measured import Apart, Run, make_cold
 from benchmarks.place import parser_of, workplace
 from benchmarks.report import bars, table, write_section
 from bqx_assets.base.limits import worker_count
-from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.families import (
     FEATURES_DATASET,
     TARGETS_DATASET,
@@ -44,7 +43,7 @@ def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--rows", type=int, default=2_160_000)
     parser.add_argument("--tables", type=int, default=30)
-    parser.add_argument("--row-group-rows", type=int, default=100_000Settings().row_group_rows)
+    parser.add_argument("--row-group-rows", type=int, default=100_000)
     asked = parser.parse_args()
     chosen = chosen_tables(asked.tables)
     columns = column_count(chosen)
