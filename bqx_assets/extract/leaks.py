@@ -60,7 +60,10 @@ class ForwardLook:
 
     @classmethod
     def of_windows(cls, windows: Iterable[tuple[int, pl.DataFrame]], horizons: Sequence[int]) -> Self:
-        """Build from one window's targets after another. **Cost**: one window's frame at a time."""
+        """Build from one window's targets after another.
+
+        **Shape** of each frame: spine rows x the window's targets. **Cost**: one of them at a time.
+        """
         look = cls.__new__(cls)
         look._fill(windows, horizons)  # noqa: SLF001 -- its own
         return look

@@ -5,18 +5,13 @@ Belongs here: that delay. Does not: the IO manager (``training_io``).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import dagster as dg
 
 from bqx_assets.runtime.step import errors_as_failures
 
-if TYPE_CHECKING:
-    from bqx_assets.runtime.training_io import TrainingParquetIOManager
-
 
 @dg.io_manager(required_resource_keys={"workspace"})
-def training_io_manager(context: dg.InitResourceContext) -> TrainingParquetIOManager:
+def training_io_manager(context: dg.InitResourceContext) -> dg.IOManager:
     """Make the IO manager over the one ``workspace`` resource."""
     # dagster-polars imports dagster-gcp, pandas and Google's clients: 0.6 s that every code server would wait for.
     from bqx_assets.runtime.training_io import TrainingParquetIOManager  # noqa: PLC0415
