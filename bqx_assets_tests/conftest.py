@@ -8,11 +8,15 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 _HERE = Path(__file__).parent
 _CLOUD_FOLDERS = ("extract/bigquery/", "runtime/launcher/", "cloud/")
 _CLOUD_WORDS = ("gcs", "compose", "wire", "slab_objects", "lifecycle")
+
+hypothesis.settings.register_profile("repeatable", derandomize=True)
+hypothesis.settings.load_profile("repeatable")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
