@@ -90,7 +90,7 @@ def served(gcs: GcsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> G
 @QUICK
 def test_no_word_of_the_command_line_gets_further_than_its_own_error(served: GcsServer, name: str, where: str) -> None:
     # A name that a project can have is no hostile one: it would be asked for, for five minutes.
-    assume(where != "project" or not re.fullmatch(r"[a-z][a-z0-9-]+", name))
+    assume(where != "project" or not re.fullmatch(r"[a-z0-9.:-]+", name))
     words, environment = COMMANDS[where](name)
     served.log.clear()
     before = _files(Path())
