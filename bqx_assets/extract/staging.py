@@ -30,6 +30,7 @@ from bqx_assets.catalogue.families import FAMILIES, FEATURES_DATASET, PAIR_COLUM
 from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.object_file import CheckedFile, block_checksums
 from bqx_assets.extract.read import POLARS_TYPES
+from bqx_assets.extract.row_groups import as_utc, wanted_groups
 from bqx_assets.extract.slabs import source_of
 from bqx_assets.extract.warehouse import ReadRequest, Warehouse
 
@@ -145,8 +146,8 @@ class StagedWarehouse:
         rows at both.
         """
         start, end = _bound(info.metadata, _START), _bound(info.metadata, _END)
-        after = start is None or (request.start is not None and _utc(request.start) >= start)
-        before = end is None or (request.end is not None and _utc(request.end) <= end)
+        after = start is None or (request.start is not None and as_utc(request.start) >= start)
+        before = end is None or (request.end is not None and as_utc(request.end) <= end)
         return _BLOCKS in info.metadata and self._is_of(info, request.table) and after and before
 
     def _is_of(self, info: ObjectInfo, table: TableDescription) -> bool:
@@ -175,8 +176,8 @@ def _widened(request: ReadRequest, before: ObjectInfo | None) -> ReadRequest:
     So pairs whose spines begin some days apart end in one range. All columns that a training file could have: two
     settings read one object.
     """
-    start = request.start and datetime.combine(_utc(request.start).date(), time(), UTC)
-    end = request.end and datetime.combine(_utc(request.end).date(), time.max, UTC)
+    start = request.start and datetime.combine(as_utc(request.start).date(), time(), UTC)
+    end = request.end and datetime.combine(as_utc(request.end).date(), time.max, UTC)
     if before is not None:
         first, last = _bound(before.metadata, _START), _bound(before.metadata, _END)
         start = min(start, first) if start and first else None
@@ -233,28 +234,14 @@ def _rows(source: pa.NativeFile, request: ReadRequest) -> Iterator[pa.RecordBatc
     if request.end is not None:
         within &= key <= _moment(request.end)
     file = pq.ParquetFile(source)
-    groups = [number for number in range(file.num_row_groups) if _may_hold(file.metadata.row_group(number), request)]
+    groups = wanted_groups(file.metadata, request)
     for batch in file.iter_batches(_ROW_GROUP_ROWS, row_groups=groups, columns=list(request.columns)):
         yield batch.filter(within | key.is_null()).select(list(request.columns))
-
-
-def _may_hold(group: pq.RowGroupMetaData, request: ReadRequest) -> bool:
-    """Whether a row group may hold a row of the range, by the key's statistics; rows without a key always count."""
-    chunks = (group.column(position) for position in range(group.num_columns))
-    bounds = next((chunk.statistics for chunk in chunks if chunk.path_in_schema == KEY), None)
-    if bounds is None or not bounds.has_min_max or bounds.null_count != 0:
-        return True
-    first, last = (_utc(cast("datetime", bound)) for bound in (bounds.min, bounds.max))
-    return not ((request.start and last < _utc(request.start)) or (request.end and first > _utc(request.end)))
 
 
 def _bound(metadata: Mapping[str, str], key: str) -> datetime | None:
     return datetime.fromisoformat(metadata[key]) if key in metadata else None
 
 
-def _utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
 def _moment(bound: datetime) -> pa.Scalar[Any]:
-    return pa.scalar(_utc(bound), pa.timestamp("us", tz="UTC"))
+    return pa.scalar(as_utc(bound), pa.timestamp("us", tz="UTC"))

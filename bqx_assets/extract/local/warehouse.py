@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import polars as pl
 import pyarrow as pa
@@ -26,6 +26,7 @@ from bqx_assets.extract.align import KEY_TYPE
 from bqx_assets.extract.local.arrow_types import bigquery_type
 from bqx_assets.extract.local.layout import DATASETS, refuse_unusable, table_path, table_paths
 from bqx_assets.extract.read import POLARS_TYPES
+from bqx_assets.extract.row_groups import wanted_groups
 from bqx_assets.extract.warehouse import ReadRequest
 
 _BATCH_ROWS = 65_536
@@ -161,7 +162,7 @@ def _batches(file: BinaryIO, request: ReadRequest) -> Iterator[pa.RecordBatch]:
     ranged = request.start is not None or request.end is not None
     needed = [*request.columns, *([KEY] if ranged else []), *([PAIR_COLUMN] if request.pair is not None else [])]
     parquet = pq.ParquetFile(file)
-    groups = [group for group in range(parquet.num_row_groups) if _may_hold(parquet.metadata.row_group(group), request)]
+    groups = wanted_groups(parquet.metadata, request)
     for batch in parquet.iter_batches(_BATCH_ROWS, row_groups=groups, columns=list(dict.fromkeys(needed))):
         rows = pl.DataFrame(batch)
         kept = rows.filter(_wanted_rows(request, rows.schema)).select(_as_described(request, rows.schema))
@@ -169,16 +170,6 @@ def _batches(file: BinaryIO, request: ReadRequest) -> Iterator[pa.RecordBatch]:
             # Neighbouring rows are kept as a view, which holds all others in memory: of a short range three times it.
             kept = kept.select(pl.all().gather(pl.int_range(pl.len())))
         yield from kept.to_arrow().to_batches()
-
-
-def _may_hold(group: pq.RowGroupMetaData, request: ReadRequest) -> bool:
-    """Whether a row group can hold a row of the time range, by its statistics; rows without a key always count."""
-    chunks = (group.column(position) for position in range(group.num_columns))
-    bounds = next((chunk.statistics for chunk in chunks if chunk.path_in_schema == KEY), None)
-    if bounds is None or not bounds.has_min_max or bounds.null_count != 0:
-        return True
-    first, last = (cast("datetime", bound).replace(tzinfo=UTC) for bound in (bounds.min, bounds.max))
-    return not ((request.start and last < request.start) or (request.end and first > request.end))
 
 
 def _wanted_rows(request: ReadRequest, schema: pl.Schema) -> pl.Expr:
