@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +47,8 @@ class _Met(NamedTuple):
 class ForwardLook:
     """Finds columns equal to a later row's BQX, or to its negative.
 
-    **Shape**: ``targets`` spine rows x the target columns. **Cost**: keeps two numbers for each row and window (112
+    **Shape**: ``windows`` give each window's targets, spine rows x its horizons, and may be made one after another:
+    one is held at a time. **Cost**: keeps two numbers for each row and window (112
     bytes a row for seven windows; 120 while it is built); a look-up is two dozen binary searches, and a whole
     comparison only for a column that is suspect already. ``find_all`` asks of many columns at once at a tenth of the
     cost of ``find``.
@@ -55,20 +56,7 @@ class ForwardLook:
     A column of past or present values (bqx_w of this row or an earlier one) is no leak and is never flagged.
     """
 
-    def __init__(self, targets: pl.DataFrame, windows: Sequence[int], horizons: Sequence[int]) -> None:
-        self._fill(((window, targets) for window in windows), horizons)
-
-    @classmethod
-    def of_windows(cls, windows: Iterable[tuple[int, pl.DataFrame]], horizons: Sequence[int]) -> Self:
-        """Build from one window's targets after another.
-
-        **Shape** of each frame: spine rows x the window's targets. **Cost**: one of them at a time.
-        """
-        look = cls.__new__(cls)
-        look._fill(windows, horizons)  # noqa: SLF001 -- its own
-        return look
-
-    def _fill(self, windows: Iterable[tuple[int, pl.DataFrame]], horizons: Sequence[int]) -> None:
+    def __init__(self, windows: Iterable[tuple[int, pl.DataFrame]], horizons: Sequence[int]) -> None:
         rebuilt = {window: _rebuilt(targets, window, horizons) for window, targets in windows}
         self._windows = list(rebuilt)
         # Row by row, so that of equal values the one of the later row has the greater place.

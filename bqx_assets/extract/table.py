@@ -63,7 +63,7 @@ class SpineInMemory:
         horizons = expectations.horizons
         names = {each: [f"target_bqx{each}_h{horizon}" for horizon in horizons] for each in expectations.windows}
         windows = ((window, slabs.frame(record.slab, columns)) for window, columns in names.items())
-        return cls(record, keys, ForwardLook.of_windows(windows, horizons))
+        return cls(record, keys, ForwardLook(windows, horizons))
 
 
 class _LateFind(Exception):

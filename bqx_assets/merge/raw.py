@@ -151,7 +151,7 @@ def _read_spine(pair: Pair, path: Path, settings: Settings) -> tuple[RawSpine, S
         extra=unique.height - frame.height,
         duplicates=read.height - unique.height,
     )
-    forward = ForwardLook(frame.drop(KEY), expectations.windows, expectations.horizons)
+    forward = ForwardLook(((window, frame) for window in expectations.windows), expectations.horizons)
     columns = tuple(Column(name=name, source=name, type="TIMESTAMP" if name == KEY else "FLOAT64") for name in names)
     spine = RawSpine(facts, frame.get_column(KEY), forward)
     return spine, SpinePart(path, pair, spine, settings, columns, rows)

@@ -25,7 +25,6 @@ Held = tuple[str, str, int]
 """A column, another one, and how many rows later that is held against it."""
 
 _ROUND_OFF = 1e-9
-"""Different values that a sample must hold to tell anything."""
 BQX_PREFIX = "base_bqx__bqx_"
 
 
@@ -108,7 +107,7 @@ class Future:
 
         self._look = None  # before the next one is built
         self._whole.clear()
-        look = ForwardLook.of_windows(compared(), self.horizons)
+        look = ForwardLook(compared(), self.horizons)
         self._look = look if known else None
 
     def look(self, features: pl.DataFrame) -> Mapping[str, str] | None:

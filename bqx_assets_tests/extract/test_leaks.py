@@ -16,8 +16,14 @@ RNG = np.random.default_rng(5)
 BQX = {window: RNG.standard_normal(ROWS + 300) for window in WINDOWS}
 """bqx_w of 150 rows before the spine, its 400, and 150 after."""
 TARGETS = pl.DataFrame({f"target_bqx{w}_h{h}": BQX[w][150 + h : 150 + h + ROWS] for w in WINDOWS for h in HORIZONS})
-LOOK = ForwardLook(TARGETS, WINDOWS, HORIZONS)
-COARSE = ForwardLook(TARGETS.select((pl.all() * 20).round() / 20), WINDOWS, HORIZONS)
+
+
+def _look(targets: pl.DataFrame) -> ForwardLook:
+    return ForwardLook(((window, targets) for window in WINDOWS), HORIZONS)
+
+
+LOOK = _look(TARGETS)
+COARSE = _look(TARGETS.select((pl.all() * 20).round() / 20))
 NOISE = RNG.standard_normal(ROWS)
 
 
@@ -74,7 +80,7 @@ def test_targets_with_unknown_ends_still_give_the_series() -> None:
         for w in WINDOWS
         for h in HORIZONS
     )
-    assert ForwardLook(cut, WINDOWS, HORIZONS).find(_shifted(90, 20)) == "equals bqx_90 20 rows ahead"
+    assert _look(cut).find(_shifted(90, 20)) == "equals bqx_90 20 rows ahead"
 
 
 @given(
@@ -108,7 +114,7 @@ def test_a_leak_of_few_different_values_is_found(shift: int, first: int) -> None
 
 def test_windows_one_after_another_make_the_same_look() -> None:
     one_by_one = ((w, TARGETS.select(f"target_bqx{w}_h{h}" for h in HORIZONS)) for w in WINDOWS)
-    look = ForwardLook.of_windows(one_by_one, HORIZONS)
+    look = ForwardLook(one_by_one, HORIZONS)
     assert [look.find(_shifted(w, s)) for w in WINDOWS for s in (-1, 9)] == [
         LOOK.find(_shifted(w, s)) for w in WINDOWS for s in (-1, 9)
     ]
@@ -116,6 +122,6 @@ def test_windows_one_after_another_make_the_same_look() -> None:
 
 def test_no_targets_know_no_future() -> None:
     features = pl.DataFrame({"x": NOISE})
-    assert ForwardLook.of_windows([], HORIZONS).find_all(features) == {}
-    assert ForwardLook(TARGETS.clear(), WINDOWS, HORIZONS).find_all(features) == {}
+    assert ForwardLook([], HORIZONS).find_all(features) == {}
+    assert _look(TARGETS.clear()).find_all(features) == {}
     assert LOOK.find_all(features, 10 * ROWS) == {}
