@@ -39,6 +39,8 @@ from bqx_assets_tests.servers.gcs.fixtures import BUCKET
 from bqx_assets_tests.servers.gcs.server import GcsServer
 
 SAFE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,299}")
+PROJECT = re.compile(r"([a-z0-9.-]{1,63}:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
+"""What Google lets a project be called."""
 HOSTILE = st.one_of(
     st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), min_size=1, max_size=40),
     st.sampled_from(
@@ -90,7 +92,7 @@ def served(gcs: GcsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> G
 @QUICK
 def test_no_word_of_the_command_line_gets_further_than_its_own_error(served: GcsServer, name: str, where: str) -> None:
     # A name that a project can have is no hostile one: it would be asked for, for five minutes.
-    assume(where != "project" or not re.fullmatch(r"[a-z0-9.:-]+", name))
+    assume(where != "project" or not PROJECT.fullmatch(name))
     words, environment = COMMANDS[where](name)
     served.log.clear()
     before = _files(Path())
