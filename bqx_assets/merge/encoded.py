@@ -22,6 +22,7 @@ from bqx_assets.base.direct import Span
 from bqx_assets.base.files import TEMP_MARK
 from bqx_assets.base.pairs import Pair
 from bqx_assets.extract.align import KEY_TYPE
+from bqx_assets.extract.encoding import as_arrow, parquet_writer
 from bqx_assets.extract.slabs import slab_fingerprint
 from bqx_assets.merge.footer import read_footer
 from bqx_assets.merge.parts import Piece
@@ -40,9 +41,9 @@ def encode(frame: pl.DataFrame, columns: Sequence[Column], scratch: Path, table:
     """Write the frame's ``columns`` under their output names as a file in ``scratch``, to be spliced and removed."""
     # A name that remove_partials knows: a killed merge's leavings go at the next one.
     path = scratch / f".{table}.parquet{TEMP_MARK}{os.getpid()}-{secrets.token_hex(4)}"
-    frame.select(cast(column) for column in columns).write_parquet(
-        path, compression="zstd", compression_level=1, statistics=True, row_group_size=max(spine.row_groups)
-    )
+    kept = frame.select(cast(column) for column in columns)
+    with parquet_writer(path, kept) as writer:
+        writer.write_table(as_arrow(kept), row_group_size=max(spine.row_groups))
     return Piece(path, read_footer(path, table))
 
 
