@@ -16,8 +16,8 @@ _SAMPLE_ROWS = 2_048
 _LEAST_VALUES = 64
 """Fewer known values in the sample tell nothing."""
 _DISTINCT_SHARE = 0.97
-"""Of the sample: some 45,000 different values in 180,000 rows. Up to there a dictionary takes a quarter off the bytes of
-rounded numbers and half off the time to decode them. Where every value is another, encoding would take four times
+"""Of the sample: some 45,000 different values in 180,000 rows. Up to there a dictionary takes a quarter off the bytes
+of rounded numbers and half off the time to decode them. Where every value is another, encoding would take four times
 as long, and a fifth more bytes (docs/performance.md)."""
 _DISTINCT_SHARE_OF_INTEGERS = 0.85
 """zstd packs whole numbers well without one."""
