@@ -57,7 +57,10 @@ class ForwardLook:
     """
 
     def __init__(self, windows: Iterable[tuple[int, pl.DataFrame]], horizons: Sequence[int]) -> None:
-        rebuilt = {window: _rebuilt(targets, window, horizons) for window, targets in windows}
+        rebuilt: dict[int, Floats] = {}
+        for window, targets in windows:
+            rebuilt[window] = _rebuilt(targets, window, horizons)
+            del targets  # before the next window's are made
         self._windows = list(rebuilt)
         # Row by row, so that of equal values the one of the later row has the greater place.
         self._values: Floats = np.stack(list(rebuilt.values()), axis=1) if rebuilt else np.empty((0, 0))

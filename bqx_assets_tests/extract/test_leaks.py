@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import numpy as np
 import polars as pl
 import pytest
@@ -118,6 +120,19 @@ def test_windows_one_after_another_make_the_same_look() -> None:
     assert [look.find(_shifted(w, s)) for w in WINDOWS for s in (-1, 9)] == [
         LOOK.find(_shifted(w, s)) for w in WINDOWS for s in (-1, 9)
     ]
+
+
+def test_a_windows_targets_are_gone_before_the_next_ones_are_made() -> None:
+    made: list[weakref.ref[pl.DataFrame]] = []
+
+    def targets() -> pl.DataFrame:
+        assert all(each() is None for each in made)
+        frame = TARGETS.clone()
+        made.append(weakref.ref(frame))
+        return frame
+
+    ForwardLook(((window, targets()) for window in WINDOWS), HORIZONS)
+    assert len(made) == len(WINDOWS)
 
 
 def test_no_targets_know_no_future() -> None:
