@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,6 +21,7 @@ from bqx_assets.base.names import KEY
 from bqx_assets.catalogue.discovery import discover
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets.catalogue.tables import TableDescription
+from bqx_assets.extract.local import warehouse as local_warehouse
 from bqx_assets.extract.local.layout import table_path
 from bqx_assets.extract.local.warehouse import LocalWarehouse
 from bqx_assets.extract.warehouse import ReadRequest, Warehouse
@@ -177,6 +179,41 @@ def test_rows_of_other_pairs_stay_out_even_where_pair_is_not_asked_for(tmp_path:
     found = _read(warehouse, _described(warehouse)["t"], (KEY, "x"), pair="eurusd", start=START)
     assert found.columns == [KEY, "x"]
     assert found.get_column("x").to_list() == [1.0]
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 3 * 8 * ROWS, 1 << 30], ids=["one", "three", "all"])
+@pytest.mark.parametrize("start", [None, 50])
+def test_rows_are_the_same_however_many_columns_are_decoded_at_once(
+    root: Path, monkeypatch: pytest.MonkeyPatch, piece_bytes: int, start: int | None
+) -> None:
+    monkeypatch.setattr(local_warehouse, "_PIECE_BYTES", piece_bytes)
+    warehouse = LocalWarehouse(root)
+    table = _described(warehouse)["agg_eurusd"]
+    columns = [name for name, _ in reversed(table.columns)]
+    first = START + timedelta(minutes=start) if start is not None else None
+    found = _read(warehouse, table, columns, pair="eurusd", start=first)
+    expected = frame_warehouse(ROWS).frames[FEATURES_DATASET, "agg_eurusd"].select(columns)
+    assert found.equals(expected if first is None else expected.filter(pl.col(KEY) >= first))
+
+
+def test_a_few_rows_of_a_wide_row_group_take_a_fraction_of_it_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, width, piece_bytes = 8_192, 200, 1 << 20
+    wide = pl.DataFrame({KEY: minutes(rows)} | {f"x{number}": np.arange(rows) / 7 + number for number in range(width)})
+    _write(tmp_path, FEATURES_DATASET, "wide", wide)
+    monkeypatch.setattr(local_warehouse, "_PIECE_BYTES", piece_bytes)
+    warehouse = LocalWarehouse(tmp_path)
+    table = _described(warehouse)["wide"]
+    usual = pa.default_memory_pool()
+    counted = pa.proxy_memory_pool(usual)
+    pa.set_memory_pool(counted)
+    try:
+        found = _read(warehouse, table, wide.columns, end=START + timedelta(minutes=9))
+    finally:
+        pa.set_memory_pool(usual)
+    assert found.equals(wide.head(10))
+    assert 0 < (counted.max_memory() or 0) < 3 * piece_bytes < 8 * rows * width // 4
 
 
 def test_many_threads_read_one_warehouse(root: Path) -> None:
