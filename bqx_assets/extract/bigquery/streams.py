@@ -10,14 +10,13 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
 
 import pyarrow as pa
-from google.api_core.exceptions import GoogleAPIError, ServiceUnavailable
+from google.api_core.exceptions import GoogleAPIError
 from google.auth.exceptions import GoogleAuthError
-from google.cloud.bigquery_storage_v1 import types
 from google.cloud.bigquery_storage_v1.services.big_query_read import BigQueryReadClient
 
+from bqx_assets.extract.bigquery.answers import Call, ReadRows, read_answer
 from bqx_assets.extract.bigquery.failures import may_pass
 from bqx_assets.extract.bigquery.patience import Patience
 
@@ -30,7 +29,7 @@ class StreamReader:
     """Reads streams; all tables of a run share one, and with it the limit on open streams."""
 
     def __init__(self, client: BigQueryReadClient, patience: Patience, max_open_streams: int) -> None:
-        self._client = client
+        self._read_rows = ReadRows(client)
         self._patience = patience
         self._slots = threading.BoundedSemaphore(max_open_streams)
 
@@ -95,28 +94,20 @@ class StreamReader:
 
     def _read_on(self, name: str, at: _Position, schema: pa.Schema, flow: _Flow) -> None:
         """Read a stream on from a position. Raises ServiceUnavailable for what arrived damaged."""
-        request = types.ReadRowsRequest(read_stream=name, offset=at.offset)
-        # No retry of the client's own: it would resume without a wait, and for a day.
-        answer = self._client.read_rows(request=request, retry=None, timeout=self._patience.deadline_seconds)
-        call = cast("_Call", answer)  # Google's type leaves out that it can be cancelled
+        call = self._read_rows(name, at.offset, self._patience.deadline_seconds)
         try:
             flow.calls.add(call)
-            for message in call:
-                if message.row_count:
-                    flow.put(_decoded(message, schema))
-                at.offset += message.row_count
-                at.progress = message.stats.progress.at_response_end
+            for data in call:
+                answer = read_answer(data)
+                if answer.row_count:
+                    flow.put(answer.batch(schema))
+                at.offset += answer.row_count
+                at.progress = answer.progress
                 if flow.stopped.is_set():
                     return
         finally:
             flow.calls.discard(call)
             call.cancel()
-
-
-class _Call(Protocol):
-    def __iter__(self) -> Iterator[types.ReadRowsResponse]: ...
-
-    def cancel(self) -> None: ...
 
 
 @dataclass(slots=True)
@@ -133,7 +124,7 @@ class _Flow:
     def __init__(self, size: int) -> None:
         self.items: queue.Queue[pa.RecordBatch | Exception | None] = queue.Queue(size)
         self.stopped = threading.Event()
-        self.calls: set[_Call] = set()
+        self.calls: set[Call] = set()
 
     def stop(self) -> None:
         """End the streams' threads, wherever they wait."""
@@ -149,17 +140,3 @@ class _Flow:
             except queue.Full:
                 continue
             return
-
-
-def _decoded(message: types.ReadRowsResponse, schema: pa.Schema) -> pa.RecordBatch:
-    try:
-        # Of the bare message: its wrapper copies the bytes twice, once to see whether there are any.
-        bare = cast("Any", types.ReadRowsResponse).pb(message)
-        data = pa.py_buffer(bare.arrow_record_batch.serialized_record_batch)
-        batch = pa.ipc.read_record_batch(data, schema)
-        batch.validate()
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ServiceUnavailable(f"a batch of rows arrived damaged: {error}") from error
-    if batch.num_rows != message.row_count:
-        raise ServiceUnavailable(f"a batch of {batch.num_rows} rows arrived, announced as {message.row_count}")
-    return batch
