@@ -18,6 +18,7 @@ from google.cloud.bigquery_storage_v1.services.big_query_read import BigQueryRea
 
 from bqx_assets.extract.bigquery.answers import Call, ReadRows, read_answer
 from bqx_assets.extract.bigquery.failures import may_pass
+from bqx_assets.extract.bigquery.freed import keep_freed_memory
 from bqx_assets.extract.bigquery.patience import Patience
 
 _WAITING_BATCHES = 2
@@ -29,6 +30,7 @@ class StreamReader:
     """Reads streams; all tables of a run share one, and with it the limit on open streams."""
 
     def __init__(self, client: BigQueryReadClient, patience: Patience, max_open_streams: int) -> None:
+        keep_freed_memory()
         self._read_rows = ReadRows(client)
         self._patience = patience
         self._slots = threading.BoundedSemaphore(max_open_streams)
