@@ -37,7 +37,9 @@ class Call(Protocol):
 
     def __iter__(self) -> Iterator[bytes]: ...
 
-    def cancel(self) -> None: ...
+    def cancel(self) -> None:
+        """End it, from any thread."""
+        ...
 
 
 class ReadRows:
