@@ -55,11 +55,13 @@ def fit(values: Floats, window: int) -> Fits:
     for start in range(0, len(windows), block_rows):
         block = windows[start : start + block_rows]
         into = slice(start + window - 1, start + window - 1 + len(block))
-        residuals = block - block[:, -1:]
-        weights = residuals @ basis
-        residuals -= weights @ basis.T
+        # Always of full height: BLAS rounds a row by how many rows follow it.
+        differences = np.zeros((block_rows, window))
+        np.subtract(block, block[:, -1:], out=differences[: len(block)])
+        weights = differences @ basis
+        residuals = (differences - weights @ basis.T)[: len(block)]
         squares = residuals * residuals
-        found[:3, into] = weights.T
+        found[:3, into] = weights[: len(block)].T
         found[3, into], found[4, into] = residuals.min(axis=1), residuals.max(axis=1)
         found[5, into] = squares.sum(axis=1)
         found[6, into] = np.einsum("ij,ij->i", squares, residuals)

@@ -51,7 +51,7 @@ def _line(values: Floats, window: int, fits: Fits) -> dict[str, Floats]:
     ``ci`` is the 95% band of its value now, ``direction`` the correlation with time (-1..1), ``trend_str`` the slope in
     its standard errors.
     """
-    terms = fits.weights[:, :2] @ fits.terms[:2, :2]
+    terms = rolling.combined(fits.weights[:, :2], fits.terms[:2, :2])
     explained, unexplained = fits.weights[:, 1] ** 2, fits.weights[:, 2] ** 2 + fits.squares
     now, slope = values + terms[:, 0], terms[:, 1]
     scatter = np.sqrt(unexplained / (window - 2))
@@ -76,7 +76,7 @@ def _parabola(values: Floats, window: int, fits: Fits) -> dict[str, Floats]:
     the second derivative, ``forecast_5`` the value five rows ahead. ``resid_*`` are of its residuals: sample
     variance (n - 3), standardised skew and excess kurtosis, ``last`` now's, ``norm`` the same in deviations.
     """
-    terms = fits.weights @ fits.terms
+    terms = rolling.combined(fits.weights, fits.terms)
     constant, linear, quadratic = values + terms[:, 0], terms[:, 1], terms[:, 2]
     last = values - constant
     variance = fits.squares / (window - 3)

@@ -98,6 +98,14 @@ def growth(values: Floats, rows: int) -> Floats:
     return 100.0 * ratio(change(values, rows), lag(values, rows))
 
 
+def combined(columns: Floats, matrix: Floats) -> Floats:
+    """Return ``columns @ matrix``, rows x n by n x m, each row by itself: BLAS rounds by how many rows there are."""
+    found = columns[:, :1] * matrix[0]
+    for place in range(1, len(matrix)):
+        found += columns[:, place : place + 1] * matrix[place]
+    return found
+
+
 def ratio(numerator: Floats, denominator: Floats) -> Floats:
     """Return the quotient, NaN where it is undefined."""
     found = np.full(len(numerator), np.nan)

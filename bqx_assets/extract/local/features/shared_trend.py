@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bqx_assets.extract.local.features.rolling import ratio
+from bqx_assets.extract.local.features.rolling import combined, ratio
 from bqx_assets.extract.local.market import Floats
 
 _FORECAST_ROWS = 5.0
@@ -25,18 +25,18 @@ def trend(values: Floats, window: int) -> dict[str, Floats]:
     steps = np.arange(1.0 - window, 1.0)
     _, triangle = np.linalg.qr(np.vander(steps / window, 3, increasing=True))
     inverse = np.linalg.inv(triangle)
-    weights = _moments(values, window) @ inverse
+    weights = combined(_moments(values, window), inverse)
     terms = inverse.T / float(window) ** np.arange(3)
-    line, parabola = weights[:, :2] @ terms[:2, :2], weights @ terms
+    line, parabola = combined(weights[:, :2], terms[:2, :2]), combined(weights, terms)
     squares = _window_sums(values**2, window, power=0)
     total = squares - weights[:, 0] ** 2
     total[total < _NOISE * squares] = 0.0
     explained = np.minimum(weights[:, 1] ** 2, total)
     scatter = np.sqrt((total - explained) / (window - 2))
-    ahead = np.array([1.0, _FORECAST_ROWS, _FORECAST_ROWS**2])
+    ahead = np.array([[1.0], [_FORECAST_ROWS], [_FORECAST_ROWS**2]])
     return {
         "acceleration": 2.0 * parabola[:, 2],
-        "forecast_5": parabola @ ahead,
+        "forecast_5": combined(parabola, ahead)[:, 0],
         "lin_term": parabola[:, 1],
         "quad_term": parabola[:, 2],
         "r2": ratio(explained, total),
