@@ -36,7 +36,7 @@ def parquet_writer(path: Path, frame: pl.DataFrame) -> pq.ParquetWriter:
 
 
 def as_arrow(frame: pl.DataFrame) -> pa.Table:
-    """Return the frame as Arrow, in types that every version of Parquet's readers knows. Numbers are not copied."""
+    """Return the frame's rows and columns as Arrow, in types that every reader knows. Numbers are not copied."""
     return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 

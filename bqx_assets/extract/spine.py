@@ -16,6 +16,7 @@ from bqx_assets.base.artifacts import Column, RowAccount, SlabProvenance, SlabRe
 from bqx_assets.base.errors import EmptyTable
 from bqx_assets.base.fingerprints import fingerprint
 from bqx_assets.base.names import KEY
+from bqx_assets.base.settings import DuplicatePolicy
 from bqx_assets.catalogue.discovery import PairCatalogue
 from bqx_assets.catalogue.families import PAIR_COLUMN
 from bqx_assets.extract.align import align, as_key, without_duplicates
@@ -102,7 +103,7 @@ def _read(
     )
     subject = f"{job.pair}/{catalogue.targets.table}"
     read = read_frame(job.warehouse, request, subject=subject, progress=job.progress)
-    frame, rows = _spine_rows(read, subject, job)
+    frame, rows = spine_rows(read, subject, job.settings.duplicates)
     keys = frame.get_column(KEY)
     if not several:
         return keys, rows, [frame]
@@ -144,11 +145,19 @@ def describe_spine(keys: pl.Series, row_group_rows: int) -> Spine:
     )
 
 
-def _spine_rows(read: pl.DataFrame, subject: str, job: Extraction) -> tuple[pl.DataFrame, RowAccount]:
-    """The rows where the first target is known, one a key, ascending; and where the others went."""
-    keyed = read.with_columns(as_key(read, subject))
-    unique = without_duplicates(keyed, subject=subject, policy=job.settings.duplicates)
-    frame = unique.filter(pl.col(FIRST_TARGET).is_not_null()).sort(KEY)
+def spine_rows(
+    read: pl.DataFrame, subject: str, policy: DuplicatePolicy, *within: pl.Expr
+) -> tuple[pl.DataFrame, RowAccount]:
+    """Return the targets' rows that are the spine, one a key, ascending, and where the others went.
+
+    **Shape**: any rows x any columns with key and first target; the columns stay.
+
+    Raises:
+        NullKeys, DuplicateKeys: a row has no key; a key repeats and ``policy`` is "refuse".
+        EmptyTable: no row has a first target and is ``within``.
+    """
+    unique = without_duplicates(read.with_columns(as_key(read, subject)), subject=subject, policy=policy)
+    frame = unique.filter(pl.col(FIRST_TARGET).is_not_null(), *within).sort(KEY)
     if frame.is_empty():
         raise EmptyTable(
             subject,

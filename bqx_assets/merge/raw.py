@@ -13,16 +13,15 @@ from pathlib import Path
 
 import polars as pl
 
-from bqx_assets.base.artifacts import Column, ExtractionRecord, RowAccount
-from bqx_assets.base.errors import ColumnCollision, EmptyTable, FooterError, MergeRefused, SchemaDrift
+from bqx_assets.base.artifacts import Column, ExtractionRecord
+from bqx_assets.base.errors import ColumnCollision, FooterError, MergeRefused, SchemaDrift
 from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.catalogue.families import FAMILIES, PAIR_COLUMN, targets_table
-from bqx_assets.extract.align import as_key, without_duplicates
 from bqx_assets.extract.leaks import ForwardLook
-from bqx_assets.extract.spine import FIRST_TARGET, describe_spine
+from bqx_assets.extract.spine import describe_spine, spine_rows
 from bqx_assets.merge.parts import Part
 from bqx_assets.merge.raw_table import RawSpine, RawTable, SpinePart, raw_family, read_rows
 
@@ -130,27 +129,10 @@ def _read_spine(pair: Pair, path: Path, settings: Settings) -> tuple[RawSpine, S
             cure="Fetch the targets again.",
         )
     read = read_rows(path, pair, [*names, *(PAIR_COLUMN for _ in (0,) if PAIR_COLUMN in schema)], subject)
-    read = read.with_columns(as_key(read, subject))
-    unique = without_duplicates(read, subject=subject, policy=settings.duplicates)
-    bounds = [pl.col(FIRST_TARGET).is_not_null()]
-    bounds += [pl.col(KEY) >= settings.start] if settings.start else []
-    bounds += [pl.col(KEY) <= settings.end] if settings.end else []
-    frame = unique.filter(*bounds).sort(KEY)
-    if frame.is_empty():
-        raise EmptyTable(
-            subject,
-            got=f"{read.height:,} rows, none with {FIRST_TARGET}",
-            expected="at least one",
-            cure="Fetch the targets again.",
-        )
+    within = [pl.col(KEY) >= settings.start] if settings.start else []
+    within += [pl.col(KEY) <= settings.end] if settings.end else []
+    frame, rows = spine_rows(read, subject, settings.duplicates, *within)
     facts = describe_spine(frame.get_column(KEY), settings.row_group_rows)
-    rows = RowAccount(
-        read=read.height,
-        matched=frame.height,
-        missing=0,
-        extra=unique.height - frame.height,
-        duplicates=read.height - unique.height,
-    )
     forward = ForwardLook(((window, frame) for window in expectations.windows), expectations.horizons)
     columns = tuple(Column(name=name, source=name, type="TIMESTAMP" if name == KEY else "FLOAT64") for name in names)
     spine = RawSpine(facts, frame.get_column(KEY), forward)
