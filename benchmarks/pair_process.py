@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-import polars as pl
+import pyarrow.parquet as pq
 
 from benchmarks.child import peak_bytes
 from benchmarks.folders import PAIR
@@ -67,7 +67,7 @@ def main() -> None:
     steps.watch(table, "read_frame", "read, decode")
     steps.watch(table, "align", "align")
     steps.watch(ForwardLook, "find_all", "look for columns that are the future")
-    steps.watch(pl.DataFrame, "write_parquet", "encode")
+    steps.watch(pq.ParquetWriter, "write_table", "encode")
     steps.watch(GcsObjectStore, "put_file", "upload slabs")
     steps.watch(GcsObjectStore, "put_bytes", "upload records")
     tell("spine")
