@@ -2,8 +2,9 @@
 
 Belongs here: tables and their files, made on all processors. Does not: values (``columns``), timing.
 
-Every second raw table is shuffled, lacks its first 1% of rows and holds as many that are not on the spine; its slab has
-nulls there. Slabs do not come from the product's own alignment, so they are the truth that all merges are held against.
+Every second raw table, or every one, is shuffled, lacks its first 1% of rows and holds as many that are not on the
+spine; its slab has nulls there. Slabs do not come from the product's own alignment, so they are the truth that all
+merges are held against.
 """
 
 from __future__ import annotations
@@ -62,7 +63,9 @@ def column_count(tables: Sequence[ExpectedTable]) -> int:
     return 50 + sum(len(table.columns) for table in tables)
 
 
-def make_folders(home: Path, tables: Sequence[ExpectedTable], rows: int, row_group_rows: int = 0) -> None:
+def make_folders(
+    home: Path, tables: Sequence[ExpectedTable], rows: int, row_group_rows: int = 0, *, all_shuffled: bool = False
+) -> None:
     """Write ``home/raw`` and ``home/slabs``."""
     for name in ("raw", "slabs"):
         (home / name).mkdir(parents=True)
@@ -81,8 +84,9 @@ def make_folders(home: Path, tables: Sequence[ExpectedTable], rows: int, row_gro
     os.environ["POLARS_MAX_THREADS"] = "1"  # a process a processor
     try:
         with ProcessPoolExecutor(worker_count(), multiprocessing.get_context("spawn")) as pool:
-            tasks = range(len(tables))
-            slabs = list(pool.map(_make_table, [home] * len(tables), tables, tasks, [spine] * len(tables)))
+            count = len(tables)
+            shuffled = [all_shuffled or number % 2 == 1 for number in range(count)]
+            slabs = list(pool.map(_make_table, [home] * count, tables, range(count), [spine] * count, shuffled))
     finally:
         os.environ.pop("POLARS_MAX_THREADS")
         os.environ.update({} if before is None else {"POLARS_MAX_THREADS": before})
@@ -108,11 +112,11 @@ def write_raw(frame: pl.DataFrame, path: Path) -> None:
     frame.write_parquet(path, compression="zstd", compression_level=1, row_group_size=frame.height)
 
 
-def _make_table(home: Path, table: ExpectedTable, number: int, spine: Spine) -> SlabRecord:
+def _make_table(home: Path, table: ExpectedTable, number: int, spine: Spine, shuffled: bool) -> SlabRecord:  # noqa: FBT001 -- mapped
     rng = np.random.default_rng([11, number])
     rows = spine.rows
     frame = pl.DataFrame([keys(rows), *(column(name, kind, rows, rng) for name, kind in table.columns)])
-    lost = rows // 100 if number % 2 else 0
+    lost = rows // 100 if shuffled else 0
     raw = frame
     if lost:
         extra = frame.head(lost).with_columns(pl.col(KEY) - timedelta(days=3650))

@@ -1,7 +1,8 @@
 """The merge against everything a user would pick instead, at several sizes, written into ``docs/performance.md``.
 
 ``python -m benchmarks.merge --tables 25 100 300 667``. Belongs here: sizes, bars, tables of results. Does not: the runs
-(``race``), the contestants. Exit code 1 where a bar is missed. ``--copies``: aligned slabs only, a tenth of the time.
+(``race``), the contestants. Exit code 1 where a bar is missed. ``--part copies``: aligned slabs only, a tenth of the
+time; ``--part shuffled``: raw checkpoints of which none lies as the spine does, the raw merge alone.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def main() -> None:
     parser.add_argument("--tables", type=int, nargs="+", default=[25, 100, 300, 667])
     parser.add_argument("--limit-seconds", type=float, default=600, help="longest run of a contestant")
     parser.add_argument("--others", nargs="*", default=list(OTHERS), choices=list(OTHERS), help="whom to race against")
-    parser.add_argument("--copies", action="store_true", help="aligned slabs only: splice against cat")
+    parser.add_argument("--part", choices=["copies", "shuffled"], help="only that; default all but the shuffled")
     asked = parser.parse_args()
     most = max(asked.tables)
     chosen = chosen_tables(most)
@@ -46,15 +47,16 @@ def main() -> None:
     with workplace(asked, needed_bytes, what) as home, capped(CAP_BYTES, asked.limit_seconds) as apart:
         whole = asked.data or home / "whole"
         if not whole.exists():
-            make_folders(whole, chosen, asked.rows)
+            make_folders(whole, chosen, asked.rows, all_shuffled=asked.part == "shuffled")
         (home / "out").mkdir()
         races: list[Race] = []
         given_up = {name: "left out" for name in OTHERS if name not in asked.others}
         for count in sorted(asked.tables):
             races.append(_race(home, whole, count, asked.rounds))
-            for _ in _steps(races[-1], apart, given_up, copies=asked.copies):
-                _write(races, given_up, asked.rows, copies=asked.copies, is_capped=apart.group is not None)
-    claims = _splice_claims(races) | ({} if asked.copies else _raw_claims(races))
+            for _ in _steps(races[-1], apart, given_up, asked.part):
+                _write(races, given_up, asked.rows, asked.part, is_capped=apart.group is not None)
+    claims = {} if asked.part == "shuffled" else _splice_claims(races)
+    claims |= {} if asked.part == "copies" else _raw_claims(races)
     sys.exit(0 if all(claims.values()) else 1)
 
 
@@ -65,16 +67,17 @@ def _race(home: Path, whole: Path, count: int, rounds: int) -> Race:
     return Race(folder, home / "out", count, columns, rounds)
 
 
-def _steps(race: Race, apart: Apart, given_up: dict[str, str], *, copies: bool) -> Iterator[None]:
+def _steps(race: Race, apart: Apart, given_up: dict[str, str], part: str | None) -> Iterator[None]:
     """Run the race, pausing where there is something to report."""
     free = Apart(None, apart.limit_seconds)  # a cap would keep the page cache from being warm
-    race.copies(free)
-    if copies:
-        race.remove()
-        yield
-        return
-    race.ours(apart, race.rounds if race.tables <= _MANY else max(1, race.rounds - 1))
+    if part != "shuffled":
+        race.copies(free)
+    if part != "copies":
+        race.ours(apart, race.rounds if race.tables <= _MANY else max(1, race.rounds - 1))
     yield
+    if part:
+        race.remove()
+        return
     race.others(apart, given_up)
     race.reading(free)
     yield
@@ -116,10 +119,14 @@ def _raw_claims(races: Sequence[Race]) -> dict[str, bool]:
     return claims
 
 
-def _write(races: Sequence[Race], given_up: dict[str, str], rows: int, *, copies: bool, is_capped: bool) -> None:
+def _write(races: Sequence[Race], given_up: dict[str, str], rows: int, part: str | None, *, is_capped: bool) -> None:
+    cap = "a cap of 12 GiB, page cache included" if is_capped else "no memory cap (none could be set)"
+    if part == "shuffled":
+        write_section("shuffled", _shuffled_text(races, rows, cap))
+        return
     write_section("splice", _splice_text(races, rows))
-    if not copies:
-        write_section("merge", _raw_text(races, given_up, rows, is_capped=is_capped))
+    if part != "copies":
+        write_section("merge", _raw_text(races, given_up, rows, cap))
 
 
 def _splice_text(races: Sequence[Race], rows: int) -> str:
@@ -134,7 +141,14 @@ def _splice_text(races: Sequence[Race], rows: int) -> str:
     return "\n\n".join(("## Splice", head, table(["", *_sizes(races)], lines), bars(_splice_claims(races))))
 
 
-def _raw_text(races: Sequence[Race], given_up: dict[str, str], rows: int, *, is_capped: bool) -> str:
+def _shuffled_text(races: Sequence[Race], rows: int, cap: str) -> str:
+    lines = [[name, *(_cell(race, name) for race in races)] for name in OURS]
+    text = f"{rows:,} rows; every table shuffled, with missing and extra rows; cold files, under {cap}. {_CELLS}"
+    title = "## Merge of raw checkpoints, every table shuffled"
+    return "\n\n".join((title, text, table(["", *_sizes(races)], lines), bars(_raw_claims(races))))
+
+
+def _raw_text(races: Sequence[Race], given_up: dict[str, str], rows: int, cap: str) -> str:
     joins = [[name, *(_cell(race, name, given_up) for race in races)] for name in (*OURS, *OTHERS)]
     reads = [
         [f"{name}, {'spliced' if file == 'splice' else 'joined'}", *(_cell(race, f"{name}, {file}") for race in races)]
@@ -142,7 +156,6 @@ def _raw_text(races: Sequence[Race], given_up: dict[str, str], rows: int, *, is_
         for file in ("splice", "eager joins")
     ]
     written = [[f"{name}, file", *(_size(race, name) for race in races)] for name in ("raw merge", "eager joins")]
-    cap = "a cap of 12 GiB, page cache included" if is_capped else "no memory cap (none could be set)"
     return "\n\n".join(
         (
             "## Merge of raw checkpoints",
