@@ -6,12 +6,11 @@ Belongs here: that one setting of the process, and why. Does not: how much is in
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 
-_TRIM_THRESHOLD, _MAP_THRESHOLD = -1, -3
-"""``mallopt``'s numbers for what it sets."""
-_MAP_FROM_BYTES = 32 << 20
-_TRIM_FROM_BYTES = 2 * _MAP_FROM_BYTES
+_SETTINGS = {"MALLOC_MMAP_THRESHOLD_": (-3, 32 << 20), "MALLOC_TRIM_THRESHOLD_": (-1, 64 << 20)}
+"""Glibc's own environment variable for a setting, ``mallopt``'s number for it, and its value here."""
 
 
 def keep_freed_memory() -> None:
@@ -20,9 +19,11 @@ def keep_freed_memory() -> None:
     An answer of some megabytes is put together by gRPC and freed a moment later, again and again. As glibc starts out,
     it hands that memory back and fetches it anew, page by page, each cleared by the kernel: about a fifth of what
     reading a table costs (``python -m benchmarks.extract``). The values are those that glibc's own adjustment ends at
-    in a process that once freed 32 MB in one piece. For the whole process.
+    in a process that once freed 32 MB in one piece. For the whole process; what its environment says goes first.
     """
-    if platform.libc_ver()[0] == "glibc":
-        libc = ctypes.CDLL(None)
-        libc.mallopt(_MAP_THRESHOLD, _MAP_FROM_BYTES)
-        libc.mallopt(_TRIM_THRESHOLD, _TRIM_FROM_BYTES)
+    if platform.libc_ver()[0] != "glibc":
+        return
+    libc = ctypes.CDLL(None)
+    for variable, (number, value) in _SETTINGS.items():
+        if variable not in os.environ:
+            libc.mallopt(number, value)

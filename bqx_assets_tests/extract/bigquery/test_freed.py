@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
@@ -24,11 +25,17 @@ PAGES = 4 * (6 << 20) // 4096
 """Of one round's pieces."""
 
 
-def _faults(how: str) -> int:
+def _faults(how: str, **environment: str) -> int:
     command = [sys.executable, "-c", FRESH, how]
-    return int(subprocess.run(command, capture_output=True, check=True, text=True, timeout=60).stdout)
+    asked = os.environ | environment
+    return int(subprocess.run(command, capture_output=True, check=True, text=True, timeout=60, env=asked).stdout)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
 def test_pieces_freed_and_wanted_again_are_not_fetched_anew() -> None:
     assert _faults("kept") < PAGES < _faults("as it starts out")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
+def test_what_the_environment_says_goes_first() -> None:
+    assert _faults("kept", MALLOC_MMAP_THRESHOLD_="131072") > PAGES
