@@ -1,13 +1,16 @@
 """Alignment: one table's rows put into the spine's order, exactly the spine's rows.
 
-Belongs here: the left join of one table onto the spine and the account of where its rows went. Does not: reading,
-writing, or more than one table.
+Belongs here: where each of the spine's rows is in one table, its columns put there, and the account of where the
+table's rows went. Does not: reading, writing, or more than one table.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from bqx_assets.base.artifacts import RowAccount
@@ -17,6 +20,41 @@ from bqx_assets.base.settings import DuplicatePolicy
 
 KEY_TYPE = pl.Datetime("us", "UTC")
 _SAMPLE_KEYS = 3
+_MINUTE = 60_000_000
+_SPARSE = 16
+"""Minutes to one of the spine's rows, at most, for a place for each minute to be worth its memory."""
+_BLOCK = 16
+"""Columns that are put together: Polars shares them out to its threads."""
+
+Keys = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where the spine's rows are in a table."""
+
+    rows: RowAccount
+    """Where the table's rows went."""
+    found: pl.Series | None = None
+    """Spine rows: the table's row, any where it has none. None: the table's rows are the spine's, in order."""
+    known: pl.Series | None = None
+    """Spine rows: whether the table has one. None: it has all."""
+
+    def put(self, columns: pl.DataFrame) -> pl.DataFrame:
+        """Return columns of the table on the spine's rows, null where it has none.
+
+        **Cost**: a copy of the columns, and of ``_BLOCK`` more; none where the table's rows are the spine's.
+        """
+        if self.found is None:
+            return columns
+        if not columns.height:
+            return columns.clear(self.found.len())
+        # In one piece each: of a table in ten pieces Polars' join takes five times as long.
+        blocks = (columns[:, first : first + _BLOCK].rechunk()[self.found] for first in range(0, columns.width, _BLOCK))
+        return pl.DataFrame([self._without_unknown(column) for block in blocks for column in block])
+
+    def _without_unknown(self, put: pl.Series) -> pl.Series:
+        return put if self.known is None else put.zip_with(self.known, pl.Series([None], dtype=put.dtype))
 
 
 def align(
@@ -24,27 +62,69 @@ def align(
 ) -> tuple[pl.DataFrame, RowAccount]:
     """Return the table's feature columns on the spine's rows, and the account of its own rows.
 
-    **Shape**: ``table`` any rows x (key + n), ``keys`` the spine's, unique and ascending; the result has
-    ``len(keys)`` rows x n columns, the key dropped, null where the table has no row.
-    **Cost**: about twice the table in memory; a table whose keys equal the spine's is not copied.
-    ``part`` of a table, on that part of the spine, may have no row on it.
+    **Shape**: ``table`` any rows x (key + n), ``keys`` the spine's; the result has ``len(keys)`` rows x n columns, the
+    key dropped. **Cost**: of ``place`` and ``Placement.put``.
 
     Raises:
         NullKeys: a row has no key.
+        DuplicateKeys, EmptyTable: as ``place`` says.
+    """
+    placed = place(as_key(table, subject), keys, subject=subject, policy=policy, part=part)
+    return placed.put(table.drop(KEY)), placed.rows
+
+
+def place(key: pl.Series, keys: pl.Series, *, subject: str, policy: DuplicatePolicy, part: bool = False) -> Placement:
+    """Look the spine's ``keys``, unique and ascending, up in a table's ``key``, of any order, as ``as_key`` gives it.
+
+    **Cost**: some 100 bytes a key for a moment; nothing where the table's rows are the spine's.
+    ``part`` of a table, on that part of the spine, may have no row on it.
+
+    Raises:
         DuplicateKeys: a key repeats and ``policy`` is "refuse".
         EmptyTable: no row is on the spine, and it is no part.
     """
-    key = as_key(table, subject)
     if key.len() == keys.len() and bool((key == keys).all()):
-        return table.drop(KEY), _account(table.height, matched=keys.len(), spine_rows=keys.len(), kept=table.height)
-    table = table.with_columns(key)
-    unique = without_duplicates(table, subject=subject, policy=policy)
-    matched = unique.get_column(KEY).is_in(keys.implode()).sum()
-    rows = _account(table.height, matched=int(matched), spine_rows=keys.len(), kept=unique.height)
+        return Placement(RowAccount(read=key.len(), matched=key.len(), missing=0, extra=0, duplicates=0))
+    there, wanted = (each.to_physical().to_numpy() for each in (key, keys))
+    positions = _positions(there, wanted)
+    on = np.flatnonzero(positions >= 0)
+    known = np.zeros(wanted.size, np.bool_)
+    known[positions[on]] = True
+    matched = int(np.count_nonzero(known))
+    off = np.delete(there, on)
+    kept = matched + np.unique(off).size
+    if kept < key.len() and policy == "refuse":
+        raise _duplicates(key, key.len() - kept, subject)
+    rows = RowAccount(
+        read=key.len(),
+        matched=matched,
+        missing=wanted.size - matched,
+        extra=kept - matched,
+        duplicates=key.len() - kept,
+    )
     if not part:
         refuse_empty(rows, keys, subject)
-    aligned = keys.to_frame(KEY).join(unique, on=KEY, how="left", maintain_order="left").drop(KEY)
-    return aligned, rows
+    written = on if policy == "last" else on[::-1]  # of rows with one key the one written last stays
+    found = np.zeros(wanted.size, np.uint32)
+    found[positions[written]] = written
+    return Placement(rows, pl.Series(found), None if matched == wanted.size else pl.Series(known))
+
+
+def _positions(there: Keys, wanted: Keys) -> Keys:
+    """Return where each key is in ``wanted``, which ascends; -1 where it is not.
+
+    **Cost**: keys whole minutes apart 4 ms of 180,000, others 27 ms, a search for each: as much as a hash join.
+    """
+    after, asked_after = wanted - wanted[0], there - wanted[0]
+    minutes, asked = after // _MINUTE, asked_after // _MINUTE
+    is_whole = np.array_equal(minutes * _MINUTE, after) and np.array_equal(asked * _MINUTE, asked_after)
+    if not is_whole or minutes[-1] > _SPARSE * wanted.size:
+        nearest = np.minimum(np.searchsorted(wanted, there), wanted.size - 1)
+        return np.where(wanted[nearest] == there, nearest, -1)
+    position = np.full(minutes[-1] + 1, -1)
+    position[minutes] = np.arange(wanted.size)
+    within = (asked >= 0) & (asked <= minutes[-1])
+    return np.where(within, position[asked * within], -1)
 
 
 def refuse_empty(rows: RowAccount, keys: pl.Series, subject: str) -> None:
@@ -88,17 +168,15 @@ def without_duplicates(table: pl.DataFrame, *, subject: str, policy: DuplicatePo
         return table
     if policy != "refuse":
         return table.unique(KEY, keep=policy, maintain_order=True)
+    raise _duplicates(key, surplus, subject)
+
+
+def _duplicates(key: pl.Series, surplus: int, subject: str) -> DuplicateKeys:
     repeated = key.filter(key.is_duplicated()).unique().sort()
     sample = ", ".join(f"{moment:%Y-%m-%d %H:%M}" for moment in repeated.head(_SAMPLE_KEYS))
-    raise DuplicateKeys(
+    return DuplicateKeys(
         subject,
         got=f"{surplus:,} surplus rows for {repeated.len():,} repeated keys ({sample})",
         expected=f"unique {KEY}",
         cure="Deduplicate the table, or decide with BQX_DUPLICATES=first or =last.",
-    )
-
-
-def _account(read: int, *, matched: int, spine_rows: int, kept: int) -> RowAccount:
-    return RowAccount(
-        read=read, matched=matched, missing=spine_rows - matched, extra=kept - matched, duplicates=read - kept
     )

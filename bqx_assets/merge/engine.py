@@ -10,6 +10,7 @@ from pathlib import Path
 from bqx_assets.base.artifacts import Manifest, manifest_path
 from bqx_assets.base.errors import BadSetting, MergeRefused
 from bqx_assets.base.files import atomic_path, remove_partials
+from bqx_assets.base.freed import keep_freed_memory
 from bqx_assets.base.limits import PeakMemory
 from bqx_assets.base.progress import Progress
 from bqx_assets.merge.join import Join
@@ -31,6 +32,7 @@ def merge(plan: MergePlan, output: Path, *, engine: str = "splice", progress: Pr
         CheckpointMismatch, FooterError, TableDefect: a part is not what the plan saw; an earlier output stays.
     """
     chosen = _engine(engine)
+    keep_freed_memory()
     subject = f"{plan.pair}"
     check_disk(output.parent, plan.size_bytes, subject)
     check_memory(chosen.memory_bytes(plan), subject)

@@ -19,7 +19,7 @@ from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.discovery import FORWARD_PREFIX
 from bqx_assets.catalogue.families import PAIR_COLUMN, family_of
-from bqx_assets.extract.align import align, as_key
+from bqx_assets.extract.align import Placement, align, as_key, place
 from bqx_assets.extract.leaks import ForwardLook
 from bqx_assets.merge.encoded import cast, encode, provenance_of, record_of
 from bqx_assets.merge.footer import Footer, read_footer, select, trim
@@ -29,7 +29,6 @@ _COPIES = 3
 """Columns stand in memory as read, aligned, and while they are encoded."""
 _STRIP_BYTES = 64 << 20
 """Decoded size of a table's columns in work at once; a single column of a very long history may pass it."""
-_ROW = "row"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +102,6 @@ class SpinePart:
 
 
 @dataclass(frozen=True)
-class _Placed:
-    """Where the spine's rows are in a file."""
-
-    place: pl.Series
-    rows: RowAccount
-    in_order: bool
-    """Its own rows are the spine's."""
-
-
-@dataclass(frozen=True)
 class RawTable:
     """A feature table's file."""
 
@@ -178,7 +167,7 @@ class RawTable:
             FooterError: damaged.
         """
         placed = self._place()
-        whole = placed.in_order and self._lies_right()
+        whole = placed.found is None and self._lies_right()
         pieces: list[Piece] = []
         looking: dict[str, str] = {}
         for columns in self._strips():
@@ -203,13 +192,9 @@ class RawTable:
         provenance = self._provenance(placed.rows, {name: why for _, found in strips for name, why in found.items()})
         return whole.select(cast(column) for column in provenance.columns), record_of([(self.path, 0)], provenance)
 
-    def _place(self) -> _Placed:
-        """Look each spine key up in the file: its row there, or null."""
-        key = as_key(self._read([]), self._subject)
-        in_order = key.len() == self.spine.facts.rows and bool((key == self.spine.keys).all())
-        numbered = pl.DataFrame([key, pl.int_range(key.len(), dtype=pl.UInt32, eager=True).alias(_ROW)])
-        aligned, rows = align(numbered, self.spine.keys, subject=self._subject, policy=self.settings.duplicates)
-        return _Placed(aligned.get_column(_ROW), rows, in_order)
+    def _place(self) -> Placement:
+        key = as_key(self._read([KEY]), self._subject)
+        return place(key, self.spine.keys, subject=self._subject, policy=self.settings.duplicates)
 
     def _lies_right(self) -> bool:
         """Whether the file's own pages can stand in the training file, its rows being the spine's."""
@@ -223,16 +208,14 @@ class RawTable:
         width = max(1, _STRIP_BYTES // self._column_bytes)
         return [self.columns[start : start + width] for start in range(0, len(self.columns), width)]
 
-    def _strip(self, columns: Sequence[Column], placed: _Placed) -> tuple[pl.DataFrame, dict[str, str]]:
+    def _strip(self, columns: Sequence[Column], placed: Placement) -> tuple[pl.DataFrame, dict[str, str]]:
         """Return the columns on the spine's rows, and why some of them look forward."""
-        frame = self._read([column.source for column in columns]).drop(KEY)
-        if not placed.in_order:
-            frame = frame.select(pl.all().gather(placed.place))
+        frame = placed.put(self._read([column.source for column in columns]))
         return frame, {} if self.settings.include_forward_looking else self.spine.forward.find_all(frame)
 
     def _read(self, names: Sequence[str]) -> pl.DataFrame:
         pair = [PAIR_COLUMN] if PAIR_COLUMN in self.names else []
-        return read_rows(self.path, self.pair, [KEY, *names, *pair], self._subject)
+        return read_rows(self.path, self.pair, [*names, *pair], self._subject)
 
     def _provenance(self, rows: RowAccount, looking: Mapping[str, str]) -> SlabProvenance:
         named = {name: "its name looks forward" for name in self.names if self._looks_forward(name)}

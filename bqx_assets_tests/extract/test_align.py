@@ -12,7 +12,8 @@ from polars.testing import assert_frame_equal
 
 from bqx_assets.base.errors import DuplicateKeys, EmptyTable, NullKeys
 from bqx_assets.base.names import KEY
-from bqx_assets.extract.align import align
+from bqx_assets.base.settings import DuplicatePolicy
+from bqx_assets.extract.align import KEY_TYPE, align
 from bqx_assets_tests.frames import START, minutes
 
 SPINE = minutes(20)
@@ -30,6 +31,35 @@ def test_any_rows_in_any_order_end_as_the_spines_rows_and_are_accounted_for(offs
     assert aligned.get_column("x").to_list() == [n if n in offsets else None for n in range(20)]
     assert rows.read == len(offsets) == rows.matched + rows.extra + rows.duplicates
     assert rows.matched + rows.missing == 20
+
+
+@given(
+    st.lists(st.integers(-5, 30), min_size=1).filter(lambda found: any(0 <= n < 20 for n in found)),
+    st.sampled_from(["first", "last"]),
+    st.sampled_from([timedelta(minutes=1), timedelta(seconds=7), timedelta(microseconds=1), timedelta(days=1)]),
+    st.integers(1, 9),
+)
+def test_of_keys_of_any_distance_in_any_pieces_the_first_or_last_row_stays(
+    offsets: list[int], policy: DuplicatePolicy, apart: timedelta, pieces: int
+) -> None:
+    values = {
+        n: (str(place), 1.5 * place) for place, n in enumerate(offsets) if policy == "last" or n not in offsets[:place]
+    }
+    key = [START + n * apart for n in offsets]
+    whole = pl.DataFrame({KEY: key, "text": [str(n) for n in range(len(key))], "x": [1.5 * n for n in range(len(key))]})
+    table = pl.concat(list(whole.iter_slices(-(-len(key) // pieces))), rechunk=False)
+    spine = pl.Series(KEY, [START + n * apart for n in range(20)], dtype=KEY_TYPE)
+    aligned, rows = align(table.with_columns(pl.col(KEY).cast(KEY_TYPE)), spine, subject="t", policy=policy)
+    assert aligned.rows() == [values.get(n, (None, None)) for n in range(20)]
+    assert rows.duplicates == len(offsets) - len(set(offsets))
+    assert rows.matched == sum(0 <= n < 20 for n in set(offsets))
+    assert rows.extra == len(set(offsets)) - rows.matched
+
+
+def test_a_part_of_a_table_may_have_no_row_at_all() -> None:
+    aligned, rows = align(_table([]), SPINE, subject="t", policy="refuse", part=True)
+    assert aligned.get_column("x").to_list() == [None] * 20
+    assert (rows.read, rows.missing) == (0, 20)
 
 
 def test_a_table_already_on_the_spine_keeps_its_values_and_loses_its_key() -> None:

@@ -16,9 +16,9 @@ from google.api_core.exceptions import GoogleAPIError
 from google.auth.exceptions import GoogleAuthError
 from google.cloud.bigquery_storage_v1.services.big_query_read import BigQueryReadClient
 
+from bqx_assets.base.freed import keep_freed_memory
 from bqx_assets.extract.bigquery.answers import Call, ReadRows, read_answer
 from bqx_assets.extract.bigquery.failures import may_pass
-from bqx_assets.extract.bigquery.freed import keep_freed_memory
 from bqx_assets.extract.bigquery.patience import Patience
 
 _WAITING_BATCHES = 2
