@@ -45,7 +45,8 @@ def repeating(frame: pl.DataFrame) -> list[str]:
 
     **Shape**: any rows x any columns. **Cost**: 2,048 rows, spread evenly, are looked at; a fiftieth of encoding.
     """
-    sample = frame.gather_every(max(1, frame.height // _SAMPLE_ROWS))
+    # By index: gather_every takes four times as long.
+    sample = frame[np.arange(0, frame.height, max(1, frame.height // _SAMPLE_ROWS))]
     return [column.name for column in sample if _repeats(column.drop_nulls())]
 
 

@@ -27,7 +27,7 @@ from bqx_assets.merge.parts import Piece, Slab
 
 _COPIES = 3
 """Columns stand in memory as read, aligned, and while they are encoded."""
-_STRIP_BYTES = 64 << 20
+_STRIP_BYTES = 32 << 20
 """Decoded size of a table's columns in work at once; a single column of a very long history may pass it."""
 
 
