@@ -11,7 +11,7 @@ from importlib.resources import files
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bqx_assets.base.costs import cloud_run_usd, prices, query_usd, storage_operations_usd, storage_read_usd
+from bqx_assets.base.costs import GIB_BYTES, cloud_run_usd, prices, query_usd, storage_operations_usd, storage_read_usd
 
 
 class Way(BaseModel):
@@ -30,6 +30,8 @@ class Way(BaseModel):
     storage_read_bytes: int = Field(default=0, ge=0)
     class_a: int = Field(default=0, ge=0)
     class_b: int = Field(default=0, ge=0)
+    kept_bytes: int = Field(default=0, ge=0)
+    """The training file's."""
     claimed_usd: float | None = None
     """The users' own estimate."""
     cannot: str = ""
@@ -52,6 +54,11 @@ class Way(BaseModel):
     def storage_usd(self) -> float:
         """Operations on Cloud Storage; keeping the file is not in it."""
         return storage_operations_usd(self.class_a, self.class_b)
+
+    @property
+    def keeping_usd(self) -> float:
+        """A month of the training file in Cloud Storage."""
+        return self.kept_bytes / GIB_BYTES * prices().cloud_storage.gib_per_month
 
     @property
     def total_usd(self) -> float:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from bqx_assets.base.costs import GIB_BYTES, prices
+from bqx_assets.base.costs import prices
 from bqx_assets.base.ways import Way
 from bqx_assets.console import tables
 
@@ -25,6 +25,7 @@ def cost_facts(ways: Sequence[Way], pairs: int) -> dict[str, object]:
                 "compute_usd": round(way.compute_usd, 4),
                 "bigquery_usd": round(way.bigquery_usd, 4),
                 "storage_usd": round(way.storage_usd, 4),
+                "keeping_a_month_usd": round(way.keeping_usd, 4),
                 "pair_usd": round(way.total_usd, 4),
                 "pairs_usd": round(way.total_usd * pairs, 2),
             }
@@ -54,9 +55,10 @@ def cost_table(ways: Sequence[Way], pairs: int) -> Table:
 
 def cost_lines(ways: Sequence[Way]) -> list[str]:
     """Return what is measured, what is assumed, and why a way cannot work."""
-    found = [f"USD, list prices of {prices().as_of}, no free allowance. Keeping a file costs extra: 12.4 GB a month, "
-             f"{12.4e9 / GIB_BYTES * prices().cloud_storage.gib_per_month:.2f}."]  # fmt: skip
+    found = [f"USD, list prices of {prices().as_of}, no free allowance."]
     for way in ways:
         found += [f"{way.name}: measured: {way.measured}; assumed: {way.assumed}"]
         found += [f"  cannot work: {way.cannot}"] if way.cannot else []
+        kept = f"  keeping the file costs extra: {way.kept_bytes / 1e9:.1f} GB, {way.keeping_usd:.2f} a month"
+        found += [kept] if way.kept_bytes else []
     return found

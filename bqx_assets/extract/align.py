@@ -49,7 +49,7 @@ class Placement:
             return columns
         if not columns.height:
             return columns.clear(self.found.len())
-        # In one piece each: of a table in ten pieces Polars' join takes five times as long.
+        # In one piece each: reading ten pieces in any order takes three times as long.
         blocks = (columns[:, first : first + _BLOCK].rechunk()[self.found] for first in range(0, columns.width, _BLOCK))
         return pl.DataFrame([self._without_unknown(column) for block in blocks for column in block])
 
