@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from html import escape
 
 _WIDTH, _HEIGHT, _MARGIN = 300, 220, 46
+_WHOLE = 100
+"""From here on labels have no decimals."""
 _COLOURS = ("#1b6ca8", "#d1495b", "#2e933c", "#8d6a9f", "#c77c1e")
 
 
@@ -59,14 +61,18 @@ def _panel(panel: Panel, colours: Mapping[str, str]) -> str:
     ]
     for share in (0.5, 1.0):
         x, y = place((0, share * most_y))
-        parts.append(_text(x - 4, y + 4, f"{share * most_y:,.3g}", "end"))
+        parts.append(_text(x - 4, y + 4, _number(share * most_y), "end"))
     for value in sorted({x for x, _ in points}):
         x, y = place((value, 0))
-        parts.append(_text(x, y + 15, f"{value:,.6g}", "middle"))
+        parts.append(_text(x, y + 15, _number(value), "middle"))
     for name, line in panel.lines.items():
         parts.append(_line([place(point) for point in line], colours[name]))
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.5" fill="{colours[name]}"/>' for x, y in map(place, line)]
     return "".join(parts)
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}" if value < _WHOLE else f"{value:,.0f}"
 
 
 def _line(points: Sequence[tuple[float, float]], colour: str) -> str:
