@@ -16,13 +16,12 @@ import polars as pl
 
 from bqx_assets.base.names import KEY
 from bqx_assets.catalogue.expectations import load_expectations
-from bqx_assets.extract.align import KEY_TYPE
+from bqx_assets.extract.align import KEY_TYPE, MINUTE
 
 START = datetime(2020, 1, 6, tzinfo=UTC)
 """A Monday: minutes run from Monday to Friday."""
 _OPEN_MINUTES = 5 * 1440
 _WEEK_MINUTES = 7 * 1440
-_MINUTE = 60_000_000
 _REGIMES = np.array(["expanding", "contracting", "neutral"])
 
 
@@ -30,7 +29,7 @@ def keys(rows: int) -> pl.Series:
     """Return the minutes of ``rows / 7,200`` trading weeks."""
     number = np.arange(rows, dtype=np.int64)
     minutes = number // _OPEN_MINUTES * _WEEK_MINUTES + number % _OPEN_MINUTES
-    return pl.Series(KEY, int(START.timestamp()) * 1_000_000 + minutes * _MINUTE).cast(KEY_TYPE)
+    return pl.Series(KEY, int(START.timestamp()) * 1_000_000 + minutes * MINUTE).cast(KEY_TYPE)
 
 
 def targets(rows: int) -> pl.DataFrame:

@@ -90,3 +90,8 @@ def storage_operations_usd(class_a: int, class_b: int = 0) -> float:
     """Return what operations on Cloud Storage cost, in USD. Deletions are free."""
     found = prices().cloud_storage
     return (class_a * found.class_a_per_thousand + class_b * found.class_b_per_thousand) / 1000
+
+
+def storage_kept_usd(kept_bytes: int) -> float:
+    """Return what keeping ``kept_bytes`` in Cloud Storage costs, in USD a month."""
+    return kept_bytes / GIB_BYTES * prices().cloud_storage.gib_per_month

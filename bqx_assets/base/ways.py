@@ -11,7 +11,14 @@ from importlib.resources import files
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bqx_assets.base.costs import GIB_BYTES, cloud_run_usd, prices, query_usd, storage_operations_usd, storage_read_usd
+from bqx_assets.base.costs import (
+    cloud_run_usd,
+    prices,
+    query_usd,
+    storage_kept_usd,
+    storage_operations_usd,
+    storage_read_usd,
+)
 
 
 class Way(BaseModel):
@@ -58,7 +65,7 @@ class Way(BaseModel):
     @property
     def keeping_usd(self) -> float:
         """A month of the training file in Cloud Storage."""
-        return self.kept_bytes / GIB_BYTES * prices().cloud_storage.gib_per_month
+        return storage_kept_usd(self.kept_bytes)
 
     @property
     def total_usd(self) -> float:

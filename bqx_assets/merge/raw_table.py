@@ -84,7 +84,6 @@ class SpinePart:
         subject = f"{self.pair}/{self.table}"
         names = [column.source for column in self.columns]
         read = read_rows(self.path, self.pair, names, subject)
-        read = read.with_columns(as_key(read, subject)).filter(pl.col(KEY).is_in(self.spine.keys.implode()))
         aligned, _ = align(read, self.spine.keys, subject=subject, policy=self.settings.duplicates)
         return aligned.insert_column(0, self.spine.keys)
 

@@ -10,14 +10,13 @@ from datetime import UTC, datetime
 import numpy as np
 
 from bqx_assets.base.pairs import ALL_PAIRS, CURRENCIES, Pair
+from bqx_assets.extract.align import MINUTE
 from bqx_assets.extract.local.instruments import simulate_instruments
 from bqx_assets.extract.local.market import Bars, Floats, Integers, Market
 from bqx_assets.extract.local.paths import bars_around, take
 
 START = datetime(2024, 3, 7, tzinfo=UTC)
 """A Thursday: the first weekend comes after 2,760 minutes, so that small warehouses have one too."""
-MINUTE = 60_000_000
-"""In microseconds, the unit of bar times."""
 _LEVELS = {
     "eur": 1.10, "gbp": 1.27, "aud": 0.66, "nzd": 0.61, "usd": 1.0, "cad": 0.74, "chf": 1.13, "jpy": 1 / 150,
 }  # fmt: skip

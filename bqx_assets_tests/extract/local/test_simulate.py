@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from bqx_assets.base.pairs import ALL_PAIRS, CURRENCIES
+from bqx_assets.extract.align import MINUTE
 from bqx_assets.extract.local.market import Bars, Market
-from bqx_assets.extract.local.simulate import MINUTE, simulate, trading_minutes
+from bqx_assets.extract.local.simulate import simulate, trading_minutes
 
 ROWS = 4_000
 
