@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,25 @@ from bqx_assets.base.direct import DirectFile, Span
 
 TEMP_MARK = ".partial-"
 """Part of the name of every file being written; whoever lists a folder leaves such names out."""
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def regular_file(path: Path) -> Path:
+    """Return ``path`` if it is a file or a link to one: a named pipe would be waited for without an end.
+
+    Raises:
+        OSError: it is missing or something else.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        raise OSError(f"{_KINDS.get(stat.S_IFMT(mode), 'a special file')}, not a file: {path}")
+    return path
 
 
 @contextmanager

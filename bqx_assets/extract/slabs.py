@@ -28,6 +28,7 @@ from bqx_assets.base.checksums import crc32c_of_file
 from bqx_assets.base.errors import CheckpointCorrupt, FolderBusy
 from bqx_assets.base.files import atomic_path, remove_partials
 from bqx_assets.base.fingerprints import fingerprint
+from bqx_assets.base.frame_files import read_parquet
 from bqx_assets.base.names import check_identifier
 from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.slab_file import ProvenanceAtEnd, encode_slab
@@ -241,7 +242,7 @@ class SlabFolder:
 
     def frame(self, record: SlabRecord, columns: Sequence[str]) -> pl.DataFrame:
         """Return columns of a slab, decoded. **Shape**: the spine's rows x ``columns``."""
-        return pl.read_parquet(self.slab_path(record.table), columns=list(columns))
+        return read_parquet(self.slab_path(record.table), columns)
 
     def save_spine(self, record: SpineRecord) -> None:
         """Write the spine's record."""

@@ -14,6 +14,7 @@ import polars as pl
 from bqx_assets.base.artifacts import SlabRecord
 from bqx_assets.base.direct import Span, prefetch
 from bqx_assets.base.errors import CheckpointMismatch
+from bqx_assets.base.frame_files import read_parquet
 from bqx_assets.merge.footer import Footer, read_footer
 
 
@@ -122,4 +123,4 @@ class SlabPart:
 
     def frame(self) -> tuple[pl.DataFrame, SlabRecord]:
         """Return the slab, decoded: the spine's rows x the part's columns."""
-        return pl.read_parquet(self.path), self.record
+        return read_parquet(self.path), self.record

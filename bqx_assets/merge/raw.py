@@ -15,6 +15,7 @@ import polars as pl
 
 from bqx_assets.base.artifacts import Column, ExtractionRecord
 from bqx_assets.base.errors import ColumnCollision, FooterError, MergeRefused, SchemaDrift
+from bqx_assets.base.frame_files import parquet_schema
 from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import Settings
@@ -71,7 +72,7 @@ def _targets_file(pair: Pair, folder: Path) -> Path:
 
 def _schema(path: Path, subject: str) -> dict[str, pl.DataType]:
     try:
-        return dict(pl.read_parquet_schema(path))
+        return parquet_schema(path)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise FooterError(
             subject, got=str(error).splitlines()[0], expected="a whole parquet file", cure="Fetch it again."

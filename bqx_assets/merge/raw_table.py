@@ -14,6 +14,7 @@ import polars as pl
 
 from bqx_assets.base.artifacts import Column, Quarantined, RowAccount, SlabProvenance, SlabRecord, Spine
 from bqx_assets.base.errors import FooterError, SchemaDrift
+from bqx_assets.base.frame_files import parquet_schema, read_parquet
 from bqx_assets.base.names import KEY, output_column, table_prefix
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import Settings
@@ -135,7 +136,7 @@ class RawTable:
     def columns(self) -> tuple[Column, ...]:
         """Features under their output names, without those whose name looks forward; types by the file."""
         prefix = table_prefix(self.table, self.pair)
-        types = pl.read_parquet_schema(self.path)
+        types = parquet_schema(self.path)
         kept = [name for name in self.names if name not in (KEY, PAIR_COLUMN) and not self._looks_forward(name)]
         return tuple(
             Column(name=output_column(prefix, name), source=name, type=_type_name(types[name], name, self._subject))
@@ -241,7 +242,7 @@ def raw_family(table: str, pair: Pair) -> str:
 def read_rows(path: Path, pair: Pair, columns: Sequence[str], subject: str) -> pl.DataFrame:
     """Return the pair's rows of a file, without the ``pair`` column. Raises FooterError where it is damaged."""
     try:
-        frame = pl.read_parquet(path, columns=list(columns))
+        frame = read_parquet(path, columns)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise FooterError(
             subject, got=str(error).splitlines()[0], expected="a whole parquet file", cure="Fetch it again."

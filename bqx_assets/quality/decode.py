@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 import polars as pl
 
+from bqx_assets.base.frame_files import read_parquet
 from bqx_assets.merge.footer import Footer
 from bqx_assets.merge.thrift import Struct, render
 from bqx_assets.quality.statistics import UNKNOWN, StatedGroup
@@ -51,7 +52,7 @@ def decode(footer: Footer, group: StatedGroup, places: Sequence[int], blocks: Se
     end = _small_footer(footer, group, places, shift)
     small = b"".join((_MAGIC, *(data for _, data in blocks), end, struct.pack("<I", len(end)), _MAGIC))
     try:
-        frame = pl.read_parquet(small, use_statistics=False)
+        frame = read_parquet(small, use_statistics=False)
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
         raise Unreadable(_first_line(error)) from error
     # Not an Exception at all, whatever its stub says: a check of Polars' own that damage ran into.

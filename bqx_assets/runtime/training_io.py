@@ -18,6 +18,7 @@ from upath import UPath
 
 from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.files import atomic_path
+from bqx_assets.base.frame_files import scan_parquet
 from bqx_assets.base.objects.choose import in_cloud
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.merge.compose import ComposePlan, compose
@@ -112,7 +113,7 @@ class TrainingParquetIOManager(BasePolarsUPathIOManager):
             return {}
         paths = self._get_paths_for_partitions(context).values() if context.has_asset_partitions else ()
         path = Path(str(next(iter(paths), None) or self._get_path(context)))
-        scan = pl.scan_parquet(path)
+        scan = scan_parquet(path)
         schema = scan.collect_schema()
         facts: Metadata = {
             "dagster/row_count": dg.MetadataValue.int(scan.select(pl.len()).collect().item()),
@@ -134,4 +135,4 @@ class TrainingParquetIOManager(BasePolarsUPathIOManager):
 
     def scan_df_from_path(self, path: UPath, context: dg.InputContext) -> pl.LazyFrame:  # noqa: ARG002 -- the base's
         """Return the file as a lazy frame: its footer is read, no value."""
-        return pl.scan_parquet(str(path))
+        return scan_parquet(Path(str(path)))

@@ -11,7 +11,7 @@ import dagster as dg
 import polars as pl
 
 from bqx_assets.base.errors import ObjectMissing
-from bqx_assets.base.objects.choose import scan_options
+from bqx_assets.base.frame_files import scan_parquet
 from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.merge.compose import merged_name
@@ -44,6 +44,6 @@ def load_objects(context: dg.InputContext, store: ObjectStore) -> Frame | dict[s
 
 
 def _frame(uri: str, columns: list[str] | None, *, eager: bool) -> Frame:
-    scan = pl.scan_parquet(uri, storage_options=scan_options(uri))
+    scan = scan_parquet(uri)
     wanted = scan if columns is None else scan.select(columns)
     return wanted.collect() if eager else wanted

@@ -7,14 +7,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import polars as pl
 import pytest
 
 from bqx_assets.base.artifacts import Manifest
 from bqx_assets.base.checksums import crc32c
 from bqx_assets.base.errors import ChecksumMismatch, ObjectMissing, PreconditionFailed, StoreError
+from bqx_assets.base.frame_files import scan_parquet
 from bqx_assets.base.names import KEY
-from bqx_assets.base.objects.choose import scan_options
 from bqx_assets.base.objects.gcs import GcsObjectStore
 from bqx_assets.base.objects.protocol import STAGING
 from bqx_assets.base.progress import Silent
@@ -205,7 +204,7 @@ def test_a_pair_goes_from_the_warehouse_to_a_published_file_that_polars_reads_an
     published = publish_merged(manifest, verdicts, gcs_store, progress=Silent())
     assert not [name for name, _, _ in gcs.log.ranges if name.endswith(".parquet")]
     assert not list(tmp_path.iterdir())
-    scan = pl.scan_parquet(published.uri, storage_options=scan_options(published.uri))
+    scan = scan_parquet(published.uri)
     table = warehouse.frames[FEATURES_DATASET, "mkt_vol"]
     name = table.columns[-1]
     read = scan.select(KEY, f"mkt_vol__{name}").collect()

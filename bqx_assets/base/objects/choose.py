@@ -1,4 +1,4 @@
-"""Which object store the settings mean, and how Polars reads from it.
+"""Which object store the settings mean.
 
 Belongs here: the one choice between a folder and a bucket. Does not: either store.
 """
@@ -8,13 +8,11 @@ from __future__ import annotations
 import os
 from functools import cache
 
+from bqx_assets.base.frame_files import STORAGE_ENDPOINT
 from bqx_assets.base.objects.local import LocalObjectStore
 from bqx_assets.base.objects.naming import GCS_SCHEME, bucket_and_prefix
 from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.settings import Settings
-
-_ENDPOINT = "STORAGE_EMULATOR_HOST"
-"""Google's own clients read their endpoint from it, and then send no credentials; Polars' reader does not know it."""
 
 
 def in_cloud(settings: Settings) -> bool:
@@ -31,7 +29,7 @@ def open_store(settings: Settings) -> ObjectStore:
     """
     if not in_cloud(settings):
         return LocalObjectStore(settings.output_dir, keep_versions=settings.keep_versions)
-    return _bucket(*bucket_and_prefix(settings.output or ""), os.environ.get(_ENDPOINT))
+    return _bucket(*bucket_and_prefix(settings.output or ""), os.environ.get(STORAGE_ENDPOINT))
 
 
 @cache
@@ -42,14 +40,3 @@ def _bucket(bucket: str, prefix: str, endpoint: str | None) -> ObjectStore:
     from bqx_assets.base.objects.gcs import GcsObjectStore  # noqa: PLC0415
 
     return GcsObjectStore(bucket, prefix)
-
-
-def scan_options(uri: str) -> dict[str, str] | None:
-    """Return the ``storage_options`` with which Polars reads ``uri`` from where the store's own client does.
-
-    None for files, and for Cloud Storage itself, where Polars finds the application's default credentials.
-    """
-    endpoint = os.environ.get(_ENDPOINT)
-    if not endpoint or not uri.startswith(GCS_SCHEME):
-        return None
-    return {"google_base_url": endpoint, "google_skip_signature": "true"}

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from bqx_assets.base.errors import BadSetting, DuplicateKeys, TableDefect
+from bqx_assets.base.frame_files import scan_csv, scan_parquet
 from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import ALL_PAIRS, parse_pair
 from bqx_assets.extract.align import KEY_TYPE
@@ -21,7 +22,7 @@ from bqx_assets.extract.local.triangulate import derive_missing, tail, union_tim
 _REQUIRED = (KEY, "pair", "close")
 _PRICES = ("open", "high", "low", "close")
 _VOLUME = "tick_volume"
-_READERS = {".parquet": pl.scan_parquet, ".csv": pl.scan_csv}
+_READERS = {".parquet": scan_parquet, ".csv": scan_csv}
 
 
 def load_market(path: Path, rows: int, seed: int) -> Market:

@@ -12,6 +12,7 @@ import polars as pl
 
 from bqx_assets.base.errors import BadSetting, TableMissing, TableUnreadable
 from bqx_assets.base.files import atomic_path
+from bqx_assets.base.frame_files import read_parquet
 from bqx_assets.base.pairs import Pair
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET, expected_tables, targets_table
 from bqx_assets.extract.local import damage
@@ -93,7 +94,7 @@ def _damage(path: Path, damage_table: Damage, column: str) -> str:
 
 def _read(path: Path) -> pl.DataFrame:
     try:
-        return pl.read_parquet(path)
+        return read_parquet(path)
     except FileNotFoundError as error:
         raise _no_table(path) from error
     except pl.exceptions.ComputeError as error:

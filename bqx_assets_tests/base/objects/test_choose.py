@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 
 from bqx_assets.base.errors import BadSetting
-from bqx_assets.base.objects.choose import open_store, scan_options
+from bqx_assets.base.frame_files import scan_parquet
+from bqx_assets.base.objects.choose import open_store
 from bqx_assets.base.objects.gcs import GcsObjectStore
 from bqx_assets.base.objects.local import LocalObjectStore
 from bqx_assets.base.objects.protocol import ABSENT
@@ -61,11 +62,14 @@ def test_without_a_bucket_no_google_library_is_imported() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_files_and_the_real_endpoint_need_no_options(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
-    assert scan_options("/a/file.parquet") is None
-    monkeypatch.delenv("STORAGE_EMULATOR_HOST")
-    assert scan_options("gs://bucket/x.parquet") is None
+@pytest.mark.parametrize(("named", "decoy"), [("exp[1]", "exp1"), ("exp*", "expand"), ("exp?", "exp1"), ("a%5B", "a[")])
+def test_an_address_is_no_pattern(gcs: GcsServer, tmp_path: Path, named: str, decoy: str) -> None:
+    assert gcs.buckets
+    for prefix, value in ((named, 1.0), (decoy, 2.0)):
+        pl.DataFrame({"a": [value]}).write_parquet(tmp_path / "f.parquet")
+        store = open_store(Settings(output=f"gs://{BUCKET}/{prefix}"))
+        store.put_file("f.parquet", tmp_path / "f.parquet", if_generation=ABSENT)
+        assert scan_parquet(store.uri("f.parquet")).collect().item() == value
 
 
 def test_ten_of_many_columns_cost_the_footer_and_their_ranges(
@@ -79,7 +83,7 @@ def test_ten_of_many_columns_cost_the_footer_and_their_ranges(
     chosen = frame.columns[5 : COLUMNS : COLUMNS // 10][:10]
     gcs.log.clear()
     uri = store.uri("training_eurusd.parquet")
-    read = pl.scan_parquet(uri, storage_options=scan_options(uri)).select(chosen).collect()
+    read = scan_parquet(uri).select(chosen).collect()
     assert read.equals(frame.select(chosen))
     footer = read_footer(path)
     chunk_bytes = sorted(int(chunk[3][7]) for chunk in footer.content[4][0][1])

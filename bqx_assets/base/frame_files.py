@@ -1,0 +1,91 @@
+"""Parquet and CSV files as Polars frames: the one door through which this package lets Polars open a path.
+
+Belongs here: how a local path or a ``gs://`` address is given to Polars. Does not: what is in the file, or how it is
+written.
+
+Polars takes a path for a pattern unless told otherwise: ``exp[1]/a.parquet`` then means ``exp1/a.parquet``, and a
+merge of the first has read the second. It also expands ``~``, takes ``file:a`` for an address, reads all files of a
+folder that is named like a file, and waits for ever for a writer of a named pipe. Here a path is one regular file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from bqx_assets.base.files import regular_file
+from bqx_assets.base.objects.naming import GCS_SCHEME
+
+STORAGE_ENDPOINT = "STORAGE_EMULATOR_HOST"
+"""Google's own clients read their endpoint from it, and then send no credentials; Polars' reader does not know it."""
+
+
+def scan_parquet(place: Path | str) -> pl.LazyFrame:
+    """Return one parquet file as a lazy frame. A text is a ``gs://`` address, anything else a path.
+
+    Raises:
+        OSError: a path that is no regular file, has a name that is not UTF-8, or cannot be read.
+    """
+    source, options = _source(place)
+    return pl.scan_parquet(source, glob=False, hive_partitioning=False, storage_options=options)
+
+
+def read_parquet(
+    source: Path | bytes, columns: Sequence[str] | None = None, *, use_statistics: bool = True
+) -> pl.DataFrame:
+    """Return columns of one local parquet file, or of one in memory.
+
+    **Shape**: the file's rows x ``columns``, all of them where None.
+
+    Raises:
+        OSError: as :func:`scan_parquet`.
+    """
+    return pl.read_parquet(
+        source if isinstance(source, bytes) else _source(source)[0],
+        columns=None if columns is None else list(columns),
+        glob=False,
+        hive_partitioning=False,
+        use_statistics=use_statistics,
+    )
+
+
+def parquet_schema(path: Path) -> dict[str, pl.DataType]:
+    """Return the names and types of one local parquet file's columns. **Cost**: its footer.
+
+    Raises:
+        OSError: as :func:`scan_parquet`.
+    """
+    return dict(scan_parquet(path).collect_schema())
+
+
+def scan_csv(path: Path) -> pl.LazyFrame:
+    """Return one local CSV file as a lazy frame.
+
+    Raises:
+        OSError: as :func:`scan_parquet`.
+    """
+    return pl.scan_csv(_source(path)[0], glob=False)
+
+
+def _source(place: Path | str) -> tuple[str, dict[str, str] | None]:
+    """What Polars is to open, and with which options."""
+    if isinstance(place, str) and place.startswith(GCS_SCHEME):
+        return place, _storage_options()
+    path = regular_file(Path(place)).absolute()
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:  # Polars takes paths as text
+        raise OSError(f"its name is not UTF-8: {str(path)!r}") from None
+    return str(path), None
+
+
+def _storage_options() -> dict[str, str] | None:
+    """Read from where the store's own client does.
+
+    None for Cloud Storage itself: Polars finds the application's default credentials.
+    """
+    endpoint = os.environ.get(STORAGE_ENDPOINT)
+    return {"google_base_url": endpoint, "google_skip_signature": "true"} if endpoint else None
