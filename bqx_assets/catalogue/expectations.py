@@ -8,6 +8,7 @@ from __future__ import annotations
 import tomllib
 from importlib.resources import files
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -22,8 +23,8 @@ class Expectations(BaseModel):
     version: int
     min_rows: int = Field(ge=1)
     min_columns: int = Field(ge=1)
-    windows: tuple[int, ...]
-    horizons: tuple[int, ...]
+    windows: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
+    horizons: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
     max_feature_null_fraction: float = Field(ge=0, le=1)
     max_target_null_fraction: float = Field(ge=0, le=1)
     family_tables: dict[str, int]
@@ -40,6 +41,10 @@ class Expectations(BaseModel):
     def targets(self) -> tuple[str, ...]:
         """Return the target columns, windows outer, horizons inner: 49 names."""
         return tuple(f"target_bqx{w}_h{h}" for w in self.windows for h in self.horizons)
+
+    def shortest_target(self) -> str:
+        """Return the target that is known on more rows than any other: a row is on the spine where this one is."""
+        return f"target_bqx{min(self.windows)}_h{min(self.horizons)}"
 
 
 def load_expectations(path: Path | None = None) -> Expectations:

@@ -26,9 +26,6 @@ from bqx_assets.extract.slabs import SlabStore, SpineRecord, slab_fingerprint, s
 from bqx_assets.extract.stretches import stretches
 from bqx_assets.extract.warehouse import ReadRequest
 
-FIRST_TARGET = "target_bqx45_h15"
-"""A row is on the spine where this target is known: the shortest window at the shortest horizon."""
-
 
 def extract_spine_slab(job: Extraction, catalogue: PairCatalogue, slabs: SlabStore) -> SpineRecord:
     """Return the pair's spine at a new snapshot, read from the warehouse only if its slab is not fresh.
@@ -79,6 +76,7 @@ def _fingerprint(job: Extraction, catalogue: PairCatalogue, row_groups: Sequence
     """Return what the spine's slab follows from, its row groups' size where there are several: 0 is one for all."""
     facts = filters(job, has_pair=PAIR_COLUMN in catalogue.targets.types())
     facts |= {"row_group_rows": str(row_groups[0] if len(row_groups) > 1 else 0)}
+    facts |= {"known": job.expectations.shortest_target()}
     source, columns = source_of(catalogue.targets), spine_columns(job)
     return slab_fingerprint(source, columns, spine_fingerprint="", filters=facts, policy=job.settings.duplicates)
 
@@ -95,7 +93,7 @@ def _read(
     several = 0 < job.settings.row_group_rows < catalogue.targets.rows
     request = ReadRequest(
         table=catalogue.targets,
-        columns=(KEY, FIRST_TARGET) if several else tuple(names),
+        columns=(KEY, job.expectations.shortest_target()) if several else tuple(names),
         snapshot_time=snapshot_time,
         start=job.settings.start,
         end=job.settings.end,
@@ -103,7 +101,7 @@ def _read(
     )
     subject = f"{job.pair}/{catalogue.targets.table}"
     read = read_frame(job.warehouse, request, subject=subject, progress=job.progress)
-    frame, rows = spine_rows(read, subject, job.settings.duplicates)
+    frame, rows = spine_rows(read, job.expectations.shortest_target(), subject, job.settings.duplicates)
     keys = frame.get_column(KEY)
     if not several:
         return keys, rows, [frame]
@@ -146,22 +144,23 @@ def describe_spine(keys: pl.Series, row_group_rows: int) -> Spine:
 
 
 def spine_rows(
-    read: pl.DataFrame, subject: str, policy: DuplicatePolicy, *within: pl.Expr
+    read: pl.DataFrame, shortest: str, subject: str, policy: DuplicatePolicy, *within: pl.Expr
 ) -> tuple[pl.DataFrame, RowAccount]:
     """Return the targets' rows that are the spine, one a key, ascending, and where the others went.
 
-    **Shape**: any rows x any columns with key and first target; the columns stay.
+    A row is on the spine where the ``shortest`` target is known: neither null nor NaN.
+    **Shape**: any rows x any columns with key and that target; the columns stay.
 
     Raises:
         NullKeys, DuplicateKeys: a row has no key; a key repeats and ``policy`` is "refuse".
-        EmptyTable: no row has a first target and is ``within``.
+        EmptyTable: no row has a shortest target and is ``within``.
     """
     unique = without_duplicates(read.with_columns(as_key(read, subject)), subject=subject, policy=policy)
-    frame = unique.filter(pl.col(FIRST_TARGET).is_not_null(), *within).sort(KEY)
+    frame = unique.filter(pl.col(shortest).cast(pl.Float64).is_not_nan(), *within).sort(KEY)
     if frame.is_empty():
         raise EmptyTable(
             subject,
-            got=f"{read.height:,} rows, none with {FIRST_TARGET}",
+            got=f"{read.height:,} rows, none with {shortest}",
             expected="at least one",
             cure="Refill the targets table, or widen BQX_START and BQX_END.",
         )

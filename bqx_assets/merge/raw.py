@@ -116,7 +116,7 @@ def _family_order(family: str) -> int:
 
 
 def _read_spine(pair: Pair, path: Path, settings: Settings) -> tuple[RawSpine, SpinePart]:
-    """Read the rows whose first target is known, one a key, ascending, within the settings' bounds."""
+    """Read the rows whose shortest target is known, one a key, ascending, within the settings' bounds."""
     subject = f"{pair}/{path.stem}"
     expectations = load_expectations(settings.expectations)
     names = (KEY, *expectations.targets())
@@ -132,7 +132,7 @@ def _read_spine(pair: Pair, path: Path, settings: Settings) -> tuple[RawSpine, S
     read = read_rows(path, pair, [*names, *(PAIR_COLUMN for _ in (0,) if PAIR_COLUMN in schema)], subject)
     within = [pl.col(KEY) >= settings.start] if settings.start else []
     within += [pl.col(KEY) <= settings.end] if settings.end else []
-    frame, rows = spine_rows(read, subject, settings.duplicates, *within)
+    frame, rows = spine_rows(read, expectations.shortest_target(), subject, settings.duplicates, *within)
     facts = describe_spine(frame.get_column(KEY), settings.row_group_rows)
     forward = ForwardLook(((window, frame) for window in expectations.windows), expectations.horizons)
     columns = tuple(Column(name=name, source=name, type="TIMESTAMP" if name == KEY else "FLOAT64") for name in names)
