@@ -31,11 +31,13 @@ from bqx_assets.catalogue.families import (
     family_of,
     targets_table,
 )
-from bqx_assets.catalogue.tables import TableDescription
+from bqx_assets.catalogue.tables import READ_TYPES, TableDescription
 
 FORWARD_PREFIX = "target"
 """A feature column whose name starts so looks forward: the label leak of ``base_bqx``."""
 _SAMPLE = 5
+_TYPE_SHOWN = 60
+"""Characters of a type's name in an error: that of a STRUCT lists all its fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,8 @@ def discover(
 
     Raises:
         TableMissing: when the targets table is not there, for then there is no spine.
-        CatalogueMismatch: when its target columns are not those of the expectations.
+        CatalogueMismatch: when its target columns are not those of the expectations, or when an accepted table has a
+            column of a type that cannot be read.
         ColumnCollision: when two tables would give one column name.
     """
     by_name = {(each.dataset, each.table): each for each in descriptions}
@@ -105,6 +108,7 @@ def discover(
             found.append(_feature_table(pair, name, expected, present, include_forward_looking=include_forward_looking))
         except BqxError as error:
             problems[name] = error
+    _refuse_types(pair, found)
     _refuse_collisions(found)
     wanted = {*grammar, *expectations.accepted_tables}
     return PairCatalogue(
@@ -221,6 +225,26 @@ def _refuse_drift(pair: Pair, expected: ExpectedTable, types: Mapping[str, str])
             expected=", ".join(f"{column} {wanted[column]}" for column in names[:5]),
             cure="Restore the column in the warehouse; a file with another schema would not be comparable.",
         )
+
+
+def _refuse_types(pair: Pair, tables: Iterable[FeatureTable]) -> None:
+    """Refuse accepted tables that cannot be read as they are; a table of the grammar is held against it already."""
+    wrong: dict[str, list[str]] = {}
+    for table in tables:
+        key = table.description.types().get(KEY, "missing")
+        faults = [] if key == "TIMESTAMP" else [f"{KEY} {key}"]
+        faults += [f"{each.source} {each.type[:_TYPE_SHOWN]}" for each in table.columns if each.type not in READ_TYPES]
+        if faults:
+            wrong[table.description.table] = faults
+    if not wrong:
+        return
+    faults = [f"{table}.{fault}" for table, each in wrong.items() for fault in each]
+    raise CatalogueMismatch(
+        f"{pair}/{', '.join(wrong)}",
+        got=_shown(faults, ", "),
+        expected=f"{KEY} TIMESTAMP, and columns of the types that are read: {', '.join(READ_TYPES)}",
+        cure="Cast these columns in the warehouse, or take the table out of accepted_tables in the expectations.",
+    )
 
 
 def _shown(items: Sequence[str], separator: str) -> str:

@@ -182,7 +182,7 @@ def _widened(request: ReadRequest, before: ObjectInfo | None) -> ReadRequest:
         first, last = _bound(before.metadata, _START), _bound(before.metadata, _END)
         start = min(start, first) if start and first else None
         end = max(end, last) if end and last else None
-    others = (name for name, kind in request.table.columns if kind in POLARS_TYPES and is_identifier(name))
+    others = (name for name, kind in request.table.types().items() if kind in POLARS_TYPES and is_identifier(name))
     return replace(request, start=start, end=end, columns=tuple(dict.fromkeys([*request.columns, *others])))
 
 

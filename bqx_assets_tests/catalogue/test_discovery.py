@@ -7,11 +7,12 @@ from dataclasses import replace
 import pytest
 
 from bqx_assets.base.errors import CatalogueMismatch, ColumnCollision, SchemaDrift, TableMissing
+from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.catalogue.discovery import PairCatalogue, discover
 from bqx_assets.catalogue.expectations import Expectations, load_expectations
 from bqx_assets.catalogue.families import FEATURES_DATASET
-from bqx_assets.catalogue.tables import TableDescription
+from bqx_assets.catalogue.tables import READ_TYPES, TableDescription
 from bqx_assets_tests.descriptions import describe, full_descriptions
 
 EURUSD = parse_pair("eurusd")
@@ -135,3 +136,42 @@ def test_two_tables_that_give_one_column_name_collide() -> None:
     accepted = load_expectations().model_copy(update={"accepted_tables": (name,)})
     with pytest.raises(ColumnCollision, match=r"agg_eurusd and by eurusd_agg"):
         _discover(tables, accepted)
+
+
+_UNREAD = ("DATE", "DATETIME", "NUMERIC(38, 9)", "BIGNUMERIC", "BYTES(3)", "JSON", "GEOGRAPHY", "TIME", "INTERVAL",
+           "ARRAY<FLOAT64>", "STRUCT<bid FLOAT64, ask FLOAT64>", "RANGE<DATE>")  # fmt: skip
+
+
+def _accepting(*columns: tuple[str, str]) -> PairCatalogue:
+    tables = full_descriptions(EURUSD)
+    tables["spread_eurusd"] = describe(FEATURES_DATASET, "spread_eurusd", columns)
+    return _discover(tables, load_expectations().model_copy(update={"accepted_tables": ("spread_eurusd",)}))
+
+
+@pytest.mark.parametrize("kind", _UNREAD)
+def test_a_type_that_cannot_be_read_is_refused_by_table_column_and_type(kind: str) -> None:
+    with pytest.raises(CatalogueMismatch) as caught:
+        _accepting((KEY, "TIMESTAMP"), ("spread", "FLOAT"), ("odd", kind))
+    assert f"spread_eurusd.odd {kind}" in caught.value.got
+    assert "FLOAT64, INT64, STRING, BOOL, TIMESTAMP" in caught.value.expected
+
+
+@pytest.mark.parametrize("kind", ["INTEGER", "FLOAT", "BOOLEAN", "STRING(10)", "TIMESTAMP"])
+def test_another_name_of_a_type_that_is_read_is_accepted(kind: str) -> None:
+    found = next(
+        each for each in _accepting((KEY, "TIMESTAMP"), ("new", kind)).tables if each.description.table[:6] == "spread"
+    )
+    assert found.columns[0].type in READ_TYPES
+
+
+@pytest.mark.parametrize("columns", [(("new", "FLOAT64"),), ((KEY, "DATE"), ("new", "FLOAT64"))])
+def test_an_accepted_table_without_a_timestamp_as_key_is_refused(columns: tuple[tuple[str, str], ...]) -> None:
+    with pytest.raises(CatalogueMismatch, match=f"spread_eurusd.{KEY}"):
+        _accepting(*columns)
+
+
+def test_a_column_that_is_left_out_may_have_any_type() -> None:
+    tables = full_descriptions(EURUSD)
+    agg = tables["agg_eurusd"]
+    tables["agg_eurusd"] = replace(agg, columns=(*agg.columns, ("appeared", "JSON")))
+    assert not _discover(tables).problems

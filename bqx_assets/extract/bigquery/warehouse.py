@@ -20,7 +20,7 @@ from google.cloud.bigquery_storage_v1 import types
 
 from bqx_assets.base.errors import BqxError
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
-from bqx_assets.catalogue.tables import TableDescription
+from bqx_assets.catalogue.tables import TableDescription, standard_type
 from bqx_assets.extract.bigquery.catalogue import describe_dataset, server_time
 from bqx_assets.extract.bigquery.clients import Clients
 from bqx_assets.extract.bigquery.failures import may_pass, translated
@@ -32,8 +32,6 @@ from bqx_assets.extract.warehouse import ReadRequest
 
 _MAX_STREAMS = 4
 """Of one table. Several tables are read at once already, so this is for the widest ones."""
-_NAMES = {"FLOAT": "FLOAT64", "INTEGER": "INT64", "BOOLEAN": "BOOL"}
-"""The REST API's type names, where they differ from SQL's."""
 
 
 class BigQueryWarehouse:
@@ -110,6 +108,6 @@ class BigQueryWarehouse:
         except (GoogleAPIError, GoogleAuthError, OSError):
             return None  # the refusal itself is the better message
         fields = cast("list[bigquery.SchemaField]", table.schema)
-        found = {field.name: _NAMES.get(field.field_type, field.field_type) for field in fields}
+        found = {field.name: standard_type(field.field_type) for field in fields}
         planned = request.table.types()
         return table_changed(subject, found, {name: planned[name] for name in request.columns})
