@@ -15,7 +15,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from bqx_assets.base.errors import CheckpointCorrupt
-from bqx_assets.base.files import write_atomic
+from bqx_assets.base.files import read_regular, write_atomic
 
 FORMAT_VERSION = 1
 SLAB_METADATA_KEY = "bqx.slab"
@@ -37,7 +37,7 @@ class Record(BaseModel):
     def load(cls, path: Path) -> Self:
         """Read from JSON. Raises CheckpointCorrupt when the file is missing or not such a record."""
         try:
-            return cls.model_validate_json(path.read_bytes())
+            return cls.model_validate_json(read_regular(path))
         except (OSError, ValueError) as error:
             raise CheckpointCorrupt(
                 str(path), got=str(error).splitlines()[0], expected=f"a {cls.__name__} as JSON", cure="Make it again."

@@ -14,6 +14,8 @@ import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
+from bqx_assets.base.files import open_regular
+
 _POLYNOMIAL = 0x82F63B78
 _CHUNK_BYTES = 4 << 20
 _extend: Callable[[int, bytes | npt.NDArray[np.uint8]], int] = google_crc32c.extend  # pyright: ignore[reportUnknownVariableType] -- untyped
@@ -27,7 +29,7 @@ def crc32c(data: bytes | memoryview, start: int = 0) -> int:
 def crc32c_of_file(path: Path, start: int = 0) -> int:
     """Return the CRC32C of a file from byte ``start`` on, read in 4 MiB pieces."""
     total = 0
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         file.seek(start)
         while piece := file.read(_CHUNK_BYTES):
             total = crc32c(piece, total)

@@ -137,6 +137,10 @@ class ValidationFailed(BqxError):
     """At least one blocking rule failed on a training file."""
 
 
+class ForeignFile(BqxError):
+    """Something that this package did not make stands where it would write or remove a file of its own."""
+
+
 class StoreError(BqxError):
     """An object store refused or failed."""
 

@@ -1,28 +1,46 @@
-"""Files that are whole or not there: temp name, fsync, rename; and concatenation.
+"""Files that are whole or not there: temp name, fsync, rename; concatenation; and the lock on a folder.
 
-Belongs here: the two ways this package writes a local file. Does not: what the bytes mean.
+Belongs here: every way in which this package opens a local file for writing. Does not: what the bytes mean.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
+import re
 import secrets
+import shlex
 import stat
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from bqx_assets.base.direct import DirectFile, Span
+from bqx_assets.base.errors import FolderBusy, ForeignFile
 
 TEMP_MARK = ".partial-"
 """Part of the name of every file being written; whoever lists a folder leaves such names out."""
+_PARTIAL = re.compile(rf"\..+{re.escape(TEMP_MARK)}(?P<process>[0-9]{{1,10}})-[0-9a-f]{{8}}", re.DOTALL)
+"""The whole of such a name. ``.notes.partial-old`` is somebody else's."""
+_NO_FILE = {errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EMLINK}
+"""What opening says of a link, a folder and a socket."""
+FILE, FOLDER = "a file", "a folder"
 _KINDS = {
-    stat.S_IFDIR: "a folder",
+    stat.S_IFREG: FILE,
+    stat.S_IFDIR: FOLDER,
+    stat.S_IFLNK: "a symbolic link",
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
+
+
+def kind_of(mode: int) -> str:
+    """Return what stands at a path, by its mode: "a file", "a folder", "a named pipe" and so on."""
+    return _KINDS.get(stat.S_IFMT(mode), "a special file")
 
 
 def regular_file(path: Path) -> Path:
@@ -33,8 +51,32 @@ def regular_file(path: Path) -> Path:
     """
     mode = path.stat().st_mode
     if not stat.S_ISREG(mode):
-        raise OSError(f"{_KINDS.get(stat.S_IFMT(mode), 'a special file')}, not a file: {path}")
+        raise _no_file(path, mode)
     return path
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file, or a link to one, for reading; whatever else has the name is refused and never waited for.
+
+    Raises:
+        OSError: as :func:`regular_file`.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(handle).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(handle, "rb")
+    os.close(handle)
+    raise _no_file(path, mode)
+
+
+def read_regular(path: Path) -> bytes:
+    """Return the bytes of a small file, opened as :func:`open_regular` does. Raises OSError."""
+    with open_regular(path) as file:
+        return file.read()
+
+
+def _no_file(path: Path, mode: int) -> OSError:
+    return OSError(f"{kind_of(mode)}, not a file: {path}")
 
 
 @contextmanager
@@ -77,14 +119,59 @@ def sync_folder(path: Path) -> None:
 
 
 def remove_partials(folder: Path) -> list[str]:
-    """Remove what dead processes left half-written in ``folder``; return the names. Living writers are spared."""
+    """Remove what dead processes left half-written in ``folder``; return the names. Living writers are spared.
+
+    So is whatever has not the whole form of a name that :func:`atomic_path` gives, or is no file.
+    """
     removed: list[str] = []
-    for path in folder.glob(f".*{TEMP_MARK}*") if folder.is_dir() else ():
-        owner = path.name.rpartition(TEMP_MARK)[2].partition("-")[0]
-        if not (owner.isdigit() and Path("/proc", owner).exists()):
-            path.unlink(missing_ok=True)
-            removed.append(path.name)
+    for path in folder.iterdir() if folder.is_dir() else ():
+        own = _PARTIAL.fullmatch(path.name)
+        if own and not Path("/proc", own["process"]).exists():
+            with suppress(FileNotFoundError):  # its writer, or another cleaner, was quicker
+                if stat.S_ISREG(path.lstat().st_mode):
+                    path.unlink()
+                    removed.append(path.name)
     return removed
+
+
+@contextmanager
+def locked(folder: Path, *, busy: str | None = None) -> Generator[None]:
+    """Hold ``folder``'s lock file against other processes and threads; wait for it unless ``busy`` is told then.
+
+    The file is made where it is missing, and stays. It is neither written to nor emptied, and no link is followed: a
+    lock that is a link to another file emptied that file.
+
+    Raises:
+        FolderBusy: somebody else holds it, and ``busy`` says what that means.
+        ForeignFile: a link, a folder or a special file has the lock's name.
+    """
+    path = folder / ".lock"
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a named pipe must not be waited for
+    try:
+        handle = os.open(path, flags, 0o644)
+    except OSError as error:
+        if error.errno not in _NO_FILE:
+            raise
+        raise _foreign_lock(path) from error
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise _foreign_lock(path)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX if busy is None else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise FolderBusy(str(folder), got=busy or "", expected="one at a time", cure="Wait for it.") from error
+        yield
+    finally:
+        os.close(handle)
+
+
+def _foreign_lock(path: Path) -> ForeignFile:
+    return ForeignFile(
+        f"lock {path}",
+        got=kind_of(path.lstat().st_mode),
+        expected="a file of its own, or nothing",
+        cure=f"Look who put it there, then move it away: mv {shlex.quote(str(path))} {shlex.quote(f'{path}.moved')}",
+    )
 
 
 def concatenate(parts: Iterable[Path | Span | bytes], target: Path) -> int:

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from bqx_assets.base.objects.choose import in_cloud, open_store
 from bqx_assets.base.objects.local import LocalObjectStore
-from bqx_assets.base.objects.protocol import STAGING
+from bqx_assets.base.objects.staged import SHARED
 from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.expectations import Expectations, load_expectations
 from bqx_assets.extract.local.warehouse import LocalWarehouse
 from bqx_assets.extract.staging import StagedWarehouse
 from bqx_assets.extract.warehouse import Warehouse
-
-_SHARED_OBJECTS = f"{STAGING}shared/"
 
 
 def connect(settings: Settings) -> tuple[Warehouse, Expectations]:
@@ -43,7 +41,7 @@ def connect(settings: Settings) -> tuple[Warehouse, Expectations]:
 def _staged(warehouse: Warehouse, settings: Settings) -> StagedWarehouse:
     """In the bucket where files are published to one, unless a folder is named: a container's own is memory."""
     if in_cloud(settings) and settings.staging is None:
-        return StagedWarehouse(warehouse, open_store(settings), _SHARED_OBJECTS)
+        return StagedWarehouse(warehouse, open_store(settings), SHARED)
     return StagedWarehouse(warehouse, LocalObjectStore(settings.staging_dir))
 
 

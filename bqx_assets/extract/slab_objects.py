@@ -19,8 +19,9 @@ from bqx_assets.base.errors import CheckpointCorrupt
 from bqx_assets.base.names import check_identifier
 from bqx_assets.base.objects.choose import in_cloud, open_store
 from bqx_assets.base.objects.lease import LEASE_SECONDS, lease
-from bqx_assets.base.objects.protocol import ABSENT, STAGING, ObjectInfo, ObjectStore
+from bqx_assets.base.objects.protocol import ABSENT, ObjectInfo, ObjectStore
 from bqx_assets.base.objects.records import load_record, save_record
+from bqx_assets.base.objects.staged import SLABS
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.extract.object_file import ObjectFile, read_columns
@@ -35,7 +36,7 @@ _REMOVERS = 16
 
 def slabs_prefix(pair: Pair) -> str:
     """Return what the names of a pair's slab objects begin with. Compose works inside one bucket: the output's own."""
-    return f"{STAGING}slabs/{pair}/"
+    return f"{SLABS}{pair}/"
 
 
 def slab_objects(settings: Settings, pair: Pair) -> SlabObjects | None:

@@ -6,7 +6,6 @@ stores (``slab_objects``).
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Collection, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
@@ -25,8 +24,8 @@ from bqx_assets.base.artifacts import (
     Spine,
 )
 from bqx_assets.base.checksums import crc32c_of_file
-from bqx_assets.base.errors import CheckpointCorrupt, FolderBusy
-from bqx_assets.base.files import atomic_path, remove_partials
+from bqx_assets.base.errors import CheckpointCorrupt
+from bqx_assets.base.files import atomic_path, locked, remove_partials
 from bqx_assets.base.fingerprints import fingerprint
 from bqx_assets.base.frame_files import read_parquet
 from bqx_assets.base.names import check_identifier
@@ -164,13 +163,7 @@ class SlabFolder:
     def exclusive(self) -> Generator[None]:
         """Hold the folder for one extraction; clears what dead ones left half-written. Raises FolderBusy."""
         self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / ".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise FolderBusy(
-                    str(self.root), got="in use by another extraction", expected="one at a time", cure="Wait for it."
-                ) from error
+        with locked(self.root, busy="in use by another extraction"):
             remove_partials(self.root)
             yield
 

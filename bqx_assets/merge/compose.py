@@ -16,8 +16,9 @@ from pathlib import Path
 from bqx_assets.base.artifacts import EXTRACTION_FILE, ExtractionRecord, Manifest, SlabRecord, manifest_path
 from bqx_assets.base.checksums import combine, crc32c
 from bqx_assets.base.errors import ChecksumMismatch, MergeRefused, StoreError
-from bqx_assets.base.objects.protocol import ABSENT, STAGING, ObjectInfo, ObjectStore
+from bqx_assets.base.objects.protocol import ABSENT, ObjectInfo, ObjectStore
 from bqx_assets.base.objects.records import load_record, save_record
+from bqx_assets.base.objects.staged import FOOTERS, TRAINING
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.progress import Progress
 from bqx_assets.base.settings import training_name
@@ -84,7 +85,7 @@ def plan_compose(pair: Pair, store: ObjectStore) -> ComposePlan:
 
 def merged_name(pair: Pair) -> str:
     """Return the object that a pair's merged, not yet published file is."""
-    return f"{STAGING}training/{pair}/{training_name(pair)}"
+    return f"{TRAINING}{pair}/{training_name(pair)}"
 
 
 def compose(plan: ComposePlan, store: ObjectStore, *, progress: Progress) -> Manifest:
@@ -104,7 +105,7 @@ def compose(plan: ComposePlan, store: ObjectStore, *, progress: Progress) -> Man
     before = store.head(name)
     end = merge_footers(plan.footers, plan.extraction.spine.row_groups, own_metadata(plan.extraction, _ENGINE))
     expected = _expected(plan, end)
-    footer = store.put_bytes(f"{STAGING}footers/{plan.pair}-{secrets.token_hex(8)}", end, if_generation=ABSENT)
+    footer = store.put_bytes(f"{FOOTERS}{plan.pair}-{secrets.token_hex(8)}", end, if_generation=ABSENT)
     made = store.compose(
         name,
         [*(f"{slabs_prefix(plan.pair)}{slab.object_name}" for slab in plan.extraction.slabs), footer.name],

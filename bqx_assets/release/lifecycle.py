@@ -13,10 +13,14 @@ from typing import Any
 from bqx_assets.base.artifacts import Record
 from bqx_assets.base.errors import StoreError
 from bqx_assets.base.objects.protocol import STAGING, Governed, ObjectStore
+from bqx_assets.base.objects.staged import STAGED_PREFIXES
+from bqx_assets.base.pairs import ALL_PAIRS
 
 Rule = Mapping[str, Any]
-_PUBLISHED = "training_"
+_PUBLISHED = tuple(f"training_{pair}." for pair in ALL_PAIRS)
 """How the names of published objects begin."""
+_EARLIER_PREFIXES = (STAGING, "training_")
+"""What the rules of versions up to 0.1.0 reached: files of others as well."""
 _ONLY_EARLIER = {"numNewerVersions", "daysSinceNoncurrentTime", "noncurrentTimeBefore"}
 """Conditions that hold for versions that were replaced or deleted, never for a live object."""
 
@@ -53,7 +57,8 @@ def init_store(store: ObjectStore, *, staging_days: int, keep_versions: int) -> 
         )
     ours = rules(_prefix(uri), staging_days=staging_days, keep_versions=keep_versions)
     before = store.policy()
-    wanted = replace(before, rules=(*_others(before.rules, ours), *ours), versioning=True)
+    others = _others(before.rules, [*ours, *_earlier(ours, _prefix(uri))])
+    wanted = replace(before, rules=(*others, *ours), versioning=True)
     _refuse_deletion(uri, wanted.rules)
     changed = not before.versioning or not _same(before.rules, wanted.rules)
     if changed:
@@ -81,13 +86,14 @@ def rules(prefix: str, *, staging_days: int, keep_versions: int) -> tuple[Rule, 
 
     **Source**: cloud.google.com/storage/docs/lifecycle, 2026-11.
     """
-    staging = [f"{prefix}{STAGING}"]
+    staging = [f"{prefix}{each}" for each in STAGED_PREFIXES]
+    published = [f"{prefix}{each}" for each in _PUBLISHED]
     return (
         _delete({"age": staging_days, "matchesPrefix": staging}),
         # Under versioning a deleted component is only noncurrent, and would be charged for ever.
         _delete({"daysSinceNoncurrentTime": 1, "matchesPrefix": staging}),
         # The live one is newer than every version that is kept.
-        _delete({"numNewerVersions": keep_versions + 1, "isLive": False, "matchesPrefix": [f"{prefix}{_PUBLISHED}"]}),
+        _delete({"numNewerVersions": keep_versions + 1, "isLive": False, "matchesPrefix": published}),
     )
 
 
@@ -97,6 +103,14 @@ def _delete(condition: dict[str, object]) -> Rule:
 
 def _prefix(uri: str) -> str:
     return uri.split("/", 3)[3]
+
+
+def _earlier(ours: Sequence[Rule], prefix: str) -> list[Rule]:
+    """Our rules as they were set before: the same conditions, on names of whatever is there."""
+    reached = [[f"{prefix}{each}"] for each in _EARLIER_PREFIXES]
+    return [
+        {**rule, "condition": {**rule["condition"], "matchesPrefix": prefixes}} for rule in ours for prefixes in reached
+    ]
 
 
 def _others(found: Sequence[Rule], ours: Sequence[Rule]) -> tuple[Rule, ...]:
@@ -116,12 +130,14 @@ def _same(found: Sequence[Rule], wanted: Sequence[Rule]) -> bool:
 
 def _refuse_deletion(uri: str, found: Sequence[Rule]) -> None:
     """A rule of somebody else's that would delete published files is named, not removed."""
-    published = f"{_prefix(uri)}{_PUBLISHED}"
+    published = [f"{_prefix(uri)}{each}" for each in _PUBLISHED]
     for rule in found:
         condition: Mapping[str, Any] = rule["condition"]
         spared = condition.keys() & _ONLY_EARLIER or condition.get("isLive") is False
         reached = any(
-            published.startswith(each) or each.startswith(published) for each in condition.get("matchesPrefix", [""])
+            name.startswith(each) or each.startswith(name)
+            for name in published
+            for each in condition.get("matchesPrefix", [""])
         )
         if rule["action"]["type"] == "Delete" and reached and not spared:
             raise StoreError(

@@ -11,7 +11,8 @@ from pathlib import Path
 from bqx_assets.base.artifacts import Manifest, Record, TrainingFile, manifest_path
 from bqx_assets.base.checksums import crc32c_of_file
 from bqx_assets.base.errors import ChecksumMismatch, ObjectMissing, PreconditionFailed, StoreError, ValidationFailed
-from bqx_assets.base.objects.protocol import ABSENT, STAGING, ObjectInfo, ObjectStore
+from bqx_assets.base.objects.protocol import ABSENT, ObjectInfo, ObjectStore
+from bqx_assets.base.objects.staged import RELEASES
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Progress
 from bqx_assets.base.settings import training_name
@@ -98,7 +99,7 @@ class _Release:
     def stage(self) -> ObjectInfo:
         """Upload or copy under a name of its own, which nobody writes again; return it once it is the manifest's."""
         token = f"{self.manifest.file.crc32c:08x}-{secrets.token_hex(4)}"
-        name = f"{STAGING}{self.pair}/{token}/{self.name}"
+        name = f"{RELEASES}{self.pair}/{token}/{self.name}"
         if self.file is None:
             self.store.compose(name, [merged_name(self.pair)], metadata=self._facts(), if_generation=ABSENT)
         else:

@@ -6,12 +6,13 @@ Belongs here: the two removals and their conditions. Does not: earlier versions 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from bqx_assets.base.artifacts import Manifest, Record, SlabRecord, manifest_path
 from bqx_assets.base.errors import CheckpointMismatch, ChecksumMismatch, ObjectMissing, PreconditionFailed
 from bqx_assets.base.objects.protocol import STAGING, ObjectStore
+from bqx_assets.base.objects.staged import is_own, store_time
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import training_name
 from bqx_assets.extract.slabs import SlabStore
@@ -26,15 +27,17 @@ class Removed(Record):
 
 
 def sweep(store: ObjectStore, *, staging_days: int, now: datetime | None = None) -> Removed:
-    """Delete staged objects last written more than ``staging_days`` ago; a published object is never looked at.
+    """Delete objects that this package staged more than ``staging_days`` ago; a published one is never looked at.
 
-    An object written again between the look and the deletion stays: it is deleted by its generation.
+    Age is by the store's own clock. What others keep under ``staging/`` stays, whatever its age. An object written
+    again between the look and the deletion stays: it is deleted by its generation.
     """
-    limit = (now or datetime.now(UTC)) - timedelta(days=staging_days)
+    staged = [info for info in store.list_objects(STAGING) if is_own(info)]
+    limit = (now or store_time(store, STAGING)) - timedelta(days=staging_days) if staged else None
     removed: list[str] = []
     size_bytes = 0
-    for info in list(store.list_objects(STAGING)):
-        if info.updated >= limit:
+    for info in staged:
+        if limit is None or info.updated >= limit:
             continue
         try:
             store.delete(info.name, if_generation=info.generation)

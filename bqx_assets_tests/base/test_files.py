@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,7 +16,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bqx_assets.base.files import TEMP_MARK, atomic_path, concatenate, remove_partials, write_atomic
+from bqx_assets.base.errors import FolderBusy, ForeignFile
+from bqx_assets.base.files import (
+    TEMP_MARK,
+    atomic_path,
+    concatenate,
+    locked,
+    open_regular,
+    regular_file,
+    remove_partials,
+    write_atomic,
+)
 
 
 def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -111,6 +122,89 @@ def test_a_full_disk_leaves_the_old_file_and_no_partial(tmp_path: Path, monkeypa
         concatenate([tmp_path / "part"], tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == b"old"
     assert _names(tmp_path) == ["out", "part"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".x.partial-y",
+        ".notes.partial-old",
+        ".partial-1-00000000",
+        "a.partial-4194305-00000000",
+        ".a.partial-4194305",
+        ".a.partial-4194305-0000000",
+        ".a.partial-4194305-0000000g",
+        ".a.partial-4194305-00000000.bak",
+    ],
+)
+def test_a_name_that_only_looks_like_a_partial_stays(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("somebody else's")
+    (tmp_path / ".a.partial-4194305-0123abcd").write_text("of a dead process: no process has so high a number")
+    (tmp_path / ".b.partial-4194305-0123abcd").mkdir()
+    assert remove_partials(tmp_path) == [".a.partial-4194305-0123abcd"]
+    assert sorted(_names(tmp_path)) == sorted([name, ".b.partial-4194305-0123abcd"])
+
+
+def test_the_partial_of_any_file_has_the_form_that_is_removed(tmp_path: Path) -> None:
+    for name in ("a", "training_eurusd.parquet", ".hidden", "a.partial-1", "[x]*?", "a\nb"):
+        with atomic_path(tmp_path / name) as temp:
+            left = temp.with_name(temp.name.replace(str(os.getpid()), "4194305"))
+            temp.write_bytes(b"")
+            temp.with_name(left.name).write_bytes(b"")
+        assert remove_partials(tmp_path) == [left.name]
+
+
+def test_a_lock_neither_empties_nor_follows_a_link(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / ".lock").symlink_to(victim)
+    with pytest.raises(ForeignFile, match=r"\.lock: a symbolic link"), locked(tmp_path):
+        pass
+    assert victim.read_text() == "precious"
+    (tmp_path / ".lock").unlink()
+    os.link(victim, tmp_path / ".lock")  # a second name of the same file cannot be told from a lock: it is not touched
+    with locked(tmp_path):
+        assert victim.read_text() == "precious"
+
+
+def test_a_dangling_link_makes_no_file_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / ".lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ForeignFile), locked(tmp_path):
+        pass
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("kind", ["a named pipe", "a socket", "a folder"])
+def test_a_special_file_as_a_lock_is_named_and_not_waited_for(tmp_path: Path, kind: str) -> None:
+    lock = tmp_path / ".lock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        if kind == "a socket":
+            listener.bind(str(lock))
+        elif kind == "a folder":
+            lock.mkdir()
+        else:
+            os.mkfifo(lock)
+        with pytest.raises(ForeignFile, match=kind) as caught, locked(tmp_path, busy="in use"):
+            pass
+    subprocess.run(caught.value.cure.partition(": ")[2], shell=True, check=True)  # noqa: S602 -- the cure as it is told
+    with locked(tmp_path, busy="in use"):
+        pass
+
+
+def test_one_holder_at_a_time_even_within_a_process(tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(FolderBusy, match="in use by me"), locked(tmp_path, busy="in use by me"):
+        pass
+    with locked(tmp_path, busy="in use by me"):
+        pass
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    for name, told in (("pipe", "a named pipe, not a file"), ("loop", "symbolic links"), (".", "a folder, not a file")):
+        for read in (open_regular, regular_file):
+            with pytest.raises(OSError, match=told):
+                read(tmp_path / name)
 
 
 def _names(folder: Path) -> list[str]:

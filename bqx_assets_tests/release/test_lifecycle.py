@@ -89,9 +89,32 @@ def test_rules_that_did_not_stay_are_an_error(gcs_store: GcsObjectStore, gcs: Gc
 def test_a_prefix_keeps_the_rules_to_itself(gcs_store: GcsObjectStore, gcs: GcsServer) -> None:
     inner = GcsObjectStore(BUCKET, "team/", client=gcs_store.client)
     init_store(inner, staging_days=7, keep_versions=3)
-    for name in ("staging/other", "team/staging/ours"):
+    for name in ("staging/slabs/other", "team/staging/slabs/ours"):
         gcs_store.put_bytes(name, b"1")
-    assert gcs.buckets[BUCKET].age(8) == ["team/staging/ours"]
+    assert gcs.buckets[BUCKET].age(8) == ["team/staging/slabs/ours"]
+
+
+def test_files_of_others_under_staging_and_their_versions_outlast_any_age(
+    gcs_store: GcsObjectStore, gcs: GcsServer
+) -> None:
+    bucket = gcs.buckets[BUCKET]
+    earlier = [
+        {"action": {"type": "Delete"}, "condition": {"age": 30, "matchesPrefix": ["staging/"]}},
+        {"action": {"type": "Delete"}, "condition": {"daysSinceNoncurrentTime": 1, "matchesPrefix": ["staging/"]}},
+        {
+            "action": {"type": "Delete"},
+            "condition": {"numNewerVersions": 2, "isLive": False, "matchesPrefix": ["training_"]},
+        },
+    ]
+    bucket.patch({"lifecycle": {"rule": earlier}}, {})  # as a version up to 0.1.0 had set them
+    init_store(gcs_store, staging_days=7, keep_versions=0)
+    theirs = ["staging/notes.txt", "staging/mymodel/weights.bin", "staging/eurusd/mine.csv", "training_data.csv"]
+    for name in theirs:
+        for number in range(3):
+            gcs_store.put_bytes(name, b"%d" % number)
+    assert bucket.age(10_000) == []
+    assert sorted(bucket.live) == sorted(theirs)
+    assert all(len(bucket.listing(name, versions=True)) == 3 for name in theirs)
 
 
 def test_a_folder_has_no_rules_of_its_own(tmp_path: Path) -> None:

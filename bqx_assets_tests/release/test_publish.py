@@ -14,9 +14,9 @@ from bqx_assets.base.artifacts import Manifest
 from bqx_assets.base.checksums import crc32c
 from bqx_assets.base.errors import ChecksumMismatch, PreconditionFailed, StoreError, ValidationFailed
 from bqx_assets.base.objects.local import LocalObjectStore
-from bqx_assets.base.objects.protocol import ObjectInfo, ObjectStore
+from bqx_assets.base.objects.protocol import STAGING, ObjectInfo, ObjectStore
 from bqx_assets.base.progress import Silent
-from bqx_assets.release.publish import STAGING, Published, publish
+from bqx_assets.release.publish import Published, publish
 from bqx_assets_tests.release.training import FaultyStore, report, training
 
 NAME = "training_eurusd.parquet"
@@ -147,7 +147,7 @@ def test_a_staged_copy_that_cannot_be_removed_is_reported_and_the_publication_st
     ear = Ear()
     faulty = FaultyStore(store, len(counted.calls))
     published = publish(*training(tmp_path, NEW), faulty, progress=ear)
-    assert faulty.calls[-1].startswith("delete staging/eurusd/")
+    assert faulty.calls[-1].startswith("delete staging/releases/eurusd/")
     assert not published.already_there
     assert "publish: the staged copy stays for the sweep" in ear.heard
 

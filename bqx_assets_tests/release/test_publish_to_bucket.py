@@ -184,10 +184,10 @@ def test_the_sweep_removes_old_staged_objects_of_a_bucket_too(
     gcs_store: GcsObjectStore, gcs: GcsServer, tmp_path: Path
 ) -> None:
     _publish(tmp_path, NEW, gcs_store)
-    gcs_store.put_bytes("staging/eurusd/old", b"1")
+    gcs_store.put_bytes("staging/footers/eurusd-00000000000000aa", b"1")
     gcs.buckets[BUCKET].age(8)
-    gcs_store.put_bytes("staging/eurusd/young", b"1")
-    assert sweep(gcs_store, staging_days=7).names == ("staging/eurusd/old",)
+    gcs_store.put_bytes("staging/footers/eurusd-00000000000000bb", b"1")
+    assert sweep(gcs_store, staging_days=7).names == ("staging/footers/eurusd-00000000000000aa",)
     assert _whole(gcs_store) == NEW
 
 

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
+from typing import Self
 
 import pytest
 
 from bqx_assets.base.artifacts import EXTRACTION_FILE
 from bqx_assets.base.errors import CheckpointMismatch, ChecksumMismatch
+from bqx_assets.base.objects import staged
+from bqx_assets.base.objects.gcs import GcsObjectStore
 from bqx_assets.base.objects.local import LocalObjectStore
 from bqx_assets.base.objects.protocol import ObjectInfo
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Silent
 from bqx_assets.extract.slabs import SlabFolder
+from bqx_assets.release import retention
 from bqx_assets.release.publish import publish
 from bqx_assets.release.retention import clean_checkpoints, sweep
 from bqx_assets_tests.release.training import extraction, slab, training
+from bqx_assets_tests.servers.gcs.fixtures import BUCKET
+from bqx_assets_tests.servers.gcs.server import GcsServer
 
 EURUSD = parse_pair("eurusd")
+STAGED = "staging/releases/eurusd/0f0f0f0f-1234abcd/training_eurusd.parquet"
 SLABS = {"targets_eurusd": b"spine", "mkt_vol": b"volatility", "agg_eurusd": b"aggregates"}
 
 
@@ -48,27 +56,103 @@ def _publish_of(tmp_path: Path, store: LocalObjectStore) -> Path:
 
 
 def test_staged_objects_go_when_they_are_older_than_allowed_and_nothing_else_does(store: LocalObjectStore) -> None:
-    for name in ("staging/eurusd/1/a", "training_eurusd.parquet", "stagings/b"):
+    for name in (STAGED, "training_eurusd.parquet", "stagings/b"):
         store.put_bytes(name, b"12345")
     assert sweep(store, staging_days=7).names == ()
     removed = sweep(store, staging_days=7, now=datetime.now(UTC) + timedelta(days=8))
-    assert (removed.names, removed.size_bytes) == (("staging/eurusd/1/a",), 5)
+    assert (removed.names, removed.size_bytes) == ((STAGED,), 5)
     assert [info.name for info in store.list_objects()] == ["stagings/b", "training_eurusd.parquet"]
+
+
+@pytest.mark.parametrize("put", ["by hand", "through the store"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "notes.txt",
+        "mymodel/weights.bin",
+        "eurusd/mine.csv",
+        "releases/eurusd/mine.parquet",
+        "slabs/eurusd/old copy.parquet",
+        "slabs/eurusd/a.csv",
+        "training/eurusd/mine.parquet",
+        "compose/notes",
+    ],
+)
+def test_what_others_keep_under_staging_stays_whatever_its_age(store: LocalObjectStore, name: str, put: str) -> None:
+    path = store.path(f"staging/{name}")
+    if put == "by hand":
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"six months of work")
+    else:  # another product on the same kind of store
+        store.put_bytes(f"staging/{name}", b"six months of work")
+    store.put_bytes(STAGED, b"ours")
+    removed = sweep(store, staging_days=7, now=datetime.now(UTC) + timedelta(days=400))
+    assert removed.names == (STAGED,)
+    assert path.read_bytes() == b"six months of work"
+
+
+def test_a_name_of_ours_that_somebody_else_wrote_stays(store: LocalObjectStore) -> None:
+    path = store.path("staging/slabs/eurusd/corr_eurusd.parquet")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"a copy made by hand")
+    assert sweep(store, staging_days=7, now=datetime.now(UTC) + timedelta(days=400)).names == ()
+    assert path.is_file()
+
+
+def test_age_is_by_the_stores_clock(gcs_store: GcsObjectStore, gcs: GcsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    gcs_store.put_bytes(STAGED, b"ours")
+    gcs_store.put_bytes("staging/notes.txt", b"written by a tool of this bucket's owner")
+    gcs_store.bucket.blob("staging/slabs/eurusd/mine.parquet").upload_from_string(b"uploaded by hand")
+    ahead = datetime.now(UTC) + timedelta(days=400)
+
+    class WrongClock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return cls.fromtimestamp(ahead.timestamp(), tz)
+
+    for module in (retention, staged):
+        monkeypatch.setattr(module, "datetime", WrongClock)
+    assert sweep(gcs_store, staging_days=7).names == ()
+    assert sorted(gcs.buckets[BUCKET].live) == ["staging/notes.txt", STAGED, "staging/slabs/eurusd/mine.parquet"]
+    assert sweep(gcs_store, staging_days=7, now=ahead).names == (STAGED,)
+    assert sorted(gcs.buckets[BUCKET].live) == ["staging/notes.txt", "staging/slabs/eurusd/mine.parquet"]
+
+
+def test_what_an_interrupted_publication_left_goes_and_its_neighbours_stay(
+    tmp_path: Path, store: LocalObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, manifest, report = training(tmp_path / "training", b"all of it")
+
+    def dies(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store, "compose", dies)
+    with pytest.raises(KeyboardInterrupt):
+        publish(file, manifest, report, store, progress=Silent())
+    [left] = [path for path in (store.root / "staging").rglob("*") if path.is_file()]
+    mine = left.with_name("mine.parquet")
+    mine.write_bytes(b"mine")
+    old = (datetime.now(UTC) - timedelta(days=30)).timestamp()
+    for path in (left, mine):
+        os.utime(path, (old, old))
+    sweep(store, staging_days=7)
+    assert not left.exists()
+    assert mine.is_file()
 
 
 def test_a_staged_object_written_again_meanwhile_stays(
     store: LocalObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.put_bytes("staging/a", b"1")
+    store.put_bytes(STAGED, b"1")
     seen = list(store.list_objects("staging/"))
-    store.put_bytes("staging/a", b"2")
+    store.put_bytes(STAGED, b"2")
 
     def listed_earlier(_prefix: str) -> Iterator[ObjectInfo]:
         return iter(seen)
 
     monkeypatch.setattr(store, "list_objects", listed_earlier)
     assert sweep(store, staging_days=7, now=datetime.now(UTC) + timedelta(days=8)).names == ()
-    assert store.read("staging/a") == b"2"
+    assert store.read(STAGED) == b"2"
 
 
 def test_published_slabs_go_and_the_training_file_stays(tmp_path: Path, store: LocalObjectStore) -> None:
@@ -109,8 +193,13 @@ def test_with_a_slab_newer_than_the_published_file_no_slab_goes(tmp_path: Path, 
 
 def test_the_store_keeps_as_many_earlier_versions_as_asked(tmp_path: Path) -> None:
     store = LocalObjectStore(tmp_path / "store", keep_versions=2)
+    others = [tmp_path / "store/.versions/training_eurusd.parquet" / name for name in ("notes.txt", "1", "20240101")]
+    others[0].parent.mkdir(parents=True)
+    for other in others:
+        other.write_text("not the store's")
     for number in range(5):
         publish(*training(tmp_path, b"version %d" % number), store, progress=Silent())
     kept = [path.read_bytes() for path in store.versions("training_eurusd.parquet")]
     assert kept == [b"version 2", b"version 3"]
     assert store.read("training_eurusd.parquet") == b"version 4"
+    assert all(other.read_text() == "not the store's" for other in others)

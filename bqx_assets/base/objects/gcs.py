@@ -281,6 +281,7 @@ class GcsObjectStore:
             generation=int(blob.generation),
             updated=blob.updated,
             metadata={key: value for key, value in metadata.items() if key != _WRITER},
+            own=_WRITER in metadata,
         )
 
 

@@ -9,11 +9,11 @@ import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 
 from bqx_assets.base.errors import FolderBusy, ObjectMissing, PreconditionFailed, StoreError
 from bqx_assets.base.holder import Holder
 from bqx_assets.base.objects.protocol import ABSENT, ObjectInfo, ObjectStore
+from bqx_assets.base.objects.staged import store_time
 
 LEASE_SECONDS = 90.0
 """Without a renewal for so long, the holder is dead. Its successor, a retried container, knows at once."""
@@ -75,11 +75,16 @@ class _Held:
 def _take(store: ObjectStore, name: str, seconds: float) -> int:
     """Return the generation of the lease once it is this process's."""
     seen: ObjectInfo | None = None
+    over_at = 0.0
     while True:
         found = store.head(name)
+        if found is not None and seen is None:
+            # Its age is by the store's clock: by one of this machine that is ahead, a living holder would be dead.
+            age = store_time(store, f"{name.rpartition('/')[0]}/") - found.updated
+            over_at = time.monotonic() + seconds - age.total_seconds()
         if found is not None and seen is not None and found.generation != seen.generation:
             raise _busy(store, name, "in use by another extraction")
-        if found is None or _is_over(store, found, seconds):
+        if found is None or time.monotonic() > over_at or _is_dead(store, found):
             try:
                 generation = found.generation if found else ABSENT
                 return store.put_bytes(name, _holder(), if_generation=generation).generation
@@ -89,9 +94,7 @@ def _take(store: ObjectStore, name: str, seconds: float) -> int:
         time.sleep(seconds / _LOOKS)
 
 
-def _is_over(store: ObjectStore, found: ObjectInfo, seconds: float) -> bool:
-    if datetime.now(UTC).timestamp() - found.updated.timestamp() > seconds:
-        return True
+def _is_dead(store: ObjectStore, found: ObjectInfo) -> bool:
     with suppress(ObjectMissing, ValueError):
         return Holder.model_validate_json(store.read(found.name)).is_dead()
     return False

@@ -8,8 +8,8 @@ exactly the recorded size and modification time. A file put there by hand is an 
 
 from __future__ import annotations
 
-import fcntl
 import os
+import re
 import secrets
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
@@ -21,12 +21,14 @@ from pydantic import BaseModel
 
 from bqx_assets.base import files
 from bqx_assets.base.checksums import crc32c_of_file
-from bqx_assets.base.errors import ChecksumMismatch, ObjectMissing, PreconditionFailed
+from bqx_assets.base.errors import ChecksumMismatch, ForeignFile, ObjectMissing, PreconditionFailed
 from bqx_assets.base.objects.naming import object_name
 from bqx_assets.base.objects.protocol import ABSENT, ObjectInfo
 
 _FACTS = ".objects"
 _VERSIONS = ".versions"
+_GENERATION = re.compile(r"[0-9]{19}")
+"""A generation as a file's name: nanoseconds since 1970. Whatever else lies among the versions is somebody else's."""
 
 
 class _Facts(BaseModel):
@@ -63,7 +65,11 @@ class LocalObjectStore:
             stat = path.stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
-        facts = self._facts(name, stat)
+        if not _is_object(path, stat):
+            return None
+        recorded = self._recorded(name)
+        facts = recorded if recorded and recorded.mtime_ns == stat.st_mtime_ns else None
+        facts = facts if facts and facts.size_bytes == stat.st_size else None
         return ObjectInfo(
             name=name,
             size_bytes=stat.st_size,
@@ -71,6 +77,7 @@ class LocalObjectStore:
             generation=facts.generation if facts else stat.st_mtime_ns,
             updated=datetime.fromtimestamp(stat.st_mtime, UTC),
             metadata=facts.metadata if facts else {},
+            own=recorded is not None and recorded.size_bytes == stat.st_size,
         )
 
     def list_objects(self, prefix: str = "") -> Iterator[ObjectInfo]:
@@ -84,10 +91,12 @@ class LocalObjectStore:
     def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
         """Return a range of the object's bytes."""
         try:
-            with self.path(name).open("rb") as file:
+            if not _is_object(self.path(name), self.path(name).stat()):
+                raise _missing(name)
+            with files.open_regular(self.path(name)) as file:
                 file.seek(start)
                 return file.read() if length is None else file.read(length)
-        except (FileNotFoundError, IsADirectoryError) as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise _missing(name) from error
 
     def put_bytes(
@@ -129,7 +138,8 @@ class LocalObjectStore:
     def versions(self, name: str) -> list[Path]:
         """Return the kept earlier versions of an object, oldest first."""
         folder = self.root / _VERSIONS / name
-        return sorted(folder.iterdir(), key=lambda path: int(path.name)) if folder.is_dir() else []
+        kept = folder.iterdir() if folder.is_dir() else ()
+        return sorted(path for path in kept if _GENERATION.fullmatch(path.name) and path.is_file())
 
     def _store(
         self,
@@ -170,6 +180,10 @@ class LocalObjectStore:
             self._check(name, if_generation)
             self._keep_version(name, path)
             path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                raise ForeignFile(
+                    str(path), got=files.FOLDER, expected="a file or nothing", cure="Move it away, then run again."
+                )
             # Facts first: they hold for no file but the new one, so a crash in between leaves an object
             # without metadata, never new bytes under old facts.
             files.write_atomic(self._facts_path(name), facts.model_dump_json().encode())
@@ -180,7 +194,7 @@ class LocalObjectStore:
         if not self.keep_versions or not path.is_file():
             return
         info = self.head(name)
-        kept = self.root / _VERSIONS / name / str(info.generation if info else 0)
+        kept = self.root / _VERSIONS / name / f"{info.generation if info else 0:019}"
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.unlink(missing_ok=True)
         os.link(path, kept)
@@ -200,12 +214,11 @@ class LocalObjectStore:
                 cure="Another run wrote this object meanwhile; look at it before writing again.",
             )
 
-    def _facts(self, name: str, stat: os.stat_result) -> _Facts | None:
+    def _recorded(self, name: str) -> _Facts | None:
         try:
-            facts = _Facts.model_validate_json(self._facts_path(name).read_bytes())
-        except (FileNotFoundError, ValueError):
+            return _Facts.model_validate_json(files.read_regular(self._facts_path(name)))
+        except (FileNotFoundError, NotADirectoryError, ValueError):
             return None
-        return facts if (facts.size_bytes, facts.mtime_ns) == (stat.st_size, stat.st_mtime_ns) else None
 
     def _facts_path(self, name: str) -> Path:
         return self.root / _FACTS / f"{name}.json"
@@ -214,13 +227,22 @@ class LocalObjectStore:
     def _locked(self) -> Generator[None]:
         folder = self.root / _FACTS
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with files.locked(folder):
             yield
 
 
 def _is_hidden(name: str) -> bool:
     return name.startswith(".") or files.TEMP_MARK in name
+
+
+def _is_object(path: Path, stat: os.stat_result) -> bool:
+    """Whether a file stands there; a folder is none, as in a bucket. Raises ForeignFile for a special file."""
+    kind = files.kind_of(stat.st_mode)
+    if kind not in (files.FILE, files.FOLDER):
+        raise ForeignFile(
+            str(path), got=kind, expected="a file or nothing", cure="Move it away, or name another output folder."
+        )
+    return kind == files.FILE
 
 
 def _missing(name: str) -> ObjectMissing:

@@ -27,6 +27,8 @@ class ObjectInfo:
     generation: int
     updated: datetime
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+    own: bool = False
+    """Written through this package, by what the store itself keeps beside the bytes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,13 @@ Belongs here: paths, and the two files that say what the folder holds. Does not:
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from bqx_assets.base.artifacts import Record
-from bqx_assets.base.errors import FolderBusy, TableMissing, TableUnreadable
-from bqx_assets.base.files import write_atomic
+from bqx_assets.base.errors import TableMissing, TableUnreadable
+from bqx_assets.base.files import locked, write_atomic
 from bqx_assets.base.names import check_identifier
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 
@@ -78,13 +77,7 @@ def is_unfinished(root: Path) -> bool:
 @contextmanager
 def exclusive(root: Path) -> Generator[None]:
     """Hold the folder for one making. Raises FolderBusy."""
-    with (root / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise FolderBusy(
-                f"warehouse {root}", got="being made by another process", expected="one at a time", cure="Wait for it."
-            ) from error
+    with locked(root, busy="being made by another process"):
         yield
 
 
