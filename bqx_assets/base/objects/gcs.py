@@ -35,13 +35,12 @@ from bqx_assets.base.objects.protocol import ABSENT, STAGING, BucketPolicy, Obje
 from bqx_assets.base.objects.tree import MOST_SOURCES, first_groups
 
 _WRITER = "bqx-writer"
-"""Metadata key of the token by which a writer knows its own write again."""
+"""Metadata key of the token by which a writer knows its own write again, and this package what it wrote."""
 _ONE_REQUEST_BYTES = 8 << 20
 """Up to here google-cloud-storage uploads in one request, beyond it in a resumable session."""
 _CHUNK_BYTES = 8 << 20
 """Of a resumable upload: what stands in memory. The client's own default is 100 MiB a thread."""
-_SESSIONS = 3  # begun for one upload at most, where the server loses them
-_THREADS, _CONNECTIONS = 8, 64
+_THREADS, _CONNECTIONS, _SESSIONS = 8, 64, 3  # sessions begun for one upload at most, where the server loses them
 _TIMEOUT_SECONDS = (10, 120)
 
 
@@ -132,8 +131,8 @@ class GcsObjectStore:
     ) -> ObjectInfo:
         """Store the concatenation of any number of objects: a tree of compose calls, 32 sources each.
 
-        Intermediate objects lie under ``staging/`` and are deleted after success; after a failure they are the
-        bucket's lifecycle's. **Cost**: ceil((n - 1) / 31) calls; no byte passes through this process.
+        Intermediate objects under ``staging/`` go after success; after a failure they are the bucket's lifecycle's.
+        **Cost**: ceil((n - 1) / 31) calls; no byte passes through this process.
         """
         if not parts:
             return self.put_bytes(name, b"", metadata=metadata, if_generation=if_generation)
