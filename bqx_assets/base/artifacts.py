@@ -114,6 +114,8 @@ class SlabRecord(Record):
     """Relative to the checkpoint folder or store."""
     size_bytes: int
     crc32c: int
+    sha256: str | None = None
+    """Of the same bytes, in hexadecimal digits; None in records made before it was kept."""
 
     @property
     def table(self) -> str:
@@ -170,6 +172,9 @@ class TrainingFile(Record):
     rows: int
     columns: int
     """Key and targets included."""
+    end_sha256: str | None = None
+    """SHA-256 of the bytes behind the last slab, the footer; of a joined file, which holds no slab, of all its bytes.
+    None in manifests made before it was kept."""
 
 
 class Manifest(Record):

@@ -1,14 +1,19 @@
-"""CRC32C (Castagnoli), the checksum Cloud Storage keeps of every object.
+"""CRC32C (Castagnoli), the checksum Cloud Storage keeps of every object, and SHA-256 beside it.
 
-Belongs here: CRC of bytes and files, and of a concatenation from its parts' CRCs alone. Does not: other hashes.
+Belongs here: both of bytes and files, and the CRC of a concatenation from its parts' CRCs alone. Does not: hashes of
+values (``content``).
+
+CRC32C finds accidents. It does not find intent: four bytes that nobody reads give a changed file any CRC32C one wishes.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import google_crc32c
 import numpy as np
@@ -34,6 +39,36 @@ def crc32c_of_file(path: Path, start: int = 0) -> int:
         while piece := file.read(_CHUNK_BYTES):
             total = crc32c(piece, total)
     return total
+
+
+class Sums(NamedTuple):
+    """What identifies a run of bytes."""
+
+    size_bytes: int
+    crc32c: int
+    sha256: str
+
+
+def sums_of_files(spans: Iterable[tuple[Path, int]]) -> Sums:
+    """Return the checksums of files, each from a byte on, one behind another.
+
+    **Cost**: one read in 4 MiB pieces; 0.6 s of a processor for a GB, nearly all of it SHA-256.
+    """
+    size_bytes, crc, sha = 0, 0, hashlib.sha256()
+    for path, start in spans:
+        with path.open("rb") as file:
+            file.seek(start)
+            while piece := file.read(_CHUNK_BYTES):
+                size_bytes += len(piece)
+                crc = crc32c(piece, crc)
+                sha.update(piece)
+    return Sums(size_bytes, crc, sha.hexdigest())
+
+
+def sha256_of_file(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def to_base64(crc: int) -> str:

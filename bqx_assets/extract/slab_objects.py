@@ -5,6 +5,7 @@ Belongs here: the object store's side of ``SlabStore``. Does not: folders (``sla
 
 from __future__ import annotations
 
+import hashlib
 import io
 import tempfile
 from collections.abc import Collection, Generator, Iterable, Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 import polars as pl
 
 from bqx_assets.base.artifacts import EXTRACTION_FILE, ExtractionRecord, SlabRecord
+from bqx_assets.base.checksums import sha256_of_file
 from bqx_assets.base.errors import CheckpointCorrupt
 from bqx_assets.base.names import check_identifier
 from bqx_assets.base.objects.choose import in_cloud, open_store
@@ -31,7 +33,10 @@ from bqx_assets.extract.slabs import SPINE_FILE, SpineRecord
 FOOTER_BYTES_KEY = "footer-bytes"
 """Metadata of a slab object: how many of its last bytes are its footer, so that one read fetches it."""
 _FINGERPRINT_KEY = "fingerprint"
+_GENERATION_KEY = "slab-generation"
+"""Metadata of a record's object: the generation of the slab object that it speaks of."""
 _REMOVERS = 16
+_PIECE_BYTES = 8 << 20
 
 
 def slabs_prefix(pair: Pair) -> str:
@@ -46,6 +51,24 @@ def slab_objects(settings: Settings, pair: Pair) -> SlabObjects | None:
         BadSetting: ``output`` is no bucket.
     """
     return SlabObjects(open_store(settings), pair) if in_cloud(settings) else None
+
+
+def has_recorded_bytes(store: ObjectStore, info: ObjectInfo, record: SlabRecord, beside: ObjectInfo | None) -> bool:
+    """Return whether an object holds a slab's recorded bytes; ``beside`` is the object that the record lies in.
+
+    Size and CRC32C are the store's own, and so is the generation, which the record's object names: while it is the one
+    that was written, nobody wrote there since. Bytes under another one may have a forged CRC32C, and are read for their
+    SHA-256. Slabs that were copied here from a folder have none named: the deep validation reads their bytes.
+    """
+    if (info.size_bytes, info.crc32c) != (record.size_bytes, record.crc32c):
+        return False
+    written = beside.metadata.get(_GENERATION_KEY) if beside is not None else None
+    if record.sha256 is None or written in (None, str(info.generation)):
+        return True
+    sha = hashlib.sha256()
+    for start in range(0, info.size_bytes, _PIECE_BYTES):
+        sha.update(store.read(info.name, start, _PIECE_BYTES))
+    return sha.hexdigest() == record.sha256
 
 
 class SlabObjects:
@@ -81,7 +104,8 @@ class SlabObjects:
         if self.recorded_fingerprint(table) != expected_fingerprint:
             return None
         record = self.record(table)
-        return record if record is not None and record.provenance.fingerprint == expected_fingerprint else None
+        fresh = record is not None and record.provenance.fingerprint == expected_fingerprint and self.intact(record)
+        return record if fresh else None
 
     def recorded_fingerprint(self, table: str) -> str | None:
         """Return the fingerprint of the slab that is there with its record; None if there is no finished one."""
@@ -109,8 +133,10 @@ class SlabObjects:
         return info is not None and (info.size_bytes, info.crc32c) == (record.size_bytes, record.crc32c)
 
     def intact(self, record: SlabRecord) -> bool:
-        """Return whether the store has the recorded bytes: what ``holds`` says."""
-        return self.holds(record)
+        """Return whether the store has the recorded bytes. **Cost**: reads them where the slab was written anew."""
+        info = self._there().get(self._slab_name(record.table))
+        beside = self._there().get(self._record_name(record.table))
+        return info is not None and has_recorded_bytes(self.store, info, record, beside)
 
     def remove(self, records: Collection[SlabRecord]) -> None:
         """Delete these slabs, their records, and the outcome that lists them, by the generations that were seen."""
@@ -131,16 +157,22 @@ class SlabObjects:
         with tempfile.TemporaryDirectory(prefix="bqx-slab-") as folder:
             path = Path(folder) / f"{table}.parquet"
             known = encode_slab(frames, path, row_groups, provenance)
+            sha256 = sha256_of_file(path)
             metadata = {_FINGERPRINT_KEY: known.fingerprint, FOOTER_BYTES_KEY: str(_footer_bytes(path))}
             name = self._slab_name(table)
             info = self.store.put_file(name, path, metadata=metadata, if_generation=self._generation(name))
         record = SlabRecord(
-            provenance=known, object_name=f"{table}.parquet", size_bytes=info.size_bytes, crc32c=info.crc32c
+            provenance=known,
+            object_name=f"{table}.parquet",
+            size_bytes=info.size_bytes,
+            crc32c=info.crc32c,
+            sha256=sha256,
         )
         self._there()[info.name] = info
         name = self._record_name(table)
         data = record.model_dump_json(indent=1).encode()
-        self._there()[name] = self.store.put_bytes(name, data, if_generation=self._generation(name))
+        written = {_GENERATION_KEY: str(info.generation)}
+        self._there()[name] = self.store.put_bytes(name, data, metadata=written, if_generation=self._generation(name))
         return record
 
     def frame(self, record: SlabRecord, columns: Sequence[str]) -> pl.DataFrame:

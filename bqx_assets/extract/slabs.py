@@ -23,7 +23,7 @@ from bqx_assets.base.artifacts import (
     SourceTable,
     Spine,
 )
-from bqx_assets.base.checksums import crc32c_of_file
+from bqx_assets.base.checksums import crc32c_of_file, sha256_of_file, sums_of_files
 from bqx_assets.base.errors import CheckpointCorrupt
 from bqx_assets.base.files import atomic_path, locked, remove_partials
 from bqx_assets.base.fingerprints import fingerprint
@@ -76,6 +76,16 @@ def slab_fingerprint(
             "code": CODE_VERSION,
         }
     )
+
+
+def has_recorded_bytes(path: Path, record: SlabRecord) -> bool:
+    """Return whether a file holds a slab's recorded bytes: by SHA-256, where none was recorded by CRC32C.
+
+    **Cost**: reads the file once.
+    """
+    if record.sha256 is None:
+        return crc32c_of_file(path) == record.crc32c
+    return sha256_of_file(path) == record.sha256
 
 
 class SlabStore(Protocol):
@@ -174,7 +184,7 @@ class SlabFolder:
     def fresh(self, table: str, expected_fingerprint: str) -> SlabRecord | None:
         """Return the record of a finished slab with this fingerprint whose bytes are intact; None otherwise.
 
-        **Cost**: reads the slab once for its CRC32C, decodes nothing.
+        **Cost**: reads the slab once for its SHA-256, decodes nothing.
         """
         record = self.record(table)
         fresh = record is not None and record.provenance.fingerprint == expected_fingerprint and self.intact(record)
@@ -205,7 +215,7 @@ class SlabFolder:
 
     def intact(self, record: SlabRecord) -> bool:
         """Return whether the slab that is there has the recorded bytes. **Cost**: reads it once."""
-        return self.holds(record) and crc32c_of_file(self.slab_path(record.table)) == record.crc32c
+        return self.holds(record) and has_recorded_bytes(self.slab_path(record.table), record)
 
     def remove(self, records: Collection[SlabRecord]) -> None:
         """Delete these slabs, their records, and the outcome that lists them."""
@@ -224,12 +234,9 @@ class SlabFolder:
         path = self.slab_path(table)
         self._record_path(table).unlink(missing_ok=True)
         with atomic_path(path) as temp:
-            record = SlabRecord(
-                provenance=encode_slab(frames, temp, row_groups, provenance),
-                object_name=path.name,
-                size_bytes=temp.stat().st_size,
-                crc32c=crc32c_of_file(temp),
-            )
+            known = encode_slab(frames, temp, row_groups, provenance)
+            sums = sums_of_files([(temp, 0)])
+            record = SlabRecord(provenance=known, object_name=path.name, **sums._asdict())
         record.save(self._record_path(table))
         return record
 

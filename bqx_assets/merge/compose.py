@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
+from hashlib import sha256
 from pathlib import Path
 
 from bqx_assets.base.artifacts import EXTRACTION_FILE, ExtractionRecord, Manifest, SlabRecord, manifest_path
@@ -22,9 +23,10 @@ from bqx_assets.base.objects.staged import FOOTERS, TRAINING
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.progress import Progress
 from bqx_assets.base.settings import training_name
-from bqx_assets.extract.slab_objects import FOOTER_BYTES_KEY, slabs_prefix
+from bqx_assets.extract.slab_objects import FOOTER_BYTES_KEY, has_recorded_bytes, slabs_prefix
 from bqx_assets.merge.footer import TAIL_BYTES, Footer, end_bytes, merge_footers, parse_footer
-from bqx_assets.merge.plan import check_slab, not_recorded, refuse_collisions, refuse_incomplete
+from bqx_assets.merge.parts import not_recorded
+from bqx_assets.merge.plan import check_slab, refuse_collisions, refuse_incomplete
 from bqx_assets.merge.preflight import check_memory, footers_memory_bytes
 from bqx_assets.merge.written import Written, manifest_of, own_metadata
 
@@ -49,7 +51,8 @@ class ComposePlan:
 def plan_compose(pair: Pair, store: ObjectStore) -> ComposePlan:
     """Return the merge of a pair's slab objects, by their record.
 
-    Sizes and CRC32C are the store's own. **Cost**: one listing, and one range read a slab: its footer.
+    Sizes, CRC32C and generations are the store's own. **Cost**: one listing, and one range read a slab: its footer. A
+    slab that was written since it was recorded is read whole, for its SHA-256.
 
     Raises:
         CheckpointCorrupt: no extraction.
@@ -62,21 +65,21 @@ def plan_compose(pair: Pair, store: ObjectStore) -> ComposePlan:
         raise MergeRefused(
             f"{pair}", got=f"slabs of {extraction.pair}", expected=f"of {pair}", cure=f"bqx extract {pair}"
         )
-    there = {
-        info.name.removeprefix(prefix): info for info in store.list_objects(prefix) if info.name.endswith(".parquet")
-    }
-    refuse_incomplete(pair, store.uri(prefix.rstrip("/")), extraction, there.keys())
+    there = {info.name.removeprefix(prefix): info for info in store.list_objects(prefix)}
+    slabs = [name for name in there if name.endswith(".parquet")]
+    refuse_incomplete(pair, store.uri(prefix.rstrip("/")), extraction, slabs)
     refuse_collisions(pair, extraction.slabs)
     columns = sum(len(slab.provenance.columns) for slab in extraction.slabs)
     check_memory(footers_memory_bytes(columns, len(extraction.spine.row_groups)), f"{pair}")
 
     def footer(record: SlabRecord) -> Footer:
         info = there[record.object_name]
-        if (info.size_bytes, info.crc32c) != (record.size_bytes, record.crc32c):
-            expected = f"{record.size_bytes:,} bytes, crc32c {record.crc32c:08x}"
-            raise not_recorded(pair, record, f"{info.size_bytes:,} bytes, crc32c {info.crc32c:08x}", expected)
+        if not has_recorded_bytes(store, info, record, there.get(f"{record.table}.slab.json")):
+            got = f"{info.size_bytes:,} bytes, crc32c {info.crc32c:08x}, written since it was recorded"
+            expected = f"{record.size_bytes:,} bytes, crc32c {record.crc32c:08x}, sha256 {record.sha256 or 'unknown'}"
+            raise not_recorded(record, got, expected)
         found = read_object_footer(store, info, f"{pair}/{record.table}")
-        check_slab(pair, extraction.spine, record, found)
+        check_slab(extraction.spine, record, found)
         return found
 
     with ThreadPoolExecutor(_READERS, thread_name_prefix="footers") as pool:
@@ -127,7 +130,8 @@ def _expected(plan: ComposePlan, end: bytes) -> Written:
     slabs = plan.extraction.slabs
     parts = [(slab.crc32c, slab.size_bytes) for slab in slabs] + [(crc32c(end), len(end))]
     crc = reduce(lambda sofar, part: combine(sofar, *part), parts, 0)
-    return Written(sum(size for _, size in parts), crc, sum(len(footer.columns) for footer in plan.footers), slabs)
+    columns = sum(len(footer.columns) for footer in plan.footers)
+    return Written(sum(size for _, size in parts), crc, sha256(end).hexdigest(), columns, slabs)
 
 
 def read_object_footer(store: ObjectStore, info: ObjectInfo, subject: str) -> Footer:

@@ -10,14 +10,13 @@ import os
 import secrets
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from functools import reduce
 from pathlib import Path
 from typing import Literal
 
 import polars as pl
 
 from bqx_assets.base.artifacts import Column, Quarantined, RowAccount, SlabProvenance, SlabRecord, SourceTable, Spine
-from bqx_assets.base.checksums import combine, crc32c_of_file
+from bqx_assets.base.checksums import sums_of_files
 from bqx_assets.base.direct import Span
 from bqx_assets.base.files import TEMP_MARK
 from bqx_assets.base.pairs import Pair
@@ -49,13 +48,8 @@ def encode(frame: pl.DataFrame, columns: Sequence[Column], scratch: Path, table:
 
 def record_of(spans: Sequence[Span], provenance: SlabProvenance) -> SlabRecord:
     """Return the record of a slab that is these bytes one behind another. **Cost**: reads them once."""
-    parts = [(crc32c_of_file(path, start), path.stat().st_size - start) for path, start in spans]
-    return SlabRecord(
-        provenance=provenance,
-        object_name=f"{provenance.source.table}.parquet",
-        size_bytes=sum(size for _, size in parts),
-        crc32c=reduce(lambda sofar, part: combine(sofar, *part), parts, 0),
-    )
+    name = f"{provenance.source.table}.parquet"
+    return SlabRecord(provenance=provenance, object_name=name, **sums_of_files(spans)._asdict())
 
 
 def cast(column: Column) -> pl.Expr:

@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from bqx_assets.base.artifacts import SlabRecord
-from bqx_assets.base.checksums import crc32c_of_file
+from bqx_assets.base.checksums import sums_of_files
 from bqx_assets.base.names import KEY
 from bqx_assets.base.progress import Progress
 from bqx_assets.merge.plan import MergePlan
@@ -44,7 +44,7 @@ class Join:
             records.append(record)
             progress.advance("merge", record.table)
         _write(merged, target, plan)
-        return Written(target.stat().st_size, crc32c_of_file(target), merged.width, tuple(records))
+        return Written(*sums_of_files([(target, 0)]), merged.width, tuple(records))
 
 
 def _write(merged: pl.DataFrame, target: Path, plan: MergePlan) -> None:

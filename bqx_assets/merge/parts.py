@@ -15,6 +15,7 @@ from bqx_assets.base.artifacts import SlabRecord
 from bqx_assets.base.direct import Span, prefetch
 from bqx_assets.base.errors import CheckpointMismatch
 from bqx_assets.base.frame_files import read_parquet
+from bqx_assets.extract.slabs import has_recorded_bytes
 from bqx_assets.merge.footer import Footer, read_footer
 
 
@@ -109,7 +110,10 @@ class SlabPart:
         return 0
 
     def prepare(self, scratch: Path) -> Slab:  # noqa: ARG002 -- made already
-        """Return the slab as it lies there. Raises CheckpointMismatch when it was changed since it was planned."""
+        """Return the slab as it lies there. **Cost**: reads it once for its SHA-256, while another one is copied.
+
+        Raises CheckpointMismatch when it was changed since it was planned, or recorded.
+        """
         size_bytes = self.path.stat().st_size if self.path.is_file() else -1
         if size_bytes != self.record.size_bytes or read_footer(self.path, self.footer.subject) != self.footer:
             raise CheckpointMismatch(
@@ -118,9 +122,24 @@ class SlabPart:
                 expected=f"{self.record.size_bytes:,} bytes as recorded",
                 cure="Merge again.",
             )
-        prefetch(self.path)  # while the slab before it is being copied
+        prefetch(self.path)
+        self._refuse_other_bytes()
         return Slab((Piece(self.path, self.footer),), self.record)
 
     def frame(self) -> tuple[pl.DataFrame, SlabRecord]:
         """Return the slab, decoded: the spine's rows x the part's columns."""
+        self._refuse_other_bytes()
         return read_parquet(self.path), self.record
+
+    def _refuse_other_bytes(self) -> None:
+        if not has_recorded_bytes(self.path, self.record):
+            raise not_recorded(self.record, "other bytes of the same length", "the recorded SHA-256")
+
+
+def not_recorded(record: SlabRecord, got: str, expected: str) -> CheckpointMismatch:
+    """Return the error for a slab that is not the recorded one."""
+    pair, role = record.provenance.pair, record.provenance.role
+    table = "" if role == "spine" else f" --table {record.table}"
+    return CheckpointMismatch(
+        f"{pair}/{record.table}", got=got, expected=expected, cure=f"Extract again: bqx extract {pair}{table}"
+    )

@@ -10,13 +10,20 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bqx_assets.base.artifacts import EXTRACTION_FILE, SLAB_METADATA_KEY, ExtractionRecord, SlabRecord, Spine
-from bqx_assets.base.errors import CheckpointMismatch, ColumnCollision, MergeRefused
+from bqx_assets.base.artifacts import (
+    EXTRACTION_FILE,
+    SLAB_METADATA_KEY,
+    ExtractionRecord,
+    SlabProvenance,
+    SlabRecord,
+    Spine,
+)
+from bqx_assets.base.errors import ColumnCollision, MergeRefused
 from bqx_assets.base.files import TEMP_MARK
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.merge.footer import Footer, read_footer
-from bqx_assets.merge.parts import Part, SlabPart
+from bqx_assets.merge.parts import Part, SlabPart, not_recorded
 from bqx_assets.merge.raw import plan_raw
 
 _NAMED = 10
@@ -119,33 +126,33 @@ def _slab_part(pair: Pair, folder: Path, extraction: ExtractionRecord, record: S
     path = folder / record.object_name
     size_bytes = path.stat().st_size
     if size_bytes != record.size_bytes:
-        raise not_recorded(pair, record, f"{size_bytes:,} bytes", f"{record.size_bytes:,}")
+        raise not_recorded(record, f"{size_bytes:,} bytes", f"{record.size_bytes:,}")
     footer = read_footer(path, f"{pair}/{record.table}")
-    check_slab(pair, extraction.spine, record, footer)
+    check_slab(extraction.spine, record, footer)
     return SlabPart(path, record, footer)
 
 
-def check_slab(pair: Pair, spine: Spine, record: SlabRecord, footer: Footer) -> None:
+def check_slab(spine: Spine, record: SlabRecord, footer: Footer) -> None:
     """Compare a slab's provenance, columns and row groups, by its footer, with the record and the spine.
 
     Raises:
         CheckpointMismatch: one of them differs.
     """
     provenance = record.provenance
-    if footer.metadata().get(SLAB_METADATA_KEY) != provenance.model_dump_json():
-        raise not_recorded(pair, record, "another provenance in its metadata", "the recorded one")
+    if _carried(footer) != provenance:
+        raise not_recorded(record, "another provenance in its metadata", "the recorded one")
     if provenance.spine_fingerprint != spine.fingerprint:
-        raise not_recorded(pair, record, f"spine {provenance.spine_fingerprint}", spine.fingerprint)
+        raise not_recorded(record, f"spine {provenance.spine_fingerprint}", spine.fingerprint)
     columns = list(zip(footer.columns, footer.types, strict=True))
     if columns != [(column.name, column.type) for column in provenance.columns]:
-        raise not_recorded(pair, record, f"{len(columns)} other columns", "the recorded ones")
+        raise not_recorded(record, f"{len(columns)} other columns", "the recorded ones")
     if footer.row_groups != spine.row_groups:
-        raise not_recorded(pair, record, f"row groups {footer.row_groups}", f"{spine.row_groups}")
+        raise not_recorded(record, f"row groups {footer.row_groups}", f"{spine.row_groups}")
 
 
-def not_recorded(pair: Pair, record: SlabRecord, got: str, expected: str) -> CheckpointMismatch:
-    """Return the error for a slab that is not the recorded one."""
-    table = "" if record.provenance.role == "spine" else f" --table {record.table}"
-    return CheckpointMismatch(
-        f"{pair}/{record.table}", got=got, expected=expected, cure=f"Extract again: bqx extract {pair}{table}"
-    )
+def _carried(footer: Footer) -> SlabProvenance | None:
+    """Return a slab's provenance by its own metadata: as facts, for an older version wrote fewer of them."""
+    try:
+        return SlabProvenance.model_validate_json(footer.metadata().get(SLAB_METADATA_KEY, ""))
+    except ValueError:
+        return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 from bqx_assets.base.artifacts import SlabRecord
@@ -37,8 +38,8 @@ class Splice:
     def write(self, plan: MergePlan, target: Path, progress: Progress) -> Written:
         """Write the merge as ``target``. **Cost**: one sequential copy past the page cache, footers in memory.
 
-        The CRC32C is combined from the slabs' recorded ones: a slab whose bytes are no longer those that were
-        recorded gives a file that its manifest does not vouch for.
+        The CRC32C is combined from the slabs' recorded ones, each slab having been held against its SHA-256 while the
+        one before it was copied.
 
         Raises:
             CheckpointMismatch, FooterError: a slab changed since the plan, or does not fit the others.
@@ -47,6 +48,7 @@ class Splice:
         copy = _Copy()
         footer_parts: list[Footer] = []
         records: list[SlabRecord] = []
+        end = b""
 
         def bytes_in_order() -> Generator[Span | bytes]:
             with prepared(plan, target.parent) as slabs:
@@ -58,12 +60,14 @@ class Splice:
                     records.append(slab.record)
                     progress.advance("merge", slab.record.table, slab.note)
             spine = plan.extraction.spine
+            nonlocal end
             end = merge_footers(footer_parts, spine.row_groups, own_metadata(plan.extraction, "splice"))
             copy.add(crc32c(end), len(end))
             yield end
 
         size_bytes = concatenate(bytes_in_order(), target)
-        return Written(size_bytes, copy.crc32c, sum(len(part.columns) for part in footer_parts), tuple(records))
+        columns = sum(len(part.columns) for part in footer_parts)
+        return Written(size_bytes, copy.crc32c, sha256(end).hexdigest(), columns, tuple(records))
 
 
 class _Copy:

@@ -26,6 +26,8 @@ class Written:
 
     size_bytes: int
     crc32c: int
+    end_sha256: str
+    """As ``TrainingFile`` has it."""
     columns: int
     slabs: tuple[SlabRecord, ...]
 
@@ -64,6 +66,7 @@ def manifest_of(extraction: ExtractionRecord, name: str, engine: str, written: W
             crc32c=written.crc32c,
             rows=extraction.spine.rows,
             columns=written.columns,
+            end_sha256=written.end_sha256,
         ),
         extraction=extraction.model_copy(update={"slabs": written.slabs}),
         versions=library_versions(),

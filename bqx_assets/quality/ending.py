@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 
 from bqx_assets.base.checksums import crc32c
 from bqx_assets.base.errors import FooterError
@@ -28,6 +29,8 @@ class End:
     data: bytes
     crc32c: int | None
     """Of the whole file if its slabs are as recorded; None where it is no splice."""
+    sha256: str | None = None
+    """Of the bytes behind the last slab; None where it is no splice."""
 
 
 def read_end(source: Source, parts: Sequence[Segment]) -> End:
@@ -42,10 +45,14 @@ def read_end(source: Source, parts: Sequence[Segment]) -> End:
     data = source.read(first, size_bytes - first)
     if len(parts) <= 1:
         return End(first, data, None)
-    crc = 0
+    crc, sha = 0, sha256()
     for at in range(behind, first, _MOST_BYTES):
-        crc = crc32c(source.read(at, min(_MOST_BYTES, first - at)), crc)
-    return End(first, data, end_crc32c(parts, crc32c(memoryview(data)[max(0, behind - first) :], crc)))
+        piece = source.read(at, min(_MOST_BYTES, first - at))
+        crc = crc32c(piece, crc)
+        sha.update(piece)
+    last = memoryview(data)[max(0, behind - first) :]
+    sha.update(last)
+    return End(first, data, end_crc32c(parts, crc32c(last, crc)), sha.hexdigest())
 
 
 def footer_of(source: Source, end: End) -> Footer:

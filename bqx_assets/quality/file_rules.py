@@ -8,7 +8,7 @@ from __future__ import annotations
 from bqx_assets.base.errors import FooterError
 from bqx_assets.merge.written import PAIR_KEY
 from bqx_assets.quality.integrity import FOOTER, SPLICED
-from bqx_assets.quality.rule import Finding, count, listed, no_manifest, sample
+from bqx_assets.quality.rule import Finding, count, listed, no_manifest, not_recorded, sample
 from bqx_assets.quality.scan import Scan
 
 
@@ -81,10 +81,12 @@ def checksum(scan: Scan) -> Finding | None:
     found = {where: crc for where, crc in known.items() if crc is not None}
     if same_size and not found:
         return None
+    # A joined file's one range is the whole of it: its SHA-256 is recorded, those of a splice are its slabs' and end's.
+    forged = scan.manifest.engine not in SPLICED and bool(scan.damaged)
     crcs = ", ".join(f"crc32c {crc:08x} {where}" for where, crc in found.items())
     return Finding(
-        passed=same_size and {*found.values()} == {recorded.crc32c},
-        got=f"{scan.size_bytes:,} bytes, {crcs or 'not read'}",
+        passed=same_size and {*found.values()} == {recorded.crc32c} and not forged,
+        got=f"{scan.size_bytes:,} bytes, {crcs or 'not read'}{', another SHA-256' * forged}",
         expected=f"{recorded.size_bytes:,} bytes, crc32c {recorded.crc32c:08x}",
         cure=f"The file was changed or damaged after the merge: bqx merge {scan.pair}",
     )
@@ -101,10 +103,16 @@ def footer_checksum(scan: Scan) -> Finding | None:
     size = f"{scan.size_bytes:,} bytes"
     if scan.end_crc32c is None:  # not a splice: its footer cannot be told from the rest by the manifest
         return Finding(passed=same_size, got=size, expected=f"{recorded.size_bytes:,} bytes")
+    known = recorded.end_sha256
+    got = f"{size}, crc32c {scan.end_crc32c:08x} with the slabs as recorded, the footer's sha256 {scan.end_sha256}"
+    expected = f"{recorded.size_bytes:,} bytes, crc32c {recorded.crc32c:08x}"
+    same = same_size and scan.end_crc32c == recorded.crc32c
+    if same and known is None:
+        return not_recorded(f"{size}, by CRC32C the recorded ones; no SHA-256 of the footer is recorded", scan)
     return Finding(
-        passed=same_size and scan.end_crc32c == recorded.crc32c,
-        got=f"{size}, crc32c {scan.end_crc32c:08x} with the slabs as recorded",
-        expected=f"{recorded.size_bytes:,} bytes, crc32c {recorded.crc32c:08x}",
+        passed=same and scan.end_sha256 == known,
+        got=got,
+        expected=expected + (f", the footer's sha256 {known}" if known else ""),
         cure=f"The file's end was changed or damaged after the merge: bqx merge {scan.pair}",
     )
 
@@ -125,9 +133,15 @@ def slabs_intact(scan: Scan) -> Finding | None:
             expected="every slab's bytes as recorded, in a spliced file",
         )
     damaged = [name for name in scan.damaged if name != FOOTER]
+    silent = [slab.table for slab in slabs if slab.sha256 is None]
+    if silent and not damaged:
+        got = f"{len(slabs):,} intact by CRC32C; no SHA-256 is recorded of {count(len(silent), 'slab')}"
+        return not_recorded(f"{got}: {listed(silent)}", scan)
     return Finding(
         passed=not damaged,
-        got=f"{count(len(damaged), 'damaged slab')}: {listed(damaged)}" if damaged else f"{len(slabs):,} intact",
+        got=f"{count(len(damaged), 'damaged slab')}: {listed(damaged)}"
+        if damaged
+        else f"{len(slabs):,} intact by SHA-256",
         expected=f"{count(len(slabs), 'slab')} as recorded",
         cure=f"Merge again; if that does not help: bqx extract {scan.pair} "
         + " ".join(f"--table {name}" for name in damaged[:5]),

@@ -1,4 +1,4 @@
-"""The file's bytes against its manifest: each slab's range by CRC32C, and the whole from the ranges.
+"""The file's bytes against its manifest: each slab's range by CRC32C and SHA-256, and the whole from the ranges.
 
 Belongs here: which bytes are whose, and checking them as they come. Does not: reading, anything inside a range.
 """
@@ -7,13 +7,19 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
 
 from bqx_assets.base.artifacts import Manifest
 from bqx_assets.base.checksums import combine, crc32c
 
 _PIECE_BYTES = 1 << 20
+_HELD_BYTES = 64 << 20
+"""Of pieces that wait for the one before them. The pass comes nearly in the file's order: a few blocks wait."""
+_AGAIN_BYTES = 16 << 20
+"""Read at once of a range that is read again."""
 FOOTER = "footer"
 """Name of the bytes behind the last slab."""
 SPLICED = ("splice", "compose")
@@ -28,6 +34,26 @@ class Segment:
     start: int
     size_bytes: int
     crc32c: int | None
+    sha256: str | None = None
+
+
+@dataclass(slots=True)
+class _InOrder:
+    """A range's SHA-256, its pieces taken in order: what came too early waits."""
+
+    next: int
+    sha: Any = field(default_factory=sha256)
+    waiting: dict[int, memoryview] = field(default_factory=dict[int, memoryview])
+    busy: bool = False
+    given_up: bool = False
+    """Too much would have had to wait: the range is read again."""
+
+    def give_up(self) -> int:
+        """Forget what waits; return how many bytes that is."""
+        held_bytes = sum(map(len, self.waiting.values()))
+        self.waiting.clear()
+        self.given_up = True
+        return held_bytes
 
 
 def segments(manifest: Manifest, file_bytes: int) -> list[Segment]:
@@ -40,22 +66,24 @@ def segments(manifest: Manifest, file_bytes: int) -> list[Segment]:
     start = 0
     for slab in slabs:
         size_bytes = min(slab.size_bytes, file_bytes - start)
-        found.append(Segment(slab.table, start, size_bytes, slab.crc32c))
+        found.append(Segment(slab.table, start, size_bytes, slab.crc32c, slab.sha256))
         start += size_bytes
-    return [*found, Segment(FOOTER if slabs else "file", start, file_bytes - start, None)]
+    return [*found, Segment(FOOTER if slabs else "file", start, file_bytes - start, None, manifest.file.end_sha256)]
 
 
 @dataclass(slots=True)
 class FileChecksum:
     """Checks ranges from pieces that come in any order, each byte once; takes them from any thread.
 
-    **Cost**: three numbers a piece.
+    **Cost**: three numbers a piece, and ``_HELD_BYTES`` of pieces that wait for an earlier one's SHA-256.
     """
 
     segments: Sequence[Segment]
     _pieces: list[dict[int, tuple[int, int]]] = field(init=False)
     """For each segment: where a piece starts, to its CRC32C and size."""
     _missing_bytes: list[int] = field(init=False)
+    _running: dict[int, _InOrder] = field(init=False)
+    _held_bytes: int = 0
     _wrong: set[int] = field(default_factory=set[int])
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -63,6 +91,7 @@ class FileChecksum:
         """Nothing is taken yet; of an empty range nothing is to come."""
         self._pieces = [{} for _ in self.segments]
         self._missing_bytes = [segment.size_bytes for segment in self.segments]
+        self._running = {n: _InOrder(each.start) for n, each in enumerate(self.segments) if each.sha256}
         self._wrong.update(n for n, each in enumerate(self.segments) if not each.size_bytes and each.crc32c)
 
     def add(self, start: int, data: bytes, skip: int = 0) -> None:
@@ -80,7 +109,54 @@ class FileChecksum:
                 self._missing_bytes[number] -= stop - at
                 if not self._missing_bytes[number] and segment.crc32c not in (None, _joined(self._ordered(number))):
                     self._wrong.add(number)
+            if number in self._running:
+                self._hash(number, at, view[at - start : stop - start])
             at = stop
+
+    def _hash(self, number: int, at: int, piece: memoryview) -> None:
+        """Take a piece, and those behind it that waited for it; one thread a range, so that the others go on."""
+        run = self._running[number]
+        with self._lock:
+            if run.given_up:
+                return
+            run.waiting[at] = piece
+            self._held_bytes += len(piece)
+            if run.busy:
+                return
+            if at != run.next and self._held_bytes > _HELD_BYTES:
+                self._held_bytes -= run.give_up()
+                return
+            run.busy = True
+        while True:
+            with self._lock:
+                following = run.waiting.pop(run.next, None)
+                if following is None:
+                    run.busy = False
+                    self._judge(number, run)
+                    return
+                self._held_bytes -= len(following)
+            run.sha.update(following)
+            run.next += len(following)
+
+    def _judge(self, number: int, run: _InOrder) -> None:
+        segment = self.segments[number]
+        if run.next == segment.start + segment.size_bytes and run.sha.hexdigest() != segment.sha256:
+            self._wrong.add(number)
+
+    def read_again(self, read: Callable[[int, int], bytes]) -> None:
+        """Check the ranges whose pieces came in too wild an order for their SHA-256, as few files' do."""
+        for number, run in self._running.items():
+            if run.given_up:
+                segment = self.segments[number]
+                run.next, run.sha = segment.start, sha256()
+                end = segment.start + segment.size_bytes
+                while run.next < end:
+                    data = read(run.next, min(_AGAIN_BYTES, end - run.next))
+                    if not data:
+                        break  # cut short meanwhile
+                    run.sha.update(data)
+                    run.next += len(data)
+                self._judge(number, run)
 
     @property
     def crc32c(self) -> int:

@@ -64,7 +64,7 @@ def _read(source: Source, scan: Scan, progress: Progress) -> None:
     parts = segments(scan.manifest, source.size_bytes) if scan.manifest is not None else []
     checksum = FileChecksum(parts) if parts and scan.deep else None
     end = read_end(source, parts)
-    scan.end_crc32c = end.crc32c
+    scan.end_crc32c, scan.end_sha256 = end.crc32c, end.sha256
     values: DeepPass | None = None
     try:
         footer = footer_of(source, end)
@@ -81,6 +81,7 @@ def _read(source: Source, scan: Scan, progress: Progress) -> None:
         _take_all(source, values, work, checksum, progress)
     if checksum is not None:
         _check_rest(source, end, [each.group for each in work], checksum)
+        checksum.read_again(source.read)
         checksum.finish()
         scan.crc32c, scan.damaged = checksum.crc32c, [each.name for each in checksum.damaged]
     if values is not None:

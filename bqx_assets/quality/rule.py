@@ -70,6 +70,17 @@ def no_manifest(what: str) -> Finding:
     )
 
 
+def not_recorded(got: str, scan: Scan) -> Finding:
+    """Return that a manifest of an earlier version lacks what would find intent: a warning, never a pass."""
+    return Finding(
+        passed=False,
+        severity="warn",
+        got=got,
+        expected="a manifest that records it",
+        cure=f"An earlier version made it. To have it recorded: bqx extract {scan.pair}, into a folder without slabs.",
+    )
+
+
 def sample(names: Iterable[Plain]) -> list[Plain]:
     """Return the first names, as evidence."""
     return list(names)[:NAMED]

@@ -19,11 +19,12 @@ RULES: tuple[Rule, ...] = (
     Rule("checksum", "Size and CRC32C of the file are the manifest's.", "error", file_rules.checksum),
     Rule(
         "footer_checksum",
-        "The size, and the CRC32C that follows from the slabs' recorded ones and the footer, are the manifest's.",
+        "The size, the CRC32C that follows from the slabs' recorded ones and the footer, and the footer's SHA-256 are "
+        "the manifest's.",
         "error",
         file_rules.footer_checksum,
     ),
-    Rule("slabs_intact", "Each slab's bytes in the file are those recorded.", "error", file_rules.slabs_intact),
+    Rule("slabs_intact", "Each slab's bytes are those recorded, by SHA-256.", "error", file_rules.slabs_intact),
     Rule("dimensions", "At least the required rows and columns.", "error", shape_rules.dimensions),
     Rule("rows_equal_spine", "Exactly the spine's rows, key by key.", "error", shape_rules.rows_equal_spine),
     Rule(

@@ -33,6 +33,8 @@ class Scan:
     columns: list[ColumnFacts] = field(default_factory=list[ColumnFacts])
     end_crc32c: int | None = None
     """Of the whole file, if its slabs are as recorded; a splice only."""
+    end_sha256: str | None = None
+    """Of the bytes behind the last slab; a splice only."""
     crc32c: int | None = None
     """Of the whole file as it was read."""
     stored_crc32c: int | None = None

@@ -29,7 +29,9 @@ from bqx_assets.extract.pair import extract_pair
 from bqx_assets.extract.slab_objects import FOOTER_BYTES_KEY, SlabObjects, slabs_prefix
 from bqx_assets.merge.compose import compose, merged_name, plan_compose
 from bqx_assets.merge.engine import merge
+from bqx_assets.merge.footer import read_footer
 from bqx_assets.merge.plan import plan_merge
+from bqx_assets_tests.forgery import exchange, writer_name
 from bqx_assets_tests.frames import EURUSD, frame_job, frame_warehouse
 from bqx_assets_tests.merge.slabs import SETTINGS, Told, slab_folder
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
@@ -126,11 +128,12 @@ def test_a_footer_of_unstated_size_is_found(gcs_store: GcsObjectStore, gcs: GcsS
         ("gone", MergeRefused),
         ("superfluous", MergeRefused),
         ("other bytes", CheckpointMismatch),
+        ("forged", CheckpointMismatch),
         ("no extraction", CheckpointCorrupt),
     ],
 )
 def test_slabs_that_are_not_the_record_are_refused_before_anything_is_written(
-    gcs_store: GcsObjectStore, gcs: GcsServer, damage: str, error: type[Exception]
+    gcs_store: GcsObjectStore, gcs: GcsServer, tmp_path: Path, damage: str, error: type[Exception]
 ) -> None:
     _extracted(gcs_store)
     slab = f"{PREFIX}mkt_vol.parquet"
@@ -141,12 +144,41 @@ def test_slabs_that_are_not_the_record_are_refused_before_anything_is_written(
             gcs_store.put_bytes(f"{PREFIX}other.parquet", b"PAR1")
         case "other bytes":
             gcs_store.put_bytes(slab, gcs_store.read(slab)[::-1])
+        case "forged":
+            path = tmp_path / "mkt_vol.parquet"
+            path.write_bytes(gcs_store.read(slab))
+            first, second, *_ = read_footer(path).columns
+            exchange(path, first, second, writer_name(path))
+            gcs_store.put_bytes(slab, path.read_bytes())
         case _:
             gcs_store.delete(f"{PREFIX}extraction.json")
     gcs.log.clear()
     with pytest.raises(error):
         _compose(gcs_store)
     assert gcs.log.count().keys() <= {"object.list", "object.media"}
+
+
+def test_a_slab_copied_back_byte_by_byte_is_read_once_and_composed(gcs_store: GcsObjectStore, gcs: GcsServer) -> None:
+    _extracted(gcs_store)
+    slab = f"{PREFIX}mkt_vol.parquet"
+    data = gcs_store.read(slab)
+    gcs_store.put_bytes(slab, data)
+    gcs.log.clear()
+    assert _compose(gcs_store).file.rows == 200
+    assert sum(size for name, _, size in gcs.log.ranges if name == slab) >= len(data)
+
+
+def test_the_cure_for_a_forged_slab_object_works(gcs_store: GcsObjectStore, tmp_path: Path) -> None:
+    _extracted(gcs_store)
+    path = tmp_path / "mkt_vol.parquet"
+    path.write_bytes(gcs_store.read(f"{PREFIX}mkt_vol.parquet"))
+    good = path.read_bytes()
+    first, second, *_ = read_footer(path).columns
+    exchange(path, first, second, writer_name(path))
+    gcs_store.put_bytes(f"{PREFIX}mkt_vol.parquet", path.read_bytes())
+    _extracted(gcs_store)
+    assert gcs_store.read(f"{PREFIX}mkt_vol.parquet") == good
+    assert _compose(gcs_store).file.rows == 200
 
 
 def test_a_slab_replaced_while_it_is_composed_gives_no_file(gcs_store: GcsObjectStore, gcs: GcsServer) -> None:

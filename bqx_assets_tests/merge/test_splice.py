@@ -13,11 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from bqx_assets.base.artifacts import EXTRACTION_FILE, ExtractionRecord
 from bqx_assets.base.checksums import crc32c_of_file
+from bqx_assets.base.errors import CheckpointMismatch
 from bqx_assets.base.names import KEY
 from bqx_assets.base.progress import Silent
 from bqx_assets.merge.engine import merge
 from bqx_assets.merge.plan import plan_merge
+from bqx_assets_tests.forgery import exchange, writer_name
 from bqx_assets_tests.frames import EURUSD, minutes
 from bqx_assets_tests.merge.readers import READERS, arrow
 from bqx_assets_tests.merge.slabs import SETTINGS, extracted, slab_folder
@@ -152,11 +155,40 @@ def test_the_checksum_follows_without_reading_and_catches_any_flipped_byte(tmp_p
         data[place] ^= 1
 
 
-def test_a_slab_whose_bytes_rotted_gives_a_file_its_manifest_does_not_vouch_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["splice", "join"])
+def test_a_slab_whose_bytes_rotted_is_refused_by_name(tmp_path: Path, engine: str) -> None:
     folder = extracted(tmp_path / "slabs")
     slab = folder / "agg_eurusd.parquet"
     data = bytearray(slab.read_bytes())
     data[50] ^= 0xFF
     slab.write_bytes(data)
+    plan = plan_merge(EURUSD, folder, SETTINGS)
+    with pytest.raises(CheckpointMismatch, match=r"eurusd/agg_eurusd: other bytes .* --table agg_eurusd"):
+        merge(plan, tmp_path / "out.parquet", engine=engine, progress=Silent())
+
+
+@pytest.mark.parametrize("engine", ["splice", "join"])
+def test_columns_exchanged_in_a_slab_under_its_own_crc32c_are_refused(tmp_path: Path, engine: str) -> None:
+    folder = extracted(tmp_path / "slabs")
+    slab = folder / "agg_eurusd.parquet"
+    exchange(slab, "agg__agg_mean_45", "agg__agg_mean_90", writer_name(slab))
+    plan = plan_merge(EURUSD, folder, SETTINGS)  # footers, sizes and CRC32C say nothing
+    assert crc32c_of_file(slab) == next(each.crc32c for each in plan.extraction.slabs if each.table == "agg_eurusd")
+    with pytest.raises(CheckpointMismatch, match="eurusd/agg_eurusd: other bytes"):
+        merge(plan, tmp_path / "out.parquet", engine=engine, progress=Silent())
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_slabs_recorded_before_sha256_was_kept_are_merged_by_their_crc32c(tmp_path: Path) -> None:
+    folder = extracted(tmp_path / "slabs")
+    record = ExtractionRecord.load(folder / EXTRACTION_FILE)
+    old = [slab.model_copy(update={"sha256": None}) for slab in record.slabs]
+    record.model_copy(update={"slabs": tuple(old)}).save(folder / EXTRACTION_FILE)
     manifest = merge(plan_merge(EURUSD, folder, SETTINGS), tmp_path / "out.parquet", progress=Silent())
-    assert crc32c_of_file(tmp_path / "out.parquet") != manifest.file.crc32c
+    assert {slab.sha256 for slab in manifest.extraction.slabs} == {None}
+    slab = folder / "agg_eurusd.parquet"
+    data = bytearray(slab.read_bytes())
+    data[50] ^= 0xFF
+    slab.write_bytes(data)
+    with pytest.raises(CheckpointMismatch, match="eurusd/agg_eurusd"):
+        merge(plan_merge(EURUSD, folder, SETTINGS), tmp_path / "out.parquet", progress=Silent())

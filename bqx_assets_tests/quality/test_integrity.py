@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bqx_assets.base.checksums import crc32c
+from bqx_assets.quality import integrity
 from bqx_assets.quality.integrity import FOOTER, FileChecksum, Segment, end_crc32c, segments
 from bqx_assets_tests.quality.training import Training
 
@@ -25,7 +29,11 @@ def test_a_splice_is_its_slabs_and_a_footer_to_the_last_byte(training: Training)
 def test_a_joined_file_is_one_range(training: Training) -> None:
     assert training.manifest is not None
     joined = training.manifest.model_copy(update={"engine": "join"})
-    assert segments(joined, 77) == [Segment("file", 0, 77, None)]
+    assert segments(joined, 77) == [Segment("file", 0, 77, None, joined.file.end_sha256)]
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 @settings(deadline=None, max_examples=50)
@@ -36,7 +44,7 @@ def test_pieces_in_any_order_check_each_byte_once_and_name_the_damaged_range(
     content = bytes(range(256))[: sum(sizes)]
     starts = [sum(sizes[:number]) for number in range(len(sizes))]
     parts = [
-        Segment(str(number), start, size, crc32c(content[start : start + size]))
+        Segment(str(number), start, size, crc32c(content[start : start + size]), _sha256(content[start : start + size]))
         for number, (start, size) in enumerate(zip(starts, sizes, strict=True))
     ]
     place = data.draw(st.none() | st.integers(0, max(0, len(content) - 1)))
@@ -65,3 +73,32 @@ def test_what_never_came_is_damage() -> None:
     assert not checksum.damaged
     checksum.finish()
     assert [part.name for part in checksum.damaged] == ["b"]
+
+
+@pytest.mark.parametrize("held_bytes", [0, 5, 1 << 20])
+@pytest.mark.parametrize("wrong", [None, 0, 1])
+def test_sha256_is_that_of_the_range_whatever_the_order_and_however_little_may_wait(
+    monkeypatch: pytest.MonkeyPatch, held_bytes: int, wrong: int | None
+) -> None:
+    monkeypatch.setattr(integrity, "_HELD_BYTES", held_bytes)
+    content = b"abcdefghijklmnop"
+    parts = [
+        Segment(str(n), 8 * n, 8, None, _sha256(b"another" if n == wrong else content[8 * n : 8 * n + 8]))
+        for n in range(2)
+    ]
+    checksum = FileChecksum(parts)
+    for start in (12, 4, 14, 0, 2, 8, 6, 10):
+        checksum.add(start, content[start : start + 2])
+    checksum.read_again(lambda start, length: content[start : start + length])
+    checksum.finish()
+    assert [part.name for part in checksum.damaged] == ([] if wrong is None else [str(wrong)])
+
+
+def test_ranges_are_hashed_by_several_threads_at_once() -> None:
+    content = bytes(range(256)) * 64
+    whole = [Segment(str(n), 4_096 * n, 4_096, None, _sha256(content[4_096 * n : 4_096 * n + 4_096])) for n in range(4)]
+    checksum = FileChecksum(whole)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda start: checksum.add(start, content[start : start + 32]), range(0, len(content), 32)))
+    checksum.finish()
+    assert not checksum.damaged

@@ -18,6 +18,7 @@ from bqx_assets.quality.report import Report
 from bqx_assets.quality.rules import RULES
 from bqx_assets.quality.statistics import stated_groups
 from bqx_assets.quality.validate import validate
+from bqx_assets_tests.forgery import exchange, restore_crc32c, writer_name
 from bqx_assets_tests.frames import EURUSD
 from bqx_assets_tests.quality.training import Training, verdict_of
 
@@ -209,3 +210,43 @@ def test_what_was_decoded_of_a_slab_before_its_damage_was_known_is_forgotten(
     lost = verdict_of(report, "file_readable")
     assert lost.evidence["columns"] == [column.name for column in damaged.provenance.columns][:20]
     assert "completeness" in report.not_checked
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("agg__agg_mean_45", "agg__agg_mean_90"), ("agg__agg_mean_45", "base_bqx__bqx_90")]
+)
+def test_columns_exchanged_under_the_files_own_crc32c_are_found(copy: Training, first: str, second: str) -> None:
+    """A footer whose columns find each other's values, four bytes of a slab's own footer making up for it."""
+    assert copy.manifest is not None
+    exchange(copy.file, first, second, writer_name(copy.file))
+    assert copy.file.stat().st_size == copy.manifest.file.size_bytes
+    report = copy.report()
+    assert verdict_of(report, "checksum").passed
+    assert {"footer_checksum", "slabs_intact"} <= {verdict.rule for verdict in report.failures()}
+    assert "footer_checksum" in copy.failed(deep=False)
+
+
+def test_values_changed_under_their_slabs_own_crc32c_are_found(copy: Training) -> None:
+    assert copy.manifest is not None
+    first, second = copy.manifest.extraction.slabs[:2]
+    data = bytearray(copy.file.read_bytes())
+    slab = data[first.size_bytes : first.size_bytes + second.size_bytes]
+    slab[60:64] = b"\x00\x01\x02\x03"
+    restore_crc32c(slab, slab.rindex(b"parquet-cpp") + 4, second.crc32c)
+    data[first.size_bytes : first.size_bytes + second.size_bytes] = slab
+    copy.file.write_bytes(data)
+    report = copy.report()
+    assert verdict_of(report, "checksum").passed
+    assert verdict_of(report, "footer_checksum").passed
+    assert verdict_of(report, "slabs_intact").evidence["damaged"] == [second.table]
+
+
+def test_a_manifest_without_sha256_warns_that_it_cannot_find_intent(training: Training) -> None:
+    assert training.manifest is not None
+    old = [slab.model_copy(update={"sha256": None}) for slab in training.manifest.extraction.slabs]
+    extraction = training.manifest.extraction.model_copy(update={"slabs": tuple(old)})
+    file = training.manifest.file.model_copy(update={"end_sha256": None})
+    manifest = training.manifest.model_copy(update={"extraction": extraction, "file": file})
+    report = replace(training, manifest=manifest).report()
+    assert report.passed
+    assert {verdict.rule for verdict in report.verdicts if not verdict.passed} == {"footer_checksum", "slabs_intact"}

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from bqx_assets.base.artifacts import Manifest
-from bqx_assets.base.checksums import crc32c_of_file
+from bqx_assets.base.checksums import crc32c_of_file, sums_of_files
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.expectations import Expectations, load_expectations
@@ -18,6 +18,7 @@ from bqx_assets.extract.pair import extract_pair
 from bqx_assets.merge.engine import merge
 from bqx_assets.merge.plan import plan_merge
 from bqx_assets.merge.written import PAIR_KEY
+from bqx_assets.quality.integrity import SPLICED
 from bqx_assets.quality.report import Report, Verdict
 from bqx_assets.quality.validate import validate
 from bqx_assets_tests.frames import EURUSD, FrameWarehouse, few_tables_expectations, frame_job, frame_warehouse
@@ -90,7 +91,10 @@ def rewritten(
 def vouching(manifest: Manifest | None, file: Path, *, engine: str) -> Manifest:
     """The manifest with the file's present size and checksum."""
     assert manifest is not None
-    facts = manifest.file.model_copy(update={"size_bytes": file.stat().st_size, "crc32c": crc32c_of_file(file)})
+    behind = sum(slab.size_bytes for slab in manifest.extraction.slabs) if engine in SPLICED else 0
+    end = sums_of_files([(file, behind)]).sha256
+    facts = {"size_bytes": file.stat().st_size, "crc32c": crc32c_of_file(file), "end_sha256": end}
+    facts = manifest.file.model_copy(update=facts)
     return manifest.model_copy(update={"engine": engine, "file": facts})
 
 
