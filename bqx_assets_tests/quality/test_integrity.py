@@ -89,7 +89,11 @@ def test_sha256_is_that_of_the_range_whatever_the_order_and_however_little_may_w
     checksum = FileChecksum(parts)
     for start in (12, 4, 14, 0, 2, 8, 6, 10):
         checksum.add(start, content[start : start + 2])
-    checksum.read_again(lambda start, length: content[start : start + length])
+
+    def read(start: int, length: int) -> bytes:
+        return content[start : start + length]
+
+    checksum.read_again(read)
     checksum.finish()
     assert [part.name for part in checksum.damaged] == ([] if wrong is None else [str(wrong)])
 
@@ -98,7 +102,11 @@ def test_ranges_are_hashed_by_several_threads_at_once() -> None:
     content = bytes(range(256)) * 64
     whole = [Segment(str(n), 4_096 * n, 4_096, None, _sha256(content[4_096 * n : 4_096 * n + 4_096])) for n in range(4)]
     checksum = FileChecksum(whole)
+
+    def add(start: int) -> None:
+        checksum.add(start, content[start : start + 32])
+
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda start: checksum.add(start, content[start : start + 32]), range(0, len(content), 32)))
+        list(pool.map(add, range(0, len(content), 32)))
     checksum.finish()
     assert not checksum.damaged
