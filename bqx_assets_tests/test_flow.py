@@ -35,7 +35,7 @@ STOPPED_BY_A_TABLE = {
 }
 STOPPED_BY_THE_SPINE = {"target-duplicates": "DuplicateKeys", "missing-target": "CatalogueMismatch"}
 STOPPED_BY_A_CHECK = {
-    "short-table": "completeness",
+    "short-table": "tables_cover_spine",
     "nan": "no_nan_or_infinity",
     "inf": "no_nan_or_infinity",
     "all-null": "no_unexpected_all_null",

@@ -5,7 +5,9 @@ Belongs here: loading and the packaged default (``expectations.toml``). Does not
 
 from __future__ import annotations
 
+import math
 import tomllib
+from fnmatch import fnmatchcase
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
@@ -33,6 +35,11 @@ class Expectations(BaseModel):
     """Shell patterns of training-file columns that may hold one value only."""
     allowed_all_null: tuple[str, ...]
     """Shell patterns of training-file columns that may hold no value at all."""
+    max_missing_fraction: dict[str, Annotated[float, Field(ge=0, le=1)]]
+    """Shell pattern of table names to the greatest share of the spine's rows that such a table may have no row for.
+
+    The first pattern that fits counts; a table that none fits must have all.
+    """
     known_absent: dict[str, str] = Field(default_factory=dict)
     """Expected tables this warehouse is known to lack, with the reason."""
     accepted_tables: tuple[str, ...] = ()
@@ -41,6 +48,11 @@ class Expectations(BaseModel):
     def targets(self) -> tuple[str, ...]:
         """Return the target columns, windows outer, horizons inner: 49 names."""
         return tuple(f"target_bqx{w}_h{h}" for w in self.windows for h in self.horizons)
+
+    def max_missing_rows(self, table: str, spine_rows: int) -> int:
+        """Return of how many of the spine's rows a table may have none, rounded up: a short range loses whole rows."""
+        fits = (share for pattern, share in self.max_missing_fraction.items() if fnmatchcase(table, pattern))
+        return math.ceil(next(fits, 0.0) * spine_rows)
 
     def shortest_target(self) -> str:
         """Return the target that is known on more rows than any other: a row is on the spine where this one is."""

@@ -45,6 +45,12 @@ RULES: tuple[Rule, ...] = (
         "error",
         shape_rules.tables_equal_catalogue,
     ),
+    Rule(
+        "tables_cover_spine",
+        "Each table has as many of the spine's rows as its name lets expect.",
+        "error",
+        shape_rules.tables_cover_spine,
+    ),
     Rule("targets_complete", "Every window has a target at every horizon.", "error", shape_rules.targets_complete),
     Rule("features_non_zero", "There are features, and not all zero.", "error", value_rules.features_non_zero),
     Rule("completeness", "Nulls in features and targets stay under their limits.", "error", value_rules.completeness),

@@ -11,7 +11,7 @@ from bqx_assets.base.names import KEY, output_column, table_prefix
 from bqx_assets.catalogue.discovery import FORWARD_PREFIX
 from bqx_assets.catalogue.families import expected_tables
 from bqx_assets.extract.spine import describe_spine
-from bqx_assets.quality.rule import Finding, count, listed, no_manifest, sample
+from bqx_assets.quality.rule import NAMED, Finding, count, listed, no_manifest, sample
 from bqx_assets.quality.scan import Scan
 
 _Typed = tuple[str, str | None]
@@ -174,6 +174,35 @@ def tables_equal_catalogue(scan: Scan) -> Finding | None:
         expected=f"{count(len(grammar) - absent, 'table')} of the catalogue",
         cure="Extract the missing tables, or name them with their reason under [known_absent] in the expectations.",
         evidence={word.replace(" ", "_"): sample(names) for word, names in faults.items() if names},
+    )
+
+
+def tables_cover_spine(scan: Scan) -> Finding | None:
+    """Judge how many of the spine's rows each table has, by its name: ten lost tables hide in an average over 667."""
+    if scan.footer is None:
+        return None
+    if scan.manifest is None:
+        return no_manifest("every table's rows on the spine, as many as usual")
+    spine, slabs = scan.manifest.extraction.spine.rows, scan.manifest.extraction.features()
+    rows = {slab.table: slab.provenance.rows for slab in slabs}
+    allowed = {table: scan.expectations.max_missing_rows(table, spine) for table in rows}
+    incomplete = sorted((table for table in rows if rows[table].missing), key=lambda table: -rows[table].missing)
+    lost = [table for table in incomplete if rows[table].missing > allowed[table]]
+    told = [f"{each} has {rows[each].matched:,} of {spine:,} and may lack {allowed[each]:,}" for each in lost]
+    names = " ".join(f"--table {table}" for table in lost[:NAMED])
+    return Finding(
+        passed=not lost,
+        got=f"{count(len(lost), 'table')} without rows that such tables have: {listed(told)}"
+        if lost
+        else f"{count(len(rows), 'table')}, none without more rows than usual",
+        expected="each table's rows on the spine, but for the share that max_missing_fraction lets its name lack",
+        cure=f"Refill {listed(lost)} in the warehouse, then: bqx extract {scan.pair} {names}; bqx merge {scan.pair}. "
+        "Where the source has no more rows, state that under [max_missing_fraction] in the expectations.",
+        evidence={
+            "tables": len(rows),
+            "lost_rows": sample(told),
+            "most_missing": sample(f"{table} {rows[table].missing / spine:.2%}" for table in incomplete),
+        },
     )
 
 

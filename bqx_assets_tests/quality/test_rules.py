@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from bqx_assets.base.artifacts import FailedTable
+from bqx_assets.base.artifacts import FailedTable, RowAccount, SlabRecord
 from bqx_assets.base.names import KEY
 from bqx_assets.quality.rules import RULES
 from bqx_assets_tests.quality.training import Training, rewritten, verdict_of
@@ -238,6 +238,54 @@ def test_all_null_stops_a_release_until_it_is_allowed_and_a_constant_only_warns(
     assert allowed.failed(deep=False) == set()
 
 
+def _lost(training: Training, **missing: int) -> Training:
+    """The file with a manifest that tells of so many missing rows of these tables."""
+    assert training.manifest is not None
+    extraction = training.manifest.extraction
+    slabs = [
+        slab.model_copy(update={"provenance": slab.provenance.model_copy(update={"rows": _rows(slab, missing)})})
+        for slab in extraction.slabs
+    ]
+    changed = extraction.model_copy(update={"slabs": tuple(slabs)})
+    return replace(training, manifest=training.manifest.model_copy(update={"extraction": changed}))
+
+
+def _rows(slab: SlabRecord, missing: Mapping[str, int]) -> RowAccount:
+    rows, lost = slab.provenance.rows, missing.get(slab.table, 0)
+    return rows.model_copy(update={"matched": rows.matched - lost, "missing": rows.missing + lost})
+
+
+@pytest.mark.parametrize(
+    ("table", "most"),
+    [("agg_eurusd", 4), ("corr_ibkr_eurusd_ewa", 248), ("cov_lag_eurusd_usdjpy", 60), ("mkt_vol", 40)],
+)
+def test_a_table_may_lack_the_rows_that_its_name_lets_expect_and_none_more(
+    training: Training, table: str, most: int
+) -> None:
+    """Of 400 rows."""
+    for deep in (True, False):
+        assert "tables_cover_spine" not in _lost(training, **{table: most}).failed(deep=deep)
+    verdict = verdict_of(_lost(training, **{table: most + 1}).report(deep=False), "tables_cover_spine")
+    assert not verdict.passed
+    assert verdict.severity == "error"
+    assert f"{table} has {400 - most - 1} of 400 and may lack {most}" in verdict.got
+    assert f"bqx extract eurusd --table {table}" in verdict.cure
+
+
+def test_each_table_that_lost_rows_is_named(training: Training) -> None:
+    lost = {"agg_eurusd": 397, "tmp_eurusd": 397, "base_bqx_eurusd": 5, "mkt_vol": 300}
+    verdict = verdict_of(_lost(training, **lost).report(deep=False), "tables_cover_spine")
+    told = verdict.evidence["lost_rows"]
+    assert isinstance(told, list)
+    assert [str(each).split()[0] for each in told] == ["agg_eurusd", "tmp_eurusd", "mkt_vol", "base_bqx_eurusd"]
+
+
+def test_a_name_that_no_pattern_fits_must_have_all_rows(training: Training) -> None:
+    strict = training.expectations.model_copy(update={"max_missing_fraction": {"mkt_*": 0.5}})
+    assert "tables_cover_spine" in replace(_lost(training, agg_eurusd=1), expectations=strict).failed(deep=False)
+    assert "tables_cover_spine" not in replace(_lost(training, mkt_vol=200), expectations=strict).failed(deep=False)
+
+
 def test_statistics_alone_show_null_constant_and_incomplete_columns(tmp_path: Path, training: Training) -> None:
     for name in ("constant", "all null", "half null"):
         change, broken, _, _ = MUTATIONS[name]
@@ -246,7 +294,7 @@ def test_statistics_alone_show_null_constant_and_incomplete_columns(tmp_path: Pa
 
 def test_every_rule_has_a_stable_name_and_a_sentence() -> None:
     names = [rule.name for rule in RULES]
-    assert len(set(names)) == len(names) == 20
+    assert len(set(names)) == len(names) == 21
     assert all(re.fullmatch(r"[a-z]+(_[a-z]+)*", name) for name in names)
     assert all(rule.description.endswith(".") and rule.severity in ("error", "warn") for rule in RULES)
 

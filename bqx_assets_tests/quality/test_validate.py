@@ -28,6 +28,7 @@ NEEDS_VALUES = {
 }  # fmt: skip
 NEEDS_MANIFEST = {
     "checksum", "footer_checksum", "slabs_intact", "rows_equal_spine", "tables_equal_catalogue",
+    "tables_cover_spine",
 }  # fmt: skip
 FUZZ = settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

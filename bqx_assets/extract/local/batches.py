@@ -19,11 +19,13 @@ import polars as pl
 
 from bqx_assets.base.limits import worker_count
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
+from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.catalogue.families import FEATURES_DATASET, ExpectedTable, expected_tables
 from bqx_assets.extract.local.features.pair_tables import compute_pair_tables
 from bqx_assets.extract.local.features.shared_tables import compute_shared_tables
 from bqx_assets.extract.local.layout import table_path
 from bqx_assets.extract.local.market import Market
+from bqx_assets.extract.local.own_expectations import OnSpine, on_spine, readers, spine_keys
 from bqx_assets.extract.local.quirks import SEVERAL_PAIRS, as_stored, with_other_pair
 from bqx_assets.extract.local.rates import load_market
 from bqx_assets.extract.local.selection import Selection
@@ -70,39 +72,44 @@ def batches_of(selection: Selection) -> list[Batch]:
     return sorted((Batch(owner, tuple(tables)) for owner, tables in groups.values()), key=lambda batch: -batch.columns)
 
 
-def make_batches(root: Path, source: MarketSource, batches: Sequence[Batch]) -> Iterator[str]:
-    """Compute and write the batches; yield each table's name when it is written.
+def make_batches(
+    root: Path, source: MarketSource, batches: Sequence[Batch], pairs: Sequence[Pair]
+) -> Iterator[list[OnSpine]]:
+    """Compute and write the batches; yield what each table holds on its readers' spines when it is written.
 
     **Cost**: a batch's tables pass through memory one at a time, in each of as many processes as there are processors.
     """
     workers = min(worker_count(), len(batches))
     if workers < 2 or sum(batch.columns for batch in batches) * source.rows < _FEW_CELLS:  # noqa: PLR2004 -- one is no pool
         for batch in batches:
-            yield from make_batch(root, source, batch)
+            yield from make_batch(root, source, batch, pairs)
         return
     # Polars' threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, initializer=_be_a_worker)
     try:
-        for done in as_completed([pool.submit(make_batch, root, source, batch) for batch in batches]):
+        for done in as_completed([pool.submit(make_batch, root, source, batch, pairs) for batch in batches]):
             yield from done.result()
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def make_batch(root: Path, source: MarketSource, batch: Batch) -> list[str]:
-    """Compute and write one batch; return its tables' names."""
-    market = source.load()
+def make_batch(root: Path, source: MarketSource, batch: Batch, pairs: Sequence[Pair]) -> list[list[OnSpine]]:
+    """Compute and write one batch; return what each table holds on the spines of those ``pairs`` that read it."""
+    market, facts = source.load(), load_expectations()
+    made: list[list[OnSpine]] = []
     if batch.owner is None:
         found = compute_shared_tables(market, batch.tables)
     else:
         found = compute_pair_tables(market, batch.owner, batch.tables)
     for table, frame in found:
         stored = as_stored(frame, table, batch.owner, source.seed)
+        reading = ((pair, spine_keys(market.pairs[pair.name], facts)) for pair in readers(table, pairs))
+        made.append([on_spine(stored, table, pair, spine) for pair, spine in reading])
         if batch.owner is not None and table.kind in SEVERAL_PAIRS:
             stored = with_other_pair(stored, _neighbours_rows(market, batch.owner, table, source.seed))
         write_table(table_path(root, FEATURES_DATASET, table.table), stored)
-    return [table.table for table in batch.tables]
+    return made
 
 
 @lru_cache(maxsize=1)

@@ -30,7 +30,7 @@ from bqx_assets.extract.local.layout import (
     table_paths,
 )
 from bqx_assets.extract.local.market import Market
-from bqx_assets.extract.local.own_expectations import own_expectations
+from bqx_assets.extract.local.own_expectations import OnSpine, own_expectations
 from bqx_assets.extract.local.selection import Selection, select
 from bqx_assets.extract.local.table_files import write_table
 from bqx_assets.extract.local.targets import targets_frame
@@ -78,9 +78,11 @@ def create_warehouse(  # noqa: PLR0913 -- one parameter an option of the command
         begin(folder)
         progress.start(STAGE, len(wanted) + len(selection.made))
         _make_targets(folder, wanted, market, selection, progress)
-        for table in make_batches(folder, source, batches_of(selection)):
-            progress.advance(STAGE, table)
-        write_atomic(folder / EXPECTATIONS_FILE, own_expectations(made, wanted, market, selection).encode())
+        found: list[OnSpine] = []
+        for table in make_batches(folder, source, batches_of(selection), wanted):
+            progress.advance(STAGE, table[0].table)
+            found += table
+        write_atomic(folder / EXPECTATIONS_FILE, own_expectations(made, wanted, market, selection, found).encode())
         _settle(folder)
         finish(folder, made)
 

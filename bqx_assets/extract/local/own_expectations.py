@@ -1,54 +1,111 @@
 """What one embedded warehouse is expected to hold: the expectations file that lies in it.
 
-Belongs here: the numbers and names in which it differs from the packaged expectations, each by arithmetic from its
-rows and windows, not by looking at what came out. Does not: loading or comparing (``catalogue.expectations``).
+Belongs here: the numbers and names in which it differs from the packaged expectations. What its right data leave empty
+follows from how each column is computed: the features' code says it, on this market's bars, while a table is made and
+before anybody can damage it. Does not: loading or comparing (``catalogue.expectations``).
 """
 
 from __future__ import annotations
 
 import json
 import math
-import re
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-import numpy as np
+import polars as pl
 
+from bqx_assets.base.names import KEY, output_column, table_prefix
 from bqx_assets.base.pairs import Pair
+from bqx_assets.catalogue.discovery import FORWARD_PREFIX
 from bqx_assets.catalogue.expectations import Expectations, load_expectations
-from bqx_assets.catalogue.families import ExpectedTable, expected_tables
+from bqx_assets.catalogue.families import FAMILIES, ExpectedTable, expected_tables
+from bqx_assets.extract.align import KEY_TYPE, as_key, place
 from bqx_assets.extract.local.layout import Made
 from bqx_assets.extract.local.market import Bars, Market
-from bqx_assets.extract.local.quirks import ALL_NULL
 from bqx_assets.extract.local.selection import Selection
 
-_MISSING_SHARE = 0.01
-"""Rows that quirks, other clocks' gaps and undefined values (a ratio to zero) leave empty, at most, on average."""
-_PLAIN_WINDOW = 180
-"""Bars before a column that names no window is filled, on average."""
-_CALENDAR = ("month", "quarter", "is_month_end", "is_month_start", "is_weekend", "is_monday", "is_friday")
+_USUAL_MISSING = 0.01
+"""Rows of the spine that any table may lack, as the packaged expectations say: a quirk takes one row in a thousand."""
 
 
-def own_expectations(made: Made, pairs: Sequence[Pair], market: Market, selection: Selection) -> str:
-    """Return the TOML text of the warehouse's ``expectations.toml``."""
+@dataclass(frozen=True, slots=True)
+class OnSpine:
+    """What a table as it was made holds on one pair's spine."""
+
+    table: str
+    pair: str
+    rows: int
+    """Of the spine."""
+    missing: int
+    nulls: Mapping[str, int]
+    """By the training file's column names, those that look forward left out."""
+    constant: tuple[str, ...]
+    """Columns of one value, nulls apart."""
+
+
+def spine_keys(bars: Bars, facts: Expectations) -> pl.Series:
+    """Return the rows whose shortest target is known: from the first BQX to the last bar that has a later one."""
+    return pl.Series(KEY, bars.times[min(facts.windows) : bars.rows - min(facts.horizons)]).cast(KEY_TYPE)
+
+
+def on_spine(stored: pl.DataFrame, table: ExpectedTable, pair: Pair, spine: pl.Series) -> OnSpine:
+    """Return what a table as it lies in the warehouse, ``pair``'s rows only, gives to that pair's training file.
+
+    **Cost**: a copy of the table on the spine's rows, and three passes over it.
+    """
+    placed = place(as_key(stored, table.table), spine, subject=table.table, policy="refuse", part=True)
+    names = [name for name, _ in table.columns if not name.lower().startswith(FORWARD_PREFIX)]
+    frame = placed.put(stored.select(names))
+    prefix = table_prefix(table.table, pair)
+    ends = frame.select(pl.all().min()), frame.select(pl.all().max())
+    return OnSpine(
+        table=table.table,
+        pair=pair.name,
+        rows=spine.len(),
+        missing=placed.rows.missing,
+        nulls={output_column(prefix, each.name): each.null_count() for each in frame},
+        constant=tuple(output_column(prefix, name) for name in names if _same(*(end[name] for end in ends))),
+    )
+
+
+def _same(least: pl.Series, greatest: pl.Series) -> bool:
+    return bool((least == greatest).fill_null(value=False).all())
+
+
+def readers(table: ExpectedTable, pairs: Iterable[Pair]) -> list[Pair]:
+    """Return the pairs whose training file has the table: of a pair's own those in its name, of a shared one all."""
+    return [pair for pair in pairs if table.family != FAMILIES[0] or pair.name in table.table.split("_")]
+
+
+def own_expectations(
+    made: Made, pairs: Sequence[Pair], market: Market, selection: Selection, found: Sequence[OnSpine]
+) -> str:
+    """Return the TOML text of the warehouse's ``expectations.toml``. ``found``: all tables on all their spines."""
     facts = load_expectations()
-    bars = [market.pairs[pair.name] for pair in pairs]
-    spine = min(each.rows for each in bars) - min(facts.windows) - min(facts.horizons)
-    present = [[each for each in expected_tables(pair) if each.table in selection.made] for pair in pairs]
+    spines = [spine_keys(market.pairs[pair.name], facts).len() for pair in pairs]
+    tables = [[each for each in expected_tables(pair) if each.table in selection.made] for pair in pairs]
+    every = {name for each in found for name in each.nulls}
+    empty = {name for each in found for name, nulls in each.nulls.items() if nulls == each.rows}
+    constant = {name for each in found for name in each.constant}
     lines = [
         f"# What differs in this warehouse: {', '.join(made.pairs)}; {made.rows:,} bars a pair; "
         f"{'simulated rates' if made.rates is None else 'rates of the file with SHA-256 ' + made.rates}.",
         "# A bar is on the spine from the first BQX of the shortest window to the last bar with its shortest horizon.",
-        f"min_rows = {max(1, spine)}",
+        f"min_rows = {max(1, min(spines))}",
         "# Key, targets and features, without columns that look forward by name.",
-        f"min_columns = {min(_columns(tables, facts) for tables in present)}",
-        "# A window of w bars leaves the first w rows empty: a larger share of these rows than of 100,000.",
-        f"# Mean over the columns of min(1, (w + {min(facts.windows)}) / {spine:,}), {_MISSING_SHARE:.0%} for gaps.",
-        f"max_feature_null_fraction = {_round_up(max(_feature_nulls(tables, facts, spine) for tables in present))}",
-        f"# Mean over the targets of (max(0, w - {min(facts.windows)} - h) + h - {min(facts.horizons)}) / {spine:,}.",
-        f"max_target_null_fraction = {_round_up(_target_nulls(facts, spine))}",
-        _list("allowed_constant", [*facts.allowed_constant, *_constants(bars, facts, spine)]),
-        _list("allowed_all_null", _all_null(facts, spine)),
+        f"min_columns = {min(_columns(each, facts) for each in tables)}",
+        "# As the features' code left them on these bars: windows that are not full, peers and instruments without a "
+        "bar,",
+        "# undefined values (a ratio to zero), and each table's missing rows.",
+        f"max_feature_null_fraction = {_round_up(_feature_nulls(found))}",
+        f"# Mean over the targets of (max(0, w - {min(facts.windows)} - h) + h - {min(facts.horizons)}) / rows.",
+        f"max_target_null_fraction = {_round_up(max(_target_nulls(facts, spine) for spine in spines))}",
+        _list("allowed_constant", [*facts.allowed_constant, *_patterns(constant, every)]),
+        _list("allowed_all_null", [*facts.allowed_all_null, *_empty_targets(facts, spines), *_patterns(empty, every)]),
+        "",
+        "[max_missing_fraction]",
+        *(f"{name} = {share}" for name, share in _missing(found).items()),
+        f'"*" = {_USUAL_MISSING}',
         "",
         "[known_absent]",
         *(f"{name} = {json.dumps(reason)}" for name, reason in selection.absent.items()),
@@ -57,85 +114,63 @@ def own_expectations(made: Made, pairs: Sequence[Pair], market: Market, selectio
 
 
 def _columns(tables: Sequence[ExpectedTable], facts: Expectations) -> int:
-    features = sum(not name.startswith("target") for table in tables for name, _ in table.columns)
+    features = sum(not name.startswith(FORWARD_PREFIX) for table in tables for name, _ in table.columns)
     return 1 + len(facts.targets()) + features
 
 
-def _feature_nulls(tables: Sequence[ExpectedTable], facts: Expectations, spine: int) -> float:
-    shares = [
-        1.0 if _is_all_null(table) else min(1.0, (_window(name, facts) + min(facts.windows)) / spine)
-        for table in tables
-        for name, _ in table.columns
-    ]
-    return min(1.0, sum(shares) / max(1, len(shares)) + _MISSING_SHARE)
-
-
-def _window(column: str, facts: Expectations) -> int:
-    """The longest window a column's name holds: 1440 of ``align_mean_720_1440``."""
-    return max(
-        (int(number) for number in re.findall(r"\d+", column) if int(number) in facts.windows), default=_PLAIN_WINDOW
-    )
-
-
-def _is_all_null(table: ExpectedTable) -> bool:
-    return any(table.kind == prefix and table.table.endswith(f"_{instrument}") for prefix, instrument in ALL_NULL)
+def _feature_nulls(found: Sequence[OnSpine]) -> float:
+    """The share of nulls over all features, of the pair that has most."""
+    shares: list[float] = []
+    for pair in {each.pair for each in found}:
+        own = [each for each in found if each.pair == pair]
+        cells = sum(each.rows * len(each.nulls) for each in own)
+        shares.append(sum(sum(each.nulls.values()) for each in own) / max(1, cells))
+    return max(shares, default=0.0)
 
 
 def _target_nulls(facts: Expectations, spine: int) -> float:
-    first_window, first_horizon = min(facts.windows), min(facts.horizons)
-    shares = [
-        min(1.0, (max(0, window - first_window - horizon) + horizon - first_horizon) / max(1, spine))
-        for window in facts.windows
-        for horizon in facts.horizons
-    ]
+    shares = [min(1.0, nulls / max(1, spine)) for nulls in _unknown_targets(facts).values()]
     return sum(shares) / len(shares)
 
 
-def _constants(bars: Sequence[Bars], facts: Expectations, spine: int) -> Iterator[str]:
-    """Columns that cannot vary here."""
-    # A full window counts the same number of bars on every row; so does each member's, so that their variance is 0.
-    yield from ("*__agg_count_*", "*__csi_agg_count_*", "*__avg_count_*", "*__var_count_*")
-    # The few windows of a span longer than a quarter of the rows overlap: they share extremes and signs.
-    for window in facts.windows:
-        if 4 * window > spine:
-            yield from (f"*_{what}_{window}" for what in ("max", "min", "range", "curv_sign", "direction"))
-    calendars = [_calendar(each) for each in bars]
-    yield from (f"*__{name}" for name in _CALENDAR if any(len(set(each[name])) < 2 for each in calendars))  # noqa: PLR2004 -- one value
-    if any(len(set(each["month"])) < 2 for each in calendars):  # noqa: PLR2004 -- one value
-        yield from ("*__month_sin", "*__month_cos")
-    if all(not each.volume.any() for each in bars):
-        yield from ("*__volume_*",)  # the rates came without volumes
+def _empty_targets(facts: Expectations, spines: Sequence[int]) -> list[str]:
+    return [name for name, nulls in _unknown_targets(facts).items() if nulls >= min(spines)]
 
 
-def _calendar(bars: Bars) -> dict[str, list[int]]:
-    """Each calendar column's values, one a day on which there are bars."""
-    days = [datetime.fromtimestamp(int(day) * 86_400, UTC) for day in np.unique(bars.times // 86_400_000_000)]
-    after = [datetime.fromtimestamp(day.timestamp() + 86_400, UTC) for day in days]
+def _unknown_targets(facts: Expectations) -> dict[str, int]:
+    """How many rows of a long spine lack each target: at the head while the window fills, at the tail by horizon."""
+    first_window, first_horizon = min(facts.windows), min(facts.horizons)
     return {
-        "month": [day.month for day in days],
-        "quarter": [(day.month - 1) // 3 for day in days],
-        "is_month_start": [day.day == 1 for day in days],
-        "is_month_end": [day.day == 1 for day in after],
-        "is_weekend": [day.weekday() > 4 for day in days],  # noqa: PLR2004 -- Saturday is 5
-        "is_monday": [day.weekday() == 0 for day in days],
-        "is_friday": [day.weekday() == 4 for day in days],  # noqa: PLR2004 -- Monday is 0
+        f"target_bqx{window}_h{horizon}": max(0, window - first_window - horizon) + horizon - first_horizon
+        for window in facts.windows
+        for horizon in facts.horizons
     }
 
 
-def _all_null(facts: Expectations, spine: int) -> list[str]:
-    """The two tables users know to be empty, and windows longer than this warehouse's history."""
-    too_long = [window for window in facts.windows if window >= spine]
-    return [
-        *facts.allowed_all_null,
-        *(f"{prefix}_{instrument}__*" for prefix, instrument in ALL_NULL),
-        *(f"*_{window}" for window in too_long),
-        *(f"target_bqx{window}_*" for window in too_long),
-    ]
+def _missing(found: Sequence[OnSpine]) -> dict[str, float]:
+    """Tables that lack more of a spine than any may, with that share and as much again as any may lack."""
+    shares: dict[str, float] = {}
+    for each in found:
+        share = each.missing / max(1, each.rows)
+        if share > _USUAL_MISSING / 2:
+            shares[each.table] = max(shares.get(each.table, 0.0), _round_up(share + _USUAL_MISSING))
+    return dict(sorted(shares.items()))
+
+
+def _patterns(names: Collection[str], every: Collection[str]) -> Iterator[str]:
+    """Yield patterns that fit ``names`` and no other of ``every``: a column that all its tables share as one."""
+    shared: dict[str, list[str]] = {}
+    for name in sorted(every):
+        shared.setdefault(name.partition("__")[2], []).append(name)
+    for column, owners in shared.items():
+        fitting = [name for name in owners if name in names]
+        yield from [f"*__{column}"] if len(fitting) == len(owners) > 1 else fitting
 
 
 def _round_up(share: float) -> float:
-    return min(1.0, math.ceil(share * 10_000) / 10_000)
+    """Above the share, for a share is held to be less than its limit."""
+    return min(1.0, math.floor(share * 10_000 + 1) / 10_000)
 
 
-def _list(name: str, values: Sequence[str]) -> str:
+def _list(name: str, values: Iterable[str]) -> str:
     return f"{name} = [\n" + "".join(f"    {json.dumps(value)},\n" for value in values) + "]"

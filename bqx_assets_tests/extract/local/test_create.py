@@ -230,7 +230,6 @@ def test_tables_that_the_rates_cannot_give_are_known_to_be_absent(tmp_path: Path
     make(tmp_path / "w", rates=_rates(tmp_path), tables=9)
     facts = load_expectations(tmp_path / "w" / "expectations.toml")
     assert facts.known_absent["csi_agg_jpy"].endswith("no rate with jpy")
-    assert "*__volume_*" in facts.allowed_constant
     assert facts.min_rows == 200 - 60
 
 
