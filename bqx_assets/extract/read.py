@@ -38,6 +38,7 @@ def read_frame(warehouse: Warehouse, request: ReadRequest, *, subject: str, prog
 
     Raises:
         TransientReadError: when the last attempt failed as well.
+            Also when a table that was asked for whole came with fewer rows than its catalogue counts.
         SchemaDrift: when the rows' types are not those the table was described with.
     """
 
@@ -59,6 +60,7 @@ def _read_once(warehouse: Warehouse, request: ReadRequest, subject: str) -> pl.D
     batches = list(warehouse.read(request))
     types = request.table.types()
     if not batches:
+        _refuse_short(0, request, subject)
         return pl.DataFrame(schema={name: POLARS_TYPES[types[name]] for name in request.columns})
     # Streams are read side by side, and each may be in the key's order: together they are then, and need no sorting.
     # Left in its pieces: one piece would be a copy of the table, and aligning or encoding makes its own anyhow.
@@ -67,6 +69,7 @@ def _read_once(warehouse: Warehouse, request: ReadRequest, subject: str) -> pl.D
         msg = "a table of batches is a frame"
         raise TypeError(msg)
     frame = frame.select(request.columns)
+    _refuse_short(frame.height, request, subject)
     wrong = [name for name in request.columns if frame.schema[name].base_type() != POLARS_TYPES[types[name]]]
     if wrong:
         raise SchemaDrift(
@@ -76,6 +79,21 @@ def _read_once(warehouse: Warehouse, request: ReadRequest, subject: str) -> pl.D
             cure="The table changed while it was read; extract again.",
         )
     return frame
+
+
+def _refuse_short(rows: int, request: ReadRequest, subject: str) -> None:
+    """Hold the rows against the catalogue's count. More are right: BigQuery does not count what is being streamed in.
+
+    A range of rows, or a pair's, has no count to be held against; there quality asks of each table what it lacks.
+    """
+    whole = request.start is None and request.end is None and request.pair is None
+    if whole and rows < request.table.rows:
+        raise TransientReadError(
+            subject,
+            got=f"{rows:,} rows",
+            expected=f"{request.table.rows:,}, which the warehouse's catalogue counts",
+            cure="Extract again. If it stays so, rows are hidden from this reader: look for a row access policy.",
+        )
 
 
 def _first_key(batch: pa.RecordBatch) -> float:

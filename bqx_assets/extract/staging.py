@@ -30,7 +30,7 @@ from bqx_assets.catalogue.families import FAMILIES, FEATURES_DATASET, PAIR_COLUM
 from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.object_file import CheckedFile, block_checksums
 from bqx_assets.extract.read import POLARS_TYPES
-from bqx_assets.extract.row_groups import as_utc, wanted_groups
+from bqx_assets.extract.row_groups import as_utc, stated_bounds, wanted_groups
 from bqx_assets.extract.slabs import source_of
 from bqx_assets.extract.warehouse import ReadRequest, Warehouse
 
@@ -234,7 +234,7 @@ def _rows(source: pa.NativeFile, request: ReadRequest) -> Iterator[pa.RecordBatc
     if request.end is not None:
         within &= key <= _moment(request.end)
     file = pq.ParquetFile(source)
-    groups = wanted_groups(file.metadata, request)
+    groups = wanted_groups(stated_bounds(file.metadata), request)
     for batch in file.iter_batches(_ROW_GROUP_ROWS, row_groups=groups, columns=list(request.columns)):
         yield batch.filter(within | key.is_null()).select(list(request.columns))
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 import polars as pl
 import pytest
 
@@ -11,7 +14,7 @@ from bqx_assets.base.progress import Silent
 from bqx_assets.catalogue.families import FEATURES_DATASET
 from bqx_assets.extract import read
 from bqx_assets.extract.warehouse import ReadRequest
-from bqx_assets_tests.frames import FrameWarehouse, frame_warehouse
+from bqx_assets_tests.frames import START, FrameWarehouse, frame_warehouse
 
 
 @pytest.fixture
@@ -76,3 +79,21 @@ def test_streams_that_are_in_order_are_together_in_order(
     frame = read.read_frame(warehouse, request, subject="t", progress=Silent())
     assert frame.height == 50
     assert frame.get_column(KEY).is_sorted()
+
+
+def test_a_whole_table_that_comes_with_fewer_rows_than_its_catalogue_counts_is_refused(
+    warehouse: FrameWarehouse,
+) -> None:
+    request = _request(warehouse)
+    whole = warehouse.frames[FEATURES_DATASET, "mkt_vol"]
+    for rows in (49, 0):
+        warehouse.frames[FEATURES_DATASET, "mkt_vol"] = whole.head(rows)
+        with pytest.raises(TransientReadError, match=f"{rows} rows, expected 50"):
+            read.read_frame(warehouse, request, subject="t", progress=Silent())
+    warehouse.frames[FEATURES_DATASET, "mkt_vol"] = pl.concat([whole, whole.head(1)])
+    assert read.read_frame(warehouse, request, subject="t", progress=Silent()).height == 51
+
+
+def test_a_range_of_a_table_has_no_count_to_be_held_against(warehouse: FrameWarehouse) -> None:
+    request = replace(_request(warehouse), start=START, end=START + timedelta(minutes=9))
+    assert read.read_frame(warehouse, request, subject="t", progress=Silent()).height == 10

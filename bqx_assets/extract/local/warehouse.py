@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import polars as pl
 import pyarrow as pa
@@ -26,13 +26,14 @@ from bqx_assets.extract.align import KEY_TYPE
 from bqx_assets.extract.local.arrow_types import bigquery_type
 from bqx_assets.extract.local.layout import DATASETS, refuse_unusable, table_path, table_paths
 from bqx_assets.extract.read import POLARS_TYPES
-from bqx_assets.extract.row_groups import wanted_groups
+from bqx_assets.extract.row_groups import KeyBounds, wanted_groups
 from bqx_assets.extract.warehouse import ReadRequest
 
 _PIECE_BYTES = 16 << 20
 """Decoded size of the columns that are decoded at once."""
 _CELL_BYTES = 8
 _READERS = 4
+_NAMED = 5
 _TAIL_BYTES = 8
 
 
@@ -45,6 +46,8 @@ class LocalWarehouse:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._known: dict[Path, tuple[tuple[int, int], TableDescription]] = {}
+        self._bounds: dict[tuple[str, str, str], list[KeyBounds | None]] = {}
+        """By dataset, table and etag. A table is read stretch by stretch: its keys are decoded once."""
         self._lock = threading.Lock()
 
     @property
@@ -83,10 +86,11 @@ class LocalWarehouse:
         """Yield the rows in file order, columns and types as described, rows without a key included.
 
         **Cost**: the requested rows, and some columns of their row groups, ``_PIECE_BYTES`` or a single one, three
-        times; row groups outside the time range are not read.
+        times. Of row groups outside the time range only the key is read, once: statistics that lie hide no row.
 
         Raises:
-            TableMissing: no such file. TableUnreadable: it is corrupt. TableChanged: not the file that was described.
+            TableMissing: no such file. TableUnreadable: it is corrupt, or has not the rows that its footer counts.
+            TableChanged: not the file that was described.
             BadSetting: a table or dataset name that is no identifier.
         """
         table = request.table
@@ -95,7 +99,7 @@ class LocalWarehouse:
         try:
             with path.open("rb") as file:
                 _refuse_changed(file, table)
-                yield from _batches(file, request)
+                yield from self._batches(file, request)
                 _refuse_changed(file, table)
         except FileNotFoundError as error:
             raise TableMissing(
@@ -103,6 +107,34 @@ class LocalWarehouse:
             ) from error
         except (pa.ArrowException, OSError) as error:
             raise _unreadable(table.table, error, path) from error
+
+    def _batches(self, file: BinaryIO, request: ReadRequest) -> Iterator[pa.RecordBatch]:
+        parquet = pq.ParquetFile(file)
+        _refuse_miscounted(parquet, request.table)
+        groups = self._groups(parquet, request)
+        kept = _kept(parquet, groups, request)
+        if kept is not None and kept.is_empty():
+            return
+        # Arrow holds what it decodes encoded, decompressed and decoded, and whole row groups of it: all columns of a
+        # wide table at once took 230 MB for 32 MB of rows.
+        few = max(1, _PIECE_BYTES // _CELL_BYTES // max(1, _rows(parquet, groups)))
+        names = [request.columns[first : first + few] for first in range(0, len(request.columns), few)]
+        pieces = [_piece(parquet, groups, request, some, kept) for some in names]
+        yield from pl.concat(pieces, how="horizontal").to_arrow().to_batches()
+
+    def _groups(self, parquet: pq.ParquetFile, request: ReadRequest) -> list[int]:
+        """The row groups that may hold a row of the request, by the keys that are in them."""
+        every = range(parquet.num_row_groups)
+        if request.start is None and request.end is None:
+            return [*every]
+        state = (request.table.dataset, request.table.table, request.table.etag)
+        with self._lock:
+            bounds = self._bounds.get(state)
+        if bounds is None:
+            bounds = [_decoded_bounds(parquet, group) for group in every]
+            with self._lock:
+                self._bounds[state] = bounds
+        return wanted_groups(bounds, request)
 
     def _describe(self, dataset: str, path: Path) -> TableDescription | None:
         try:
@@ -161,21 +193,6 @@ def _refuse_changed(file: BinaryIO, table: TableDescription) -> None:
         )
 
 
-def _batches(file: BinaryIO, request: ReadRequest) -> Iterator[pa.RecordBatch]:
-    parquet = pq.ParquetFile(file)
-    groups = wanted_groups(parquet.metadata, request)
-    kept = _kept(parquet, groups, request)
-    if kept is not None and kept.is_empty():
-        return
-    # Arrow holds what it decodes encoded, decompressed and decoded, and whole row groups of it: all columns of a wide
-    # table at once took 230 MB for 32 MB of rows.
-    rows = sum(parquet.metadata.row_group(group).num_rows for group in groups)
-    few = max(1, _PIECE_BYTES // _CELL_BYTES // max(1, rows))
-    names = [request.columns[first : first + few] for first in range(0, len(request.columns), few)]
-    pieces = [_piece(parquet, groups, request, some, kept) for some in names]
-    yield from pl.concat(pieces, how="horizontal").to_arrow().to_batches()
-
-
 def _kept(parquet: pq.ParquetFile, groups: Sequence[int], request: ReadRequest) -> pl.Series | None:
     """Where in the row groups the rows of the request are; None where all are."""
     ranged = request.start is not None or request.end is not None
@@ -200,7 +217,30 @@ def _piece(
 
 
 def _decoded(parquet: pq.ParquetFile, groups: Sequence[int], names: Sequence[str]) -> pl.DataFrame:
-    return pl.DataFrame(parquet.read_row_groups(list(groups), columns=list(names)))
+    rows = pl.DataFrame(parquet.read_row_groups(list(groups), columns=list(names)))
+    if rows.height != _rows(parquet, groups):
+        msg = f"{rows.height:,} rows decoded of {_rows(parquet, groups):,} in row groups {[*groups][:_NAMED]}"
+        raise pa.ArrowInvalid(msg)
+    return rows
+
+
+def _decoded_bounds(parquet: pq.ParquetFile, group: int) -> KeyBounds | None:
+    """The bounds of the keys as they are decoded; None where a row has none, or there is no row."""
+    rows = _decoded(parquet, [group], [KEY])
+    keys = rows.select(_cast(KEY, "TIMESTAMP", rows.schema)).to_series()
+    first, last = cast("datetime | None", keys.min()), cast("datetime | None", keys.max())
+    return None if keys.null_count() or first is None or last is None else KeyBounds(first, last)
+
+
+def _rows(parquet: pq.ParquetFile, groups: Iterable[int]) -> int:
+    return sum(parquet.metadata.row_group(group).num_rows for group in groups)
+
+
+def _refuse_miscounted(parquet: pq.ParquetFile, table: TableDescription) -> None:
+    held = _rows(parquet, range(parquet.num_row_groups))
+    if held != table.rows:
+        msg = f"{held:,} rows in its row groups, {table.rows:,} by its footer"
+        raise pa.ArrowInvalid(msg)
 
 
 def _wanted_rows(request: ReadRequest, schema: pl.Schema) -> pl.Expr:

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.local import warehouse as local_warehouse
 from bqx_assets.extract.local.layout import table_path
 from bqx_assets.extract.local.warehouse import LocalWarehouse
+from bqx_assets.extract.row_groups import KeyBounds
 from bqx_assets.extract.warehouse import ReadRequest, Warehouse
 from bqx_assets_tests.descriptions import full_descriptions
 from bqx_assets_tests.frames import EURUSD, START, few_tables_expectations, frame_warehouse, minutes
@@ -280,3 +282,53 @@ def test_668_tables_are_described_in_about_a_second(tmp_path: Path) -> None:
     began = datetime.now(UTC)
     assert len(LocalWarehouse(tmp_path).describe()) == 668
     assert datetime.now(UTC) - began < timedelta(seconds=5)
+
+
+def _with_footer(path: Path, old: int, new: int) -> None:
+    """Replace a number of eight bytes in the footer, wherever it stands there."""
+    data = path.read_bytes()
+    start = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    before, after = (number.to_bytes(8, "little", signed=True) for number in (old, new))
+    assert before in data[start:]
+    path.write_bytes(data[:start] + data[start:].replace(before, after))
+
+
+@pytest.mark.parametrize("bound", [-1, 0], ids=["last", "first"])
+def test_statistics_that_lie_about_the_key_hide_no_row(tmp_path: Path, bound: int) -> None:
+    keys = minutes(ROWS)
+    frame = pl.DataFrame([keys, pl.Series("x", range(ROWS))])
+    path = _write(tmp_path, FEATURES_DATASET, "t", frame, row_group_size=50)
+    physical = keys.to_physical()[50:100]
+    shift = -(10**12) if bound else 10**12
+    _with_footer(path, physical[bound], physical[bound] + shift)
+    warehouse = LocalWarehouse(tmp_path)
+    table = _described(warehouse)["t"]
+    for start, end in ((0, 199), (50, 99), (60, 70), (99, 100), (0, 50), (120, 140)):
+        found = _read(warehouse, table, (KEY, "x"), start=keys[start], end=keys[end])
+        assert found["x"].to_list() == list(range(start, end + 1))
+
+
+def test_a_footer_that_counts_rows_its_row_groups_have_not_is_refused_by_both_numbers(tmp_path: Path) -> None:
+    _write(tmp_path, FEATURES_DATASET, "t", pl.DataFrame([minutes(ROWS), pl.Series("x", range(ROWS))]))
+    warehouse = LocalWarehouse(tmp_path)
+    table = _described(warehouse)["t"]
+    with pytest.raises(TableUnreadable, match="200 rows in its row groups, 900 by its footer"):
+        _read(warehouse, replace(table, rows=900), (KEY, "x"))
+
+
+def test_keys_are_decoded_once_however_many_stretches_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = minutes(ROWS)
+    _write(tmp_path, FEATURES_DATASET, "t", pl.DataFrame([keys, pl.Series("x", range(ROWS))]), row_group_size=50)
+    warehouse = LocalWarehouse(tmp_path)
+    table = _described(warehouse)["t"]
+    groups: list[int] = []
+    real = local_warehouse._decoded_bounds
+
+    def counted(parquet: pq.ParquetFile, group: int) -> KeyBounds | None:
+        groups.append(group)
+        return real(parquet, group)
+
+    monkeypatch.setattr(local_warehouse, "_decoded_bounds", counted)
+    for start in range(0, ROWS, 20):
+        assert _read(warehouse, table, (KEY, "x"), start=keys[start], end=keys[start + 19]).height == 20
+    assert groups == [0, 1, 2, 3]
