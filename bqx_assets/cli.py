@@ -14,13 +14,23 @@ from typing import Annotated
 import typer
 
 from bqx_assets.base.objects.choose import open_store
+from bqx_assets.base.objects.naming import local_path, output_place
 from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.ways import ways
 from bqx_assets.console import summaries, tables
 from bqx_assets.console.commands import Commands
 from bqx_assets.console.cost import cost_facts, cost_lines, cost_table
-from bqx_assets.console.options import Checkpoints, Engine, Json, PairArgument, TrainingFile, Workers, with_thresholds
+from bqx_assets.console.options import (
+    Checkpoints,
+    Engine,
+    Json,
+    PairArgument,
+    TrainingFile,
+    Workers,
+    path_of,
+    with_thresholds,
+)
 from bqx_assets.console.places import merge_pair, validate_place
 from bqx_assets.console.progress import ConsoleProgress
 from bqx_assets.console.session import Session
@@ -66,7 +76,7 @@ def options(
     ctx: typer.Context,
     *,
     home: Annotated[
-        Path | None,
+        str | None,
         typer.Option(help="Folder for everything a run makes.", show_default=".bqx, or BQX_HOME", metavar="DIR"),
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")] = False,
@@ -75,7 +85,7 @@ def options(
     ] = False,
 ) -> None:
     """Keep the options that stand before the command."""
-    ctx.obj = Session(home=home, debug=debug)
+    ctx.obj = Session(home=None if home is None else local_path(home, "--home"), debug=debug)
 
 
 @app.command()
@@ -119,7 +129,12 @@ def merge_command(
     *,
     checkpoint_dir: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Holds the pair's slabs, or DIR/PAIR does.", show_default="HOME/checkpoints"),
+        typer.Option(
+            parser=path_of("--checkpoint-dir"),
+            metavar="DIR",
+            help="Holds the pair's slabs, or DIR/PAIR does.",
+            show_default="HOME/checkpoints",
+        ),
     ] = None,
     output: TrainingFile = None,
     engine: Engine = None,
@@ -178,8 +193,8 @@ def publish_command(
     *,
     file: TrainingFile = None,
     output_dir: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Root of the local object store.", show_default="HOME/bqx-ml-output"),
+        str | None,
+        typer.Option(metavar="DIR", help="Where to: a folder or gs://bucket.", show_default="BQX_OUTPUT"),
     ] = None,
     clean: Annotated[
         bool, typer.Option("--clean-checkpoints", help="Then delete the slabs, once the store confirms the file.")
@@ -188,7 +203,7 @@ def publish_command(
 ) -> None:
     """Publish a merged file: validate it unless that was done, upload, verify, swap in whole."""
     session = _session(ctx, as_json=as_json)
-    settings = session.settings(output=str(output_dir) if output_dir else None)
+    settings = session.settings(output=None if output_dir is None else output_place(output_dir, "--output-dir"))
     store = open_store(settings)
     chosen = MergedFile(file, pair) if file else merged(settings, pair, store)
     manifest = chosen.manifest()

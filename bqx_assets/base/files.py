@@ -14,8 +14,8 @@ import shlex
 import stat
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from bqx_assets.base.direct import DirectFile, Span
 from bqx_assets.base.errors import FolderBusy, ForeignFile
@@ -55,7 +55,7 @@ def regular_file(path: Path) -> Path:
     return path
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """Open a file, or a link to one, for reading; whatever else has the name is refused and never waited for.
 
     Raises:

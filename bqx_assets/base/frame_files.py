@@ -10,17 +10,13 @@ folder that is named like a file, and waits for ever for a writer of a named pip
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
 
 from bqx_assets.base.files import regular_file
-from bqx_assets.base.objects.naming import GCS_SCHEME
-
-STORAGE_ENDPOINT = "STORAGE_EMULATOR_HOST"
-"""Google's own clients read their endpoint from it, and then send no credentials; Polars' reader does not know it."""
+from bqx_assets.base.objects.naming import GCS_SCHEME, storage_endpoint
 
 
 def scan_parquet(place: Path | str) -> pl.LazyFrame:
@@ -87,5 +83,5 @@ def _storage_options() -> dict[str, str] | None:
 
     None for Cloud Storage itself: Polars finds the application's default credentials.
     """
-    endpoint = os.environ.get(STORAGE_ENDPOINT)
+    endpoint = storage_endpoint()
     return {"google_base_url": endpoint, "google_skip_signature": "true"} if endpoint else None

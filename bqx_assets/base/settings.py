@@ -10,18 +10,23 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from bqx_assets.base.objects.naming import local_path, output_place, server_address
 from bqx_assets.base.pairs import Pair
 
+_PREFIX = "BQX_"
 DuplicatePolicy = Literal["refuse", "first", "last"]
 
 
 class Settings(BaseSettings):
-    """Settings of extraction, merge and release. Paths are derived from ``home`` unless set."""
+    """Settings of extraction, merge and release. Paths are derived from ``home`` unless set.
 
-    model_config = SettingsConfigDict(env_prefix="BQX_", frozen=True, extra="forbid")
+    Raises BadSetting for a text that is no path, place or address, pydantic's own error for any other wrong value.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid")
 
     home: Path = Path(".bqx")
     """Folder for everything a run makes."""
@@ -60,6 +65,21 @@ class Settings(BaseSettings):
     keep_versions: int = Field(default=3, ge=0)
     """Earlier versions of a published file that stay."""
 
+    @field_validator("home", "warehouse", "expectations", "staging", mode="before")
+    @classmethod
+    def _is_a_path(cls, value: str | Path | None, info: ValidationInfo) -> Path | None:
+        return None if value is None else local_path(value, variable_of(info.field_name))
+
+    @field_validator("output", mode="before")
+    @classmethod
+    def _is_a_place(cls, value: str | Path | None, info: ValidationInfo) -> str | None:
+        return None if value is None else output_place(value, variable_of(info.field_name))
+
+    @field_validator("bigquery_storage_endpoint")
+    @classmethod
+    def _is_an_address(cls, value: str | None, info: ValidationInfo) -> str | None:
+        return None if value is None else server_address(value, variable_of(info.field_name), schemes=("", "http://"))
+
     @property
     def warehouse_dir(self) -> Path:
         """Folder of the embedded warehouse."""
@@ -83,6 +103,11 @@ class Settings(BaseSettings):
     def training_file(self, pair: Pair) -> Path:
         """Return where a pair's merged, not yet published file lies."""
         return self.home / "training" / training_name(pair)
+
+
+def variable_of(field: str | None) -> str:
+    """Return the environment variable of a setting."""
+    return f"{_PREFIX}{(field or '').upper()}"
 
 
 def training_name(pair: Pair) -> str:

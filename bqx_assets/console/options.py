@@ -5,12 +5,14 @@ Belongs here: option types, and the step from an option to a folder or a thresho
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from bqx_assets.base.errors import BadSetting, MergeRefused
+from bqx_assets.base.objects.naming import local_path
 from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.catalogue.expectations import Expectations
 
@@ -19,16 +21,30 @@ PairArgument = Annotated[
     typer.Argument(parser=parse_pair, metavar="PAIR", help="One of the 28, for example eurusd.", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")]
+
+
+def path_of(subject: str) -> Callable[[str], Path]:
+    """Return the parser of an option or argument that is a path of this machine: as ``local_path``."""
+
+    def path(text: str) -> Path:
+        return local_path(text, subject)
+
+    return path
+
+
 Checkpoints = typer.Option(
-    metavar="DIR", help="Root of the slabs: a pair's are in DIR/PAIR.", show_default="HOME/checkpoints"
+    parser=path_of("folder of slabs"),
+    metavar="DIR",
+    help="Root of the slabs: a pair's are in DIR/PAIR.",
+    show_default="HOME/checkpoints",
 )
 TrainingFile = Annotated[
     Path | None,
     typer.Option(
+        parser=path_of("training file"),
         metavar="FILE",
         help="The training file.",
         show_default="HOME/training/training_PAIR.parquet",
-        dir_okay=False,
     ),
 ]
 Workers = Annotated[int | None, typer.Option(min=0, help="Parallel table readers; 0: one a processor.")]

@@ -5,12 +5,14 @@ Belongs here: merging and validating in either place. Does not: the stages, or h
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from bqx_assets.base.artifacts import Manifest, manifest_path
-from bqx_assets.base.errors import BadSetting
+from bqx_assets.base.errors import BadSetting, ForeignFile
+from bqx_assets.base.files import read_regular
 from bqx_assets.base.objects.choose import in_cloud, open_store
-from bqx_assets.base.objects.naming import GCS_SCHEME, bucket_and_prefix, object_name
+from bqx_assets.base.objects.naming import GCS_SCHEME, bucket_and_prefix, local_path, object_name
 from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.objects.records import load_record
 from bqx_assets.base.pairs import Pair
@@ -34,6 +36,7 @@ def merge_pair(
 
     Raises:
         BadSetting: the slow engine, where the slabs are objects.
+        ForeignFile: a file that is no manifest lies where the named output's manifest would.
     """
     if in_cloud(settings) and checkpoint_dir is None and output is None:
         if settings.engine != "splice":
@@ -45,9 +48,28 @@ def merge_pair(
             )
         store = open_store(settings)
         return compose(plan_compose(pair, store), store, progress=progress), store.uri(merged_name(pair))
+    if output is not None:
+        _refuse_foreign(manifest_path(output))
     file = output or settings.training_file(pair)
     folder = checkpoints_of(pair, checkpoint_dir or settings.checkpoint_dir)
     return merge(plan_merge(pair, folder, settings), file, engine=settings.engine, progress=progress), str(file)
+
+
+def _refuse_foreign(manifest: Path) -> None:
+    """Refuse to write a manifest over a file of the same name that is none: it may be anybody's."""
+    try:
+        facts = json.loads(read_regular(manifest))
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError):
+        facts = None
+    if not isinstance(facts, dict) or not {"format_version", "pair", "extraction"} <= facts.keys():
+        raise ForeignFile(
+            str(manifest),
+            got="a file that is no manifest of a training file",
+            expected="nothing, or what an earlier merge wrote: the manifest comes here",
+            cure="Move it away, or name another file with --output.",
+        )
 
 
 def validate_place(  # noqa: PLR0913 -- what a validation is made of
@@ -75,7 +97,7 @@ def validate_place(  # noqa: PLR0913 -- what a validation is made of
         if manifest is not None and keep and deep and own:
             save_object_report(store, name, manifest, report)
         return report
-    file = Path(place)
+    file = local_path(place, "training file")
     manifest = Manifest.load(manifest_path(file)) if manifest_path(file).is_file() else None
     report = validate(file, pair, expectations, manifest=manifest, deep=deep, progress=progress)
     if manifest is not None and keep and deep:
@@ -84,7 +106,7 @@ def validate_place(  # noqa: PLR0913 -- what a validation is made of
 
 
 def _object(uri: str) -> tuple[ObjectStore, str]:
-    bucket, _ = bucket_and_prefix(uri)
+    bucket, _ = bucket_and_prefix(uri, "training file")
     name = object_name(uri.removeprefix(f"{GCS_SCHEME}{bucket}/"))
     return open_store(Settings(output=f"{GCS_SCHEME}{bucket}")), name
 

@@ -13,6 +13,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 from rich.console import Console
@@ -57,16 +58,16 @@ class Session:
         Raises:
             BadSetting: a ``BQX_*`` variable outside its allowed values.
         """
+        given: dict[str, Any] = {"home": self.home} | overrides
+        stated = {name: value for name, value in given.items() if value is not None}
         try:
-            settings = Settings()
+            return Settings(**stated)
         except ValidationError as error:
             first = error.errors()[0]
             name = "_".join(["BQX", *(str(word).upper() for word in first["loc"])])
             raise BadSetting(
                 name, got=repr(first["input"]), expected=first["msg"], cure="Correct the environment variable."
             ) from error
-        stated = {"home": self.home} | overrides
-        return settings.model_copy(update={name: value for name, value in stated.items() if value is not None})
 
     @contextmanager
     def work(self) -> Generator[tuple[ConsoleProgress, Cost]]:

@@ -12,13 +12,16 @@ import typer
 
 from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair
+from bqx_assets.console.options import path_of
 from bqx_assets.console.session import Session
 from bqx_assets.extract.local.create import create_warehouse
 from bqx_assets.extract.local.spoil import SPOIL_MODES, spoil
 
 warehouse_app = typer.Typer(no_args_is_help=True, help="Make an embedded warehouse, or spoil one to see it caught.")
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the warehouse.", file_okay=False)]
+Folder = Annotated[
+    Path, typer.Argument(parser=path_of("folder of the warehouse"), metavar="DIR", help="Folder of the warehouse.")
+]
 
 
 def parse_pairs(text: str) -> tuple[Pair, ...]:
@@ -60,9 +63,9 @@ def create(  # noqa: PLR0913 -- one parameter an option
     rates: Annotated[
         Path | None,
         typer.Option(
+            parser=path_of("--rates"),
+            metavar="FILE",
             help="Compute from these rates: Parquet or CSV with interval_time, pair, close.",
-            exists=True,
-            dir_okay=False,
         ),
     ] = None,
     mode: Annotated[

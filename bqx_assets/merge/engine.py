@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bqx_assets.base.artifacts import Manifest, manifest_path
 from bqx_assets.base.errors import BadSetting, MergeRefused
-from bqx_assets.base.files import atomic_path, remove_partials
+from bqx_assets.base.files import FILE, atomic_path, kind_of, remove_partials
 from bqx_assets.base.freed import keep_freed_memory
 from bqx_assets.base.limits import PeakMemory
 from bqx_assets.base.progress import Progress
@@ -28,10 +28,11 @@ def merge(plan: MergePlan, output: Path, *, engine: str = "splice", progress: Pr
 
     Raises:
         NotEnoughDisk, NotEnoughMemory: pre-flight.
-        BadSetting: no such engine.
+        BadSetting: no such engine, or an output that is no file.
         CheckpointMismatch, FooterError, TableDefect: a part is not what the plan saw; an earlier output stays.
     """
     chosen = _engine(engine)
+    _refuse_special(output)
     keep_freed_memory()
     subject = f"{plan.pair}"
     check_disk(output.parent, plan.size_bytes, subject)
@@ -55,6 +56,14 @@ def _engine(name: str) -> Engine:
         if each.name == name:
             return each
     raise BadSetting("engine", got=repr(name), expected="splice or join", cure="--engine splice")
+
+
+def _refuse_special(output: Path) -> None:
+    """Refuse what a file cannot take the place of, before minutes of work and not after."""
+    if output.exists() and (kind := kind_of(output.stat().st_mode)) != FILE:
+        raise BadSetting(
+            f"output {output}", got=kind, expected="a new file, or one to replace", cure="Name a file with --output."
+        )
 
 
 def _refuse_other(plan: MergePlan, written: Written) -> None:

@@ -5,12 +5,10 @@ Belongs here: the one choice between a folder and a bucket. Does not: either sto
 
 from __future__ import annotations
 
-import os
 from functools import cache
 
-from bqx_assets.base.frame_files import STORAGE_ENDPOINT
 from bqx_assets.base.objects.local import LocalObjectStore
-from bqx_assets.base.objects.naming import GCS_SCHEME, bucket_and_prefix
+from bqx_assets.base.objects.naming import GCS_SCHEME, bucket_and_prefix, storage_endpoint
 from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.settings import Settings
 
@@ -29,7 +27,7 @@ def open_store(settings: Settings) -> ObjectStore:
     """
     if not in_cloud(settings):
         return LocalObjectStore(settings.output_dir, keep_versions=settings.keep_versions)
-    return _bucket(*bucket_and_prefix(settings.output or ""), os.environ.get(STORAGE_ENDPOINT))
+    return _bucket(*bucket_and_prefix(settings.output or ""), storage_endpoint())
 
 
 @cache

@@ -1,17 +1,33 @@
-"""Names of objects and buckets, and the two texts a user writes: ``gs://bucket/prefix`` or a folder.
+"""Names of objects and buckets, and the texts a user writes: ``gs://bucket/prefix``, a path, a server's address.
 
-Belongs here: what a name may be, before it reaches a path or a URL. Does not: a store.
+Belongs here: what each may be, before it reaches a file system or a network. Does not: a store.
+
+Every text is a path to the operating system: an output ``gcs://bucket`` was a folder called ``gcs:``, into which a
+pair was "published", with exit code 0. So a text that means something else is refused by name.
 """
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 
 from bqx_assets.base.errors import BadSetting
 
 GCS_SCHEME = "gs://"
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_ELSEWHERE = re.compile(
+    r"[A-Za-z][A-Za-z0-9+.-]*:/|(?:gs|gcs|s3|s3a|r2|az|abfss?|wasbs?|hdfs|dbfs|ftp|sftp|file|https?):", re.IGNORECASE
+)
+"""How a text begins that is no path of this machine. Of ``gs://`` a ``Path`` leaves ``gs:/``."""
+_HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])"
+_SERVER = re.compile(rf"{_HOST}:[0-9]{{1,5}}(?:/.*)?")
+"""What a path hardly ever looks like: ``localhost:4443``, ``127.0.0.1:4443/bucket``."""
+_ADDRESS = re.compile(rf"(?P<scheme>https?://)?{_HOST}(?::(?P<port>[0-9]{{1,5}}))?")
+_LAST_PORT = 65_535
+_STORAGE_VARIABLE = "STORAGE_EMULATOR_HOST"
+"""Google's own clients read their endpoint from it, and then send no credentials; Polars' reader does not know it."""
 _LONGEST_BYTES = 900
 """Cloud Storage takes 1,024; the rest is for a store's own prefix."""
 
@@ -30,7 +46,7 @@ def object_name(name: str) -> str:
     return name
 
 
-def bucket_and_prefix(uri: str) -> tuple[str, str]:
+def bucket_and_prefix(uri: str, subject: str = "BQX_OUTPUT") -> tuple[str, str]:
     """Return bucket and prefix of ``gs://bucket[/prefix]``; the prefix ends with ``/`` or is empty.
 
     Raises:
@@ -40,6 +56,100 @@ def bucket_and_prefix(uri: str) -> tuple[str, str]:
     prefix = prefix.strip("/")
     if not uri.startswith(GCS_SCHEME) or not _BUCKET.fullmatch(bucket):
         raise BadSetting(
-            "bucket", got=repr(uri[:80]), expected="gs://bucket or gs://bucket/prefix", cure="Set BQX_OUTPUT."
+            subject,
+            got=_shown(uri),
+            expected="gs://bucket or gs://bucket/prefix, a bucket's name in lower case",
+            cure="List yours with: gcloud storage ls",
         )
     return bucket, f"{object_name(prefix)}/" if prefix else ""
+
+
+def local_path(text: str | Path, subject: str) -> Path:
+    """Return the path that a setting or an option, ``subject``, means.
+
+    Raises:
+        BadSetting: nothing, an address, a home by ``~``, or characters that a path should not have. A folder that is
+            really called so can be named by its absolute path.
+    """
+    plain = str(text)
+    trouble = _trouble(plain)
+    if trouble is None:
+        return Path(plain)
+    raise BadSetting(
+        subject,
+        got=f"{_shown(plain)}: {trouble}",
+        expected="a path of this machine",
+        cure="Name a file or folder, for example ./data; one that is really called so, by its absolute path.",
+    )
+
+
+def output_place(text: str | Path, subject: str) -> str:
+    """Return where files are published, a bucket with or without a prefix, or a folder.
+
+    Raises:
+        BadSetting: neither; by its name where it is of another scheme.
+    """
+    plain = str(text)
+    if plain.startswith(GCS_SCHEME):
+        bucket_and_prefix(plain, subject)
+        return plain
+    trouble = _trouble(plain)
+    if trouble is None:
+        return plain
+    raise BadSetting(
+        subject,
+        got=f"{_shown(plain)}: {trouble}",
+        expected="gs://bucket, gs://bucket/prefix, or a folder of this machine",
+        cure="Name one, for example gs://bqx-ml-output or ./data; a folder really called so, by its absolute path.",
+    )
+
+
+def server_address(text: str, subject: str, *, schemes: tuple[str, ...]) -> str:
+    """Return the address of a server, ``host`` or ``host:port``, after one of ``schemes``; "" stands for none.
+
+    Raises:
+        BadSetting: anything else: another scheme, a path, a name and password, a port that cannot be.
+    """
+    found = _ADDRESS.fullmatch(text)
+    if found and (found["scheme"] or "") in schemes and int(found["port"] or 0) <= _LAST_PORT:
+        return text
+    forms = " or ".join(f"{scheme}host:port" for scheme in schemes)
+    raise BadSetting(
+        subject,
+        got=_shown(text),
+        expected=forms,
+        cure=f"Write {subject} in that form and nothing behind it, or unset it for Google's own server.",
+    )
+
+
+def storage_endpoint() -> str | None:
+    """Return the address of another Cloud Storage server than Google's, as Google's clients take it; None: Google's.
+
+    Raises:
+        BadSetting: one that the clients could not use.
+    """
+    text = os.environ.get(_STORAGE_VARIABLE)
+    return None if text is None else server_address(text, _STORAGE_VARIABLE, schemes=("http://", "https://"))
+
+
+def _trouble(text: str) -> str | None:
+    """Why a text is no path, None where it is one."""
+    plain = str(Path(text))  # "./gs:/x" is what a later reader of the setting sees as "gs:/x"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "not UTF-8"
+    reasons = (
+        (not text.strip(), "empty"),
+        (text != text.strip(), "a space or line break at its beginning or end"),
+        (_CONTROL.search(text), "a control character"),
+        (_ELSEWHERE.match(plain), "an address, not a path"),
+        (_SERVER.fullmatch(plain), "an address, not a path"),
+        (plain.startswith("~"), "~ is your home to a shell alone, write it out"),
+    )
+    return next((reason for holds, reason in reasons if holds), None)
+
+
+def _shown(text: str) -> str:
+    """A text as an error may show it: short, escaped, without a password."""
+    return repr(re.sub(r"//[^/@]*@", "//...@", text)[:80])

@@ -18,6 +18,7 @@ from google.cloud.bigquery_storage_v1.services.big_query_read import BigQueryRea
 from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
 
 from bqx_assets.base.errors import BadSetting, WarehouseError
+from bqx_assets.base.objects.naming import server_address
 
 _PROJECT = re.compile(r"(?:[a-z0-9.-]{1,63}:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
 _REST_VARIABLE = "BIGQUERY_EMULATOR_HOST"
@@ -47,6 +48,8 @@ def open_clients(project: str, storage_endpoint: str | None = None) -> Clients:
     """
     check_project(project)
     rest_endpoint = os.environ.get(_REST_VARIABLE)
+    if rest_endpoint:
+        server_address(rest_endpoint, _REST_VARIABLE, schemes=("http://", "", "https://"))
     plain = (storage_endpoint or "").startswith(_PLAIN)
     if plain != bool(rest_endpoint):
         raise BadSetting(

@@ -5,7 +5,6 @@ Belongs here: the order of the work and when it need not be done. Does not: any 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,6 +30,7 @@ from bqx_assets.extract.local.layout import (
 )
 from bqx_assets.extract.local.market import Market
 from bqx_assets.extract.local.own_expectations import OnSpine, own_expectations
+from bqx_assets.extract.local.rates import rates_digest
 from bqx_assets.extract.local.selection import Selection, select
 from bqx_assets.extract.local.table_files import write_table
 from bqx_assets.extract.local.targets import targets_frame
@@ -65,7 +65,7 @@ def create_warehouse(  # noqa: PLR0913 -- one parameter an option of the command
         rows=rows,
         tables=tables,
         seed=seed,
-        rates=hashlib.sha256(rates.read_bytes()).hexdigest() if rates else None,
+        rates=rates_digest(rates) if rates else None,
     )
     if not _is_wanted(folder, made, progress):
         return

@@ -5,12 +5,14 @@ Belongs here: reading such a file strictly, and the market it makes. Does not: d
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from bqx_assets.base.errors import BadSetting, DuplicateKeys, TableDefect
+from bqx_assets.base.files import open_regular
 from bqx_assets.base.frame_files import scan_csv, scan_parquet
 from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import ALL_PAIRS, parse_pair
@@ -47,6 +49,15 @@ def load_market(path: Path, rows: int, seed: int) -> Market:
         instruments=simulate_instruments(times, _strengths(pairs, times), activity, seed),
         missing=missing,
     )
+
+
+def rates_digest(path: Path) -> str:
+    """Return the SHA-256 of a file of rates. Raises BadSetting where it is missing, or no file."""
+    try:
+        with open_regular(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _bad(path, error.strerror or str(error), "a .parquet or .csv file", "Name the file.") from error
 
 
 def _read(path: Path) -> pl.DataFrame:

@@ -20,6 +20,7 @@ from google.cloud import run_v2
 from google.protobuf.duration_pb2 import Duration
 
 from bqx_assets.base.errors import BadSetting, CloudRunError, CloudRunUnavailable
+from bqx_assets.base.objects.naming import server_address
 from bqx_assets.runtime.launcher.contract import RUN_ENV
 from bqx_assets.runtime.launcher.outcome import Ending, Outcome, outcome_of
 
@@ -56,6 +57,9 @@ class Endpoint:
                 expected="at most one of them",
                 cure="Leave emulator_host out in production.",
             )
+        for name, address in (("api_endpoint", self.api_endpoint), ("emulator_host", self.emulator_host)):
+            if address is not None:
+                server_address(address, f"run_launcher {name}", schemes=("",))
 
 
 class CloudRun:
