@@ -37,9 +37,7 @@ run: setup ## One pair, warehouse to published file (PAIR=eurusd ROWS=6000 RATES
 ui: setup ## Dagster's web server and daemon on the same home (PORT=3000 UI_PAIRS=eurusd,gbpusd,usdjpy)
 	@$(BQX) warehouse create $(UI_WAREHOUSE) --pairs $(UI_PAIRS) --rows $(ROWS)
 	@mkdir -p $(HOME_DIR)/dagster && cp dagster.yaml $(HOME_DIR)/dagster/dagster.yaml
-	@cd $(HOME_DIR) && BQX_HOME=$(abspath $(HOME_DIR)) BQX_WAREHOUSE=$(abspath $(UI_WAREHOUSE)) \
-	DAGSTER_HOME=$(abspath $(HOME_DIR))/dagster PYTHONWARNINGS="ignore:Function" \
-	$(CURDIR)/.venv/bin/dagster dev -w $(CURDIR)/workspace.yaml -h 127.0.0.1 -p $(PORT)
+	@cd $(HOME_DIR) && BQX_WAREHOUSE=$(abspath $(UI_WAREHOUSE)) exec $(CURDIR)/.venv/bin/bqx --home $(abspath $(HOME_DIR)) ui --port $(PORT)
 
 test: setup test-servers ## The whole suite
 	$(PY) -m pytest -q -n 2 --dist worksteal

@@ -35,6 +35,7 @@ from bqx_assets.console.places import merge_pair, validate_place
 from bqx_assets.console.progress import ConsoleProgress
 from bqx_assets.console.session import Session
 from bqx_assets.console.store import store_app
+from bqx_assets.console.ui import ui
 from bqx_assets.console.warehouse import warehouse_app
 from bqx_assets.extract.connect import connect, load_own_expectations
 from bqx_assets.extract.job import Extraction
@@ -57,6 +58,7 @@ app = typer.Typer(
 )
 app.add_typer(warehouse_app, name="warehouse")
 app.add_typer(store_app, name="store")
+app.command(name="ui")(ui)
 _PAIRS_AT_ONCE = 8
 
 

@@ -1,4 +1,4 @@
-"""What Dagster loads: ``workspace.yaml``, ``dagster_cloud.yaml`` and ``dagster dev -m bqx_assets.definitions``.
+"""What Dagster loads: ``workspace.yaml`` (``bqx ui``) and ``dagster_cloud.yaml`` name this module.
 
 Belongs here: ``defs``. Does not: anything else.
 """

@@ -33,7 +33,7 @@ def run_and_show(session: Session, pair: Pair, settings: Settings) -> bool:
     session.say(_headline(run), stage_table(run, cost), tables.verdict_table(run.verdicts))
     if run.published is not None:
         session.say(*summaries.published_lines(run.published), *summaries.reading_lines(run.published.uri))
-    session.say(*_browser_lines(run, settings))
+    session.say(*_browser_lines(settings))
     session.answer({**run.model_dump(mode="json"), "seconds": round(cost.seconds, 3), "peak_bytes": cost.peak_bytes})
     return run.passed
 
@@ -70,11 +70,10 @@ def _counts(stage: Stage) -> list[str]:
     return [*("" if count is None else f"{count:,}" for count in (stage.rows, stage.columns, stage.tables)), mega]
 
 
-def _browser_lines(run: PairRun, settings: Settings) -> list[str]:
+def _browser_lines(settings: Settings) -> list[str]:
     """How to see this run in the browser: the repository's own target where we stand in it."""
     if settings.home == Path(".bqx") and Path("Makefile").is_file() and Path("workspace.yaml").is_file():
         command = "make ui"
     else:
-        home = settings.home.absolute()
-        command = f"DAGSTER_HOME={run.dagster_home} BQX_HOME={home} dagster dev -m bqx_assets.definitions"
+        command = f"bqx --home {settings.home.absolute()} ui"
     return ["  " + command + "   # this run, all pairs and backfills in the browser"]

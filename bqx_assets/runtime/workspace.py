@@ -6,6 +6,7 @@ the settings' meaning (``base/settings.py``).
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import dagster as dg
@@ -26,27 +27,42 @@ from bqx_assets.merge.compose import ComposePlan, plan_compose
 from bqx_assets.merge.plan import MergePlan, plan_merge
 from bqx_assets.release.merged import Merged, merged
 
+RUN_SETTINGS = ("bigquery_streams", "end", "engine", "row_group_rows", "start", "workers")
+"""What a run's configuration may set: which rows, and how fast. Whoever reaches the web server may launch a run, so the
+environment alone says where a run reads, writes and sends its token, what judges it and what it deletes."""
+_chosen: dict[str, Settings] = {}
+"""Settings that a program in this process chose, by their digest. Dagster rebuilds resources from plain values: the
+digest is one, and a run's configuration cannot make up an entry."""
+
 
 class Workspace(dg.ConfigurableResource[object]):
     """Settings of a run. What is left out comes from ``BQX_*`` environment variables, then from the defaults."""
 
-    # Any of them by name, judged by Settings itself: a list of fields here would be a second one to keep right.
+    # Values are judged by Settings itself: a list of typed fields here would be a second one to keep right.
     overrides: dict[str, Any] = Field(
         default={},
         description="Settings that differ for this run, for example {start: 2024-01-01, workers: 4}. "
-        f"There are: {', '.join(Settings.model_fields)}.",
+        f"There are: {', '.join(RUN_SETTINGS)}. All others come from the environment of the code location.",
     )
+    chosen: str | None = Field(default=None, description="Settings of a command line in this process. Leave empty.")
     channel: str | None = Field(default=None, description="Where a command line listens. Leave empty.")
 
     @classmethod
     def of(cls, settings: Settings, channel: str | None = None) -> Workspace:
-        """Return the resource that gives exactly these settings."""
-        return cls(overrides=settings.model_dump(mode="json", exclude_none=True), channel=channel)
+        """Return the resource that gives exactly these settings, in this process."""
+        digest = hashlib.sha256(settings.model_dump_json().encode()).hexdigest()
+        _chosen[digest] = settings
+        return cls(chosen=digest, channel=channel)
 
     def settings(self) -> Settings:
-        """Return the settings. Raises BadSetting for an unknown one, or a value outside the allowed ones."""
+        """Return the settings.
+
+        Raises:
+            BadSetting: the run's configuration names a setting that is not its own, or a value is not allowed.
+        """
+        _refuse_foreign(self.overrides)
         try:
-            return Settings(**self.overrides)
+            return Settings(**(self._base() | self.overrides))
         except ValidationError as error:
             first = error.errors()[0]
             raise BadSetting(
@@ -55,6 +71,18 @@ class Workspace(dg.ConfigurableResource[object]):
                 expected=first["msg"],
                 cure="Correct it in the launchpad or in the BQX_* environment.",
             ) from error
+
+    def _base(self) -> dict[str, Any]:
+        if self.chosen is None:
+            return {}
+        if self.chosen in _chosen:
+            return _chosen[self.chosen].model_dump()
+        raise BadSetting(
+            "workspace.chosen",
+            got="a name that this process does not know",  # the name is not shown: {env: ...} would make it a secret
+            expected="nothing, in a run of the web server",
+            cure="Leave it out of the launchpad.",
+        )
 
     def connect(self) -> tuple[Warehouse, Expectations]:
         """Return the warehouse and its expectations. Raises TableMissing when there is none."""
@@ -92,3 +120,15 @@ class Workspace(dg.ConfigurableResource[object]):
     def store(self) -> ObjectStore:
         """Return the store that training files are published to."""
         return open_store(self.settings())
+
+
+def _refuse_foreign(overrides: dict[str, Any]) -> None:
+    foreign = sorted(overrides.keys() - {*RUN_SETTINGS})
+    if foreign:
+        variables = ", ".join(f"BQX_{name.upper()}" for name in foreign)
+        raise BadSetting(
+            f"setting {', '.join(foreign)}",
+            got="set by the run's configuration",
+            expected=f"settings of a single run: {', '.join(RUN_SETTINGS)}",
+            cure=f"Leave it out of the launchpad. For all runs, set {variables} where the code location is started.",
+        )

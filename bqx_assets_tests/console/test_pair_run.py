@@ -63,7 +63,7 @@ def test_the_summary_says_what_was_made_at_what_cost_and_where_it_is(ran: tuple[
     assert {rule.name for rule in RULES} <= {word for line in lines for word in line.split()}
     assert f"{home}/bqx-ml-output/training_eurusd.parquet: published" in out
     assert "pl.scan_parquet" in out
-    assert "dagster dev -m bqx_assets.definitions" in lines[-1]
+    assert f"bqx --home {home} ui" in lines[-1]
 
 
 def test_progress_goes_to_stderr_and_dagsters_own_log_nowhere(ran: tuple[Path, Answer]) -> None:

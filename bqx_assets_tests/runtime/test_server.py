@@ -1,28 +1,31 @@
-"""The real web server and daemon on ``workspace.yaml``: what the browser asks, and a backfill it starts."""
+"""The real ``bqx ui``: what its own page and a foreign one ask, a backfill, and an end that leaves no process."""
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
-import shutil
-import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
+import psutil
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+from websockets.typing import Origin, Subprotocol
 
 from bqx_assets.quality.rules import RULES
 from bqx_assets_tests.runtime.homes import make_home
 
-ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 PAIRS = ["eurusd", "gbpusd"]
 PATIENCE_SECONDS = 120
@@ -31,7 +34,7 @@ _ASSETS = """{
         assetChecksOrError { ... on AssetChecks { checks { name blocking } } } }
 }"""
 _LOCATIONS = "{ workspaceOrError { ... on Workspace { locationEntries { name locationOrLoadError { __typename } } } } }"
-_RUNS = "{ runsOrError { ... on Runs { results { status tags { key value } } } } }"
+_RUNS = "{ runsOrError { ... on Runs { results { status } } } }"
 _BACKFILL = """mutation($params: LaunchBackfillParams!) {
     launchPartitionBackfill(backfillParams: $params) { __typename ... on PythonError { message } }
 }"""
@@ -40,7 +43,8 @@ _BACKFILL = """mutation($params: LaunchBackfillParams!) {
 class Server:
     """GraphQL as the browser speaks it."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, process: subprocess.Popen[bytes]) -> None:
+        self.port, self.process = port, process
         self.url = f"http://127.0.0.1:{port}/graphql"
 
     def ask(self, query: str, **variables: object) -> dict[str, Any]:
@@ -48,6 +52,16 @@ class Server:
         request = urllib.request.Request(self.url, body, {"Content-Type": "application/json"})  # noqa: S310 -- our own
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
             return json.load(answer)["data"]
+
+    def request(self, method: str, path: str, body: str | None = None, **headers: str) -> tuple[int, str]:
+        """A request as it is put: status and text."""
+        link = closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30))
+        own = {"Host": f"127.0.0.1:{self.port}", "Content-Type": "application/json"}
+        with link as connection:
+            stated = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, path, body, own | stated)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
 
     def ask_once_up(self, query: str) -> dict[str, Any]:
         until = time.monotonic() + PATIENCE_SECONDS
@@ -60,32 +74,9 @@ class Server:
                 time.sleep(0.2)
 
 
-@contextmanager
-def _process(log: Path, home: Path, *command: str) -> Generator[None]:
-    """A program of Dagster's in the home; ended by its own process id, its children with it."""
-    environment = {**os.environ, "DAGSTER_HOME": str(home / "dagster"), "BQX_HOME": str(home)}
-    with (
-        log.open("w") as output,
-        subprocess.Popen(
-            [str(BIN / command[0]), *command[1:]], cwd=home, env=environment, stdout=output, stderr=subprocess.STDOUT
-        ) as process,
-    ):
-        try:
-            yield
-        finally:
-            process.send_signal(signal.SIGINT)
-            try:
-                process.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-
-
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = make_home(tmp_path_factory.mktemp("server") / "home", pairs=PAIRS, tables=2)
-    (home / "dagster").mkdir()
-    shutil.copy(ROOT / "dagster.yaml", home / "dagster")
-    return home
+    return make_home(tmp_path_factory.mktemp("server") / "home", pairs=PAIRS, tables=2)
 
 
 @pytest.fixture(scope="module")
@@ -93,9 +84,17 @@ def server(home: Path) -> Iterator[Server]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    workspace = ["-w", str(ROOT / "workspace.yaml")]
-    with _process(home / "web.log", home, "dagster-webserver", *workspace, "-h", "127.0.0.1", "-p", str(port)):
-        yield Server(port)
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("BQX_", "DAGSTER_"))}
+    command = [str(BIN / "bqx"), "--home", str(home), "ui", "--port", str(port)]
+    with (
+        (home / "ui.log").open("w") as log,
+        subprocess.Popen(command, cwd=home, env=clean, stdout=log, stderr=subprocess.STDOUT) as process,
+    ):
+        try:
+            yield Server(port, process)
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
 
 
 def test_the_web_server_shows_the_graph_its_checks_and_its_partitions(server: Server) -> None:
@@ -108,31 +107,83 @@ def test_the_web_server_shows_the_graph_its_checks_and_its_partitions(server: Se
     assert checks == {rule.name: rule.severity == "error" for rule in RULES}
 
 
-def test_a_backfill_of_two_pairs_started_from_the_browser_ends_in_two_published_files(
+def _launch(**overrides: object) -> str:
+    """The mutation that launches a pair, as the launchpad puts it."""
+    config = {"resources": {"workspace": {"config": {"overrides": overrides}}}} if overrides else {}
+    selector = '{repositoryLocationName:"bqx_assets",repositoryName:"__repository__",pipelineName:"pair_job"}'
+    tags = '{tags:[{key:"dagster/partition",value:"eurusd"}]}'
+    return (
+        f'mutation{{launchPipelineExecution(executionParams:{{selector:{selector},mode:"default",'
+        f"runConfigData:{json.dumps(json.dumps(config))},executionMetadata:{tags}}}){{__typename}}}}"
+    )
+
+
+def test_a_foreign_page_a_rebound_name_and_a_get_launch_nothing(server: Server) -> None:
+    server.ask_once_up(_LOCATIONS)
+    body, link = json.dumps({"query": _launch()}), f"/graphql?{urlencode({'query': _launch()})}"
+    own = f"http://127.0.0.1:{server.port}"
+    asked = [
+        server.request("GET", link),
+        server.request("GET", link, Origin="https://evil.example"),
+        server.request("POST", link, "", Content_Type="text/plain", Origin=own),
+        server.request("POST", "/graphql", body, Content_Type="text/plain; application/json", Origin=own),
+        server.request("POST", "/graphql", body, Origin="https://evil.example"),
+        server.request("POST", "/graphql", body, Origin="null"),
+        server.request("POST", "/graphql", body, Host="evil.example"),
+        server.request("POST", "/graphql", body, Host=f"evil.example:{server.port}"),
+    ]
+    assert [status for status, _ in asked] == [405, 403, 415, 415, 403, 403, 403, 403]
+    assert all(text.startswith("Refused: ") for _, text in asked)
+    assert server.ask(_RUNS)["runsOrError"]["results"] == []
+
+
+def test_a_websocket_opens_for_the_servers_own_page_alone_and_changes_nothing(server: Server) -> None:
+    server.ask_once_up(_LOCATIONS)
+    address, own = f"ws://127.0.0.1:{server.port}/graphql", f"http://127.0.0.1:{server.port}"
+    for foreign in ("https://evil.example", "null"):
+        with pytest.raises(InvalidStatus, match="403"), connect(address, origin=Origin(foreign)):
+            pass
+    with connect(address, origin=Origin(own), subprotocols=[Subprotocol("graphql-ws")]) as socket_:
+        socket_.send(json.dumps({"type": "start", "id": "1", "payload": {"query": _launch()}}))
+        assert json.loads(socket_.recv(timeout=30))["type"] == "error"
+    assert server.ask(_RUNS)["runsOrError"]["results"] == []
+
+
+def test_a_backfill_of_two_pairs_ends_in_two_published_files_and_a_run_that_moves_its_settings_fails_before_any_work(
     server: Server, home: Path
 ) -> None:
     server.ask_once_up(_LOCATIONS)
-    keys = [
-        {"path": [name]} for name in ("targets_spine", "feature_slabs", "training_parquet", "published_training_file")
-    ]
-    params = {"assetSelection": keys, "partitionNames": PAIRS}
+    place = home.parent / "elsewhere"
+    moved = {"home": str(place), "output": str(place), "bigquery_storage_endpoint": "127.0.0.1:9"}
+    names = ("targets_spine", "feature_slabs", "training_parquet", "published_training_file")
+    params = {"assetSelection": [{"path": [name]} for name in names], "partitionNames": PAIRS}
     assert server.ask(_BACKFILL, params=params)["launchPartitionBackfill"] == {"__typename": "LaunchBackfillSuccess"}
-    # The daemon looks for backfills when it starts, and then every 30 s.
-    with _process(home / "daemon.log", home, "dagster-daemon", "run", "-w", str(ROOT / "workspace.yaml")):
-        until = time.monotonic() + PATIENCE_SECONDS
-        while (states := _states(server)) != dict.fromkeys(PAIRS, "SUCCESS") and time.monotonic() < until:
-            assert "FAILURE" not in states.values()
-            time.sleep(0.3)
-    assert states == dict.fromkeys(PAIRS, "SUCCESS")
+    assert "LaunchRunSuccess" in server.request("POST", "/graphql", json.dumps({"query": _launch(**moved)}))[1]
+    expected = ["FAILURE"] + ["SUCCESS"] * len(PAIRS)
+    until = time.monotonic() + PATIENCE_SECONDS
+    while (ends := sorted(_states(server))) != expected and time.monotonic() < until:
+        assert ends.count("FAILURE") <= 1
+        time.sleep(0.3)
+    assert ends == expected
+    assert not place.exists()
     assert {path.name for path in (home / "bqx-ml-output").glob("*.parquet")} == {
         f"training_{p}.parquet" for p in PAIRS
     }
 
 
-def _states(server: Server) -> dict[str, str]:
-    """Each pair's run."""
-    found: dict[str, str] = {}
-    for run in server.ask(_RUNS)["runsOrError"]["results"]:
-        tags = {tag["key"]: tag["value"] for tag in run["tags"]}
-        found[tags["dagster/partition"]] = run["status"]
-    return found
+def _states(server: Server) -> list[str]:
+    return [run["status"] for run in server.ask(_RUNS)["runsOrError"]["results"]]
+
+
+def test_sigterm_ends_web_server_daemon_code_servers_and_runs(server: Server) -> None:
+    _, text = server.request("POST", "/graphql", json.dumps({"query": _launch()}))
+    assert "LaunchRunSuccess" in text
+    until = time.monotonic() + PATIENCE_SECONDS
+    while "STARTED" not in _states(server):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    below = psutil.Process(server.process.pid).children(recursive=True)
+    assert len(below) >= 4
+    server.process.terminate()
+    assert server.process.wait(timeout=60) == 0
+    assert [process for process in below if process.is_running() and process.status() != psutil.STATUS_ZOMBIE] == []

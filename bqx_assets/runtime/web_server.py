@@ -1,0 +1,153 @@
+"""The web server that ships: Dagster's own behind the guard; and, for a machine of one's own, the daemon beside it.
+
+Belongs here: starting these processes, and that all of them end together. Does not: the guard's rules (``web_guard``).
+
+    python -m bqx_assets.runtime.web_server -w workspace.yaml -h 127.0.0.1 -p 3000      # in place of dagster-webserver
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import cast
+
+import dagster as dg
+import psutil
+import uvicorn
+from dagster._core.workspace.context import WorkspaceProcessContext  # Dagster has no public way to serve its pages
+from dagster._core.workspace.load_target import WorkspaceFileTarget
+from dagster._utils.interrupts import setup_interrupt_handlers
+from dagster_webserver.app import (
+    create_app_from_workspace_process_context,  # pyright: ignore[reportUnknownVariableType]
+)
+from dagster_webserver.cli import DEFAULT_DB_STATEMENT_TIMEOUT, DEFAULT_POOL_MAX_OVERFLOW, DEFAULT_POOL_RECYCLE
+from dagster_webserver.version import __version__
+
+from bqx_assets.base.errors import BadSetting
+from bqx_assets.base.settings import Settings
+from bqx_assets.runtime.instance import dagster_home, end_dead_runs, open_instance
+from bqx_assets.runtime.web_guard import App, Guard, hosts_of
+
+WORKSPACE = Path(__file__).with_name("workspace.yaml")
+"""The definitions of this package, under the name that the runs of `bqx run` are filed under."""
+_PATIENCE_SECONDS = 25.0
+"""From SIGTERM to SIGKILL: a run writes down that it was interrupted, a code server waits for it."""
+_LOOK_SECONDS = 0.2
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Serve Dagster's pages behind the guard until SIGINT or SIGTERM; ``DAGSTER_HOME`` names the instance."""
+    parser = argparse.ArgumentParser(prog="web_server", add_help=False)
+    parser.add_argument("--help", action="help", help="show this help")
+    parser.add_argument("-w", "--workspace", default=str(WORKSPACE))
+    parser.add_argument("-h", "--host", default="127.0.0.1")
+    parser.add_argument("-p", "--port", type=int, default=3000)
+    parser.add_argument("-l", "--path-prefix", default="")
+    asked = parser.parse_args(words)
+    target = WorkspaceFileTarget([asked.workspace])
+    setup_interrupt_handlers()  # SIGTERM as SIGINT: the code server that is started below must be ended
+    try:
+        with dg.DagsterInstance.get() as instance:
+            instance.optimize_for_webserver(
+                DEFAULT_DB_STATEMENT_TIMEOUT, DEFAULT_POOL_RECYCLE, DEFAULT_POOL_MAX_OVERFLOW
+            )
+            with WorkspaceProcessContext(instance, target, __version__, code_server_log_level="WARNING") as context:
+                pages = cast("App", create_app_from_workspace_process_context(context, asked.path_prefix))
+                sys.stdout.write(f"serving http://{asked.host}:{asked.port}{asked.path_prefix}\n")
+                sys.stdout.flush()
+                uvicorn.run(Guard(pages, hosts_of()), host=asked.host, port=asked.port, log_level="warning")
+    except KeyboardInterrupt:
+        pass
+
+
+def serve_home(settings: Settings, *, host: str, port: int, workspace: Path = WORKSPACE) -> None:
+    """Run web server and daemon over the settings' home until SIGINT, SIGTERM or SIGHUP; leave no process of theirs.
+
+    Raises:
+        BadSetting: the port is taken, or a server ended by itself.
+    """
+    _refuse_taken(host, port)
+    home = dagster_home(settings)
+    with open_instance(home) as instance:
+        end_dead_runs(instance)
+        environment = {
+            **os.environ,
+            "BQX_HOME": str(settings.home.absolute()),
+            "DAGSTER_HOME": str(home),
+            "PYTHONWARNINGS": "ignore",
+        }
+        web = [sys.executable, "-m", __name__, "-w", str(workspace), "-h", host, "-p", str(port)]
+        daemon = [sys.executable, "-m", "dagster._daemon", "run", "-w", str(workspace)]
+        try:
+            _together({"web server": web, "daemon": daemon}, environment)
+        finally:
+            end_dead_runs(instance)
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    try:
+        with socket.create_server((host, port)):
+            pass
+    except OSError as error:
+        raise BadSetting(
+            f"port {port}",
+            got=error.strerror or str(error),
+            expected=f"a port of {host} that nobody listens on",
+            cure="Take another one with --port (PORT= for make ui), or end the server that has it.",
+        ) from error
+
+
+def _together(commands: Mapping[str, Sequence[str]], environment: Mapping[str, str]) -> None:
+    """Run the commands until a signal comes, or one of them ends; then end all, with whatever they started."""
+    ending: list[int] = []
+
+    def end(number: int, _: FrameType | None) -> None:
+        ending.append(number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    running = {name: subprocess.Popen(list(words), env=dict(environment)) for name, words in commands.items()}
+    try:
+        while not ending and all(process.poll() is None for process in running.values()):
+            time.sleep(_LOOK_SECONDS)
+        ended = {name: process.returncode for name, process in running.items() if process.poll() is not None}
+    finally:
+        _end_descendants()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if not ending:
+        name, code = next(iter(ended.items()))
+        raise BadSetting(
+            f"the {name}",
+            got=f"ended by itself with code {code}",
+            expected="to serve until Ctrl-C",
+            cure="Its last lines above say why.",
+        )
+
+
+def _end_descendants() -> None:
+    """End every process below this one: servers, their code servers, and the runs that these started."""
+    below = psutil.Process().children(recursive=True)
+    for process in below:
+        _send(process, signal.SIGTERM)
+    _, alive = psutil.wait_procs(below, timeout=_PATIENCE_SECONDS)
+    for process in alive:
+        _send(process, signal.SIGKILL)
+    psutil.wait_procs(alive, timeout=_PATIENCE_SECONDS)
+
+
+def _send(process: psutil.Process, number: int) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.send_signal(number)
+
+
+if __name__ == "__main__":
+    main()
