@@ -14,6 +14,19 @@ WAREHOUSE := $(HOME_DIR)/warehouses/$(PAIR)-$(ROWS)$(if $(RATES),-rates)
 
 UI_WAREHOUSE := $(HOME_DIR)/warehouses/ui-$(ROWS)
 
+# Of the caller's environment only this reaches a recipe: what finds programs, a terminal, a proxy or a package index. With
+# BQX_OUTPUT in the shell `make run` once replaced a published file there by simulated data; PYTHONPATH, VIRTUAL_ENV,
+# DAGSTER_HOME, credentials and their like lead out of this folder as well.
+KEPT := HOME PATH USER LOGNAME TMPDIR LANG LANGUAGE LC_% TERM COLORTERM COLUMNS LINES NO_COLOR MAKE% MFLAGS CURDIR \
+  http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE \
+  UV_CACHE_DIR UV_INDEX% UV_DEFAULT_INDEX UV_NATIVE_TLS UV_OFFLINE UV_HTTP_TIMEOUT UV_LINK_MODE UV_PYTHON% \
+  PIP_INDEX_URL PIP_CERT
+$(foreach name,$(filter-out $(KEPT),$(.VARIABLES)),\
+  $(if $(filter environment%,$(origin $(name))),$(eval unexport $(name))))
+ASKED := $(strip $(foreach name,$(filter BQX_% DAGSTER_%,$(.VARIABLES)),\
+  $(if $(findstring command,$(origin $(name))),$(name))))
+$(if $(ASKED),$(error $(ASKED): not taken by make. For other settings use .venv/bin/bqx, which reads BQX_* variables))
+
 .DEFAULT_GOAL := help
 .PHONY: help setup run ui test test-cloud test-servers check bench-merge bench-extract bench-pair clean
 

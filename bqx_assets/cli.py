@@ -26,6 +26,7 @@ from bqx_assets.console.options import (
     Engine,
     Json,
     PairArgument,
+    ReplaceSource,
     TrainingFile,
     Workers,
     path_of,
@@ -44,6 +45,7 @@ from bqx_assets.extract.plan import plan_pair, refuse_plan_over_budget
 from bqx_assets.extract.slab_objects import slab_objects
 from bqx_assets.extract.slabs import SlabFolder
 from bqx_assets.release.merged import MergedFile, merged
+from bqx_assets.release.origin import with_the_word
 from bqx_assets.release.retention import clean_checkpoints, sweep
 from bqx_assets.release.status import pair_status
 
@@ -189,7 +191,7 @@ def validate_command(  # noqa: PLR0913 -- one parameter an option
 
 
 @app.command(name="publish")
-def publish_command(
+def publish_command(  # noqa: PLR0913 -- one parameter an option
     ctx: typer.Context,
     pair: PairArgument,
     *,
@@ -201,17 +203,21 @@ def publish_command(
     clean: Annotated[
         bool, typer.Option("--clean-checkpoints", help="Then delete the slabs, once the store confirms the file.")
     ] = False,
+    replace_source: ReplaceSource = False,
     as_json: Json = False,
 ) -> None:
     """Publish a merged file: validate it unless that was done, upload, verify, swap in whole."""
     session = _session(ctx, as_json=as_json)
-    settings = session.settings(output=None if output_dir is None else output_place(output_dir, "--output-dir"))
+    settings = session.settings(
+        output=None if output_dir is None else output_place(output_dir, "--output-dir"),
+        replace_source=replace_source or None,
+    )
     store = open_store(settings)
     chosen = MergedFile(file, pair) if file else merged(settings, pair, store)
     manifest = chosen.manifest()
     with session.work() as (progress, _):
         report = chosen.report(manifest) or chosen.validate(manifest, load_own_expectations(settings), progress)
-        published = chosen.publish(manifest, report, store, progress)
+        published = chosen.publish(with_the_word(manifest, settings), report, store, progress)
         swept = sweep(store, staging_days=settings.staging_days)
         slabs = slab_objects(settings, pair) or SlabFolder(settings.checkpoint_dir / pair.name)
         cleaned = clean_checkpoints(pair, slabs, store) if clean else None
@@ -226,13 +232,14 @@ def publish_command(
 
 @app.command()
 def run(ctx: typer.Context, pair: PairArgument, *, workers: Workers = None, engine: Engine = None,
-        as_json: Json = False) -> None:  # fmt: skip
+        replace_source: ReplaceSource = False, as_json: Json = False) -> None:  # fmt: skip
     """Materialise the pair through the whole Dagster graph in this process, up to its published file."""
     # Dagster takes 2 s to import; every other command works without it.
     from bqx_assets.console.pair_run import run_and_show  # noqa: PLC0415
 
     session = _session(ctx, as_json=as_json)
-    passed = run_and_show(session, pair, session.settings(workers=workers, engine=engine))
+    settings = session.settings(workers=workers, engine=engine, replace_source=replace_source or None)
+    passed = run_and_show(session, pair, settings)
     raise typer.Exit(0 if passed else 1)
 
 

@@ -22,6 +22,8 @@ SLAB_METADATA_KEY = "bqx.slab"
 """Key of a slab's own :class:`SlabProvenance` in its parquet key-value metadata."""
 EXTRACTION_FILE = "extraction.json"
 """Name of the :class:`ExtractionRecord` inside a pair's checkpoint folder."""
+SIMULATED = "simulated rates"
+"""The ``origin`` of numbers that no market ever quoted."""
 
 
 class Record(BaseModel):
@@ -157,6 +159,8 @@ class ExtractionRecord(Record):
     """Tables that match a family's rule and are not in the expectations: reported, left out."""
     forward_looking_included: bool = False
     """Columns that look forward were asked for, by an explicit setting: none was looked for or left out."""
+    origin: str = ""
+    """What the numbers were made of: ``SIMULATED``, a rates file, a BigQuery project; empty in older records."""
 
     def features(self) -> Sequence[SlabRecord]:
         """Return the feature slabs, spine excluded."""
@@ -187,6 +191,8 @@ class Manifest(Record):
     file: TrainingFile
     extraction: ExtractionRecord
     versions: dict[str, str]
+    replace_source: bool = False
+    """Its publication was told, by an explicit word, to replace a file made of another source."""
 
 
 def manifest_path(training_file: Path) -> Path:

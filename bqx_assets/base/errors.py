@@ -141,6 +141,10 @@ class ForeignFile(BqxError):
     """Something that this package did not make stands where it would write or remove a file of its own."""
 
 
+class ReplacementRefused(BqxError):
+    """A published file was made of another source than the one that would replace it."""
+
+
 class StoreError(BqxError):
     """An object store refused or failed."""
 

@@ -64,6 +64,8 @@ class Settings(BaseSettings):
     """How long unpublished components may stay in the store."""
     keep_versions: int = Field(default=3, ge=0)
     """Earlier versions of a published file that stay."""
+    replace_source: bool = False
+    """Publish also in the place of a file that was made of another source."""
 
     @field_validator("home", "warehouse", "expectations", "staging", mode="before")
     @classmethod

@@ -47,6 +47,9 @@ TrainingFile = Annotated[
         show_default="HOME/training/training_PAIR.parquet",
     ),
 ]
+ReplaceSource = Annotated[
+    bool, typer.Option("--replace-source", help="Publish also in the place of a file made of another source.")
+]
 Workers = Annotated[int | None, typer.Option(min=0, help="Parallel table readers; 0: one a processor.")]
 Engine = Annotated[
     Literal["splice", "join"] | None, typer.Option(help="splice: concatenates bytes; join: the slow, readable oracle.")

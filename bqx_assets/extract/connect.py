@@ -5,11 +5,13 @@ Belongs here: the choice. Does not: any warehouse's own code.
 
 from __future__ import annotations
 
+from bqx_assets.base.artifacts import SIMULATED
 from bqx_assets.base.objects.choose import in_cloud, open_store
 from bqx_assets.base.objects.local import LocalObjectStore
 from bqx_assets.base.objects.staged import SHARED
 from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.expectations import Expectations, load_expectations
+from bqx_assets.extract.local.layout import load_folder
 from bqx_assets.extract.local.warehouse import LocalWarehouse
 from bqx_assets.extract.staging import StagedWarehouse
 from bqx_assets.extract.warehouse import Warehouse
@@ -43,6 +45,16 @@ def _staged(warehouse: Warehouse, settings: Settings) -> StagedWarehouse:
     if in_cloud(settings) and settings.staging is None:
         return StagedWarehouse(warehouse, open_store(settings), SHARED)
     return StagedWarehouse(warehouse, LocalObjectStore(settings.staging_dir))
+
+
+def origin_of(settings: Settings) -> str:
+    """Return what the settings' warehouse is made of, as manifests state it. Raises CheckpointCorrupt as it is read."""
+    if settings.bigquery_project is not None:
+        return f"BigQuery project {settings.bigquery_project}"
+    folder = load_folder(settings.warehouse_dir)
+    if folder is None:
+        return "a folder of tables"
+    return SIMULATED if folder.made.rates is None else "a rates file"
 
 
 def load_own_expectations(settings: Settings) -> Expectations:

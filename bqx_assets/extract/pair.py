@@ -14,6 +14,7 @@ from bqx_assets.base.errors import BqxError, CheckpointCorrupt, ExtractionIncomp
 from bqx_assets.base.limits import worker_count
 from bqx_assets.catalogue.discovery import FeatureTable, PairCatalogue
 from bqx_assets.catalogue.drift import drift
+from bqx_assets.extract.connect import origin_of
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.plan import refuse_over_budget
 from bqx_assets.extract.slabs import SlabStore
@@ -90,6 +91,7 @@ def _extract_features(
         known_absent=dict(catalogue.known_absent),
         unexpected=catalogue.unexpected,
         forward_looking_included=job.settings.include_forward_looking,
+        origin=origin_of(job.settings),
     )
     slabs.save_extraction(record)
     _refuse_failures(job, record)

@@ -53,6 +53,7 @@ def plan_raw(pair: Pair, folder: Path, settings: Settings) -> tuple[ExtractionRe
         spine=spine.facts,
         slabs=(),
         forward_looking_included=settings.include_forward_looking,
+        origin="raw checkpoints",
     )
     return extraction, [spine_part, *parts]
 

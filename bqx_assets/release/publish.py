@@ -19,6 +19,7 @@ from bqx_assets.base.settings import training_name
 from bqx_assets.merge.compose import merged_name
 from bqx_assets.quality.report import Report
 from bqx_assets.release.checked import report_path
+from bqx_assets.release.origin import origin_fact, refuse_other_source
 
 _STAGE = "publish"
 
@@ -50,6 +51,7 @@ def publish(file: Path, manifest: Manifest, report: Report, store: ObjectStore, 
         ValidationFailed: the report did not pass, is not deep, or is not on this file.
         ChecksumMismatch: the file is not the manifest's, or the store does not hold what was sent.
         PreconditionFailed: another run published this pair meanwhile; its file is the one that stays.
+        ReplacementRefused: the published file was made of another source.
     """
     return _publish(_Release(file, manifest, report, store, progress))
 
@@ -65,6 +67,7 @@ def _publish(release: _Release) -> Published:
     before = release.store.head(release.name)
     if before is not None and _same(before, release.manifest.file):
         return release.finish(before, before.generation)
+    refuse_other_source(release.manifest, release.store.uri(release.name), before)
     staged = release.stage()
     after = release.swap(staged, before)
     published = release.finish(after, before.generation if before else None)
@@ -157,7 +160,7 @@ class _Release:
             "rows": str(file.rows),
             "columns": str(file.columns),
             "created_at": self.manifest.created_at.isoformat(),
-        }
+        } | origin_fact(self.manifest)
 
     def _verified(self, name: str) -> ObjectInfo:
         info = self.store.head(name)

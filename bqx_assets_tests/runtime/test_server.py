@@ -175,13 +175,8 @@ def _states(server: Server) -> list[str]:
     return [run["status"] for run in server.ask(_RUNS)["runsOrError"]["results"]]
 
 
-def test_sigterm_ends_web_server_daemon_code_servers_and_runs(server: Server) -> None:
-    _, text = server.request("POST", "/graphql", json.dumps({"query": _launch()}))
-    assert "LaunchRunSuccess" in text
-    until = time.monotonic() + PATIENCE_SECONDS
-    while "STARTED" not in _states(server):
-        assert time.monotonic() < until
-        time.sleep(0.1)
+def test_sigterm_ends_web_server_daemon_and_code_servers(server: Server) -> None:
+    server.ask_once_up(_LOCATIONS)
     below = psutil.Process(server.process.pid).children(recursive=True)
     assert len(below) >= 4
     server.process.terminate()
