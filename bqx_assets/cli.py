@@ -36,7 +36,7 @@ from bqx_assets.console.places import merge_pair, validate_place
 from bqx_assets.console.progress import ConsoleProgress
 from bqx_assets.console.session import Session
 from bqx_assets.console.store import store_app
-from bqx_assets.console.ui import ui
+from bqx_assets.console.ui import ui_app
 from bqx_assets.console.warehouse import warehouse_app
 from bqx_assets.extract.connect import connect, load_own_expectations
 from bqx_assets.extract.job import Extraction
@@ -60,7 +60,7 @@ app = typer.Typer(
 )
 app.add_typer(warehouse_app, name="warehouse")
 app.add_typer(store_app, name="store")
-app.command(name="ui")(ui)
+app.add_typer(ui_app)
 _PAIRS_AT_ONCE = 8
 
 

@@ -11,7 +11,10 @@ import typer
 
 from bqx_assets.console.session import Session
 
+ui_app = typer.Typer()
 
+
+@ui_app.command()
 def ui(
     ctx: typer.Context,
     *,

@@ -2,7 +2,7 @@
 
 Belongs here: starting these processes, and that all of them end together. Does not: the guard's rules (``web_guard``).
 
-    python -m bqx_assets.runtime.web_server -w workspace.yaml -h 127.0.0.1 -p 3000      # in place of dagster-webserver
+    bqx-webserver -w workspace.yaml -h 127.0.0.1 -p 3000      # in place of dagster-webserver
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from bqx_assets.runtime.web_guard import App, Guard, hosts_of
 
 WORKSPACE = Path(__file__).with_name("workspace.yaml")
 """The definitions of this package, under the name that the runs of `bqx run` are filed under."""
+_START = f"from {__name__} import main; main()"
 _PATIENCE_SECONDS = 25.0
 """From SIGTERM to SIGKILL: a run writes down that it was interrupted, a code server waits for it."""
 _LOOK_SECONDS = 0.2
@@ -46,7 +47,7 @@ _LOOK_SECONDS = 0.2
 
 def main(words: Sequence[str] | None = None) -> None:
     """Serve Dagster's pages behind the guard until SIGINT or SIGTERM; ``DAGSTER_HOME`` names the instance."""
-    parser = argparse.ArgumentParser(prog="web_server", add_help=False)
+    parser = argparse.ArgumentParser(prog="bqx-webserver", add_help=False)
     parser.add_argument("--help", action="help", help="show this help")
     parser.add_argument("-w", "--workspace", default=str(WORKSPACE))
     parser.add_argument("-h", "--host", default="127.0.0.1")
@@ -85,7 +86,7 @@ def serve_home(settings: Settings, *, host: str, port: int, workspace: Path = WO
             "DAGSTER_HOME": str(home),
             "PYTHONWARNINGS": "ignore",
         }
-        web = [sys.executable, "-m", __name__, "-w", str(workspace), "-h", host, "-p", str(port)]
+        web = [sys.executable, "-c", _START, "-w", str(workspace), "-h", host, "-p", str(port)]
         daemon = [sys.executable, "-m", "dagster._daemon", "run", "-w", str(workspace)]
         try:
             _together({"web server": web, "daemon": daemon}, environment)
@@ -147,7 +148,3 @@ def _end_descendants() -> None:
 def _send(process: psutil.Process, number: int) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
         process.send_signal(number)
-
-
-if __name__ == "__main__":
-    main()

@@ -97,7 +97,15 @@ def dagster_servers(home: Path, environment: Mapping[str, str]) -> Generator[Gra
 
         start("dagster", "code-server", "start", "-m", "bqx_assets.definitions", *host, str(code))
         _await_code(code)
-        start("python", "-m", "bqx_assets.runtime.web_server", "-w", str(workspace), *host, str(web))
+        start(
+            "python",
+            "-c",
+            "from bqx_assets.runtime.web_server import main; main()",
+            "-w",
+            str(workspace),
+            *host,
+            str(web),
+        )
         start("dagster-daemon", "run", "-w", str(workspace))
         graphql = GraphQL(web)
         graphql.await_location()
