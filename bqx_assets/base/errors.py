@@ -5,22 +5,22 @@ Belongs here: the exception classes, nothing else. Does not: handling, retrying,
 
 from __future__ import annotations
 
+from bqx_assets.base.printable import printable
+
 
 class BqxError(Exception):
     """Base of every error this package raises on purpose.
 
     Renders as ``subject: got, expected X. cure``, for example ``eurusd/corr_bqx: 99,998 rows, expected 100,000.
-    Re-extract with: bqx extract eurusd --table corr_bqx``.
+    Re-extract with: bqx extract eurusd --table corr_bqx``. The parts are escaped: they quote names of others.
     """
 
     exit_code = 1
 
     def __init__(self, subject: str, *, got: str, expected: str, cure: str) -> None:
-        self.subject = subject
-        self.got = got
-        self.expected = expected
-        self.cure = cure
-        super().__init__(f"{subject}: {got}, expected {expected}. {cure}")
+        # Here and not where they are shown: a terminal, a log line, a Dagster event and a manifest all show them.
+        self.subject, self.got, self.expected, self.cure = map(printable, (subject, got, expected, cure))
+        super().__init__(f"{self.subject}: {self.got}, expected {self.expected}. {self.cure}")
 
     def __reduce__(self) -> tuple[object, ...]:
         """Keep the four parts when the error crosses a process boundary."""

@@ -17,6 +17,7 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 from bqx_assets.base.limits import resident_bytes
+from bqx_assets.base.printable import printable
 
 _LINE_SECONDS = 5.0
 _LINE_SHARE = 10
@@ -78,7 +79,7 @@ class ConsoleProgress:
             state = self._stages.setdefault(stage, _Stage(0, self._clock()))
             self.resumed += note == "resumed"
             state.done += 1
-            subject = f"{item} ({note})" if note else item
+            subject = printable(f"{item} ({note})" if note else item)
             if self._bars and stage in self._tasks:
                 self._bars.update(self._tasks[stage], advance=1, item=subject[:_ITEM_WIDTH])
             elif state.due(self._clock()):
@@ -87,7 +88,7 @@ class ConsoleProgress:
     def warn(self, stage: str, message: str) -> None:
         """Show a warning above the bars."""
         with self._lock:
-            self._line(f"! {stage}: {message}", style="yellow")
+            self._line(f"! {stage}: {printable(message)}", style="yellow")
 
     def _line(self, text: str, style: str = "") -> None:
         console = self._bars.console if self._bars else self._console

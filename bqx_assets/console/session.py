@@ -9,19 +9,21 @@ import json
 import os
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
 from bqx_assets.base.artifacts import Record
 from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.limits import PeakMemory
+from bqx_assets.base.printable import printable
 from bqx_assets.base.settings import Settings
 from bqx_assets.console.progress import ConsoleProgress
 
@@ -87,7 +89,9 @@ class Session:
         """Print results for people; nothing under ``--json``."""
         if not self.as_json:
             for line in lines:
-                self.out.print(Text(line) if isinstance(line, str) else line, soft_wrap=isinstance(line, str | Text))
+                self.out.print(
+                    Text(printable(line)) if isinstance(line, str) else line, soft_wrap=isinstance(line, str | Text)
+                )
 
     def answer(self, facts: dict[str, object] | Record) -> None:
         """Print the one JSON document of a command under ``--json``; nothing otherwise."""
@@ -96,9 +100,22 @@ class Session:
             sys.stdout.write(json.dumps(plain, indent=1, default=str) + "\n")
 
 
+class _EscapingConsole(Console):
+    """A console on which whatever was not escaped before shows itself and does nothing: a last line of defence."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield the base's segments; what moves the cursor is a control segment of Rich's own, and stays."""
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text.isprintable() or segment.text == "\n":
+                yield segment
+            else:
+                lines = "\n".join(map(printable, segment.text.split("\n")))
+                yield Segment(lines, segment.style)
+
+
 def console(*, stderr: bool) -> Console:
     """Return a console on stdout or stderr; colours by terminal and NO_COLOR, as Rich does."""
-    made = Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    made = _EscapingConsole(stderr=stderr, highlight=False, markup=False, emoji=False)
     if not made.is_terminal and "COLUMNS" not in os.environ:
         made.width = _PLAIN_WIDTH
     return made

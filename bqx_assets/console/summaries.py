@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from rich.text import Text
 
 from bqx_assets.base.artifacts import ExtractionRecord, Manifest
+from bqx_assets.base.printable import printable
 from bqx_assets.console.session import Cost
 from bqx_assets.extract.plan import PairPlan
 from bqx_assets.release.lifecycle import StorePolicy
@@ -139,7 +140,7 @@ def reading_lines(uri: str) -> list[str]:
 
 
 def _done(text: str) -> Text:
-    return Text.assemble(("✓ ", "bold green"), (text, "bold"))
+    return Text.assemble(("✓ ", "bold green"), (printable(text), "bold"))
 
 
 def _cost(cost: Cost) -> str:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bqx_assets.base.costs import storage_read_usd
+from bqx_assets.base.printable import printable
 from bqx_assets.extract.plan import PairPlan
 from bqx_assets.quality.report import Report, Verdict
 from bqx_assets.release.status import PairStatus, State
@@ -80,7 +81,7 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
     for each in verdicts:
         table.add_row(_verdict_mark(each), each.rule, _short(each.got), _short(each.expected))
         if not each.passed and each.cure:
-            table.add_row("", "", Text(f"→ {each.cure}", style="italic"), "")
+            table.add_row("", "", Text(f"→ {printable(each.cure)}", style="italic"), "")
     return table
 
 
@@ -92,7 +93,7 @@ def report_line(report: Report) -> Text:
     how = "every value" if report.deep else "footer and statistics only"
     return Text.assemble(
         ("✓ PASS", "bold green") if report.passed else ("✗ FAIL", "bold red"),
-        f"  {report.file}: {report.rows:,} rows x {report.columns:,} columns; {counts}{rest}"
+        f"  {printable(report.file)}: {report.rows:,} rows x {report.columns:,} columns; {counts}{rest}"
         f" ({how}; {report.seconds:.1f} s, peak {report.peak_bytes / 1e6:,.0f} MB)",
     )
 
@@ -112,7 +113,8 @@ def _number(value: int | None) -> str:
 
 
 def _short(text: str, most: int = 160) -> Text:
-    return Text(text if len(text) <= most else text[: most - 1] + "…")
+    plain = printable(text)
+    return Text(plain if len(plain) <= most else plain[: most - 1] + "…")
 
 
 def plain_table(*texts: str, numbers: Sequence[str] = ()) -> Table:

@@ -6,13 +6,29 @@ Belongs here: verdicts and the report, as JSON and as plain text. Does not: the 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from bqx_assets.base.artifacts import Record
+from bqx_assets.base.printable import printable
 
 Plain = str | int | float | bool | None
+
+
+def _shown(evidence: dict[str, Plain | list[Plain]]) -> dict[str, Plain | list[Plain]]:
+    """Evidence with its texts escaped. A name in a list is one line; a text of several lines keeps them."""
+    shown = dict(evidence)
+    for name, value in evidence.items():
+        if isinstance(value, list):
+            shown[name] = [printable(each) if isinstance(each, str) else each for each in value]
+        elif isinstance(value, str):
+            shown[name] = "\n".join(map(printable, value.split("\n")))
+    return shown
+
+
+Shown = Annotated[str, AfterValidator(printable)]
+"""A text that may quote names of others."""
 
 
 class Verdict(Record):
@@ -22,11 +38,13 @@ class Verdict(Record):
     passed: bool
     severity: Literal["error", "warn"] = "error"
     """A failed "error" blocks publication; a failed "warn" is shown."""
-    got: str
-    expected: str
-    cure: str = ""
+    got: Shown
+    expected: Shown
+    cure: Shown = ""
     """What to do about a failure; empty when passed."""
-    evidence: dict[str, Plain | list[Plain]] = Field(default_factory=dict[str, "Plain | list[Plain]"])
+    evidence: Annotated[dict[str, Plain | list[Plain]], AfterValidator(_shown)] = Field(
+        default_factory=dict[str, "Plain | list[Plain]"]
+    )
     """At most a few dozen plain values: counts, and samples of names or keys."""
 
 

@@ -12,6 +12,7 @@ import dagster as dg
 
 from bqx_assets.base.artifacts import ExtractionRecord, Manifest, Quarantined, SlabRecord, Spine
 from bqx_assets.base.costs import storage_read_usd
+from bqx_assets.base.printable import markdown_code
 from bqx_assets.catalogue.families import FAMILIES
 from bqx_assets.extract.warehouse import Warehouse
 from bqx_assets.release.publish import Published
@@ -98,7 +99,7 @@ def families_table(record: ExtractionRecord) -> str:
 
 def quarantine_table(quarantined: Iterable[Quarantined]) -> str:
     """Return a markdown list of the columns left out because they look forward."""
-    lines = [f"- `{each.table}.{each.column}`: {each.reason}" for each in quarantined]
+    lines = [f"- {markdown_code(f'{each.table}.{each.column}')}: {each.reason}" for each in quarantined]
     return shortened(lines) or "none"
 
 

@@ -12,6 +12,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from logging import Logger
 
+from bqx_assets.base.printable import printable
 from bqx_assets.base.progress import Progress, Silent
 
 RESUMED = "resumed"
@@ -64,6 +65,7 @@ class StepProgress:
 
     def advance(self, stage: str, item: str, note: str = "") -> None:
         """Count one step; log the first, the last and each tenth of them."""
+        item, note = printable(item), printable(note)
         with self._lock:
             self._done[stage] += 1
             self._resumed += note == RESUMED
@@ -75,6 +77,7 @@ class StepProgress:
 
     def warn(self, stage: str, message: str) -> None:
         """Log a warning."""
+        message = printable(message)
         self.warnings.append(message)
         self._log.warning("%s: %s", stage, message)
         self._target.warn(stage, message)

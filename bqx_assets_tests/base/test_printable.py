@@ -1,0 +1,52 @@
+"""Texts of others do nothing where they are shown."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bqx_assets.base.errors import BqxError, TableDefect
+from bqx_assets.base.printable import markdown_code, printable
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain é 日本 😀 [red]x[/red]", "plain é 日本 😀 [red]x[/red]"),
+        ("\x1b[31mred", r"\x1b[31mred"),
+        ("a\nb\r\tc", r"a\nb\r\tc"),
+        ("\x9b2J\x7f\x00", r"\x9b2J\x7f\x00"),
+        ("\u202egnp.exe", r"\u202egnp.exe"),
+        ("a\u2028b\u200bc\xa0d", r"a\u2028b\u200bc\xa0d"),
+        ("not utf-8 \udcff", r"not utf-8 \udcff"),
+    ],
+)
+def test_what_is_visible_stays_and_the_rest_is_escaped(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+@given(st.text(st.characters()))
+def test_any_text_becomes_one_visible_line_that_can_be_encoded(text: str) -> None:
+    shown = printable(text)
+    assert shown.isprintable()
+    assert printable(shown) == shown
+    shown.encode()
+
+
+@given(st.text(st.characters()), st.text(st.characters()))
+def test_an_error_is_printable_in_all_its_parts_also_across_processes(name: str, value: str) -> None:
+    error = pickle.loads(pickle.dumps(TableDefect(name, got=value, expected=name, cure=value)))  # noqa: S301 -- our own
+    assert isinstance(error, BqxError)
+    assert all(part.isprintable() for part in (str(error), error.subject, error.got, error.expected, error.cure))
+
+
+@given(st.text(st.sampled_from("`a<>|*_\n\x1b[]()!")))
+def test_a_code_span_is_fenced_by_more_ticks_than_it_holds(text: str) -> None:
+    span = markdown_code(text)
+    fence = span[: len(span) - len(span.lstrip("`"))]
+    assert span.endswith(fence)
+    assert fence not in span[len(fence) : -len(fence)]
+    assert span[len(fence) : -len(fence)].strip(" ") == printable(text).strip(" ")
