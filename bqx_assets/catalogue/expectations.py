@@ -17,6 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bqx_assets.base.errors import BadSetting
 
 
+def target_name(window: int, horizon: int) -> str:
+    """Return the target that is BQX of ``window`` rows, ``horizon`` rows later."""
+    return f"target_bqx{window}_h{horizon}"
+
+
 class Expectations(BaseModel):
     """What a pair's tables and training file must be. A warehouse folder may carry its own file."""
 
@@ -47,7 +52,7 @@ class Expectations(BaseModel):
 
     def targets(self) -> tuple[str, ...]:
         """Return the target columns, windows outer, horizons inner: 49 names."""
-        return tuple(f"target_bqx{w}_h{h}" for w in self.windows for h in self.horizons)
+        return tuple(target_name(w, h) for w in self.windows for h in self.horizons)
 
     def max_missing_rows(self, table: str, spine_rows: int) -> int:
         """Return of how many of the spine's rows a table may have none, rounded up: a short range loses whole rows."""
@@ -56,7 +61,7 @@ class Expectations(BaseModel):
 
     def shortest_target(self) -> str:
         """Return the target that is known on more rows than any other: a row is on the spine where this one is."""
-        return f"target_bqx{min(self.windows)}_h{min(self.horizons)}"
+        return target_name(min(self.windows), min(self.horizons))
 
 
 def load_expectations(path: Path | None = None) -> Expectations:

@@ -35,6 +35,10 @@ class ColumnFacts:
     low: Value = None
     high: Value = None
     """Smallest and largest value, NaN left out; of a timestamp its microseconds."""
+    head: int | None = None
+    """Of a target the nulls before its first value; None where it has none."""
+    tail: int | None = None
+    """Of a target the nulls behind its last value."""
     nan: int | None = None
     infinite: int | None = None
     disagrees: str | None = None
@@ -94,6 +98,8 @@ def measure(frame: pl.DataFrame, facts: Iterable[ColumnFacts], stated: Iterable[
 
 def _add(series: pl.Series, column: ColumnFacts, chunk: Stated) -> None:
     nulls, low, high = series.null_count(), cast("Value", series.min()), cast("Value", series.max())
+    if column.role == "target":
+        _add_ends(series, nulls, column)
     nan = infinite = 0
     # One pass tells most columns from the few that hold NaN or an infinity: their sum is no finite number.
     if series.dtype.is_float() and not math.isfinite(series.sum()):
@@ -107,6 +113,18 @@ def _add(series: pl.Series, column: ColumnFacts, chunk: Stated) -> None:
     if low is not None and high is not None:
         column.low = low if column.low is None else min(column.low, low)  # type: ignore[type-var]
         column.high = high if column.high is None else max(column.high, high)  # type: ignore[type-var]
+
+
+def _add_ends(series: pl.Series, nulls: int, column: ColumnFacts) -> None:
+    """Count on at both ends; called before the row group's nulls are added to the column's."""
+    known = series.is_not_null()
+    first, last = (known.arg_max(), known.reverse().arg_max()) if nulls < series.len() else (None, None)
+    if first is None or last is None:
+        column.tail = (column.tail or 0) + nulls
+        return
+    if column.head is None:
+        column.head = (column.nulls or 0) + first
+    column.tail = last
 
 
 def _difference(chunk: Stated, nulls: int, low: Value, high: Value) -> str:

@@ -41,7 +41,7 @@ class Comparison:
     other: str
     shift: int
     compared: int
-    """Pairs of rows where both values are known."""
+    """Pairs of rows where both values are known; of two targets, where one is."""
     differing: int
     proven: int
     """Differing pairs with no row missing between."""
@@ -153,11 +153,18 @@ class Future:
         size = max(0, earlier.size - start)
         here, there = earlier[start - shift :][:size], later[start - before :]
         whole = self._unbroken(first_row - before + start, size, shift)
-        both = np.isfinite(here) & np.isfinite(there)
+        known, known_there = np.isfinite(here), np.isfinite(there)
+        # Two targets are the same BQX: where one knows it and the other not, one is wrong. A feature's row may be gone.
+        held_against = known & known_there if held[1].startswith(BQX_PREFIX) else known | known_there
         # Hardly any differ at all: only those are worth the five passes that round-off takes.
-        apart = np.flatnonzero(both & (here != there))
+        apart = np.flatnonzero(held_against & (here != there))
         apart = apart[~np.isclose(here[apart], there[apart], rtol=_ROUND_OFF, atol=1e-12)]
-        counts = (np.count_nonzero(both), apart.size, np.count_nonzero(whole[apart]), np.count_nonzero(both & whole))
+        counts = (
+            np.count_nonzero(held_against),
+            apart.size,
+            np.count_nonzero(whole[apart]),
+            np.count_nonzero(held_against & whole),
+        )
         self._found[held] = self._found.get(held, 0) + np.array(counts)
 
     def _unbroken(self, row: int, size: int, shift: int) -> npt.NDArray[np.bool_]:

@@ -6,10 +6,16 @@ Belongs here: verdicts from names and from the look into the future. Does not: t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
 
 from bqx_assets.base.names import SEPARATOR
 from bqx_assets.catalogue.discovery import FORWARD_PREFIX
+from bqx_assets.catalogue.expectations import target_name
 from bqx_assets.quality.future import BQX_PREFIX, Comparison
 from bqx_assets.quality.rule import Finding, count, listed, sample
 from bqx_assets.quality.scan import Scan
@@ -71,6 +77,71 @@ def targets_are_the_future(scan: Scan) -> Finding | None:
             "comparisons": sample(str(each) for each in failed),
         },
     )
+
+
+def target_ends(scan: Scan) -> Finding | None:
+    """Judge the nulls at both ends of each target: exactly as many as its window and its horizon ask for.
+
+    The first BQX of w rows is that of row w, counted from the source's first bar: ``target_bqx{w}_h{h}`` lacks the
+    first ``w - h - s`` rows of a file that begins at row s, one s for all targets: 45 in a whole history, where it has
+    the shortest window's BQX first, and more in a range, where nothing lacks once s is beyond every window. As many of
+    the last rows lack as the horizon reaches beyond the last bar.
+    """
+    facts = {column.name: column for column in scan.of_role("target")}
+    windows, horizons = scan.expectations.windows, scan.expectations.horizons
+    there = {(w, h): facts[name] for w in windows for h in horizons if (name := target_name(w, h)) in facts}
+    if scan.keys is None or not there or any(column.tail is None for column in there.values()):
+        return None
+    held = {each: column for each, column in there.items() if column.head is not None}
+    times = scan.keys.to_physical().to_numpy()
+    head = End({column.name: (w - h, column.head or 0) for (w, h), column in held.items()}, times)
+    tail = End({column.name: (h, column.tail or 0) for (_, h), column in held.items()}, -times[::-1])
+    wrong = {each: f"{text} at the head" for each, text in head.wrong().items()}
+    wrong |= {each: f"{text} at the tail" for each, text in tail.wrong().items()}
+    most = [max((nulls for _, nulls in end.unknown.values()), default=0) for end in (head, tail)]
+    told = [f"{name} lacks {text}" for name, text in wrong.items()]
+    return Finding(
+        passed=not wrong,
+        got=f"{count(len(wrong), 'target')} otherwise: {listed(told)}"
+        if wrong
+        else f"{count(len(held), 'target')} lack up to {most[0]:,} rows at the head and {most[1]:,} at the tail",
+        expected="w - h - s rows at the head, one s for all, and as many at the tail as h reaches beyond the last bar",
+        cure=f"Values are missing or filled in: rebuild targets_{scan.pair} at the source, then: bqx extract "
+        f"{scan.pair}; bqx merge {scan.pair}",
+        evidence={"targets": sample(told)},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """One end of all targets. ``unknown``: by target, which row of the source knows it first, and the nulls before."""
+
+    unknown: Mapping[str, tuple[int, int]]
+    times: npt.NDArray[np.int64]
+    """The file's keys, ascending from this end."""
+
+    def wrong(self) -> dict[str, str]:
+        """Return the targets whose nulls are not ``first row known - first row of the file``, and the numbers."""
+        begins = Counter(first - nulls for first, nulls in self.unknown.values() if nulls)
+        begin = begins.most_common(1)[0][0] if begins else max((first for first, _ in self.unknown.values()), default=0)
+        found = {
+            name: f"{nulls:,} rows, not {max(0, first - begin):,},"
+            for name, (first, nulls) in self.unknown.items()
+            if nulls != max(0, first - begin)
+        }
+        return {} if found and self._gaps_explain() else found
+
+    def _gaps_explain(self) -> bool:
+        """Whether bars that are not among the keys explain the numbers: a row less is unknown for each, none more."""
+        steps = np.diff(self.times)
+        bar = int(np.median(steps)) if steps.size else 1
+        before = np.concatenate([[0], np.cumsum(np.maximum(0, steps // max(1, bar) - 1))])
+        ordered = sorted({*self.unknown.values()})
+        for (first, nulls), (later, more) in pairwise(ordered):
+            short = (later - first) - (more - nulls)
+            if more < nulls or short < 0 or (nulls and short > before[more] - before[nulls - 1]):
+                return False
+        return True
 
 
 def _culprits(comparisons: Sequence[Comparison]) -> list[str]:

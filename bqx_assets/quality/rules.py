@@ -85,4 +85,10 @@ RULES: tuple[Rule, ...] = (
         "error",
         future_rules.targets_are_the_future,
     ),
+    Rule(
+        "target_ends",
+        "Each target lacks exactly the first rows that its window and the last rows that its horizon leave unknown.",
+        "error",
+        future_rules.target_ends,
+    ),
 )

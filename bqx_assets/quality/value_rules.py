@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
+from bqx_assets.catalogue.expectations import Expectations, target_name
 from bqx_assets.quality.columns import ColumnFacts
 from bqx_assets.quality.rule import Finding, count, listed, sample
 from bqx_assets.quality.scan import Scan
@@ -35,26 +36,43 @@ def features_non_zero(scan: Scan) -> Finding | None:
 
 
 def completeness(scan: Scan) -> Finding | None:
-    """Judge the share of nulls over all features and over all targets."""
+    """Judge the share of nulls over all features, and over all targets beyond what windows and horizons leave unknown.
+
+    How many rows those are exactly, ``target_ends`` judges by the values.
+    """
     features, targets = scan.of_role("feature"), scan.of_role("target")
     if not scan.rows or any(column.nulls is None for column in features + targets):
         return None
-    of_features, of_targets = _null_fraction(features), _null_fraction(targets)
     limit = scan.expectations
+    of_features, of_targets = _null_fraction(features), _null_fraction(targets)
+    explained = _unknown_at_ends(limit)
+    beyond = sum(max(0, (column.nulls or 0) - explained.get(column.name, 0)) for column in targets)
+    unexplained = beyond / max(1, sum(column.rows for column in targets))
     worst = sorted((c for c in features + targets if c.nulls), key=lambda c: -(c.nulls or 0))[:_WORST]
     return Finding(
-        passed=of_features < limit.max_feature_null_fraction and of_targets < limit.max_target_null_fraction,
-        got=f"{of_features:.2%} null in features, {of_targets:.2%} in targets",
+        passed=of_features < limit.max_feature_null_fraction and unexplained < limit.max_target_null_fraction,
+        got=f"{of_features:.2%} null in features, {of_targets:.2%} in targets, "
+        f"{unexplained:.2%} beyond their windows and horizons",
         expected=f"less than {limit.max_feature_null_fraction:.2%} and {limit.max_target_null_fraction:.2%}",
         cure="Look at the worst columns' tables: rows missing at the source, or a range that starts inside warm-up.",
         evidence={
             "feature_null_fraction": of_features,
             "feature_excess": max(0.0, of_features - limit.max_feature_null_fraction),
             "target_null_fraction": of_targets,
-            "target_excess": max(0.0, of_targets - limit.max_target_null_fraction),
+            "target_excess": max(0.0, unexplained - limit.max_target_null_fraction),
             "worst": [f"{column.name} {(column.nulls or 0) / scan.rows:.1%}" for column in worst],
         },
     )
+
+
+def _unknown_at_ends(expectations: Expectations) -> dict[str, int]:
+    """How many rows may lack each target, at most: before its window is full, and where its horizon is to come."""
+    window, horizon = min(expectations.windows), min(expectations.horizons)
+    return {
+        target_name(w, h): max(0, w - h - (window - horizon)) + h - horizon
+        for w in expectations.windows
+        for h in expectations.horizons
+    }
 
 
 def no_unexpected_all_null(scan: Scan) -> Finding | None:

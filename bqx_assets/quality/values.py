@@ -101,6 +101,7 @@ class DeepPass:
             column = self._scan.columns[place]
             column.nulls = column.low = column.high = column.nan = column.infinite = None
             column.disagrees = column.forward = None
+            column.head = column.tail = None
             lost.add(column.name)
         if KEY in lost:
             self._scan.keys = self._scan.future = None

@@ -52,6 +52,7 @@ def _zero(frame: pl.DataFrame) -> pl.DataFrame:
 
 COLUMNS, SPINE, KEYS = "columns_equal_catalogue", "rows_equal_spine", "key_unique_and_ascending"
 FORWARD, FUTURE, NAN = "no_feature_looks_forward", "targets_are_the_future", "no_nan_or_infinity"
+ENDS = "target_ends"
 
 MUTATIONS: dict[str, tuple[Change, set[str], str, str]] = {
     # the change, all rules that fail, and what the first one's got or evidence names
@@ -64,7 +65,7 @@ MUTATIONS: dict[str, tuple[Change, set[str], str, str]] = {
         lambda f: f.drop("target_bqx90_h60"), {COLUMNS, "targets_complete"}, "targets_complete", "target_bqx90_h60",
     ),
     "key lost": (lambda f: f.drop(KEY), {COLUMNS, KEYS}, KEYS, "no column interval_time"),
-    "row added": (_extra_row, {SPINE}, SPINE, "401 rows"),
+    "row added": (_extra_row, {SPINE, ENDS, FUTURE}, SPINE, "401 rows"),
     "row lost": (lambda f: f.head(399), {SPINE, "dimensions"}, SPINE, "399 rows"),
     # Lesson 1: 76 repeated keys once made 177,748 rows of 100,000, and every check passed.
     "row duplicated": (_duplicated, {SPINE, KEYS}, KEYS, "1 surplus row for 1 repeated key"),
@@ -93,10 +94,14 @@ MUTATIONS: dict[str, tuple[Change, set[str], str, str]] = {
         _zero, {"features_non_zero", "no_unexpected_constant", COLUMNS}, "features_non_zero", "zero throughout",
     ),
     "target shifted": (
-        lambda f: f.with_columns(pl.col("target_bqx180_h45").shift(-1)), {FUTURE}, FUTURE, "target_bqx180_h45",
+        lambda f: f.with_columns(pl.col("target_bqx180_h45").shift(-1)), {FUTURE, ENDS}, FUTURE, "target_bqx180_h45",
     ),
     "window shifted": (
-        lambda f: f.with_columns(pl.col("^target_bqx360_h.*$").shift(-3)), {FUTURE}, FUTURE, "bqx360",
+        lambda f: f.with_columns(pl.col("^target_bqx360_h.*$").shift(-3)), {FUTURE, ENDS}, FUTURE, "bqx360",
+    ),
+    "target with a hole": (
+        lambda f: f.with_columns(pl.when(pl.int_range(pl.len()) // 4 != 50).then(pl.col("target_bqx90_h60"))),
+        {FUTURE}, FUTURE, "target_bqx90_h60",
     ),
     "feature shifted": (
         lambda f: f.with_columns(pl.col("base_bqx__bqx_45").shift(2)), {FUTURE}, FUTURE, "base_bqx__bqx_45",
@@ -294,7 +299,7 @@ def test_statistics_alone_show_null_constant_and_incomplete_columns(tmp_path: Pa
 
 def test_every_rule_has_a_stable_name_and_a_sentence() -> None:
     names = [rule.name for rule in RULES]
-    assert len(set(names)) == len(names) == 21
+    assert len(set(names)) == len(names) == 22
     assert all(re.fullmatch(r"[a-z]+(_[a-z]+)*", name) for name in names)
     assert all(rule.description.endswith(".") and rule.severity in ("error", "warn") for rule in RULES)
 

@@ -22,7 +22,7 @@ from bqx_assets_tests.forgery import exchange, restore_crc32c, writer_name
 from bqx_assets_tests.frames import EURUSD
 from bqx_assets_tests.quality.training import Training, verdict_of
 
-NEEDS_VALUES = {
+NEEDS_VALUES = {"target_ends",
     "checksum", "slabs_intact", "key_unique_and_ascending", "no_nan_or_infinity", "statistics_equal_values",
     "no_feature_looks_forward", "targets_are_the_future",
 }  # fmt: skip
@@ -173,8 +173,8 @@ def test_a_damaged_slab_is_named_and_its_columns_are_not_decoded(copy: Training)
     ("row_group", "name", "unjudged"),
     [
         (0, "agg__agg_mean_45", {"no_feature_looks_forward", "completeness"}),
-        (2, "target_bqx90_h45", {"no_feature_looks_forward", "completeness"}),
-        (1, KEY, {"key_unique_and_ascending", "targets_are_the_future", "no_feature_looks_forward"}),
+        (2, "target_bqx90_h45", {"no_feature_looks_forward", "completeness", "target_ends"}),
+        (1, KEY, {"key_unique_and_ascending", "targets_are_the_future", "target_ends", "no_feature_looks_forward"}),
         (1, "base_bqx__bqx_90", {"no_feature_looks_forward", "completeness"}),
     ],
 )

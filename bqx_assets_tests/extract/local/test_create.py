@@ -6,6 +6,7 @@ import csv
 import os
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -128,8 +129,10 @@ def test_the_spine_has_the_rows_the_expectations_ask_for(root: Path) -> None:
         targets = pl.read_parquet(table_path(root, TARGETS_DATASET, f"targets_{pair}"))
         spine = targets.filter(pl.col("target_bqx45_h15").is_not_null())
         assert spine.height == facts.min_rows == ROWS - 60
-        nulls = spine.select(facts.targets()).null_count().sum_horizontal().item() / spine.height / 49
-        assert facts.max_target_null_fraction - 1e-4 <= nulls <= facts.max_target_null_fraction
+        lacking = spine.select(facts.targets()).null_count().row(0, named=True)
+        for window, horizon in product(facts.windows, facts.horizons):
+            lacks = max(0, window - horizon - 45) + horizon - 15
+            assert lacking[f"target_bqx{window}_h{horizon}"] == min(lacks, spine.height)
 
 
 def test_the_same_seed_gives_the_same_bytes_whatever_pairs_order_or_processes(
