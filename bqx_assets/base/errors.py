@@ -86,7 +86,7 @@ class DuplicateKeys(TableDefect):
 
 
 class NullKeys(TableDefect):
-    """A row without ``interval_time``."""
+    """A row without ``interval_time``, or without a pair in a table that says whose its rows are."""
 
 
 class EmptyTable(TableDefect):
@@ -95,6 +95,10 @@ class EmptyTable(TableDefect):
 
 class SchemaDrift(TableDefect):
     """A column vanished or changed its type."""
+
+
+class InexactValue(TableDefect):
+    """A value that no type of a training file holds as it is: it would be cut, or become another."""
 
 
 class ExtractionIncomplete(BqxError):

@@ -7,15 +7,19 @@ tables exist.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
-from bqx_assets.base.errors import BadSetting
+from bqx_assets.base.errors import BadSetting, ColumnCollision
 from bqx_assets.base.pairs import Pair
 
 KEY = "interval_time"
 """The key column of every table and of the training file: UTC timestamps, microseconds."""
 
 SEPARATOR = "__"
+_LONGEST = 300
+"""Characters of a column's name in BigQuery."""
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,299}")
+_NAMED = 10
 
 
 def is_identifier(name: str) -> bool:
@@ -23,19 +27,19 @@ def is_identifier(name: str) -> bool:
     return _IDENTIFIER.fullmatch(name) is not None
 
 
-def check_identifier(name: str, kind: str) -> str:
+def check_identifier(name: str, kind: str, *, owner: str = "") -> str:
     """Return ``name`` if it is letters, digits and underscores only; it may then be part of a path or query.
 
     Raises:
-        BadSetting: for anything else; ``kind`` ("table", "column", "dataset") is the error's subject.
+        BadSetting: for anything else; ``kind`` ("table", "column", "dataset"), and what it is of, is the subject.
     """
     if is_identifier(name):
         return name
     raise BadSetting(
-        kind,
-        got=repr(name[:60]),
-        expected="letters, digits and underscores, not starting with a digit",
-        cure=f"Rename the {kind} in the warehouse or leave it out.",
+        f"{kind} of {owner}" if owner else kind,
+        got=ascii(name[:60]) if len(name) <= _LONGEST else f"{len(name):,} characters, {name[:60]!a}...",
+        expected=f"1 to {_LONGEST} letters, digits and underscores, not starting with a digit",
+        cure=f"Rename the {kind} where the table is made, or leave it out.",
     )
 
 
@@ -61,9 +65,43 @@ def table_prefix(table: str, pair: Pair) -> str:
     return prefix
 
 
-def output_column(prefix: str, column: str) -> str:
-    """Return the training file's name of a table's column, e.g. ``agg_bqx__agg_mean_45``."""
-    return f"{prefix}{SEPARATOR}{check_identifier(column, 'column')}"
+def output_column(prefix: str, column: str, *, owner: str = "") -> str:
+    """Return the training file's name of a table's column, e.g. ``agg_bqx__agg_mean_45``.
+
+    Raises:
+        BadSetting: as ``check_identifier`` says, or the whole is longer than a column's name may be.
+    """
+    return check_identifier(
+        f"{prefix}{SEPARATOR}{check_identifier(column, 'column', owner=owner)}", "column", owner=owner
+    )
+
+
+def refuse_same_names(subject: str, columns: Iterable[tuple[str, str]]) -> None:
+    """Refuse (table, column) pairs of which two columns, or two tables, have one name but for the case of its letters.
+
+    To BigQuery, Spark and DuckDB ``Mean`` and ``mean`` are one column: a reader would take one for the other.
+
+    Raises:
+        ColumnCollision: names them.
+    """
+    tables: dict[str, list[str]] = {}
+    owners: dict[str, list[tuple[str, str]]] = {}
+    for table, column in columns:
+        known = tables.setdefault(table.lower(), [])
+        if table not in known:
+            known.append(table)
+        owners.setdefault(column.lower(), []).append((table, column))
+    met = [owner for several in owners.values() if len(several) > 1 for owner in several]
+    alike = [table for several in tables.values() if len(several) > 1 for table in several]
+    if met or alike:
+        names = ", ".join([ascii(name)[1:-1] for name in dict.fromkeys(column for _, column in met)][:_NAMED])
+        of = ", ".join([*(dict.fromkeys(table for table, _ in met) or alike)][:_NAMED])
+        raise ColumnCollision(
+            subject,
+            got=f"{names} from {of}" if names else f"tables {of}",
+            expected="names that differ by more than the case of their letters, one table a column",
+            cure="Rename one of the columns or tables, or leave it out.",
+        )
 
 
 def split_column(name: str) -> tuple[str, str]:

@@ -13,12 +13,11 @@ from bqx_assets.base.artifacts import Column, Quarantined
 from bqx_assets.base.errors import (
     BqxError,
     CatalogueMismatch,
-    ColumnCollision,
     SchemaDrift,
     TableMissing,
     TableUnreadable,
 )
-from bqx_assets.base.names import KEY, output_column, table_prefix
+from bqx_assets.base.names import KEY, output_column, refuse_same_names, table_prefix
 from bqx_assets.base.pairs import Pair
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.catalogue.families import (
@@ -109,7 +108,7 @@ def discover(
         except BqxError as error:
             problems[name] = error
     _refuse_types(pair, found)
-    _refuse_collisions(found)
+    refuse_same_names(f"{pair}", ((each.description.table, c.name) for each in found for c in each.columns))
     wanted = {*grammar, *expectations.accepted_tables}
     return PairCatalogue(
         pair=pair,
@@ -195,7 +194,7 @@ def _feature_table(
         description=description,
         family=family_of(name, pair) or FAMILIES[0],
         columns=tuple(
-            Column(name=output_column(prefix, column), source=column, type=types[column])
+            Column(name=output_column(prefix, column, owner=name), source=column, type=types[column])
             for column in known
             if column not in forward
         ),
@@ -250,17 +249,3 @@ def _refuse_types(pair: Pair, tables: Iterable[FeatureTable]) -> None:
 def _shown(items: Sequence[str], separator: str) -> str:
     more = f" and {len(items) - _SAMPLE:,} more" if len(items) > _SAMPLE else ""
     return (separator.join(items[:_SAMPLE]) or "none") + more
-
-
-def _refuse_collisions(tables: Iterable[FeatureTable]) -> None:
-    owner: dict[str, str] = {}
-    for table in tables:
-        for column in table.columns:
-            other = owner.setdefault(column.name.lower(), table.description.table)
-            if other != table.description.table:
-                raise ColumnCollision(
-                    f"column {column.name}",
-                    got=f"given by {other} and by {table.description.table}",
-                    expected="one table a column",
-                    cure="Rename one of the tables, or drop it from accepted_tables.",
-                )

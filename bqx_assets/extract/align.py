@@ -17,8 +17,8 @@ from bqx_assets.base.artifacts import RowAccount
 from bqx_assets.base.errors import DuplicateKeys, EmptyTable, NullKeys
 from bqx_assets.base.names import KEY
 from bqx_assets.base.settings import DuplicatePolicy
+from bqx_assets.extract.columns import KEY_TYPE, as_moments
 
-KEY_TYPE = pl.Datetime("us", "UTC")
 MINUTE = 60_000_000
 """In a key's unit."""
 _SAMPLE_KEYS = 3
@@ -145,11 +145,17 @@ def total(parts: Iterable[RowAccount]) -> RowAccount:
 
 
 def as_key(table: pl.DataFrame, subject: str) -> pl.Series:
-    """Return the key column as UTC microseconds. Raises NullKeys."""
+    """Return the key column as UTC microseconds; a moment without a zone is UTC.
+
+    Raises:
+        NullKeys: a row has no key.
+        InexactValue: a key has digits below a microsecond, or lies outside of the years 1 to 9999.
+    """
     key = table.get_column(KEY)
-    if key.dtype == pl.Datetime and key.dtype.time_zone is None:  # type: ignore[union-attr]
-        key = key.dt.replace_time_zone("UTC")
-    key = key.cast(KEY_TYPE)
+    if isinstance(key.dtype, pl.Datetime):
+        key = as_moments(key.to_physical(), key.dtype.time_unit, subject)
+    else:
+        key = key.cast(KEY_TYPE)
     if key.null_count():
         raise NullKeys(
             subject,

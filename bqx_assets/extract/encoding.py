@@ -36,8 +36,11 @@ def parquet_writer(path: Path, frame: pl.DataFrame) -> pq.ParquetWriter:
 
 
 def as_arrow(frame: pl.DataFrame) -> pa.Table:
-    """Return the frame's rows and columns as Arrow, in types that every reader knows. Numbers are not copied."""
-    return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+    """Return the frame's rows and columns as Arrow. Nothing is copied, equal texts stay one.
+
+    As plain texts, 22 columns of 220 characters took 1 GB where their dictionaries are 20 kB, and 12 times as long.
+    """
+    return frame.to_arrow(compat_level=pl.CompatLevel.newest())
 
 
 def repeating(frame: pl.DataFrame) -> list[str]:

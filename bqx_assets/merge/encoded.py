@@ -20,7 +20,7 @@ from bqx_assets.base.checksums import sums_of_files
 from bqx_assets.base.direct import Span
 from bqx_assets.base.files import TEMP_MARK
 from bqx_assets.base.pairs import Pair
-from bqx_assets.extract.align import KEY_TYPE
+from bqx_assets.extract.columns import KEY_TYPE
 from bqx_assets.extract.encoding import as_arrow, parquet_writer
 from bqx_assets.extract.slabs import slab_fingerprint
 from bqx_assets.merge.footer import read_footer

@@ -36,10 +36,13 @@ def merge(plan: MergePlan, output: Path, *, engine: str = "splice", progress: Pr
     keep_freed_memory()
     subject = f"{plan.pair}"
     check_disk(output.parent, plan.size_bytes, subject)
-    check_memory(chosen.memory_bytes(plan), subject)
+    also = "" if chosen.name == Splice.name else f", or use --engine {Splice.name}"
+    check_memory(chosen.memory_bytes(plan), subject, also=also)
     output.parent.mkdir(parents=True, exist_ok=True)
     remove_partials(output.parent)
     progress.start("merge", len(plan.parts) + 1)
+    if plan.left_out:
+        progress.warn("merge", f"left out, for no table is named so: {', '.join(plan.left_out)}")
     with PeakMemory() as memory, atomic_path(output) as temp:
         written = chosen.write(plan, temp, progress)
         _refuse_other(plan, written)

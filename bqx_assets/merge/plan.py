@@ -5,7 +5,6 @@ Belongs here: a checkpoint folder held against its own record. Does not: folders
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,9 @@ from bqx_assets.base.artifacts import (
     SlabRecord,
     Spine,
 )
-from bqx_assets.base.errors import ColumnCollision, MergeRefused
+from bqx_assets.base.errors import MergeRefused
 from bqx_assets.base.files import TEMP_MARK
+from bqx_assets.base.names import refuse_same_names
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.merge.footer import Footer, read_footer
@@ -37,6 +37,8 @@ class MergePlan:
     extraction: ExtractionRecord
     parts: tuple[Part, ...]
     """In column order, the spine first."""
+    left_out: tuple[str, ...] = ()
+    """What lies beside raw checkpoints and is none of them."""
 
     @property
     def size_bytes(self) -> int:
@@ -63,8 +65,8 @@ def plan_merge(pair: Pair, folder: Path, settings: Settings) -> MergePlan:
     """
     if (folder / EXTRACTION_FILE).is_file():
         return _plan_slabs(pair, folder)
-    extraction, parts = plan_raw(pair, folder, settings)
-    return MergePlan(pair, extraction, tuple(parts))
+    raw = plan_raw(pair, folder, settings)
+    return MergePlan(pair, raw.extraction, raw.parts, raw.left_out)
 
 
 def _plan_slabs(pair: Pair, folder: Path) -> MergePlan:
@@ -108,18 +110,8 @@ def refuse_incomplete(pair: Pair, place: str, extraction: ExtractionRecord, ther
 
 
 def refuse_collisions(pair: Pair, slabs: Sequence[SlabRecord]) -> None:
-    """Raise ColumnCollision where two tables give one column name."""
-    count = Counter(column.name for slab in slabs for column in slab.provenance.columns)
-    repeated = {name for name, times in count.items() if times > 1}
-    if not repeated:
-        return
-    tables = [slab.table for slab in slabs if any(column.name in repeated for column in slab.provenance.columns)]
-    raise ColumnCollision(
-        f"{pair}",
-        got=f"{', '.join(sorted(repeated)[:_NAMED])} from {', '.join(tables[:_NAMED])}",
-        expected="one table a column",
-        cure="Rename one of the tables.",
-    )
+    """Refuse slabs that give one column name twice. Raises ColumnCollision."""
+    refuse_same_names(f"{pair}", ((slab.table, each.name) for slab in slabs for each in slab.provenance.columns))
 
 
 def _slab_part(pair: Pair, folder: Path, extraction: ExtractionRecord, record: SlabRecord) -> SlabPart:

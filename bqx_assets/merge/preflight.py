@@ -35,13 +35,16 @@ def check_disk(folder: Path, output_bytes: int, subject: str) -> None:
         )
 
 
-def check_memory(needed_bytes: int, subject: str) -> None:
-    """Raise NotEnoughMemory unless this process may still take that much, by its container's own limit."""
+def check_memory(needed_bytes: int, subject: str, *, also: str = "") -> None:
+    """Raise NotEnoughMemory unless this process may still take that much, by its container's own limit.
+
+    ``also``: what would help besides more memory.
+    """
     free_bytes = memory_free_bytes()
     if free_bytes < needed_bytes:
         raise NotEnoughMemory(
             subject,
             got=f"{free_bytes / 1e6:,.0f} MB of memory free",
             expected=f"{needed_bytes / 1e6:,.0f} MB",
-            cure="Give the container more memory, or use --engine splice.",
+            cure=f"Give the container more memory{also}.",
         )

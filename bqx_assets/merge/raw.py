@@ -1,66 +1,128 @@
 """Checkpoint folders of another origin: targets and tables with ``interval_time``, rows in any order.
 
 Belongs here: reading such a folder as a merge's parts, a spine from its targets. Does not: slabs of our own
-extraction (``plan``), or how one table becomes a slab (``raw_table``).
+extraction (``plan``), one file (``raw_file``), or how one table becomes a slab (``raw_table``).
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
 
 from bqx_assets.base.artifacts import Column, ExtractionRecord
-from bqx_assets.base.errors import ColumnCollision, FooterError, MergeRefused, SchemaDrift
-from bqx_assets.base.frame_files import parquet_schema
-from bqx_assets.base.names import KEY
+from bqx_assets.base.errors import MergeRefused, SchemaDrift
+from bqx_assets.base.files import TEMP_MARK, regular_file
+from bqx_assets.base.names import KEY, is_identifier, refuse_same_names
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.expectations import load_expectations
-from bqx_assets.catalogue.families import FAMILIES, PAIR_COLUMN, targets_table
+from bqx_assets.catalogue.families import FAMILIES, targets_table
 from bqx_assets.extract.leaks import ForwardLook
 from bqx_assets.extract.spine import describe_spine, spine_rows
 from bqx_assets.merge.parts import Part
-from bqx_assets.merge.raw_table import RawSpine, RawTable, SpinePart, raw_family, read_rows
+from bqx_assets.merge.preflight import check_memory
+from bqx_assets.merge.raw_file import NUMBERS, RawFile
+from bqx_assets.merge.raw_table import RawSpine, RawTable, SpinePart, raw_family, targets_memory_bytes
 
 _NAMED = 10
+_SUFFIX = ".parquet"
+_LIKE_A_TABLE = (
+    _SUFFIX,
+    ".parq",
+    ".pq",
+    *(f"{_SUFFIX}.{packed}" for packed in ("gz", "zst", "bz2", "xz", "lz4", "zip")),
+)
+"""Names that end so, in whatever case, are meant as tables: to leave one out would lose its columns without a word."""
 
 
-def plan_raw(pair: Pair, folder: Path, settings: Settings) -> tuple[ExtractionRecord, list[Part]]:
-    """Return the record, its slabs yet to come, and the parts of a folder of raw checkpoints, spine first.
+@dataclass(frozen=True, slots=True)
+class RawFolder:
+    """A folder's raw checkpoints: parts, and what their merge will record."""
+
+    extraction: ExtractionRecord
+    """Its slabs are yet to come."""
+    parts: tuple[Part, ...]
+    """The spine first."""
+    left_out: tuple[str, ...]
+    """What else lies in the folder, by name."""
+
+
+def plan_raw(pair: Pair, folder: Path, settings: Settings) -> RawFolder:
+    """Return the parts of a folder of raw checkpoints.
 
     **Cost**: the targets in memory, 50 columns; of the tables the schemas only.
 
     Raises:
-        MergeRefused: no targets, no table, a file without ``interval_time``.
-        ColumnCollision, SchemaDrift, NullKeys, DuplicateKeys, EmptyTable, FooterError: as they say.
+        MergeRefused: no targets, no table, a file without ``interval_time``, an entry that is no table and named like
+            one.
+        ColumnCollision, SchemaDrift, NullKeys, DuplicateKeys, EmptyTable, InexactValue, FooterError: as they say.
+        NotEnoughMemory: for the targets.
     """
-    targets = _targets_file(pair, folder)
-    others = sorted(path for path in folder.glob("*.parquet") if path != targets and not path.name.startswith("."))
-    tables = {path: _schema(path, f"{pair}/{path.stem}") for path in others}
+    paths, left_out = _listed(pair, folder)
+    targets = _targets_file(pair, folder, paths)
+    tables = [RawFile(path, pair) for path in paths if path != targets]
     _refuse_unfit(pair, folder, tables)
-    spine, spine_part = _read_spine(pair, targets, settings)
-    parts = [RawTable(path, pair, spine, settings, tuple(schema)) for path, schema in tables.items()]
+    spine, spine_part = _read_spine(RawFile(targets, pair), settings)
+    parts = [RawTable(file, spine, settings) for file in tables]
     parts.sort(key=lambda part: (_family_order(raw_family(part.table, pair)), part.table))
-    _refuse_collisions(pair, parts)
-    newest = max(path.stat().st_mtime for path in (targets, *others))
+    refuse_same_names(f"{pair}", ((part.table, each.name) for part in (spine_part, *parts) for each in part.columns))
     extraction = ExtractionRecord(
         pair=pair.name,
-        snapshot_time=datetime.fromtimestamp(newest, UTC),
+        snapshot_time=datetime.fromtimestamp(max(path.stat().st_mtime for path in paths), UTC),
         spine=spine.facts,
         slabs=(),
         forward_looking_included=settings.include_forward_looking,
         origin="raw checkpoints",
     )
-    return extraction, [spine_part, *parts]
+    return RawFolder(extraction, (spine_part, *parts), left_out)
 
 
-def _targets_file(pair: Pair, folder: Path) -> Path:
-    names = ("targets.parquet", f"{targets_table(pair)}.parquet")
-    found = [folder / name for name in names if (folder / name).is_file()]
+def _listed(pair: Pair, folder: Path) -> tuple[list[Path], tuple[str, ...]]:
+    """Return a folder's tables in order of their names, and what it holds besides."""
+    tables: list[Path] = []
+    others: list[str] = []
+    wrong: list[str] = []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        name = path.name if path.name.isprintable() else ascii(path.name)
+        if path.name.startswith(".") or not path.name.lower().endswith(_LIKE_A_TABLE):
+            others += [] if TEMP_MARK in path.name else [name]
+            continue
+        trouble = _no_table(path)
+        if trouble:
+            wrong.append(f"{name} ({trouble})")
+        tables.append(path)
+    if wrong:
+        raise MergeRefused(
+            f"{pair}",
+            got=f"{len(wrong):,} entries named like tables that are none, in {folder}: {', '.join(wrong[:_NAMED])}",
+            expected=f"files TABLE{_SUFFIX}, each table's name of letters, digits and underscores",
+            cure=f"Make such files of them, or move them out of {folder}.",
+        )
+    return tables, tuple(others)
+
+
+def _no_table(path: Path) -> str:
+    """Why a folder's entry cannot be a table; empty where it can."""
+    if path.suffix != _SUFFIX:
+        return f"its name does not end in {_SUFFIX}"
+    if not is_identifier(path.stem):
+        return "its name is no table's name"
+    try:
+        regular_file(path)
+    except FileNotFoundError:
+        return "a link to nothing"
+    except OSError as error:
+        return error.strerror or str(error).partition(":")[0]
+    return ""
+
+
+def _targets_file(pair: Pair, folder: Path, tables: Sequence[Path]) -> Path:
+    names = (f"targets{_SUFFIX}", f"{targets_table(pair)}{_SUFFIX}")
+    found = [path for path in tables if path.name in names]
     if len(found) == 1:
         return found[0]
     raise MergeRefused(
@@ -71,18 +133,9 @@ def _targets_file(pair: Pair, folder: Path) -> Path:
     )
 
 
-def _schema(path: Path, subject: str) -> dict[str, pl.DataType]:
-    try:
-        return parquet_schema(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise FooterError(
-            subject, got=str(error).splitlines()[0], expected="a whole parquet file", cure="Fetch it again."
-        ) from error
-
-
-def _refuse_unfit(pair: Pair, folder: Path, tables: dict[Path, dict[str, pl.DataType]]) -> None:
-    keyless = [path.stem for path, schema in tables.items() if KEY not in schema]
-    second = [path.stem for path in tables if path.stem.split("_")[0] == "targets"]
+def _refuse_unfit(pair: Pair, folder: Path, tables: Sequence[RawFile]) -> None:
+    keyless = [file.table for file in tables if KEY not in file.types]
+    second = [file.table for file in tables if file.table.lower().split("_")[0] == "targets"]
     if keyless or second or not tables:
         names = ", ".join((keyless or second)[:_NAMED])
         trouble = f"no {KEY} in {names}" if keyless else f"more targets: {names}" if second else "no table"
@@ -92,50 +145,33 @@ def _refuse_unfit(pair: Pair, folder: Path, tables: dict[Path, dict[str, pl.Data
             expected=f"one targets file, and feature tables each with {KEY}",
             cure=f"Move such files away, or extract anew: bqx extract {pair}",
         )
-    for path, schema in tables.items():
-        if not schema[KEY].is_temporal() or schema[KEY].base_type() not in (pl.Datetime, pl.Date):
-            raise SchemaDrift(
-                f"{pair}/{path.stem}", got=f"{KEY} {schema[KEY]}", expected="timestamps", cure="Convert the column."
-            )
-
-
-def _refuse_collisions(pair: Pair, parts: Sequence[RawTable]) -> None:
-    count = Counter(column.name for part in parts for column in part.columns)
-    repeated = {name for name, times in count.items() if times > 1}
-    if repeated:
-        tables = [part.table for part in parts if any(column.name in repeated for column in part.columns)]
-        raise ColumnCollision(
-            f"{pair}",
-            got=f"{', '.join(sorted(repeated)[:_NAMED])} from {', '.join(tables[:_NAMED])}",
-            expected="one table a column",
-            cure="Rename one of the files.",
-        )
 
 
 def _family_order(family: str) -> int:
     return FAMILIES.index(family) if family in FAMILIES else len(FAMILIES)
 
 
-def _read_spine(pair: Pair, path: Path, settings: Settings) -> tuple[RawSpine, SpinePart]:
+def _read_spine(file: RawFile, settings: Settings) -> tuple[RawSpine, SpinePart]:
     """Read the rows whose shortest target is known, one a key, ascending, within the settings' bounds."""
-    subject = f"{pair}/{path.stem}"
     expectations = load_expectations(settings.expectations)
-    names = (KEY, *expectations.targets())
-    schema = _schema(path, subject)
-    absent = [name for name in names if name not in schema]
+    targets = expectations.targets()
+    names = (KEY, *targets)
+    absent = [name for name in names if name not in file.types]
     if absent:
         raise SchemaDrift(
-            subject,
+            file.subject,
             got=f"{len(absent)} columns absent: {', '.join(absent[:5])}",
             expected=f"{KEY} and {len(names) - 1} targets",
             cure="Fetch the targets again.",
         )
-    read = read_rows(path, pair, [*names, *(PAIR_COLUMN for _ in (0,) if PAIR_COLUMN in schema)], subject)
+    file.refuse_types(targets, NUMBERS)
+    check_memory(targets_memory_bytes(file, names), file.subject)
+    read = file.rows(names, floats=True)
     within = [pl.col(KEY) >= settings.start] if settings.start else []
     within += [pl.col(KEY) <= settings.end] if settings.end else []
-    frame, rows = spine_rows(read, expectations.shortest_target(), subject, settings.duplicates, *within)
+    frame, rows = spine_rows(read, expectations.shortest_target(), file.subject, settings.duplicates, *within)
     facts = describe_spine(frame.get_column(KEY), settings.row_group_rows)
     forward = ForwardLook(((window, frame) for window in expectations.windows), expectations.horizons)
     columns = tuple(Column(name=name, source=name, type="TIMESTAMP" if name == KEY else "FLOAT64") for name in names)
     spine = RawSpine(facts, frame.get_column(KEY), forward)
-    return spine, SpinePart(path, pair, spine, settings, columns, rows)
+    return spine, SpinePart(file, spine, settings, columns, rows)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import polars as pl
 
 from bqx_assets.base.names import KEY
-from bqx_assets.extract.align import KEY_TYPE
+from bqx_assets.extract.columns import KEY_TYPE
 from bqx_assets.merge.footer import Footer
 from bqx_assets.quality.columns import measure
 from bqx_assets.quality.decode import Block, Unreadable, decode

@@ -134,7 +134,7 @@ def test_two_tables_that_give_one_column_name_collide() -> None:
     name = "eurusd_agg"  # without the pair: agg, as agg_eurusd
     tables[name] = replace(tables["agg_eurusd"], table=name)
     accepted = load_expectations().model_copy(update={"accepted_tables": (name,)})
-    with pytest.raises(ColumnCollision, match=r"agg_eurusd and by eurusd_agg"):
+    with pytest.raises(ColumnCollision, match=r"from agg_eurusd, eurusd_agg"):
         _discover(tables, accepted)
 
 

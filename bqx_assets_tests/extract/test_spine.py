@@ -8,7 +8,7 @@ import pytest
 from bqx_assets.base.errors import EmptyTable
 from bqx_assets.base.names import KEY
 from bqx_assets.catalogue.expectations import load_expectations
-from bqx_assets.extract.align import KEY_TYPE
+from bqx_assets.extract.columns import KEY_TYPE
 from bqx_assets.extract.spine import spine_rows
 
 _NAN = float("nan")

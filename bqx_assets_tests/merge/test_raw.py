@@ -168,10 +168,10 @@ NO_KEYS = pl.lit(None, pl.Datetime("us", "UTC")).alias(KEY)
 Change = Callable[[pl.DataFrame], pl.DataFrame]
 UNFIT: list[tuple[str, Change, type[BqxError], str]] = [
     ("agg_eurusd", lambda f: f.drop(KEY), MergeRefused, "no interval_time in agg_eurusd"),
-    ("agg_eurusd", lambda f: f.with_columns(pl.col(KEY).cast(pl.Int64)), SchemaDrift, "interval_time Int64"),
+    ("agg_eurusd", lambda f: f.with_columns(pl.col(KEY).cast(pl.Int64)), SchemaDrift, "interval_time int64"),
     ("agg_eurusd", lambda f: f.clear(), EmptyTable, "none on the spine"),
     ("agg_eurusd", lambda f: f.with_columns(NO_KEYS), NullKeys, "200 rows"),
-    ("agg_eurusd", lambda f: f.with_columns(lists=pl.lit([1.0])), SchemaDrift, "lists List"),
+    ("agg_eurusd", lambda f: f.with_columns(lists=pl.lit([1.0])), SchemaDrift, "lists large_list"),
     ("agg", lambda f: f, ColumnCollision, "from agg_eurusd, agg"),
     ("targets", lambda f: f.drop("target_bqx45_h30"), SchemaDrift, "target_bqx45_h30"),
     ("targets", lambda f: pl.concat([f, f.head(1)]), DuplicateKeys, "targets: 1 surplus"),

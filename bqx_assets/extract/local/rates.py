@@ -16,7 +16,7 @@ from bqx_assets.base.files import open_regular
 from bqx_assets.base.frame_files import scan_csv, scan_parquet
 from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import ALL_PAIRS, parse_pair
-from bqx_assets.extract.align import KEY_TYPE
+from bqx_assets.extract.columns import KEY_TYPE
 from bqx_assets.extract.local.instruments import simulate_instruments
 from bqx_assets.extract.local.market import Bars, Floats, Integers, Market
 from bqx_assets.extract.local.triangulate import derive_missing, tail, union_times

@@ -13,7 +13,7 @@ import polars as pl
 from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import Pair
 from bqx_assets.catalogue.families import PAIR_COLUMN
-from bqx_assets.extract.align import KEY_TYPE
+from bqx_assets.extract.columns import KEY_TYPE
 from bqx_assets.extract.local.features.bqx import bqx
 from bqx_assets.extract.local.market import Bars
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,18 +22,15 @@ from bqx_assets.base.errors import BqxError, TableChanged, TableMissing, TableUn
 from bqx_assets.base.names import KEY
 from bqx_assets.catalogue.families import PAIR_COLUMN
 from bqx_assets.catalogue.tables import TableDescription
-from bqx_assets.extract.align import KEY_TYPE
+from bqx_assets.extract.columns import ColumnFile
 from bqx_assets.extract.local.arrow_types import bigquery_type
 from bqx_assets.extract.local.layout import DATASETS, refuse_unusable, table_path, table_paths
-from bqx_assets.extract.read import POLARS_TYPES
 from bqx_assets.extract.row_groups import KeyBounds, wanted_groups
 from bqx_assets.extract.warehouse import ReadRequest
 
 _PIECE_BYTES = 16 << 20
 """Decoded size of the columns that are decoded at once."""
-_CELL_BYTES = 8
 _READERS = 4
-_NAMED = 5
 _TAIL_BYTES = 8
 
 
@@ -109,29 +106,24 @@ class LocalWarehouse:
             raise _unreadable(table.table, error, path) from error
 
     def _batches(self, file: BinaryIO, request: ReadRequest) -> Iterator[pa.RecordBatch]:
-        parquet = pq.ParquetFile(file)
-        _refuse_miscounted(parquet, request.table)
-        groups = self._groups(parquet, request)
-        kept = _kept(parquet, groups, request)
+        columns = ColumnFile(file, request.table.table)
+        _refuse_miscounted(columns, request.table)
+        groups = self._groups(columns, request)
+        kept = _kept(columns, groups, request)
         if kept is not None and kept.is_empty():
             return
-        # Arrow holds what it decodes encoded, decompressed and decoded, and whole row groups of it: all columns of a
-        # wide table at once took 230 MB for 32 MB of rows.
-        few = max(1, _PIECE_BYTES // _CELL_BYTES // max(1, _rows(parquet, groups)))
-        names = [request.columns[first : first + few] for first in range(0, len(request.columns), few)]
-        pieces = [_piece(parquet, groups, request, some, kept) for some in names]
+        pieces = [_piece(columns, groups, some, kept) for some in _few(columns, request.columns)]
         yield from pl.concat(pieces, how="horizontal").to_arrow().to_batches()
 
-    def _groups(self, parquet: pq.ParquetFile, request: ReadRequest) -> list[int]:
+    def _groups(self, columns: ColumnFile, request: ReadRequest) -> list[int]:
         """The row groups that may hold a row of the request, by the keys that are in them."""
-        every = range(parquet.num_row_groups)
         if request.start is None and request.end is None:
-            return [*every]
+            return columns.groups
         state = (request.table.dataset, request.table.table, request.table.etag)
         with self._lock:
             bounds = self._bounds.get(state)
         if bounds is None:
-            bounds = [_decoded_bounds(parquet, group) for group in every]
+            bounds = [_decoded_bounds(columns, group) for group in columns.groups]
             with self._lock:
                 self._bounds[state] = bounds
         return wanted_groups(bounds, request)
@@ -193,73 +185,63 @@ def _refuse_changed(file: BinaryIO, table: TableDescription) -> None:
         )
 
 
-def _kept(parquet: pq.ParquetFile, groups: Sequence[int], request: ReadRequest) -> pl.Series | None:
+def _few(columns: ColumnFile, names: Sequence[str]) -> Iterator[list[str]]:
+    """The columns in runs of ``_PIECE_BYTES``, or of one.
+
+    Arrow holds what it decodes encoded, decompressed and decoded, and whole row groups of it: all columns of a wide
+    table at once took 230 MB for 32 MB of rows.
+    """
+    some: list[str] = []
+    room_bytes = _PIECE_BYTES
+    for name in names:
+        size_bytes = columns.decoded_bytes(name)
+        if some and size_bytes > room_bytes:
+            yield some
+            some, room_bytes = [], _PIECE_BYTES
+        some.append(name)
+        room_bytes -= size_bytes
+    yield some
+
+
+def _kept(columns: ColumnFile, groups: Sequence[int], request: ReadRequest) -> pl.Series | None:
     """Where in the row groups the rows of the request are; None where all are."""
     ranged = request.start is not None or request.end is not None
     deciding = [*([KEY] if ranged else []), *([PAIR_COLUMN] if request.pair is not None else [])]
     if not deciding:
         return None
-    rows = _decoded(parquet, groups, deciding)
-    wanted = rows.select(_wanted_rows(request, rows.schema)).to_series().fill_null(value=False)
+    wanted = columns.read(deciding, groups).select(_wanted_rows(request)).to_series().fill_null(value=False)
     return None if wanted.all() else wanted.arg_true()
 
 
-def _piece(
-    parquet: pq.ParquetFile, groups: Sequence[int], request: ReadRequest, names: Sequence[str], kept: pl.Series | None
-) -> pl.DataFrame:
+def _piece(columns: ColumnFile, groups: Sequence[int], names: Sequence[str], kept: pl.Series | None) -> pl.DataFrame:
     """Some columns of row groups, as they are described."""
-    rows = _decoded(parquet, groups, names)
-    if kept is not None:
-        # Not filtered: neighbouring rows would be kept as a view, which holds all others in memory.
-        rows = rows.select(pl.all().gather(kept))
-    types = request.table.types()
-    return rows.select(_cast(name, types[name], rows.schema) for name in names)
+    rows = columns.read(names, groups)
+    # Not filtered: neighbouring rows would be kept as a view, which holds all others in memory.
+    return rows if kept is None else rows.select(pl.all().gather(kept))
 
 
-def _decoded(parquet: pq.ParquetFile, groups: Sequence[int], names: Sequence[str]) -> pl.DataFrame:
-    rows = pl.DataFrame(parquet.read_row_groups(list(groups), columns=list(names)))
-    if rows.height != _rows(parquet, groups):
-        msg = f"{rows.height:,} rows decoded of {_rows(parquet, groups):,} in row groups {[*groups][:_NAMED]}"
-        raise pa.ArrowInvalid(msg)
-    return rows
-
-
-def _decoded_bounds(parquet: pq.ParquetFile, group: int) -> KeyBounds | None:
+def _decoded_bounds(columns: ColumnFile, group: int) -> KeyBounds | None:
     """The bounds of the keys as they are decoded; None where a row has none, or there is no row."""
-    rows = _decoded(parquet, [group], [KEY])
-    keys = rows.select(_cast(KEY, "TIMESTAMP", rows.schema)).to_series()
+    keys = columns.read([KEY], [group]).to_series()
     first, last = cast("datetime | None", keys.min()), cast("datetime | None", keys.max())
     return None if keys.null_count() or first is None or last is None else KeyBounds(first, last)
 
 
-def _rows(parquet: pq.ParquetFile, groups: Iterable[int]) -> int:
-    return sum(parquet.metadata.row_group(group).num_rows for group in groups)
-
-
-def _refuse_miscounted(parquet: pq.ParquetFile, table: TableDescription) -> None:
-    held = _rows(parquet, range(parquet.num_row_groups))
+def _refuse_miscounted(columns: ColumnFile, table: TableDescription) -> None:
+    held = columns.row_count(columns.groups)
     if held != table.rows:
         msg = f"{held:,} rows in its row groups, {table.rows:,} by its footer"
         raise pa.ArrowInvalid(msg)
 
 
-def _wanted_rows(request: ReadRequest, schema: pl.Schema) -> pl.Expr:
+def _wanted_rows(request: ReadRequest) -> pl.Expr:
     """Rows of the pair and the time range. A row without a key stays: the reader must see that defect."""
     wanted = pl.lit(value=True) if request.pair is None else pl.col(PAIR_COLUMN) == request.pair
     if request.start is not None:
-        wanted &= (_cast(KEY, "TIMESTAMP", schema) >= request.start).fill_null(value=True)
+        wanted &= (pl.col(KEY) >= request.start).fill_null(value=True)
     if request.end is not None:
-        wanted &= (_cast(KEY, "TIMESTAMP", schema) <= request.end).fill_null(value=True)
+        wanted &= (pl.col(KEY) <= request.end).fill_null(value=True)
     return wanted
-
-
-def _cast(name: str, kind: str, schema: pl.Schema) -> pl.Expr:
-    """A column in the type its BigQuery type is read as; one of a type we have no name for as it is."""
-    column, dtype = pl.col(name), schema[name]
-    if kind == "TIMESTAMP":
-        naive = isinstance(dtype, pl.Datetime) and dtype.time_zone is None
-        return (column.dt.replace_time_zone("UTC") if naive else column).cast(KEY_TYPE)
-    return column.cast(POLARS_TYPES[kind]) if kind in POLARS_TYPES else column
 
 
 def _unreadable(table: str, error: Exception, path: Path) -> BqxError:

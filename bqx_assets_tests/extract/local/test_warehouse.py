@@ -22,6 +22,7 @@ from bqx_assets.base.names import KEY
 from bqx_assets.catalogue.discovery import discover
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets.catalogue.tables import TableDescription
+from bqx_assets.extract.columns import ColumnFile
 from bqx_assets.extract.local import warehouse as local_warehouse
 from bqx_assets.extract.local.layout import table_path
 from bqx_assets.extract.local.warehouse import LocalWarehouse
@@ -324,9 +325,9 @@ def test_keys_are_decoded_once_however_many_stretches_are_read(tmp_path: Path, m
     groups: list[int] = []
     real = local_warehouse._decoded_bounds
 
-    def counted(parquet: pq.ParquetFile, group: int) -> KeyBounds | None:
+    def counted(columns: ColumnFile, group: int) -> KeyBounds | None:
         groups.append(group)
-        return real(parquet, group)
+        return real(columns, group)
 
     monkeypatch.setattr(local_warehouse, "_decoded_bounds", counted)
     for start in range(0, ROWS, 20):

@@ -1,0 +1,249 @@
+"""Columns of a Parquet file in the types a training file holds: every value exactly as written, or refused by name.
+
+Belongs here: what each stored type is read as, and decoding columns so. Does not: which rows and columns are wanted,
+or which types a table may have (``catalogue``, ``merge.raw_file``).
+
+Arrow decodes, not Polars: Polars reads INT96 as nanoseconds and gives 2262 for every later year, ends in a panic at a
+time zone such as ``+05:30``, and cuts digits in a cast without a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, BinaryIO, TypeAlias, cast
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pyarrow.types as pt
+
+from bqx_assets.base.errors import InexactValue
+
+KEY_TYPE = pl.Datetime("us", "UTC")
+"""Of a timestamp, the key among them."""
+LARGEST_INTEGER = 2**63 - 1
+_EARLIEST, _LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999
+"""Microseconds of the years 1 and 9999: BigQuery's timestamps, and Python's, end there."""
+_MICROS = {"s": 1_000_000, "ms": 1_000, "us": 1}
+_DAY = 86_400_000_000
+_WHOLE_FLOATS = 2**53
+"""Up to here a float holds every whole number."""
+_TEXT_ROWS = 16_384
+"""Rows of texts without a dictionary that are decoded at once."""
+_VIEW_BYTES = 16
+"""What Polars keeps of one text beside its letters; equal texts of a dictionary share those."""
+
+_Array: TypeAlias = "pa.Array[Any]"
+_Chunks: TypeAlias = "pa.ChunkedArray[Any]"
+_Encoded: TypeAlias = "pa.DictionaryArray[Any, Any]"
+
+
+class ColumnFile:
+    """An open Parquet file, column by column. ``subject`` is what errors call it.
+
+    A page that has a checksum is held against it.
+    """
+
+    def __init__(self, file: BinaryIO, subject: str) -> None:
+        """Read the footer. Raises ArrowException, OSError, UnicodeDecodeError: it is not one, or beyond Arrow."""
+        self._file, self._subject = file, subject
+        self.metadata = pq.ParquetFile(file).metadata
+        leaves = [self.metadata.schema.column(place) for place in range(self.metadata.num_columns)]
+        self._places = {leaf.path: place for place, leaf in enumerate(leaves)}
+        self._int96 = frozenset(leaf.path for leaf in leaves if leaf.physical_type == "INT96")
+        self._in_dictionary = [
+            leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY" and self._few(leaf.path)
+        ]
+        self._parquet = self._opened("us")
+        schema = self._parquet.schema_arrow
+        self.fields = list(zip(schema.names, schema.types, strict=True))
+        """Of each column its name and its type as Arrow has it, in the file's order."""
+        self._kinds = dict(self.fields)
+
+    @property
+    def groups(self) -> list[int]:
+        """All row groups, by number."""
+        return list(range(self.metadata.num_row_groups))
+
+    def row_count(self, groups: Iterable[int]) -> int:
+        """Return how many rows these groups have, as each states it."""
+        return sum(self.metadata.row_group(number).num_rows for number in groups)
+
+    def decoded_bytes(self, name: str) -> int:
+        """Return what a column takes in memory. A text's own bytes count as they are stored, its repeats not at all."""
+        if not _is_text(self._kinds[name]):
+            return 8 * self.metadata.num_rows
+        return _VIEW_BYTES * self.metadata.num_rows + sum(self._stored_bytes(name))
+
+    def read(self, names: Sequence[str], groups: Sequence[int] | None = None) -> pl.DataFrame:
+        """Return columns of row groups, of all where None: whole numbers Int64, fractions Float64, moments UTC.
+
+        **Shape**: the groups' rows x ``names``. **Cost**: ``decoded_bytes`` once, and for a moment the columns' pages.
+
+        Raises:
+            InexactValue: a value that those types cannot hold as it is.
+            ArrowException, OSError: damaged; see ``first_unreadable``.
+        """
+        wanted = self.groups if groups is None else list(groups)
+        several = [name for name in names if not self._is_alone(name)]
+        table = self._parquet.read_row_groups(wanted, columns=several) if several else pa.table({})
+        read = {name: table.column(name) for name in several}
+        columns = [self._column(name, read.get(name), wanted) for name in names]
+        short = next((each for each in columns if each.len() != self.row_count(wanted)), None)
+        if short is not None:
+            msg = f"{short.name}: {short.len():,} rows decoded of {self.row_count(wanted):,}"
+            raise pa.ArrowInvalid(msg)
+        return pl.DataFrame(columns)
+
+    def first_unreadable(self, names: Sequence[str]) -> str | None:
+        """Return the first column that cannot be decoded by itself; None if all can."""
+        for name in names:
+            try:
+                self.read([name])
+            except (pa.ArrowException, OSError):
+                return name
+        return None
+
+    def _column(self, name: str, read: _Chunks | None, groups: Sequence[int]) -> pl.Series:
+        if _is_text(self._kinds[name]):
+            chunks = self._encoded_texts(name, groups) if read is None else read.chunks
+            return _texts(name, chunks)
+        if name in self._int96:
+            return self._int96_moments(name, groups)
+        return exact(name, cast("_Chunks", read), self._subject)
+
+    def _is_alone(self, name: str) -> bool:
+        """Whether a column is not read together with others."""
+        return name in self._int96 or (_is_text(self._kinds[name]) and name not in self._in_dictionary)
+
+    def _encoded_texts(self, name: str, groups: Sequence[int]) -> Iterator[_Array]:
+        """Texts without a dictionary, some rows at once, each text once: as stored they may share most letters."""
+        for batch in self._parquet.iter_batches(_TEXT_ROWS, row_groups=list(groups), columns=[name]):
+            column = cast("_Array", batch.column(0))
+            yield column if pt.is_dictionary(column.type) else pc.dictionary_encode(column)
+
+    def _int96_moments(self, name: str, groups: Sequence[int]) -> pl.Series:
+        """Moments of 96 bits, a day and its nanoseconds: read three times, for each unit ends or cuts elsewhere."""
+        seconds, micros, nanos = (
+            _integers(self._opened(unit).read_row_groups(list(groups), columns=[name]).column(0))
+            for unit in ("s", "us", "ns")
+        )
+        self._refuse(name, "INT96", _outside(seconds, 1_000_000), "outside of the years 1 to 9999")
+        # Nanoseconds count modulo 2^64, here as there: their last digits are right in any year.
+        self._refuse(name, "INT96", int((nanos - micros * 1_000 != 0).sum()), "with digits below a microsecond")
+        return micros.cast(KEY_TYPE).alias(name)
+
+    def _refuse(self, name: str, kind: str, count: int, what: str) -> None:
+        if count:
+            raise inexact(self._subject, name, kind, f"{count:,} values {what}")
+
+    def _stored_bytes(self, name: str) -> Iterator[int]:
+        place = self._places[name]
+        return (self.metadata.row_group(number).column(place).total_uncompressed_size for number in self.groups)
+
+    def _few(self, name: str) -> bool:
+        """Whether all of a column's chunks begin with a dictionary."""
+        chunks = [self.metadata.row_group(number).column(self._places[name]) for number in self.groups]
+        return bool(chunks) and all(chunk.has_dictionary_page or not chunk.num_values for chunk in chunks)
+
+    def _opened(self, unit: str) -> pq.ParquetFile:
+        return pq.ParquetFile(
+            self._file,
+            metadata=self.metadata,
+            read_dictionary=self._in_dictionary,
+            coerce_int96_timestamp_unit=unit,
+            page_checksum_verification=True,
+        )
+
+
+def exact(name: str, column: _Chunks, subject: str) -> pl.Series:
+    """Return numbers, flags or moments in the one type that their kind is read as; any other type as it is.
+
+    Raises:
+        InexactValue: that type cannot hold a value as it is.
+    """
+    kind = column.type
+    if pt.is_timestamp(kind) or pt.is_date(kind):
+        return _moments(name, column, subject)
+    found = cast("pl.Series", pl.from_arrow(column, rechunk=False)).alias(name)
+    over = int((found > LARGEST_INTEGER).sum()) if pt.is_uint64(kind) else 0
+    if over:
+        raise inexact(subject, name, "UINT64", f"{over:,} values over {LARGEST_INTEGER:,}")
+    if pt.is_integer(kind):
+        return found.cast(pl.Int64)
+    return found.cast(pl.Float64) if pt.is_floating(kind) or pt.is_null(kind) else found
+
+
+def as_moments(ticks: pl.Series, unit: str, subject: str) -> pl.Series:
+    """Return whole numbers of ``unit`` (s, ms, us, ns) since 1970 as timestamps.
+
+    Raises:
+        InexactValue: digits below a microsecond, or outside of the years 1 to 9999.
+    """
+    if unit == "ns":
+        cut = int((ticks % 1_000 != 0).sum())
+        if cut:
+            raise inexact(subject, ticks.name, "nanoseconds", f"{cut:,} values with digits below a microsecond")
+        return (ticks // 1_000).cast(KEY_TYPE)
+    outside = _outside(ticks, _MICROS[unit])
+    if outside:
+        raise inexact(subject, ticks.name, f"timestamps[{unit}]", f"{outside:,} values outside of the years 1 to 9999")
+    return (ticks if unit == "us" else ticks * _MICROS[unit]).cast(KEY_TYPE)
+
+
+def as_floats(whole: pl.Series, subject: str) -> pl.Series:
+    """Return whole numbers as fractions. Raises InexactValue beyond what a float holds digit by digit."""
+    over = int((~whole.is_between(-_WHOLE_FLOATS, _WHOLE_FLOATS)).sum())
+    if over:
+        raise inexact(subject, whole.name, "INT64", f"{over:,} values with more digits than FLOAT64 has")
+    return whole.cast(pl.Float64)
+
+
+def inexact(subject: str, column: str, kind: str, what: str) -> InexactValue:
+    """Return the error for values of a column, stored as ``kind``, that would be changed by reading them."""
+    return InexactValue(
+        subject,
+        got=f"{column} {kind}: {what}",
+        expected="values that FLOAT64, INT64 or TIMESTAMP (microseconds, years 1 to 9999) holds as they are",
+        cure=f"Round or correct {column} where the table is made, or leave the column out there.",
+    )
+
+
+def _moments(name: str, column: _Chunks, subject: str) -> pl.Series:
+    """A zone says how to show a moment; what is stored is UTC. Moments without one are taken as UTC."""
+    kind = column.type
+    if pt.is_date(kind):
+        days = _integers(column.cast(pa.date32())).alias(name)
+        return as_moments(days * (_DAY // 1_000_000), "s", subject)
+    return as_moments(_integers(column).alias(name), cast("pa.TimestampType", kind).unit, subject)
+
+
+def _integers(column: _Chunks) -> pl.Series:
+    """The stored numbers of moments or days."""
+    stored = pa.int32() if pt.is_date32(column.type) else pa.int64()
+    found = pl.from_arrow(pa.chunked_array([chunk.view(stored) for chunk in column.chunks], stored), rechunk=False)
+    return cast("pl.Series", found).cast(pl.Int64)
+
+
+def _outside(ticks: pl.Series, micros: int) -> int:
+    low, high = ticks.min(), ticks.max()
+    if low is None or (cast("int", low) * micros >= _EARLIEST and cast("int", high) * micros <= _LATEST):
+        return 0
+    return int((~ticks.is_between(-(-_EARLIEST // micros), _LATEST // micros)).sum())
+
+
+def _texts(name: str, chunks: Iterable[_Array]) -> pl.Series:
+    """Texts whose letters are kept once for each entry of a dictionary, however often it is met."""
+    parts: list[pl.Series] = []
+    for chunk in chunks:
+        places, letters = cast("_Encoded", chunk).indices, cast("_Array", cast("_Encoded", chunk).dictionary)
+        letters.validate(full=True)  # that they are UTF-8: Polars takes Arrow's word for it
+        parts.append(pl.Series(name, letters, pl.String)[pl.Series(places).cast(pl.UInt32)])
+    return pl.concat(parts, rechunk=False) if parts else pl.Series(name, [], pl.String)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pt.is_dictionary(kind):
+        return _is_text(kind.value_type)
+    return pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind)

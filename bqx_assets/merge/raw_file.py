@@ -1,0 +1,188 @@
+"""One raw checkpoint as a file: what its columns are, and one pair's rows of them.
+
+Belongs here: the types and names that a raw file may have, the rows of its pair, what is said where it cannot be read.
+Does not: which files a folder holds (``raw``), or how rows become a slab (``raw_table``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import BinaryIO
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.types as pt
+
+from bqx_assets.base.errors import EmptyTable, FooterError, NullKeys, SchemaDrift
+from bqx_assets.base.files import regular_file
+from bqx_assets.base.names import KEY, refuse_same_names
+from bqx_assets.base.pairs import Pair
+from bqx_assets.catalogue.families import PAIR_COLUMN
+from bqx_assets.catalogue.tables import READ_TYPES
+from bqx_assets.extract.columns import ColumnFile, as_floats
+from bqx_assets.extract.local.arrow_types import bigquery_type
+from bqx_assets.merge.footer import Footer, read_footer
+
+NUMBERS = ("FLOAT64", "INT64")
+_KEYS = ("TIMESTAMP", "DATE")
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """A file with ``interval_time``, and perhaps a ``pair`` column, of any rows in any order."""
+
+    path: Path
+    pair: Pair
+
+    @property
+    def table(self) -> str:
+        """The file's stem."""
+        return self.path.stem
+
+    @property
+    def subject(self) -> str:
+        """What errors call it."""
+        return f"{self.pair}/{self.table}"
+
+    @property
+    def size_bytes(self) -> int:
+        """The file's size."""
+        return self.path.stat().st_size
+
+    @cached_property
+    def types(self) -> dict[str, str]:
+        """BigQuery's name of each column's type, in the file's order; of a column that never had a value FLOAT64.
+
+        Raises:
+            FooterError: it cannot be opened as a parquet file.
+            ColumnCollision: two columns whose names are one to BigQuery.
+            SchemaDrift: key or pair in other letters.
+        """
+        refuse_same_names(self.subject, ((self.table, name) for name, _, _ in self._described))
+        for name, _, _ in self._described:
+            if name.lower() in (KEY, PAIR_COLUMN) and name != name.lower():
+                cure = f"Rename {name} to {name.lower()} in the file."
+                raise SchemaDrift(self.subject, got=f"column {name}", expected=name.lower(), cure=cure)
+        return {name: "FLOAT64" if pt.is_null(kind) else bigquery_type(kind) for name, kind, _ in self._described}
+
+    @cached_property
+    def footer(self) -> Footer:
+        """Its footer as a merge copies it. Raises FooterError."""
+        return read_footer(self.path, self.subject)
+
+    @cached_property
+    def decoded_bytes(self) -> dict[str, int]:
+        """What each column takes in memory."""
+        return {name: size_bytes for name, _, size_bytes in self._described}
+
+    def refuse_types(self, columns: Iterable[str], allowed: Sequence[str] = READ_TYPES) -> None:
+        """Raise SchemaDrift unless ``columns`` have the ``allowed`` types, and key and pair their own."""
+        expected = dict.fromkeys(columns, allowed) | {KEY: _KEYS}
+        expected |= {PAIR_COLUMN: ("STRING",)} if PAIR_COLUMN in self.types else {}
+        wrong = [name for name, types in expected.items() if self.types[name] not in types]
+        if wrong:
+            types = {" or ".join(expected[name]) for name in wrong}
+            stored = {
+                name: str(kind.value_type if pt.is_dictionary(kind) else kind) for name, kind, _ in self._described
+            }
+            raise SchemaDrift(
+                self.subject,
+                got=", ".join(f"{name} {stored[name]}" for name in wrong[:_NAMED])
+                + (f" and {len(wrong) - _NAMED:,} more" if len(wrong) > _NAMED else ""),
+                expected="; ".join(sorted(types)),
+                cure=f"Convert in the file, or leave out there: {', '.join(wrong[:_NAMED])}.",
+            )
+
+    def rows(self, columns: Sequence[str], *, floats: bool = False) -> pl.DataFrame:
+        """Return the pair's rows: all of them where there is no ``pair`` column, whose texts may be of either case.
+
+        **Shape**: such rows x ``columns``; with ``floats`` numbers are fractions, whole ones too. **Cost**: the
+        columns' ``decoded_bytes``; a copy where rows are left out.
+
+        Raises:
+            FooterError: a column is damaged. InexactValue: a value that no type of ours holds as it is.
+            NullKeys, EmptyTable: a row without a pair, or none of this pair.
+        """
+        names = [*columns, *([PAIR_COLUMN] if PAIR_COLUMN in self.types else [])]
+        with self._opened() as file:
+            try:
+                frame = file.read(names)
+            except (pa.ArrowException, OSError) as error:
+                raise self._unreadable(file.first_unreadable(names), error) from error
+        frame = frame if PAIR_COLUMN not in self.types else self._of_pair(frame).drop(PAIR_COLUMN)
+        if floats:
+            whole = [column for column in frame if column.dtype.is_integer()]
+            frame = frame.with_columns(as_floats(column, self.subject) for column in whole)
+        return frame
+
+    def _of_pair(self, frame: pl.DataFrame) -> pl.DataFrame:
+        pairs = frame.get_column(PAIR_COLUMN)
+        if pairs.null_count():
+            raise NullKeys(
+                self.subject,
+                got=f"{pairs.null_count():,} rows without {PAIR_COLUMN}",
+                expected=f"a pair on every row, or no column {PAIR_COLUMN}",
+                cure="Say in the file whose rows they are, or remove them there.",
+            )
+        own = pairs.str.to_lowercase() == self.pair.name
+        if own.all():
+            return frame
+        if not own.any():
+            others = pairs.unique().sort().head(_NAMED).to_list()
+            raise EmptyTable(
+                self.subject,
+                got=f"{pairs.len():,} rows of {', '.join(map(ascii, others))}",
+                expected=f"rows whose {PAIR_COLUMN} is {self.pair}",
+                cure=f"Write {PAIR_COLUMN} as {self.pair} in the file, or move the file away.",
+            )
+        return frame.filter(own)
+
+    @cached_property
+    def _described(self) -> list[tuple[str, pa.DataType, int]]:
+        """Of each column its name, type in the file and decoded bytes."""
+        with self._opened() as file:
+            return [(name, kind, file.decoded_bytes(name)) for name, kind in file.fields]
+
+    @contextmanager
+    def _opened(self) -> Generator[ColumnFile]:
+        try:
+            file = regular_file(self.path).open("rb")
+        except OSError as error:
+            raise self._unreadable(None, error) from error
+        with file:
+            yield self._as_columns(file)
+
+    def _as_columns(self, file: BinaryIO) -> ColumnFile:
+        try:
+            return ColumnFile(file, self.subject)
+        except UnicodeDecodeError as error:
+            raise SchemaDrift(
+                self.subject,
+                got=f"a column named {error.object!r}",
+                expected="names of letters, digits and underscores",
+                cure="Rename the column in the file.",
+            ) from error
+        except pa.ArrowNotImplementedError as error:
+            kinds = zip(self.footer.columns, self.footer.types, strict=True)
+            raise SchemaDrift(
+                self.subject,
+                got=f"{str(error).splitlines()[0]}; of columns {', '.join(name for name, kind in kinds if not kind)}",
+                expected=" or ".join(READ_TYPES),
+                cure="Convert the column in the file, or leave it out there.",
+            ) from error
+        except (pa.ArrowException, OSError) as error:
+            raise self._unreadable(None, error) from error
+
+    def _unreadable(self, column: str | None, error: Exception) -> FooterError:
+        text = (str(error).splitlines() or [type(error).__name__])[0]
+        return FooterError(
+            self.subject,
+            got=f"column {column}: {text}" if column else text,
+            expected="a whole parquet file",
+            cure="Fetch it again.",
+        )
