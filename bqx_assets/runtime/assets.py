@@ -5,6 +5,7 @@ is laid down (``training_io``).
 """
 
 from collections.abc import Iterator
+from typing import Any, cast
 
 import dagster as dg
 
@@ -17,7 +18,16 @@ from bqx_assets.merge.plan import MergePlan
 from bqx_assets.release.origin import with_the_word
 from bqx_assets.release.retention import sweep
 from bqx_assets.runtime.facts import extraction_facts, publication_facts, read_facts, spine_facts
-from bqx_assets.runtime.keys import GROUP, OWNERS, PUBLISHED, SLABS, SPINE, TARGETS, TRAINING, family_key
+from bqx_assets.runtime.keys import (
+    GROUP,
+    OWNERS,
+    PUBLISHED,
+    SLABS,
+    SPINE,
+    TARGETS,
+    TRAINING,
+    family_key,
+)
 from bqx_assets.runtime.partitions import PAIRS
 from bqx_assets.runtime.slab_checks import slab_check_specs, slab_results
 from bqx_assets.runtime.step import step
@@ -27,6 +37,11 @@ _SINCE = "since the last extraction: "
 """How extraction's warnings about drift begin."""
 _FOLLOW = dg.AutomationCondition.eager() & dg.AutomationCondition.all_deps_blocking_checks_passed()
 """New slabs become a new training file, and a checked one is published, where automation is switched on."""
+_Condition = dg.AutomationCondition[Any]
+_NONE_MISSING = cast("_Condition", ~dg.AutomationCondition.any_deps_missing())
+_SPINE_IS_THERE = cast("_Condition", ~dg.AutomationCondition.any_deps_missing().allow(dg.AssetSelection.assets(SPINE)))
+_FOLLOW_SPINE = cast("_Condition", dg.AutomationCondition.eager().replace(_NONE_MISSING, _SPINE_IS_THERE))
+"""A new spine gets new slabs. The warehouse's tables are not made here: Dagster takes them as missing for ever."""
 
 
 @dg.asset(
@@ -64,6 +79,7 @@ def targets_spine(context: dg.AssetExecutionContext, workspace: Workspace) -> dg
     owners=OWNERS,
     kinds={"bigquery", "parquet"},
     code_version=CODE_VERSION,
+    automation_condition=_FOLLOW_SPINE,
     output_required=False,
     # A generator's annotation does not say that there is no value: the IO manager would be asked to keep None.
     dagster_type=dg.Nothing,  # pyright: ignore[reportArgumentType] -- at run time it is a DagsterType
@@ -87,12 +103,13 @@ def feature_slabs(
             run.transient = all(each.error == TransientReadError.__name__ for each in record.failed)
             raise
         changes = [text.removeprefix(_SINCE) for text in run.progress.warnings if text.startswith(_SINCE)]
-        yield from slab_results(record, changes)
+        # In this order: a check that is told before its materialisation counts, to automation, as one of the last.
         yield dg.MaterializeResult(
             value=None,
             asset_key=SLABS,
             metadata=extraction_facts(record, run.progress.count_resumed()) | read_facts(job.warehouse) | run.cost(),
         )
+        yield from slab_results(record, changes)
 
 
 @dg.asset(

@@ -12,12 +12,15 @@ from typing import cast
 import dagster as dg
 import pytest
 
-from bqx_assets.base.pairs import ALL_PAIRS
+from bqx_assets.base.pairs import ALL_PAIRS, parse_pair
 from bqx_assets.base.settings import Settings
+from bqx_assets.extract.local.spoil import spoil
 from bqx_assets.runtime.automation import targets_changed, weekly
 from bqx_assets.runtime.graph import build_definitions
+from bqx_assets.runtime.in_process import terminal_logging
+from bqx_assets.runtime.keys import PUBLISHED, SLABS, SPINE, TRAINING
 from bqx_assets.runtime.workspace import Workspace
-from bqx_assets_tests.runtime.homes import copy_home, make_home
+from bqx_assets_tests.runtime.homes import STAGES, copy_home, make_home
 
 SUNDAY = datetime(2026, 1, 4, 4, tzinfo=UTC)
 
@@ -86,6 +89,74 @@ def test_without_a_warehouse_the_sensor_says_why_it_skips(tmp_path: Path, instan
     reason = _look(Settings(home=tmp_path), instance)
     assert isinstance(reason, dg.SkipReason)
     assert "bqx warehouse create" in str(reason.skip_message)
+
+
+class Automation:
+    """What the daemon's automation sensor would ask for, over one home, from one look to the next."""
+
+    def __init__(self, settings: Settings, instance: dg.DagsterInstance) -> None:
+        self._instance, self._definitions = instance, build_definitions(Workspace.of(settings))
+        self._cursor = None
+        self.look()
+
+    def look(self) -> dict[str, set[str]]:
+        """Pairs asked for, by asset."""
+        found = dg.evaluate_automation_conditions(
+            defs=self._definitions,
+            instance=self._instance,
+            asset_selection=dg.AssetSelection.assets(*STAGES),
+            cursor=self._cursor,
+        )
+        self._cursor = found.cursor
+        asked = {key.to_user_string(): found.get_requested_partitions(key) for key in STAGES}
+        return {name: {str(pair) for pair in pairs} for name, pairs in asked.items() if pairs}
+
+    def make(self, *assets: dg.AssetKey) -> bool:
+        """Run assets of eurusd with their checks."""
+        done = self._definitions.resolve_job_def("pair_job").execute_in_process(
+            instance=self._instance,
+            partition_key="eurusd",
+            asset_selection=list(assets),
+            raise_on_error=False,
+            run_config=terminal_logging("CRITICAL"),
+        )
+        return done.success
+
+
+def test_automation_fires_at_every_hop_once_its_checks_passed_and_only_for_that_pair(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    automation = Automation(settings, instance)
+    hops = [
+        ([SPINE], {"feature_slabs", "training_parquet"}),
+        ([SLABS, TRAINING], {"published_training_file"}),
+        ([PUBLISHED], set[str]()),
+        ([SPINE, SLABS], {"training_parquet", "published_training_file"}),
+        ([TRAINING, PUBLISHED], set[str]()),
+    ]
+    for made, follow in hops:
+        assert automation.make(*made)
+        assert automation.look() == {name: {"eurusd"} for name in follow}
+        assert automation.look() == {}, "once"
+
+
+def test_automation_publishes_nothing_whose_blocking_check_failed(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    automation = Automation(settings, instance)
+    spoil(settings.warehouse_dir, "all-null", parse_pair("eurusd"))
+    assert automation.make(SPINE, SLABS)
+    assert automation.look() == {"training_parquet": {"eurusd"}}
+    assert not automation.make(TRAINING)
+    assert automation.look() == {}
+
+
+def test_a_run_of_the_whole_job_leaves_automation_nothing_to_ask_for(
+    settings: Settings, instance: dg.DagsterInstance
+) -> None:
+    automation = Automation(settings, instance)
+    assert automation.make(*STAGES)
+    assert automation.look() == {}
 
 
 def test_nothing_runs_by_itself_before_it_is_switched_on() -> None:
