@@ -44,7 +44,7 @@ setup: .venv/.ready ## Make .venv from uv.lock, with `bqx` in it
 	@touch $@
 
 run: setup ## One pair, warehouse to published file (PAIR=eurusd ROWS=6000 RATES=file)
-	@$(BQX) warehouse create $(WAREHOUSE) --pairs $(PAIR) --rows $(ROWS) $(if $(RATES),--rates $(RATES))
+	@$(BQX) warehouse create $(WAREHOUSE) --pairs $(PAIR) --rows $(ROWS) $(if $(RATES),--rates '$(RATES)')
 	@BQX_WAREHOUSE=$(WAREHOUSE) $(BQX) run $(PAIR)
 
 ui: setup ## Dagster's web server and daemon on the same home (PORT=3000 UI_PAIRS=eurusd,gbpusd,usdjpy)

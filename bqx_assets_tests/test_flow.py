@@ -13,7 +13,10 @@ from bqx_assets.base.artifacts import Manifest, manifest_path
 from bqx_assets.base.checksums import crc32c_of_file
 from bqx_assets.base.errors import BqxError
 from bqx_assets.base.pairs import parse_pair
+from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
+from bqx_assets.extract.local.create import create_warehouse
+from bqx_assets.extract.local.simulate import simulate
 from bqx_assets.extract.local.spoil import SPOIL_MODES, spoil
 from bqx_assets.release.publish import Published
 from bqx_assets.runtime.keys import PUBLISHED, SLABS, SPINE
@@ -60,6 +63,30 @@ def published_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert result.success
     assert failed_checks(result) == set()
     return home
+
+
+def test_rates_of_one_pair_alone_go_through_to_their_own_targets(tmp_path: Path) -> None:
+    close = pl.Series(simulate(3_200, 2).pairs["usdjpy"].close).round(3)
+    hours = pl.datetime_range(
+        pl.datetime(2020, 1, 6), pl.datetime(2020, 1, 6) + pl.duration(hours=3_199), "1h", eager=True
+    )
+    pl.DataFrame({"Date": hours.dt.to_string("iso"), "Close": close}).write_csv(tmp_path / "usdjpy_h1.csv")
+    create_warehouse(
+        tmp_path / "warehouse",
+        pairs=[parse_pair("usdjpy")],
+        rows=3_200,
+        tables=TABLES,
+        seed=1,
+        rates=tmp_path / "usdjpy_h1.csv",
+        progress=Silent(),
+    )
+    settings = Settings(home=tmp_path)
+    result = run_graph(settings, "usdjpy")
+    assert result.success
+    assert failed_checks(result) == set()
+    found = pl.read_parquet(settings.output_dir / "training_usdjpy.parquet").get_column("target_bqx45_h15")
+    wanted = ((close / close.shift(45) - 1) * 100).shift(-15).drop_nulls()
+    assert found.to_list() == pytest.approx(wanted.to_list(), abs=1e-9)
 
 
 @pytest.fixture

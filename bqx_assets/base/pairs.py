@@ -53,11 +53,12 @@ def parse_pair(text: str) -> Pair:
         "pair",
         got=repr(text[:40]),
         expected="one of the 28 pairs",
-        cure=f"Did you mean {_nearest(text)}? All of them: bqx status",
+        cure=f"Did you mean {nearest_pair(text)}? All of them: bqx status",
     )
 
 
-def _nearest(text: str) -> str:
+def nearest_pair(text: str) -> str:
+    """Return the pair whose name is most like ``text``; the reversed one if there is such a pair."""
     letters = "".join(ch for ch in text.lower() if ch.isalpha())[:40]
     if letters[3:6] + letters[:3] in _BY_NAME:
         return letters[3:6] + letters[:3]

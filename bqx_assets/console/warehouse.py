@@ -28,7 +28,7 @@ def parse_pairs(text: str) -> tuple[Pair, ...]:
     """Return the pairs of ``all`` or of a comma-separated list. Raises UnknownPair, BadSetting for none or twice."""
     if text == "all":
         return ALL_PAIRS
-    pairs = tuple(parse_pair(word) for word in text.split(","))
+    pairs = tuple(parse_pair(word.strip().lower()) for word in text.split(","))
     if len(set(pairs)) < len(pairs):
         raise BadSetting("--pairs", got=text, expected="each pair once", cure="Leave the repeated pair out.")
     return pairs
@@ -65,7 +65,16 @@ def create(  # noqa: PLR0913 -- one parameter an option
         typer.Option(
             parser=path_of("--rates"),
             metavar="FILE",
-            help="Compute from these rates: Parquet or CSV with interval_time, pair, close.",
+            help="Compute from these rates: Parquet or CSV with interval_time, pair, close (docs/rates.md).",
+        ),
+    ] = None,
+    invert: Annotated[bool, typer.Option("--invert", help="Take 1/price of pairs that FILE quotes reversed.")] = False,
+    quirks: Annotated[
+        bool | None,
+        typer.Option(
+            "--quirks/--no-quirks",
+            help="Gaps, surplus rows and two empty tables, as real tables have them.",
+            show_default="without --rates only",
         ),
     ] = None,
     mode: Annotated[
@@ -79,11 +88,23 @@ def create(  # noqa: PLR0913 -- one parameter an option
     wanted, count = parse_pairs(pairs), parse_tables(tables)
     spoiling = parse_mode(mode) if mode is not None else None
     with session.work() as (progress, cost):
-        create_warehouse(folder, pairs=wanted, rows=rows, tables=count, seed=seed, rates=rates, progress=progress)
+        made = create_warehouse(
+            folder,
+            pairs=wanted,
+            rows=rows,
+            tables=count,
+            seed=seed,
+            rates=rates,
+            progress=progress,
+            invert=invert,
+            quirks=quirks,
+        )
         spoiled = spoil(folder, spoiling, wanted[0]) if spoiling else None
     session.say(
         f"✓ {folder}: {len(wanted)} pair{'s' * (len(wanted) > 1)}, {cost.seconds:.1f} s, "
         f"peak {cost.peak_bytes / 1e6:,.0f} MB resident",
+        *(f"- {said}" for said in made.said),
+        *(f"! {doubt}" for doubt in made.doubts),
         *([f"! spoiled {wanted[0]}: {spoiled}"] if spoiled else []),
         "next: "
         + ("" if folder == session.settings().warehouse_dir else f"BQX_WAREHOUSE={folder} ")
@@ -93,6 +114,8 @@ def create(  # noqa: PLR0913 -- one parameter an option
         {
             "warehouse": str(folder),
             "pairs": [pair.name for pair in wanted],
+            "said": made.said,
+            "doubts": made.doubts,
             "spoiled": spoiled,
             "seconds": round(cost.seconds, 3),
             "peak_bytes": cost.peak_bytes,

@@ -11,20 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bqx_assets.base.frame_files import parquet_schema, read_parquet, scan_csv, scan_parquet
+from bqx_assets.base.frame_files import parquet_schema, read_parquet, scan_parquet
 
 MINE, DECOY = pl.DataFrame({"a": [1.5, 2.5]}), pl.DataFrame({"a": [0.0], "b": [0.0]})
 _CHARACTERS = st.sampled_from([*"[]*?{}!^-~%#$&;:=@ \\'\"ab1", "é", "\n", "**"])
 
 
-def _both(folder: Path, name: str) -> tuple[Path, Path]:
-    """The frame under a name, as parquet and as CSV."""
-    parquet, csv = folder / f"{name}.parquet", folder / f"{name}.csv"
-    with parquet.open("wb") as file:
+def _file(folder: Path, name: str) -> Path:
+    """The frame under a name."""
+    path = folder / f"{name}.parquet"
+    with path.open("wb") as file:
         MINE.write_parquet(file)
-    with csv.open("wb") as file:
-        MINE.write_csv(file)
-    return parquet, csv
+    return path
 
 
 @pytest.mark.parametrize(
@@ -36,13 +34,10 @@ def test_a_folder_beside_which_its_name_as_a_pattern_matches_another(tmp_path: P
         (tmp_path / folder).mkdir()
         with (tmp_path / folder / "f.parquet").open("wb") as file:
             frame.write_parquet(file)
-        with (tmp_path / folder / "f.csv").open("wb") as file:
-            frame.write_csv(file)
     path = tmp_path / named / "f.parquet"
     assert scan_parquet(path).collect().equals(MINE)
     assert read_parquet(path, ["a"]).equals(MINE)
     assert parquet_schema(path) == {"a": pl.Float64()}
-    assert scan_csv(path.with_suffix(".csv")).collect().equals(MINE)
 
 
 @settings(deadline=None, max_examples=60)
@@ -51,10 +46,9 @@ def test_any_name_is_that_file(tmp_path_factory: pytest.TempPathFactory, *, name
     home = tmp_path_factory.mktemp("names")
     inside = home / name if folder else home
     inside.mkdir(exist_ok=True)
-    parquet, csv = _both(inside, name)
+    parquet = _file(inside, name)
     assert scan_parquet(parquet).collect().equals(MINE)
     assert read_parquet(parquet).equals(MINE)
-    assert scan_csv(csv).collect().equals(MINE)
 
 
 @pytest.mark.parametrize("name", ["~/f", "file:f", "gs:f", "k=v/f", "s3:/f"])
@@ -63,10 +57,9 @@ def test_a_relative_path_is_no_home_no_address_and_no_column(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path(name).parent.mkdir(exist_ok=True)
-    parquet, csv = _both(Path(), name)
+    parquet = _file(Path(), name)
     assert scan_parquet(parquet).collect().equals(MINE)
     assert read_parquet(parquet).equals(MINE)
-    assert scan_csv(csv).collect().equals(MINE)
 
 
 def test_what_is_no_regular_file_is_refused_by_its_kind_and_never_waited_for(tmp_path: Path) -> None:
@@ -86,13 +79,13 @@ def test_what_is_no_regular_file_is_refused_by_its_kind_and_never_waited_for(tmp
             tmp_path / "dangling.parquet": "No such file",
         }
         for path, told in kinds.items():
-            for read in (scan_parquet, read_parquet, parquet_schema, scan_csv):
+            for read in (scan_parquet, read_parquet, parquet_schema):
                 with pytest.raises(OSError, match=told):
                     read(path)
 
 
 def test_a_link_to_a_file_is_read_and_a_name_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
-    parquet, _ = _both(tmp_path, "f")
+    parquet = _file(tmp_path, "f")
     (tmp_path / "link[1].parquet").symlink_to(parquet)
     assert read_parquet(tmp_path / "link[1].parquet").equals(MINE)
     odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.parquet"))

@@ -45,6 +45,10 @@ class MarketSource:
     rates: Path | None
     rates_digest: str | None
     """The file's content: a changed one is another market."""
+    only: str | None = None
+    """Whose rates they are where the file does not say it."""
+    invert: bool = False
+    quirks: bool = True
 
     def load(self) -> Market:
         """Return the market; a second call in the same process is free. Raises what ``load_market`` does."""
@@ -103,11 +107,12 @@ def make_batch(root: Path, source: MarketSource, batch: Batch, pairs: Sequence[P
     else:
         found = compute_pair_tables(market, batch.owner, batch.tables)
     for table, frame in found:
-        stored = as_stored(frame, table, batch.owner, source.seed)
-        reading = ((pair, spine_keys(market.pairs[pair.name], facts)) for pair in readers(table, pairs))
-        made.append([on_spine(stored, table, pair, spine) for pair, spine in reading])
-        if batch.owner is not None and table.kind in SEVERAL_PAIRS:
-            stored = with_other_pair(stored, _neighbours_rows(market, batch.owner, table, source.seed))
+        stored = as_stored(frame, table, batch.owner, source.seed, quirks=source.quirks)
+        for_readers = ((pair, market.pairs[pair.name]) for pair in readers(table, pairs))
+        spines = ((pair, spine_keys(bars, facts, whole=not source.quirks)) for pair, bars in for_readers)
+        made.append([on_spine(stored, table, pair, spine) for pair, spine in spines])
+        if source.quirks and batch.owner is not None and table.kind in SEVERAL_PAIRS:
+            stored = _with_neighbours_rows(stored, market, batch.owner, table, source.seed)
         write_table(table_path(root, FEATURES_DATASET, table.table), stored)
     return made
 
@@ -116,15 +121,20 @@ def make_batch(root: Path, source: MarketSource, batch: Batch, pairs: Sequence[P
 def _market(source: MarketSource) -> Market:
     if source.rates is None:
         return simulate(source.rows, source.seed)
-    return load_market(source.rates, source.rows, source.seed)
+    return load_market(source.rates, source.rows, only=source.only, invert=source.invert)
 
 
-def _neighbours_rows(market: Market, pair: Pair, table: ExpectedTable, seed: int) -> pl.DataFrame:
-    """The same kind of table of the next pair in market order that there is."""
+def _with_neighbours_rows(
+    own: pl.DataFrame, market: Market, pair: Pair, table: ExpectedTable, seed: int
+) -> pl.DataFrame:
+    """The rows of the same kind of table of the next pair in market order beside the pair's own, if there is one."""
     place = ALL_PAIRS.index(pair)
-    other = next(each for each in (*ALL_PAIRS[place + 1 :], *ALL_PAIRS) if each.name in market.pairs and each != pair)
-    wanted = [each for each in expected_tables(other) if each.kind == table.kind]
-    return next(as_stored(frame, each, other, seed) for each, frame in compute_pair_tables(market, other, wanted))
+    others = [each for each in (*ALL_PAIRS[place + 1 :], *ALL_PAIRS[:place]) if each.name in market.pairs]
+    if not others:
+        return own
+    wanted = [each for each in expected_tables(others[0]) if each.kind == table.kind]
+    each, frame = next(compute_pair_tables(market, others[0], wanted))
+    return with_other_pair(own, as_stored(frame, each, others[0], seed))
 
 
 def _be_a_worker() -> None:

@@ -5,12 +5,13 @@ Belongs here: the order of the work and when it need not be done. Does not: any 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.files import sync_file, sync_folder, write_atomic
-from bqx_assets.base.pairs import ALL_PAIRS, Pair
+from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair
 from bqx_assets.base.progress import Progress
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.catalogue.families import TARGETS_DATASET, targets_table
@@ -19,6 +20,7 @@ from bqx_assets.extract.local.extras import stray_tables
 from bqx_assets.extract.local.layout import (
     DATASETS,
     EXPECTATIONS_FILE,
+    Folder,
     Made,
     begin,
     exclusive,
@@ -31,11 +33,14 @@ from bqx_assets.extract.local.layout import (
 from bqx_assets.extract.local.market import Market
 from bqx_assets.extract.local.own_expectations import OnSpine, own_expectations
 from bqx_assets.extract.local.rates import rates_digest
-from bqx_assets.extract.local.selection import Selection, select
+from bqx_assets.extract.local.selection import NOT_ASKED_FOR, Selection, select
 from bqx_assets.extract.local.table_files import write_table
 from bqx_assets.extract.local.targets import targets_frame
 
 STAGE = "warehouse"
+_LACKING = re.compile("^(no rate with|no bars of instrument) ")
+_SHOWN = 3
+"""Tables of one reason that are named; ``expectations.toml`` names all of them."""
 
 
 def create_warehouse(  # noqa: PLR0913 -- one parameter an option of the command line
@@ -47,9 +52,13 @@ def create_warehouse(  # noqa: PLR0913 -- one parameter an option of the command
     seed: int,
     rates: Path | None,
     progress: Progress,
-) -> None:
+    invert: bool = False,
+    quirks: bool | None = None,
+) -> Folder:
     """Fill ``folder`` with the feature and targets tables of ``pairs``, computed from ``rows`` bars a pair.
 
+    With ``rates`` nothing is simulated: tables of instruments that the file does not have are left out, and ``quirks``
+    (None: as real tables have them, without ``rates`` only) are not put in. Returns what the folder says of itself.
     Does nothing where the same was made before and not spoiled since; begins again where the making was interrupted.
     A table's bytes follow from ``rows``, ``seed`` and ``rates``, not from the other pairs or the number of processors.
     **Cost**: about 20 s for the 667 tables of one pair at 6,000 rows on two processors, 0.5 GB.
@@ -66,10 +75,14 @@ def create_warehouse(  # noqa: PLR0913 -- one parameter an option of the command
         tables=tables,
         seed=seed,
         rates=rates_digest(rates) if rates else None,
+        invert=invert,
+        quirks=rates is None if quirks is None else quirks,
     )
-    if not _is_wanted(folder, made, progress):
-        return
-    source = MarketSource(rows, seed, rates, made.rates)
+    there = _unchanged(folder, made, progress)
+    if there is not None:
+        return there
+    only = wanted[0].name if len(wanted) == 1 else None
+    source = MarketSource(rows, seed, rates, made.rates, only, made.invert, made.quirks)
     market = source.load()
     _refuse_lacking(wanted, market, rates)
     folder.mkdir(parents=True, exist_ok=True)
@@ -77,20 +90,22 @@ def create_warehouse(  # noqa: PLR0913 -- one parameter an option of the command
         selection = select(market, wanted, tables)
         begin(folder)
         progress.start(STAGE, len(wanted) + len(selection.made))
-        _make_targets(folder, wanted, market, selection, progress)
+        _make_targets(folder, made, market, selection, progress)
         found: list[OnSpine] = []
         for table in make_batches(folder, source, batches_of(selection), wanted):
             progress.advance(STAGE, table[0].table)
             found += table
         write_atomic(folder / EXPECTATIONS_FILE, own_expectations(made, wanted, market, selection, found).encode())
         _settle(folder)
-        finish(folder, made)
+        done = Folder(made=made, said=(*market.said, *_left_out(selection)), doubts=market.doubts)
+        finish(folder, done)
+    return done
 
 
-def _is_wanted(folder: Path, made: Made, progress: Progress) -> bool:
-    """Whether there is something to make; refuses what must not be overwritten."""
+def _unchanged(folder: Path, made: Made, progress: Progress) -> Folder | None:
+    """What is there already if it is what is asked for; refuses what must not be overwritten."""
     if not folder.exists() or is_unfinished(folder):
-        return True
+        return None
     there = load_folder(folder)
     if there is None:
         if any(not path.name.startswith(".") for path in folder.iterdir()):
@@ -100,7 +115,7 @@ def _is_wanted(folder: Path, made: Made, progress: Progress) -> bool:
                 expected="a new or empty folder",
                 cure="Name another folder.",
             )
-        return True
+        return None
     if there.made != made:
         differences = [name for name in Made.model_fields if getattr(there.made, name) != getattr(made, name)]
         raise BadSetting(
@@ -111,7 +126,21 @@ def _is_wanted(folder: Path, made: Made, progress: Progress) -> bool:
         )
     if there.spoiled:
         progress.warn(STAGE, f"{folder} was spoiled ({'; '.join(there.spoiled)}): made anew")
-    return bool(there.spoiled)
+    return None if there.spoiled else there
+
+
+def _left_out(selection: Selection) -> Iterator[str]:
+    """How many tables cannot be computed, by what is lacking for them."""
+    reasons: dict[str, tuple[list[str], set[str]]] = {}
+    for table, reason in selection.absent.items():
+        if not reason.startswith(NOT_ASKED_FOR):
+            why, _, lacking = _LACKING.sub(r"\1:", reason.rpartition(": ")[2]).partition(":")
+            tables, words = reasons.setdefault(why, ([], set()))
+            tables.append(table)
+            words.update(lacking.split(" or "))
+    for why, (tables, words) in reasons.items():
+        names = f"{', '.join(tables[:_SHOWN])}{', ...' if len(tables) > _SHOWN else ''}"
+        yield f"left out: {len(tables)} tables ({names}): {why} {', '.join(sorted(words))}".rstrip()
 
 
 def _refuse_lacking(pairs: Sequence[Pair], market: Market, rates: Path | None) -> None:
@@ -135,16 +164,17 @@ def _refuse_lacking(pairs: Sequence[Pair], market: Market, rates: Path | None) -
         )
 
 
-def _make_targets(
-    folder: Path, pairs: Sequence[Pair], market: Market, selection: Selection, progress: Progress
-) -> None:
-    facts = load_expectations()
-    frames = [targets_frame(market.pairs[pair.name], pair, facts.windows, facts.horizons) for pair in pairs]
+def _make_targets(folder: Path, made: Made, market: Market, selection: Selection, progress: Progress) -> None:
+    facts, pairs = load_expectations(), [parse_pair(name) for name in made.pairs]
+    frames = [
+        targets_frame(market.pairs[pair.name], pair, facts.windows, facts.horizons, whole=not made.quirks)
+        for pair in pairs
+    ]
     for pair, frame in zip(pairs, frames, strict=True):
         write_table(table_path(folder, TARGETS_DATASET, targets_table(pair)), frame)
         progress.advance(STAGE, targets_table(pair))
-    made = [table for _, table in selection.made.values()]
-    for (dataset, name), frame in stray_tables(made, frames).items():
+    features = [table for _, table in selection.made.values()]
+    for (dataset, name), frame in stray_tables(features, frames).items():
         write_table(table_path(folder, dataset, name), frame)
 
 

@@ -1,7 +1,7 @@
 """The eight instruments beside the pairs: funds, gold and the volatility index, simulated from currencies.
 
-Belongs here: baskets of currencies and noise, as bars. Does not: real prices of these instruments; nobody supplies any,
-so **they are simulated even where the pairs' rates are real**, moving with the currencies as the real ones roughly do.
+Belongs here: their names, and baskets of currencies and noise, as bars. Does not: real prices of these instruments;
+beside rates of a file they are read from that file (``rates``) or not there at all, never simulated.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ _BASKETS: dict[str, tuple[float, dict[str, float]]] = {
     "vix": (15.0, {"jpy": 4.0, "aud": -3.0, "chf": 1.5}),
 }
 """Price at the start, and how its log moves with each currency's."""
+INSTRUMENTS: tuple[str, ...] = tuple(_BASKETS)
 _NOISE = 0.7
 """Own moves, in standard deviations of the basket's."""
 _MISSING = 0.01

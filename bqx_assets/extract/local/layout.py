@@ -31,6 +31,10 @@ class Made(Record):
     seed: int
     rates: str | None
     """SHA-256 of the rates' file; None for simulated rates."""
+    invert: bool = False
+    """Reversed pairs of the file were turned."""
+    quirks: bool = True
+    """Tables have gaps, surplus rows and rows of other pairs, and two have no value, as real ones: see ``quirks``."""
 
 
 class Folder(Record):
@@ -39,6 +43,10 @@ class Folder(Record):
     made: Made
     spoiled: tuple[str, ...] = ()
     """What was broken on purpose since, in order."""
+    said: tuple[str, ...] = ()
+    """What of the rates was taken for what, and which tables they cannot give."""
+    doubts: tuple[str, ...] = ()
+    """What in the rates is hardly true."""
 
 
 def table_path(root: Path, dataset: str, table: str) -> Path:
@@ -92,9 +100,9 @@ def begin(root: Path) -> None:
             path.unlink()
 
 
-def finish(root: Path, made: Made) -> None:
+def finish(root: Path, folder: Folder) -> None:
     """Say what the folder holds, then take the mark away."""
-    Folder(made=made).save(root / _MADE_FILE)
+    folder.save(root / _MADE_FILE)
     (root / _UNFINISHED_FILE).unlink()
 
 

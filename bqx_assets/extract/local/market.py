@@ -45,3 +45,7 @@ class Market:
     """``ewa`` ... ``vix``: what the ``corr_*`` tables correlate a pair with."""
     missing: Mapping[str, str] = field(default_factory=dict[str, str])
     """Pairs without bars, with the reason: ``{"nzdusd": "no rate with nzd"}``."""
+    said: tuple[str, ...] = ()
+    """What was taken for what where the rates are a user's own: columns, times, names, fillings, derived pairs."""
+    doubts: tuple[str, ...] = ()
+    """What in these rates is hardly true, each with its pair, row and factor."""

@@ -19,7 +19,7 @@ from bqx_assets.base.pairs import Pair
 from bqx_assets.catalogue.discovery import FORWARD_PREFIX
 from bqx_assets.catalogue.expectations import Expectations, load_expectations
 from bqx_assets.catalogue.families import FAMILIES, ExpectedTable, expected_tables
-from bqx_assets.extract.align import KEY_TYPE, as_key, place
+from bqx_assets.extract.columns import KEY_TYPE, as_key, place
 from bqx_assets.extract.local.layout import Made
 from bqx_assets.extract.local.market import Bars, Market
 from bqx_assets.extract.local.selection import Selection
@@ -43,9 +43,18 @@ class OnSpine:
     """Columns of one value, nulls apart."""
 
 
-def spine_keys(bars: Bars, facts: Expectations) -> pl.Series:
-    """Return the rows whose shortest target is known: from the first BQX to the last bar that has a later one."""
-    return pl.Series(KEY, bars.times[min(facts.windows) : bars.rows - min(facts.horizons)]).cast(KEY_TYPE)
+def spine_keys(bars: Bars, facts: Expectations, *, whole: bool = False) -> pl.Series:
+    """Return the rows whose shortest target is known: from the first BQX to the last bar that has a later one.
+
+    With ``whole`` (see ``targets_frame``) from the first bar that has a later one.
+    """
+    head = _head(facts, whole=whole)
+    return pl.Series(KEY, bars.times[head : max(head, bars.rows - min(facts.horizons))]).cast(KEY_TYPE)
+
+
+def _head(facts: Expectations, *, whole: bool) -> int:
+    """Bars before the spine's first row."""
+    return max(0, min(facts.windows) - min(facts.horizons)) if whole else min(facts.windows)
 
 
 def on_spine(stored: pl.DataFrame, table: ExpectedTable, pair: Pair, spine: pl.Series) -> OnSpine:
@@ -82,7 +91,11 @@ def own_expectations(
 ) -> str:
     """Return the TOML text of the warehouse's ``expectations.toml``. ``found``: all tables on all their spines."""
     facts = load_expectations()
-    spines = [spine_keys(market.pairs[pair.name], facts).len() for pair in pairs]
+    whole = not made.quirks
+    spines, head = (
+        [spine_keys(market.pairs[pair.name], facts, whole=whole).len() for pair in pairs],
+        _head(facts, whole=whole),
+    )
     tables = [[each for each in expected_tables(pair) if each.table in selection.made] for pair in pairs]
     every = {name for each in found for name in each.nulls}
     empty = {name for each in found for name, nulls in each.nulls.items() if nulls == each.rows}
@@ -90,7 +103,7 @@ def own_expectations(
     lines = [
         f"# What differs in this warehouse: {', '.join(made.pairs)}; {made.rows:,} bars a pair; "
         f"{'simulated rates' if made.rates is None else 'rates of the file with SHA-256 ' + made.rates}.",
-        "# A bar is on the spine from the first BQX of the shortest window to the last bar with its shortest horizon.",
+        f"# A bar is on the spine from number {head} on, counted from 0, to the last one with its shortest horizon.",
         f"min_rows = {max(1, min(spines))}",
         "# Key, targets and features, without columns that look forward by name.",
         f"min_columns = {min(_columns(each, facts) for each in tables)}",
@@ -101,7 +114,10 @@ def own_expectations(
         "# No target lacks a value but where its window or horizon reaches beyond the bars.",
         "max_target_null_fraction = 0.0001",
         _list("allowed_constant", [*facts.allowed_constant, *_patterns(constant, every)]),
-        _list("allowed_all_null", [*facts.allowed_all_null, *_empty_targets(facts, spines), *_patterns(empty, every)]),
+        _list(
+            "allowed_all_null",
+            [*facts.allowed_all_null, *_empty_targets(facts, spines, head), *_patterns(empty, every)],
+        ),
         "",
         "[max_missing_fraction]",
         *(f"{name} = {share}" for name, share in _missing(found).items()),
@@ -128,15 +144,15 @@ def _feature_nulls(found: Sequence[OnSpine]) -> float:
     return max(shares, default=0.0)
 
 
-def _empty_targets(facts: Expectations, spines: Sequence[int]) -> list[str]:
-    return [name for name, nulls in _unknown_targets(facts).items() if nulls >= min(spines)]
+def _empty_targets(facts: Expectations, spines: Sequence[int], head: int) -> list[str]:
+    return [name for name, nulls in _unknown_targets(facts, head).items() if nulls >= min(spines)]
 
 
-def _unknown_targets(facts: Expectations) -> dict[str, int]:
+def _unknown_targets(facts: Expectations, head: int) -> dict[str, int]:
     """How many rows of a long spine lack each target: at the head while the window fills, at the tail by horizon."""
-    first_window, first_horizon = min(facts.windows), min(facts.horizons)
+    first_horizon = min(facts.horizons)
     return {
-        f"target_bqx{window}_h{horizon}": max(0, window - first_window - horizon) + horizon - first_horizon
+        f"target_bqx{window}_h{horizon}": max(0, window - head - horizon) + horizon - first_horizon
         for window in facts.windows
         for horizon in facts.horizons
     }

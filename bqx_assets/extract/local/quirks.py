@@ -25,16 +25,22 @@ _MISSING_ROWS = 0.001
 _EXTRA_ROWS = 12
 
 
-def as_stored(frame: pl.DataFrame, table: ExpectedTable, pair: Pair | None, seed: int) -> pl.DataFrame:
-    """Return a computed frame as its table holds it: ``pair`` column where the grammar has one, then its quirk.
+def as_stored(
+    frame: pl.DataFrame, table: ExpectedTable, pair: Pair | None, seed: int, *, quirks: bool = True
+) -> pl.DataFrame:
+    """Return a computed frame as its table holds it: ``pair`` column where the grammar has one, then its quirk if any.
 
-    **Shape**: key, ``pair`` if any, the features; the same ``seed`` and table name give the same rows.
+    **Shape**: key, ``pair`` if any, the features; the same ``seed`` and table name give the same rows. Without
+    ``quirks`` the rows and values of ``frame``.
     """
     rng = np.random.default_rng([seed, 3, crc32(table.table.encode())])
-    if pair is not None and any(table.table == f"{prefix}_{pair}_{instrument}" for prefix, instrument in ALL_NULL):
+    empty = [f"{prefix}_{pair}_{instrument}" for prefix, instrument in ALL_NULL]
+    if quirks and table.table in empty:
         frame = frame.with_columns(pl.lit(None, kind).alias(name) for name, kind in frame.schema.items() if name != KEY)
     if PAIR_COLUMN in table.keys and pair is not None:
         frame = frame.select(KEY, pl.lit(pair.name).alias(PAIR_COLUMN), pl.all().exclude(KEY))
+    if not quirks:
+        return frame
     draw = rng.random()
     if draw < _MISSING_TABLES:
         gone = rng.choice(frame.height, max(1, round(frame.height * _MISSING_ROWS)), replace=False)

@@ -1,53 +1,62 @@
-"""A market from the user's own rates: a Parquet or CSV file of bars of any length.
+"""A market from the user's own rates: a Parquet or CSV file of bars of any length, of one pair or several.
 
-Belongs here: reading such a file strictly, and the market it makes. Does not: deriving pairs (``triangulate``).
+Belongs here: what a bar must be, and the market that bars make. Does not: the file's form (``rates_file``,
+``rates_times``, ``rates_pairs``), what is possible and hardly true (``rates_doubts``), deriving pairs
+(``triangulate``).
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
-from bqx_assets.base.errors import BadSetting, DuplicateKeys, TableDefect
+from bqx_assets.base.errors import DuplicateKeys
 from bqx_assets.base.files import open_regular
-from bqx_assets.base.frame_files import scan_csv, scan_parquet
 from bqx_assets.base.names import KEY
-from bqx_assets.base.pairs import ALL_PAIRS, parse_pair
-from bqx_assets.extract.columns import KEY_TYPE
-from bqx_assets.extract.local.instruments import simulate_instruments
-from bqx_assets.extract.local.market import Bars, Floats, Integers, Market
-from bqx_assets.extract.local.triangulate import derive_missing, tail, union_times
+from bqx_assets.base.pairs import ALL_PAIRS
+from bqx_assets.extract.local.instruments import INSTRUMENTS
+from bqx_assets.extract.local.market import Bars, Market
+from bqx_assets.extract.local.rates_doubts import doubts_of
+from bqx_assets.extract.local.rates_file import PAIR, PRICES, VOLUME, RatesFile, bad_file, read_file
+from bqx_assets.extract.local.rates_pairs import name_rows
+from bqx_assets.extract.local.rates_times import to_utc
+from bqx_assets.extract.local.triangulate import derive_missing, shortest_chain, tail
 
-_REQUIRED = (KEY, "pair", "close")
-_PRICES = ("open", "high", "low", "close")
-_VOLUME = "tick_volume"
-_READERS = {".parquet": scan_parquet, ".csv": scan_csv}
+_ROUNDING = 2e-7
+"""Relative: more than a FLOAT32 rounds a price by, and a thirtieth of the smallest step that a pair is quoted in."""
 
 
-def load_market(path: Path, rows: int, seed: int) -> Market:
-    """Return the most recent ``rows`` bars of each pair in the file or derivable from it, and simulated instruments.
+def load_market(path: Path, rows: int, *, only: str | None = None, invert: bool = False) -> Market:
+    """Return the most recent ``rows`` bars of each pair in the file or derivable from it, and of its instruments.
 
-    A missing open is the pair's close before; a missing high or low the larger or smaller of open and close; a missing
-    ``tick_volume`` is 0. Times without a zone are UTC. **Cost**: the file in memory.
+    ``only`` is whose rates they are where the file has no column for it; ``invert`` turns pairs that are quoted the
+    other way round. A missing open is the pair's close before; a missing high or low the larger or smaller of open and
+    close; a missing ``tick_volume`` is 0; the market says each of these. **Cost**: the file in memory.
 
     Raises:
-        BadSetting: the file's format, columns or types are not those described.
-        UnknownPair: a pair's name is not one of the 28; a reversed one is not either.
+        BadSetting: the file's format, columns, types, times or numbers are not those described.
+        UnknownPair: a name is that of no pair, or of a reversed one without ``invert``.
         TableDefect, DuplicateKeys: a value is missing, not positive, or contradicts another; a bar stands twice.
     """
-    frame = _checked(_read(path), path)
-    parts = frame.partition_by("pair", as_dict=True, include_key=False)
-    pairs, missing = derive_missing({str(name): _bars(part) for (name,), part in parts.items()})
-    pairs = {name: tail(bars, rows) for name, bars in pairs.items()}
-    times = union_times(pairs.values())
-    activity = np.ones(times.size)
+    file = read_file(path)
+    to_utc(file)
+    _refuse_bad_values(file)
+    name_rows(file, only, invert=invert)
+    _refuse_repeated(file)
+    frame = _filled(file)
+    parts = {str(name): part for (name,), part in frame.partition_by(PAIR, as_dict=True, include_key=False).items()}
+    given = {name: _bars(part) for name, part in parts.items()}
+    pairs, missing = derive_missing({name: bars for name, bars in given.items() if name not in INSTRUMENTS})
+    _tell(file, rows, given, pairs)
     return Market(
-        pairs={pair.name: pairs[pair.name] for pair in ALL_PAIRS if pair.name in pairs},
-        instruments=simulate_instruments(times, _strengths(pairs, times), activity, seed),
+        pairs={pair.name: tail(pairs[pair.name], rows) for pair in ALL_PAIRS if pair.name in pairs},
+        instruments={name: tail(given[name], rows) for name in INSTRUMENTS if name in given},
         missing=missing,
+        said=tuple(file.said),
+        doubts=doubts_of({name: part for name, part in parts.items() if name not in INSTRUMENTS}),
     )
 
 
@@ -57,127 +66,75 @@ def rates_digest(path: Path) -> str:
         with open_regular(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise _bad(path, error.strerror or str(error), "a .parquet or .csv file", "Name the file.") from error
+        raise bad_file(path, error.strerror or str(error), "a .parquet or .csv file", "Name the file.") from error
 
 
-def _read(path: Path) -> pl.DataFrame:
-    scan = _READERS.get(path.suffix.lower())
-    if scan is None:
-        raise _bad(path, f"a {path.suffix or 'nameless'} file", "a .parquet or .csv file", "Convert the file.")
-    try:
-        lazy = scan(path)
-        columns = lazy.collect_schema().names()
-        absent = [name for name in _REQUIRED if name not in columns]
-        if absent:
-            raise _bad(path, f"no column {', '.join(absent)}", ", ".join(_REQUIRED), "Rename or add the column.")
-        frame = lazy.select(name for name in (KEY, "pair", *_PRICES, _VOLUME) if name in columns).collect()
-        return frame.select(
-            _time(frame, path),
-            pl.col("pair").cast(pl.String),
-            pl.col(*(name for name in _PRICES if name in columns)).cast(pl.Float64),
-            *([pl.col(_VOLUME).cast(pl.Int64)] if _VOLUME in columns else []),
-        )
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise _bad(
-            path,
-            str(error).splitlines()[0],
-            f"{KEY} as timestamp, pair as text, prices as numbers, {_VOLUME} as whole number",
-            "Correct the file.",
-        ) from error
+def _refuse_bad_values(file: RatesFile) -> None:
+    if file.frame.is_empty():
+        raise file.defect("no row", "bars", "Correct the file.")
+    _refuse(file, pl.any_horizontal(pl.all().is_null()), "with an empty value", "every value filled")
+    prices = pl.col(*(name for name in PRICES if name in file.frame.columns))
+    wrong = pl.any_horizontal(~(prices.is_finite() & (prices > 0)))
+    _refuse(file, wrong, "with a price not above 0", "prices above 0")
+    if VOLUME in file.frame.columns:
+        _refuse(file, pl.col(VOLUME) < 0, "with a negative volume", "volumes from 0")
 
 
-def _time(frame: pl.DataFrame, path: Path) -> pl.Expr:
-    """The key in UTC microseconds; text is ISO 8601, with or without an offset."""
-    dtype, key = frame.schema[KEY], pl.col(KEY)
-    if dtype == pl.String:
-        key = key.str.to_datetime(time_unit="us", time_zone="UTC", strict=True)
-    elif not isinstance(dtype, pl.Datetime):
-        raise _bad(path, f"{KEY} of type {dtype}", "a timestamp, or ISO 8601 text", "Convert the column.")
-    elif dtype.time_zone is None:
-        key = key.dt.replace_time_zone("UTC")
-    return key.dt.convert_time_zone("UTC").cast(KEY_TYPE)
-
-
-def _checked(frame: pl.DataFrame, path: Path) -> pl.DataFrame:
-    """The rows by pair and time, each trusted."""
-    if frame.is_empty():
-        raise _defect(path, "no row", "bars", frame)
-    _refuse(path, frame, pl.any_horizontal(pl.all().is_null()), "with an empty value", "every value filled")
-    prices = pl.col(*(name for name in _PRICES if name in frame.columns))
-    _refuse(
-        path,
-        frame,
-        pl.any_horizontal(~(prices.is_finite() & (prices > 0))),
-        "with a price not above 0",
-        "prices above 0",
-    )
-    if _VOLUME in frame.columns:
-        _refuse(path, frame, pl.col(_VOLUME) < 0, "with a negative volume", "volumes from 0")
-    for name in frame.get_column("pair").unique(maintain_order=True):
-        parse_pair(name)
-    repeated = frame.filter(pl.struct(KEY, "pair").is_duplicated())
-    if not repeated.is_empty():
+def _refuse_repeated(file: RatesFile) -> None:
+    repeated = pl.struct(KEY, PAIR).is_duplicated()
+    if file.frame.select(repeated.any()).item():
         raise DuplicateKeys(
-            f"rates {path}",
-            got=f"{repeated.height:,} rows share {KEY} and pair, first {_show(repeated)}",
+            f"rates {file.path}",
+            got=file.rows_where(repeated, f"share {KEY} and pair"),
             expected="one bar a pair and time",
             cure="Remove the repeated bars.",
         )
-    frame = _filled(frame.sort("pair", KEY))
-    inside = (pl.col("low") <= pl.min_horizontal("open", "close")) & (
-        pl.max_horizontal("open", "close") <= pl.col("high")
-    )
-    _refuse(path, frame, ~inside, "with open or close outside low and high", "low <= open, close <= high")
-    return frame
 
 
-def _filled(frame: pl.DataFrame) -> pl.DataFrame:
-    """The optional columns, from what is there. **Shape**: sorted by pair and time."""
-    given = frame.columns
+def _filled(file: RatesFile) -> pl.DataFrame:
+    """The bars with every column, by pair and time, each price between its low and high."""
+    file.frame = file.frame.sort(PAIR, KEY)
+    given = file.frame.columns
     if "open" not in given:
-        before = pl.col("close").shift(1).over("pair").fill_null(pl.col("close"))
+        before = pl.col("close").shift(1).over(PAIR).fill_null(pl.col("close"))
         # A given high or low bounds the bar's own open; the close before may lie outside after a gap.
         bounds = [pl.col(name) if name in given else None for name in ("low", "high")]
-        frame = frame.with_columns(before.clip(*bounds).alias("open"))
-    return frame.with_columns(
-        *([] if "high" in given else [pl.max_horizontal("open", "close").alias("high")]),
-        *([] if "low" in given else [pl.min_horizontal("open", "close").alias("low")]),
-        *([] if _VOLUME in given else [pl.lit(0, pl.Int64).alias(_VOLUME)]),
-    )
+        file.frame = file.frame.with_columns(before.clip(*bounds).alias("open"))
+        file.said.append("no column open: a bar opens at the pair's close before")
+    highest, lowest = pl.max_horizontal("open", "close"), pl.min_horizontal("open", "close")
+    for name, bound in (("high", highest), ("low", lowest)):
+        if name not in given:
+            file.frame = file.frame.with_columns(bound.alias(name))
+            file.said.append(f"no column {name}: it is the {name}er of open and close")
+    if VOLUME not in given:
+        file.frame = file.frame.with_columns(pl.lit(0, pl.Int64).alias(VOLUME))
+        file.said.append(f"no column {VOLUME}: every volume is 0")
+    outside = (pl.col("low") > lowest * (1 + _ROUNDING)) | (highest > pl.col("high") * (1 + _ROUNDING))
+    _refuse(file, outside, "with open or close outside low and high", "low <= open, close <= high")
+    # Prices that were divided or kept as FLOAT32 may be out of order by their last digit.
+    ordered = [pl.max_horizontal("high", highest).alias("high"), pl.min_horizontal("low", lowest).alias("low")]
+    return file.frame.with_columns(ordered)
 
 
 def _bars(part: pl.DataFrame) -> Bars:
-    prices = {name: part.get_column(name).to_numpy() for name in _PRICES}
+    prices = {name: part.get_column(name).to_numpy() for name in PRICES}
     return Bars(
-        times=part.get_column(KEY).to_physical().to_numpy(), volume=part.get_column(_VOLUME).to_numpy(), **prices
+        times=part.get_column(KEY).to_physical().to_numpy(), volume=part.get_column(VOLUME).to_numpy(), **prices
     )
 
 
-def _strengths(pairs: dict[str, Bars], times: Integers) -> dict[str, Floats]:
-    """The mean log rate of each currency against the others, at every time, the last known close held."""
-    rates: dict[str, list[Floats]] = {}
-    for name, bars in pairs.items():
-        pair = parse_pair(name)
-        held = np.clip(np.searchsorted(bars.times, times, side="right") - 1, 0, None)
-        log = np.log(bars.close[held])
-        rates.setdefault(pair.base, []).append(log)
-        rates.setdefault(pair.quote, []).append(-log)
-    return {currency: np.mean(logs, axis=0) for currency, logs in rates.items()}
+def _tell(file: RatesFile, rows: int, given: Mapping[str, Bars], pairs: Mapping[str, Bars]) -> None:
+    derived = {
+        name: shortest_chain(pair, [*given]) for pair in ALL_PAIRS if (name := pair.name) in pairs.keys() - given
+    }
+    chains = [f"{name} ({', '.join(leg for leg, _ in chain or ())})" for name, chain in derived.items()]
+    if chains:
+        file.said.append(f"pairs derived, high and low from open and close alone: {', '.join(chains)}")
+    longer = sum(bars.rows > rows for bars in given.values())
+    if longer:
+        file.said.append(f"bars used: the last {rows:,} of {longer} pairs that have more")
 
 
-def _refuse(path: Path, frame: pl.DataFrame, wrong: pl.Expr, got: str, expected: str) -> None:
-    found = frame.filter(wrong)
-    if not found.is_empty():
-        raise _defect(path, f"{found.height:,} rows {got}, first {_show(found)}", expected, frame)
-
-
-def _defect(path: Path, got: str, expected: str, frame: pl.DataFrame) -> TableDefect:
-    return TableDefect(f"rates {path}", got=f"{got} of {frame.height:,}", expected=expected, cure="Correct the file.")
-
-
-def _bad(path: Path, got: str, expected: str, cure: str) -> BadSetting:
-    return BadSetting(f"--rates {path}", got=got, expected=expected, cure=cure)
-
-
-def _show(frame: pl.DataFrame) -> str:
-    return ", ".join(f"{name} {value}" for name, value in frame.row(0, named=True).items())
+def _refuse(file: RatesFile, wrong: pl.Expr, got: str, expected: str) -> None:
+    if file.frame.select(wrong.any()).item():
+        raise file.defect(file.rows_where(wrong, got), expected, "Correct the file.")

@@ -17,6 +17,8 @@ from bqx_assets.extract.local.market import Market
 _PAIR_SPECIFIC = FAMILIES[0]
 _FIRST = "base_bqx"
 """Every warehouse has this table: it carries the users' label leak."""
+NOT_ASKED_FOR = "not made: --tables"
+"""How the reason begins for a table that could be computed."""
 _PAIR_NAMES = frozenset(pair.name for pair in ALL_PAIRS)
 
 
@@ -48,7 +50,7 @@ def select(market: Market, pairs: Sequence[Pair], count: int | None) -> Selectio
                 absent[table.table] = reason
         chosen = computable if count is None else _spread(computable, count)
         made |= {table.table: (_owner(table), table) for table in chosen}
-        absent |= {table.table: f"not made: --tables {count}" for table in computable if table not in chosen}
+        absent |= {table.table: f"{NOT_ASKED_FOR} {count}" for table in computable if table not in chosen}
     return Selection(made, {name: reason for name, reason in sorted(absent.items()) if name not in made})
 
 

@@ -17,7 +17,7 @@ from bqx_assets.extract.local.paths import bars_around, take
 
 START = datetime(2024, 3, 7, tzinfo=UTC)
 """A Thursday: the first weekend comes after 2,760 minutes, so that small warehouses have one too."""
-_LEVELS = {
+LEVELS = {
     "eur": 1.10, "gbp": 1.27, "aud": 0.66, "nzd": 0.61, "usd": 1.0, "cad": 0.74, "chf": 1.13, "jpy": 1 / 150,
 }  # fmt: skip
 """US dollars for one unit, at the start."""
@@ -72,7 +72,7 @@ def _currencies(times: Integers, rng: np.random.Generator) -> tuple[dict[str, Fl
     for position, currency in enumerate(CURRENCIES):
         risk, europe = _LOADINGS[currency]
         moves = step * (risk * factors[0] + europe * factors[1] + _OWN * own[position])
-        logs[currency] = np.log(_LEVELS[currency]) + np.concatenate(([0.0], np.cumsum(moves)))
+        logs[currency] = np.log(LEVELS[currency]) + np.concatenate(([0.0], np.cumsum(moves)))
     return logs, activity
 
 

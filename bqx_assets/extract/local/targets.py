@@ -18,13 +18,16 @@ from bqx_assets.extract.local.features.bqx import bqx
 from bqx_assets.extract.local.market import Bars
 
 
-def targets_frame(bars: Bars, pair: Pair, windows: Sequence[int], horizons: Sequence[int]) -> pl.DataFrame:
+def targets_frame(
+    bars: Bars, pair: Pair, windows: Sequence[int], horizons: Sequence[int], *, whole: bool = False
+) -> pl.DataFrame:
     """Return ``interval_time``, ``pair``, ``bqx_{w}`` and ``target_bqx{w}_h{h}[t] = bqx_w[t + h]``.
 
-    **Shape**: a row for each bar that has a BQX of the shortest window, as the users' tables do: 45 fewer than bars;
-    null where a window or horizon reaches beyond the bars. **Units**: percent.
+    **Shape**: a row for each bar that has a BQX of the shortest window, as the users' tables do: 45 fewer than bars.
+    With ``whole`` a row for each bar: the first target is known 15 bars before the first BQX. Null where a window or
+    horizon reaches beyond the bars. **Units**: percent.
     """
-    first = min(windows)
+    first = 0 if whole else min(windows)
     series = {window: bqx(bars.close, window) for window in windows}
     columns = {f"bqx_{window}": values for window, values in series.items()}
     for window, values in series.items():

@@ -6,12 +6,12 @@ Belongs here: chains of pairs and the bars along them. Does not: files.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import reduce
+from functools import partial, reduce
 
 import numpy as np
 
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
-from bqx_assets.extract.local.market import Bars, Integers
+from bqx_assets.extract.local.market import Bars
 from bqx_assets.extract.local.paths import take
 
 Step = tuple[str, bool]
@@ -56,18 +56,13 @@ def shortest_chain(pair: Pair, given: Sequence[str]) -> tuple[Step, ...] | None:
     return chains.get(pair.quote)
 
 
-def union_times(bars: Iterable[Bars]) -> Integers:
-    """Return every time at which any of the bars stands, ascending."""
-    return np.unique(np.concatenate([each.times for each in bars]))
-
-
 def tail(bars: Bars, rows: int) -> Bars:
     """Return the last ``rows`` bars."""
     return take(bars, np.arange(max(0, bars.rows - rows), bars.rows))
 
 
 def _along(chain: Sequence[Step], given: Mapping[str, Bars]) -> Bars:
-    times = reduce(np.intersect1d, (given[name].times for name, _ in chain))
+    times = reduce(partial(np.intersect1d, assume_unique=True), (given[name].times for name, _ in chain))
     legs = [(take(given[name], np.searchsorted(given[name].times, times)), forward) for name, forward in chain]
     opens, closes = np.ones(times.size), np.ones(times.size)
     for leg, forward in legs:

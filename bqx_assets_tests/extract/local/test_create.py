@@ -22,7 +22,7 @@ from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET, expected_tables
 from bqx_assets.extract.local import batches
 from bqx_assets.extract.local.create import create_warehouse
-from bqx_assets.extract.local.layout import exclusive, table_path
+from bqx_assets.extract.local.layout import Folder, exclusive, table_path
 from bqx_assets.extract.local.spoil import spoil
 from bqx_assets.extract.local.warehouse import LocalWarehouse
 from bqx_assets_tests.frames import START
@@ -41,6 +41,7 @@ class Heard(Silent):
         self.total = 0
         self.items: list[str] = []
         self.warnings: list[str] = []
+        self.made: Folder | None = None
 
     def start(self, stage: str, total: int) -> None:
         assert stage == "warehouse"
@@ -58,7 +59,7 @@ class Heard(Silent):
 def make(folder: Path, pairs: Sequence[Pair] = (EURUSD,), **changed: Any) -> Heard:
     heard = Heard()
     facts: dict[str, Any] = {"rows": 200, "tables": 9, "seed": 1, "rates": None} | changed
-    create_warehouse(folder, pairs=pairs, progress=heard, **facts)
+    heard.made = create_warehouse(folder, pairs=pairs, progress=heard, **facts)
     return heard
 
 
@@ -233,7 +234,53 @@ def test_tables_that_the_rates_cannot_give_are_known_to_be_absent(tmp_path: Path
     make(tmp_path / "w", rates=_rates(tmp_path), tables=9)
     facts = load_expectations(tmp_path / "w" / "expectations.toml")
     assert facts.known_absent["csi_agg_jpy"].endswith("no rate with jpy")
-    assert facts.min_rows == 200 - 60
+    assert facts.known_absent["corr_etf_idx_eurusd_spy"] == "no bars of instrument spy"
+    assert facts.min_rows == 200 - 45
+
+
+def test_tables_of_rates_have_the_files_bars_no_others_and_no_blanks(tmp_path: Path) -> None:
+    make(tmp_path / "w", rates=_rates(tmp_path), rows=400, tables=150)
+    bars = pl.read_parquet(tmp_path / "rates.parquet").filter(pl.col("pair") == "eurusd").get_column(KEY).to_list()
+    made = {path.stem: path for path in (tmp_path / "w" / FEATURES_DATASET).glob("*.parquet")}
+    tables = {name: pl.read_parquet(path) for name, path in made.items() if not name.endswith("_summary")}
+    assert len(tables) == 150
+    assert all(frame.get_column(KEY).to_list() == bars for frame in tables.values())
+    assert not any("_vix" in name for name in tables)
+    targets = pl.read_parquet(table_path(tmp_path / "w", TARGETS_DATASET, "targets_eurusd"))
+    assert targets.get_column(KEY).to_list() == bars
+
+
+def test_quirks_beside_rates_are_there_when_asked_for(tmp_path: Path) -> None:
+    make(tmp_path / "w", rates=_rates(tmp_path), tables=60, quirks=True)
+    frame = pl.read_parquet(table_path(tmp_path / "w", FEATURES_DATASET, "base_bqx_eurusd"))
+    assert set(frame.get_column("pair")) == {"eurusd", "gbpusd"}
+    heights = {pl.read_parquet(path).height for path in (tmp_path / "w" / FEATURES_DATASET).glob("*_eurusd.parquet")}
+    assert len(heights) > 1
+    with pytest.raises(BadSetting, match="a warehouse made with quirks True"):
+        make(tmp_path / "w", rates=tmp_path / "rates.parquet", tables=60)
+
+
+def test_a_warehouse_of_rates_says_what_it_took_for_what_and_says_it_again(tmp_path: Path) -> None:
+    made = make(tmp_path / "w", rates=_rates(tmp_path)).made
+    assert made is not None
+    assert any(said.startswith("left out: 32 tables (corr_") and said.endswith("spy, uup, vix") for said in made.said)
+    assert "no column tick_volume: every volume is 0" in made.said
+    again = make(tmp_path / "w", rates=tmp_path / "rates.parquet")
+    assert again.items == []
+    assert again.made == made
+
+
+@pytest.mark.parametrize("quirks", [False, True])
+def test_one_pair_alone_is_enough(tmp_path: Path, *, quirks: bool) -> None:
+    rates = pl.read_parquet(_rates(tmp_path)).filter(pl.col("pair") == "gbpusd").drop("pair")
+    rates.write_csv(tmp_path / "alone.csv")
+    make(tmp_path / "w", (GBPUSD,), rates=tmp_path / "alone.csv", tables=None, quirks=quirks)
+    catalogue = discover(
+        GBPUSD, LocalWarehouse(tmp_path / "w").describe(), load_expectations(tmp_path / "w" / "expectations.toml")
+    )
+    assert dict(catalogue.problems) == {}
+    assert len(catalogue.tables) + len(catalogue.known_absent) == 667
+    assert len(catalogue.tables) > 70
 
 
 def test_rates_that_changed_are_other_parameters(tmp_path: Path) -> None:

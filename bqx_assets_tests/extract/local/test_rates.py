@@ -41,7 +41,7 @@ def _file(folder: Path, frame: pl.DataFrame, name: str = "rates.parquet") -> Pat
 
 def test_every_given_value_is_kept(tmp_path: Path) -> None:
     frame = _rates()
-    market = load_market(_file(tmp_path, frame), 1_000, 1)
+    market = load_market(_file(tmp_path, frame), 1_000)
     part = frame.filter(pl.col("pair") == "usdjpy")
     bars = market.pairs["usdjpy"]
     assert bars.times.tolist() == part.get_column(KEY).to_physical().to_list()
@@ -65,8 +65,8 @@ def test_the_same_rates_in_another_form_are_the_same_market(tmp_path: Path, chan
         "shuffled": frame.sample(fraction=1, shuffle=True, seed=1),
         "extra": frame.with_columns(spread=pl.lit(1)),
     }
-    expected = load_market(_file(tmp_path, frame), 25, 1)
-    found = load_market(_file(tmp_path, changes.get(change, frame), name), 25, 1)
+    expected = load_market(_file(tmp_path, frame), 25)
+    found = load_market(_file(tmp_path, changes.get(change, frame), name), 25)
     assert found.pairs.keys() == expected.pairs.keys()
     for pair, bars in expected.pairs.items():
         for part in ("times", "open", "high", "low", "close", "volume"):
@@ -75,13 +75,13 @@ def test_the_same_rates_in_another_form_are_the_same_market(tmp_path: Path, chan
 
 def test_rows_are_the_most_recent_ones(tmp_path: Path) -> None:
     path = _file(tmp_path, _rates(30))
-    whole, short = load_market(path, 1_000, 1), load_market(path, 7, 1)
+    whole, short = load_market(path, 1_000), load_market(path, 7)
     for name, bars in short.pairs.items():
         assert bars.times.tolist() == whole.pairs[name].times[-7:].tolist()
 
 
 def test_closes_alone_are_enough(tmp_path: Path) -> None:
-    market = load_market(_file(tmp_path, _rates().select(KEY, "pair", "close")), 1_000, 1)
+    market = load_market(_file(tmp_path, _rates().select(KEY, "pair", "close")), 1_000)
     bars = market.pairs["eurusd"]
     assert bars.open[1:].tolist() == bars.close[:-1].tolist()
     assert bars.open[0] == bars.close[0]
@@ -96,14 +96,14 @@ def test_whatever_is_optional_the_bars_hold_together(
     tmp_path_factory: pytest.TempPathFactory, given_columns: set[str], hours: int
 ) -> None:
     frame = _rates(hours=hours).select(KEY, "pair", "close", *sorted(given_columns))
-    market = load_market(_file(tmp_path_factory.mktemp("rates"), frame), 1_000, 1)
+    market = load_market(_file(tmp_path_factory.mktemp("rates"), frame), 1_000)
     for bars in market.pairs.values():
         assert (bars.low <= np.minimum(bars.open, bars.close)).all()
         assert (bars.high >= np.maximum(bars.open, bars.close)).all()
 
 
 def test_what_cannot_be_derived_is_named_with_its_reason(tmp_path: Path) -> None:
-    market = load_market(_file(tmp_path, _rates(pairs=("eurusd", "usdjpy", "audnzd"))), 1_000, 1)
+    market = load_market(_file(tmp_path, _rates(pairs=("eurusd", "usdjpy", "audnzd"))), 1_000)
     assert market.pairs.keys() == {"eurusd", "usdjpy", "eurjpy", "audnzd"}
     assert market.missing["gbpusd"] == "no rate with gbp"
     assert market.missing["gbpcad"] == "no rate with gbp or cad"
@@ -111,14 +111,14 @@ def test_what_cannot_be_derived_is_named_with_its_reason(tmp_path: Path) -> None
     assert len(market.missing) + len(market.pairs) == 28
 
 
-def test_instruments_are_simulated_at_the_rates_own_times_and_seeded(tmp_path: Path) -> None:
-    path = _file(tmp_path, _rates(200))
-    one, again, other = (load_market(path, 1_000, seed) for seed in (1, 1, 2))
-    assert len(one.instruments) == 8
-    for name, bars in one.instruments.items():
-        assert set(bars.times) <= set(one.pairs["eurusd"].times)
-        assert np.array_equal(bars.close, again.instruments[name].close)
-        assert not np.array_equal(bars.close[:100], other.instruments[name].close[:100])
+def test_instruments_are_those_of_the_file_and_never_simulated(tmp_path: Path) -> None:
+    assert load_market(_file(tmp_path, _rates(200)), 1_000).instruments == {}
+    with_vix = _rates(200, pairs=("eurusd", "VIX"))
+    market = load_market(_file(tmp_path, with_vix), 150)
+    vix = with_vix.filter(pl.col("pair") == "VIX")
+    assert market.instruments.keys() == {"vix"}
+    assert market.instruments["vix"].close.tolist() == vix.get_column("close").to_list()[-150:]
+    assert market.pairs.keys() == {"eurusd"}
 
 
 def _set(column: str, value: object) -> pl.Expr:
@@ -138,8 +138,10 @@ def _set(column: str, value: object) -> pl.Expr:
         (KEY, None, TableDefect, "empty value"),
         (KEY, START, DuplicateKeys, "2 rows share"),
         ("pair", None, TableDefect, "empty value"),
-        ("pair", "usdeur", UnknownPair, "Did you mean eurusd"),
-        ("pair", "EURUSD", UnknownPair, "Did you mean eurusd"),
+        ("pair", "audeur", UnknownPair, "Add --invert"),
+        ("pair", "usdeur", BadSetting, "each of which is eurusd"),
+        ("pair", "eursek", UnknownPair, "Did you mean eur"),
+        ("pair", "eurusd.m", BadSetting, "each of which is eurusd"),
     ],
 )
 def test_a_row_that_cannot_be_trusted_is_refused(
@@ -147,13 +149,48 @@ def test_a_row_that_cannot_be_trusted_is_refused(
 ) -> None:
     frame = _rates().with_columns(_set(column, value).cast(_rates().schema[column]))
     with pytest.raises(error, match=says):
-        load_market(_file(tmp_path, frame), 1_000, 1)
+        load_market(_file(tmp_path, frame), 1_000)
+
+
+@pytest.mark.parametrize(("name", "side"), [("high", 1), ("low", -1)])
+def test_a_last_digit_out_of_order_is_no_error_and_is_put_in_order(tmp_path: Path, name: str, side: int) -> None:
+    exact = _rates().with_columns(pl.col("close").alias(name))
+    bound = exact.get_column(name).to_numpy()
+    for other in (np.nextafter(bound, bound - side), bound.astype(np.float32).astype(np.float64)):
+        frame = exact.with_columns(pl.Series(name, other), open="close")
+        bars = load_market(_file(tmp_path, frame), 1_000).pairs["eurusd"]
+        assert (bars.low <= np.minimum(bars.open, bars.close)).all()
+        assert (bars.high >= np.maximum(bars.open, bars.close)).all()
+        assert np.array_equal(bars.close, exact.filter(pl.col("pair") == "eurusd").get_column("close").to_numpy())
+    with pytest.raises(TableDefect, match="outside low and high"):
+        load_market(
+            _file(tmp_path, exact.with_columns(pl.Series(name, bound * (1 - side * 1e-6)), open="close")), 1_000
+        )
+
+
+def test_what_is_filled_derived_or_left_out_is_said(tmp_path: Path) -> None:
+    said = load_market(_file(tmp_path, _rates().select(KEY, "pair", "close")), 20).said
+    assert said == (
+        "no column open: a bar opens at the pair's close before",
+        "no column high: it is the higher of open and close",
+        "no column low: it is the lower of open and close",
+        "no column tick_volume: every volume is 0",
+        "pairs derived, high and low from open and close alone: eurjpy (eurusd, usdjpy)",
+        "bars used: the last 20 of 2 pairs that have more",
+    )
+    assert load_market(_file(tmp_path, _rates(pairs=("eurusd",))), 1_000).said == ()
+
+
+def test_one_pair_alone_is_a_market(tmp_path: Path) -> None:
+    market = load_market(_file(tmp_path, _rates(pairs=("usdjpy",))), 1_000)
+    assert [*market.pairs] == ["usdjpy"]
+    assert len(market.missing) == 27
 
 
 @pytest.mark.parametrize("column", [KEY, "pair", "close"])
 def test_a_missing_column_is_named(tmp_path: Path, column: str) -> None:
     with pytest.raises(BadSetting, match=f"no column {column}"):
-        load_market(_file(tmp_path, _rates().drop(column)), 1_000, 1)
+        load_market(_file(tmp_path, _rates().drop(column)), 1_000)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +199,7 @@ def test_a_missing_column_is_named(tmp_path: Path, column: str) -> None:
 )
 def test_a_column_of_another_type_is_refused(tmp_path: Path, column: str, values: pl.Expr) -> None:
     with pytest.raises(BadSetting, match=str(tmp_path)):
-        load_market(_file(tmp_path, _rates().with_columns(values.alias(column))), 1_000, 1)
+        load_market(_file(tmp_path, _rates().with_columns(values.alias(column))), 1_000)
 
 
 @pytest.mark.parametrize(
@@ -171,9 +208,9 @@ def test_a_column_of_another_type_is_refused(tmp_path: Path, column: str, values
 def test_a_file_of_another_format_is_refused(tmp_path: Path, name: str, data: bytes) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(BadSetting, match=name):
-        load_market(tmp_path / name, 1_000, 1)
+        load_market(tmp_path / name, 1_000)
 
 
 def test_rates_without_a_row_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TableDefect, match="no row"):
-        load_market(_file(tmp_path, _rates().clear()), 1_000, 1)
+        load_market(_file(tmp_path, _rates().clear()), 1_000)
