@@ -19,7 +19,7 @@ from bqx_assets.base.pairs import Pair
 from bqx_assets.catalogue.discovery import FORWARD_PREFIX
 from bqx_assets.catalogue.expectations import Expectations, load_expectations
 from bqx_assets.catalogue.families import FAMILIES, ExpectedTable, expected_tables
-from bqx_assets.extract.columns import KEY_TYPE, as_key, place
+from bqx_assets.extract.align import KEY_TYPE, as_key, place
 from bqx_assets.extract.local.layout import Made
 from bqx_assets.extract.local.market import Bars, Market
 from bqx_assets.extract.local.selection import Selection
@@ -92,10 +92,8 @@ def own_expectations(
     """Return the TOML text of the warehouse's ``expectations.toml``. ``found``: all tables on all their spines."""
     facts = load_expectations()
     whole = not made.quirks
-    spines, head = (
-        [spine_keys(market.pairs[pair.name], facts, whole=whole).len() for pair in pairs],
-        _head(facts, whole=whole),
-    )
+    head = _head(facts, whole=whole)
+    spines = [spine_keys(market.pairs[pair.name], facts, whole=whole).len() for pair in pairs]
     tables = [[each for each in expected_tables(pair) if each.table in selection.made] for pair in pairs]
     every = {name for each in found for name in each.nulls}
     empty = {name for each in found for name, nulls in each.nulls.items() if nulls == each.rows}
