@@ -27,6 +27,9 @@ from bqx_assets.extract.local.selection import Selection
 _USUAL_MISSING = 0.01
 """Rows of the spine that any table may lack, as the packaged expectations say: a quirk takes one row in a thousand."""
 
+_RANGE_SHARE = 0.01
+"""A range holds more of the rows that lack something than the whole history does."""
+
 
 @dataclass(frozen=True, slots=True)
 class OnSpine:
@@ -107,8 +110,9 @@ def own_expectations(
         f"min_columns = {min(_columns(each, facts) for each in tables)}",
         "# As the features' code left them on these bars: windows that are not full, peers and instruments without a "
         "bar,",
-        "# undefined values (a ratio to zero), and each table's missing rows.",
-        f"max_feature_null_fraction = {_round_up(_feature_nulls(found))}",
+        f"# undefined values (a ratio to zero), and each table's missing rows; {_RANGE_SHARE:.0%} more, for a range of "
+        "the bars.",
+        f"max_feature_null_fraction = {_round_up(_feature_nulls(found) + _RANGE_SHARE)}",
         "# No target lacks a value but where its window or horizon reaches beyond the bars.",
         "max_target_null_fraction = 0.0001",
         _list("allowed_constant", [*facts.allowed_constant, *_patterns(constant, every)]),
