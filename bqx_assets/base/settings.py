@@ -6,7 +6,7 @@ check compares with (the expectations file).
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -76,6 +76,12 @@ class Settings(BaseSettings):
     @classmethod
     def _is_a_place(cls, value: str | Path | None, info: ValidationInfo) -> str | None:
         return None if value is None else output_place(value, variable_of(info.field_name))
+
+    @field_validator("start", "end")
+    @classmethod
+    def _is_of_a_zone(cls, value: datetime | None) -> datetime | None:
+        """A time without a zone is UTC, as keys are: compared with them as it is, it would end in a traceback."""
+        return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
     @field_validator("bigquery_storage_endpoint")
     @classmethod

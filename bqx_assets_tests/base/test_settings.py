@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -30,3 +31,11 @@ def test_a_value_outside_the_allowed_ones_is_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv(name, value)
     with pytest.raises(ValidationError):
         Settings()
+
+
+@pytest.mark.parametrize("said", ["2024-03-08T12:00", "2024-03-08T12:00:00Z", "2024-03-08T17:30+05:30"])
+def test_a_range_without_a_zone_is_utc(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    monkeypatch.setenv("BQX_START", said)
+    monkeypatch.setenv("BQX_END", said)
+    found = Settings()
+    assert found.start == found.end == datetime(2024, 3, 8, 12, tzinfo=UTC)
