@@ -118,6 +118,8 @@ class SlabRecord(Record):
     crc32c: int
     sha256: str | None = None
     """Of the same bytes, in hexadecimal digits; None in records made before it was kept."""
+    content: tuple[str, ...] = ()
+    """Content digest of each of the provenance's columns; none in records made before they were kept."""
 
     @property
     def table(self) -> str:
@@ -179,6 +181,8 @@ class TrainingFile(Record):
     end_sha256: str | None = None
     """SHA-256 of the bytes behind the last slab, the footer; of a joined file, which holds no slab, of all its bytes.
     None in manifests made before it was kept."""
+    content_digest: str | None = None
+    """What values the file holds, whatever run made it (``base.content``); None where a slab's record has none."""
 
 
 class Manifest(Record):
@@ -195,9 +199,12 @@ class Manifest(Record):
     """Its publication was told, by an explicit word, to replace a file made of another source."""
 
 
+MANIFEST_SUFFIX = ".manifest.json"
+
+
 def manifest_path(training_file: Path) -> Path:
     """Return where a training file's manifest lies."""
-    return training_file.with_name(training_file.name.removesuffix(".parquet") + ".manifest.json")
+    return training_file.with_name(training_file.name.removesuffix(".parquet") + MANIFEST_SUFFIX)
 
 
 def library_versions() -> dict[str, str]:

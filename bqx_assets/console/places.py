@@ -1,16 +1,18 @@
 """Training files as the command line names them: a path, or the URI of an object.
 
-Belongs here: merging and validating in either place. Does not: the stages, or how an outcome looks.
+Belongs here: merging, validating and comparing in either place. Does not: the stages, or how an outcome looks.
 """
 
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 
-from bqx_assets.base.artifacts import Manifest, manifest_path
+from bqx_assets.base.artifacts import MANIFEST_SUFFIX, Manifest, manifest_path
 from bqx_assets.base.errors import BadSetting, ForeignFile
 from bqx_assets.base.files import read_regular
+from bqx_assets.base.names import KEY
 from bqx_assets.base.objects.choose import in_cloud, open_store
 from bqx_assets.base.objects.naming import GCS_SCHEME, bucket_and_prefix, local_path, object_name
 from bqx_assets.base.objects.protocol import ObjectStore
@@ -23,7 +25,10 @@ from bqx_assets.console.options import checkpoints_of
 from bqx_assets.merge.compose import compose, merged_name, plan_compose
 from bqx_assets.merge.engine import merge
 from bqx_assets.merge.plan import plan_merge
+from bqx_assets.quality.diff import Difference, Side, WideFile, diff_manifests, diff_values, has_digests
+from bqx_assets.quality.ending import is_of
 from bqx_assets.quality.report import Report
+from bqx_assets.quality.source import Source, open_file, open_object
 from bqx_assets.quality.validate import validate, validate_object
 from bqx_assets.release.checked import save_object_report, save_report
 from bqx_assets.release.merged import merged
@@ -103,6 +108,69 @@ def validate_place(  # noqa: PLR0913 -- what a validation is made of
     if manifest is not None and keep and deep:
         save_report(file, manifest, report)
     return report
+
+
+def diff_places(a: str, b: str, *, values: bool, progress: Progress) -> Difference:
+    """Compare two training files, each a path or URI of the file or of its manifest.
+
+    By their manifests' digests where both record them; else, and where ``values`` asks for it, by reading: the columns
+    whose digests differ where both have digests, else all. A file that is no longer its manifest's is read.
+
+    Raises:
+        BadSetting: nothing is there, or it is no training file.
+        NullKeys, DuplicateKeys, FooterError: as ``diff_values``.
+    """
+    with ExitStack() as stack:
+        sides = [_side(place, stack) for place in (a, b)]
+        (first, file_a), (second, file_b) = sides
+        known: Difference | None = None
+        if first is not None and second is not None and has_digests(first) and has_digests(second):
+            known = diff_manifests(first, second)
+            known = known.model_copy(update={"a": _named(known.a, a), "b": _named(known.b, b)})
+            if not values or known.same:
+                return known
+        absent = [place for place, file in ((a, file_a), (b, file_b)) if file is None]
+        if file_a is None or file_b is None:
+            cure = "Name the files themselves, or compare by digests: both manifests must record them."
+            raise BadSetting(absent[0], got="a manifest without its file", expected="values to compare", cure=cure)
+        only = None if known is None or _rows_differ(known) else {each.column for each in known.columns}
+        found = diff_values(WideFile(file_a, first), WideFile(file_b, second), only, progress)
+        return found.model_copy(update={"a": _named(found.a, a), "b": _named(found.b, b)})
+
+
+def _named(side: Side, place: str) -> Side:
+    return side.model_copy(update={"name": place})
+
+
+def _rows_differ(known: Difference) -> bool:
+    """Whether the key is among the columns that differ: then rows are elsewhere, and no column is known equal."""
+    return any(each.column == KEY for each in known.columns)
+
+
+def _side(place: str, stack: ExitStack) -> tuple[Manifest | None, Source | None]:
+    """Return the manifest of a place and its file, None where there is none; a file's manifest only if it is of it."""
+    of_manifest = place.endswith(MANIFEST_SUFFIX)
+    file_place = place.removesuffix(MANIFEST_SUFFIX) + ".parquet" if of_manifest else place
+    if place.startswith(GCS_SCHEME):
+        store, name = _object(file_place)
+        source: Source | None = open_object(store, name)
+        manifest = _object_manifest(store, name)
+    else:
+        file = local_path(file_place, "training file")
+        source = open_file(file)
+        manifest = Manifest.load(manifest_path(file)) if manifest_path(file).is_file() else None
+    if (manifest if of_manifest else source) is None:
+        raise BadSetting(
+            place,
+            got="nothing there",
+            expected="a training file, or its manifest",
+            cure="Name a .parquet or .manifest.json, as a path or as gs://bucket/object.",
+        )
+    if source is not None:
+        stack.callback(source.close)
+        if not of_manifest and manifest is not None and not is_of(source, manifest):
+            manifest = None
+    return manifest, source
 
 
 def _object(uri: str) -> tuple[ObjectStore, str]:

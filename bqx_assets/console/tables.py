@@ -16,6 +16,8 @@ from bqx_assets.extract.plan import PairPlan
 from bqx_assets.quality.report import Report, Verdict
 from bqx_assets.release.status import PairStatus, State
 
+_DIGEST_DIGITS = 12
+"""Of a content digest, as a table shows it; ``--json`` has all 64."""
 _MARKS: dict[State, tuple[str, str]] = {
     "none": ("·", "dim"),
     "partial": ("◐", "yellow"),
@@ -55,7 +57,9 @@ def _cells(tables: int, columns: int, read_bytes: int, fresh: int, stale: int, m
 
 def status_table(pairs: Sequence[PairStatus]) -> Table:
     """Return a line a pair: its five stages, and the size of what is published or merged."""
-    table = plain_table("pair", "spine", "slabs", "merged", "validated", "published", numbers=("rows", "columns", "MB"))
+    table = plain_table(
+        "pair", "spine", "slabs", "merged", "validated", "published", numbers=("rows", "columns", "MB", "content")
+    )
     for each in pairs:
         slabs = Text.assemble(_mark(each.slabs), f" {each.slabs_done:,}/{each.slabs_expected:,}")
         if each.failed_tables:
@@ -70,6 +74,7 @@ def status_table(pairs: Sequence[PairStatus]) -> Table:
             _number(each.rows),
             _number(each.columns),
             "" if each.size_bytes is None else f"{each.size_bytes / 1e6:,.1f}",
+            (each.content_digest or "")[:_DIGEST_DIGITS],
         )
     return table
 

@@ -12,6 +12,7 @@ import polars as pl
 import pyarrow as pa
 
 from bqx_assets.base.artifacts import SLAB_METADATA_KEY, SlabProvenance
+from bqx_assets.base.content import Contents
 from bqx_assets.extract.encoding import as_arrow, parquet_writer
 
 ProvenanceAtEnd = Callable[[], SlabProvenance]
@@ -19,12 +20,16 @@ ProvenanceAtEnd = Callable[[], SlabProvenance]
 
 
 def encode_slab(
-    frames: Iterable[pl.DataFrame], path: Path, row_groups: Sequence[int], provenance: ProvenanceAtEnd
+    frames: Iterable[pl.DataFrame],
+    path: Path,
+    row_groups: Sequence[int],
+    provenance: ProvenanceAtEnd,
+    contents: Contents | None = None,
 ) -> SlabProvenance:
     """Write frames of the same columns as a slab's file, its provenance in its own metadata; return that.
 
     **Shape**: ``sum(row_groups)`` rows x the provenance's columns; a frame may end anywhere in a row group.
-    **Cost**: a row group, decoded, a frame, and one column, encoded.
+    ``contents`` takes all values on their way. **Cost**: a row group, decoded, a frame, and one column, encoded.
 
     Raises what ``frames`` raises, as it is.
     """
@@ -33,7 +38,11 @@ def encode_slab(
     with parquet_writer(path, waiting) as writer:
         for rows in row_groups:
             waiting = _of_at_least(rows, waiting, coming)
-            writer.write_table(as_arrow(waiting.head(rows)), row_group_size=rows)
+            group = as_arrow(waiting.head(rows))
+            if contents is not None:
+                contents.add(group)
+            writer.write_table(group, row_group_size=rows)
+            del group
             waiting = waiting.slice(rows)
             if len(row_groups) > 1:
                 # Arrow's allocator keeps what it once had: 270 MB after a spine of 2.16 million rows.

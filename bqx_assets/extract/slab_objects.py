@@ -17,6 +17,7 @@ import polars as pl
 
 from bqx_assets.base.artifacts import EXTRACTION_FILE, ExtractionRecord, SlabRecord
 from bqx_assets.base.checksums import sha256_of_file
+from bqx_assets.base.content import Contents
 from bqx_assets.base.errors import CheckpointCorrupt
 from bqx_assets.base.names import check_identifier
 from bqx_assets.base.objects.choose import in_cloud, open_store
@@ -28,7 +29,7 @@ from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.extract.object_file import ObjectFile, read_columns
 from bqx_assets.extract.slab_file import ProvenanceAtEnd, encode_slab
-from bqx_assets.extract.slabs import SPINE_FILE, SpineRecord
+from bqx_assets.extract.slabs import SPINE_FILE, SpineRecord, content_of
 
 FOOTER_BYTES_KEY = "footer-bytes"
 """Metadata of a slab object: how many of its last bytes are its footer, so that one read fetches it."""
@@ -147,7 +148,12 @@ class SlabObjects:
             list(pool.map(self._remove, names))
 
     def write(
-        self, table: str, frames: Iterable[pl.DataFrame], row_groups: Sequence[int], provenance: ProvenanceAtEnd
+        self,
+        table: str,
+        frames: Iterable[pl.DataFrame],
+        row_groups: Sequence[int],
+        provenance: ProvenanceAtEnd,
+        contents: Contents | None = None,
     ) -> SlabRecord:
         """Encode, upload and forget a slab, then upload its record: a slab without one is not finished.
 
@@ -156,7 +162,7 @@ class SlabObjects:
         """
         with tempfile.TemporaryDirectory(prefix="bqx-slab-") as folder:
             path = Path(folder) / f"{table}.parquet"
-            known = encode_slab(frames, path, row_groups, provenance)
+            known = encode_slab(frames, path, row_groups, provenance, contents)
             sha256 = sha256_of_file(path)
             metadata = {_FINGERPRINT_KEY: known.fingerprint, FOOTER_BYTES_KEY: str(_footer_bytes(path))}
             name = self._slab_name(table)
@@ -167,6 +173,7 @@ class SlabObjects:
             size_bytes=info.size_bytes,
             crc32c=info.crc32c,
             sha256=sha256,
+            content=content_of(known, contents),
         )
         self._there()[info.name] = info
         name = self._record_name(table)

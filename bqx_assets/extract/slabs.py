@@ -19,11 +19,13 @@ from bqx_assets.base.artifacts import (
     Column,
     ExtractionRecord,
     Record,
+    SlabProvenance,
     SlabRecord,
     SourceTable,
     Spine,
 )
 from bqx_assets.base.checksums import crc32c_of_file, sha256_of_file, sums_of_files
+from bqx_assets.base.content import Contents
 from bqx_assets.base.errors import CheckpointCorrupt
 from bqx_assets.base.files import atomic_path, locked, remove_partials
 from bqx_assets.base.fingerprints import fingerprint
@@ -88,6 +90,11 @@ def has_recorded_bytes(path: Path, record: SlabRecord) -> bool:
     return sha256_of_file(path) == record.sha256
 
 
+def content_of(provenance: SlabProvenance, contents: Contents | None) -> tuple[str, ...]:
+    """Return the digests of a slab's columns as its record keeps them; none where nobody took any."""
+    return contents.digests(column.name for column in provenance.columns) if contents is not None else ()
+
+
 class SlabStore(Protocol):
     """Where one pair's slabs and their records are kept. Safe to use from several threads."""
 
@@ -129,7 +136,12 @@ class SlabStore(Protocol):
         ...
 
     def write(
-        self, table: str, frames: Iterable[pl.DataFrame], row_groups: Sequence[int], provenance: ProvenanceAtEnd
+        self,
+        table: str,
+        frames: Iterable[pl.DataFrame],
+        row_groups: Sequence[int],
+        provenance: ProvenanceAtEnd,
+        contents: Contents | None = None,
     ) -> SlabRecord:
         """Write frames, one below another, as the table's slab, then its record: without one it is not finished.
 
@@ -225,7 +237,12 @@ class SlabFolder:
         (self.root / EXTRACTION_FILE).unlink(missing_ok=True)
 
     def write(
-        self, table: str, frames: Iterable[pl.DataFrame], row_groups: Sequence[int], provenance: ProvenanceAtEnd
+        self,
+        table: str,
+        frames: Iterable[pl.DataFrame],
+        row_groups: Sequence[int],
+        provenance: ProvenanceAtEnd,
+        contents: Contents | None = None,
     ) -> SlabRecord:
         """Write frames, one below another, as the table's slab, then its record: without one it is not finished.
 
@@ -234,9 +251,9 @@ class SlabFolder:
         path = self.slab_path(table)
         self._record_path(table).unlink(missing_ok=True)
         with atomic_path(path) as temp:
-            known = encode_slab(frames, temp, row_groups, provenance)
-            sums = sums_of_files([(temp, 0)])
-            record = SlabRecord(provenance=known, object_name=path.name, **sums._asdict())
+            known = encode_slab(frames, temp, row_groups, provenance, contents)
+            sums, content = sums_of_files([(temp, 0)]), content_of(known, contents)
+            record = SlabRecord(provenance=known, object_name=path.name, content=content, **sums._asdict())
         record.save(self._record_path(table))
         return record
 

@@ -13,6 +13,7 @@ from datetime import datetime
 import polars as pl
 
 from bqx_assets.base.artifacts import Column, RowAccount, SlabProvenance, SlabRecord, Spine
+from bqx_assets.base.content import Contents, periods_of
 from bqx_assets.base.errors import EmptyTable
 from bqx_assets.base.fingerprints import fingerprint
 from bqx_assets.base.names import KEY
@@ -54,7 +55,8 @@ def extract_spine_slab(job: Extraction, catalogue: PairCatalogue, slabs: SlabSto
             duplicate_policy=job.settings.duplicates,
             columns=tuple(spine_columns(job)),
         )
-        slab = slabs.write(catalogue.targets.table, frames, spine.row_groups, lambda: provenance)
+        contents = Contents(periods_of(keys))
+        slab = slabs.write(catalogue.targets.table, frames, spine.row_groups, lambda: provenance, contents)
     else:
         # Described anew and not from its record: a kill between slab and record leaves a slab alone.
         spine = describe_spine(slabs.frame(slab, [KEY]).get_column(KEY), job.settings.row_group_rows)

@@ -14,6 +14,7 @@ from typing import Self
 import polars as pl
 
 from bqx_assets.base.artifacts import Column, Quarantined, RowAccount, SlabProvenance, SlabRecord
+from bqx_assets.base.content import Contents, Periods, periods_of
 from bqx_assets.base.errors import CheckpointCorrupt, TableChanged
 from bqx_assets.base.limits import memory_free_bytes
 from bqx_assets.base.names import KEY
@@ -43,6 +44,7 @@ class SpineInMemory:
     record: SpineRecord
     keys: pl.Series
     forward: ForwardLook
+    periods: Periods
 
     @classmethod
     def load(cls, slabs: SlabStore, record: SpineRecord, expectations: Expectations) -> Self:
@@ -63,7 +65,7 @@ class SpineInMemory:
         horizons = expectations.horizons
         names = {each: [f"target_bqx{each}_h{horizon}" for horizon in horizons] for each in expectations.windows}
         windows = ((window, slabs.frame(record.slab, columns)) for window, columns in names.items())
-        return cls(record, keys, ForwardLook(windows, horizons))
+        return cls(record, keys, ForwardLook(windows, horizons), periods_of(keys))
 
 
 class _LateFind(Exception):
@@ -181,9 +183,9 @@ class TableReader:
         passage = _Passage(job, self._spine, table, {})
         while True:
             try:
-                return self._slabs.write(
-                    name, passage.frames(), spine.row_groups, partial(self._provenance, table, passage)
-                )
+                told = partial(self._provenance, table, passage)
+                contents = Contents(self._spine.periods)
+                return self._slabs.write(name, passage.frames(), spine.row_groups, told, contents)
             except _LateFind:
                 passage = _Passage(job, self._spine, table, passage.looking)
 

@@ -106,7 +106,9 @@ def compose(plan: ComposePlan, store: ObjectStore, *, progress: Progress) -> Man
     progress.start("merge", len(plan.extraction.slabs) + 1)
     name = merged_name(plan.pair)
     before = store.head(name)
-    end = merge_footers(plan.footers, plan.extraction.spine.row_groups, own_metadata(plan.extraction, _ENGINE))
+    end = merge_footers(
+        plan.footers, plan.extraction.spine.row_groups, own_metadata(plan.extraction, _ENGINE, plan.extraction.slabs)
+    )
     expected = _expected(plan, end)
     footer = store.put_bytes(f"{FOOTERS}{plan.pair}-{secrets.token_hex(8)}", end, if_generation=ABSENT)
     made = store.compose(

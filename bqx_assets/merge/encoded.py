@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -17,6 +17,7 @@ import polars as pl
 
 from bqx_assets.base.artifacts import Column, Quarantined, RowAccount, SlabProvenance, SlabRecord, SourceTable, Spine
 from bqx_assets.base.checksums import sums_of_files
+from bqx_assets.base.content import Contents, Periods
 from bqx_assets.base.direct import Span
 from bqx_assets.base.files import TEMP_MARK
 from bqx_assets.base.pairs import Pair
@@ -46,10 +47,19 @@ def encode(frame: pl.DataFrame, columns: Sequence[Column], scratch: Path, table:
     return Piece(path, read_footer(path, table))
 
 
-def record_of(spans: Sequence[Span], provenance: SlabProvenance) -> SlabRecord:
+def digests(frame: pl.DataFrame, columns: Sequence[Column], periods: Periods) -> dict[str, str]:
+    """Return the content digests of the frame's ``columns`` by their output names, in the types they are encoded in."""
+    kept = frame.select(cast(column) for column in columns)
+    contents = Contents(periods)
+    contents.add(as_arrow(kept))
+    return dict(zip(kept.columns, contents.digests(kept.columns), strict=True))
+
+
+def record_of(spans: Sequence[Span], provenance: SlabProvenance, content: Mapping[str, str]) -> SlabRecord:
     """Return the record of a slab that is these bytes one behind another. **Cost**: reads them once."""
     name = f"{provenance.source.table}.parquet"
-    return SlabRecord(provenance=provenance, object_name=name, **sums_of_files(spans)._asdict())
+    known = tuple(content[column.name] for column in provenance.columns)
+    return SlabRecord(provenance=provenance, object_name=name, content=known, **sums_of_files(spans)._asdict())
 
 
 def cast(column: Column) -> pl.Expr:

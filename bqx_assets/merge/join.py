@@ -5,6 +5,7 @@ Belongs here: the readable truth that the splice is tested against. Does not: sp
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -43,14 +44,14 @@ class Join:
             merged = merged.join(table.with_columns(keys), on=KEY, how="left", maintain_order="left")
             records.append(record)
             progress.advance("merge", record.table)
-        _write(merged, target, plan)
+        _write(merged, target, plan, records)
         return Written(*sums_of_files([(target, 0)]), merged.width, tuple(records))
 
 
-def _write(merged: pl.DataFrame, target: Path, plan: MergePlan) -> None:
+def _write(merged: pl.DataFrame, target: Path, plan: MergePlan, records: Sequence[SlabRecord]) -> None:
     merged.write_parquet(
         target,
         compression="zstd",
         row_group_size=max(plan.extraction.spine.row_groups),
-        metadata=own_metadata(plan.extraction, Join.name),
+        metadata=own_metadata(plan.extraction, Join.name, records),
     )

@@ -14,6 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from bqx_assets.base.artifacts import Column, ExtractionRecord
+from bqx_assets.base.content import periods_of
 from bqx_assets.base.errors import MergeRefused, SchemaDrift
 from bqx_assets.base.files import TEMP_MARK, regular_file
 from bqx_assets.base.names import KEY, is_identifier, refuse_same_names
@@ -173,5 +174,5 @@ def _read_spine(file: RawFile, settings: Settings) -> tuple[RawSpine, SpinePart]
     facts = describe_spine(frame.get_column(KEY), settings.row_group_rows)
     forward = ForwardLook(((window, frame) for window in expectations.windows), expectations.horizons)
     columns = tuple(Column(name=name, source=name, type="TIMESTAMP" if name == KEY else "FLOAT64") for name in names)
-    spine = RawSpine(facts, frame.get_column(KEY), forward)
+    spine = RawSpine(facts, frame.get_column(KEY), forward, periods_of(frame.get_column(KEY)))
     return spine, SpinePart(file, spine, settings, columns, rows)

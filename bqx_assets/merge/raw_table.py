@@ -13,6 +13,8 @@ from pathlib import Path
 import polars as pl
 
 from bqx_assets.base.artifacts import Column, Quarantined, RowAccount, SlabProvenance, SlabRecord, Spine
+from bqx_assets.base.content import Periods
+from bqx_assets.base.direct import Span
 from bqx_assets.base.names import KEY, output_column, table_prefix
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import Settings
@@ -20,7 +22,7 @@ from bqx_assets.catalogue.discovery import FORWARD_PREFIX
 from bqx_assets.catalogue.families import PAIR_COLUMN, family_of
 from bqx_assets.extract.align import Placement, align, as_key, place
 from bqx_assets.extract.leaks import ForwardLook
-from bqx_assets.merge.encoded import cast, encode, provenance_of, record_of
+from bqx_assets.merge.encoded import cast, digests, encode, provenance_of, record_of
 from bqx_assets.merge.footer import select, trim
 from bqx_assets.merge.parts import Piece, Slab
 from bqx_assets.merge.raw_file import RawFile
@@ -40,6 +42,7 @@ class RawSpine:
     facts: Spine
     keys: pl.Series
     forward: ForwardLook
+    periods: Periods
 
 
 @dataclass(frozen=True)
@@ -74,12 +77,17 @@ class SpinePart:
 
     def prepare(self, scratch: Path) -> Slab:
         """Return the spine's rows of the file as a slab."""
-        piece = encode(self._rows(), self.columns, scratch, self.table, self.spine.facts)
-        return Slab((piece,), record_of([piece.span], self._provenance()), note="aligned", temporary=True)
+        rows = self._rows()
+        piece = encode(rows, self.columns, scratch, self.table, self.spine.facts)
+        return Slab((piece,), self._record(piece.span, rows), note="aligned", temporary=True)
 
     def frame(self) -> tuple[pl.DataFrame, SlabRecord]:
         """Return key and targets on the spine's rows."""
-        return self._rows(), record_of([(self.file.path, 0)], self._provenance())
+        rows = self._rows()
+        return rows, self._record((self.file.path, 0), rows)
+
+    def _record(self, span: Span, rows: pl.DataFrame) -> SlabRecord:
+        return record_of([span], self._provenance(), digests(rows, self.columns, self.spine.periods))
 
     def _rows(self) -> pl.DataFrame:
         read = self.file.rows([column.source for column in self.columns], floats=True)
@@ -160,21 +168,23 @@ class RawTable:
         whole = placed.found is None and self._lies_right()
         pieces: list[Piece] = []
         looking: dict[str, str] = {}
+        content: dict[str, str] = {}
         for columns in self._strips():
             frame, found = self._strip(columns, placed)
             looking |= found
             kept = [column for column in columns if column.source not in found]
+            content |= digests(frame, kept, self.spine.periods)
             if kept and not whole:
                 pieces.append(encode(frame, kept, scratch, self.table, self.spine.facts))
         provenance = self._provenance(placed.rows, looking)
         if pieces:
-            record = record_of([piece.span for piece in pieces], provenance)
+            record = record_of([piece.span for piece in pieces], provenance, content)
             return Slab(tuple(pieces), record, note="aligned", temporary=True)
         narrowed = select(self.file.footer, {column.source: column.name for column in provenance.columns})
         piece = Piece(
             self.file.path, *trim(narrowed)
         )  # the key comes first in most files: 8 bytes a row nobody would read
-        return Slab((piece,), record_of([piece.span], provenance), note="as it lies")
+        return Slab((piece,), record_of([piece.span], provenance, content), note="as it lies")
 
     def frame(self) -> tuple[pl.DataFrame, SlabRecord]:
         """Return the features on the spine's rows."""
@@ -182,7 +192,9 @@ class RawTable:
         strips = [self._strip(columns, placed) for columns in self._strips()]
         whole = pl.concat([frame for frame, _ in strips], how="horizontal")
         provenance = self._provenance(placed.rows, {name: why for _, found in strips for name, why in found.items()})
-        return whole.select(cast(column) for column in provenance.columns), record_of([(self.file.path, 0)], provenance)
+        content = digests(whole, provenance.columns, self.spine.periods)
+        rows = whole.select(cast(column) for column in provenance.columns)
+        return rows, record_of([(self.file.path, 0)], provenance, content)
 
     def _place(self) -> Placement:
         key = as_key(self.file.rows([KEY]), self.file.subject)

@@ -61,7 +61,7 @@ class Splice:
                     progress.advance("merge", slab.record.table, slab.note)
             spine = plan.extraction.spine
             nonlocal end
-            end = merge_footers(footer_parts, spine.row_groups, own_metadata(plan.extraction, "splice"))
+            end = merge_footers(footer_parts, spine.row_groups, own_metadata(plan.extraction, "splice", records))
             copy.add(crc32c(end), len(end))
             yield end
 

@@ -5,19 +5,22 @@ Belongs here: the engine's protocol and result. Does not: an engine.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 from bqx_assets.base.artifacts import ExtractionRecord, Manifest, SlabRecord, TrainingFile, library_versions
+from bqx_assets.base.content import file_digest
 from bqx_assets.base.progress import Progress
 from bqx_assets.merge.plan import MergePlan
 
 PAIR_KEY = "bqx.pair"
 SPINE_KEY = "bqx.spine"
 ENGINE_KEY = "bqx.engine"
-"""Keys of the training file's own parquet metadata: pair, spine fingerprint, engine."""
+CONTENT_KEY = "bqx.content"
+"""Keys of the training file's own parquet metadata: pair, spine fingerprint, engine, content digest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +52,19 @@ class Engine(Protocol):
         ...
 
 
-def own_metadata(extraction: ExtractionRecord, engine: str) -> dict[str, str]:
+def content_digest(slabs: Sequence[SlabRecord]) -> str | None:
+    """Return the digest of all the slabs' values; None where a slab's record has none, an earlier version's."""
+    if any(len(slab.content) != len(slab.provenance.columns) for slab in slabs):
+        return None
+    names = (column.name for slab in slabs for column in slab.provenance.columns)
+    return file_digest(zip(names, (digest for slab in slabs for digest in slab.content), strict=True))
+
+
+def own_metadata(extraction: ExtractionRecord, engine: str, slabs: Sequence[SlabRecord]) -> dict[str, str]:
     """Return the training file's key-value metadata: small, for the manifest holds the rest."""
-    return {PAIR_KEY: extraction.pair, SPINE_KEY: extraction.spine.fingerprint, ENGINE_KEY: engine}
+    content = content_digest(slabs)
+    known = {PAIR_KEY: extraction.pair, SPINE_KEY: extraction.spine.fingerprint, ENGINE_KEY: engine}
+    return known | ({CONTENT_KEY: content} if content else {})
 
 
 def manifest_of(extraction: ExtractionRecord, name: str, engine: str, written: Written) -> Manifest:
@@ -67,6 +80,7 @@ def manifest_of(extraction: ExtractionRecord, name: str, engine: str, written: W
             rows=extraction.spine.rows,
             columns=written.columns,
             end_sha256=written.end_sha256,
+            content_digest=content_digest(written.slabs),
         ),
         extraction=extraction.model_copy(update={"slabs": written.slabs}),
         versions=library_versions(),

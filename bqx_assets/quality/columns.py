@@ -43,6 +43,8 @@ class ColumnFacts:
     infinite: int | None = None
     disagrees: str | None = None
     """How the footer's statistics differ from the values; empty when they do not."""
+    content: str | None = None
+    """Content digest of the values."""
     forward: str | None = None
     """Why the column looks forward, by its values; empty when it does not."""
 

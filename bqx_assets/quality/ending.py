@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
+from bqx_assets.base.artifacts import Manifest
 from bqx_assets.base.checksums import crc32c
 from bqx_assets.base.errors import FooterError
 from bqx_assets.merge.footer import TAIL_BYTES, Footer, end_bytes, parse_footer
-from bqx_assets.quality.integrity import Segment, end_crc32c
+from bqx_assets.quality.integrity import Segment, end_crc32c, segments
 from bqx_assets.quality.source import Source
 
 _MAGIC = b"PAR1"
@@ -53,6 +54,14 @@ def read_end(source: Source, parts: Sequence[Segment]) -> End:
     last = memoryview(data)[max(0, behind - first) :]
     sha.update(last)
     return End(first, data, end_crc32c(parts, crc32c(last, crc)), sha.hexdigest())
+
+
+def is_of(source: Source, manifest: Manifest) -> bool:
+    """Return whether a file has its manifest's size and, a splice, its footer's SHA-256. **Cost**: reads the footer."""
+    if source.size_bytes != manifest.file.size_bytes:
+        return False
+    end = read_end(source, segments(manifest, source.size_bytes))
+    return end.sha256 is None or manifest.file.end_sha256 in (None, end.sha256)
 
 
 def footer_of(source: Source, end: End) -> Footer:

@@ -5,6 +5,7 @@ Belongs here: verdicts from the footer, the manifest and checksums. Does not: ru
 
 from __future__ import annotations
 
+from bqx_assets.base.content import file_digest
 from bqx_assets.base.errors import FooterError
 from bqx_assets.merge.written import PAIR_KEY
 from bqx_assets.quality.integrity import FOOTER, SPLICED
@@ -104,16 +105,17 @@ def footer_checksum(scan: Scan) -> Finding | None:
     if scan.end_crc32c is None:  # not a splice: its footer cannot be told from the rest by the manifest
         return Finding(passed=same_size, got=size, expected=f"{recorded.size_bytes:,} bytes")
     known = recorded.end_sha256
-    got = f"{size}, crc32c {scan.end_crc32c:08x} with the slabs as recorded, the footer's sha256 {scan.end_sha256}"
-    expected = f"{recorded.size_bytes:,} bytes, crc32c {recorded.crc32c:08x}"
     same = same_size and scan.end_crc32c == recorded.crc32c
     if same and known is None:
         return not_recorded(f"{size}, by CRC32C the recorded ones; no SHA-256 of the footer is recorded", scan)
+    forged = known is not None and scan.end_sha256 != known
+    end = f"{'another' if forged else 'its'} SHA-256 of the footer"
     return Finding(
-        passed=same and scan.end_sha256 == known,
-        got=got,
-        expected=expected + (f", the footer's sha256 {known}" if known else ""),
+        passed=same and not forged,
+        got=f"{size}, crc32c {scan.end_crc32c:08x} with the slabs as recorded, {end}",
+        expected=f"{recorded.size_bytes:,} bytes, crc32c {recorded.crc32c:08x}, its SHA-256 of the footer",
         cure=f"The file's end was changed or damaged after the merge: bqx merge {scan.pair}",
+        evidence={"footer_sha256": scan.end_sha256, "recorded_footer_sha256": known},
     )
 
 
@@ -146,4 +148,31 @@ def slabs_intact(scan: Scan) -> Finding | None:
         cure=f"Merge again; if that does not help: bqx extract {scan.pair} "
         + " ".join(f"--table {name}" for name in damaged[:5]),
         evidence={"damaged": sample(damaged)},
+    )
+
+
+def content_digest(scan: Scan) -> Finding | None:
+    """Judge the values against the digest that was made of them before they were encoded: says which columns differ."""
+    recorded = scan.recorded_content()
+    if not scan.deep or scan.footer is None or not (recorded or scan.manifest):
+        return None
+    if scan.manifest is not None and "manifest" not in recorded:
+        return not_recorded("no content digest is recorded", scan)
+    found = {column.name: column.content for column in scan.columns if column.content is not None}
+    if len(found) < len(scan.columns):
+        return None
+    digest = file_digest(found.items())
+    slabs = scan.manifest.extraction.slabs if scan.manifest is not None else ()
+    known = {c.name: content for s in slabs for c, content in zip(s.provenance.columns, s.content, strict=False)}
+    others = [name for name in {**known, **found} if known.get(name) != found.get(name)] if known else []
+    stated: dict[str, list[str]] = {}
+    for place, each in recorded.items():
+        stated.setdefault(each, []).append(place)
+    where = f", other values in {count(len(others), 'column')}: {listed(others)}" * bool(others)
+    return Finding(
+        passed={*stated} == {digest},
+        got=f"{digest}{where}",
+        expected="; ".join(f"{each}, by the {' and the '.join(places)}" for each, places in stated.items()),
+        cure=f"The values were changed after they were extracted: bqx extract {scan.pair}, then bqx merge {scan.pair}",
+        evidence={"digest": digest, "columns": sample(others)},
     )

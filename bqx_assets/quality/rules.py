@@ -74,6 +74,12 @@ RULES: tuple[Rule, ...] = (
         value_rules.statistics_equal_values,
     ),
     Rule(
+        "content_digest",
+        "The values are those that the manifest and the file's own metadata name by their digest.",
+        "error",
+        file_rules.content_digest,
+    ),
+    Rule(
         "no_feature_looks_forward",
         "No feature is named as a target, or equals the future.",
         "error",

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from bqx_assets.base.artifacts import Manifest
+from bqx_assets.base.errors import FooterError
 from bqx_assets.base.pairs import Pair
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.merge.footer import Footer
+from bqx_assets.merge.written import CONTENT_KEY
 from bqx_assets.quality.columns import ColumnFacts
 from bqx_assets.quality.future import Future
 
@@ -49,6 +51,15 @@ class Scan:
     def rows(self) -> int:
         """Rows by the footer, 0 without one."""
         return 0 if self.footer is None else self.footer.rows
+
+    def recorded_content(self) -> dict[str, str]:
+        """Return the content digests that the manifest and the file's own metadata state."""
+        try:
+            stated = self.footer.metadata().get(CONTENT_KEY) if self.footer is not None else None
+        except FooterError:
+            stated = None
+        manifest = self.manifest.file.content_digest if self.manifest is not None else None
+        return {where: digest for where, digest in (("manifest", manifest), ("file", stated)) if digest is not None}
 
     def of_role(self, role: str) -> list[ColumnFacts]:
         """Return the columns of a role: key, target or feature."""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from bqx_assets.base.content import ColumnContent, Periods, periods_of
 from bqx_assets.base.names import KEY
 from bqx_assets.extract.columns import KEY_TYPE
 from bqx_assets.merge.footer import Footer
@@ -43,6 +44,8 @@ class DeepPass:
     ) -> None:
         self._scan, self._footer, self._stated, self._checksum = scan, footer, stated, checksum
         self._places = {column.name: place for place, column in enumerate(scan.columns)}
+        self._periods: Periods | None = None
+        self._contents: dict[int, ColumnContent] = {}
         self._unreadable: dict[int, str] = {}
         self._rest: list[int] = []
         """Of each row group, how many groups of columns come behind its targets."""
@@ -94,13 +97,15 @@ class DeepPass:
 
     def finish(self) -> None:
         """Forget what came of columns that by now are known to be damaged, in one row group or in all."""
+        for place, content in self._contents.items():
+            self._scan.columns[place].content = content.digest()
         damaged = {place for place in range(len(self._scan.columns)) if self._damaged(place)}
         self._scan.unreadable += [text for place, text in sorted(self._unreadable.items()) if place not in damaged]
         lost: set[str] = set()
         for place in damaged.union(self._unreadable):
             column = self._scan.columns[place]
             column.nulls = column.low = column.high = column.nan = column.infinite = None
-            column.disagrees = column.forward = None
+            column.disagrees = column.forward = column.content = None
             column.head = column.tail = None
             lost.add(column.name)
         if KEY in lost:
@@ -154,6 +159,9 @@ class DeepPass:
         self._scan.keys = local.cast(KEY_TYPE)
         if not keys.null_count():
             self._scan.future = Future(self._scan.keys, self._scan.expectations.horizons)
+            if self._scan.recorded_content() and keys.is_sorted():
+                self._periods = periods_of(self._scan.keys)
+                self._add_content(self._places[KEY], keys)
 
     def _windows(self, stated: StatedGroup, decoded: Iterator[list[Part]]) -> Iterator[WindowRows]:
         """Give one window after another: together they are the future that the row group's features are looked up in.
@@ -186,3 +194,10 @@ class DeepPass:
     def _measure(self, stated: StatedGroup, places: Sequence[int], frame: pl.DataFrame) -> None:
         columns = self._scan.columns
         measure(frame, [columns[place] for place in places], [stated.statistics(place) for place in places])
+        for place, series in zip(places, frame.iter_columns(), strict=True):
+            self._add_content(place, series)
+
+    def _add_content(self, place: int, series: pl.Series) -> None:
+        """Take a column's next rows for its digest, once the keys have told their months."""
+        if self._periods is not None and self._scan.columns[place].type is not None:
+            self._contents.setdefault(place, ColumnContent(self._periods)).add_series(series)

@@ -48,6 +48,8 @@ class PairStatus(Record):
     columns: int | None
     """Of the published file; of the merged one before there is any."""
     size_bytes: int | None
+    content_digest: str | None
+    """What values it holds; None where its manifest, an earlier version's, does not say."""
     uri: str | None
     """Of the published file, once the store has confirmed it."""
 
@@ -80,6 +82,7 @@ def pair_status(pair: Pair, settings: Settings, expectations: Expectations, stor
         rows=shown.file.rows if shown else spine.rows if spine else None,
         columns=shown.file.columns if shown else None,
         size_bytes=shown.file.size_bytes if shown else None,
+        content_digest=shown.file.content_digest if shown else None,
         uri=store.uri(training_name(pair)) if published and published_state == "done" else None,
     )
 

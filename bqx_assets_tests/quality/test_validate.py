@@ -6,6 +6,7 @@ import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -20,11 +21,11 @@ from bqx_assets.quality.statistics import stated_groups
 from bqx_assets.quality.validate import validate
 from bqx_assets_tests.forgery import exchange, restore_crc32c, writer_name
 from bqx_assets_tests.frames import EURUSD
-from bqx_assets_tests.quality.training import Training, verdict_of
+from bqx_assets_tests.quality.training import Training, content_of, rewritten, verdict_of
 
 NEEDS_VALUES = {"target_ends",
     "checksum", "slabs_intact", "key_unique_and_ascending", "no_nan_or_infinity", "statistics_equal_values",
-    "no_feature_looks_forward", "targets_are_the_future",
+    "no_feature_looks_forward", "targets_are_the_future", "content_digest",
 }  # fmt: skip
 NEEDS_MANIFEST = {
     "checksum", "footer_checksum", "slabs_intact", "rows_equal_spine", "tables_equal_catalogue",
@@ -190,7 +191,7 @@ def test_a_chunk_damaged_in_one_row_group_loses_its_column_and_no_other(
     report = replace(grouped, file=file, manifest=None).report()
     assert verdict_of(report, "file_readable").evidence["columns"] == [name]
     assert {verdict.rule for verdict in report.failures()} == {"file_readable"}
-    of_every_column = {"no_nan_or_infinity", "no_unexpected_all_null", "no_unexpected_constant"}
+    of_every_column = {"content_digest", "no_nan_or_infinity", "no_unexpected_all_null", "no_unexpected_constant"}
     assert {*report.not_checked} == unjudged | of_every_column | {"statistics_equal_values"}
 
 
@@ -242,12 +243,47 @@ def test_values_changed_under_their_slabs_own_crc32c_are_found(copy: Training) -
     assert verdict_of(report, "slabs_intact").evidence["damaged"] == [second.table]
 
 
-def test_a_manifest_without_sha256_warns_that_it_cannot_find_intent(training: Training) -> None:
+@pytest.mark.parametrize("grouping", ["training", "grouped"])
+def test_values_are_those_digested_before_they_were_encoded_whatever_their_row_groups(
+    grouping: str, request: pytest.FixtureRequest
+) -> None:
+    made: Training = request.getfixturevalue(grouping)
+    verdict = verdict_of(made.report(), "content_digest")
+    assert made.manifest is not None
+    assert (verdict.passed, verdict.got) == (True, made.manifest.file.content_digest)
+    assert made.manifest.file.content_digest == content_of(made.file)
+    alone = verdict_of(replace(made, manifest=None).report(), "content_digest")
+    assert (alone.passed, alone.got) == (True, verdict.got)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pl.when(pl.int_range(pl.len()) == 7).then(1e9).otherwise("agg__agg_mean_45").alias("agg__agg_mean_45"),
+        pl.when(pl.int_range(pl.len()) != 7).then("agg__agg_mean_45").alias("agg__agg_mean_45"),
+        pl.col("agg__agg_mean_90").alias("agg__agg_mean_45"),
+    ],
+)
+def test_a_changed_value_is_another_content_though_all_checksums_vouch_for_its_bytes(
+    tmp_path: Path, training: Training, change: pl.Expr
+) -> None:
+    changed = rewritten(training, training.frame().with_columns(change), tmp_path)
+    assert changed.manifest is not None
+    assert training.manifest is not None
+    file = changed.manifest.file.model_copy(update={"content_digest": training.manifest.file.content_digest})
+    report = replace(changed, manifest=changed.manifest.model_copy(update={"file": file})).report()
+    verdict = verdict_of(report, "content_digest")
+    assert not verdict.passed
+    assert verdict.evidence["columns"] == ["agg__agg_mean_45"]
+
+
+def test_a_manifest_of_an_earlier_version_warns_of_what_it_does_not_record(training: Training) -> None:
     assert training.manifest is not None
     old = [slab.model_copy(update={"sha256": None}) for slab in training.manifest.extraction.slabs]
     extraction = training.manifest.extraction.model_copy(update={"slabs": tuple(old)})
-    file = training.manifest.file.model_copy(update={"end_sha256": None})
+    file = training.manifest.file.model_copy(update={"end_sha256": None, "content_digest": None})
     manifest = training.manifest.model_copy(update={"extraction": extraction, "file": file})
     report = replace(training, manifest=manifest).report()
     assert report.passed
-    assert {verdict.rule for verdict in report.verdicts if not verdict.passed} == {"footer_checksum", "slabs_intact"}
+    unknown = {verdict.rule for verdict in report.verdicts if not verdict.passed}
+    assert unknown == {"footer_checksum", "slabs_intact", "content_digest"}

@@ -10,10 +10,13 @@ import polars as pl
 
 from bqx_assets.base.artifacts import Manifest
 from bqx_assets.base.checksums import crc32c_of_file, sums_of_files
+from bqx_assets.base.content import Contents, file_digest, periods_of
+from bqx_assets.base.names import KEY
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.expectations import Expectations, load_expectations
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
+from bqx_assets.extract.encoding import as_arrow
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets.merge.engine import merge
 from bqx_assets.merge.plan import plan_merge
@@ -94,8 +97,20 @@ def vouching(manifest: Manifest | None, file: Path, *, engine: str) -> Manifest:
     behind = sum(slab.size_bytes for slab in manifest.extraction.slabs) if engine in SPLICED else 0
     end = sums_of_files([(file, behind)]).sha256
     facts = {"size_bytes": file.stat().st_size, "crc32c": crc32c_of_file(file), "end_sha256": end}
+    facts |= {"content_digest": content_of(file)}
     facts = manifest.file.model_copy(update=facts)
     return manifest.model_copy(update={"engine": engine, "file": facts})
+
+
+def content_of(file: Path) -> str:
+    """The digest of a file's values; of one that cannot have any, a text that is none."""
+    frame = pl.read_parquet(file)
+    try:
+        contents = Contents(periods_of(frame.get_column(KEY)))
+        contents.add(as_arrow(frame))
+    except (TypeError, ValueError, pl.exceptions.PolarsError):
+        return "none"
+    return file_digest(zip(frame.columns, contents.digests(frame.columns), strict=True))
 
 
 def verdict_of(report: Report, rule: str) -> Verdict:

@@ -1,0 +1,217 @@
+"""The content digest: what values a column and a file hold, whatever run wrote them, when, and how.
+
+Belongs here: the canonical form of values and its hash. Does not: hashes of bytes (``checksums``), what is done about a
+difference. Why BLAKE3, and why by months: docs/adr/0021-content-digest.md.
+
+The digest of a column follows from its type and, calendar month by calendar month of the rows' keys (UTC), from the
+number of rows, the values, and which of them are null. All NaN are one NaN; 0.0 and -0.0 are two values, as their bits
+are. What a null's place in memory holds, encodings, row groups, chunks and the order of a file's columns are no part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import blake3
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+
+_VERSION = b"bqx content 1"
+"""Part of every digest: raise it when the same values would give another one."""
+_NAN = np.uint64(0x7FF8_0000_0000_0000)
+_TYPES: dict[pa.DataType, str] = {
+    pa.float64(): "FLOAT64",
+    pa.int64(): "INT64",
+    pa.timestamp("us", "UTC"): "TIMESTAMP",
+    pa.bool_(): "BOOL",
+    pa.string(): "STRING",
+    pa.large_string(): "STRING",
+}
+"""By BigQuery's name."""
+
+Bytes = npt.NDArray[np.uint8]
+Places = int | npt.NDArray[np.int64]
+"""Bytes of each value, or where each begins, and behind them where the last one ends."""
+Hasher = Any
+"""A BLAKE3 that takes more."""
+_hasher: Callable[..., Hasher] = blake3.blake3
+"""Takes arrays too, whatever its stub says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Periods:
+    """The calendar months that rows fall into, by their keys."""
+
+    labels: tuple[str, ...]
+    """As 2026-01."""
+    starts: tuple[int, ...]
+    """First row of each, and behind the last the number of rows."""
+
+
+def periods_of(keys: pl.Series) -> Periods:
+    """Return the months of ascending UTC keys without nulls. **Cost**: 16 bytes a row for a moment."""
+    months = keys.dt.year().cast(pl.Int32) * 12 + keys.dt.month() - 1
+    starts = [0, *(np.flatnonzero(np.diff(months.to_numpy())) + 1).tolist()] if keys.len() else []
+    labels = (divmod(months[start], 12) for start in starts)
+    return Periods(tuple(f"{year:04}-{month + 1:02}" for year, month in labels), (*starts, keys.len()))
+
+
+@dataclass(slots=True)
+class _Month:
+    """One month's values of a column so far: what is hashed of them."""
+
+    rows: int = 0
+    values: Hasher = field(default_factory=_hasher)
+    lengths: Hasher = None
+    """Of texts."""
+    validity: Hasher = None
+    """From the first null on; before it all were known."""
+
+    def add(self, values: Bytes, lengths: Bytes | None, validity: Bytes | None, rows: int) -> None:
+        self.values.update(values)
+        if lengths is not None:
+            self.lengths = self.lengths or _hasher()
+            self.lengths.update(lengths)
+        if validity is not None and self.validity is None:
+            self.validity = _hasher(np.ones(self.rows, np.uint8))
+        if self.validity is not None:
+            self.validity.update(np.ones(rows, np.uint8) if validity is None else validity)
+        self.rows += rows
+
+    def digest(self) -> bytes:
+        parts = [each.digest() if each is not None else b"" for each in (self.values, self.lengths, self.validity)]
+        return b"".join([self.rows.to_bytes(8, "little"), *(bytes([len(part)]) + part for part in parts)])
+
+
+class ColumnContent:
+    """A column's digest, its values taken in order, in any pieces."""
+
+    def __init__(self, periods: Periods) -> None:
+        self._periods = periods
+        self._whole: Hasher = _hasher(_VERSION + b" column")
+        self._type: bytes = b""
+        self._row = self._number = 0
+        self._month = _Month()
+
+    def add(self, array: pa.Array[Any]) -> None:
+        """Take the next rows. **Cost**: 0.03 s of a processor for 100 MB of numbers; texts take three times as long.
+
+        Raises:
+            TypeError: not one of the five types of a training file.
+        """
+        if array.type not in _TYPES:
+            msg = f"no content digest of {array.type}"
+            raise TypeError(msg)
+        self._type = _TYPES[array.type].encode()
+        values, places, lengths = _parts(array)
+        validity = _validity(array)
+        first, starts = self._row, self._periods.starts
+        while self._row - first < len(array):
+            at = self._row - first
+            end = min(starts[self._number + 1] - first, len(array))
+            begin, until = (at * places, end * places) if isinstance(places, int) else (places[at], places[end])
+            texts = None if lengths is None else lengths[4 * at : 4 * end]
+            # A month without a null is hashed as one, whatever the column has elsewhere.
+            known = None if validity is None or validity[at:end].all() else validity[at:end]
+            self._month.add(values[begin:until], texts, known, end - at)
+            self._row = first + end
+            if self._row == starts[self._number + 1]:
+                self._close()
+
+    def add_series(self, series: pl.Series) -> None:
+        """Take the next rows as Polars has them: as ``add``; numbers are not copied, texts are."""
+        chunks: Any = series.get_chunks()
+        for piece in chunks:
+            self.add(piece.to_arrow(compat_level=pl.CompatLevel.oldest()))
+
+    def digest(self) -> str | None:
+        """Return the digest; None while rows are missing."""
+        return self._whole.hexdigest() if self._row == self._periods.starts[-1] else None
+
+    def _close(self) -> None:
+        self._whole.update(self._type + self._periods.labels[self._number].encode() + self._month.digest())
+        self._number += 1
+        self._month = _Month()
+
+
+class Contents:
+    """The digests of a table's columns, its rows taken in any pieces."""
+
+    def __init__(self, periods: Periods) -> None:
+        self._periods = periods
+        self._columns: dict[str, ColumnContent] = {}
+
+    def add(self, rows: pa.Table) -> None:
+        """Take the next rows of columns, whichever come. Raises TypeError as ``ColumnContent.add``."""
+        for name in rows.column_names:
+            column = self._columns.setdefault(name, ColumnContent(self._periods))
+            for chunk in rows.column(name).chunks:
+                column.add(chunk)
+
+    def digests(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return those of columns, in order. Raises ValueError where rows of one are missing."""
+        found = [self._columns[name].digest() for name in names]
+        if None in found:
+            msg = "not all rows were taken"
+            raise ValueError(msg)
+        return tuple(each for each in found if each is not None)
+
+
+def file_digest(columns: Iterable[tuple[str, str]]) -> str:
+    """Return the digest of a file from its columns' names and digests, in any order."""
+    whole: Hasher = _hasher(_VERSION + b" file")
+    for name, digest in sorted(columns):
+        encoded = name.encode()
+        whole.update(len(encoded).to_bytes(8, "little") + encoded + bytes.fromhex(digest))
+    return whole.hexdigest()
+
+
+def _parts(array: pa.Array[Any]) -> tuple[Bytes, Places, Bytes | None]:
+    """Return the bytes of the values, where each begins and ends, and of texts the bytes of their lengths, 4 each."""
+    if pa.types.is_large_string(array.type) or pa.types.is_string(array.type):
+        return _texts(array)
+    known = _validity(array)
+    if pa.types.is_boolean(array.type):
+        flags = _bits(array.buffers()[1], array.offset, len(array))
+        return (flags if known is None else flags & known), 1, None
+    numbers: npt.NDArray[np.uint64] = _view(array.buffers()[1], np.dtype("<u8"))
+    numbers = numbers[array.offset : array.offset + len(array)]
+    if known is not None:
+        empty = np.flatnonzero(known == 0)
+        if numbers[empty].any():
+            numbers = numbers.copy()
+            numbers[empty] = 0
+    if pa.types.is_floating(array.type):
+        unknown = np.isnan(numbers.view(np.float64))
+        if unknown.any():
+            numbers = np.where(unknown, _NAN, numbers)
+    return numbers.view(np.uint8), 8, None
+
+
+def _texts(array: pa.Array[Any]) -> tuple[Bytes, Places, Bytes]:
+    if array.null_count:
+        array = array.fill_null("")
+    _, offsets_buffer, data = array.buffers()
+    kind = np.dtype("<i8") if pa.types.is_large_string(array.type) else np.dtype("<i4")
+    offsets: npt.NDArray[np.int64] = _view(offsets_buffer, kind)[array.offset : array.offset + len(array) + 1]
+    values: Bytes = _view(data, np.dtype(np.uint8))
+    return values, offsets, np.diff(offsets).astype("<u4").view(np.uint8)
+
+
+def _validity(array: pa.Array[Any]) -> Bytes | None:
+    """Return 1 for each known value, 0 for each null; None where all are known."""
+    return _bits(array.buffers()[0], array.offset, len(array)) if array.null_count else None
+
+
+def _bits(buffer: Any, start: int, count: int) -> Bytes:  # noqa: ANN401 -- pyarrow's stubs know no buffer of numpy's
+    first, skip = divmod(start, 8)
+    packed: Bytes = _view(buffer, np.dtype(np.uint8))[first : first + (skip + count + 7) // 8]
+    return np.unpackbits(packed, count=skip + count, bitorder="little")[skip:]
+
+
+def _view(buffer: Any, kind: np.dtype[Any]) -> npt.NDArray[Any]:  # noqa: ANN401 -- as above
+    return np.frombuffer(buffer if buffer is not None else b"", kind)

@@ -1,0 +1,265 @@
+"""Two training files compared: by the digests that their manifests record, or value by value.
+
+Belongs here: what differs, as data. Does not: which files a caller means, how an answer looks (``console.diff``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from bqx_assets.base.artifacts import Manifest, Record
+from bqx_assets.base.errors import DuplicateKeys, FooterError, NullKeys
+from bqx_assets.base.names import KEY, SEPARATOR
+from bqx_assets.base.progress import Progress
+from bqx_assets.extract.align import KEY_TYPE
+from bqx_assets.merge.footer import Footer
+from bqx_assets.quality.decode import Unreadable, decode
+from bqx_assets.quality.ending import footer_of, read_end
+from bqx_assets.quality.ranges import GROUP_BYTES, group_of
+from bqx_assets.quality.source import Source
+from bqx_assets.quality.statistics import StatedGroup, stated_groups, without_chunks
+
+STAGE = "diff"
+_FIRST = 5
+"""Keys that are named of each difference."""
+_MOST_COLUMNS = 256
+
+
+class Side(Record):
+    """One of the two files."""
+
+    name: str
+    rows: int
+    columns: int
+    content_digest: str | None
+
+
+class Rows(Record):
+    """Rows by their keys."""
+
+    count: int
+    first_keys: tuple[str, ...] = ()
+
+
+class ColumnDifference(Record):
+    """A column that both files have, and not with the same values."""
+
+    column: str
+    table: str
+    types: tuple[str, str] | None = None
+    """Where they differ; values were not compared then."""
+    rows: Rows | None = None
+    """Rows of both files in which its value differs; None where no value was read."""
+
+
+class Difference(Record):
+    """How two files differ."""
+
+    same: bool
+    by: Literal["digests", "values"]
+    a: Side
+    b: Side
+    columns_only_in_a: tuple[str, ...] = ()
+    columns_only_in_b: tuple[str, ...] = ()
+    rows_only_in_a: Rows = Rows(count=0)
+    rows_only_in_b: Rows = Rows(count=0)
+    columns: tuple[ColumnDifference, ...] = ()
+    tables: tuple[str, ...] = ()
+    """Of the columns that differ or are in one file only."""
+
+
+def has_digests(manifest: Manifest | None) -> bool:
+    """Return whether a manifest says by digests what its file holds."""
+    return manifest is not None and manifest.file.content_digest is not None
+
+
+def diff_manifests(a: Manifest, b: Manifest) -> Difference:
+    """Compare two files by what their manifests record; both ``has_digests``. **Cost**: no value is read."""
+    known_a, known_b = _digests(a), _digests(b)
+    tables = _tables(a) | _tables(b)
+    types = [{c.name: c.type for s in each.extraction.slabs for c in s.provenance.columns} for each in (a, b)]
+    found = [
+        ColumnDifference(
+            column=name,
+            table=tables[name],
+            types=None if types[0][name] == types[1][name] else (types[0][name], types[1][name]),
+        )
+        for name, digest in known_a.items()
+        if name in known_b and known_b[name] != digest
+    ]
+    sides = [
+        Side(name=m.file.name, rows=m.file.rows, columns=m.file.columns, content_digest=m.file.content_digest)
+        for m in (a, b)
+    ]
+    return _difference("digests", (sides[0], sides[1]), (list(known_a), list(known_b)), found, tables)
+
+
+def diff_values(a: WideFile, b: WideFile, only: Collection[str] | None, progress: Progress) -> Difference:
+    """Compare two files value by value, row by row of the same key. ``only``: the other common columns are known equal.
+
+    **Cost**: each column of both is read and decoded once, ``GROUP_BYTES`` of each file at a time; the keys of both.
+
+    Raises:
+        NullKeys, DuplicateKeys: the keys say not which rows are the same.
+        FooterError: a file, or one of its columns, cannot be read.
+    """
+    tables = {**a.tables, **b.tables}
+    keys_a, keys_b = a.keys(), b.keys()
+    rows, only_a, only_b = _common(keys_a, keys_b)
+    names = [name for name in a.columns if name in b.columns and name != KEY and (only is None or name in only)]
+    found = [_types_differ(a, b, name, tables) for name in names if a.types[name] != b.types[name]]
+    same_types = [name for name in names if a.types[name] == b.types[name]]
+    progress.start(STAGE, len(same_types))
+    shared = keys_a if rows is None else keys_a.gather(rows[0])
+    for group in _groups(same_types, max(keys_a.len(), keys_b.len())):
+        frames = [a.read(group), b.read(group)]
+        if rows is not None:
+            frames = [frame[index] for frame, index in zip(frames, rows, strict=True)]
+        for name in group:
+            other = _differs(frames[0].get_column(name), frames[1].get_column(name))
+            if other.any():
+                rows_there = _rows(shared.filter(pl.Series(other)))
+                found.append(ColumnDifference(column=name, table=tables[name], rows=rows_there))
+            progress.advance(STAGE, name)
+    order = {name: place for place, name in enumerate(a.columns)}
+    found.sort(key=lambda each: order[each.column])
+    made = _difference("values", (a.side(), b.side()), (a.columns, b.columns), found, tables)
+    differ = not made.same or bool(only_a.len() or only_b.len())
+    return made.model_copy(
+        update={"same": not differ, "rows_only_in_a": _rows(only_a), "rows_only_in_b": _rows(only_b)}
+    )
+
+
+class WideFile:
+    """A training file's columns, read by name."""
+
+    def __init__(self, source: Source, manifest: Manifest | None = None) -> None:
+        self._source = source
+        self._digest = manifest.file.content_digest if manifest is not None else None
+        footer = footer_of(source, read_end(source, ()))
+        self._groups: Sequence[StatedGroup] = stated_groups(footer)
+        self._footer: Footer = without_chunks(footer)
+        self.columns: tuple[str, ...] = footer.columns
+        self.types = dict(zip(footer.columns, footer.types, strict=True))
+        self.tables = {name: _prefix(name) for name in footer.columns} | (_tables(manifest) if manifest else {})
+        """Each column's source table, by its name where no manifest says."""
+        self._places = {name: place for place, name in enumerate(footer.columns)}
+
+    def side(self) -> Side:
+        """Return its facts."""
+        return Side(
+            name=self._source.name,
+            rows=self._footer.rows,
+            columns=len(self.columns),
+            content_digest=self._digest,
+        )
+
+    def keys(self) -> pl.Series:
+        """Return its rows' keys. Raises NullKeys, DuplicateKeys, FooterError."""
+        subject = self._source.name
+        if self.types.get(KEY) != "TIMESTAMP":
+            got = f"no {KEY}" if KEY not in self.types else f"{KEY} of another type"
+            raise FooterError(subject, got=got, expected="UTC microseconds as key", cure="Name a training file.")
+        keys = self.read([KEY]).to_series().cast(KEY_TYPE)
+        if keys.null_count():
+            raise NullKeys(subject, got=f"{keys.null_count():,} rows without {KEY}", expected="none", cure=_VALIDATE)
+        if keys.n_unique() < keys.len():
+            got = f"{keys.len() - keys.n_unique():,} repeated keys"
+            raise DuplicateKeys(subject, got=got, expected="each once", cure=_VALIDATE)
+        return keys
+
+    def read(self, names: Sequence[str]) -> pl.DataFrame:
+        """Return columns of all rows. Raises FooterError where they cannot be decoded."""
+        places = sorted(self._places[name] for name in names)
+        frames: list[pl.DataFrame] = []
+        for number, stated in enumerate(self._groups):
+            ranges = group_of(number, places, stated).ranges
+            blocks = [(each.start, self._source.read(each.start, each.end - each.start)) for each in ranges]
+            try:
+                frames.append(decode(self._footer, stated, places, blocks))
+            except Unreadable as error:
+                got = f"{', '.join(names[:3])}: {error}"
+                raise FooterError(self._source.name, got=got, expected="values", cure=_VALIDATE) from error
+        whole = pl.concat(frames)
+        return whole.rename({str(place): self.columns[place] for place in places}).select(names)
+
+
+_VALIDATE = "See what is wrong with it: bqx validate FILE --pair PAIR"
+
+
+def _digests(manifest: Manifest) -> dict[str, str]:
+    slabs = manifest.extraction.slabs
+    return {c.name: digest for s in slabs for c, digest in zip(s.provenance.columns, s.content, strict=True)}
+
+
+def _tables(manifest: Manifest) -> dict[str, str]:
+    return {column.name: slab.table for slab in manifest.extraction.slabs for column in slab.provenance.columns}
+
+
+def _difference(
+    by: Literal["digests", "values"],
+    sides: tuple[Side, Side],
+    columns: tuple[Sequence[str], Sequence[str]],
+    found: Sequence[ColumnDifference],
+    tables: Mapping[str, str],
+) -> Difference:
+    in_a, in_b = set(columns[0]), set(columns[1])
+    only = [tuple(name for name in columns[0] if name not in in_b), tuple(n for n in columns[1] if n not in in_a)]
+    names = [*(each.column for each in found), *only[0], *only[1]]
+    return Difference(
+        same=not names,
+        by=by,
+        a=sides[0],
+        b=sides[1],
+        columns_only_in_a=only[0],
+        columns_only_in_b=only[1],
+        columns=tuple(found),
+        tables=tuple(dict.fromkeys(tables[name] for name in names)),
+    )
+
+
+def _prefix(name: str) -> str:
+    return name.partition(SEPARATOR)[0] if SEPARATOR in name else "targets"
+
+
+def _types_differ(a: WideFile, b: WideFile, name: str, tables: Mapping[str, str]) -> ColumnDifference:
+    types = (a.types[name] or "other", b.types[name] or "other")
+    return ColumnDifference(column=name, table=tables[name], types=types)
+
+
+def _groups(names: Sequence[str], rows: int) -> Iterator[Sequence[str]]:
+    width = min(_MOST_COLUMNS, max(1, GROUP_BYTES // max(1, 8 * rows)))
+    for start in range(0, len(names), width):
+        yield names[start : start + width]
+
+
+Rowses = tuple[pl.Series, pl.Series]
+
+
+def _common(a: pl.Series, b: pl.Series) -> tuple[Rowses | None, pl.Series, pl.Series]:
+    """Where the common keys are in both, None where both have the same rows; and the keys of one only."""
+    if a.len() == b.len() and a.equals(b):
+        return None, a.clear(), b.clear()
+    left, right = (pl.DataFrame({"key": keys}).with_row_index(name) for name, keys in (("a", a), ("b", b)))
+    both = left.join(right, on="key", how="inner", maintain_order="left")
+    only_a = left.join(right, on="key", how="anti", maintain_order="left").get_column("key")
+    only_b = right.join(left, on="key", how="anti", maintain_order="left").get_column("key")
+    return (both.get_column("a"), both.get_column("b")), only_a, only_b
+
+
+def _rows(keys: pl.Series) -> Rows:
+    return Rows(count=keys.len(), first_keys=tuple(key.isoformat() for key in keys.head(_FIRST)))
+
+
+def _differs(a: pl.Series, b: pl.Series) -> npt.NDArray[np.bool_]:
+    """Where two columns differ, as their content digests would: NaN is NaN, and -0.0 is not 0.0."""
+    other = a.ne_missing(b)
+    if not a.dtype.is_float() or a.dtype != b.dtype:
+        return other.to_numpy()
+    signs = (a == 0) & (b == 0) & (1 / a != 1 / b)
+    return (other | signs.fill_null(value=False)).to_numpy()
