@@ -132,7 +132,7 @@ def test_help_and_version_exit_with_0(bqx: Bqx, option: str) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["plan", "extract", "merge", "validate", "publish", "run", "status", "warehouse create", "warehouse spoil"],
+    ["plan", "extract", "merge", "validate", "publish", "run", "status", "diff", "warehouse create", "warehouse spoil"],
 )
 def test_every_command_explains_itself(bqx: Bqx, command: str) -> None:
     result = bqx(*command.split(), "--help")
@@ -250,6 +250,25 @@ def test_validate_exits_with_1_for_what_is_no_training_file(bqx: Bqx, name: str)
     result = bqx("validate", bqx.home / name, "--pair", "eurusd")
     assert result.exit_code == 1
     assert "Traceback" not in result.output
+
+
+def test_diff_exits_with_0_for_the_same_values_1_for_others_and_2_where_it_cannot_say(bqx: Bqx, tmp_path: Path) -> None:
+    """Two merges of the same tables, a join among them, differ in every checksum and in no value."""
+    bqx.made("extract", "merge")
+    joined = tmp_path / "joined.parquet"
+    assert bqx("merge", "eurusd", "--engine", "join", "--output", joined).exit_code == 0
+    same = bqx.json("diff", bqx.training_file, joined)
+    assert (same["same"], same["by"]) == (True, "digests")
+    assert same["a"]["content_digest"] == bqx.json("status")["pairs"][0]["content_digest"]
+    other = tmp_path / "other.parquet"
+    pl.read_parquet(joined).with_columns(target_bqx45_h15=0.0)[5:].write_parquet(other)
+    found = bqx.json("diff", joined, other, exit_code=1)
+    assert (found["by"], found["rows_only_in_a"]["count"]) == ("values", 5)
+    assert [(each["column"], each["table"]) for each in found["columns"]] == [("target_bqx45_h15", "targets_eurusd")]
+    assert "target_bqx45_h15" in bqx("diff", joined, other).stdout
+    (tmp_path / "text.parquet").write_text("no parquet")
+    for wrong in ("gone.parquet", "text.parquet"):
+        assert bqx("diff", joined, tmp_path / wrong).exit_code == 2
 
 
 def test_publish_puts_file_and_manifest_in_the_store_and_twice_is_once(bqx: Bqx) -> None:

@@ -154,8 +154,10 @@ def slabs_intact(scan: Scan) -> Finding | None:
 def content_digest(scan: Scan) -> Finding | None:
     """Judge the values against the digest that was made of them before they were encoded: says which columns differ."""
     recorded = scan.recorded_content()
-    if not scan.deep or scan.footer is None or not (recorded or scan.manifest):
+    if not scan.deep or scan.footer is None:
         return None
+    if scan.manifest is None and not recorded:
+        return no_manifest("the content digest that the manifest records")
     if scan.manifest is not None and "manifest" not in recorded:
         return not_recorded("no content digest is recorded", scan)
     found = {column.name: column.content for column in scan.columns if column.content is not None}
