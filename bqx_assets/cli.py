@@ -21,7 +21,7 @@ from bqx_assets.base.ways import ways
 from bqx_assets.console import summaries, tables
 from bqx_assets.console.commands import Commands
 from bqx_assets.console.cost import cost_facts, cost_lines, cost_table
-from bqx_assets.console.diff import diff_command
+from bqx_assets.console.diff import diff_app
 from bqx_assets.console.options import (
     Checkpoints,
     Engine,
@@ -62,7 +62,7 @@ app = typer.Typer(
 app.add_typer(warehouse_app, name="warehouse")
 app.add_typer(store_app, name="store")
 app.add_typer(ui_app)
-app.command(name="diff")(diff_command)
+app.add_typer(diff_app)
 _PAIRS_AT_ONCE = 8
 
 

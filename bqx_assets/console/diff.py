@@ -21,9 +21,11 @@ from bqx_assets.quality.diff import Difference, Rows
 _NAMED = 20
 _TROUBLE = 2
 
+diff_app = typer.Typer()
 Place = Annotated[str, typer.Argument(metavar="FILE", help="A training parquet or its manifest, path or gs:// URI.")]
 
 
+@diff_app.command(name="diff")
 def diff_command(
     ctx: typer.Context,
     a: Place,

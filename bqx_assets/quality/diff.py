@@ -108,7 +108,8 @@ def diff_values(a: WideFile, b: WideFile, only: Collection[str] | None, progress
         NullKeys, DuplicateKeys: the keys say not which rows are the same.
         FooterError: a file, or one of its columns, cannot be read.
     """
-    tables = {**a.tables, **b.tables}
+    every = (*a.columns, *b.columns)
+    tables = {name: a.tables.get(name) or b.tables.get(name) or _prefix(name) for name in every}
     keys_a, keys_b = a.keys(), b.keys()
     rows, only_a, only_b = _common(keys_a, keys_b)
     names = [name for name in a.columns if name in b.columns and name != KEY and (only is None or name in only)]
@@ -146,8 +147,8 @@ class WideFile:
         self._footer: Footer = without_chunks(footer)
         self.columns: tuple[str, ...] = footer.columns
         self.types = dict(zip(footer.columns, footer.types, strict=True))
-        self.tables = {name: _prefix(name) for name in footer.columns} | (_tables(manifest) if manifest else {})
-        """Each column's source table, by its name where no manifest says."""
+        self.tables = _tables(manifest) if manifest else {}
+        """Each column's source table, where a manifest says."""
         self._places = {name: place for place, name in enumerate(footer.columns)}
 
     def side(self) -> Side:
