@@ -32,6 +32,8 @@ _TYPES: dict[pa.DataType, str] = {
     pa.large_string(): "STRING",
 }
 """By BigQuery's name."""
+_TEXTS = 16_384
+"""Of a column, laid out one behind another at once."""
 
 Bytes = npt.NDArray[np.uint8]
 Places = int | npt.NDArray[np.int64]
@@ -103,6 +105,10 @@ class ColumnContent:
         Raises:
             TypeError: not one of the five types of a training file.
         """
+        if array.type == pa.string_view():
+            for start in range(0, len(array), _TEXTS):  # equal texts lie in memory once, and would be copied out
+                self.add(array.slice(start, _TEXTS).cast(pa.large_string()))
+            return
         if array.type not in _TYPES:
             msg = f"no content digest of {array.type}"
             raise TypeError(msg)
@@ -123,10 +129,10 @@ class ColumnContent:
                 self._close()
 
     def add_series(self, series: pl.Series) -> None:
-        """Take the next rows as Polars has them: as ``add``; numbers are not copied, texts are."""
+        """Take the next rows as Polars has them: as ``add``; numbers are not copied, texts are, some at a time."""
         chunks: Any = series.get_chunks()
         for piece in chunks:
-            self.add(piece.to_arrow(compat_level=pl.CompatLevel.oldest()))
+            self.add(piece.to_arrow(compat_level=pl.CompatLevel.newest()))
 
     def digest(self) -> str | None:
         """Return the digest; None while rows are missing."""

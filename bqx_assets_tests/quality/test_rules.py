@@ -299,7 +299,7 @@ def test_statistics_alone_show_null_constant_and_incomplete_columns(tmp_path: Pa
 
 def test_every_rule_has_a_stable_name_and_a_sentence() -> None:
     names = [rule.name for rule in RULES]
-    assert len(set(names)) == len(names) == 22
+    assert len(set(names)) == len(names) == 23
     assert all(re.fullmatch(r"[a-z]+(_[a-z]+)*", name) for name in names)
     assert all(rule.description.endswith(".") and rule.severity in ("error", "warn") for rule in RULES)
 
