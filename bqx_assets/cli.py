@@ -25,9 +25,11 @@ from bqx_assets.console.diff import diff_app
 from bqx_assets.console.options import (
     Checkpoints,
     Engine,
+    Every,
     Json,
     PairArgument,
     ReplaceSource,
+    SomePairs,
     TrainingFile,
     Workers,
     path_of,
@@ -45,8 +47,8 @@ from bqx_assets.extract.pair import extract_pair
 from bqx_assets.extract.plan import plan_pair, refuse_plan_over_budget
 from bqx_assets.extract.slab_objects import slab_objects
 from bqx_assets.extract.slabs import SlabFolder
-from bqx_assets.release.merged import MergedFile, merged
-from bqx_assets.release.origin import with_the_word
+from bqx_assets.release.merged import MergedFile, merged, publish_checked
+from bqx_assets.release.published import is_whole, verify_pairs
 from bqx_assets.release.retention import clean_checkpoints, sweep
 from bqx_assets.release.status import pair_status
 
@@ -208,7 +210,7 @@ def publish_command(  # noqa: PLR0913 -- one parameter an option
     replace_source: ReplaceSource = False,
     as_json: Json = False,
 ) -> None:
-    """Publish a merged file: validate it unless that was done, upload, verify, swap in whole."""
+    """Publish a merged file: validate it, upload, verify, swap in whole."""
     session = _session(ctx, as_json=as_json)
     settings = session.settings(
         output=None if output_dir is None else output_place(output_dir, "--output-dir"),
@@ -218,8 +220,7 @@ def publish_command(  # noqa: PLR0913 -- one parameter an option
     chosen = MergedFile(file, pair) if file else merged(settings, pair, store)
     manifest = chosen.manifest()
     with session.work() as (progress, _):
-        report = chosen.report(manifest) or chosen.validate(manifest, load_own_expectations(settings), progress)
-        published = chosen.publish(with_the_word(manifest, settings), report, store, progress)
+        published = publish_checked(chosen, manifest, settings, load_own_expectations(settings), store, progress)
         swept = sweep(store, staging_days=settings.staging_days)
         slabs = slab_objects(settings, pair) or SlabFolder(settings.checkpoint_dir / pair.name)
         cleaned = clean_checkpoints(pair, slabs, store) if clean else None
@@ -243,6 +244,17 @@ def run(ctx: typer.Context, pair: PairArgument, *, workers: Workers = None, engi
     settings = session.settings(workers=workers, engine=engine, replace_source=replace_source or None)
     passed = run_and_show(session, pair, settings)
     raise typer.Exit(0 if passed else 1)
+
+
+@app.command(name="verify")
+def verify_command(ctx: typer.Context, pairs: SomePairs = None, *, every: Every = False, as_json: Json = False) -> None:
+    """Read published files again, or ask a bucket for their checksums. Exit code 0: as their manifests say, 1: not."""
+    session = _session(ctx, as_json=as_json)
+    with session.work() as (progress, _):
+        found = verify_pairs(open_store(session.settings()), pairs or (), progress, every=every)
+    session.say(tables.standing_table(found))
+    session.answer({"verified": all(map(is_whole, found)), "pairs": [summaries.standing_facts(each) for each in found]})
+    raise typer.Exit(0 if all(map(is_whole, found)) else 1)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bqx_assets.base.artifacts import ExtractionRecord, Manifest
+from bqx_assets.base.checksums import crc32c
 from bqx_assets.cli import app
 from bqx_assets.extract.local.spoil import SPOIL_MODES
 
@@ -289,6 +291,54 @@ def test_publish_never_trusts_a_report_made_under_looser_thresholds(bqx: Bqx) ->
     assert refused.exit_code == 1
     assert "ValidationFailed" in refused.stderr
     assert not (bqx.home / "bqx-ml-output" / "training_eurusd.parquet").exists()
+
+
+@pytest.mark.parametrize("edit", ["flipped", "removed"])
+def test_publish_never_trusts_a_report_found_on_disk(bqx: Bqx, edit: str) -> None:
+    bqx.made("extract", "merge")
+    (bqx.home / "strict.toml").write_text("min_rows = 1_000_000_000\n" + _without(bqx, "min_rows"))
+    runner = CliRunner(env={"BQX_EXPECTATIONS": str(bqx.home / "strict.toml")})
+    home = ["--home", str(bqx.home)]
+    assert runner.invoke(app, [*home, "validate", str(bqx.training_file), "--pair", "eurusd"]).exit_code == 1
+    kept = bqx.training_file.with_suffix(".report.json")
+    facts = json.loads(kept.read_text())
+    verdicts = facts["report"]["verdicts"]
+    good = [each | {"passed": True} for each in verdicts] if edit == "flipped" else [v for v in verdicts if v["passed"]]
+    kept.write_text(json.dumps(facts | {"report": facts["report"] | {"verdicts": good}}))
+    refused = runner.invoke(app, [*home, "publish", "eurusd"])
+    assert refused.exit_code == 1
+    assert "dimensions" in refused.stderr
+    assert not (bqx.home / "bqx-ml-output" / "training_eurusd.parquet").exists()
+
+
+def test_a_file_exchanged_after_its_validation_is_not_published_whatever_lies_beside_it(bqx: Bqx) -> None:
+    bqx.made("extract", "merge")
+    assert bqx("validate", bqx.training_file, "--pair", "eurusd").exit_code == 0
+    data = bytearray(bqx.training_file.read_bytes())
+    before = crc32c(bytes(data))
+    data[len(data) // 3] ^= 1
+    bqx.training_file.write_bytes(data)
+    for kind in ("manifest", "report"):
+        beside = bqx.training_file.with_suffix(f".{kind}.json")
+        beside.write_text(beside.read_text().replace(f": {before}", f": {crc32c(bytes(data))}"))
+    assert bqx.json("publish", "eurusd", exit_code=1)["error"] == "ValidationFailed"
+
+
+def test_verify_finds_rot_and_publishing_again_mends_it(bqx: Bqx) -> None:
+    bqx.made("extract", "merge", "publish")
+    assert bqx.json("verify", "--all")["verified"] is True
+    published = bqx.home / "bqx-ml-output" / "training_eurusd.parquet"
+    times = published.stat()
+    data = bytearray(published.read_bytes())
+    data[len(data) // 3] ^= 1
+    published.write_bytes(data)
+    os.utime(published, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert bqx.json("status")["pairs"][0]["published"] == "failed"
+    assert bqx.json("verify", "eurusd", exit_code=1)["pairs"][0]["state"] == "failed"
+    assert "bqx publish eurusd" in bqx("verify", "eurusd").stdout
+    assert bqx.json("publish", "eurusd")["already_there"] is False
+    assert bqx.json("verify", "eurusd")["pairs"][0]["verified_by"] == "reading"
+    assert bqx("verify").exit_code == 2
 
 
 def test_checkpoints_are_cleaned_only_when_asked_and_published(bqx: Bqx) -> None:

@@ -71,6 +71,11 @@ def sha256_of_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def size_and_crc(size_bytes: int, crc: int) -> str:
+    """Return both as errors and verdicts say them."""
+    return f"{size_bytes:,} bytes, crc32c {crc:08x}"
+
+
 def to_base64(crc: int) -> str:
     """Return a CRC32C as Cloud Storage writes it: base64 of four bytes, the highest first."""
     return base64.b64encode(crc.to_bytes(4, "big")).decode()

@@ -20,6 +20,10 @@ PairArgument = Annotated[
     Pair,
     typer.Argument(parser=parse_pair, metavar="PAIR", help="One of the 28, for example eurusd.", show_default=False),
 ]
+SomePairs = Annotated[
+    list[Pair] | None, typer.Argument(parser=parse_pair, metavar="[PAIR]...", help="Of the 28.", show_default=False)
+]
+Every = Annotated[bool, typer.Option("--all", help="All pairs that are published.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")]
 
 

@@ -6,20 +6,22 @@ Belongs here: merging, validating and comparing in either place. Does not: the s
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 from bqx_assets.base.artifacts import MANIFEST_SUFFIX, Manifest, manifest_path
-from bqx_assets.base.errors import BadSetting, ForeignFile
+from bqx_assets.base.errors import BadSetting, CheckpointCorrupt, ForeignFile
 from bqx_assets.base.files import read_regular
 from bqx_assets.base.names import KEY
 from bqx_assets.base.objects.choose import in_cloud, open_store
+from bqx_assets.base.objects.local import LocalObjectStore
 from bqx_assets.base.objects.naming import GCS_SCHEME, bucket_and_prefix, local_path, object_name
 from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.objects.records import load_record
-from bqx_assets.base.pairs import Pair
+from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.progress import Progress
-from bqx_assets.base.settings import Settings
+from bqx_assets.base.settings import Settings, training_name
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.console.options import checkpoints_of
 from bqx_assets.merge.compose import compose, merged_name, plan_compose
@@ -32,6 +34,7 @@ from bqx_assets.quality.source import Source, open_file, open_object
 from bqx_assets.quality.validate import validate, validate_object
 from bqx_assets.release.checked import save_object_report, save_report
 from bqx_assets.release.merged import merged
+from bqx_assets.release.published import companions_of
 
 
 def merge_pair(
@@ -93,6 +96,7 @@ def validate_place(  # noqa: PLR0913 -- what a validation is made of
 
     Raises:
         BadSetting: a URI that is none.
+        CheckpointCorrupt: a published file whose own manifest is gone or damaged.
     """
     if place.startswith(GCS_SCHEME):
         store, name = _object(place)
@@ -103,7 +107,7 @@ def validate_place(  # noqa: PLR0913 -- what a validation is made of
             save_object_report(store, name, manifest, report)
         return report
     file = local_path(place, "training file")
-    manifest = Manifest.load(manifest_path(file)) if manifest_path(file).is_file() else None
+    manifest = _file_manifest(file)
     report = validate(file, pair, expectations, manifest=manifest, deep=deep, progress=progress)
     if manifest is not None and keep and deep:
         save_report(file, manifest, report)
@@ -154,11 +158,11 @@ def _side(place: str, stack: ExitStack) -> tuple[Manifest | None, Source | None]
     if place.startswith(GCS_SCHEME):
         store, name = _object(file_place)
         source: Source | None = open_object(store, name)
-        manifest = _object_manifest(store, name)
+        manifest = _manifest_beside(store, name) if of_manifest else _object_manifest(store, name)
     else:
         file = local_path(file_place, "training file")
         source = open_file(file)
-        manifest = Manifest.load(manifest_path(file)) if manifest_path(file).is_file() else None
+        manifest = _file_manifest(file, beside=of_manifest)
     if (manifest if of_manifest else source) is None:
         raise BadSetting(
             place,
@@ -174,11 +178,43 @@ def _side(place: str, stack: ExitStack) -> tuple[Manifest | None, Source | None]
 
 
 def _object(uri: str) -> tuple[ObjectStore, str]:
+    """Return a store of the object's own folder, and the object's name there."""
     bucket, _ = bucket_and_prefix(uri, "training file")
-    name = object_name(uri.removeprefix(f"{GCS_SCHEME}{bucket}/"))
-    return open_store(Settings(output=f"{GCS_SCHEME}{bucket}")), name
+    folder, _, name = object_name(uri.removeprefix(f"{GCS_SCHEME}{bucket}/")).rpartition("/")
+    return open_store(Settings(output=f"{GCS_SCHEME}{bucket}/{folder}".rstrip("/"))), name
+
+
+def _file_manifest(file: Path, *, beside: bool = False) -> Manifest | None:
+    """Return the manifest that a published file names, else, or where asked for, the one beside it."""
+    named: Manifest | None = None
+    if not beside and file.name in {training_name(pair) for pair in ALL_PAIRS}:
+        folder = LocalObjectStore(file.parent)
+        named = _named_manifest(folder, file.name, folder.stated(file.name))
+    return named or (Manifest.load(manifest_path(file)) if manifest_path(file).is_file() else None)
 
 
 def _object_manifest(store: ObjectStore, name: str) -> Manifest | None:
-    beside = str(manifest_path(Path(name)))
+    """Return the manifest that a published object names, else the one beside it."""
+    info = store.head(name)
+    return _named_manifest(store, name, info.metadata if info else {}) or _manifest_beside(store, name)
+
+
+def _named_manifest(store: ObjectStore, name: str, metadata: Mapping[str, str]) -> Manifest | None:
+    """Return the manifest that a published object names; None where it names none."""
+    pair = next((each for each in ALL_PAIRS if training_name(each) == name), None)
+    if pair is None or not metadata.get("manifest"):
+        return None
+    found = companions_of(store, pair, metadata)
+    if isinstance(found, str):
+        raise CheckpointCorrupt(
+            store.uri(name),
+            got=found,
+            expected="the manifest that it was published with",
+            cure=f"Publish it again: bqx publish {pair}",
+        )
+    return found.manifest
+
+
+def _manifest_beside(store: ObjectStore, name: str) -> Manifest | None:
+    beside = manifest_path(Path(name)).name
     return load_record(store, beside, Manifest) if store.head(beside) is not None else None

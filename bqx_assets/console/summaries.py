@@ -15,6 +15,7 @@ from bqx_assets.console.session import Cost
 from bqx_assets.extract.plan import PairPlan
 from bqx_assets.release.lifecycle import StorePolicy
 from bqx_assets.release.publish import Published
+from bqx_assets.release.published import Standing, verified_text
 
 _SAMPLE = 8
 """Names shown at most; --json has all."""
@@ -122,12 +123,19 @@ def published_lines(published: Published) -> list[Text | str]:
     else:
         head = f"{published.uri}: published"
     replaced = published.replaced_generation
+    verified = verified_text(published.verified_at, published.verified_by)
     return [
         _done(head),
         f"  {published.size_bytes / 1e6:,.1f} MB, crc32c {published.crc32c:08x}, generation {published.generation}"
         + (f", replaces {replaced}" if replaced else ""),
+        *([f"  {verified}"] if verified else []),
         f"  manifest: {published.manifest_uri}",
     ]
+
+
+def standing_facts(standing: Standing) -> dict[str, object]:
+    """Return what is published of a pair as JSON has it, without the manifest itself."""
+    return standing.model_dump(mode="json", exclude={"manifest"})
 
 
 def reading_lines(uri: str) -> list[str]:

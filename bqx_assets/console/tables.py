@@ -14,7 +14,8 @@ from bqx_assets.base.costs import storage_read_usd
 from bqx_assets.base.printable import printable
 from bqx_assets.extract.plan import PairPlan
 from bqx_assets.quality.report import Report, Verdict
-from bqx_assets.release.status import PairStatus, State
+from bqx_assets.release.published import Standing, State, verified_text
+from bqx_assets.release.status import PairStatus
 
 _DIGEST_DIGITS = 12
 """Of a content digest, as a table shows it; ``--json`` has all 64."""
@@ -24,6 +25,7 @@ _MARKS: dict[State, tuple[str, str]] = {
     "done": ("✓", "green"),
     "stale": ("stale", "yellow"),
     "failed": ("✗", "bold red"),
+    "unverified": ("unverified", "yellow"),
 }
 
 
@@ -57,9 +59,8 @@ def _cells(tables: int, columns: int, read_bytes: int, fresh: int, stale: int, m
 
 def status_table(pairs: Sequence[PairStatus]) -> Table:
     """Return a line a pair: its five stages, and the size of what is published or merged."""
-    table = plain_table(
-        "pair", "spine", "slabs", "merged", "validated", "published", numbers=("rows", "columns", "MB", "content")
-    )
+    table = plain_table("pair", "spine", "slabs", "merged", "validated", "published", "verified",
+                        numbers=("rows", "columns", "MB", "content"))  # fmt: skip
     for each in pairs:
         slabs = Text.assemble(_mark(each.slabs), f" {each.slabs_done:,}/{each.slabs_expected:,}")
         if each.failed_tables:
@@ -71,11 +72,23 @@ def status_table(pairs: Sequence[PairStatus]) -> Table:
             _mark(each.merged),
             _mark(each.validated),
             _mark(each.published),
+            verified_text(each.verified_at, each.verified_by).removeprefix("verified "),
             _number(each.rows),
             _number(each.columns),
             "" if each.size_bytes is None else f"{each.size_bytes / 1e6:,.1f}",
             (each.content_digest or "")[:_DIGEST_DIGITS],
         )
+    return table
+
+
+def standing_table(found: Sequence[Standing]) -> Table:
+    """Return a line a pair: whether its published file is whole, and when it was read; the cure under a failure."""
+    table = plain_table("", "pair", "got", "expected", "verified")
+    for each in found:
+        when = verified_text(each.verified_at, each.verified_by).removeprefix("verified ")
+        table.add_row(_mark(each.state), each.pair, _short(each.got), _short(each.expected), when)
+        if each.cure:
+            table.add_row("", "", Text(f"→ {each.cure}", style="italic"), "", "")
     return table
 
 

@@ -6,13 +6,16 @@ any of it is done (``quality``, ``publish``, ``checked``).
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from bqx_assets.base.artifacts import Manifest, manifest_path
+from bqx_assets.base.errors import ChecksumMismatch
 from bqx_assets.base.objects.choose import in_cloud
 from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.objects.records import load_record
+from bqx_assets.base.objects.sidecars import state_of
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.progress import Progress
 from bqx_assets.base.settings import Settings
@@ -20,7 +23,15 @@ from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.merge.compose import merged_name
 from bqx_assets.quality.report import Report
 from bqx_assets.quality.validate import validate, validate_object
-from bqx_assets.release.checked import object_report_for, report_for, save_object_report, save_report
+from bqx_assets.release.checked import (
+    made_here,
+    object_report_for,
+    remember,
+    report_for,
+    save_object_report,
+    save_report,
+)
+from bqx_assets.release.origin import with_the_word
 from bqx_assets.release.publish import Published, publish, publish_merged
 
 
@@ -48,9 +59,53 @@ class Merged(Protocol):
         """Validate it deep, and keep the report. **Cost**: one pass, a few columns in memory."""
         ...
 
-    def publish(self, manifest: Manifest, report: Report, store: ObjectStore, progress: Progress) -> Published:
-        """Publish it. Raises as ``publish`` does."""
+    def shallow(self, manifest: Manifest, expectations: Expectations, progress: Progress) -> Report:
+        """Validate footer and statistics."""
         ...
+
+    def state(self) -> str:
+        """Return what no change of its bytes leaves as it was; empty where there is no file."""
+        ...
+
+    def publish(self, manifest: Manifest, report: Report, store: ObjectStore, progress: Progress) -> Published:
+        """Publish it. Raises as ``publish`` does, and ChecksumMismatch where it changed after it was validated."""
+        ...
+
+
+def publish_checked(
+    file: Merged,
+    manifest: Manifest,
+    settings: Settings,
+    expectations: Expectations,
+    store: ObjectStore,
+    progress: Progress,
+) -> Published:
+    """Publish a merged file by a deep report that this process made; validate it first where there is none.
+
+    **Cost**: with a report of its own, a shallow pass (the footer); else a deep one. A report found beside the file
+    saves nothing: it is a claim.
+
+    Raises:
+        ValidationFailed: a blocking rule failed.
+        As ``publish`` does.
+    """
+    report = made_here(file.place, file.state(), manifest)
+    if report is None:
+        report = file.validate(manifest, expectations, progress)
+    elif (shallow := file.shallow(manifest, expectations, progress)).failures():
+        report = shallow
+    return file.publish(with_the_word(manifest, settings), report, store, progress)
+
+
+def _refuse_changed(file: Merged, manifest: Manifest, report: Report) -> None:
+    """Raise ChecksumMismatch unless ``report`` is this process's own on the very bytes that are there."""
+    if made_here(file.place, file.state(), manifest) != report:
+        raise ChecksumMismatch(
+            file.place,
+            got="bytes that were written after the validation",
+            expected="the bytes that were validated",
+            cure=f"Nothing was published. Let nobody write there, then publish again: bqx publish {manifest.pair}",
+        )
 
 
 def merged(settings: Settings, pair: Pair, store: ObjectStore) -> Merged:
@@ -83,13 +138,28 @@ class MergedFile:
 
     def validate(self, manifest: Manifest, expectations: Expectations, progress: Progress) -> Report:
         """Validate it deep, and keep the report. **Cost**: see ``quality.validate``."""
+        before = self.state()
         report = validate(self._file, self._pair, expectations, manifest=manifest, progress=progress)
         save_report(self._file, manifest, report)
+        if before and before == self.state():
+            remember(self.place, before, manifest, report)
         return report
+
+    def shallow(self, manifest: Manifest, expectations: Expectations, progress: Progress) -> Report:
+        """Validate footer and statistics."""
+        return validate(self._file, self._pair, expectations, manifest=manifest, deep=False, progress=progress)
+
+    def state(self) -> str:
+        """Return inode, size and times: no write leaves the inode's change time as it was."""
+        try:
+            return " ".join(str(number) for number in state_of(self._file.stat()))
+        except OSError:
+            return ""
 
     def publish(self, manifest: Manifest, report: Report, store: ObjectStore, progress: Progress) -> Published:
         """Upload it, and swap it in."""
-        return publish(self._file, manifest, report, store, progress=progress)
+        unchanged = partial(_refuse_changed, self, manifest, report)
+        return publish(self._file, manifest, report, store, progress=progress, unchanged=unchanged)
 
 
 class MergedObject:
@@ -119,12 +189,28 @@ class MergedObject:
 
     def validate(self, manifest: Manifest, expectations: Expectations, progress: Progress) -> Report:
         """Validate it deep by range reads, and keep the report."""
-        report = validate_object(
-            self._store, self._name, self._pair, expectations, manifest=manifest, deep=True, progress=progress
-        )
+        before = self.state()
+        report = self._validate(manifest, expectations, progress, deep=True)
         save_object_report(self._store, self._name, manifest, report)
+        if before and before == self.state():
+            remember(self.place, before, manifest, report)
         return report
+
+    def shallow(self, manifest: Manifest, expectations: Expectations, progress: Progress) -> Report:
+        """Validate footer and statistics, and the store's own CRC32C."""
+        return self._validate(manifest, expectations, progress, deep=False)
+
+    def _validate(self, manifest: Manifest, expectations: Expectations, progress: Progress, *, deep: bool) -> Report:
+        return validate_object(
+            self._store, self._name, self._pair, expectations, manifest=manifest, deep=deep, progress=progress
+        )
+
+    def state(self) -> str:
+        """Return its generation: every write gives another."""
+        info = self._store.head(self._name)
+        return f"generation {info.generation}" if info is not None else ""
 
     def publish(self, manifest: Manifest, report: Report, store: ObjectStore, progress: Progress) -> Published:
         """Copy it inside the store, and swap it in: no byte is read or sent."""
-        return publish_merged(manifest, report, store, progress=progress)
+        unchanged = partial(_refuse_changed, self, manifest, report)
+        return publish_merged(manifest, report, store, progress=progress, unchanged=unchanged)

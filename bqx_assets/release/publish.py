@@ -1,27 +1,45 @@
 """From a validated local file to a published object: staged, verified, swapped in whole, verified again.
 
-Belongs here: the order of these steps and what is refused. Does not: rules, cleanup by age (``retention``).
+Belongs here: the order of these steps and what is refused. Does not: rules, cleanup by age (``retention``), what is
+published now (``published``).
+
+The swap moves the file with its manifest and report, which the object names, if the object is still the one that was
+found. A plain-named copy is written only on a condition that was read before the object was seen to be this
+publication's own: of two that interleave in any way, whoever swaps later has the last word on it.
 """
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 
-from bqx_assets.base.artifacts import Manifest, Record, TrainingFile, manifest_path
-from bqx_assets.base.checksums import crc32c_of_file
-from bqx_assets.base.errors import ChecksumMismatch, ObjectMissing, PreconditionFailed, StoreError, ValidationFailed
-from bqx_assets.base.objects.protocol import ABSENT, ObjectInfo, ObjectStore
+from bqx_assets.base.artifacts import Manifest, Record
+from bqx_assets.base.checksums import crc32c, size_and_crc
+from bqx_assets.base.errors import ChecksumMismatch, ObjectMissing, PreconditionFailed, StoreError
+from bqx_assets.base.objects.protocol import ABSENT, ObjectInfo, ObjectStore, VerifiedBy
 from bqx_assets.base.objects.staged import RELEASES
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Progress
 from bqx_assets.base.settings import training_name
 from bqx_assets.merge.compose import merged_name
 from bqx_assets.quality.report import Report
-from bqx_assets.release.checked import report_path
+from bqx_assets.release.checked import refuse_file, refuse_report
 from bqx_assets.release.origin import origin_fact, refuse_other_source
+from bqx_assets.release.published import (
+    Companions,
+    Kind,
+    companion_name,
+    companions_of,
+    plain_name,
+    same_bytes,
+)
 
 _STAGE = "publish"
+_TRIES = 10
+"""Of one plain-named copy, each lost to another writer of it."""
 
 
 class Published(Record):
@@ -37,15 +55,27 @@ class Published(Record):
     replaced_generation: int | None
     """Of the object that was there before; None for the first publication, or when nothing was done."""
     already_there: bool
-    """These very bytes were published before, with their manifest: nothing was written."""
+    """These very bytes were published before, with their manifest, and read again now: nothing was written."""
+    verified_at: datetime | None = None
+    verified_by: VerifiedBy | None = None
+    """When, and how, the published bytes were held against the manifest's CRC32C."""
 
 
-def publish(file: Path, manifest: Manifest, report: Report, store: ObjectStore, *, progress: Progress) -> Published:
+def publish(
+    file: Path,
+    manifest: Manifest,
+    report: Report,
+    store: ObjectStore,
+    *,
+    progress: Progress,
+    unchanged: Callable[[], None] | None = None,
+) -> Published:
     """Publish a validated training file with its manifest and report. Doing it twice does it once.
 
     The earlier published file stays whole until the new one, already in the store and verified there, takes its
-    name in one step. A publication that dies after that step is finished by running it again.
-    **Cost**: the file is read twice (checksum, upload), constant memory.
+    name in one step. A publication that dies after that step is finished by running it again. ``unchanged`` raises,
+    once the copy is in the store, where the file is no longer the one that the report speaks of.
+    **Cost**: the file is read twice (checksum, upload), constant memory; a published file of the same bytes once.
 
     Raises:
         ValidationFailed: the report did not pass, is not deep, or is not on this file.
@@ -53,26 +83,42 @@ def publish(file: Path, manifest: Manifest, report: Report, store: ObjectStore, 
         PreconditionFailed: another run published this pair meanwhile; its file is the one that stays.
         ReplacementRefused: the published file was made of another source.
     """
-    return _publish(_Release(file, manifest, report, store, progress))
+    return _publish(_Release(file, manifest, report, store, progress), unchanged)
 
 
-def publish_merged(manifest: Manifest, report: Report, store: ObjectStore, *, progress: Progress) -> Published:
+def publish_merged(
+    manifest: Manifest,
+    report: Report,
+    store: ObjectStore,
+    *,
+    progress: Progress,
+    unchanged: Callable[[], None] | None = None,
+) -> Published:
     """Publish the pair's merged object, made in the store by compose: as ``publish``, no byte of it read or sent."""
-    return _publish(_Release(None, manifest, report, store, progress))
+    return _publish(_Release(None, manifest, report, store, progress), unchanged)
 
 
-def _publish(release: _Release) -> Published:
+def _publish(release: _Release, unchanged: Callable[[], None] | None) -> Published:
     release.progress.start(_STAGE, 5)
     release.refuse_unfit()
+    copies = release.copies()  # before the object is looked at: see the module's text
     before = release.store.head(release.name)
-    if before is not None and _same(before, release.manifest.file):
-        return release.finish(before, before.generation)
+    if before is not None and same_bytes(before, release.manifest.file):
+        before = release.store.verify(release.name)
+    there = release.whole(before)
+    if before is not None and there is not None:
+        written = release.follow(before, there.texts if there.named else {}, copies, always=False)
+        return release.published(before, None, already_there=not written)
     refuse_other_source(release.manifest, release.store.uri(release.name), before)
     staged = release.stage()
-    after = release.swap(staged, before)
-    published = release.finish(after, before.generation if before else None)
-    release.unstage(staged)
-    return published
+    try:
+        if unchanged is not None:
+            unchanged()
+        after, texts = release.swap(staged, before)
+        release.follow(after, texts, copies, always=True)
+        return release.published(after, before.generation if before else None, already_there=False)
+    finally:
+        release.unstage(staged)
 
 
 class _Release:
@@ -87,16 +133,18 @@ class _Release:
         # `bqx merge --output` may have given the file another name than the object gets.
         named = manifest.file.model_copy(update={"name": self.name})
         self.manifest = manifest.model_copy(update={"file": named})
-        self.manifest_name = manifest_path(Path(self.name)).name
-        self.report_name = report_path(Path(self.name)).name
+        self.texts: dict[Kind, bytes] = {
+            "manifest": self.manifest.model_dump_json(indent=1).encode(),
+            "report": report.model_dump_json(indent=1).encode(),
+        }
 
     def refuse_unfit(self) -> None:
         """Refuse a file that is not the manifest's and a report that is not a deep pass on it."""
-        _refuse_report(self.file or Path(self.name), self.manifest, self.report)
+        refuse_report(self.file or Path(self.name), self.manifest, self.report)
         if self.file is None:
             self._verified(merged_name(self.pair))
         else:
-            _refuse_file(self.file, self.manifest)
+            refuse_file(self.file, self.manifest)
         self.progress.advance(_STAGE, "checked", f"{self.manifest.file.size_bytes / 1e6:,.1f} MB")
 
     def stage(self) -> ObjectInfo:
@@ -110,38 +158,80 @@ class _Release:
         self.progress.advance(_STAGE, "uploaded" if self.file else "copied inside the store")
         return self._verified(name)
 
-    def swap(self, staged: ObjectInfo, before: ObjectInfo | None) -> ObjectInfo:
-        """Give the staged bytes the published name, if that still is what it was when this publication began."""
+    def copies(self) -> dict[Kind, int]:
+        """Return the generations of the plain-named copies, on which they will be written."""
+        return {kind: self._generation(plain_name(self.pair, kind)) for kind in self.texts}
+
+    def whole(self, info: ObjectInfo | None) -> Companions | None:
+        """Return the companions of a published object that holds these very bytes; None where anything lacks."""
+        if info is None or not same_bytes(info, self.manifest.file):
+            return None
+        found = companions_of(self.store, self.pair, info.metadata)
+        return found if isinstance(found, Companions) and same_bytes(info, found.manifest.file) else None
+
+    def swap(self, staged: ObjectInfo, before: ObjectInfo | None) -> tuple[ObjectInfo, Mapping[Kind, bytes]]:
+        """Give the staged bytes the published name, if that still is what it was when this publication began.
+
+        The object names its manifest and report, so they change with it in the same step.
+        """
+        names = {kind: self._keep(kind, text) for kind, text in self.texts.items()}
         generation = before.generation if before else ABSENT
         try:
-            self.store.compose(self.name, [staged.name], metadata=self._facts(), if_generation=generation)
+            facts = self._facts() | names
+            info = self.store.compose(self.name, [staged.name], metadata=facts, if_generation=generation)
         except PreconditionFailed as error:
             raise self._overtaken(error.got) from error
         self.progress.advance(_STAGE, "swapped in")
-        return self._verified(self.name)
+        return self._refuse_other(info), self.texts
 
-    def finish(self, info: ObjectInfo, replaced: int | None) -> Published:
-        """Put manifest and report beside the object unless they are there, and verify all three."""
-        there = self._manifest_there()
-        if not there:
-            self._put(self.report_name, self.report.model_dump_json(indent=1))
-            self._put(self.manifest_name, self.manifest.model_dump_json(indent=1))
+    def follow(self, info: ObjectInfo, texts: Mapping[Kind, bytes], copies: Mapping[Kind, int], *, always: bool) -> int:
+        """Put the plain-named copies of the object's companions beside it; return how many were written.
+
+        ``always``: even where the text is there: an earlier publication may be about to write on its generation.
+        """
+        written = [
+            self._follow(plain_name(self.pair, kind), text, copies[kind], info)
+            for kind, text in texts.items()
+            if always or not self._is(plain_name(self.pair, kind), text)
+        ]
         self.progress.advance(_STAGE, "manifest")
-        found = self.store.head(self.name)
-        if found is None or found.generation != info.generation or not self._manifest_there():
-            raise self._overtaken(f"generation {found.generation if found else ABSENT}, or another manifest")
-        already = there and replaced == info.generation
-        self.progress.advance(_STAGE, "verified", "was published before" if already else "")
+        return len(written)
+
+    def _follow(self, name: str, text: bytes, generation: int, own: ObjectInfo) -> None:
+        for _ in range(_TRIES):
+            try:
+                self.store.put_bytes(name, text, if_generation=generation)
+            except PreconditionFailed:
+                # In this order: a publication that swaps after the second line writes its copy after the first.
+                generation = self._generation(name)
+                self._refuse_overtaken(own)
+            else:
+                return
+        raise self._overtaken(f"{name} written by others {_TRIES} times")
+
+    def published(self, info: ObjectInfo, replaced: int | None, *, already_there: bool) -> Published:
+        """Return the outcome, once the object is seen to be this publication's own, and whole, a last time."""
+        self._refuse_overtaken(info)
+        if self.whole(info) is None:
+            raise ObjectMissing(
+                self.store.uri(self.name),
+                got="its manifest or report is gone, or damaged",
+                expected="both, as they were just written",
+                cure=f"Publish again: bqx publish {self.pair}",
+            )
+        self.progress.advance(_STAGE, "verified", "was published before" if already_there else "")
         return Published(
             pair=self.pair.name,
             uri=self.store.uri(self.name),
-            manifest_uri=self.store.uri(self.manifest_name),
-            report_uri=self.store.uri(self.report_name),
-            size_bytes=found.size_bytes,
-            crc32c=found.crc32c,
-            generation=found.generation,
-            replaced_generation=None if replaced == info.generation else replaced,
-            already_there=already,
+            manifest_uri=self.store.uri(plain_name(self.pair, "manifest")),
+            report_uri=self.store.uri(plain_name(self.pair, "report")),
+            size_bytes=info.size_bytes,
+            crc32c=info.crc32c,
+            generation=info.generation,
+            replaced_generation=replaced,
+            already_there=already_there,
+            verified_at=info.verified.at if info.verified else None,
+            verified_by=info.verified.by if info.verified else None,
         )
 
     def unstage(self, staged: ObjectInfo) -> None:
@@ -165,31 +255,39 @@ class _Release:
     def _verified(self, name: str) -> ObjectInfo:
         info = self.store.head(name)
         if info is None:
-            raise ObjectMissing(
-                name, got="nothing under this name", expected="the object just written", cure="Publish again."
-            )
-        if not _same(info, self.manifest.file):
+            gone = "nothing under this name"
+            raise ObjectMissing(name, got=gone, expected="the object just written", cure="Publish again.")
+        return self._refuse_other(info)
+
+    def _refuse_other(self, info: ObjectInfo) -> ObjectInfo:
+        if not same_bytes(info, self.manifest.file):
             raise ChecksumMismatch(
-                self.store.uri(name),
-                got=_size_and_crc(info.size_bytes, info.crc32c),
-                expected=_size_and_crc(self.manifest.file.size_bytes, self.manifest.file.crc32c),
+                self.store.uri(info.name),
+                got=size_and_crc(info.size_bytes, info.crc32c),
+                expected=size_and_crc(self.manifest.file.size_bytes, self.manifest.file.crc32c),
                 cure=f"Publish again: bqx publish {self.pair}. Until then the earlier versions are the ones to use.",
             )
         return info
 
-    def _manifest_there(self) -> bool:
-        """Whether both companions speak of these bytes; a half-made publication has an older one, or none."""
-        if self.store.head(self.report_name) is None or self.store.head(self.manifest_name) is None:
-            return False
-        found = read_manifest(self.store, self.manifest_name)
-        return found is not None and found.pair == self.pair.name and found.file == self.manifest.file
+    def _generation(self, name: str) -> int:
+        info = self.store.head(name)
+        return info.generation if info else ABSENT
 
-    def _put(self, name: str, text: str) -> None:
-        before = self.store.head(name)
-        try:
-            self.store.put_bytes(name, text.encode(), if_generation=before.generation if before else ABSENT)
-        except PreconditionFailed as error:
-            raise self._overtaken(error.got) from error
+    def _is(self, name: str, text: bytes) -> bool:
+        info = self.store.head(name)
+        return info is not None and (info.size_bytes, info.crc32c) == (len(text), crc32c(text))
+
+    def _keep(self, kind: Kind, text: bytes) -> str:
+        """Write a companion under the name of its content; again if it is there, for the sweep goes by its age."""
+        name = companion_name(self.pair, kind, text)
+        with suppress(PreconditionFailed):  # somebody else wrote the same bytes
+            self.store.put_bytes(name, text, if_generation=self._generation(name))
+        return name
+
+    def _refuse_overtaken(self, own: ObjectInfo) -> None:
+        found = self._generation(self.name)
+        if found != own.generation:
+            raise self._overtaken(f"generation {found}")
 
     def _overtaken(self, got: str) -> PreconditionFailed:
         return PreconditionFailed(
@@ -198,52 +296,3 @@ class _Release:
             expected="the object this publication found when it began",
             cure=f"Look at what is published, then run again if this file is the better one: bqx publish {self.pair}",
         )
-
-
-def read_manifest(store: ObjectStore, name: str) -> Manifest | None:
-    """Return a published manifest; None where there is none or it is not one of this version."""
-    try:
-        return Manifest.model_validate_json(store.read(name))
-    except (ObjectMissing, ValueError):
-        return None
-
-
-def _refuse_report(file: Path, manifest: Manifest, report: Report) -> None:
-    stated = (report.pair, Path(report.file).name, report.rows, report.columns)
-    expected = (manifest.pair, file.name, manifest.file.rows, manifest.file.columns)
-    if stated != expected:
-        raise ValidationFailed(
-            str(file),
-            got="a report on {} {}, {:,} x {:,}".format(*stated),
-            expected="one on {} {}, {:,} x {:,}".format(*expected),
-            cure=f"Validate this file: bqx validate {file} --pair {manifest.pair}",
-        )
-    failed = ", ".join(verdict.rule for verdict in report.failures())
-    if failed or not report.deep or not report.verdicts:
-        raise ValidationFailed(
-            str(file),
-            got=f"failed: {failed}" if failed else "a report that looked at no value",
-            expected="a deep validation with every blocking rule passed",
-            cure=f"See what is wrong: bqx validate {file} --pair {manifest.pair}. Nothing was published.",
-        )
-
-
-def _refuse_file(file: Path, manifest: Manifest) -> None:
-    size_bytes = file.stat().st_size if file.is_file() else -1
-    crc = crc32c_of_file(file) if size_bytes == manifest.file.size_bytes else 0
-    if (size_bytes, crc) != (manifest.file.size_bytes, manifest.file.crc32c):
-        got = "no such file" if size_bytes < 0 else f"{size_bytes:,} bytes"
-        raise ChecksumMismatch(
-            str(file),
-            got=_size_and_crc(size_bytes, crc) if size_bytes == manifest.file.size_bytes else got,
-            expected=_size_and_crc(manifest.file.size_bytes, manifest.file.crc32c) + " as in its manifest",
-            cure=f"Merge again: bqx merge {manifest.pair}. Nothing was published.",
-        )
-
-
-def _same(info: ObjectInfo, file: TrainingFile) -> bool:
-    return (info.size_bytes, info.crc32c) == (file.size_bytes, file.crc32c)
-
-
-def _size_and_crc(size_bytes: int, crc: int) -> str:
-    return f"{size_bytes:,} bytes, crc32c {crc:08x}"

@@ -6,17 +6,17 @@ Belongs here: the two removals and their conditions. Does not: earlier versions 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from pathlib import Path
 
-from bqx_assets.base.artifacts import Manifest, Record, SlabRecord, manifest_path
+from bqx_assets.base.artifacts import Manifest, Record, SlabRecord
 from bqx_assets.base.errors import CheckpointMismatch, ChecksumMismatch, ObjectMissing, PreconditionFailed
-from bqx_assets.base.objects.protocol import STAGING, ObjectStore
+from bqx_assets.base.objects.protocol import STAGING, ObjectInfo, ObjectStore
 from bqx_assets.base.objects.staged import is_own, store_time
-from bqx_assets.base.pairs import Pair
+from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.settings import training_name
 from bqx_assets.extract.slabs import SlabStore
-from bqx_assets.release.publish import read_manifest
+from bqx_assets.release.published import COMPANIONS, is_companion, verify
 
 
 class Removed(Record):
@@ -27,16 +27,18 @@ class Removed(Record):
 
 
 def sweep(store: ObjectStore, *, staging_days: int, now: datetime | None = None) -> Removed:
-    """Delete objects that this package staged more than ``staging_days`` ago; a published one is never looked at.
+    """Delete objects that this package staged more than ``staging_days`` ago, and companions as old that nobody names.
 
-    Age is by the store's own clock. What others keep under ``staging/`` stays, whatever its age. An object written
-    again between the look and the deletion stays: it is deleted by its generation.
+    A published object is never touched. Age is by the store's own clock. What others keep under ``staging/`` stays,
+    whatever its age. An object written again between the look and the deletion stays: it is deleted by its generation.
     """
     staged = [info for info in store.list_objects(STAGING) if is_own(info)]
-    limit = (now or store_time(store, STAGING)) - timedelta(days=staging_days) if staged else None
+    companions = [info for info in store.list_objects(COMPANIONS) if info.own]
+    looked = bool(staged or companions)
+    limit = (now or store_time(store, STAGING)) - timedelta(days=staging_days) if looked else None
     removed: list[str] = []
     size_bytes = 0
-    for info in staged:
+    for info in [*staged, *(_unnamed(store, companions, limit) if limit else ())]:
         if limit is None or info.updated >= limit:
             continue
         try:
@@ -46,6 +48,26 @@ def sweep(store: ObjectStore, *, staging_days: int, now: datetime | None = None)
         removed.append(info.name)
         size_bytes += info.size_bytes
     return Removed(names=tuple(removed), size_bytes=size_bytes)
+
+
+def _unnamed(store: ObjectStore, companions: Sequence[ObjectInfo], limit: datetime) -> list[ObjectInfo]:
+    """Old manifests and reports that neither a published object nor an earlier version of it names.
+
+    A publication that lost, or died before its swap, leaves its own behind. **Cost**: only for pairs that have old
+    ones, the versions of the published object, and the reading of those that nobody names.
+    """
+    old: dict[str, list[ObjectInfo]] = {}
+    for info in companions:
+        if info.updated < limit:
+            old.setdefault(info.name.split("/")[1], []).append(info)
+    found: list[ObjectInfo] = []
+    for pair in ALL_PAIRS:
+        if pair.name in old:
+            name = training_name(pair)
+            versions = [*store.earlier(name), *filter(None, [store.head(name)])]
+            named = {stated for version in versions for stated in version.metadata.values()}
+            found += [info for info in old[pair.name] if info.name not in named and is_companion(store, info.name)]
+    return found
 
 
 def clean_checkpoints(pair: Pair, slabs: SlabStore, store: ObjectStore) -> Removed:
@@ -70,18 +92,16 @@ def clean_checkpoints(pair: Pair, slabs: SlabStore, store: ObjectStore) -> Remov
 
 
 def _verified_manifest(pair: Pair, store: ObjectStore) -> Manifest:
-    name = training_name(pair)
-    info = store.head(name)
-    manifest = read_manifest(store, manifest_path(Path(name)).name)
-    stated = (manifest.file.size_bytes, manifest.file.crc32c) if manifest and manifest.pair == pair.name else None
-    if manifest is None or info is None or (info.size_bytes, info.crc32c) != stated:
+    """Of the published file, once its bytes were read: what it was made of may go only if it is whole."""
+    found = verify(store, pair)
+    if found.manifest is None or found.state not in {"done", "partial"}:
         raise ChecksumMismatch(
-            store.uri(name),
-            got=f"{info.size_bytes:,} bytes, crc32c {info.crc32c:08x}" if info else "no published file",
-            expected="{:,} bytes, crc32c {:08x} by its manifest".format(*stated) if stated else "one with its manifest",
+            found.uri,
+            got=found.got,
+            expected=found.expected,
             cure=f"Publish first: bqx publish {pair}. No checkpoint was deleted.",
         )
-    return manifest
+    return found.manifest
 
 
 def _refuse_other(pair: Pair, slabs: SlabStore, slab: SlabRecord) -> None:

@@ -10,24 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Literal
+from datetime import datetime
 
-from bqx_assets.base.artifacts import ExtractionRecord, Manifest, Record, SlabRecord, Spine, manifest_path
+from bqx_assets.base.artifacts import ExtractionRecord, Manifest, Record, SlabRecord, Spine
 from bqx_assets.base.errors import CheckpointCorrupt
 from bqx_assets.base.objects.choose import in_cloud
-from bqx_assets.base.objects.protocol import ObjectStore
+from bqx_assets.base.objects.protocol import ObjectStore, VerifiedBy
 from bqx_assets.base.pairs import Pair
-from bqx_assets.base.settings import Settings, training_name
+from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.catalogue.families import expected_tables, targets_table
 from bqx_assets.extract.slab_objects import SlabObjects
 from bqx_assets.extract.slabs import SlabFolder, SlabStore
 from bqx_assets.release.merged import Merged, merged
-from bqx_assets.release.publish import read_manifest
+from bqx_assets.release.published import State, look
 
-State = Literal["none", "partial", "done", "stale", "failed"]
-"""``stale``: made from something that is no longer what the stage before gives."""
 _READERS = 16
 
 
@@ -43,7 +40,11 @@ class PairStatus(Record):
     merged: State
     validated: State
     published: State
-    """``failed``: the store's size or CRC32C of the object is not its manifest's."""
+    """``failed``: size or CRC32C of the object is not its manifest's. ``unverified``: the file could have changed since
+    anybody read it. ``partial``: whole, but a plain-named copy of its manifest or report is of another version."""
+    verified_at: datetime | None
+    verified_by: VerifiedBy | None
+    """When, and how, the published bytes were last held against a checksum."""
     rows: int | None
     columns: int | None
     """Of the published file; of the merged one before there is any."""
@@ -51,7 +52,7 @@ class PairStatus(Record):
     content_digest: str | None
     """What values it holds; None where its manifest, an earlier version's, does not say."""
     uri: str | None
-    """Of the published file, once the store has confirmed it."""
+    """Of the published file, if its bytes were verified and could not have changed since."""
 
 
 def pair_status(pair: Pair, settings: Settings, expectations: Expectations, store: ObjectStore) -> PairStatus:
@@ -66,7 +67,8 @@ def pair_status(pair: Pair, settings: Settings, expectations: Expectations, stor
     wanted = {each.table for each in expected_tables(pair)} - expectations.known_absent.keys()
     file = merged(settings, pair, store)
     manifest = _own_manifest(file)
-    published, published_state = _published(pair, store)
+    standing = look(store, pair)
+    published = standing.manifest
     shown = published or manifest
     failed = tuple(each.table for each in record.failed if each.table not in done) if record else ()
     return PairStatus(
@@ -78,12 +80,14 @@ def pair_status(pair: Pair, settings: Settings, expectations: Expectations, stor
         failed_tables=failed,
         merged=_merged_state(manifest, done),
         validated=_validated_state(file, manifest),
-        published=_against_merged(published_state, published, manifest),
+        published=_against_merged(standing.state, published, manifest),
+        verified_at=standing.verified_at,
+        verified_by=standing.verified_by,
         rows=shown.file.rows if shown else spine.rows if spine else None,
         columns=shown.file.columns if shown else None,
         size_bytes=shown.file.size_bytes if shown else None,
         content_digest=shown.file.content_digest if shown else None,
-        uri=store.uri(training_name(pair)) if published and published_state == "done" else None,
+        uri=standing.uri if published and standing.state in {"done", "partial"} else None,
     )
 
 
@@ -149,18 +153,6 @@ def _validated_state(file: Merged, manifest: Manifest | None) -> State:
     if report is None:
         return "none"
     return "done" if report.passed else "failed"
-
-
-def _published(pair: Pair, store: ObjectStore) -> tuple[Manifest | None, State]:
-    name = training_name(pair)
-    info = store.head(name)
-    if info is None:
-        return None, "none"
-    manifest = read_manifest(store, manifest_path(Path(name)).name)
-    if manifest is None:
-        return None, "failed"
-    same = (info.size_bytes, info.crc32c) == (manifest.file.size_bytes, manifest.file.crc32c)
-    return manifest, "done" if same else "failed"
 
 
 def _against_merged(state: State, published: Manifest | None, merged: Manifest | None) -> State:

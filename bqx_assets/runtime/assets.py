@@ -15,7 +15,7 @@ from bqx_assets.extract.pair import extract_features, extract_spine
 from bqx_assets.extract.slabs import CODE_VERSION
 from bqx_assets.merge.compose import ComposePlan
 from bqx_assets.merge.plan import MergePlan
-from bqx_assets.release.origin import with_the_word
+from bqx_assets.release.merged import publish_checked
 from bqx_assets.release.retention import sweep
 from bqx_assets.runtime.facts import extraction_facts, publication_facts, read_facts, spine_facts
 from bqx_assets.runtime.keys import (
@@ -152,9 +152,8 @@ def published_training_file(context: dg.AssetExecutionContext, workspace: Worksp
     with step(context.partition_key, context.log, workspace) as run:
         file, store = workspace.merged(run.pair), workspace.store()
         manifest = file.manifest()
-        # A report on other bytes is none: publishing alone, by a click on this asset, validates first.
-        report = file.report(manifest) or file.validate(manifest, workspace.expectations(), run.progress)
-        published = file.publish(with_the_word(manifest, workspace.settings()), report, store, run.progress)
+        # By the report of this run's own checks. Publishing alone, by a click on this asset, validates first.
+        published = publish_checked(file, manifest, workspace.settings(), workspace.expectations(), store, run.progress)
         swept = sweep(store, staging_days=workspace.settings().staging_days)
         return dg.MaterializeResult(
             value=None,

@@ -1,4 +1,4 @@
-"""Jobs, the weekly schedule, and the sensor that follows the warehouse. All of them off until switched on.
+"""Jobs, the weekly schedules, and the sensor that follows the warehouse. All of them off until switched on.
 
 Belongs here: what starts runs. Does not: what a run does, or how many at once (``dagster.yaml``).
 """
@@ -12,9 +12,10 @@ import dagster as dg
 
 from bqx_assets.base.errors import BqxError
 from bqx_assets.base.pairs import ALL_PAIRS
+from bqx_assets.base.settings import training_name
 from bqx_assets.catalogue.families import TARGETS_DATASET, targets_table
-from bqx_assets.runtime.keys import PUBLISHED, SLABS, SPINE, TRAINING
-from bqx_assets.runtime.launcher.contract import MEMORY_TAG, PAIR_TAG
+from bqx_assets.runtime.keys import INTACT, PUBLISHED, SLABS, SPINE, TRAINING
+from bqx_assets.runtime.launcher.contract import MEMORY_TAG, PAIR_TAG, PARTITION_TAG
 from bqx_assets.runtime.workspace import Workspace
 
 _LOOK_SECONDS = 3_600
@@ -33,6 +34,12 @@ pair_job = dg.define_asset_job(
     description="A pair from the warehouse to its published, validated training file.",
     tags={MEMORY_TAG: "pair"},
 )
+verify_job = dg.define_asset_job(
+    "verify_job",
+    selection=dg.AssetSelection.checks(INTACT),
+    description="Reads a pair's published file in a folder, asks a bucket for its checksum: to find rot.",
+    tags={MEMORY_TAG: "pair"},
+)
 
 
 @dg.schedule(job=pair_job, cron_schedule="0 4 * * 0", execution_timezone="UTC")
@@ -41,6 +48,18 @@ def weekly(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
     day = f"{context.scheduled_execution_time:%Y-%m-%d}"
     for pair in ALL_PAIRS:
         yield _request(pair.name, f"{day}:{pair}")
+
+
+@dg.schedule(job=verify_job, cron_schedule="0 12 * * 6", execution_timezone="UTC")
+def verify_weekly(context: dg.ScheduleEvaluationContext, workspace: Workspace) -> Iterator[dg.RunRequest]:
+    """Verify what is published, Saturdays 12:00 UTC: before Sunday's run would replace it."""
+    store = workspace.store()
+    day = f"{context.scheduled_execution_time:%Y-%m-%d}"
+    for pair in ALL_PAIRS:
+        if store.head(training_name(pair)) is not None:
+            # By tag: Dagster 1.13 takes a job's partitions from its assets, and a job of a check alone has none.
+            tags = {PAIR_TAG: pair.name, PARTITION_TAG: pair.name}
+            yield dg.RunRequest(run_key=f"verify:{day}:{pair}", tags=tags)
 
 
 @dg.sensor(job=pair_job, minimum_interval_seconds=_LOOK_SECONDS)

@@ -8,7 +8,14 @@ from __future__ import annotations
 import dagster as dg
 
 from bqx_assets.runtime.assets import feature_slabs, published_training_file, targets_spine, training_parquet
-from bqx_assets.runtime.automation import extract_job, pair_job, targets_changed, weekly
+from bqx_assets.runtime.automation import (
+    extract_job,
+    pair_job,
+    targets_changed,
+    verify_job,
+    verify_weekly,
+    weekly,
+)
 from bqx_assets.runtime.io_manager import training_io_manager
 from bqx_assets.runtime.sources import source_specs
 from bqx_assets.runtime.training_checks import published_intact, training_rules
@@ -20,8 +27,8 @@ def build_definitions(workspace: Workspace) -> dg.Definitions:
     return dg.Definitions(
         assets=[*source_specs(), targets_spine, feature_slabs, training_parquet, published_training_file],
         asset_checks=[training_rules, published_intact],
-        jobs=[pair_job, extract_job],
-        schedules=[weekly],
+        jobs=[pair_job, extract_job, verify_job],
+        schedules=[weekly, verify_weekly],
         sensors=[targets_changed],
         resources={"workspace": workspace, "io_manager": training_io_manager},
         # The steps of a pair follow one another: a process each would add 4 s of start-up to every one of them.

@@ -1,6 +1,6 @@
-"""The assets' names.
+"""The assets' names, and that of the check which runs by itself.
 
-Belongs here: asset keys and the owners, once. Does not: what they stand for.
+Belongs here: asset keys, the check's key and the owners, once. Does not: what they stand for.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ SPINE = dg.AssetKey("targets_spine")
 SLABS = dg.AssetKey("feature_slabs")
 TRAINING = dg.AssetKey("training_parquet")
 PUBLISHED = dg.AssetKey("published_training_file")
+INTACT = dg.AssetCheckKey(PUBLISHED, "object_equals_manifest")
+"""The published file's own check, which a schedule runs again."""
 
 
 def family_key(family: str) -> dg.AssetKey:

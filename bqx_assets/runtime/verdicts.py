@@ -18,14 +18,18 @@ _SHOWN_CHARACTERS = 4_000
 
 
 def check_spec(
-    name: str, asset: dg.AssetKey, description: str, *, severity: Literal["error", "warn"]
+    name: str, asset: dg.AssetKey, description: str, *, severity: Literal["error", "warn"], blocking: bool = True
 ) -> dg.AssetCheckSpec:
-    """Return a check with a verdict for each pair; one of severity "error" blocks what is downstream."""
+    """Return a check with a verdict for each pair; one of severity "error" blocks what is downstream, if it may."""
     with warnings.catch_warnings():
         # Partitioned checks are "preview" in Dagster 1.13. Without them a pair's verdict would overwrite another's.
         warnings.simplefilter("ignore", dg.PreviewWarning)
         return dg.AssetCheckSpec(
-            name, asset=asset, description=description, blocking=severity == "error", partitions_def=PAIRS
+            name,
+            asset=asset,
+            description=description,
+            blocking=blocking and severity == "error",
+            partitions_def=PAIRS,
         )
 
 

@@ -67,7 +67,8 @@ def test_a_pair_goes_stage_by_stage_from_bigquery_into_the_bucket(
     cloud.log.clear()
     published = _json("publish", "eurusd")
     assert published["uri"] == PUBLISHED
-    assert not [name for name, _, _ in cloud.log.ranges if name.endswith(".parquet")]  # the kept report was enough
+    read = {name for name, _, _ in cloud.log.ranges if name.endswith(".parquet")}
+    assert read == {MERGED.removeprefix(f"gs://{BUCKET}/")}  # a kept report is a claim: validated again
     assert _eurusd()["published"] == "done"
     assert _eurusd()["uri"] == PUBLISHED
 
@@ -88,6 +89,7 @@ def test_run_takes_a_pair_through_the_graph_into_the_bucket(cloud: GcsServer) ->
     assert not [name for name in Path().rglob("*.parquet") if name.is_file()]
     assert {name.split("/")[0] for name in cloud.buckets[BUCKET].live} == {
         "staging",
+        "companions",
         *(f"training_eurusd.{end}" for end in ("parquet", "manifest.json", "report.json")),
     }
 

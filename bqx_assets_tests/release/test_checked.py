@@ -9,7 +9,14 @@ import pytest
 from bqx_assets.base.errors import StoreError
 from bqx_assets.base.objects.gcs import GcsObjectStore
 from bqx_assets.base.objects.protocol import STAGING
-from bqx_assets.release.checked import object_report_for, report_for, save_object_report, save_report
+from bqx_assets.release.checked import (
+    made_here,
+    object_report_for,
+    remember,
+    report_for,
+    save_object_report,
+    save_report,
+)
 from bqx_assets_tests.release.training import training
 from bqx_assets_tests.servers.gcs.server import GcsServer
 
@@ -40,3 +47,14 @@ def test_a_store_that_fails_is_not_taken_for_one_without_a_report(
     gcs.fail("object.media", status=403)
     with pytest.raises(StoreError, match="HTTP 403"):
         object_report_for(gcs_store, NAME, training(tmp_path, b"bytes")[1])
+
+
+def test_only_a_report_made_in_this_process_on_these_bytes_and_this_manifest_is_gone_by(tmp_path: Path) -> None:
+    file, manifest, report = training(tmp_path, b"bytes")
+    save_report(file, manifest, report)
+    assert made_here(str(file), "state", manifest) is None
+    remember(str(file), "state", manifest, report)
+    assert made_here(str(file), "state", manifest) == report
+    assert made_here(str(file), "another state", manifest) is None
+    assert made_here(str(file), "state", manifest.model_copy(update={"engine": "join"})) is None
+    assert made_here(str(tmp_path / "other.parquet"), "state", manifest) is None

@@ -69,7 +69,7 @@ def test_publishing_the_same_bytes_again_says_so_and_writes_nothing(tmp_path: Pa
     again = _publish(tmp_path, NEW, watched)
     assert again.already_there
     assert again.generation == first.generation
-    assert {call.split()[0] for call in watched.calls} == {"head", "read"}
+    assert {call.split()[0] for call in watched.calls} == {"head", "verify", "read"}
 
 
 def test_a_file_merged_under_another_name_gets_the_pairs_object_name(tmp_path: Path, store: LocalObjectStore) -> None:

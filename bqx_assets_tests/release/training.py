@@ -20,8 +20,7 @@ from bqx_assets.base.artifacts import (
 )
 from bqx_assets.base.checksums import crc32c
 from bqx_assets.base.errors import StoreError
-from bqx_assets.base.objects.local import LocalObjectStore
-from bqx_assets.base.objects.protocol import ObjectInfo
+from bqx_assets.base.objects.protocol import ObjectInfo, ObjectStore
 from bqx_assets.quality.report import Report, Verdict
 
 _T = TypeVar("_T")
@@ -88,7 +87,7 @@ def report(file: Path, *, passed: bool = True, deep: bool = True, rows: int = RO
 class FaultyStore:
     """A real store whose ``fail_at``-th call raises, before it does anything or, with ``after``, when it is done."""
 
-    def __init__(self, inner: LocalObjectStore, fail_at: int = 0, *, after: bool = False) -> None:
+    def __init__(self, inner: ObjectStore, fail_at: int = 0, *, after: bool = False) -> None:
         self.inner, self.fail_at, self.after = inner, fail_at, after
         self.calls: list[str] = []
         self.listener: Callable[[str], None] = lambda _: None
@@ -110,6 +109,12 @@ class FaultyStore:
 
     def head(self, name: str) -> ObjectInfo | None:
         return self._call(f"head {name}", lambda: self.inner.head(name))
+
+    def verify(self, name: str, *, since: datetime | None = None) -> ObjectInfo | None:
+        return self._call(f"verify {name}", lambda: self.inner.verify(name, since=since))
+
+    def earlier(self, name: str) -> Sequence[ObjectInfo]:
+        return self._call(f"earlier {name}", lambda: self.inner.earlier(name))
 
     def list_objects(self, prefix: str = "") -> Iterator[ObjectInfo]:
         return self._call(f"list {prefix}", lambda: self.inner.list_objects(prefix))

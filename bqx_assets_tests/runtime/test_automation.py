@@ -12,14 +12,18 @@ from typing import cast
 import dagster as dg
 import pytest
 
+from bqx_assets.base.objects.choose import open_store
 from bqx_assets.base.pairs import ALL_PAIRS, parse_pair
+from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
 from bqx_assets.extract.local.spoil import spoil
-from bqx_assets.runtime.automation import targets_changed, weekly
+from bqx_assets.release.publish import publish
+from bqx_assets.runtime.automation import targets_changed, verify_weekly, weekly
 from bqx_assets.runtime.graph import build_definitions
 from bqx_assets.runtime.in_process import terminal_logging
 from bqx_assets.runtime.keys import PUBLISHED, SLABS, SPINE, TRAINING
 from bqx_assets.runtime.workspace import Workspace
+from bqx_assets_tests.release.training import training
 from bqx_assets_tests.runtime.homes import STAGES, copy_home, make_home
 
 SUNDAY = datetime(2026, 1, 4, 4, tzinfo=UTC)
@@ -59,6 +63,28 @@ def test_every_sunday_all_28_pairs_are_run_each_once() -> None:
     assert [request.partition_key for request in requests] == [pair.name for pair in ALL_PAIRS]
     assert {request.run_key for request in requests} == {f"2026-01-04:{pair}" for pair in ALL_PAIRS}
     assert all(request.tags["bqx/pair"] == request.partition_key for request in requests)
+
+
+def test_every_saturday_what_is_published_is_verified_and_rot_fails_its_check_alone(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    publish(*training(tmp_path, b"PAR1 values PAR1"), open_store(settings), progress=Silent())
+    workspace = Workspace.of(settings)
+    context = dg.build_schedule_context(scheduled_execution_time=SUNDAY, resources={"workspace": workspace})
+    requests = list(cast("Iterator[dg.RunRequest]", verify_weekly(context)))
+    assert [request.run_key for request in requests] == ["verify:2026-01-04:eurusd"]
+    file = settings.output_dir / "training_eurusd.parquet"
+    times = file.stat()
+    for data, passed in ((b"PAR1 values PAR1", True), (b"PAR1 vAlues PAR1", False)):
+        file.write_bytes(data)
+        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+        with dg.DagsterInstance.ephemeral() as instance:
+            job = build_definitions(workspace).resolve_job_def("verify_job")
+            run = job.execute_in_process(
+                instance=instance, tags=requests[0].tags, run_config=terminal_logging("CRITICAL")
+            )
+        (found,) = run.get_asset_check_evaluations()
+        assert run.success
+        assert (found.partition, found.passed, found.blocking) == ("eurusd", passed, False)
 
 
 def test_the_first_look_runs_every_pair_there_is(two_pairs: Path, instance: dg.DagsterInstance) -> None:
@@ -161,4 +187,5 @@ def test_a_run_of_the_whole_job_leaves_automation_nothing_to_ask_for(
 
 def test_nothing_runs_by_itself_before_it_is_switched_on() -> None:
     assert weekly.default_status == dg.DefaultScheduleStatus.STOPPED
+    assert verify_weekly.default_status == dg.DefaultScheduleStatus.STOPPED
     assert targets_changed.default_status == dg.DefaultSensorStatus.STOPPED

@@ -14,24 +14,23 @@ import secrets
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import IO, Any
 
 from google.api_core import exceptions as api
 from google.api_core.retry import Retry
-from google.auth.exceptions import GoogleAuthError
 from google.cloud import storage
-from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 from google.cloud.storage.retry import DEFAULT_RETRY
 from requests.adapters import HTTPAdapter
 
 from bqx_assets.base.checksums import crc32c, crc32c_of_file, from_base64, to_base64
-from bqx_assets.base.errors import ChecksumMismatch, StoreError
-from bqx_assets.base.objects.gcs_failures import failure, other_bytes, overtaken
+from bqx_assets.base.errors import StoreError
+from bqx_assets.base.objects.gcs_failures import other_bytes, overtaken, told
 from bqx_assets.base.objects.gcs_logs import hide_upload_ids
 from bqx_assets.base.objects.naming import GCS_SCHEME, object_name
-from bqx_assets.base.objects.protocol import ABSENT, STAGING, BucketPolicy, ObjectInfo
+from bqx_assets.base.objects.protocol import ABSENT, STAGING, BucketPolicy, ObjectInfo, Verified
 from bqx_assets.base.objects.tree import MOST_SOURCES, first_groups
 
 _WRITER = "bqx-writer"
@@ -60,7 +59,7 @@ class GcsObjectStore:
         patience_seconds: float = 120.0,
         first_delay_seconds: float = 0.5,
     ) -> None:
-        with _told(f"{GCS_SCHEME}{bucket}"):
+        with told(f"{GCS_SCHEME}{bucket}"):
             # No project: it is needed to make buckets, not to use one.
             self.client: Any = client or storage.Client(project=None)  # its methods are untyped
         hide_upload_ids()
@@ -77,13 +76,27 @@ class GcsObjectStore:
 
     def head(self, name: str) -> ObjectInfo | None:
         """Return the object's facts: one request."""
-        with _told(self.uri(name)):
+        with told(self.uri(name)):
             blob = self.bucket.get_blob(self._full(name), timeout=_TIMEOUT_SECONDS, retry=self._retry)
             return self._info(blob) if blob is not None else None
 
+    def verify(self, name: str, *, since: datetime | None = None) -> ObjectInfo | None:
+        """Return the object's facts: the store made its CRC32C from the bytes it holds. One request."""
+        del since  # asking costs no reading
+        return self.head(name)
+
+    def earlier(self, name: str) -> Sequence[ObjectInfo]:
+        """Return the facts of the object's noncurrent versions, oldest first: one request a thousand."""
+        # The client sends a True as "True", which JSON does not know.
+        how: dict[str, Any] = {"versions": "true", "timeout": _TIMEOUT_SECONDS, "retry": self._retry}
+        with told(self.uri(name)):
+            found = self.client.list_blobs(self.bucket, prefix=self._full(name), **how)
+            infos = [self._info(blob) for blob in found if blob.name == self._full(name) and blob.time_deleted]
+        return sorted(infos, key=lambda info: info.generation)
+
     def list_objects(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """Yield all objects whose name starts with ``prefix``, by name: one request a thousand."""
-        with _told(f"{GCS_SCHEME}{self.bucket.name}/{self.prefix}{prefix}"):
+        with told(f"{GCS_SCHEME}{self.bucket.name}/{self.prefix}{prefix}"):
             for blob in self.client.list_blobs(
                 self.bucket, prefix=self.prefix + prefix, timeout=_TIMEOUT_SECONDS, retry=self._retry
             ):
@@ -102,7 +115,7 @@ class GcsObjectStore:
                 start=start or None, end=end, timeout=_TIMEOUT_SECONDS, retry=None, checksum="crc32c"
             )
 
-        with _told(self.uri(name)):
+        with told(self.uri(name)):
             try:
                 return self._retry(once)()
             except api.RequestRangeNotSatisfiable:
@@ -157,7 +170,7 @@ class GcsObjectStore:
         def once() -> None:
             blob.delete(if_generation_match=if_generation, timeout=_TIMEOUT_SECONDS, retry=None)
 
-        with _told(self.uri(name)):
+        with told(self.uri(name)):
             try:
                 (self._retry(once, on_error=failures.append) if if_generation else once)()
             except (api.NotFound, api.PreconditionFailed):
@@ -167,7 +180,7 @@ class GcsObjectStore:
 
     def policy(self) -> BucketPolicy:
         """Return how long the bucket keeps what: ``storage.buckets.get``."""
-        with _told(f"{GCS_SCHEME}{self.bucket.name}"):
+        with told(f"{GCS_SCHEME}{self.bucket.name}"):
             self.bucket.reload(timeout=_TIMEOUT_SECONDS, retry=self._retry)
             return BucketPolicy(
                 rules=tuple(dict(rule) for rule in self.bucket.lifecycle_rules),
@@ -178,7 +191,7 @@ class GcsObjectStore:
 
     def set_policy(self, policy: BucketPolicy) -> None:
         """Set rules and versioning, unless the bucket changed since they were read: ``storage.buckets.update``."""
-        with _told(f"{GCS_SCHEME}{self.bucket.name}"):
+        with told(f"{GCS_SCHEME}{self.bucket.name}"):
             self.bucket.lifecycle_rules = list(policy.rules)
             self.bucket.versioning_enabled = policy.versioning
             self.bucket.patch(
@@ -248,7 +261,7 @@ class GcsObjectStore:
         """
         token = blob.metadata[_WRITER]
         subject = f"{GCS_SCHEME}{self.bucket.name}/{blob.name}"
-        with _told(subject):
+        with told(subject):
             try:
                 yield
             except api.PreconditionFailed:
@@ -260,7 +273,7 @@ class GcsObjectStore:
     def _discard(self, info: ObjectInfo) -> None:
         """Remove this very generation for good: under versioning it would go on being charged for."""
         blob = self.bucket.blob(self._full(info.name), generation=info.generation)
-        with suppress(StoreError), _told(info.name):  # the lifecycle removes what cannot be removed now
+        with suppress(StoreError), told(info.name):  # the lifecycle removes what cannot be removed now
             blob.delete(timeout=_TIMEOUT_SECONDS, retry=self._retry)
 
     def _full(self, name: str) -> str:
@@ -281,20 +294,5 @@ class GcsObjectStore:
             updated=blob.updated,
             metadata={key: value for key, value in metadata.items() if key != _WRITER},
             own=_WRITER in metadata,
+            verified=Verified(datetime.now(UTC), "store checksum"),
         )
-
-
-@contextmanager
-def _told(subject: str) -> Generator[None]:
-    """Raise what goes wrong as this package's own errors, the client's not chained."""
-    try:
-        yield
-    except DataCorruption:
-        raise ChecksumMismatch(
-            subject, got="other bytes", expected="those of the object's CRC32C", cure="Read again."
-        ) from None
-    except api.RetryError as error:
-        cause: BaseException | None = error.cause
-        raise failure(subject, cause, "after retries") from None
-    except (api.GoogleAPIError, GoogleAuthError, InvalidResponse, OSError) as error:
-        raise failure(subject, error) from None

@@ -1,6 +1,6 @@
 """What an answer of Cloud Storage means to a user: this package's errors, from codes alone.
 
-Belongs here: HTTP codes to errors and cures. Does not: the client (``gcs``), retries.
+Belongs here: HTTP codes, and what the client raises, to errors and cures. Does not: the client (``gcs``), retries.
 
 The client's own texts are neither quoted nor chained: they hold URLs, and the URL of a resumable upload is a
 permission to write.
@@ -8,7 +8,13 @@ permission to write.
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from http import HTTPStatus
+
+from google.api_core import exceptions as api
+from google.auth.exceptions import GoogleAuthError
+from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
 from bqx_assets.base.errors import ChecksumMismatch, ObjectMissing, PreconditionFailed, StoreError
 from bqx_assets.base.objects.protocol import ObjectInfo
@@ -58,3 +64,19 @@ def _phrase(code: int) -> str:
         return HTTPStatus(code).phrase
     except ValueError:
         return ""
+
+
+@contextmanager
+def told(subject: str) -> Generator[None]:
+    """Raise what goes wrong with ``subject`` in the block as this package's own errors, the client's not chained."""
+    try:
+        yield
+    except DataCorruption:
+        raise ChecksumMismatch(
+            subject, got="other bytes", expected="those of the object's CRC32C", cure="Read again."
+        ) from None
+    except api.RetryError as error:
+        cause: BaseException | None = error.cause
+        raise failure(subject, cause, "after retries") from None
+    except (api.GoogleAPIError, GoogleAuthError, InvalidResponse, OSError) as error:
+        raise failure(subject, error) from None

@@ -9,12 +9,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 ABSENT = 0
 """As ``if_generation``: write only if no object of that name exists (Cloud Storage's own meaning of 0)."""
 STAGING = "staging/"
 """Every object that is not published, slabs and components included, has a name that starts so."""
+
+
+VerifiedBy = Literal["reading", "store checksum"]
+"""``reading``: somebody read all bytes. ``store checksum``: the store made its CRC32C from the bytes it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """When, and how, an object's CRC32C was last made from its bytes."""
+
+    at: datetime
+    by: VerifiedBy
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +41,8 @@ class ObjectInfo:
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     own: bool = False
     """Written through this package, by what the store itself keeps beside the bytes."""
+    verified: Verified | None = field(default=None, compare=False)
+    """None: ``crc32c`` is a claim, the bytes could have changed since anybody read them (a folder only)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +69,17 @@ class ObjectStore(Protocol):
 
     def head(self, name: str) -> ObjectInfo | None:
         """Return the object's facts, None if there is none."""
+        ...
+
+    def verify(self, name: str, *, since: datetime | None = None) -> ObjectInfo | None:
+        """Return the object's facts with the CRC32C of the bytes that are there now, None if there is none.
+
+        A reading after ``since`` of a file that did not change since then counts; None: read now.
+        """
+        ...
+
+    def earlier(self, name: str) -> Sequence[ObjectInfo]:
+        """Return the facts of the earlier versions of an object that are kept, oldest first."""
         ...
 
     def list_objects(self, prefix: str = "") -> Iterator[ObjectInfo]:

@@ -1,0 +1,219 @@
+"""What is published of a pair: the object, the manifest and the report that it names, and who vouches for its bytes.
+
+Belongs here: finding and judging what is there, for status, verification and removal alike. Does not: publishing.
+
+A swap of the published object is one step, and its own metadata names its manifest and report: immutable objects named
+by the SHA-256 of their bytes. The plain-named copies beside it are for people; they are of this version only if their
+bytes are those of the objects it names. What was published before objects named anything has the plain ones only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from bqx_assets.base.artifacts import Manifest, Record, TrainingFile, manifest_path
+from bqx_assets.base.checksums import crc32c, size_and_crc
+from bqx_assets.base.errors import BadSetting, ObjectMissing
+from bqx_assets.base.objects.protocol import ObjectInfo, ObjectStore, VerifiedBy
+from bqx_assets.base.pairs import ALL_PAIRS, Pair
+from bqx_assets.base.progress import Progress
+from bqx_assets.base.settings import training_name
+from bqx_assets.release.checked import report_path
+
+COMPANIONS = "companions/"
+"""Manifests and reports named by content lie under here, by pair."""
+Kind = Literal["manifest", "report"]
+"""Of a companion; also the published object's metadata key that names it."""
+_NAME = re.compile(rf"{COMPANIONS}([a-z]{{6}})/([0-9a-f]{{64}})\.(manifest|report)\.json")
+_LOOK_BYTES = 64 << 20
+"""A look reads a file up to this size that could have changed since it was last read: 0.1 s."""
+
+State = Literal["none", "partial", "done", "stale", "failed", "unverified"]
+"""``stale``: made from something that is no longer what the stage before gives. ``unverified``: the bytes could have
+changed since anybody read them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Companions:
+    """The manifest and the report of a published object."""
+
+    manifest: Manifest
+    texts: dict[Kind, bytes]
+    """Both as they are stored."""
+    named: bool
+    """By the object itself; else they were found under the plain names."""
+
+
+class Standing(Record):
+    """What is published of a pair, and when its bytes were last made sure of."""
+
+    pair: str
+    uri: str
+    state: State
+    """``partial``: the object is whole, a plain-named copy beside it is of another version."""
+    got: str
+    expected: str
+    cure: str = ""
+    size_bytes: int | None = None
+    verified_at: datetime | None = None
+    verified_by: VerifiedBy | None = None
+    manifest: Manifest | None = None
+
+
+def verified_text(at: datetime | None, by: VerifiedBy | None) -> str:
+    """Return when and how bytes were verified, as people read it; empty where they could have changed since."""
+    return f"verified {at:%Y-%m-%d %H:%M} UTC by {by}" if at and by else ""
+
+
+def companion_name(pair: Pair, kind: Kind, text: bytes) -> str:
+    """Return the object that these bytes are kept as."""
+    return f"{COMPANIONS}{pair}/{hashlib.sha256(text).hexdigest()}.{kind}.json"
+
+
+def is_companion(store: ObjectStore, name: str) -> bool:
+    """Return whether an object is what its name says, and so was written by a publication. **Cost**: reads it."""
+    found = _NAME.fullmatch(name)
+    return found is not None and hashlib.sha256(store.read(name)).hexdigest() == found[2]
+
+
+def plain_name(pair: Pair, kind: Kind) -> str:
+    """Return the name of the copy for people."""
+    published = Path(training_name(pair))
+    return (manifest_path(published) if kind == "manifest" else report_path(published)).name
+
+
+def same_bytes(info: ObjectInfo, file: TrainingFile) -> bool:
+    """Return whether an object has the size and the CRC32C of a manifest's file."""
+    return (info.size_bytes, info.crc32c) == (file.size_bytes, file.crc32c)
+
+
+def companions_of(store: ObjectStore, pair: Pair, metadata: Mapping[str, str]) -> Companions | str:
+    """Return the companions of a published object, by its metadata, or why it has none: a sentence with "no" first."""
+    names: dict[Kind, str] = {kind: metadata.get(kind, "") for kind in ("manifest", "report")}
+    named = any(names.values())
+    texts: dict[Kind, bytes] = {}
+    for kind, stated in names.items():
+        name = stated if named else plain_name(pair, kind)
+        found = _NAME.fullmatch(name)
+        # A name from metadata is trusted only where its form, its pair and its content are right.
+        if named and (found is None or found.groups()[::2] != (pair.name, kind)):
+            return f"no {kind}: the object names {name[:120]!r}"
+        try:
+            texts[kind] = store.read(name)
+        except ObjectMissing:
+            return f"no {kind}: no object {name}"
+        if found is not None and hashlib.sha256(texts[kind]).hexdigest() != found[2]:
+            return f"no {kind}: {name} holds other bytes than its name says"
+    try:
+        manifest = Manifest.model_validate_json(texts["manifest"])
+    except ValueError as error:
+        return f"no manifest: {str(error).splitlines()[0]}"
+    if manifest.pair != pair.name:
+        return f"no manifest: it is of {manifest.pair}"
+    return Companions(manifest, texts, named)
+
+
+def look(store: ObjectStore, pair: Pair) -> Standing:
+    """Return what is published of a pair, and whether its bytes could have changed since anybody read them.
+
+    **Cost**: facts and one manifest. A file of up to 64 MiB that could have changed is read; a larger one is
+    ``unverified``.
+    """
+    name = training_name(pair)
+    info = store.head(name)
+    if info is not None and info.verified is None and info.size_bytes <= _LOOK_BYTES:
+        info = store.verify(name)
+    return _judge(store, pair, info)
+
+
+def verify(store: ObjectStore, pair: Pair, *, since: datetime | None = None) -> Standing:
+    """Return what is published of a pair, its bytes verified now, or ``since`` where they did not change.
+
+    **Cost**: in a folder, reads the file; a bucket is asked for the CRC32C that it made of the bytes.
+    """
+    return _judge(store, pair, store.verify(training_name(pair), since=since))
+
+
+def verify_pairs(store: ObjectStore, pairs: Sequence[Pair], progress: Progress, *, every: bool) -> list[Standing]:
+    """Return what is published of each pair, verified now; ``every``: of all pairs that are published.
+
+    Raises:
+        BadSetting: neither pairs nor ``every``, or both.
+    """
+    if bool(pairs) == every:
+        raise BadSetting(
+            "pairs", got="none" if not pairs else "pairs and --all", expected="pairs, or --all", cure="bqx verify --all"
+        )
+    began = datetime.now(UTC)
+    chosen = [pair for pair in ALL_PAIRS if store.head(training_name(pair)) is not None] if every else pairs
+    progress.start("verify", len(chosen))
+    found: list[Standing] = []
+    for pair in chosen:
+        found.append(verify(store, pair, since=began))
+        progress.advance("verify", pair.name, found[-1].state)
+    return found
+
+
+def is_whole(standing: Standing) -> bool:
+    """Return whether the object, its manifest and its report are as they were published."""
+    return standing.state == "done"
+
+
+def _judge(store: ObjectStore, pair: Pair, info: ObjectInfo | None) -> Standing:
+    name = training_name(pair)
+    uri, expected = store.uri(name), f"an object {name} with its manifest and report"
+    if info is None:
+        return _standing(uri, pair, None, "none", ("no such object", expected))
+    companions = companions_of(store, pair, info.metadata)
+    if isinstance(companions, str):
+        return _standing(uri, pair, info, "failed", (companions, expected))
+    file = companions.manifest.file
+    got, expected = size_and_crc(info.size_bytes, info.crc32c), size_and_crc(file.size_bytes, file.crc32c)
+    state: State = "done" if info.verified else "unverified"
+    if not same_bytes(info, file):
+        state = "failed"
+    elif info.verified is None:
+        got, expected = f"{got}, as recorded: the file could have changed since it was read", f"{expected}, as read"
+    elif other := _of_another_version(store, pair, companions):
+        state = "partial"
+        got = f"no {' and no '.join(other)}; the file itself: {got}"
+    return _standing(uri, pair, info, state, (got, expected), companions.manifest)
+
+
+def _of_another_version(store: ObjectStore, pair: Pair, companions: Companions) -> list[str]:
+    """The plain-named copies that are not of the published object: a publication died before it wrote them."""
+    found: list[str] = []
+    for kind, text in companions.texts.items():
+        info = store.head(plain_name(pair, kind)) if companions.named else None
+        if companions.named and (info is None or (info.size_bytes, info.crc32c) != (len(text), crc32c(text))):
+            found.append(f"{kind} of this version under the name {plain_name(pair, kind)}")
+    return found
+
+
+def _standing(
+    uri: str, pair: Pair, info: ObjectInfo | None, state: State, said: tuple[str, str], manifest: Manifest | None = None
+) -> Standing:
+    cures: dict[State, str] = {
+        "done": "",
+        "unverified": f"Read it: bqx verify {pair}",
+        "partial": f"Publish again, which finishes it: bqx publish {pair}. The published file itself is whole.",
+    }
+    again = f"Publish it again: bqx publish {pair}; or copy back an earlier version, which the store keeps."
+    return Standing(
+        pair=pair.name,
+        uri=uri,
+        state=state,
+        got=said[0],
+        expected=said[1],
+        cure=cures.get(state, f"Publish it: bqx publish {pair}" if info is None else again),
+        size_bytes=info.size_bytes if info else None,
+        verified_at=info.verified.at if info and info.verified else None,
+        verified_by=info.verified.by if info and info.verified else None,
+        manifest=manifest,
+    )

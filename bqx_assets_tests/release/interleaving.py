@@ -1,0 +1,62 @@
+"""Two publications in two threads, of which a schedule lets one or the other make its next call to the store."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from bqx_assets.base.errors import StoreError
+from bqx_assets.base.objects.protocol import ObjectStore
+from bqx_assets.base.progress import Silent
+from bqx_assets.release.publish import Published, publish
+from bqx_assets_tests.release.training import FaultyStore, training
+
+Outcome = Published | StoreError
+
+
+class Publication:
+    """One publication, which stops before each of its calls until it is let go on."""
+
+    def __init__(self, folder: Path, data: bytes, store: ObjectStore) -> None:
+        self.outcome: Outcome | None = None
+        self._stopped, self._go = threading.Semaphore(0), threading.Semaphore(0)
+        watched = FaultyStore(store)
+        watched.listener = self._stop
+        self._made = training(folder, data)
+        self._thread = threading.Thread(target=self._run, args=(watched,))
+        self._thread.start()
+        self._stopped.acquire()
+
+    def step(self) -> None:
+        """Let it make one call, if it has any left."""
+        if self.outcome is None:
+            self._go.release()
+            self._stopped.acquire()
+
+    def finish(self) -> Outcome:
+        """Let it run to its end."""
+        while self.outcome is None:
+            self.step()
+        self._thread.join()
+        return self.outcome
+
+    def _stop(self, _call: str) -> None:
+        self._stopped.release()
+        self._go.acquire()
+
+    def _run(self, store: FaultyStore) -> None:
+        try:
+            self.outcome = publish(*self._made, store, progress=Silent())
+        except StoreError as error:
+            self.outcome = error
+        finally:
+            self._stopped.release()
+
+
+def interleave(folder: Path, store: ObjectStore, both: Sequence[bytes], schedule: Sequence[int]) -> list[Outcome]:
+    """Publish both files by turns, ``schedule`` naming whose call is next; what is left of them in order."""
+    running = [Publication(folder / str(number), data, store) for number, data in enumerate(both)]
+    for number in schedule:
+        running[number].step()
+    return [each.finish() for each in running]
