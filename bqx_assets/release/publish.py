@@ -58,7 +58,7 @@ class Published(Record):
     """These very bytes were published before, with their manifest, and read again now: nothing was written."""
     verified_at: datetime | None = None
     verified_by: VerifiedBy | None = None
-    """When, and how, the published bytes were held against the manifest's CRC32C."""
+    """When and how the published bytes were held against the CRC32C."""
 
 
 def publish(
@@ -68,13 +68,13 @@ def publish(
     store: ObjectStore,
     *,
     progress: Progress,
-    unchanged: Callable[[], None] | None = None,
+    unchanged: Callable[[], object] = object,
 ) -> Published:
     """Publish a validated training file with its manifest and report. Doing it twice does it once.
 
     The earlier published file stays whole until the new one, already in the store and verified there, takes its
-    name in one step. A publication that dies after that step is finished by running it again. ``unchanged`` raises,
-    once the copy is in the store, where the file is no longer the one that the report speaks of.
+    name in one step. One that dies after that step is finished by running it again. ``unchanged`` raises, once the copy
+    is in the store, where the file is no longer the one that the report speaks of.
     **Cost**: the file is read twice (checksum, upload), constant memory; a published file of the same bytes once.
 
     Raises:
@@ -92,13 +92,13 @@ def publish_merged(
     store: ObjectStore,
     *,
     progress: Progress,
-    unchanged: Callable[[], None] | None = None,
+    unchanged: Callable[[], object] = object,
 ) -> Published:
     """Publish the pair's merged object, made in the store by compose: as ``publish``, no byte of it read or sent."""
     return _publish(_Release(None, manifest, report, store, progress), unchanged)
 
 
-def _publish(release: _Release, unchanged: Callable[[], None] | None) -> Published:
+def _publish(release: _Release, unchanged: Callable[[], object]) -> Published:
     release.progress.start(_STAGE, 5)
     release.refuse_unfit()
     copies = release.copies()  # before the object is looked at: see the module's text
@@ -112,13 +112,15 @@ def _publish(release: _Release, unchanged: Callable[[], None] | None) -> Publish
     refuse_other_source(release.manifest, release.store.uri(release.name), before)
     staged = release.stage()
     try:
-        if unchanged is not None:
-            unchanged()
-        after, texts = release.swap(staged, before)
-        release.follow(after, texts, copies, always=True)
-        return release.published(after, before.generation if before else None, already_there=False)
-    finally:
+        unchanged()
+        after = release.swap(staged, before)
+        release.follow(after, release.texts, copies, always=True)
+        done = release.published(after, before.generation if before else None, already_there=False)
+    except StoreError:
         release.unstage(staged)
+        raise
+    release.unstage(staged)
+    return done
 
 
 class _Release:
@@ -167,9 +169,9 @@ class _Release:
         if info is None or not same_bytes(info, self.manifest.file):
             return None
         found = companions_of(self.store, self.pair, info.metadata)
-        return found if isinstance(found, Companions) and same_bytes(info, found.manifest.file) else None
+        return None if isinstance(found, str) or not found.are_of(info) else found
 
-    def swap(self, staged: ObjectInfo, before: ObjectInfo | None) -> tuple[ObjectInfo, Mapping[Kind, bytes]]:
+    def swap(self, staged: ObjectInfo, before: ObjectInfo | None) -> ObjectInfo:
         """Give the staged bytes the published name, if that still is what it was when this publication began.
 
         The object names its manifest and report, so they change with it in the same step.
@@ -182,7 +184,7 @@ class _Release:
         except PreconditionFailed as error:
             raise self._overtaken(error.got) from error
         self.progress.advance(_STAGE, "swapped in")
-        return self._refuse_other(info), self.texts
+        return self._refuse_other(info)
 
     def follow(self, info: ObjectInfo, texts: Mapping[Kind, bytes], copies: Mapping[Kind, int], *, always: bool) -> int:
         """Put the plain-named copies of the object's companions beside it; return how many were written.
@@ -235,7 +237,7 @@ class _Release:
         )
 
     def unstage(self, staged: ObjectInfo) -> None:
-        """Remove the staged copy: the published one is verified by now."""
+        """Remove the staged copy: the published one is verified by now, or this publication lost."""
         try:
             self.store.delete(staged.name, if_generation=staged.generation)
         except StoreError as error:

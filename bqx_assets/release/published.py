@@ -49,6 +49,10 @@ class Companions:
     named: bool
     """By the object itself; else they were found under the plain names."""
 
+    def are_of(self, info: ObjectInfo) -> bool:
+        """Return whether both are there and the manifest states the object's bytes."""
+        return "report" in self.texts and same_bytes(info, self.manifest.file)
+
 
 class Standing(Record):
     """What is published of a pair, and when its bytes were last made sure of."""
@@ -107,7 +111,9 @@ def companions_of(store: ObjectStore, pair: Pair, metadata: Mapping[str, str]) -
         try:
             texts[kind] = store.read(name)
         except ObjectMissing:
-            return f"no {kind}: no object {name}"
+            if named or kind == "manifest":
+                return f"no {kind}: no object {name}"
+            continue  # before objects named anything, a publication could die between the two
         if found is not None and hashlib.sha256(texts[kind]).hexdigest() != found[2]:
             return f"no {kind}: {name} holds other bytes than its name says"
     try:

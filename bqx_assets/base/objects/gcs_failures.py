@@ -68,7 +68,12 @@ def _phrase(code: int) -> str:
 
 @contextmanager
 def told(subject: str) -> Generator[None]:
-    """Raise what goes wrong with ``subject`` in the block as this package's own errors, the client's not chained."""
+    """Raise what goes wrong with ``subject`` in the block as this package's own errors, the client's not chained.
+
+    Raises:
+        ChecksumMismatch: the bytes that came are not those of the object's CRC32C.
+        StoreError: whatever else, by its code.
+    """
     try:
         yield
     except DataCorruption:
