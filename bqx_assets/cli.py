@@ -104,7 +104,7 @@ def plan(ctx: typer.Context, pair: PairArgument, *, output_dir: Annotated[Path |
     found = plan_pair(_extraction(session.settings(), pair, output_dir, ConsoleProgress(session.err)))
     session.say(*summaries.plan_lines(found), tables.plan_table(found))
     refuse_plan_over_budget(found, session.settings().max_bytes)
-    session.say(f"next: {session.bqx} extract {pair}")
+    session.suggest("extract", pair)
     session.answer(found)
 
 
@@ -126,7 +126,7 @@ def extract(
         record = extract_pair(job, table)
     place = job.slabs().place
     session.say(*summaries.extraction_lines(record, progress.resumed, place, cost))
-    session.say(f"next: {session.bqx} merge {pair}" + (f" --checkpoint-dir {output_dir}" if output_dir else ""))
+    session.suggest("merge", pair, *(("--checkpoint-dir", output_dir) if output_dir else ()))
     session.answer(summaries.extraction_facts(record, progress.resumed, place, cost))
 
 
@@ -154,7 +154,7 @@ def merge_command(
     with session.work() as (progress, cost):
         manifest, place = merge_pair(pair, settings, checkpoint_dir, output, progress)
     session.say(*summaries.merge_lines(manifest, place, cost))
-    session.say(f"next: {session.bqx} validate {place} --pair {pair}")
+    session.suggest("validate", place, "--pair", pair)
     session.answer(summaries.merge_facts(manifest, place, cost))
 
 

@@ -56,7 +56,7 @@ def sums_of_files(spans: Iterable[tuple[Path, int]]) -> Sums:
     """
     size_bytes, crc, sha = 0, 0, hashlib.sha256()
     for path, start in spans:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             file.seek(start)
             while piece := file.read(_CHUNK_BYTES):
                 size_bytes += len(piece)
@@ -67,7 +67,7 @@ def sums_of_files(spans: Iterable[tuple[Path, int]]) -> Sums:
 
 def sha256_of_file(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal digits."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

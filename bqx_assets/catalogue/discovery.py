@@ -17,7 +17,7 @@ from bqx_assets.base.errors import (
     TableMissing,
     TableUnreadable,
 )
-from bqx_assets.base.names import KEY, output_column, refuse_same_names, table_prefix
+from bqx_assets.base.names import KEY, is_identifier, output_column, refuse_same_names, table_prefix
 from bqx_assets.base.pairs import Pair
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.catalogue.families import (
@@ -115,13 +115,22 @@ def discover(
         targets=targets,
         tables=tuple(sorted(found, key=lambda each: (FAMILIES.index(each.family), each.description.table))),
         problems=problems,
-        unexpected=tuple(sorted(name for name in present if name not in wanted and family_of(name, pair))),
+        unexpected=tuple(sorted(name for name in present if name not in wanted and _is_meant(present[name], pair))),
         known_absent={
             name: reason
             for name, reason in expectations.known_absent.items()
             if name in grammar and name not in present
         },
     )
+
+
+def _is_meant(table: TableDescription, pair: Pair) -> bool:
+    """Whether an unexpected table could be one of the pair's: by a family's rule, or because its name is no table's.
+
+    The latter are files of an embedded warehouse, ``x.PARQUET`` or a folder, that would be left out in silence.
+    """
+    odd = table.defect is not None and not is_identifier(table.table)
+    return odd or family_of(table.table, pair) is not None
 
 
 def _targets(

@@ -15,6 +15,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bqx_assets.base.errors import BadSetting
+from bqx_assets.base.files import read_regular
 
 
 def target_name(window: int, horizon: int) -> str:
@@ -75,9 +76,9 @@ def load_expectations(path: Path | None = None) -> Expectations:
     facts = tomllib.loads(files("bqx_assets.catalogue").joinpath("expectations.toml").read_text())
     try:
         if path is not None:
-            facts |= tomllib.loads(path.read_text())
+            facts |= tomllib.loads(read_regular(path).decode())
         return Expectations.model_validate(facts)
-    except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as error:
         raise BadSetting(
             f"expectations {path}",
             got="; ".join(str(error).splitlines()[:3]),

@@ -5,6 +5,7 @@ Belongs here: what is shown of a run. Does not: the run (``runtime/in_process.py
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from rich.table import Table
@@ -75,5 +76,5 @@ def _browser_lines(settings: Settings) -> list[str]:
     if settings.home == Path(".bqx") and Path("Makefile").is_file() and Path("workspace.yaml").is_file():
         command = "make ui"
     else:
-        command = f"bqx --home {settings.home.absolute()} ui"
+        command = f"bqx --home {shlex.quote(str(settings.home.absolute()))} ui"
     return ["  " + command + "   # this run, all pairs and backfills in the browser"]

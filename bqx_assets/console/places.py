@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bqx_assets.base.artifacts import MANIFEST_SUFFIX, Manifest, manifest_path
 from bqx_assets.base.errors import BadSetting, CheckpointCorrupt, ForeignFile
-from bqx_assets.base.files import read_regular
+from bqx_assets.base.files import read_regular, regular_file
 from bqx_assets.base.names import KEY
 from bqx_assets.base.objects.choose import in_cloud, open_store
 from bqx_assets.base.objects.local import LocalObjectStore
@@ -106,7 +106,7 @@ def validate_place(  # noqa: PLR0913 -- what a validation is made of
         if manifest is not None and keep and deep and own:
             save_object_report(store, name, manifest, report)
         return report
-    file = local_path(place, "training file")
+    file = _file(place)
     manifest = _file_manifest(file)
     report = validate(file, pair, expectations, manifest=manifest, deep=deep, progress=progress)
     if manifest is not None and keep and deep:
@@ -160,7 +160,7 @@ def _side(place: str, stack: ExitStack) -> tuple[Manifest | None, Source | None]
         source: Source | None = open_object(store, name)
         manifest = _manifest_beside(store, name) if of_manifest else _object_manifest(store, name)
     else:
-        file = local_path(file_place, "training file")
+        file = _file(file_place)
         source = open_file(file)
         manifest = _file_manifest(file, beside=of_manifest)
     if (manifest if of_manifest else source) is None:
@@ -175,6 +175,22 @@ def _side(place: str, stack: ExitStack) -> tuple[Manifest | None, Source | None]
         if not of_manifest and manifest is not None and not is_of(source, manifest):
             manifest = None
     return manifest, source
+
+
+def _file(place: str) -> Path:
+    """The path of a file, or of none: a verdict says that. What is there and is no file is refused by its kind."""
+    file = local_path(place, "training file", expected="a path, or gs://bucket/name")
+    try:
+        return regular_file(file)
+    except FileNotFoundError:
+        return file
+    except OSError as error:
+        raise BadSetting(
+            f"training file {file}",
+            got=error.strerror or str(error),
+            expected="a parquet file, or a link to one",
+            cure="Name the file itself.",
+        ) from error
 
 
 def _object(uri: str) -> tuple[ObjectStore, str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Generator, Iterable
@@ -52,7 +53,7 @@ class Session:
     @property
     def bqx(self) -> str:
         """What to type for another command in the same home."""
-        return f"bqx --home {self.home}" if self.home else "bqx"
+        return f"bqx --home {shlex.quote(str(self.home))}" if self.home else "bqx"
 
     def settings(self, **overrides: object) -> Settings:
         """Return the settings of the environment under the options that were given.
@@ -92,6 +93,10 @@ class Session:
                 self.out.print(
                     Text(printable(line)) if isinstance(line, str) else line, soft_wrap=isinstance(line, str | Text)
                 )
+
+    def suggest(self, *words: object) -> None:
+        """Print what to type next, in the same home, as a shell takes it."""
+        self.say(f"next: {self.bqx} {shlex.join(map(str, words))}")
 
     def answer(self, facts: dict[str, object] | Record) -> None:
         """Print the one JSON document of a command under ``--json``; nothing otherwise."""

@@ -5,6 +5,8 @@ Belongs here: sentences and the matching JSON facts. Does not: tables (``tables`
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Iterable, Sequence
 
 from rich.text import Text
@@ -140,11 +142,11 @@ def standing_facts(standing: Standing) -> dict[str, object]:
 
 def reading_lines(uri: str) -> list[str]:
     """Return how to read some columns of a published file."""
-    return [
-        "next:",
-        f"  python -c \"import polars as pl; print(pl.scan_parquet('{uri}')"
-        ".select('interval_time', '^target_bqx45_.*$').tail(5).collect())\"",
-    ]
+    code = (
+        f"import polars as pl; print(pl.scan_parquet({json.dumps(uri, ensure_ascii=False)}, glob=False)"
+        '.select("interval_time", "^target_bqx45_.*$").tail(5).collect())'
+    )
+    return ["next:", f"  python -c {shlex.quote(code)}"]
 
 
 def _done(text: str) -> Text:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bqx_assets.base.errors import FooterError
+from bqx_assets.base.files import open_regular
 from bqx_assets.merge.thrift import Struct, parse, render
 
 _MAGIC = b"PAR1"
@@ -95,7 +96,7 @@ def read_footer(path: Path, subject: str = "") -> Footer:
     """
     subject = subject or path.name
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             file_bytes = os.fstat(file.fileno()).st_size
             head = file.read(len(_MAGIC))
             file.seek(max(0, file_bytes - TAIL_BYTES))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bqx_assets.base.errors import PreconditionFailed
+from bqx_assets.base.files import open_regular
 from bqx_assets.base.objects.protocol import ABSENT, ObjectInfo, ObjectStore
 
 
@@ -41,7 +42,7 @@ class FileSource:
 
     def __init__(self, path: Path) -> None:
         self.name = path.name
-        self._file = path.open("rb")
+        self._file = open_regular(path)
         self.size_bytes = os.fstat(self._file.fileno()).st_size
 
     def read(self, start: int, length: int) -> bytes:

@@ -64,7 +64,7 @@ def bucket_and_prefix(uri: str, subject: str = "BQX_OUTPUT") -> tuple[str, str]:
     return bucket, f"{object_name(prefix)}/" if prefix else ""
 
 
-def local_path(text: str | Path, subject: str) -> Path:
+def local_path(text: str | Path, subject: str, expected: str = "a path of this machine") -> Path:
     """Return the path that a setting or an option, ``subject``, means.
 
     Raises:
@@ -78,7 +78,7 @@ def local_path(text: str | Path, subject: str) -> Path:
     raise BadSetting(
         subject,
         got=f"{_shown(plain)}: {trouble}",
-        expected="a path of this machine",
+        expected=expected,
         cure="Name a file or folder, for example ./data; one that is really called so, by its absolute path.",
     )
 

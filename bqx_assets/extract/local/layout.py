@@ -5,18 +5,22 @@ Belongs here: paths, and the two files that say what the folder holds. Does not:
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+import shlex
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from bqx_assets.base.artifacts import Record
 from bqx_assets.base.errors import TableMissing, TableUnreadable
-from bqx_assets.base.files import locked, write_atomic
-from bqx_assets.base.names import check_identifier
-from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
+from bqx_assets.base.files import locked, remove_partials, write_atomic
+from bqx_assets.base.names import check_identifier, is_identifier
+from bqx_assets.base.pairs import ALL_PAIRS
+from bqx_assets.base.printable import printable
+from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET, family_of
 
 DATASETS: tuple[str, ...] = (FEATURES_DATASET, TARGETS_DATASET)
 EXPECTATIONS_FILE = "expectations.toml"
+_SUFFIX = ".parquet"
 _MADE_FILE = "warehouse.json"
 _UNFINISHED_FILE = "UNFINISHED"
 
@@ -55,8 +59,37 @@ def table_path(root: Path, dataset: str, table: str) -> Path:
 
 
 def table_paths(root: Path, dataset: str) -> Sequence[Path]:
-    """Return a dataset's files by name; half-written and hidden ones left out."""
-    return sorted(path for path in (root / dataset).glob("*.parquet") if not path.name.startswith("."))
+    """Return what is named as a dataset's tables are, by name; half-written and hidden ones left out."""
+    return sorted(path for path in _entries(root / dataset) if _is_table_name(path.name))
+
+
+def odd_entries(root: Path, dataset: str) -> dict[str, str]:
+    """Return what lies in a dataset's folder and is no table but could be meant as one, and why it is none."""
+    found: dict[str, str] = {}
+    for path in sorted(_entries(root / dataset)):
+        if _is_table_name(path.name):
+            continue
+        if path.name.lower().endswith(_SUFFIX):
+            found[printable(path.name)] = f"a name that is no table's: letters, digits, _ and then {_SUFFIX}"
+        elif path.is_dir():
+            found[printable(f"{path.name}/")] = "a folder: tables lie side by side"
+    return found
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else iter(())
+
+
+def _is_table_name(name: str) -> bool:
+    return name.endswith(_SUFFIX) and is_identifier(name.removesuffix(_SUFFIX))
+
+
+def _is_makeable(name: str) -> bool:
+    """Whether a making, or spoiling, gives a table this name."""
+    table = name.removesuffix(_SUFFIX)
+    return _is_table_name(name) and (
+        table.startswith(("targets_", "mkt_")) or any(family_of(table, pair) for pair in ALL_PAIRS)
+    )
 
 
 def refuse_unusable(root: Path) -> None:
@@ -66,14 +99,14 @@ def refuse_unusable(root: Path) -> None:
             f"warehouse {root}",
             got="no tables" if root.is_dir() else "no such folder",
             expected=f"Parquet tables in {root / FEATURES_DATASET} and {root / TARGETS_DATASET}",
-            cure=f"Make one: bqx warehouse create {root} --pairs eurusd",
+            cure=f"Make one: bqx warehouse create {shlex.quote(str(root))} --pairs eurusd",
         )
     if is_unfinished(root):
         raise TableUnreadable(
             f"warehouse {root}",
             got="its making was interrupted",
             expected="a finished warehouse",
-            cure=f"Make it again, it starts over: bqx warehouse create {root} --pairs eurusd",
+            cure=f"Make it again, it starts over: bqx warehouse create {shlex.quote(str(root))} --pairs eurusd",
         )
 
 
@@ -90,13 +123,14 @@ def exclusive(root: Path) -> Generator[None]:
 
 
 def begin(root: Path) -> None:
-    """Mark the folder unfinished and remove the tables of an earlier making."""
+    """Mark the folder unfinished and remove the tables of an earlier making; what others put there stays."""
     write_atomic(root / _UNFINISHED_FILE, b"bqx warehouse create was interrupted\n")
     for name in (_MADE_FILE, EXPECTATIONS_FILE):
         (root / name).unlink(missing_ok=True)
     for dataset in DATASETS:
         (root / dataset).mkdir(exist_ok=True)
-        for path in (root / dataset).glob("*.parquet*"):
+        remove_partials(root / dataset)
+        for path in (path for path in _entries(root / dataset) if _is_makeable(path.name)):
             path.unlink()
 
 

@@ -19,12 +19,13 @@ import pyarrow.parquet as pq
 
 from bqx_assets.base.checksums import crc32c
 from bqx_assets.base.errors import BqxError, TableChanged, TableMissing, TableUnreadable
+from bqx_assets.base.files import open_regular
 from bqx_assets.base.names import KEY
 from bqx_assets.catalogue.families import PAIR_COLUMN
 from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.columns import ColumnFile
 from bqx_assets.extract.local.arrow_types import bigquery_type
-from bqx_assets.extract.local.layout import DATASETS, refuse_unusable, table_path, table_paths
+from bqx_assets.extract.local.layout import DATASETS, odd_entries, refuse_unusable, table_path, table_paths
 from bqx_assets.extract.row_groups import KeyBounds, wanted_groups
 from bqx_assets.extract.warehouse import ReadRequest
 
@@ -68,8 +69,9 @@ class LocalWarehouse:
         refuse_unusable(self._root)
         paths = [(dataset, path) for dataset in DATASETS for path in table_paths(self._root, dataset)]
         with ThreadPoolExecutor(_READERS, thread_name_prefix="describe") as pool:
-            found = pool.map(self._describe, *zip(*paths, strict=True)) if paths else ()
-            return [description for description in found if description is not None]
+            found = [*pool.map(self._describe, *zip(*paths, strict=True))] if paths else []
+        odd = [_defective(dataset, *each) for dataset in DATASETS for each in odd_entries(self._root, dataset).items()]
+        return [*(description for description in found if description is not None), *odd]
 
     def snapshot(self) -> datetime:
         """Return now: a file written later is refused by its time, for a folder keeps no earlier state.
@@ -94,7 +96,7 @@ class LocalWarehouse:
         path = table_path(self._root, table.dataset, table.table)
         refuse_unusable(self._root)
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 _refuse_changed(file, table)
                 yield from self._batches(file, request)
                 _refuse_changed(file, table)
@@ -130,7 +132,7 @@ class LocalWarehouse:
 
     def _describe(self, dataset: str, path: Path) -> TableDescription | None:
         try:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 stat = os.fstat(file.fileno())
                 mark = (stat.st_size, stat.st_mtime_ns)
                 with self._lock:
@@ -141,7 +143,7 @@ class LocalWarehouse:
         except FileNotFoundError:
             return None  # removed since it was listed: missing, as if it had been removed before
         except OSError as error:
-            return _broken(dataset, path, error)
+            return _defective(dataset, path.stem, _first_line(error))
         with self._lock:
             self._known[path] = (mark, found)
         return found
@@ -159,8 +161,8 @@ def _describe(dataset: str, table: str, file: BinaryIO) -> TableDescription:
         return TableDescription(dataset, table, (), 0, stat.st_size, modified, _etag(file), defect=_first_line(error))
 
 
-def _broken(dataset: str, path: Path, error: OSError) -> TableDescription:
-    return TableDescription(dataset, path.stem, (), 0, 0, datetime.fromtimestamp(0, UTC), "", defect=_first_line(error))
+def _defective(dataset: str, name: str, defect: str) -> TableDescription:
+    return TableDescription(dataset, name, (), 0, 0, datetime.fromtimestamp(0, UTC), "", defect=defect)
 
 
 def _etag(file: BinaryIO) -> str:

@@ -24,7 +24,7 @@ from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.columns import ColumnFile
 from bqx_assets.extract.local import warehouse as local_warehouse
-from bqx_assets.extract.local.layout import table_path
+from bqx_assets.extract.local.layout import begin, table_path
 from bqx_assets.extract.local.warehouse import LocalWarehouse
 from bqx_assets.extract.row_groups import KeyBounds
 from bqx_assets.extract.warehouse import ReadRequest, Warehouse
@@ -333,3 +333,45 @@ def test_keys_are_decoded_once_however_many_stretches_are_read(tmp_path: Path, m
     for start in range(0, ROWS, 20):
         assert _read(warehouse, table, (KEY, "x"), start=keys[start], end=keys[start + 19]).height == 20
     assert groups == [0, 1, 2, 3]
+
+
+def test_what_looks_like_a_table_and_is_none_is_named_and_nothing_is_waited_for(root: Path) -> None:
+    folder = root / FEATURES_DATASET
+    (folder / "mkt_vol.parquet").unlink()
+    os.mkfifo(folder / "mkt_vol.parquet")
+    (folder / "corr_ibkr_eurusd_ewa.parquet").unlink()
+    (folder / "corr_ibkr_eurusd_ewa.parquet").symlink_to("corr_ibkr_eurusd_ewa.parquet")
+    for name in (b"agg_idx_eurusd.PARQUET", b"a b.parquet", b"not utf-8 \xff.parquet", b"a\x1b[31m.parquet"):
+        shutil.copy(folder / "agg_eurusd.parquet", folder / os.fsdecode(name))
+    (folder / "older").mkdir()
+    (folder / "notes.txt").write_text("no table, and not meant as one")
+    described = LocalWarehouse(root).describe()
+    catalogue = discover(EURUSD, described, few_tables_expectations())
+    assert catalogue.unexpected == (
+        "a b.parquet",
+        "a\\x1b[31m.parquet",
+        "agg_idx_eurusd.PARQUET",
+        "not utf-8 \\udcff.parquet",
+        "older/",
+    )
+    told = {name: str(error) for name, error in catalogue.problems.items()}
+    assert "a named pipe, not a file" in told["mkt_vol"]
+    assert "symbolic links" in told["corr_ibkr_eurusd_ewa"]
+    assert len(told) == 2
+
+
+def test_a_making_removes_its_own_tables_and_nothing_else(tmp_path: Path) -> None:
+    others = ["mine.parquet", "agg_eurusd.parquet.bak", "agg_eurusd.PARQUET", "notes.txt", ".x.partial-y"]
+    own = [
+        "agg_eurusd.parquet",
+        "agg_appeared_eurusd.parquet",
+        "mkt_vol_summary.parquet",
+        ".a.partial-4194305-0123abcd",
+    ]
+    folder = tmp_path / FEATURES_DATASET
+    folder.mkdir()
+    for name in (*others, *own):
+        (folder / name).write_text(name)
+    (folder / "sub.parquet").mkdir()
+    begin(tmp_path)
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*others, "sub.parquet"])
