@@ -19,6 +19,7 @@ import pyarrow.types as pt
 
 from bqx_assets.base.errors import EmptyTable, FooterError, NullKeys, SchemaDrift
 from bqx_assets.base.files import regular_file
+from bqx_assets.base.frame_files import parquet_schema
 from bqx_assets.base.names import KEY, refuse_same_names
 from bqx_assets.base.pairs import Pair
 from bqx_assets.catalogue.families import PAIR_COLUMN
@@ -168,10 +169,10 @@ class RawFile:
                 cure="Rename the column in the file.",
             ) from error
         except pa.ArrowNotImplementedError as error:
-            kinds = zip(self.footer.columns, self.footer.types, strict=True)
+            wide = [f"{name} {kind}" for name, kind in parquet_schema(self.path).items() if str(kind).endswith("128")]
             raise SchemaDrift(
                 self.subject,
-                got=f"{str(error).splitlines()[0]}; of columns {', '.join(name for name, kind in kinds if not kind)}",
+                got=", ".join(wide[:_NAMED]) or str(error).splitlines()[0],
                 expected=" or ".join(READ_TYPES),
                 cure="Convert the column in the file, or leave it out there.",
             ) from error

@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from polars.testing import assert_frame_equal
 
 from bqx_assets.base.artifacts import Manifest
 from bqx_assets.base.checksums import crc32c_of_file
 from bqx_assets.base.errors import (
+    BadSetting,
     BqxError,
     ColumnCollision,
     DuplicateKeys,
     EmptyTable,
     FooterError,
+    InexactValue,
     MergeRefused,
+    NotEnoughMemory,
     NullKeys,
     SchemaDrift,
 )
+from bqx_assets.base.limits import PeakMemory
 from bqx_assets.base.names import KEY
 from bqx_assets.base.settings import Settings
+from bqx_assets.merge import preflight
 from bqx_assets.merge.engine import merge
 from bqx_assets.merge.plan import plan_merge
-from bqx_assets_tests.frames import EURUSD
+from bqx_assets_tests.frames import EURUSD, START, minutes
 from bqx_assets_tests.merge.readers import arrow
 from bqx_assets_tests.merge.slabs import SETTINGS, Told, extracted, raw_folder, write_raw
 
@@ -203,3 +212,167 @@ def test_a_damaged_checkpoint_is_a_footer_error_that_names_it(tmp_path: Path) ->
 def test_an_empty_folder_is_refused_with_the_cure(tmp_path: Path) -> None:
     with pytest.raises(MergeRefused, match="bqx extract eurusd"):
         plan_merge(EURUSD, tmp_path, SETTINGS)
+
+
+def _typed(column: pa.Array[Any], name: str = "x") -> pa.Table:
+    rows = len(column)
+    return pa.table({KEY: pa.array(minutes(rows).to_list(), pa.timestamp("us", "UTC")), name: column})
+
+
+def _of(value: object, kind: pa.DataType) -> Callable[[], pa.Table]:
+    return lambda: _typed(pa.array([value] * 200, kind))
+
+
+REFUSED: list[tuple[str, Callable[[], pa.Table], type[BqxError], str]] = [
+    ("date", _of(START.date(), pa.date32()), SchemaDrift, "x date32"),
+    ("decimal", _of(None, pa.decimal128(9, 2)), SchemaDrift, r"x decimal128\(9, 2\)"),
+    ("duration", _of(1, pa.duration("us")), SchemaDrift, "x duration"),
+    ("time", _of(1, pa.time64("us")), SchemaDrift, "x time64"),
+    ("struct", _of({"a": 1}, pa.struct([("a", pa.int64())])), SchemaDrift, "x struct"),
+    ("binary", _of(b"a", pa.binary()), SchemaDrift, "x binary"),
+    ("uint64", _of(2**64 - 1, pa.uint64()), InexactValue, "x UINT64: 200 values"),
+    ("year 36 million", _of(2**60, pa.timestamp("ms", "UTC")), InexactValue, "x timestamps.ms.: 200 values"),
+    ("nanoseconds", _of(900, pa.timestamp("ns")), InexactValue, "x nanoseconds: 200 values"),
+    ("pair of numbers", lambda: _typed(pa.array([1] * 200), "pair"), SchemaDrift, "pair int64"),
+    ("pair of bytes", lambda: _typed(pa.array([b"eurusd"] * 200), "pair"), SchemaDrift, "pair binary"),
+    ("pair of nothing", lambda: _typed(pa.nulls(200), "pair"), SchemaDrift, "pair null"),
+    ("pair unknown", lambda: _typed(pa.array(["eurusd", None] * 100), "pair"), NullKeys, "100 rows without pair"),
+    ("other pair", lambda: _typed(pa.array(["EUR/USD"] * 200), "pair"), EmptyTable, "200 rows of 'EUR/USD'"),
+    ("PAIR", lambda: _typed(pa.array(["eurusd"] * 200), "PAIR"), SchemaDrift, "column PAIR, expected pair"),
+    ("no name", lambda: _typed(pa.array([1.0] * 200), ""), BadSetting, "column of eurusd/foo: ''"),
+    ("control", lambda: _typed(pa.array([1.0] * 200), "a\x1b"), BadSetting, r"column of eurusd/foo: 'a\\x1b'"),
+    ("too long", lambda: _typed(pa.array([1.0] * 200), "a" * 298), BadSetting, "column of eurusd/foo: 303 characters"),
+    ("twice", lambda: _typed(pa.array([1.0] * 200)).append_column("x", [[2.0] * 200]), ColumnCollision, "x from foo"),
+    ("case", lambda: _typed(pa.array([1.0] * 200), "Mean").append_column("mean", [[2.0] * 200]), ColumnCollision,
+     "Mean, mean from foo"),
+]  # fmt: skip
+
+
+@pytest.mark.usefixtures("frames")
+@pytest.mark.parametrize("case", REFUSED, ids=[case[0] for case in REFUSED])
+def test_what_a_training_file_cannot_hold_is_refused_by_file_column_and_type(
+    tmp_path: Path, case: tuple[str, Callable[[], pa.Table], type[BqxError], str]
+) -> None:
+    _, made, error, match = case
+    pq.write_table(made(), tmp_path / "raw" / "foo.parquet")
+    with pytest.raises(error, match=match) as raised:
+        _merge(tmp_path)
+    assert "eurusd/foo" in str(raised.value)
+
+
+@pytest.mark.usefixtures("frames")
+def test_a_128_bit_number_is_refused_by_its_column(tmp_path: Path) -> None:
+    frame = pl.DataFrame([minutes(200), pl.Series("big", [1] * 200, dtype=pl.Int128)])
+    frame.write_parquet(tmp_path / "raw" / "foo.parquet")
+    with pytest.raises(SchemaDrift, match=r"eurusd/foo: big Int128"):
+        _merge(tmp_path)
+
+
+@pytest.mark.usefixtures("frames")
+def test_a_column_name_that_is_not_utf_8_is_refused_by_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "raw" / "foo.parquet"
+    pq.write_table(_typed(pa.array([1.0] * 200), "abcdefgh"), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"abcdefgh", b"abc\xff\xfegh\x01"))
+    with pytest.raises(SchemaDrift, match=r"eurusd/foo: a column named b'abc\\xff"):
+        _merge(tmp_path)
+
+
+@pytest.mark.usefixtures("frames")
+def test_tables_that_differ_by_case_alone_collide(tmp_path: Path) -> None:
+    for name, column in (("Foo", "a"), ("foo", "b")):
+        pq.write_table(_typed(pa.array([1.0] * 200), column), tmp_path / "raw" / f"{name}.parquet")
+    with pytest.raises(ColumnCollision, match="tables Foo, foo"):
+        _merge(tmp_path)
+
+
+@pytest.mark.parametrize("dtype", [pl.String, pl.Boolean, pl.Decimal(20, 6)])
+def test_targets_that_are_no_numbers_are_refused_by_column(
+    tmp_path: Path, frames: dict[str, pl.DataFrame], dtype: pl.DataType
+) -> None:
+    first = pl.lit(value=True) if dtype == pl.Boolean else pl.col("target_bqx45_h15").cast(dtype)
+    write_raw(tmp_path / "raw", "targets", frames["targets"].with_columns(first.alias("target_bqx45_h15")))
+    with pytest.raises(SchemaDrift, match="eurusd/targets: target_bqx45_h15 "):
+        _merge(tmp_path)
+
+
+def test_moments_of_96_bits_as_key_and_as_feature_are_those_written(
+    tmp_path: Path, frames: dict[str, pl.DataFrame]
+) -> None:
+    late = datetime(9999, 12, 31, 23, 59, tzinfo=UTC)
+    table = pa.table({KEY: frames["agg_eurusd"][KEY].to_arrow(), "at": [START, late] * 100, "x": range(200)})
+    pq.write_table(table, tmp_path / "raw" / "foo.parquet", use_deprecated_int96_timestamps=True, store_schema=False)
+    merged, _, _ = _merge(tmp_path)
+    assert merged["foo__at"].to_list() == [START, late] * 100
+    assert merged["foo__x"].to_list() == list(range(200))
+
+
+@pytest.mark.parametrize("parts", [(200, 0), (0, 200), (90, 0, 110), (0, 0, 200)])
+@pytest.mark.usefixtures("frames")
+def test_a_row_group_without_rows_is_read(tmp_path: Path, parts: tuple[int, ...]) -> None:
+    whole = _typed(pa.array(range(200)))
+    with pq.ParquetWriter(tmp_path / "raw" / "foo.parquet", whole.schema) as writer:
+        for number, rows in enumerate(parts):
+            writer.write_table(whole.slice(sum(parts[:number]), rows))
+    assert _merge(tmp_path)[0]["foo__x"].to_list() == list(range(200))
+
+
+def _bytes_name(folder: Path, name: bytes) -> Path:
+    return Path(os.fsdecode(os.fsencode(folder) + b"/" + name))
+
+
+NOT_TABLES: list[tuple[str, Callable[[Path], object], str]] = [
+    ("named pipe", lambda raw: os.mkfifo(raw / "z.parquet"), "z.parquet .a named pipe"),
+    ("folder", lambda raw: (raw / "z.parquet").mkdir(), "z.parquet .a folder"),
+    ("link to nothing", lambda raw: (raw / "z.parquet").symlink_to("nowhere"), "z.parquet .a link to nothing"),
+    ("loop", lambda raw: (raw / "z.parquet").symlink_to("z.parquet"), "z.parquet .*symbolic links"),
+    ("capitals", lambda raw: (raw / "z.PARQUET").touch(), "z.PARQUET .its name does not end in .parquet"),
+    ("packed", lambda raw: (raw / "z.parquet.gz").touch(), "z.parquet.gz .its name does not end in .parquet"),
+    ("dash", lambda raw: (raw / "a-z.parquet").touch(), "a-z.parquet .its name is no table's name"),
+    ("not UTF-8", lambda raw: _bytes_name(raw, b"z\xff.parquet").touch(), r"'z\\udcff.parquet' .its name is no"),
+    ("control", lambda raw: (raw / "z\x1b[31m.parquet").touch(), r"'z\\x1b\[31m.parquet' .its name is no"),
+    ("pipe as targets", lambda raw: ((raw / "targets.parquet").unlink(), os.mkfifo(raw / "targets.parquet")),
+     "targets.parquet .a named pipe"),
+]  # fmt: skip
+
+
+@pytest.mark.usefixtures("frames")
+@pytest.mark.parametrize("case", NOT_TABLES, ids=[case[0] for case in NOT_TABLES])
+def test_an_entry_named_like_a_table_that_is_none_is_refused_by_name(
+    tmp_path: Path, case: tuple[str, Callable[[Path], object], str]
+) -> None:
+    _, make, match = case
+    make(tmp_path / "raw")
+    with pytest.raises(MergeRefused, match=match):
+        plan_merge(EURUSD, tmp_path / "raw", SETTINGS)
+
+
+@pytest.mark.usefixtures("frames")
+def test_what_else_lies_in_the_folder_is_said_to_be_left_out(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    (raw / "sub").mkdir()
+    for name in ("_SUCCESS", ".hidden.parquet", "note\n.txt"):
+        (raw / name).touch()
+    assert plan_merge(EURUSD, raw, SETTINGS).left_out == (".hidden.parquet", "_SUCCESS", "'note\\n.txt'", "sub")
+
+
+@pytest.mark.usefixtures("frames")
+def test_a_table_that_needs_more_memory_than_there_is_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "memory_free_bytes", lambda: 1 << 16)
+    with pytest.raises(NotEnoughMemory, match=r"eurusd/targets: .* Give the container more memory\.$"):
+        plan_merge(EURUSD, tmp_path / "raw", SETTINGS)
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+def test_long_texts_that_repeat_are_merged_in_the_memory_of_their_dictionary(tmp_path: Path, *, in_order: bool) -> None:
+    raw_folder(tmp_path / "raw", rows=20_000)
+    keys = minutes(20_000)
+    texts = pl.Series([letter * 3_000 for letter in "abcde"] * 4_000)  # 60 MB a column as plain texts
+    table = pl.DataFrame([keys, *(texts.alias(f"s{number}") for number in range(8))])
+    write_raw(tmp_path / "raw", "foo", table if in_order else table.reverse())
+    with PeakMemory() as memory:
+        before = memory.peak_bytes
+        _, _, told = _merge(tmp_path)
+    assert ("foo", "as it lies" if in_order else "aligned") in told.steps
+    assert memory.peak_bytes - before < 300 << 20
