@@ -306,16 +306,6 @@ def test_moments_of_96_bits_as_key_and_as_feature_are_those_written(
     assert merged["foo__x"].to_list() == list(range(200))
 
 
-@pytest.mark.parametrize("parts", [(200, 0), (0, 200), (90, 0, 110), (0, 0, 200)])
-@pytest.mark.usefixtures("frames")
-def test_a_row_group_without_rows_is_read(tmp_path: Path, parts: tuple[int, ...]) -> None:
-    whole = _typed(pa.array(range(200)))
-    with pq.ParquetWriter(tmp_path / "raw" / "foo.parquet", whole.schema) as writer:
-        for number, rows in enumerate(parts):
-            writer.write_table(whole.slice(sum(parts[:number]), rows))
-    assert _merge(tmp_path)[0]["foo__x"].to_list() == list(range(200))
-
-
 def _bytes_name(folder: Path, name: bytes) -> Path:
     return Path(os.fsdecode(os.fsencode(folder) + b"/" + name))
 
