@@ -15,10 +15,13 @@ from bqx_assets.base.errors import StoreError
 from bqx_assets.base.objects.protocol import STAGING, Governed, ObjectStore
 from bqx_assets.base.objects.staged import STAGED_PREFIXES
 from bqx_assets.base.pairs import ALL_PAIRS
+from bqx_assets.release.published import COMPANIONS
 
 Rule = Mapping[str, Any]
 _PUBLISHED = tuple(f"training_{pair}." for pair in ALL_PAIRS)
 """How the names of published objects begin."""
+_COMPANIONS = tuple(f"{COMPANIONS}{pair}/" for pair in ALL_PAIRS)
+"""And those of their manifests and reports."""
 _EARLIER_PREFIXES = (STAGING, "training_")
 """What the rules of versions up to 0.1.0 reached: files of others as well."""
 _ONLY_EARLIER = {"numNewerVersions", "daysSinceNoncurrentTime", "noncurrentTimeBefore"}
@@ -91,7 +94,9 @@ def rules(prefix: str, *, staging_days: int, keep_versions: int) -> tuple[Rule, 
     return (
         _delete({"age": staging_days, "matchesPrefix": staging}),
         # Under versioning a deleted component is only noncurrent, and would be charged for ever.
-        _delete({"daysSinceNoncurrentTime": 1, "matchesPrefix": staging}),
+        _delete(
+            {"daysSinceNoncurrentTime": 1, "matchesPrefix": [*staging, *(f"{prefix}{each}" for each in _COMPANIONS)]}
+        ),
         # The live one is newer than every version that is kept.
         _delete({"numNewerVersions": keep_versions + 1, "isLive": False, "matchesPrefix": published}),
     )
@@ -130,7 +135,7 @@ def _same(found: Sequence[Rule], wanted: Sequence[Rule]) -> bool:
 
 def _refuse_deletion(uri: str, found: Sequence[Rule]) -> None:
     """A rule of somebody else's that would delete published files is named, not removed."""
-    published = [f"{_prefix(uri)}{each}" for each in _PUBLISHED]
+    published = [f"{_prefix(uri)}{each}" for each in (*_PUBLISHED, *_COMPANIONS)]
     for rule in found:
         condition: Mapping[str, Any] = rule["condition"]
         spared = condition.keys() & _ONLY_EARLIER or condition.get("isLive") is False

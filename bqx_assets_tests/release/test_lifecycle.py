@@ -37,6 +37,19 @@ def test_staged_objects_go_after_the_days_and_published_ones_never(gcs_store: Gc
     assert sorted(bucket.live) == ["training_eurusd.manifest.json", NAME]
 
 
+def test_companions_stay_however_old_and_a_deleted_one_is_not_charged_for(
+    gcs_store: GcsObjectStore, gcs: GcsServer
+) -> None:
+    init_store(gcs_store, staging_days=7, keep_versions=3)
+    for name in ("companions/eurusd/a.manifest.json", "companions/eurusd/b.manifest.json"):
+        gcs_store.put_bytes(name, b"{}")
+    gcs_store.delete("companions/eurusd/a.manifest.json")
+    bucket = gcs.buckets[BUCKET]
+    bucket.age(1_000)
+    assert not bucket.noncurrent
+    assert list(bucket.live) == ["companions/eurusd/b.manifest.json"]
+
+
 @pytest.mark.parametrize("keep", [0, 1, 3])
 def test_so_many_earlier_versions_stay_and_outlast_any_age(
     gcs_store: GcsObjectStore, gcs: GcsServer, keep: int
