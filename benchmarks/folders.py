@@ -32,6 +32,7 @@ from bqx_assets.base.artifacts import (
     SourceTable,
     Spine,
 )
+from bqx_assets.base.content import Contents, periods_of
 from bqx_assets.base.limits import worker_count
 from bqx_assets.base.names import KEY, output_column, table_prefix
 from bqx_assets.base.pairs import parse_pair
@@ -79,6 +80,7 @@ def make_folders(
         [spine_frame],
         spine.row_groups,
         lambda: _provenance(f"{TARGETS}_{PAIR}", "spine", columns, spine, account),
+        Contents(periods_of(spine_frame.get_column(KEY))),
     )
     before = os.environ.get("POLARS_MAX_THREADS")
     os.environ["POLARS_MAX_THREADS"] = "1"  # a process a processor
@@ -132,7 +134,8 @@ def _make_table(home: Path, table: ExpectedTable, number: int, spine: Spine, shu
     slab = frame.select(pl.when(there).then(pl.col(each.source)).alias(each.name) for each in columns)
     account = RowAccount(read=rows, matched=rows - lost, missing=lost, extra=lost, duplicates=0)
     provenance = _provenance(table.table, "feature", columns, spine, account)
-    return SlabFolder(home / "slabs").write(table.table, [slab], spine.row_groups, lambda: provenance)
+    contents = Contents(periods_of(keys(rows)))
+    return SlabFolder(home / "slabs").write(table.table, [slab], spine.row_groups, lambda: provenance, contents)
 
 
 def _provenance(
