@@ -27,7 +27,8 @@ from bqx_assets.extract.slabs import slab_fingerprint
 from bqx_assets.merge.footer import read_footer
 from bqx_assets.merge.parts import Piece
 
-_DATASET = "raw"
+RAW_DATASET = "raw"
+"""Of a source that is a file of a raw folder, and no table of a warehouse."""
 _TYPES: dict[str, Callable[[], pl.DataType]] = {
     "INT64": pl.Int64,
     "FLOAT64": pl.Float64,
@@ -83,7 +84,7 @@ def provenance_of(  # noqa: PLR0913 -- one parameter a fact
     stat = path.stat()
     modified = datetime.fromtimestamp(stat.st_mtime, UTC)
     source = SourceTable(
-        dataset=_DATASET,
+        dataset=RAW_DATASET,
         table=path.stem,
         last_modified=modified,
         etag=f"{stat.st_size}-{stat.st_mtime_ns}",

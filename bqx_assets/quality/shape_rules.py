@@ -11,6 +11,7 @@ from bqx_assets.base.names import KEY, output_column, table_prefix
 from bqx_assets.catalogue.discovery import FORWARD_PREFIX
 from bqx_assets.catalogue.families import expected_tables
 from bqx_assets.extract.spine import describe_spine
+from bqx_assets.merge.encoded import RAW_DATASET
 from bqx_assets.quality.rule import NAMED, Finding, count, listed, no_manifest, sample
 from bqx_assets.quality.scan import Scan
 
@@ -190,14 +191,19 @@ def tables_cover_spine(scan: Scan) -> Finding | None:
     lost = [table for table in incomplete if rows[table].missing > allowed[table]]
     told = [f"{each} has {rows[each].matched:,} of {spine:,} and may lack {allowed[each]:,}" for each in lost]
     names = " ".join(f"--table {table}" for table in lost[:NAMED])
+    raw = any(slab.provenance.source.dataset == RAW_DATASET for slab in slabs)
     return Finding(
         passed=not lost,
         got=f"{count(len(lost), 'table')} without rows that such tables have: {listed(told)}"
         if lost
         else f"{count(len(rows), 'table')}, none without more rows than usual",
         expected="each table's rows on the spine, but for the share that max_missing_fraction lets its name lack",
-        cure=f"Refill {listed(lost)} in the warehouse, then: bqx extract {scan.pair} {names}; bqx merge {scan.pair}. "
-        "Where the source has no more rows, state that under [max_missing_fraction] in the expectations.",
+        cure=(
+            f"Fetch {listed(lost)} again, then repeat the merge. "
+            if raw
+            else f"Refill {listed(lost)} at the source, then: bqx extract {scan.pair} {names}; bqx merge {scan.pair}. "
+        )
+        + "Where the source has no more rows, state that under [max_missing_fraction] in the expectations.",
         evidence={
             "tables": len(rows),
             "lost_rows": sample(told),
