@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bqx_assets.quality.ranges import Group, Range, counted_once, group_of, holes, uncounted
+from bqx_assets.quality.ranges import Group, Range, column_groups, counted_once, group_of, holes, uncounted
 from bqx_assets.quality.statistics import StatedGroup
 
 SIZE = 1 << 20
@@ -44,6 +46,12 @@ def test_chunks_that_lie_together_are_one_range() -> None:
     assert group_of(0, [0, 1, 2], near).ranges == (Range(4, 304, 4),)
     far = _stated([(4, 100), (SIZE - 100, 100)])
     assert [each.start for each in group_of(0, [0, 1], far).ranges] == [4, SIZE - 100]
+
+
+def test_texts_stored_as_differences_are_decoded_one_column_at_a_time() -> None:
+    plain, delta = [0, 3], [7]
+    stated = replace(_stated([(4, 100)] * 5), encodings=[plain, delta, delta, plain, plain])
+    assert column_groups(["STRING"] * 5, stated, range(5), 1 << 20) == [[0], [1], [2], [3, 4]]
 
 
 def test_what_is_read_ahead_of_its_turn_counts_nothing() -> None:
