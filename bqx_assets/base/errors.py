@@ -5,6 +5,8 @@ Belongs here: the exception classes, nothing else. Does not: handling, retrying,
 
 from __future__ import annotations
 
+import errno
+
 from bqx_assets.base.printable import printable
 
 
@@ -29,6 +31,21 @@ class BqxError(Exception):
 
 def _rebuild(kind: type[BqxError], subject: str, got: str, expected: str, cure: str) -> BqxError:
     return kind(subject, got=got, expected=expected, cure=cure)
+
+
+class SystemRefused(BqxError):
+    """The operating system or the file system refused: no space, no permission, too many files."""
+
+    @classmethod
+    def of(cls, error: OSError) -> SystemRefused:
+        """Give a refusal the package's own form."""
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        return cls(
+            str(error.filename or "operating system"),
+            got=error.strerror or str(error),
+            expected="room on the disk" if full else "a folder and disk that can be read and written",
+            cure="Free space or correct the permissions, then run again; --debug shows where it happened.",
+        )
 
 
 class UsageError(BqxError):

@@ -13,13 +13,13 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from bqx_assets.base.errors import BadSetting, BqxError
+from bqx_assets.base.errors import BadSetting, BqxError, SystemRefused
 from bqx_assets.console.failures import failure_facts, show_failure
 from bqx_assets.console.session import Session, console
 
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 INTERRUPTED = 130
-"""What a shell reports for a program that SIGINT ended."""
+"""What a shell reports for a program that SIGINT ended; ``entry`` has it for the rest of the process."""
 
 
 class Commands(TyperGroup):
@@ -49,7 +49,7 @@ class Commands(TyperGroup):
         except BrokenPipeError:
             raise  # `bqx status | head`: Typer ends quietly
         except OSError as error:
-            _tell(ctx, _of_the_system(error))
+            _tell(ctx, SystemRefused.of(error))
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
             console(stderr=True).print("interrupted: what is finished stays, the same command goes on from there")
@@ -63,13 +63,3 @@ def _tell(ctx: typer.Context, error: BqxError) -> None:
     show_failure(session.err, error)
     session.answer(failure_facts(error))
     sys.stdout.flush()
-
-
-def _of_the_system(error: OSError) -> BqxError:
-    """Give a refusal of the operating system (no space, no permission) the package's own form."""
-    return BqxError(
-        str(error.filename or "operating system"),
-        got=error.strerror or str(error),
-        expected="a folder and disk that can be read and written",
-        cure="Free space or correct the permissions, then run again; --debug shows where it happened.",
-    )

@@ -4,12 +4,14 @@ Belongs here: what each asset is and which stage it calls. Does not: the stages,
 is laid down (``training_io``).
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import dagster as dg
 
-from bqx_assets.base.errors import ExtractionIncomplete, TransientReadError
+from bqx_assets.base.errors import ExtractionIncomplete, TransientReadError, ValidationFailed
+from bqx_assets.base.pairs import Pair
 from bqx_assets.catalogue.families import FAMILIES
 from bqx_assets.extract.pair import extract_features, extract_spine
 from bqx_assets.extract.slabs import CODE_VERSION
@@ -153,10 +155,28 @@ def published_training_file(context: dg.AssetExecutionContext, workspace: Worksp
         file, store = workspace.merged(run.pair), workspace.store()
         manifest = file.manifest()
         # By the report of this run's own checks. Publishing alone, by a click on this asset, validates first.
-        published = publish_checked(file, manifest, workspace.settings(), workspace.expectations(), store, run.progress)
+        with _cure_of_failed(run.pair):
+            published = publish_checked(
+                file, manifest, workspace.settings(), workspace.expectations(), store, run.progress
+            )
         swept = sweep(store, staging_days=workspace.settings().staging_days)
         return dg.MaterializeResult(
             value=None,
             metadata=publication_facts(published, manifest, swept) | run.cost(),
             data_version=dg.DataVersion(f"{manifest.file.crc32c:08x}"),
         )
+
+
+@contextmanager
+def _cure_of_failed(pair: Pair) -> Generator[None]:
+    """Say what helps here: a re-execution from failure runs publication alone, on the file that failed."""
+    try:
+        yield
+    except ValidationFailed as error:
+        raise ValidationFailed(
+            error.subject,
+            got=error.got,
+            expected=error.expected,
+            cure="Mend the source, then materialise targets_spine, feature_slabs, training_parquet and "
+            f"published_training_file of {pair}, all four; a re-execution from failure takes the old file again.",
+        ) from error

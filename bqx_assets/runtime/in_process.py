@@ -5,12 +5,15 @@ Belongs here: one run of ``pair_job`` and what its events say. Does not: the gra
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import dagster as dg
+from sqlalchemy.exc import SQLAlchemyError
 
 from bqx_assets.base.artifacts import Record
-from bqx_assets.base.errors import BqxError
+from bqx_assets.base.errors import BqxError, SystemRefused
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.progress import Progress
 from bqx_assets.base.settings import Settings
@@ -22,7 +25,7 @@ from bqx_assets.runtime.graph import build_definitions
 from bqx_assets.runtime.instance import PROCESS_TAG, dagster_home, end_dead_runs, open_instance, process_tag
 from bqx_assets.runtime.keys import PUBLISHED, SLABS, SPINE, TRAINING
 from bqx_assets.runtime.launcher.contract import PAIR_TAG
-from bqx_assets.runtime.progress import listening
+from bqx_assets.runtime.progress import listening, noted_error
 from bqx_assets.runtime.step import failure_error
 from bqx_assets.runtime.verdicts import verdict_of
 from bqx_assets.runtime.workspace import Workspace
@@ -75,7 +78,7 @@ def run_pair(pair: Pair, settings: Settings, progress: Progress, *, log_level: s
         KeyboardInterrupt: Ctrl-C; the run is kept as failed.
     """
     home = dagster_home(settings)
-    with open_instance(home) as instance, listening(progress) as channel:
+    with _storage_named(home), open_instance(home) as instance, listening(progress) as channel:
         end_dead_runs(instance)
         workspace = Workspace.of(settings, channel)
         result = (
@@ -89,8 +92,9 @@ def run_pair(pair: Pair, settings: Settings, progress: Progress, *, log_level: s
                 tags={PAIR_TAG: pair.name, PROCESS_TAG: process_tag(), **_LOCATION_TAG},
             )
         )
-    for event in result.get_step_failure_events():
-        _raise(pair, event)
+        _raise_interrupt(result)
+        for event in result.get_step_failure_events():
+            _raise(pair, event, noted_error(channel))
     verdicts = tuple(verdict_of(each) for each in result.get_asset_check_evaluations())
     return PairRun(
         pair=pair.name,
@@ -108,15 +112,42 @@ def terminal_logging(level: str) -> dict[str, object]:
     return {"loggers": {"console": {"config": {"log_level": level}}}}
 
 
-def _raise(pair: Pair, event: dg.DagsterEvent) -> None:
+@contextmanager
+def _storage_named(home: Path) -> Generator[None]:
+    """Raise what Dagster's storage refuses, a full disk above all, as one error instead of its driver's traceback."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        told = getattr(error, "orig", None) or error
+        raise SystemRefused(
+            str(home),
+            got=f"Dagster's storage: {str(told).splitlines()[0]}",
+            expected="a home on a disk with room, that can be written",
+            cure="Free space or correct the permissions there, or name another folder with DAGSTER_HOME.",
+        ) from error
+
+
+def _raise_interrupt(result: dg.ExecuteInProcessResult) -> None:
+    """Raise what came between two steps: Dagster notes it as the run's failure, and no step's."""
+    for event in result.all_events:
+        ended = event.event_type in {dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED}
+        if ended and "interrupted" in (event.message or ""):
+            raise KeyboardInterrupt
+
+
+def _raise(pair: Pair, event: dg.DagsterEvent, noted: BqxError | None) -> None:
     """Raise a failed step's error as the stage raised it; a failed blocking check is none."""
     error, told = event.step_failure_data.error, event.step_failure_data.user_failure_data
     if error is not None and error.cls_name == _CHECK_FAILED:
         return
     if error is not None and error.cls_name == dg.DagsterExecutionInterruptedError.__name__:
         raise KeyboardInterrupt
+    if noted is not None:
+        raise noted
     if told is not None and (own := failure_error(told.metadata)) is not None:
         raise own
+    while error is not None and error.cause is not None:  # Dagster's own error says only in which step
+        error = error.cause
     message = (told.description if told else None) or (error.message if error else None)
     raise BqxError(
         f"{pair}/{event.step_key}",

@@ -19,7 +19,12 @@ from bqx_assets.base.settings import Settings
 CONFIG_FILE = "dagster.yaml"
 PROCESS_TAG = "bqx/process"
 """On runs that live in a command line's own process: host, process id and its start, so that a dead one is known."""
-_AT_WORK = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
+_AT_WORK = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 
 
 def dagster_home(settings: Settings) -> Path:

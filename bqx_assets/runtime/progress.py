@@ -12,6 +12,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from logging import Logger
 
+from bqx_assets.base.errors import BqxError
 from bqx_assets.base.printable import printable
 from bqx_assets.base.progress import Progress, Silent
 
@@ -21,6 +22,8 @@ _LOGGED_SHARE = 10
 """One log line for each tenth of a stage: 667 would be 667 rows in the event log a pair and run."""
 
 _listeners: dict[str, Progress] = {}
+_errors: dict[str, BqxError | None] = {}
+"""What stopped the last step of each channel. Dagster's events keep its message, of a retried step not even that."""
 
 
 @contextmanager
@@ -35,11 +38,23 @@ def listening(progress: Progress) -> Generator[str]:
         yield channel
     finally:
         del _listeners[channel]
+        _errors.pop(channel, None)
 
 
 def listener(channel: str | None) -> Progress:
     """Return the progress behind a channel; a silent one where nobody listens, as in a run of the web server."""
     return _listeners.get(channel or "", Silent())
+
+
+def note_error(channel: str | None, error: BqxError | None) -> None:
+    """Keep what stopped a step, for whoever listens."""
+    if channel in _listeners:
+        _errors[channel] = error
+
+
+def noted_error(channel: str) -> BqxError | None:
+    """Return what stopped the last step; None where it ended well, or by something else."""
+    return _errors.get(channel)
 
 
 class StepProgress:

@@ -14,10 +14,10 @@ from logging import Logger
 import dagster as dg
 
 from bqx_assets.base import errors
-from bqx_assets.base.errors import BqxError, TransientReadError
+from bqx_assets.base.errors import BqxError, SystemRefused, TransientReadError
 from bqx_assets.base.limits import PeakMemory
 from bqx_assets.base.pairs import Pair, parse_pair
-from bqx_assets.runtime.progress import StepProgress, listener
+from bqx_assets.runtime.progress import StepProgress, listener, note_error
 from bqx_assets.runtime.workspace import Workspace
 
 MOST_CHARACTERS = 4_000
@@ -53,25 +53,30 @@ def step(partition_key: str, log: Logger, workspace: Workspace) -> Generator[Ste
         dagster.Failure: for each BqxError, with its four parts as metadata.
         dagster.RetryRequested: for one that may pass by itself.
     """
+    note_error(workspace.channel, None)
     with errors_as_failures(), PeakMemory() as memory:
         progress = StepProgress(log, listener(workspace.channel))
         run = Step(pair=parse_pair(partition_key), progress=progress, memory=memory, started=time.perf_counter())
         try:
             yield run
-        except BqxError as error:
+        except (BqxError, OSError) as refused:
+            error = refused if isinstance(refused, BqxError) else SystemRefused.of(refused)
+            note_error(workspace.channel, error)
             if not (run.transient or isinstance(error, TransientReadError)):
-                raise
+                raise failure(error) from refused
             # What extraction finished is not read again: only the tables that failed are.
             raise dg.RetryRequested(max_retries=_TRIES_AGAIN, seconds_to_wait=_WAIT_SECONDS) from failure(error)
 
 
 @contextmanager
 def errors_as_failures() -> Generator[None]:
-    """Raise each BqxError of the block as a Failure."""
+    """Raise each BqxError of the block as a Failure, and each refusal of the operating system likewise."""
     try:
         yield
     except BqxError as error:
         raise failure(error) from error
+    except OSError as error:
+        raise failure(SystemRefused.of(error)) from error
 
 
 def failure(error: BqxError) -> dg.Failure:

@@ -26,6 +26,7 @@ from bqx_assets.extract.warehouse import Warehouse
 from bqx_assets.merge.compose import ComposePlan, plan_compose
 from bqx_assets.merge.plan import MergePlan, plan_merge
 from bqx_assets.release.merged import Merged, merged
+from bqx_assets.runtime.instance import PROCESS_TAG, process_tag
 
 RUN_SETTINGS = ("bigquery_streams", "end", "engine", "row_group_rows", "start", "workers")
 """What a run's configuration may set: which rows, and how fast. Whoever reaches the web server may launch a run, so the
@@ -53,6 +54,17 @@ class Workspace(dg.ConfigurableResource[object]):
         digest = hashlib.sha256(settings.model_dump_json().encode()).hexdigest()
         _chosen[digest] = settings
         return cls(chosen=digest, channel=channel)
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Note this process on a run that a code server of this machine started, so that its death is seen later."""
+        run, instance = context.run, context.instance
+        if (
+            run
+            and instance
+            and PROCESS_TAG not in run.tags
+            and isinstance(instance.run_launcher, dg.DefaultRunLauncher)
+        ):
+            instance.add_run_tags(run.run_id, {PROCESS_TAG: process_tag()})
 
     def settings(self) -> Settings:
         """Return the settings.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -19,6 +20,7 @@ from bqx_assets.base.errors import TransientReadError
 from bqx_assets.base.pairs import ALL_PAIRS, parse_pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.definitions import defs
+from bqx_assets.extract.local.spoil import spoil
 from bqx_assets.extract.local.warehouse import LocalWarehouse
 from bqx_assets.extract.read import ATTEMPTS
 from bqx_assets.extract.warehouse import ReadRequest
@@ -142,6 +144,24 @@ def test_publishing_alone_validates_first(published: Settings) -> None:
     assert run_graph(published, selection=[PUBLISHED]).success
     assert report.is_file()
     assert (published.output_dir / "training_eurusd.report.json").is_file()
+
+
+def test_publishing_alone_what_failed_says_which_assets_to_make_and_making_them_ends_well(
+    published: Settings, tmp_path: Path
+) -> None:
+    right = tmp_path / "right"
+    shutil.copytree(published.warehouse_dir, right)
+    spoil(published.warehouse_dir, "all-null", EURUSD)
+    assert not run_graph(published).success
+    shutil.rmtree(published.warehouse_dir)
+    shutil.copytree(right, published.warehouse_dir)
+    again = run_graph(published, selection=[PUBLISHED])
+    failure = again.failure_data_for_node("published_training_file")
+    assert failure is not None
+    assert failure.user_failure_data is not None
+    cure = str(failure.user_failure_data.metadata["cure"].value)
+    assert all(key.to_user_string() in cure for key in STAGES)
+    assert run_graph(published, selection=STAGES).success
 
 
 def test_a_read_that_keeps_failing_for_a_while_is_tried_anew_and_only_it(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from bqx_assets.base.errors import ExtractionIncomplete, TableMissing
+from bqx_assets.base.errors import ExtractionIncomplete, SystemRefused, TableMissing, TransientReadError
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
@@ -88,8 +90,46 @@ def test_a_pair_without_targets_is_an_error_that_names_them(settings: Settings) 
         run_pair(parse_pair("gbpusd"), settings, Silent())
 
 
-def test_a_fault_nobody_foresaw_names_the_step_and_says_where_to_look(settings: Settings) -> None:
-    (settings.home / "training").mkdir()
-    (settings.home / "training" / "training_eurusd.parquet").mkdir()
-    with pytest.raises(Exception, match=r"eurusd/training_parquet: .*--debug"):
+def test_a_fault_nobody_foresaw_names_the_step_and_says_where_to_look(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: object) -> None:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr("bqx_assets.runtime.assets.extract_spine", broken)
+    with pytest.raises(Exception, match=r"eurusd/targets_spine: .*a fault.*--debug"):
         run_pair(EURUSD, settings, Silent())
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EMFILE])
+def test_what_the_system_refuses_in_a_step_comes_out_as_any_other_command_would_say_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refused(_: object) -> None:
+        raise OSError(number, os.strerror(number), "/somewhere/slab.parquet")
+
+    monkeypatch.setattr("bqx_assets.runtime.assets.extract_spine", refused)
+    with pytest.raises(SystemRefused, match=os.strerror(number)) as caught:
+        run_pair(EURUSD, settings, Silent())
+    assert caught.value.subject == "/somewhere/slab.parquet"
+
+
+def test_a_cause_that_outlasts_the_retries_is_told_and_not_their_number(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unavailable(_: object) -> None:
+        raise TransientReadError("targets_eurusd", got="503", expected="rows", cure="Try again later.")
+
+    monkeypatch.setattr("bqx_assets.runtime.assets.extract_spine", unavailable)
+    monkeypatch.setattr("bqx_assets.runtime.step._WAIT_SECONDS", 0.01)
+    with pytest.raises(TransientReadError, match="targets_eurusd: 503"):
+        run_pair(EURUSD, settings, Silent())
+
+
+def test_a_home_that_dagster_cannot_keep_a_run_in_is_named_in_one_error(settings: Settings) -> None:
+    history = settings.home / "dagster" / "history"
+    history.mkdir(parents=True)
+    (history / "runs.db").write_bytes(b"no database " * 1_000)
+    with pytest.raises(SystemRefused, match="not a database") as caught:
+        run_pair(EURUSD, settings, Silent())
+    assert caught.value.subject == str(settings.home / "dagster")

@@ -28,11 +28,11 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
         yield made
 
 
-def _started(instance: dg.DagsterInstance, tag: str) -> str:
+def _started(instance: dg.DagsterInstance, tag: str, status: dg.DagsterRunStatus = dg.DagsterRunStatus.STARTED) -> str:
     @dg.job
     def idle() -> None: ...
 
-    run = instance.create_run_for_job(idle, tags={PROCESS_TAG: tag}, status=dg.DagsterRunStatus.STARTED)
+    run = instance.create_run_for_job(idle, tags={PROCESS_TAG: tag}, status=status)
     return run.run_id
 
 
@@ -72,6 +72,16 @@ def test_a_run_whose_process_died_is_ended_and_a_living_one_is_not(instance: dg.
     assert end_dead_runs(instance) == [dead]
     statuses = {run.run_id: run.status for run in instance.get_runs()}
     assert statuses == {living: dg.DagsterRunStatus.STARTED, dead: dg.DagsterRunStatus.FAILURE}
+
+
+@pytest.mark.parametrize("status", [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING])
+def test_a_run_that_died_before_its_first_step_is_ended_too(
+    instance: dg.DagsterInstance, status: dg.DagsterRunStatus
+) -> None:
+    host, number, _ = process_tag().split(":")
+    living, dead = _started(instance, process_tag(), status), _started(instance, f"{host}:{number}:1.00", status)
+    assert end_dead_runs(instance) == [dead]
+    assert {run.run_id for run in instance.get_runs(dg.RunsFilter(statuses=[status]))} == {living}
 
 
 def test_a_process_that_took_over_the_number_of_a_dead_one_is_another(instance: dg.DagsterInstance) -> None:
