@@ -22,7 +22,6 @@ def main() -> None:
     target, *arguments = sys.argv[1:]
     module, _, name = target.partition(":")
     function = getattr(importlib.import_module(module), name)
-    importlib.import_module("fastparquet.cencoding")  # the product does so at the first footer
     if group := os.environ.get(GROUP):
         Path(group, "cgroup.procs").write_text(str(os.getpid()))
     cpu, began = sum(os.times()[:4]), time.perf_counter()

@@ -6,39 +6,29 @@ import struct
 from pathlib import Path
 
 from bqx_assets.base.checksums import combine, crc32c
-from bqx_assets.merge.footer import Footer, read_footer
-from bqx_assets.merge.thrift import render
+from bqx_assets.merge.footer import read_footer
+from bqx_assets_tests.merge.footers import STRUCT, Fields, change_footer, chunk, groups, meta
 
-_GROUPS, _CREATOR, _CHUNKS, _META, _PATH = 4, 6, 1, 3, 3
+_PATH = 3
 
 
 def exchange(path: Path, first: str, second: str, free: int) -> None:
     """Let two columns' names find each other's values; four bytes from ``free`` on restore length and CRC32C."""
-    data, footer = path.read_bytes(), read_footer(path)
-    _exchange(footer, first, second)
-    end = _rendered(footer)
-    changed = bytearray(data[: -8 - len(end)] + end + struct.pack("<I", len(end)) + b"PAR1")
-    restore_crc32c(changed, free, crc32c(data))
+    before, columns = path.read_bytes(), read_footer(path).columns
+    change_footer(path, lambda footer: _exchange(footer, columns.index(first), columns.index(second)))
+    changed = bytearray(path.read_bytes())
+    assert len(changed) == len(before)
+    restore_crc32c(changed, free, crc32c(before))
     path.write_bytes(changed)
 
 
-def _rendered(footer: Footer) -> bytes:
-    """The footer's bytes, as many as it had: what cencoding leaves out is made up for in the writer's name."""
-    name = footer.content[_CREATOR]
-    for spaces in range(footer.footer_bytes):
-        padded = footer.content | {_CREATOR: name + b" " * spaces}
-        end = render(padded, source_bytes=2 * footer.footer_bytes, chunks=len(footer.columns))
-        if len(end) == footer.footer_bytes:
-            return end
-    raise AssertionError
-
-
-def _exchange(footer: Footer, first: str, second: str) -> None:
-    a, b = footer.columns.index(first), footer.columns.index(second)
-    for group in footer.content[_GROUPS]:
-        one, other = group[_CHUNKS][a], group[_CHUNKS][b]
-        group[_CHUNKS][a] = other | {_META: other[_META] | {_PATH: [first]}}
-        group[_CHUNKS][b] = one | {_META: one[_META] | {_PATH: [second]}}
+def _exchange(footer: Fields, first: int, second: int) -> None:
+    for number in range(len(groups(footer))):
+        one, other = meta(footer, first, number), meta(footer, second, number)
+        mixed = {field: other[field] for field in other if field != _PATH} | {_PATH: one[_PATH]}
+        kept = {field: one[field] for field in one if field != _PATH} | {_PATH: other[_PATH]}
+        chunk(footer, first, number)[3] = (STRUCT, mixed)
+        chunk(footer, second, number)[3] = (STRUCT, kept)
 
 
 def restore_crc32c(data: bytearray, free: int, wanted: int) -> None:

@@ -209,5 +209,5 @@ def manifest_path(training_file: Path) -> Path:
 
 def library_versions() -> dict[str, str]:
     """Return the versions that shape the bytes, for the manifest."""
-    names = ("bqx-assets", "dagster", "polars", "pyarrow", "fastparquet")
+    names = ("bqx-assets", "dagster", "polars", "pyarrow")
     return {"python": platform.python_version()} | {name: version(name) for name in names}

@@ -10,7 +10,8 @@ folder that is named like a file, and waits for ever for a writer of a named pip
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -39,13 +40,14 @@ def read_parquet(
     Raises:
         OSError: as :func:`scan_parquet`.
     """
-    return pl.read_parquet(
-        source if isinstance(source, bytes) else _source(source)[0],
-        columns=None if columns is None else list(columns),
-        glob=False,
-        hive_partitioning=False,
-        use_statistics=use_statistics,
-    )
+    with _panics_as_errors():
+        return pl.read_parquet(
+            source if isinstance(source, bytes) else _source(source)[0],
+            columns=None if columns is None else list(columns),
+            glob=False,
+            hive_partitioning=False,
+            use_statistics=use_statistics,
+        )
 
 
 def parquet_schema(path: Path) -> dict[str, pl.DataType]:
@@ -54,7 +56,8 @@ def parquet_schema(path: Path) -> dict[str, pl.DataType]:
     Raises:
         OSError: as :func:`scan_parquet`.
     """
-    return dict(scan_parquet(path).collect_schema())
+    with _panics_as_errors():
+        return dict(scan_parquet(path).collect_schema())
 
 
 def read_csv(data: bytes, columns: Sequence[str], separator: str) -> pl.DataFrame:
@@ -63,6 +66,15 @@ def read_csv(data: bytes, columns: Sequence[str], separator: str) -> pl.DataFram
     **Shape**: a row a line after the first, which names the columns.
     """
     return pl.read_csv(data, columns=list(columns), separator=separator, infer_schema=False)
+
+
+@contextmanager
+def _panics_as_errors() -> Generator[None]:
+    """Turn a panic into an error: it is no Exception, and means that damage ran into a check of Polars' own."""
+    try:
+        yield
+    except pl.exceptions.PanicException as error:
+        raise pl.exceptions.ComputeError(f"Polars cannot read it: {str(error).splitlines()[0][:200]}") from None
 
 
 def _source(place: Path | str) -> tuple[str, dict[str, str] | None]:

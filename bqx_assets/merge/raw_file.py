@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
@@ -27,6 +27,7 @@ from bqx_assets.catalogue.tables import READ_TYPES
 from bqx_assets.extract.columns import ColumnFile, as_floats
 from bqx_assets.extract.local.arrow_types import bigquery_type
 from bqx_assets.merge.footer import Footer, read_footer
+from bqx_assets.merge.pages import refuse_damaged_pages
 
 NUMBERS = ("FLOAT64", "INT64")
 _KEYS = ("TIMESTAMP", "DATE")
@@ -73,8 +74,8 @@ class RawFile:
 
     @cached_property
     def footer(self) -> Footer:
-        """Its footer as a merge copies it. Raises FooterError."""
-        return read_footer(self.path, self.subject)
+        """Its footer as a merge copies it, so without what the file says of itself. Raises FooterError."""
+        return replace(read_footer(self.path, self.subject), key_values=())
 
     @cached_property
     def decoded_bytes(self) -> dict[str, int]:
@@ -110,6 +111,7 @@ class RawFile:
             NullKeys, EmptyTable: a row without a pair, or none of this pair.
         """
         names = [*columns, *([PAIR_COLUMN] if PAIR_COLUMN in self.types else [])]
+        refuse_damaged_pages(self.path, self.footer, names)
         with self._opened() as file:
             try:
                 frame = file.read(names)

@@ -24,6 +24,7 @@ from bqx_assets.extract.align import Placement, align, as_key, place
 from bqx_assets.extract.leaks import ForwardLook
 from bqx_assets.merge.encoded import cast, digests, encode, provenance_of, record_of
 from bqx_assets.merge.footer import select, trim
+from bqx_assets.merge.pages import refuse_false_statistics
 from bqx_assets.merge.parts import Piece, Slab
 from bqx_assets.merge.raw_file import RawFile
 
@@ -174,6 +175,8 @@ class RawTable:
             looking |= found
             kept = [column for column in columns if column.source not in found]
             content |= digests(frame, kept, self.spine.periods)
+            if whole:
+                refuse_false_statistics(self.file.footer, frame.select(column.source for column in kept))
             if kept and not whole:
                 pieces.append(encode(frame, kept, scratch, self.table, self.spine.facts))
         provenance = self._provenance(placed.rows, looking)

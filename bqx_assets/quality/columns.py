@@ -14,8 +14,9 @@ from typing import Literal, cast
 import polars as pl
 
 from bqx_assets.base.names import KEY
+from bqx_assets.merge.bounds import UNKNOWN, Stated, Value
 from bqx_assets.merge.footer import Footer
-from bqx_assets.quality.statistics import UNKNOWN, Stated, StatedGroup, Value
+from bqx_assets.quality.statistics import StatedGroup
 
 Role = Literal["key", "target", "feature"]
 
@@ -80,10 +81,10 @@ def stated_columns(footer: Footer, groups: Sequence[StatedGroup]) -> list[Column
         if UNKNOWN not in nulls:
             facts.nulls = sum(nulls)
         held = [group for group, count in zip(groups, nulls, strict=True) if count != group.rows]
-        lows, highs = [group.low[place] for group in held], [group.high[place] for group in held]
-        if held and None not in lows and None not in highs:
-            facts.low = min(lows)  # type: ignore[type-var]
-            facts.high = max(highs)  # type: ignore[type-var]
+        bounds = [group.known(place) for group in held]
+        if held and not any(None in each for each in bounds):
+            facts.low = min(low for low, _ in bounds)  # type: ignore[type-var]
+            facts.high = max(high for _, high in bounds)  # type: ignore[type-var]
         found.append(facts)
     return found
 
@@ -108,7 +109,7 @@ def _add(series: pl.Series, column: ColumnFacts, chunk: Stated) -> None:
         nan, infinite = int(series.is_nan().sum()), int(series.is_infinite().sum())
         low, high = (None, None) if nan + nulls == series.len() else (low, high)
     if nan == 0:
-        column.disagrees = column.disagrees or _difference(chunk, nulls, low, high)
+        column.disagrees = column.disagrees or chunk.wrong(nulls, low, high)
     column.nulls = (column.nulls or 0) + nulls
     column.nan = (column.nan or 0) + nan
     column.infinite = (column.infinite or 0) + infinite
@@ -127,12 +128,3 @@ def _add_ends(series: pl.Series, nulls: int, column: ColumnFacts) -> None:
     if column.head is None:
         column.head = (column.nulls or 0) + first
     column.tail = last
-
-
-def _difference(chunk: Stated, nulls: int, low: Value, high: Value) -> str:
-    pairs = (("nulls", chunk.nulls, nulls), ("min", chunk.low, low), ("max", chunk.high, high))
-    return "; ".join(
-        f"{word} {stated} stated, {measured} found"
-        for word, stated, measured in pairs
-        if stated not in (None, measured)
-    )

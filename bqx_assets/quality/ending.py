@@ -5,18 +5,31 @@ Belongs here: the first reads of a pass. Does not: the footer's fields (``merge.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from base64 import b64decode
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from bqx_assets.base.artifacts import Manifest
 from bqx_assets.base.checksums import crc32c
 from bqx_assets.base.errors import FooterError
-from bqx_assets.merge.footer import TAIL_BYTES, Footer, end_bytes, parse_footer
+from bqx_assets.merge.footer import TAIL_BYTES, Footer, end_bytes, merge_footers, parse_footer
 from bqx_assets.quality.integrity import Segment, end_crc32c, segments
 from bqx_assets.quality.source import Source
 
 _MAGIC = b"PAR1"
+_ARROW = "ARROW:schema"
+_KINDS: dict[str, Callable[[Any], bool]] = {
+    "text": lambda t: pa.types.is_string(t) or pa.types.is_large_string(t) or pa.types.is_string_view(t),
+    "integer": pa.types.is_integer,
+    "number": pa.types.is_floating,
+    "flag": pa.types.is_boolean,
+    "moment": pa.types.is_timestamp,
+}
 _GUESS_BYTES = 64 << 10
 _MOST_BYTES = 64 << 20
 """Of a footer that is read at once: 1.5 MB at 17,038 columns and one row group."""
@@ -77,4 +90,47 @@ def footer_of(source: Source, end: End) -> Footer:
         )
     missing = needed - len(end.data)
     before = source.read(source.size_bytes - needed, missing) if missing > 0 else b""
-    return parse_footer(before + end.data, source.size_bytes, source.name)
+    footer = parse_footer(before + end.data, source.size_bytes, source.name)
+    _refuse_arrow_schema(footer)
+    return footer
+
+
+def _refuse_arrow_schema(footer: Footer) -> None:
+    """Hold the schema that Arrow writes into the metadata against the columns.
+
+    Where it is damaged, Arrow does not open the file; where it contradicts them, Polars believes it and Arrow does not.
+    """
+    metadata = footer.metadata()
+    if not _is_text(footer.creator):  # Polars takes it for text
+        raise FooterError(
+            footer.subject, got="a writer's name that is no text", expected="UTF-8", cure="Make it again."
+        )
+    if _ARROW not in metadata or len({*footer.columns}) != len(footer.columns):  # names twice: a rule says so
+        return
+    bare = replace(footer, groups=(), key_values=())
+    try:
+        found = pa.ipc.read_schema(pa.py_buffer(b64decode(metadata[_ARROW], validate=True)))
+        plain = pq.read_schema(pa.BufferReader(_MAGIC + merge_footers([bare], (), {})))
+        pq.read_schema(pa.BufferReader(_MAGIC + merge_footers([bare], (), {_ARROW: metadata[_ARROW]})))
+        fields: list[tuple[Any, Any]] = [*zip(plain, found, strict=True)]
+        wrong = [ours.name for ours, theirs in fields if not _alike(ours, theirs)]
+        got = f"for {', '.join(wrong[:3])} another type than the column's" if wrong else ""
+    except (pa.ArrowException, OSError, ValueError, TypeError) as error:
+        got = (str(error).splitlines() or [type(error).__name__])[0][:200]
+    if got:
+        expected = "the columns as Arrow writes them, or no such metadata"
+        raise FooterError(footer.subject, got=f"{_ARROW}: {got}", expected=expected, cure="Make the file again.")
+
+
+def _is_text(data: bytes) -> bool:
+    return data.decode(errors="replace").encode() == data
+
+
+def _alike(ours: Any, theirs: Any) -> bool:  # noqa: ANN401 -- Arrow's fields have no types
+    return ours.name == theirs.name and _kind(theirs.type) in (_kind(ours.type), "")
+
+
+def _kind(type_: Any) -> str:  # noqa: ANN401 -- as above
+    """Return what a type's values are, however they are held in memory; empty for the less usual types."""
+    held: Any = type_.value_type if pa.types.is_dictionary(type_) else type_
+    return next((kind for kind, is_one in _KINDS.items() if is_one(held)), "")

@@ -21,7 +21,7 @@ from bqx_assets.quality.integrity import FileChecksum, segments
 from bqx_assets.quality.ranges import GROUP_BYTES, Group, holes
 from bqx_assets.quality.scan import Scan
 from bqx_assets.quality.source import Source
-from bqx_assets.quality.statistics import stated_groups, without_chunks
+from bqx_assets.quality.statistics import stated_groups, unchecked_columns, without_chunks
 from bqx_assets.quality.values import DeepPass, Part, Work
 
 STAGE = "validate"
@@ -70,9 +70,10 @@ def _read(source: Source, scan: Scan, progress: Progress) -> None:
         footer = footer_of(source, end)
         stated = stated_groups(footer)
         scan.columns = stated_columns(footer, stated)
+        scan.unchecked = unchecked_columns(footer)
         scan.footer = footer = without_chunks(footer)
         if scan.deep and footer.rows:
-            values = DeepPass(scan, footer, stated, checksum)
+            values = DeepPass(scan, footer, [group for group in stated if group.rows], checksum)
     except FooterError as error:
         scan.unreadable.append(error.got)
     work = values.plan(GROUP_BYTES, end.start) if values is not None else []

@@ -37,6 +37,8 @@ class Scan:
     """Of the whole file, if its slabs are as recorded; a splice only."""
     end_sha256: str | None = None
     """Of the bytes behind the last slab; a splice only."""
+    unchecked: list[str] = field(default_factory=list[str])
+    """Columns with page indexes or Bloom filters: readers skip rows by them, and no pass holds them against values."""
     crc32c: int | None = None
     """Of the whole file as it was read."""
     stored_crc32c: int | None = None

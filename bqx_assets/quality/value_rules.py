@@ -106,12 +106,14 @@ def statistics_equal_values(scan: Scan) -> Finding | None:
     bad = [f"{column.name}: {column.disagrees}" for column in scan.columns if column.disagrees]
     if not bad and (not scan.columns or any(column.disagrees is None for column in scan.columns)):
         return None
+    found = f"{count(len(bad), 'column')} otherwise: {listed(bad)}" if bad else f"{len(scan.columns):,} columns agree"
+    unchecked = f"; page indexes or Bloom filters of {len(scan.unchecked):,} not checked" * bool(scan.unchecked)
     return Finding(
         passed=not bad,
-        got=f"{count(len(bad), 'column')} otherwise: {listed(bad)}" if bad else f"{len(scan.columns):,} columns agree",
+        got=found + unchecked,
         expected="every column chunk's null count, min and max as its values",
         cure=f"The footer is not that of these slabs: bqx merge {scan.pair}",
-        evidence={"columns": sample(bad)},
+        evidence={"columns": sample(bad), "unchecked": sample(scan.unchecked)},
     )
 
 

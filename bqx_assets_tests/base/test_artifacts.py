@@ -67,4 +67,4 @@ def test_the_manifest_lies_beside_its_file() -> None:
 
 def test_versions_that_shape_the_bytes_are_recorded() -> None:
     """Lesson 20: Polars 0.19 in the image and 1.36 on the machine."""
-    assert {"python", "bqx-assets", "dagster", "polars", "pyarrow", "fastparquet"} == library_versions().keys()
+    assert {"python", "bqx-assets", "dagster", "polars", "pyarrow"} == library_versions().keys()

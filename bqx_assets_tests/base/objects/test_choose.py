@@ -86,7 +86,7 @@ def test_ten_of_many_columns_cost_the_footer_and_their_ranges(
     read = scan_parquet(uri).select(chosen).collect()
     assert read.equals(frame.select(chosen))
     footer = read_footer(path)
-    chunk_bytes = sorted(int(chunk[3][7]) for chunk in footer.content[4][0][1])
+    chunk_bytes = sorted(chunk.size_bytes for chunk in footer.groups[0].chunks)
     footer_at = footer.file_bytes - max(footer.footer_bytes, POLARS_TAIL_BYTES) - 8
     of_columns = [size for _, start, size in gcs.log.ranges if start < footer_at]
     assert len(of_columns) == len(chosen)

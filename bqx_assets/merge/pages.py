@@ -1,0 +1,241 @@
+"""A column chunk's content against what is stated of it: pages, their checksums, and statistics.
+
+Belongs here: page headers, versions 1 and 2 and dictionaries, their CRC-32, and statistics against values. Does not:
+decoding.
+
+Readers do not look at checksums unless they are told to, and each of them finds other contradictions: what one of
+them refuses, another one reads as other values.
+
+**Source**: parquet-format, ``PageHeader``; the checksum is that of the page's bytes as they are stored.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import cast
+from zlib import crc32
+
+import polars as pl
+
+from bqx_assets.base.errors import FooterError
+from bqx_assets.base.files import open_regular
+from bqx_assets.merge.bounds import UNKNOWN, Stated, Value, decoder
+from bqx_assets.merge.chunks import Chunk
+from bqx_assets.merge.fields import (
+    BIT_PACKED,
+    BOOLEAN,
+    BYTE_ARRAY,
+    DELTA,
+    DELTA_BYTES,
+    DELTA_LENGTH,
+    DOUBLE,
+    FIXED,
+    FLOAT,
+    INT32,
+    INT64,
+    INT96,
+    LENGTH,
+    PAGE_BYTES,
+    PAGE_CRC,
+    PAGE_DICTIONARY,
+    PAGE_HEADER,
+    PAGE_KIND,
+    PAGE_RAW_BYTES,
+    PAGE_V1,
+    PAGE_V2,
+    PLAIN,
+    PLAIN_DICTIONARY,
+    RLE,
+    RLE_DICTIONARY,
+    SPLIT,
+    UNCOMPRESSED,
+)
+from bqx_assets.merge.footer import Footer
+from bqx_assets.merge.schema import Leaf
+from bqx_assets.merge.thrift import Struct, parse, varint
+
+Read = Callable[[int, int], bytes]
+"""Bytes of a file: from where, and how many at most."""
+
+_HEADER_BYTES = 256
+"""Of a page header that is read at once; a longer one, with long bounds in it, is read again."""
+_DATA, _DICTIONARY, _DATA_V2 = 0, 2, 3
+_WIDTHS = {INT32: 4, INT64: 8, INT96: 12, FLOAT: 4, DOUBLE: 8}
+"""Bytes of a plain value."""
+_DICTIONARIES = frozenset((PLAIN_DICTIONARY, RLE_DICTIONARY))
+_KINDS = {
+    PLAIN: frozenset(range(8)),
+    RLE: frozenset((BOOLEAN,)),
+    DELTA: frozenset((INT32, INT64)),
+    DELTA_LENGTH: frozenset((BYTE_ARRAY,)),
+    DELTA_BYTES: frozenset((BYTE_ARRAY, FIXED)),
+    SPLIT: frozenset((INT32, INT64, FLOAT, DOUBLE, FIXED)),
+    **dict.fromkeys(_DICTIONARIES, frozenset(range(1, 8))),
+}
+"""Physical types by the encodings that data pages of them may have."""
+
+
+def refuse_damaged_pages(path: Path, footer: Footer, columns: Iterable[str]) -> None:
+    """Hold the pages of a file's ``columns`` against their headers and the footer; absent columns apart.
+
+    **Cost**: 256 bytes a page; of pages that have a checksum all bytes.
+
+    Raises:
+        FooterError: a page is damaged or contradicts its column; names the column.
+    """
+    wanted = {*columns}
+    with open_regular(path) as file:
+
+        def read(start: int, length: int) -> bytes:
+            return os.pread(file.fileno(), length, start)
+
+        for place, leaf in enumerate(footer.leaves):
+            for group in footer.groups if leaf.name in wanted else ():
+                try:
+                    check_pages(read, group.chunks[place], leaf)
+                except (ValueError, IndexError) as error:
+                    expected = "pages as their headers, their checksums and the footer state them"
+                    raise _refused(footer, leaf, str(error), expected) from error
+
+
+def refuse_false_statistics(footer: Footer, frame: pl.DataFrame) -> None:
+    """Hold what the footer states of some columns' values, as far as it is to be carried on, against the values.
+
+    **Shape**: ``frame`` has the file's rows, of any of its columns. **Cost**: three passes over the values.
+
+    Raises:
+        FooterError: they differ, so that one of them is damaged; names the column.
+    """
+    places = {name: place for place, name in enumerate(footer.columns)}
+    for series in frame.iter_columns():
+        leaf, first = footer.leaves[places[series.name]], 0
+        for group in footer.groups:
+            part = series[first : first + group.rows].to_physical()
+            first += group.rows
+            stated = group.chunks[places[series.name]].stated(decoder(leaf.type))
+            known = stated if leaf.ordered else Stated(stated.nulls, None, None)
+            wrong = known.wrong(part.null_count(), cast("Value", part.min()), cast("Value", part.max()))
+            if wrong and not (part.dtype.is_float() and part.is_nan().any()):
+                raise _refused(footer, leaf, wrong, "statistics as the values are")
+
+
+def check_pages(read: Read, chunk: Chunk, leaf: Leaf) -> None:
+    """Hold a chunk's pages against their headers and the footer.
+
+    Raises:
+        ValueError: they contradict each other, or a page's bytes are not those of its checksum.
+        IndexError: a header does not end.
+    """
+    at, raw_bytes, values, dictionary = chunk.start, 0, 0, False
+    first = at
+    while at < chunk.end:
+        header, body = _header(read, at, chunk.end)
+        size = _checked_size(header, chunk.end - body)
+        if header.get(PAGE_CRC) is not None and crc32(read(body, size)) != header[PAGE_CRC] & 0xFFFFFFFF:
+            raise ValueError(f"the page at byte {at:,} fails its own CRC-32")
+        if header[PAGE_KIND] == _DICTIONARY:
+            if at != first or not _is_dictionary(header, leaf):
+                raise ValueError(
+                    f"no dictionary of {header[PAGE_DICTIONARY][1]:,} values at byte {at:,}, or another one"
+                )
+            dictionary = True
+        else:
+            values += _values(header, chunk, leaf, dictionary=dictionary)
+            if leaf.optional:
+                _refuse_levels(read, body, header, chunk)
+        if at == first and chunk.dictionary_page != UNKNOWN and (not dictionary or body + size != chunk.data_page):
+            raise ValueError(f"no dictionary page from byte {at:,} to {chunk.data_page:,}")
+        raw_bytes += body - at + header[PAGE_RAW_BYTES]
+        at = body + size
+    if (values, raw_bytes) != (chunk.values, chunk.raw_bytes):
+        raise ValueError(
+            f"pages of {values:,} values, {raw_bytes:,} bytes; stated {chunk.values:,} and {chunk.raw_bytes:,}"
+        )
+
+
+def _refused(footer: Footer, leaf: Leaf, got: str, expected: str) -> FooterError:
+    cure = "Fetch the file again, or write it again from its source."
+    return FooterError(footer.subject, got=f"column {leaf.name}: {got}", expected=expected, cure=cure)
+
+
+def _header(read: Read, at: int, end: int) -> tuple[Struct, int]:
+    """Return a page's header, and where its bytes begin."""
+    length = min(_HEADER_BYTES, end - at)
+    try:
+        header, size = parse(read(at, length), PAGE_HEADER)
+    except (ValueError, IndexError):
+        if length == end - at:
+            raise
+        header, size = parse(read(at, end - at), PAGE_HEADER)
+    return header, at + size
+
+
+def _checked_size(header: Struct, room_bytes: int) -> int:
+    size, raw_bytes = header[PAGE_BYTES], header[PAGE_RAW_BYTES]
+    of_kind = {_DATA: PAGE_V1, _DICTIONARY: PAGE_DICTIONARY, _DATA_V2: PAGE_V2}.get(header[PAGE_KIND])
+    if of_kind is None or of_kind not in header:
+        raise ValueError(f"a page of type {header[PAGE_KIND]} without its header")
+    if not 0 <= size <= room_bytes or raw_bytes < 0:
+        raise ValueError(f"a page of {size:,} bytes, {room_bytes:,} left")
+    return int(size)
+
+
+def _refuse_levels(read: Read, body: int, header: Struct, chunk: Chunk) -> None:
+    """Walk the runs that say which values are null, where they are not compressed. Raises ValueError, IndexError.
+
+    Polars takes any level for one of the two that there are; pyarrow refuses the file.
+    """
+    if header[PAGE_KIND] == _DATA_V2:
+        values, data = header[PAGE_V2][1], read(body, header[PAGE_V2][5])
+    elif chunk.codec == UNCOMPRESSED:
+        values, size = header[PAGE_V1][1], int.from_bytes(read(body, 4), "little")
+        if size > header[PAGE_BYTES] - 4:
+            raise ValueError(f"levels of {size:,} bytes in a page of {header[PAGE_BYTES]:,}")
+        data = read(body + 4, size)
+    else:
+        return
+    at = known = 0
+    while known < values:
+        run, at = varint(data, at)
+        if run & 1:  # groups of eight levels, a bit each
+            known, at = known + 8 * (run >> 1), at + (run >> 1)
+        elif run == 0 or data[at] > 1:
+            raise ValueError(f"a level of {data[at]} where there are nulls and values alone")
+        else:
+            known, at = known + (run >> 1), at + 1
+    if at > len(data):
+        raise ValueError(f"{values:,} levels, more than their {len(data):,} bytes hold")
+
+
+def _is_dictionary(header: Struct, leaf: Leaf) -> bool:
+    page, raw_bytes = header[PAGE_DICTIONARY], header[PAGE_RAW_BYTES]
+    width = leaf.element.get(LENGTH) if leaf.kind == FIXED else _WIDTHS.get(leaf.kind)
+    fit = page[1] * width == raw_bytes if width else 0 <= 4 * page[1] <= raw_bytes
+    return fit and page[2] in (PLAIN, PLAIN_DICTIONARY)
+
+
+def _values(header: Struct, chunk: Chunk, leaf: Leaf, *, dictionary: bool) -> int:
+    """Return how many values a data page has, of an encoding that fits its column."""
+    if header[PAGE_KIND] == _DATA:
+        values, encoding, levels, repetitions = (header[PAGE_V1][field] for field in (1, 2, 3, 4))
+        fit = levels in (RLE, BIT_PACKED)[: 2 - leaf.optional] and repetitions in (RLE, BIT_PACKED)
+        stored = chunk.codec != UNCOMPRESSED
+        level_bytes = 0
+    else:
+        page = header[PAGE_V2]
+        values, encoding, level_bytes = page[1], page[4], page[5]
+        fit = 0 <= page[2] <= values == page[3] and page[6] == 0 <= level_bytes and (leaf.optional or not page[2])
+        stored = chunk.codec != UNCOMPRESSED and page.get(7, True)
+    size, raw_bytes = header[PAGE_BYTES], header[PAGE_RAW_BYTES]
+    if not fit or values < 0 or level_bytes > min(size, raw_bytes) or (not stored and size != raw_bytes):
+        raise ValueError(f"a page of {values:,} values whose header contradicts itself or its column")
+    known = {RLE_DICTIONARY if each == PLAIN_DICTIONARY else each for each in chunk.encodings}
+    if (
+        leaf.kind not in _KINDS.get(encoding, ())
+        or (RLE_DICTIONARY if encoding == PLAIN_DICTIONARY else encoding) not in known
+        or (encoding in _DICTIONARIES and not dictionary)
+    ):
+        raise ValueError(f"a page of encoding {encoding}, physical type {leaf.kind}, stated {chunk.encodings}")
+    return int(values)

@@ -1,0 +1,165 @@
+"""The columns that a footer states: names, types, and whether all readers take them for the same type.
+
+Belongs here: one schema element. Does not: where a column's bytes lie (``chunks``).
+
+**Source**: parquet-format, ``LogicalTypes.md``. DuckDB reads the older annotation, Polars and pyarrow the newer one:
+where the two contradict each other, one file has two contents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from bqx_assets.merge.fields import (
+    BOOLEAN,
+    BYTE_ARRAY,
+    CHILDREN,
+    CONVERTED,
+    DOUBLE,
+    FIXED,
+    INT32,
+    INT64,
+    LENGTH,
+    LOGICAL,
+    NAME,
+    PHYSICAL,
+    REPETITION,
+)
+from bqx_assets.merge.thrift import Struct
+
+_UTF8, _ENUM, _DECIMAL, _DATE, _JSON, _BSON, _INTERVAL = 0, 4, 5, 6, 19, 20, 21
+"""Converted types, the older annotations; those of times and integers are in the tables below."""
+_UTC_MICROSECONDS: Struct = {8: {1: True, 2: {2: {}}}}
+_ELEMENTS: dict[str, Struct] = {
+    "BOOL": {PHYSICAL: BOOLEAN},
+    "INT64": {PHYSICAL: INT64},
+    "FLOAT64": {PHYSICAL: DOUBLE},
+    "STRING": {PHYSICAL: BYTE_ARRAY, CONVERTED: _UTF8, LOGICAL: {1: {}}},
+    "TIMESTAMP": {PHYSICAL: INT64, CONVERTED: 10, LOGICAL: _UTC_MICROSECONDS},
+}
+"""The types that a training file holds, by BigQuery's name, each in the one form that all readers know."""
+
+_TIME, _TIMESTAMP, _INTEGER, _NANOSECONDS = 7, 8, 10, 3
+"""Logical types, and the unit that no converted type has."""
+_FIRST_UNITS = {_TIME: 7, _TIMESTAMP: 9}
+"""Converted types of milliseconds; those of microseconds follow."""
+_NUMBERS = frozenset((INT32, INT64, BYTE_ARRAY, FIXED))
+_PLAIN_KINDS: dict[int, tuple[frozenset[int], frozenset[int]]] = {
+    1: (frozenset((BYTE_ARRAY,)), frozenset((_UTF8,))),
+    4: (frozenset((BYTE_ARRAY,)), frozenset((_ENUM,))),
+    5: (_NUMBERS, frozenset((_DECIMAL,))),
+    6: (frozenset((INT32,)), frozenset((_DATE,))),
+    11: (frozenset(range(8)), frozenset()),
+    12: (frozenset((BYTE_ARRAY,)), frozenset((_JSON,))),
+    13: (frozenset((BYTE_ARRAY,)), frozenset((_BSON,))),
+    14: (frozenset((FIXED,)), frozenset()),
+    15: (frozenset((FIXED,)), frozenset()),
+}
+"""Logical types without a unit or a width: the physical types they may have, and the converted ones beside them."""
+_LENGTHS = {14: 16, 15: 2}
+_CONVERTED_KINDS: dict[int, frozenset[int]] = {
+    **dict.fromkeys((_UTF8, _ENUM, _JSON, _BSON), frozenset((BYTE_ARRAY,))),
+    _DECIMAL: _NUMBERS,
+    **dict.fromkeys((_DATE, 7, 11, 12, 13, 15, 16, 17), frozenset((INT32,))),
+    **dict.fromkeys((8, 9, 10, 14, 18), frozenset((INT64,))),
+    _INTERVAL: frozenset((FIXED,)),
+}
+"""Physical types of each converted type of a flat column."""
+
+
+class Leaf(NamedTuple):
+    """One column."""
+
+    name: str
+    kind: int
+    """Physical type."""
+    type: str | None
+    """BigQuery's name of its type; None for a type that a training file does not hold."""
+    element: Struct
+    """As the file has it."""
+    ordered: bool = False
+    """Whether the file states the order of its bounds, and by a writer that kept to it."""
+
+    @property
+    def optional(self) -> bool:
+        """Whether it may hold nulls."""
+        return self.element[REPETITION] == 1
+
+    @property
+    def canonical(self) -> Struct:
+        """Return its schema element in the form that all readers take for the same type."""
+        form = self.element if self.type is None else _ELEMENTS[self.type] | {REPETITION: self.element[REPETITION]}
+        return form | {NAME: self.name.encode()}
+
+
+def leaves_of(schema: Sequence[Struct], ordered: Sequence[bool] | None, *, numbers_only: bool) -> tuple[Leaf, ...]:
+    """Return a flat file's columns.
+
+    ``ordered``: of each column whether the order of its bounds is stated, None where the file states none at all.
+    ``numbers_only``: the file's writer is known for false bounds of texts.
+
+    Raises:
+        ValueError: nested, or a column that not all readers take for the same type; it says which.
+    """
+    if not schema or schema[0].get(CHILDREN) != len(schema) - 1 or len(schema) == 1:
+        raise ValueError("nested columns or none")
+    if ordered is not None and len(ordered) != len(schema) - 1:
+        raise ValueError(f"{len(ordered):,} column orders for {len(schema) - 1:,} columns")
+    stated = [False] * (len(schema) - 1) if ordered is None else ordered
+    return tuple(_leaf(each, order, numbers_only) for each, order in zip(schema[1:], stated, strict=True))
+
+
+def _leaf(element: Struct, ordered: bool, numbers_only: bool) -> Leaf:  # noqa: FBT001 -- one a column
+    name = element[NAME].decode()
+    kind = element.get(PHYSICAL)
+    if element.get(CHILDREN) or element.get(REPETITION) not in (0, 1):
+        raise ValueError(f"{name}: nested or repeated columns")
+    if kind is None or not BOOLEAN <= kind <= FIXED or (kind == FIXED and element.get(LENGTH, 0) <= 0):
+        raise ValueError(f"{name}: physical type {kind} of length {element.get(LENGTH)}")
+    trouble = _contradiction(kind, element)
+    if trouble:
+        raise ValueError(f"{name}: {trouble}")
+    return Leaf(name, kind, _type(kind, element), element, ordered and not (numbers_only and kind >= BYTE_ARRAY))
+
+
+def _type(kind: int, element: Struct) -> str | None:
+    logical, converted = element.get(LOGICAL), element.get(CONVERTED)
+    if logical is None and converted is None:
+        return {BOOLEAN: "BOOL", INT64: "INT64", DOUBLE: "FLOAT64"}.get(kind)
+    if (logical is not None and 1 in logical) or (logical is None and converted == _UTF8):
+        return "STRING"
+    return "TIMESTAMP" if logical == _UTC_MICROSECONDS else None
+
+
+def _contradiction(kind: int, element: Struct) -> str:
+    """Return how the annotations contradict the physical type or each other; empty where they do not."""
+    logical, converted = element.get(LOGICAL), element.get(CONVERTED)
+    if converted is not None and kind not in _CONVERTED_KINDS.get(converted, ()):
+        return f"converted type {converted} on physical type {kind}"
+    if logical is None:
+        return ""
+    if len(logical) != 1:
+        return f"{len(logical)} logical types at once"
+    (number, value), *_ = logical.items()
+    kinds, beside = _allowed(number, value)
+    if kind not in kinds or _LENGTHS.get(number, element.get(LENGTH)) != element.get(LENGTH):
+        return f"logical type {number} on physical type {kind}"
+    if converted is not None and converted not in beside:
+        return f"logical type {number} contradicts converted type {converted}"
+    return ""
+
+
+def _allowed(number: int, value: Struct) -> tuple[frozenset[int], frozenset[int]]:
+    """Return the physical and the converted types that a logical type may have beside it."""
+    if number in _FIRST_UNITS:
+        unit = min(value[2], default=0)
+        kind = INT32 if (number, unit) == (_TIME, 1) else INT64
+        beside = (_FIRST_UNITS[number] + unit - 1,) if unit != _NANOSECONDS else ()
+        return frozenset((kind,) if len(value[2]) == 1 else ()), frozenset(beside)
+    if number == _INTEGER:
+        first = 15 if value[2] else 11
+        kinds = {8: INT32, 16: INT32, 32: INT32, 64: INT64}
+        width = value[1]
+        return frozenset((kinds[width],) if width in kinds else ()), frozenset((first + width.bit_length() - 4,))
+    return _PLAIN_KINDS.get(number, (frozenset(), frozenset()))
