@@ -86,6 +86,10 @@ class TableChanged(WarehouseError):
     """A table was modified after the snapshot the run reads at."""
 
 
+class ClockBehind(WarehouseError):
+    """This machine's clock says an earlier time than a table was written at: no snapshot can be taken."""
+
+
 class CatalogueMismatch(WarehouseError):
     """The warehouse's tables or columns are not those of the expectations."""
 

@@ -24,6 +24,7 @@ class Holder(BaseModel):
     """Boot and process namespace: within one, a process id means the same. None where the system does not say."""
     process: int = 0
     started: float = 0.0
+    """As :func:`started_seconds` says."""
     execution: str | None = None
     task: str = "0"
     attempt: int = 0
@@ -35,7 +36,7 @@ class Holder(BaseModel):
         return cls(
             machine=_machine(),
             process=os.getpid(),
-            started=psutil.Process().create_time(),
+            started=started_seconds(os.getpid()),
             execution=os.environ.get("CLOUD_RUN_EXECUTION"),
             task=os.environ.get("CLOUD_RUN_TASK_INDEX", "0"),
             attempt=int(os.environ.get("CLOUD_RUN_TASK_ATTEMPT", "0")),
@@ -52,9 +53,26 @@ class Holder(BaseModel):
         if self.machine is None or self.machine != own.machine:
             return False
         try:
-            return abs(psutil.Process(self.process).create_time() - self.started) > 1
+            return abs(started_seconds(self.process) - self.started) > 1
         except psutil.NoSuchProcess:
             return True
+
+
+def started_seconds(process: int) -> float:
+    """Return when a process of this machine started, in seconds since the machine's boot.
+
+    Not a time of day: that of a living process changes when the clock is set, and its lease was taken for a dead one's.
+    Where the system does not tell it, a time of day all the same.
+
+    Raises:
+        psutil.NoSuchProcess: there is none.
+    """
+    try:
+        # The second field, the program's name in brackets, may hold anything; the start is the 22nd.
+        ticks = Path("/proc", str(process), "stat").read_text(errors="replace").rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return psutil.Process(process).create_time()
+    return int(ticks) / os.sysconf("SC_CLK_TCK")
 
 
 def _machine() -> str | None:

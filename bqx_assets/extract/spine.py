@@ -14,7 +14,7 @@ import polars as pl
 
 from bqx_assets.base.artifacts import Column, RowAccount, SlabProvenance, SlabRecord, Spine
 from bqx_assets.base.content import Contents, periods_of
-from bqx_assets.base.errors import EmptyTable
+from bqx_assets.base.errors import ClockBehind, EmptyTable
 from bqx_assets.base.fingerprints import fingerprint
 from bqx_assets.base.names import KEY
 from bqx_assets.base.settings import DuplicatePolicy
@@ -27,6 +27,8 @@ from bqx_assets.extract.slabs import SlabStore, SpineRecord, slab_fingerprint, s
 from bqx_assets.extract.stretches import stretches
 from bqx_assets.extract.warehouse import ReadRequest
 
+_TIME = "%Y-%m-%d %H:%M:%S UTC"
+
 
 def extract_spine_slab(job: Extraction, catalogue: PairCatalogue, slabs: SlabStore) -> SpineRecord:
     """Return the pair's spine at a new snapshot, read from the warehouse only if its slab is not fresh.
@@ -37,8 +39,10 @@ def extract_spine_slab(job: Extraction, catalogue: PairCatalogue, slabs: SlabSto
 
     Raises:
         NullKeys, DuplicateKeys, EmptyTable: the targets table cannot be a spine.
+        ClockBehind: the snapshot would be of a time before a table that is there was written.
     """
     snapshot_time = job.warehouse.snapshot()
+    _refuse_clock_behind(job, catalogue, snapshot_time)
     slab = _fresh(job, catalogue, slabs)
     if slab is None:
         keys, rows, frames = _read(job, catalogue, snapshot_time)
@@ -63,6 +67,19 @@ def extract_spine_slab(job: Extraction, catalogue: PairCatalogue, slabs: SlabSto
     record = SpineRecord(spine=spine, slab=slab, snapshot_time=snapshot_time)
     slabs.save_spine(record)
     return record
+
+
+def _refuse_clock_behind(job: Extraction, catalogue: PairCatalogue, snapshot_time: datetime) -> None:
+    """Refuse a snapshot before the last change of a table that was listed before the snapshot was taken."""
+    tables = (catalogue.targets, *(table.description for table in catalogue.tables))
+    newest = max(tables, key=lambda table: table.last_modified)
+    if newest.last_modified > snapshot_time:
+        raise ClockBehind(
+            f"{job.pair}/{newest.table}",
+            got=f"written at {newest.last_modified:{_TIME}}, after now: it is {snapshot_time:{_TIME}}",
+            expected="a table written before the snapshot that it is read at",
+            cure="Set this machine's clock if it is behind (see: date -u); else touch the table's file.",
+        )
 
 
 def _fresh(job: Extraction, catalogue: PairCatalogue, slabs: SlabStore) -> SlabRecord | None:

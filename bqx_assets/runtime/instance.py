@@ -14,6 +14,7 @@ import dagster as dg
 import psutil
 
 from bqx_assets.base.files import write_atomic
+from bqx_assets.base.holder import started_seconds
 from bqx_assets.base.settings import Settings
 
 CONFIG_FILE = "dagster.yaml"
@@ -47,7 +48,7 @@ def open_instance(home: Path) -> dg.DagsterInstance:
 
 def process_tag() -> str:
     """Return what tells this process from every other, before and after it."""
-    return _tag(psutil.Process())
+    return _tag(os.getpid())
 
 
 def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
@@ -64,12 +65,12 @@ def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     return ended
 
 
-def _tag(process: psutil.Process) -> str:
-    return f"{socket.gethostname()}:{process.pid}:{process.create_time():.2f}"
+def _tag(process: int) -> str:
+    return f"{socket.gethostname()}:{process}:{started_seconds(process):.2f}"
 
 
 def _alive(tag: str) -> bool:
     try:
-        return _tag(psutil.Process(int(tag.split(":")[1]))) == tag
+        return _tag(int(tag.split(":")[1])) == tag
     except psutil.NoSuchProcess:
         return False

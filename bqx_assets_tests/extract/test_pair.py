@@ -13,6 +13,7 @@ from polars.testing import assert_frame_equal
 from bqx_assets.base.artifacts import EXTRACTION_FILE, SLAB_METADATA_KEY, ExtractionRecord, SlabProvenance
 from bqx_assets.base.errors import (
     CheckpointCorrupt,
+    ClockBehind,
     DuplicateKeys,
     ExtractionIncomplete,
     FolderBusy,
@@ -227,6 +228,18 @@ def test_a_table_changed_after_the_snapshot_is_refused_by_name(tmp_path: Path, w
     warehouse.revised["mkt_vol"] = warehouse.snapshot() + timedelta(hours=1)
     with pytest.raises(ExtractionIncomplete, match="1 of 6 tables failed: mkt_vol; first: TableChanged"):
         extract_features(frame_job(tmp_path, warehouse))
+
+
+@pytest.mark.parametrize("table", ["mkt_vol", "targets_eurusd"])
+def test_a_clock_that_was_set_back_is_named_before_anything_is_read(
+    tmp_path: Path, warehouse: FrameWarehouse, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = warehouse.snapshot()
+    warehouse.revised[table] = now + timedelta(hours=1)
+    monkeypatch.setattr(warehouse, "snapshot", lambda: now)
+    with pytest.raises(ClockBehind, match=rf"eurusd/{table}: written at .* after now.*Set this machine's clock"):
+        extract_spine(frame_job(tmp_path, warehouse))
+    assert not warehouse.reads
 
 
 def test_a_spine_with_a_repeated_key_is_refused(tmp_path: Path, warehouse: FrameWarehouse) -> None:

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
-import psutil
 import pytest
 
+from bqx_assets.base.holder import started_seconds
 from bqx_assets.base.settings import Settings
 from bqx_assets.runtime.instance import (
     CONFIG_FILE,
@@ -64,7 +64,7 @@ def test_a_run_whose_process_died_is_ended_and_a_living_one_is_not(instance: dg.
     living = _started(instance, process_tag())
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         tag = process_tag().split(":")
-        other = f"{tag[0]}:{process.pid}:{psutil.Process(process.pid).create_time():.2f}"
+        other = f"{tag[0]}:{process.pid}:{started_seconds(process.pid):.2f}"
         dead = _started(instance, other)
         assert end_dead_runs(instance) == []
         process.kill()
