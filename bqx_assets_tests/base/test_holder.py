@@ -15,8 +15,12 @@ from bqx_assets.base.holder import Holder, started_seconds
 def test_a_living_process_is_not_dead_after_the_clock_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
     """psutil reckons a start from the clock: it moved with it, and a living run's lease was taken over."""
     before = Holder.this()
-    create_time = psutil.Process.create_time
-    monkeypatch.setattr(psutil.Process, "create_time", lambda process: create_time(process) - 7_200)
+    real = psutil.Process.create_time
+
+    def earlier(process: psutil.Process) -> float:
+        return real(process) - 7_200
+
+    monkeypatch.setattr(psutil.Process, "create_time", earlier)
     assert not before.is_dead()
     assert Holder.this() == before
 
