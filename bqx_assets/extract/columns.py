@@ -83,7 +83,7 @@ class ColumnFile:
 
         Raises:
             InexactValue: a value that those types cannot hold as it is.
-            ArrowException, OSError: damaged; see ``first_unreadable``.
+            ArrowException, PolarsError, OSError: damaged; see ``first_unreadable``.
         """
         wanted = self.groups if groups is None else list(groups)
         several = [name for name in names if not self._is_alone(name)]
@@ -101,7 +101,7 @@ class ColumnFile:
         for name in names:
             try:
                 self.read([name])
-            except (pa.ArrowException, OSError):
+            except (pa.ArrowException, pl.exceptions.PolarsError, OSError):
                 return name
         return None
 

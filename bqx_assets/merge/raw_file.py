@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pyarrow.types as pt
 
 from bqx_assets.base.errors import EmptyTable, FooterError, NullKeys, SchemaDrift
@@ -28,6 +29,7 @@ from bqx_assets.extract.columns import ColumnFile, as_floats
 from bqx_assets.extract.local.arrow_types import bigquery_type
 from bqx_assets.merge.footer import Footer, read_footer
 from bqx_assets.merge.pages import refuse_damaged_pages
+from bqx_assets.merge.schema import NestedColumns
 
 NUMBERS = ("FLOAT64", "INT64")
 _KEYS = ("TIMESTAMP", "DATE")
@@ -115,7 +117,7 @@ class RawFile:
         with self._opened() as file:
             try:
                 frame = file.read(names)
-            except (pa.ArrowException, OSError) as error:
+            except (pa.ArrowException, pl.exceptions.PolarsError, OSError) as error:
                 raise self._unreadable(file.first_unreadable(names), error) from error
         frame = frame if PAIR_COLUMN not in self.types else self._of_pair(frame).drop(PAIR_COLUMN)
         if floats:
@@ -153,6 +155,7 @@ class RawFile:
 
     @contextmanager
     def _opened(self) -> Generator[ColumnFile]:
+        self._refuse_unsound()
         try:
             file = regular_file(self.path).open("rb")
         except OSError as error:
@@ -160,16 +163,33 @@ class RawFile:
         with file:
             yield self._as_columns(file)
 
+    def _refuse_unsound(self) -> None:
+        """Let our own code see the footer first: some of what it refuses ends the process inside Arrow."""
+        try:
+            _ = self.footer
+        except FooterError as error:
+            cause, got = error.__cause__, ""
+            if isinstance(cause, UnicodeDecodeError):
+                got = f"a column named {cause.object!r}"
+            if isinstance(cause, NestedColumns):
+                got = ", ".join(self._nested()[:_NAMED])
+            if not got:
+                raise
+            expected = f"names of letters, digits and underscores, types {' or '.join(READ_TYPES)}"
+            cure = "Rename or convert the column in the file, or leave it out there."
+            raise SchemaDrift(self.subject, got=got, expected=expected, cure=cure) from error
+
+    def _nested(self) -> list[str]:
+        """Return the columns that are not flat, with their types; none where Arrow does not open the file either."""
+        try:
+            fields: list[Any] = [*pq.read_schema(self.path)]
+        except (pa.ArrowException, OSError):
+            return []
+        return [f"{each.name} {each.type}" for each in fields if pt.is_nested(each.type)]
+
     def _as_columns(self, file: BinaryIO) -> ColumnFile:
         try:
             return ColumnFile(file, self.subject)
-        except UnicodeDecodeError as error:
-            raise SchemaDrift(
-                self.subject,
-                got=f"a column named {error.object!r}",
-                expected="names of letters, digits and underscores",
-                cure="Rename the column in the file.",
-            ) from error
         except pa.ArrowNotImplementedError as error:
             wide = [f"{name} {kind}" for name, kind in parquet_schema(self.path).items() if str(kind).endswith("128")]
             raise SchemaDrift(

@@ -68,6 +68,10 @@ _CONVERTED_KINDS: dict[int, frozenset[int]] = {
 """Physical types of each converted type of a flat column."""
 
 
+class NestedColumns(ValueError):
+    """The columns are not flat."""
+
+
 class Leaf(NamedTuple):
     """One column."""
 
@@ -100,10 +104,11 @@ def leaves_of(schema: Sequence[Struct], ordered: Sequence[bool] | None, *, numbe
     ``numbers_only``: the file's writer is known for false bounds of texts.
 
     Raises:
-        ValueError: nested, or a column that not all readers take for the same type; it says which.
+        NestedColumns: not flat.
+        ValueError: a column that not all readers take for the same type; it says which.
     """
     if not schema or schema[0].get(CHILDREN) != len(schema) - 1 or len(schema) == 1:
-        raise ValueError("nested columns or none")
+        raise NestedColumns("nested columns or none")
     if ordered is not None and len(ordered) != len(schema) - 1:
         raise ValueError(f"{len(ordered):,} column orders for {len(schema) - 1:,} columns")
     stated = [False] * (len(schema) - 1) if ordered is None else ordered
@@ -114,7 +119,7 @@ def _leaf(element: Struct, ordered: bool, numbers_only: bool) -> Leaf:  # noqa: 
     name = element[NAME].decode()
     kind = element.get(PHYSICAL)
     if element.get(CHILDREN) or element.get(REPETITION) not in (0, 1):
-        raise ValueError(f"{name}: nested or repeated columns")
+        raise NestedColumns(f"{name}: nested or repeated columns")
     if kind is None or not BOOLEAN <= kind <= FIXED or (kind == FIXED and element.get(LENGTH, 0) <= 0):
         raise ValueError(f"{name}: physical type {kind} of length {element.get(LENGTH)}")
     trouble = _contradiction(kind, element)
