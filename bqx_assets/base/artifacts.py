@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bqx_assets.base.errors import CheckpointCorrupt
 from bqx_assets.base.files import read_regular, write_atomic
+from bqx_assets.base.printable import first_line
 
 FORMAT_VERSION = 1
 SLAB_METADATA_KEY = "bqx.slab"
@@ -42,7 +43,7 @@ class Record(BaseModel):
             return cls.model_validate_json(read_regular(path))
         except (OSError, ValueError) as error:
             raise CheckpointCorrupt(
-                str(path), got=str(error).splitlines()[0], expected=f"a {cls.__name__} as JSON", cure="Make it again."
+                str(path), got=first_line(error), expected=f"a {cls.__name__} as JSON", cure="Make it again."
             ) from error
 
 

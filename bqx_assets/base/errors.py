@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 
-from bqx_assets.base.printable import printable
+from bqx_assets.base.printable import first_line, printable
 
 
 class BqxError(Exception):
@@ -42,10 +42,14 @@ class SystemRefused(BqxError):
         full = error.errno in {errno.ENOSPC, errno.EDQUOT}
         return cls(
             str(error.filename or "operating system"),
-            got=error.strerror or str(error),
+            got=error.strerror or first_line(error),
             expected="room on the disk" if full else "a folder and disk that can be read and written",
             cure="Free space or correct the permissions, then run again; --debug shows where it happened.",
         )
+
+
+class Unforeseen(BqxError):
+    """What stopped a command is none of these errors: a fault of the program, or of a library that it uses."""
 
 
 class UsageError(BqxError):

@@ -18,6 +18,7 @@ import polars as pl
 
 from bqx_assets.base.files import regular_file
 from bqx_assets.base.objects.naming import GCS_SCHEME, storage_endpoint
+from bqx_assets.base.printable import first_line
 
 
 def scan_parquet(place: Path | str) -> pl.LazyFrame:
@@ -74,7 +75,7 @@ def _panics_as_errors() -> Generator[None]:
     try:
         yield
     except pl.exceptions.PanicException as error:
-        raise pl.exceptions.ComputeError(f"Polars cannot read it: {str(error).splitlines()[0][:200]}") from None
+        raise pl.exceptions.ComputeError(f"Polars cannot read it: {first_line(error)}") from None
 
 
 def _source(place: Path | str) -> tuple[str, dict[str, str] | None]:

@@ -1,6 +1,6 @@
 """Texts of others as they may be shown: on a terminal, in a log line, in Dagster's markdown.
 
-Belongs here: what is escaped, and how. Does not: where a text is shown.
+Belongs here: what is escaped and how, and what of an error is shown. Does not: where a text is shown.
 
 Names of files and columns, values, and messages of libraries that quote them are written by others. Raw, an escape
 sequence in a column's name repaints the terminal, a line break in it forges a line of ours, and markup in it becomes
@@ -10,6 +10,8 @@ part of a page.
 from __future__ import annotations
 
 import re
+
+_FIRST_LINE_CHARACTERS = 400
 
 
 def printable(text: str) -> str:
@@ -21,6 +23,15 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an error of a library says first, cut to a length that is shown; its class's name if it says nothing.
+
+    An error without a text is a usual thing: ``str(OSError())`` and ``str(MemoryError())`` are empty.
+    """
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:_FIRST_LINE_CHARACTERS]
 
 
 def markdown_code(text: str) -> str:

@@ -23,6 +23,7 @@ from bqx_assets.base.files import regular_file
 from bqx_assets.base.frame_files import parquet_schema
 from bqx_assets.base.names import KEY, refuse_same_names
 from bqx_assets.base.pairs import Pair
+from bqx_assets.base.printable import first_line
 from bqx_assets.catalogue.families import PAIR_COLUMN
 from bqx_assets.catalogue.tables import READ_TYPES
 from bqx_assets.extract.columns import ColumnFile, as_floats
@@ -194,7 +195,7 @@ class RawFile:
             wide = [f"{name} {kind}" for name, kind in parquet_schema(self.path).items() if str(kind).endswith("128")]
             raise SchemaDrift(
                 self.subject,
-                got=", ".join(wide[:_NAMED]) or str(error).splitlines()[0],
+                got=", ".join(wide[:_NAMED]) or first_line(error),
                 expected=" or ".join(READ_TYPES),
                 cure="Convert the column in the file, or leave it out there.",
             ) from error
@@ -202,7 +203,7 @@ class RawFile:
             raise self._unreadable(None, error) from error
 
     def _unreadable(self, column: str | None, error: Exception) -> FooterError:
-        text = (str(error).splitlines() or [type(error).__name__])[0]
+        text = first_line(error)
         return FooterError(
             self.subject,
             got=f"column {column}: {text}" if column else text,

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from bqx_assets.base.frame_files import read_parquet
+from bqx_assets.base.printable import first_line
 from bqx_assets.merge.chunks import moved
 from bqx_assets.merge.footer import Footer, RowGroup, merge_footers
 from bqx_assets.merge.pages import check_pages
@@ -47,15 +48,11 @@ def decode(footer: Footer, group: StatedGroup, places: Sequence[int], blocks: Se
         for chunk, leaf in zip(shifted, leaves, strict=True):
             check_pages(lambda start, length: small[start : start + length], chunk, leaf)
     except (ValueError, IndexError) as error:
-        raise Unreadable(_first_line(error)) from error
+        raise Unreadable(first_line(error)) from error
     try:
         frame = read_parquet(small, use_statistics=False)
     except (pl.exceptions.PolarsError, OSError, ValueError) as error:
-        raise Unreadable(_first_line(error)) from error
+        raise Unreadable(first_line(error)) from error
     if frame.shape != (group.rows, len(places)):
         raise Unreadable(f"{frame.height:,} rows decoded, {group.rows:,} stated")
     return frame
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

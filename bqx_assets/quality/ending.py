@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from bqx_assets.base.artifacts import Manifest
 from bqx_assets.base.checksums import crc32c
 from bqx_assets.base.errors import FooterError
+from bqx_assets.base.printable import first_line
 from bqx_assets.merge.footer import TAIL_BYTES, Footer, end_bytes, merge_footers, parse_footer
 from bqx_assets.quality.integrity import Segment, end_crc32c, segments
 from bqx_assets.quality.source import Source
@@ -116,7 +117,7 @@ def _refuse_arrow_schema(footer: Footer) -> None:
         wrong = [ours.name for ours, theirs in fields if not _alike(ours, theirs)]
         got = f"for {', '.join(wrong[:3])} another type than the column's" if wrong else ""
     except (pa.ArrowException, OSError, ValueError, TypeError) as error:
-        got = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        got = first_line(error)
     if got:
         expected = "the columns as Arrow writes them, or no such metadata"
         raise FooterError(footer.subject, got=f"{_ARROW}: {got}", expected=expected, cure="Make the file again.")

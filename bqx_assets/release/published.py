@@ -22,6 +22,7 @@ from bqx_assets.base.checksums import crc32c, size_and_crc
 from bqx_assets.base.errors import BadSetting, ObjectMissing
 from bqx_assets.base.objects.protocol import ObjectInfo, ObjectStore, VerifiedBy
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
+from bqx_assets.base.printable import first_line
 from bqx_assets.base.progress import Progress
 from bqx_assets.base.settings import training_name
 from bqx_assets.release.checked import report_path
@@ -119,7 +120,7 @@ def companions_of(store: ObjectStore, pair: Pair, metadata: Mapping[str, str]) -
     try:
         manifest = Manifest.model_validate_json(texts["manifest"])
     except ValueError as error:
-        return f"no manifest: {str(error).splitlines()[0]}"
+        return f"no manifest: {first_line(error)}"
     if manifest.pair != pair.name:
         return f"no manifest: it is of {manifest.pair}"
     return Companions(manifest, texts, named)

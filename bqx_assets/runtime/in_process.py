@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bqx_assets.base.artifacts import Record
 from bqx_assets.base.errors import BqxError, SystemRefused
 from bqx_assets.base.pairs import Pair
+from bqx_assets.base.printable import first_line
 from bqx_assets.base.progress import Progress
 from bqx_assets.base.settings import Settings
 from bqx_assets.quality.report import Verdict
@@ -121,7 +122,7 @@ def _storage_named(home: Path) -> Generator[None]:
         told = getattr(error, "orig", None) or error
         raise SystemRefused(
             str(home),
-            got=f"Dagster's storage: {str(told).splitlines()[0]}",
+            got=f"Dagster's storage: {first_line(told)}",
             expected="a home on a disk with room, that can be written",
             cure="Free space or correct the permissions there, or name another folder with DAGSTER_HOME.",
         ) from error

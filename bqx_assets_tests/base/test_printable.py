@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bqx_assets.base.errors import BqxError, TableDefect
-from bqx_assets.base.printable import markdown_code, printable
+from bqx_assets.base.printable import first_line, markdown_code, printable
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,17 @@ def test_a_code_span_is_fenced_by_more_ticks_than_it_holds(text: str) -> None:
     assert span.endswith(fence)
     assert fence not in span[len(fence) : -len(fence)]
     assert span[len(fence) : -len(fence)].strip(" ") == printable(text).strip(" ")
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError(), "ValueError"),
+        (MemoryError(), "MemoryError"),
+        (OSError(" \n"), "OSError"),
+        (ValueError("\nfirst\nsecond"), "first"),
+        (ValueError("x" * 5000), "x" * 400),
+    ],
+)
+def test_of_an_error_the_first_line_is_shown_and_its_class_where_it_says_nothing(error: Exception, line: str) -> None:
+    assert first_line(error) == line

@@ -10,6 +10,7 @@ from typing import TypeVar
 from bqx_assets.base.artifacts import Record
 from bqx_assets.base.errors import CheckpointCorrupt, ObjectMissing
 from bqx_assets.base.objects.protocol import ABSENT, ObjectInfo, ObjectStore
+from bqx_assets.base.printable import first_line
 
 _R = TypeVar("_R", bound=Record)
 
@@ -21,7 +22,7 @@ def load_record(store: ObjectStore, name: str, kind: type[_R]) -> _R:
     except (ObjectMissing, ValueError) as error:
         raise CheckpointCorrupt(
             store.uri(name),
-            got=str(error).splitlines()[0],
+            got=first_line(error),
             expected=f"a {kind.__name__} as JSON",
             cure="Make it again.",
         ) from error

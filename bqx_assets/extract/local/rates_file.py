@@ -20,6 +20,7 @@ from bqx_assets.base.errors import BadSetting, TableDefect
 from bqx_assets.base.files import read_regular
 from bqx_assets.base.frame_files import parquet_schema, read_csv, read_parquet
 from bqx_assets.base.names import KEY
+from bqx_assets.base.printable import first_line
 
 ROW = "row"
 """The column that counts the file's rows from 1, the header left out: errors name a row by it."""
@@ -104,7 +105,7 @@ def read_file(path: Path) -> RatesFile:
                 path, f"a {path.suffix or 'nameless'} file", "a .parquet or .csv file", "Convert the file to one."
             )
     except (pl.exceptions.PolarsError, OSError, UnicodeError, csv.Error) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise bad_file(
             path, reason, "a Parquet file, or CSV text in UTF-8 or UTF-16", "Write the file again as one of these."
         ) from error

@@ -14,6 +14,7 @@ from bqx_assets.base.errors import BadSetting, TableMissing, TableUnreadable
 from bqx_assets.base.files import atomic_path
 from bqx_assets.base.frame_files import read_parquet
 from bqx_assets.base.pairs import Pair
+from bqx_assets.base.printable import first_line
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET, expected_tables, targets_table
 from bqx_assets.extract.local import damage
 from bqx_assets.extract.local.layout import note_spoiled, refuse_unusable, table_path
@@ -100,7 +101,7 @@ def _read(path: Path) -> pl.DataFrame:
     except pl.exceptions.ComputeError as error:
         raise TableUnreadable(
             path.stem,
-            got=str(error).splitlines()[0],
+            got=first_line(error),
             expected="a table to spoil",
             cure="Make the warehouse again first.",
         ) from error

@@ -21,6 +21,7 @@ from bqx_assets.base.checksums import crc32c
 from bqx_assets.base.errors import BqxError, TableChanged, TableMissing, TableUnreadable
 from bqx_assets.base.files import open_regular
 from bqx_assets.base.names import KEY
+from bqx_assets.base.printable import first_line
 from bqx_assets.catalogue.families import PAIR_COLUMN
 from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.columns import ColumnFile
@@ -143,7 +144,7 @@ class LocalWarehouse:
         except FileNotFoundError:
             return None  # removed since it was listed: missing, as if it had been removed before
         except OSError as error:
-            return _defective(dataset, path.stem, _first_line(error))
+            return _defective(dataset, path.stem, first_line(error))
         with self._lock:
             self._known[path] = (mark, found)
         return found
@@ -158,7 +159,7 @@ def _describe(dataset: str, table: str, file: BinaryIO) -> TableDescription:
         columns = tuple((name, bigquery_type(kind)) for name, kind in zip(schema.names, schema.types, strict=True))
         return TableDescription(dataset, table, columns, parquet.metadata.num_rows, stat.st_size, modified, _etag(file))
     except (pa.ArrowException, OSError) as error:
-        return TableDescription(dataset, table, (), 0, stat.st_size, modified, _etag(file), defect=_first_line(error))
+        return TableDescription(dataset, table, (), 0, stat.st_size, modified, _etag(file), defect=first_line(error))
 
 
 def _defective(dataset: str, name: str, defect: str) -> TableDescription:
@@ -248,9 +249,5 @@ def _wanted_rows(request: ReadRequest) -> pl.Expr:
 
 def _unreadable(table: str, error: Exception, path: Path) -> BqxError:
     return TableUnreadable(
-        table, got=_first_line(error), expected=f"a Parquet file at {path}", cure="Restore the table."
+        table, got=first_line(error), expected=f"a Parquet file at {path}", cure="Restore the table."
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
