@@ -205,5 +205,6 @@ def _error(result: dg.ExecuteInProcessResult, step: str) -> BqxError:
 
 
 def _files(folder: Path) -> dict[str, int]:
-    """Each file with its bytes' checksum."""
-    return {str(path.relative_to(folder)): crc32c_of_file(path) for path in folder.rglob("*") if path.is_file()}
+    """Each file with its bytes' checksum, but for what says when a file was last read."""
+    paths = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".read")
+    return {str(path.relative_to(folder)): crc32c_of_file(path) for path in paths}

@@ -8,7 +8,7 @@ from bqx_assets.catalogue.tables import READ_TYPES, standard_type
 from bqx_assets.extract.bigquery.session import _ARROW_TYPES
 from bqx_assets.extract.read import POLARS_TYPES
 from bqx_assets.merge.encoded import _TYPES
-from bqx_assets.merge.footer import TYPES
+from bqx_assets.merge.schema import _ELEMENTS
 
 
 @pytest.mark.parametrize(
@@ -30,4 +30,4 @@ def test_other_names_of_a_type_are_one_type(said: str, own: str) -> None:
 
 
 def test_all_stages_know_the_same_types() -> None:
-    assert {*READ_TYPES} == {*POLARS_TYPES} == {*_ARROW_TYPES} == {*_TYPES} == {*TYPES.values()}
+    assert {*READ_TYPES} == {*POLARS_TYPES} == {*_ARROW_TYPES} == {*_TYPES} == {*_ELEMENTS}

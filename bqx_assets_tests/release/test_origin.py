@@ -13,7 +13,7 @@ from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
 from bqx_assets.extract.connect import origin_of
-from bqx_assets.extract.local.layout import Made, begin, finish
+from bqx_assets.extract.local.layout import Folder, Made, begin, finish
 from bqx_assets.release.origin import with_the_word
 from bqx_assets.release.publish import publish
 from bqx_assets_tests.release.training import training
@@ -87,7 +87,7 @@ def test_a_file_that_somebody_else_put_there_is_not_replaced_by_simulated_number
 @pytest.mark.parametrize(("rates", "origin"), [(None, SIMULATED), ("00ff", RATES)])
 def test_a_warehouse_says_what_it_was_made_of(tmp_path: Path, rates: str | None, origin: str) -> None:
     begin(tmp_path)
-    finish(tmp_path, Made(pairs=("eurusd",), rows=300, tables=1, seed=1, rates=rates))
+    finish(tmp_path, Folder(made=Made(pairs=("eurusd",), rows=300, tables=1, seed=1, rates=rates)))
     assert origin_of(Settings(warehouse=tmp_path)) == origin
     assert origin_of(Settings(warehouse=tmp_path, bigquery_project="a")) == BIGQUERY
     assert origin_of(Settings(warehouse=tmp_path / "none")) == "a folder of tables"
