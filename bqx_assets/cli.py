@@ -268,7 +268,7 @@ def status(ctx: typer.Context, *, as_json: Json = False) -> None:
         found = list(pool.map(status_of, ALL_PAIRS))
     done = sum(each.published == "done" for each in found)
     session.say(
-        tables.status_table(found),
+        tables.status_tables(found),
         f"{done} of {len(found)} pairs published and verified in {settings.output or settings.output_dir}",
     )
     session.answer({"published": done, "pairs": [each.model_dump(mode="json") for each in found]})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -57,10 +58,25 @@ def _cells(tables: int, columns: int, read_bytes: int, fresh: int, stale: int, m
     ]
 
 
-def status_table(pairs: Sequence[PairStatus]) -> Table:
-    """Return a line a pair: its five stages, and the size of what is published or merged."""
-    table = plain_table("pair", "spine", "slabs", "merged", "validated", "published", "verified",
-                        numbers=("rows", "columns", "MB", "content"))  # fmt: skip
+def status_tables(pairs: Sequence[PairStatus]) -> Group:
+    """Return a line a pair: its five stages, and the size of what is published or merged; below it, its bytes' trust.
+
+    Two tables, since one is wider than a terminal of 80 characters.
+    """
+    return Group(_stages(pairs), *([_trust(pairs)] if any(each.published != "none" for each in pairs) else []))
+
+
+def _trust(pairs: Sequence[PairStatus]) -> Table:
+    """A line a published pair: when and how its bytes were verified, and the digest of its values."""
+    table = plain_table("pair", "verified", "content digest")
+    for each in (each for each in pairs if each.published != "none"):
+        when = verified_text(each.verified_at, each.verified_by).removeprefix("verified ")
+        table.add_row(each.pair, when, (each.content_digest or "not recorded")[:_DIGEST_DIGITS])
+    return table
+
+
+def _stages(pairs: Sequence[PairStatus]) -> Table:
+    table = plain_table("pair", "spine", "slabs", "merged", "validated", "published", numbers=("rows", "columns", "MB"))
     for each in pairs:
         slabs = Text.assemble(_mark(each.slabs), f" {each.slabs_done:,}/{each.slabs_expected:,}")
         if each.failed_tables:
@@ -72,11 +88,9 @@ def status_table(pairs: Sequence[PairStatus]) -> Table:
             _mark(each.merged),
             _mark(each.validated),
             _mark(each.published),
-            verified_text(each.verified_at, each.verified_by).removeprefix("verified "),
             _number(each.rows),
             _number(each.columns),
             "" if each.size_bytes is None else f"{each.size_bytes / 1e6:,.1f}",
-            (each.content_digest or "")[:_DIGEST_DIGITS],
         )
     return table
 

@@ -109,11 +109,11 @@ def footer_checksum(scan: Scan) -> Finding | None:
     if same and known is None:
         return not_recorded(f"{size}, by CRC32C the recorded ones; no SHA-256 of the footer is recorded", scan)
     forged = known is not None and scan.end_sha256 != known
-    end = f"{'another' if forged else 'its'} SHA-256 of the footer"
+    end = f"a footer of {'another' if forged else 'the recorded'} SHA-256"
     return Finding(
         passed=same and not forged,
         got=f"{size}, crc32c {scan.end_crc32c:08x} with the slabs as recorded, {end}",
-        expected=f"{recorded.size_bytes:,} bytes, crc32c {recorded.crc32c:08x}, its SHA-256 of the footer",
+        expected=f"{recorded.size_bytes:,} bytes, crc32c {recorded.crc32c:08x}, a footer of the recorded SHA-256",
         cure=f"The file's end was changed or damaged after the merge: bqx merge {scan.pair}",
         evidence={"footer_sha256": scan.end_sha256, "recorded_footer_sha256": known},
     )
