@@ -21,6 +21,8 @@ from bqx_assets.base.printable import first_line
 FORMAT_VERSION = 1
 SLAB_METADATA_KEY = "bqx.slab"
 """Key of a slab's own :class:`SlabProvenance` in its parquet key-value metadata."""
+PAIR_KEY, SPINE_KEY, ENGINE_KEY, CONTENT_KEY = "bqx.pair", "bqx.spine", "bqx.engine", "bqx.content"
+"""Keys of the training file's own parquet metadata: pair, spine fingerprint, engine, content digest."""
 EXTRACTION_FILE = "extraction.json"
 """Name of the :class:`ExtractionRecord` inside a pair's checkpoint folder."""
 SIMULATED = "simulated rates"

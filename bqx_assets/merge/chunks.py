@@ -147,7 +147,7 @@ def checked(chunk: Chunk, leaf: Leaf, rows: int, data: tuple[int, int]) -> Chunk
     if (chunk.path, chunk.kind, chunk.values) != (leaf.name.encode(), leaf.kind, rows):
         raise ValueError(f"path {chunk.path[:80]!r}, type {chunk.kind} or {chunk.values:,} values, not {rows:,}")
     if not 0 <= chunk.codec <= LZ4 or chunk.codec in (LZO, OLD_LZ4):
-        raise ValueError(f"codec {chunk.codec}")
+        raise ValueError(f"codec {chunk.codec}, which not all readers have: write it with ZSTD, SNAPPY or LZ4_RAW")
     if not _ENCODINGS.issuperset(chunk.encodings):
         raise ValueError(f"encodings {chunk.encodings}")
     repetitions, definitions, texts = chunk.histograms

@@ -28,11 +28,11 @@ def merge(plan: MergePlan, output: Path, *, engine: str = "splice", progress: Pr
 
     Raises:
         NotEnoughDisk, NotEnoughMemory: pre-flight.
-        BadSetting: no such engine, or an output that is no file.
+        BadSetting: no such engine, or an output that is no file, or one of the checkpoints.
         CheckpointMismatch, FooterError, TableDefect: a part is not what the plan saw; an earlier output stays.
     """
     chosen = _engine(engine)
-    _refuse_special(output)
+    _refuse_unfit(plan, output)
     keep_freed_memory()
     subject = f"{plan.pair}"
     check_disk(output.parent, plan.size_bytes, subject)
@@ -42,7 +42,7 @@ def merge(plan: MergePlan, output: Path, *, engine: str = "splice", progress: Pr
     remove_partials(output.parent)
     progress.start("merge", len(plan.parts) + 1)
     if plan.left_out:
-        progress.warn("merge", f"left out, for no table is named so: {', '.join(plan.left_out)}")
+        progress.warn("merge", f"left out, being no table: {', '.join(plan.left_out)}")
     with PeakMemory() as memory, atomic_path(output) as temp:
         written = chosen.write(plan, temp, progress)
         _refuse_other(plan, written)
@@ -61,11 +61,20 @@ def _engine(name: str) -> Engine:
     raise BadSetting("engine", got=repr(name), expected="splice or join", cure="--engine splice")
 
 
-def _refuse_special(output: Path) -> None:
-    """Refuse what a file cannot take the place of, before minutes of work and not after."""
-    if output.exists() and (kind := kind_of(output.stat().st_mode)) != FILE:
+def _refuse_unfit(plan: MergePlan, output: Path) -> None:
+    """Refuse what the training file cannot or must not take the place of, before minutes of work and not after."""
+    if not output.exists():
+        return
+    if (kind := kind_of(output.stat().st_mode)) != FILE:
         raise BadSetting(
             f"output {output}", got=kind, expected="a new file, or one to replace", cure="Name a file with --output."
+        )
+    if any(output.samefile(part.path) for part in plan.parts):
+        raise BadSetting(
+            f"output {output}",
+            got="one of the checkpoints that the file is to be made of: it would be lost",
+            expected="a new file, or an earlier training file",
+            cure="Name another file with --output.",
         )
 
 

@@ -53,6 +53,11 @@ class Part(Protocol):
     """One table of a merge, spine or feature."""
 
     @property
+    def path(self) -> Path:
+        """The checkpoint that it is read from."""
+        ...
+
+    @property
     def table(self) -> str:
         """The source table's name."""
         ...

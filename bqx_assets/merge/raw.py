@@ -65,7 +65,10 @@ def plan_raw(pair: Pair, folder: Path, settings: Settings) -> RawFolder:
     """
     paths, left_out = _listed(pair, folder)
     targets = _targets_file(pair, folder, paths)
-    tables = [RawFile(path, pair) for path in paths if path != targets]
+    files = [RawFile(path, pair) for path in paths if path != targets]
+    # An earlier merge's output is often kept beside its checkpoints: as a table it would give every column twice.
+    left_out += tuple(f"{file.path.name} (a training file)" for file in files if file.is_training)
+    tables = [file for file in files if not file.is_training]
     _refuse_unfit(pair, folder, tables)
     spine, spine_part = _read_spine(RawFile(targets, pair), settings)
     parts = [RawTable(file, spine, settings) for file in tables]

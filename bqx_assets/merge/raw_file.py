@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
+from bqx_assets.base.artifacts import PAIR_KEY, SPINE_KEY
 from bqx_assets.base.errors import EmptyTable, FooterError, NullKeys, SchemaDrift
 from bqx_assets.base.files import regular_file
 from bqx_assets.base.frame_files import parquet_schema
@@ -78,7 +79,13 @@ class RawFile:
     @cached_property
     def footer(self) -> Footer:
         """Its footer as a merge copies it, so without what the file says of itself. Raises FooterError."""
-        return replace(read_footer(self.path, self.subject), key_values=())
+        return replace(self._whole_footer, key_values=())
+
+    @property
+    def is_training(self) -> bool:
+        """Whether the file says of itself that it is what a merge has made. Raises as ``types``."""
+        self._refuse_unsound()
+        return {PAIR_KEY, SPINE_KEY} <= self._whole_footer.metadata().keys()
 
     @cached_property
     def decoded_bytes(self) -> dict[str, int]:
@@ -147,6 +154,10 @@ class RawFile:
                 cure=f"Write {PAIR_COLUMN} as {self.pair} in the file, or move the file away.",
             )
         return frame.filter(own)
+
+    @cached_property
+    def _whole_footer(self) -> Footer:
+        return read_footer(self.path, self.subject)
 
     @cached_property
     def _described(self) -> list[tuple[str, pa.DataType, int]]:

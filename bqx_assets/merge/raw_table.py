@@ -57,6 +57,11 @@ class SpinePart:
     rows: RowAccount
 
     @property
+    def path(self) -> Path:
+        """The file."""
+        return self.file.path
+
+    @property
     def table(self) -> str:
         """The file's stem."""
         return self.file.table
@@ -115,6 +120,11 @@ class RawTable:
     file: RawFile
     spine: RawSpine
     settings: Settings
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.file.path
 
     @property
     def table(self) -> str:

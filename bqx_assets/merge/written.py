@@ -11,16 +11,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from bqx_assets.base.artifacts import ExtractionRecord, Manifest, SlabRecord, TrainingFile, library_versions
+from bqx_assets.base.artifacts import (
+    CONTENT_KEY,
+    ENGINE_KEY,
+    PAIR_KEY,
+    SPINE_KEY,
+    ExtractionRecord,
+    Manifest,
+    SlabRecord,
+    TrainingFile,
+    library_versions,
+)
 from bqx_assets.base.content import file_digest
 from bqx_assets.base.progress import Progress
 from bqx_assets.merge.plan import MergePlan
-
-PAIR_KEY = "bqx.pair"
-SPINE_KEY = "bqx.spine"
-ENGINE_KEY = "bqx.engine"
-CONTENT_KEY = "bqx.content"
-"""Keys of the training file's own parquet metadata: pair, spine fingerprint, engine, content digest."""
 
 
 @dataclass(frozen=True, slots=True)

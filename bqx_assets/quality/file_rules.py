@@ -5,9 +5,9 @@ Belongs here: verdicts from the footer, the manifest and checksums. Does not: ru
 
 from __future__ import annotations
 
+from bqx_assets.base.artifacts import PAIR_KEY
 from bqx_assets.base.content import file_digest
 from bqx_assets.base.errors import FooterError
-from bqx_assets.merge.written import PAIR_KEY
 from bqx_assets.quality.integrity import FOOTER, SPLICED
 from bqx_assets.quality.rule import Finding, count, listed, no_manifest, not_recorded, sample
 from bqx_assets.quality.scan import Scan

@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from bqx_assets.base.artifacts import Manifest
+from bqx_assets.base.artifacts import CONTENT_KEY, Manifest
 from bqx_assets.base.errors import FooterError
 from bqx_assets.base.pairs import Pair
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.merge.footer import Footer
-from bqx_assets.merge.written import CONTENT_KEY
 from bqx_assets.quality.columns import ColumnFacts
 from bqx_assets.quality.future import Future
 

@@ -12,8 +12,9 @@ from typing import NamedTuple
 import polars as pl
 
 from bqx_assets.base.content import ColumnContent, Periods, periods_of
+from bqx_assets.base.errors import InexactValue
 from bqx_assets.base.names import KEY
-from bqx_assets.extract.columns import KEY_TYPE
+from bqx_assets.extract.columns import as_moments
 from bqx_assets.merge.footer import Footer
 from bqx_assets.quality.columns import measure
 from bqx_assets.quality.decode import Block, Unreadable, decode
@@ -155,8 +156,12 @@ class DeepPass:
         if len(found) != len(groups) or not isinstance(found[0].dtype, pl.Datetime):
             return
         keys = pl.concat(found).rechunk()
-        local = keys if found[0].dtype.time_zone else keys.dt.replace_time_zone("UTC")
-        self._scan.keys = local.cast(KEY_TYPE)
+        try:
+            self._scan.keys = as_moments(keys.to_physical(), found[0].dtype.time_unit, KEY)
+        except InexactValue as error:
+            # A cast would cut digits, and a year beyond 9999 ends in a panic where it is shown.
+            self._unreadable.setdefault(self._places[KEY], error.got)
+            return
         if not keys.null_count():
             self._scan.future = Future(self._scan.keys, self._scan.expectations.horizons)
             if self._scan.recorded_content() and keys.is_sorted():

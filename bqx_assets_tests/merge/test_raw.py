@@ -366,3 +366,38 @@ def test_long_texts_that_repeat_are_merged_in_the_memory_of_their_dictionary(tmp
         _, _, told = _merge(tmp_path)
     assert ("foo", "as it lies" if in_order else "aligned") in told.steps
     assert memory.peak_bytes - before < 300 << 20
+
+
+@pytest.mark.parametrize("parts", [(200, 0), (0, 200), (90, 0, 110), (0, 0, 200)])
+@pytest.mark.usefixtures("frames")
+def test_a_row_group_without_rows_is_read(tmp_path: Path, parts: tuple[int, ...]) -> None:
+    whole = _typed(pa.array(range(200)))
+    with pq.ParquetWriter(tmp_path / "raw" / "foo.parquet", whole.schema) as writer:
+        for number, rows in enumerate(parts):
+            writer.write_table(whole.slice(sum(parts[:number]), rows))
+    assert _merge(tmp_path)[0]["foo__x"].to_list() == list(range(200))
+
+
+@pytest.mark.usefixtures("frames")
+def test_an_earlier_training_file_among_the_checkpoints_is_no_table_and_may_be_replaced(tmp_path: Path) -> None:
+    output = tmp_path / "raw" / "training_eurusd.parquet"
+    first = merge(plan_merge(EURUSD, tmp_path / "raw", SETTINGS), output, progress=Told())
+    plan = plan_merge(EURUSD, tmp_path / "raw", SETTINGS)
+    assert plan.left_out == ("training_eurusd.manifest.json", "training_eurusd.parquet (a training file)")
+    assert merge(plan, output, progress=Told()).file.columns == first.file.columns
+
+
+@pytest.mark.parametrize("name", ["targets.parquet", "agg_eurusd.parquet"])
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_merge_never_writes_over_a_checkpoint_it_is_made_of(
+    tmp_path: Path, frames: dict[str, pl.DataFrame], name: str, *, linked: bool
+) -> None:
+    assert Path(name).stem in frames
+    output = source = tmp_path / "raw" / name
+    before = source.read_bytes()
+    if linked:
+        output = tmp_path / "out.parquet"
+        output.symlink_to(source)
+    with pytest.raises(BadSetting, match="one of the checkpoints"):
+        merge(plan_merge(EURUSD, tmp_path / "raw", SETTINGS), output, progress=Told())
+    assert source.read_bytes() == before

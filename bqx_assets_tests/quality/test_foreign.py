@@ -43,6 +43,28 @@ def test_a_key_that_is_no_timestamp_is_not_taken_for_one(tmp_path: Path, trainin
     assert "timestamp" in found.got
 
 
+@pytest.mark.parametrize(
+    ("kind", "ticks", "why"),
+    [
+        (pa.timestamp("ns"), 900, "digits below a microsecond"),
+        (pa.timestamp("ms"), 2**62, "outside of the years 1 to 9999"),
+        (pa.timestamp("us", "UTC"), 2**62, "outside of the years 1 to 9999"),
+        (pa.timestamp("us", "+05:30"), -(2**62), "outside of the years 1 to 9999"),
+    ],
+)
+def test_keys_that_no_timestamp_holds_as_they_are_fail_by_their_column(
+    tmp_path: Path, training: Training, kind: pa.DataType, ticks: int, why: str
+) -> None:
+    table = training.frame().to_arrow()
+    keys = pa.array([ticks] * table.num_rows, pa.int64()).cast(kind)
+    pq.write_table(table.set_column(table.column_names.index(KEY), KEY, keys), tmp_path / "f.parquet")
+    report = replace(training, file=tmp_path / "f.parquet", manifest=None).report()
+    found = verdict_of(report, "file_readable")
+    assert not found.passed
+    assert KEY in found.got
+    assert why in found.got
+
+
 @pytest.mark.parametrize("deep", [True, False])
 def test_no_rows_at_all_is_a_verdict(tmp_path: Path, training: Training, *, deep: bool) -> None:
     training.frame().clear().write_parquet(tmp_path / "f.parquet")

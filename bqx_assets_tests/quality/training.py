@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from bqx_assets.base.artifacts import Manifest
+from bqx_assets.base.artifacts import PAIR_KEY, Manifest
 from bqx_assets.base.checksums import crc32c_of_file, sums_of_files
 from bqx_assets.base.content import Contents, file_digest, periods_of
 from bqx_assets.base.names import KEY
@@ -20,7 +20,6 @@ from bqx_assets.extract.encoding import as_arrow
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets.merge.engine import merge
 from bqx_assets.merge.plan import plan_merge
-from bqx_assets.merge.written import PAIR_KEY
 from bqx_assets.quality.integrity import SPLICED
 from bqx_assets.quality.report import Report, Verdict
 from bqx_assets.quality.validate import validate
