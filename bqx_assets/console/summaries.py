@@ -49,7 +49,7 @@ def extraction_facts(record: ExtractionRecord, resumed: int, place: str, cost: C
         "resumed_tables": resumed,
         "columns": sum(len(slab.provenance.columns) for slab in record.slabs),
         "size_bytes": sum(slab.size_bytes for slab in record.slabs),
-        "quarantined": [f"{each.table}.{each.column}" for slab in slabs for each in slab.provenance.quarantined],
+        "quarantined": _quarantined(record),
         "failed": [each.model_dump() for each in record.failed],
         "unexpected": list(record.unexpected),
         "known_absent": record.known_absent,
@@ -63,12 +63,11 @@ def extraction_lines(record: ExtractionRecord, resumed: int, place: str, cost: C
     slabs = record.features()
     columns = sum(len(slab.provenance.columns) for slab in record.slabs)
     size_bytes = sum(slab.size_bytes for slab in record.slabs)
-    quarantined = [f"{each.table}.{each.column}" for slab in slabs for each in slab.provenance.quarantined]
     left = [each.table for each in record.failed]
     return [
         _done(f"{record.pair}: {record.spine.rows:,} rows x {columns:,} columns in {place}"),
         f"  {len(slabs):,} tables, {resumed:,} of them fresh already; {size_bytes / 1e6:,.1f} MB; {_cost(cost)}",
-        *_listed("quarantined columns, they look forward", quarantined),
+        *_listed("quarantined columns, they look forward", _quarantined(record)),
         *_listed("tables not extracted yet", left),
         *_listed("unexpected tables, left out", record.unexpected),
     ]
@@ -86,6 +85,7 @@ def merge_facts(manifest: Manifest, place: str, cost: Cost) -> dict[str, object]
         "tables": len(manifest.extraction.features()),
         "size_bytes": manifest.file.size_bytes,
         "crc32c": f"{manifest.file.crc32c:08x}",
+        "quarantined": _quarantined(manifest.extraction),
         "seconds": round(cost.seconds, 3),
         "peak_bytes": cost.peak_bytes,
     }
@@ -96,6 +96,7 @@ def merge_lines(manifest: Manifest, place: str, cost: Cost) -> list[Text | str]:
     file = manifest.file
     return [
         _done(f"{place}: {file.rows:,} rows x {file.columns:,} columns"),
+        *_listed("quarantined columns, they look forward", _quarantined(manifest.extraction)),
         f"  {len(manifest.extraction.features()):,} tables by {manifest.engine}; {file.size_bytes / 1e6:,.1f} MB, "
         f"crc32c {file.crc32c:08x}; {_cost(cost)}",
         f"  manifest: {_manifest_of(place)}",
@@ -155,6 +156,10 @@ def _done(text: str) -> Text:
 
 def _cost(cost: Cost) -> str:
     return f"{cost.seconds:.1f} s, peak {cost.peak_bytes / 1e6:,.0f} MB resident"
+
+
+def _quarantined(record: ExtractionRecord) -> list[str]:
+    return [f"{each.table}.{each.column}" for slab in record.features() for each in slab.provenance.quarantined]
 
 
 def _listed(title: str, names: Sequence[str] | Iterable[str]) -> list[str]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import time, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from bqx_assets.base.artifacts import Manifest, manifest_path
-from bqx_assets.base.errors import BadSetting, BqxError, DuplicateKeys, FooterError, NullKeys
+from bqx_assets.base.errors import BadSetting, BqxError, DuplicateKeys, FooterError, InexactValue, NullKeys
 from bqx_assets.base.names import KEY
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.families import FEATURES_DATASET
 from bqx_assets.console.places import diff_places
+from bqx_assets.extract.columns import KEY_TYPE
 from bqx_assets.merge.engine import merge
 from bqx_assets.merge.plan import plan_merge
 from bqx_assets.quality import diff
@@ -158,6 +159,7 @@ def test_raw_checkpoints_as_they_lie_aligned_or_shuffled_give_the_same_content(t
         (pl.DataFrame({KEY: ["2026"], "x": [1]}), FooterError),
         (pl.DataFrame({KEY: [START, START], "x": [1, 2]}), DuplicateKeys),
         (pl.DataFrame({KEY: [START, None], "x": [1, 2]}), NullKeys),
+        (pl.DataFrame({KEY: pl.Series([2**62, 2**62 + 1]).cast(KEY_TYPE), "x": [1, 2]}), InexactValue),
     ],
 )
 def test_files_whose_rows_cannot_be_told_apart_are_refused(
@@ -166,6 +168,28 @@ def test_files_whose_rows_cannot_be_told_apart_are_refused(
     frame.write_parquet(tmp_path / "b.parquet")
     with pytest.raises(error):
         _diff(training.file, tmp_path / "b.parquet")
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "same"),
+    [
+        (pl.lit(1).cast(pl.Int8), pl.lit(1).cast(pl.Int8), True),
+        (pl.lit(1).cast(pl.Int8), pl.lit(1).cast(pl.Float32), False),
+        (pl.lit(1).cast(pl.Decimal(10, 2)), pl.lit(1).cast(pl.Int8), False),
+        (pl.lit(1).cast(pl.Date), pl.lit(time(1)), False),
+        (pl.lit(b"a"), pl.lit(1).cast(pl.Date), False),
+    ],
+)
+def test_types_that_no_training_file_has_are_told_apart(
+    training: Training, tmp_path: Path, left: pl.Expr, right: pl.Expr, *, same: bool
+) -> None:
+    """Equal numbers of two such types were called the same, and types that cannot be compared ended in a traceback."""
+    for name, odd in (("a", left), ("b", right)):
+        training.frame().select(KEY, odd=odd).write_parquet(tmp_path / f"{name}.parquet")
+    found = _diff(tmp_path / "a.parquet", tmp_path / "b.parquet")
+    assert found.same == same
+    assert [each.column for each in found.columns] == ([] if same else ["odd"])
+    assert all(each.types for each in found.columns)
 
 
 @pytest.mark.parametrize("name", ["gone.parquet", "gone.manifest.json", "text.parquet"])
