@@ -10,7 +10,7 @@ PY := .venv/bin/python
 UV := $(shell command -v uv 2>/dev/null || echo .tools/uv/bin/uv)
 BQX := .venv/bin/bqx --home $(HOME_DIR)
 # One warehouse a pair, row count and source of rates: changing one of them never mixes two.
-WAREHOUSE := $(HOME_DIR)/warehouses/$(PAIR)-$(ROWS)$(if $(RATES),-rates)
+WAREHOUSE := $(HOME_DIR)/warehouses/$(PAIR)-$(ROWS)$(if $(RATES),-rates-$(firstword $(shell printf %s '$(RATES)' | cksum)))
 
 UI_WAREHOUSE := $(HOME_DIR)/warehouses/ui-$(ROWS)
 
@@ -28,7 +28,7 @@ ASKED := $(strip $(foreach name,$(filter BQX_% DAGSTER_%,$(.VARIABLES)),\
 $(if $(ASKED),$(error $(ASKED): not taken by make. For other settings use .venv/bin/bqx, which reads BQX_* variables))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui test test-cloud test-servers check bench-merge bench-extract bench-pair clean
+.PHONY: help setup run ui test test-cloud test-servers check bench-merge bench-extract bench-pair bench-more image-check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from collections.abc import Iterable, Sequence
 
 from rich.text import Text
@@ -147,7 +148,7 @@ def reading_lines(uri: str) -> list[str]:
         f"import polars as pl; print(pl.scan_parquet({json.dumps(uri, ensure_ascii=False)}, glob=False)"
         '.select("interval_time", "^target_bqx45_.*$").tail(5).collect())'
     )
-    return ["next:", f"  python -c {shlex.quote(code)}"]
+    return ["next:", f"  {shlex.quote(sys.executable)} -c {shlex.quote(code)}"]
 
 
 def _done(text: str) -> Text:

@@ -12,6 +12,9 @@ from bqx_assets.quality.integrity import FOOTER, SPLICED
 from bqx_assets.quality.rule import Finding, count, listed, no_manifest, not_recorded, sample
 from bqx_assets.quality.scan import Scan
 
+_DIGITS = 16
+"""Of a content digest, as a verdict's sentence shows it; the evidence has all 64."""
+
 
 def exists(scan: Scan) -> Finding:
     """Judge whether there is a file."""
@@ -173,8 +176,8 @@ def content_digest(scan: Scan) -> Finding | None:
     where = f", other values in {count(len(others), 'column')}: {listed(others)}" * bool(others)
     return Finding(
         passed={*stated} == {digest},
-        got=f"{digest}{where}",
-        expected="; ".join(f"{each}, by the {' and the '.join(places)}" for each, places in stated.items()),
+        got=f"{digest[:_DIGITS]}{where}",
+        expected="; ".join(f"{each[:_DIGITS]}, by the {' and the '.join(places)}" for each, places in stated.items()),
         cure=f"The values were changed after they were extracted: bqx extract {scan.pair}, then bqx merge {scan.pair}",
         evidence={"digest": digest, "columns": sample(others)},
     )

@@ -105,7 +105,7 @@ def target_ends(scan: Scan) -> Finding | None:
         got=f"{count(len(wrong), 'target')} otherwise: {listed(told)}"
         if wrong
         else f"{count(len(held), 'target')} lack up to {most[0]:,} rows at the head and {most[1]:,} at the tail",
-        expected="w - h - s rows at the head, one s for all, and as many at the tail as h reaches beyond the last bar",
+        expected="nulls at the ends exactly where a window or horizon reaches beyond the bars",
         cure=f"Values are missing or filled in: rebuild targets_{scan.pair} at the source, then: bqx extract "
         f"{scan.pair}; bqx merge {scan.pair}",
         evidence={"targets": sample(told)},

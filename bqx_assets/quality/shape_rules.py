@@ -197,7 +197,7 @@ def tables_cover_spine(scan: Scan) -> Finding | None:
         got=f"{count(len(lost), 'table')} without rows that such tables have: {listed(told)}"
         if lost
         else f"{count(len(rows), 'table')}, none without more rows than usual",
-        expected="each table's rows on the spine, but for the share that max_missing_fraction lets its name lack",
+        expected="no table lacks a greater share of the spine's rows than max_missing_fraction allows its name",
         cure=(
             f"Fetch {listed(lost)} again, then repeat the merge. "
             if raw

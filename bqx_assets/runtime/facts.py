@@ -20,6 +20,7 @@ from bqx_assets.release.retention import Removed
 
 Metadata = dict[str, dg.MetadataValue]
 _SAMPLE = 20
+_EXACT_IN_BROWSERS = 2**53
 """Names listed at most: a failure of all 667 tables must still make a small event."""
 
 
@@ -84,7 +85,15 @@ def publication_facts(published: Published, manifest: Manifest, swept: Removed) 
         "crc32c": dg.MetadataValue.text(f"{published.crc32c:08x}"),
         "manifest": dg.MetadataValue.text(published.manifest_uri),
         "swept_staged_objects": dg.MetadataValue.int(len(swept.names)),
-        "publication": dg.MetadataValue.json(published.model_dump(mode="json")),
+        "publication": dg.MetadataValue.json(_exact(published.model_dump(mode="json"))),
+    }
+
+
+def _exact(facts: dict[str, object]) -> dict[str, object]:
+    """Large whole numbers as text: a browser rounds a generation, and another one would be copied from its page."""
+    return {
+        name: str(value) if isinstance(value, int) and abs(value) > _EXACT_IN_BROWSERS else value
+        for name, value in facts.items()
     }
 
 

@@ -115,7 +115,12 @@ def _together(commands: Mapping[str, Sequence[str]], environment: Mapping[str, s
         ending.append(number)
 
     before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    running = {name: subprocess.Popen(list(words), env=dict(environment)) for name, words in commands.items()}
+    # Sessions of their own: a terminal's Ctrl-C reaches this process alone, which then tells each of them once. Told
+    # twice, a code server that was just importing ended with a traceback.
+    running = {
+        name: subprocess.Popen(list(words), env=dict(environment), start_new_session=True)
+        for name, words in commands.items()
+    }
     try:
         while not ending and all(process.poll() is None for process in running.values()):
             time.sleep(_LOOK_SECONDS)
@@ -137,6 +142,7 @@ def _together(commands: Mapping[str, Sequence[str]], environment: Mapping[str, s
 def _end_descendants() -> None:
     """End every process below this one: servers, their code servers, and the runs that these started."""
     below = psutil.Process().children(recursive=True)
+    sys.stderr.write(f"ending the servers and the runs at work: this takes at most {_PATIENCE_SECONDS:.0f} s\n")
     for process in below:
         _send(process, signal.SIGTERM)
     _, alive = psutil.wait_procs(below, timeout=_PATIENCE_SECONDS)
