@@ -103,7 +103,7 @@ def place(key: pl.Series, keys: pl.Series, *, subject: str, policy: DuplicatePol
         duplicates=key.len() - kept,
     )
     if not part:
-        refuse_empty(rows, keys, subject)
+        refuse_empty(rows, keys, subject, key)
     written = on if policy == "last" else on[::-1]  # of rows with one key the one written last stays
     found = np.zeros(wanted.size, np.uint32)
     found[positions[written]] = written
@@ -127,12 +127,13 @@ def _positions(there: Keys, wanted: Keys) -> Keys:
     return np.where(within, position[asked * within], -1)
 
 
-def refuse_empty(rows: RowAccount, keys: pl.Series, subject: str) -> None:
-    """Do nothing, unless no row is on the spine's ``keys``. Raises EmptyTable."""
+def refuse_empty(rows: RowAccount, keys: pl.Series, subject: str, key: pl.Series | None = None) -> None:
+    """Do nothing, unless no row is on the spine's ``keys``; ``key`` is the table's own. Raises EmptyTable."""
     if not rows.matched:
+        own = f" but between {key.min()} and {key.max()}" if key is not None and key.len() else ""
         raise EmptyTable(
             subject,
-            got=f"{rows.read:,} rows, none on the spine",
+            got=f"{rows.read:,} rows, none on the spine{own}",
             expected=f"rows between {keys[0]} and {keys[-1]}",
             cure="Refill the table, or name it under [known_absent] in the expectations.",
         )

@@ -95,9 +95,12 @@ def test_a_row_without_key_is_refused() -> None:
         align(table, SPINE, subject="t", policy="refuse")
 
 
-@pytest.mark.parametrize("offsets", [[], [50, 60]])
-def test_a_table_without_a_row_on_the_spine_is_refused(offsets: list[int]) -> None:
-    with pytest.raises(EmptyTable, match="none on the spine"):
+@pytest.mark.parametrize(
+    ("offsets", "own"),
+    [([], ""), ([50, 60], r" but between 2024-01-02 00:50:00\+00:00 and 2024-01-02 01:00:00\+00:00")],
+)
+def test_a_table_without_a_row_on_the_spine_is_refused_and_its_own_times_are_told(offsets: list[int], own: str) -> None:
+    with pytest.raises(EmptyTable, match=f"none on the spine{own}, expected"):
         align(_table(offsets), SPINE, subject="t", policy="refuse")
 
 
