@@ -12,6 +12,7 @@ import re
 import secrets
 import shlex
 import stat
+import time
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
 from io import BufferedReader
@@ -118,17 +119,19 @@ def sync_folder(path: Path) -> None:
     sync_file(path)
 
 
-def remove_partials(folder: Path) -> list[str]:
+def remove_partials(folder: Path, *, idle_seconds: float = 0.0) -> list[str]:
     """Remove what dead processes left half-written in ``folder``; return the names. Living writers are spared.
 
-    So is whatever has not the whole form of a name that :func:`atomic_path` gives, or is no file.
+    So is whatever has not the whole form of a name that :func:`atomic_path` gives, or is no file. ``idle_seconds``: and
+    what was written to since; for folders that other machines or containers share, whose processes are not seen here.
     """
     removed: list[str] = []
     for path in folder.iterdir() if folder.is_dir() else ():
         own = _PARTIAL.fullmatch(path.name)
         if own and not Path("/proc", own["process"]).exists():
             with suppress(FileNotFoundError):  # its writer, or another cleaner, was quicker
-                if stat.S_ISREG(path.lstat().st_mode):
+                found = path.lstat()
+                if stat.S_ISREG(found.st_mode) and time.time() - found.st_mtime >= idle_seconds:
                     path.unlink()
                     removed.append(path.name)
     return removed

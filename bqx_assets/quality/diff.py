@@ -16,8 +16,9 @@ from bqx_assets.base.artifacts import Manifest, Record
 from bqx_assets.base.errors import DuplicateKeys, FooterError, NullKeys
 from bqx_assets.base.names import KEY, SEPARATOR
 from bqx_assets.base.progress import Progress
-from bqx_assets.extract.columns import as_moments
+from bqx_assets.extract.columns import KEY_TYPE, as_moments
 from bqx_assets.merge.footer import Footer
+from bqx_assets.merge.written import content_digest
 from bqx_assets.quality.decode import Unreadable, decode
 from bqx_assets.quality.ending import footer_of, read_end
 from bqx_assets.quality.ranges import GROUP_BYTES, group_of
@@ -74,8 +75,10 @@ class Difference(Record):
 
 
 def has_digests(manifest: Manifest | None) -> bool:
-    """Return whether a manifest says by digests what its file holds."""
-    return manifest is not None and manifest.file.content_digest is not None
+    """Return whether a manifest says by digests what its file holds, of each column and, as follows, of all."""
+    if manifest is None or manifest.file.content_digest is None:
+        return False
+    return content_digest(manifest.extraction.slabs) == manifest.file.content_digest
 
 
 def diff_manifests(a: Manifest, b: Manifest) -> Difference:
@@ -114,9 +117,9 @@ def diff_values(a: WideFile, b: WideFile, only: Collection[str] | None, progress
     rows, only_a, only_b = _common(keys_a, keys_b)
     names = [name for name in a.columns if name in b.columns and name != KEY and (only is None or name in only)]
     found = [_types_differ(a, b, name, tables) for name in names if a.types[name] != b.types[name]]
-    same_types = [name for name in names if a.types[name] == b.types[name]]
-    progress.start(STAGE, len(same_types))
     shared = keys_a if rows is None else keys_a.gather(rows[0])
+    same_types = [name for name in names if a.types[name] == b.types[name]] if shared.len() else []
+    progress.start(STAGE, len(same_types))
     for group in _groups(same_types, max(keys_a.len(), keys_b.len())):
         frames = [a.read(group), b.read(group)]
         if rows is not None:
@@ -170,6 +173,8 @@ class WideFile:
         if self.types.get(KEY) != "TIMESTAMP":
             got = f"no {KEY}" if KEY not in self.types else f"{KEY} of another type"
             raise FooterError(subject, got=got, expected="UTC microseconds as key", cure="Name a training file.")
+        if not self._footer.rows:  # it may have no row group either
+            return pl.Series(KEY, [], KEY_TYPE)
         keys = as_moments(self.read([KEY]).to_series().to_physical(), "us", subject)
         if keys.null_count():
             raise NullKeys(subject, got=f"{keys.null_count():,} rows without {KEY}", expected="none", cure=_VALIDATE)

@@ -65,8 +65,9 @@ def report_path(training_file: Path) -> Path:
 
 
 def save_report(training_file: Path, manifest: Manifest, report: Report) -> None:
-    """Keep a report beside its file, tied to the bytes that were validated."""
-    _checked(manifest, report).save(report_path(training_file))
+    """Keep a report beside its file, tied to the bytes that were validated; none that was asked of another pair."""
+    if report.pair == manifest.pair:
+        _checked(manifest, report).save(report_path(training_file))
 
 
 def report_for(training_file: Path, manifest: Manifest) -> Report | None:
@@ -78,8 +79,9 @@ def report_for(training_file: Path, manifest: Manifest) -> Report | None:
 
 
 def save_object_report(store: ObjectStore, name: str, manifest: Manifest, report: Report) -> None:
-    """Keep the report on object ``name`` beside it. Raises as ``save_record``."""
-    save_record(store, str(report_path(Path(name))), _checked(manifest, report))
+    """Keep the report on object ``name`` beside it, as ``save_report`` does. Raises as ``save_record``."""
+    if report.pair == manifest.pair:
+        save_record(store, str(report_path(Path(name))), _checked(manifest, report))
 
 
 def object_report_for(store: ObjectStore, name: str, manifest: Manifest) -> Report | None:
@@ -99,7 +101,7 @@ def refuse_report(file: Path, manifest: Manifest, report: Report) -> None:
             str(file),
             got="a report on {} {}, {:,} x {:,}".format(*stated),
             expected="one on {} {}, {:,} x {:,}".format(*expected),
-            cure=f"Validate this file: bqx validate {file} --pair {manifest.pair}",
+            cure=f"Validate and publish it as the file that it is: bqx publish {manifest.pair} --file {file}",
         )
     failed = ", ".join(verdict.rule for verdict in report.failures())
     if failed or not report.deep or not report.verdicts:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bqx_assets.base.artifacts import Manifest, manifest_path
-from bqx_assets.base.errors import ChecksumMismatch
+from bqx_assets.base.errors import CheckpointCorrupt, ChecksumMismatch
 from bqx_assets.base.objects.choose import in_cloud
 from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.objects.records import load_record
@@ -126,7 +126,15 @@ class MergedFile:
 
     def manifest(self) -> Manifest:
         """Return its manifest. Raises CheckpointCorrupt where there is none."""
-        return Manifest.load(manifest_path(self._file))
+        path = manifest_path(self._file)
+        if not path.exists():
+            raise CheckpointCorrupt(
+                str(path),
+                got="no such file",
+                expected="the manifest that a merge writes beside its file",
+                cure=f"Bring it beside the file, or merge: bqx merge {self._pair}",
+            )
+        return Manifest.load(path)
 
     def holds(self, manifest: Manifest) -> bool:
         """Return whether a file as long as the manifest says is there."""

@@ -160,6 +160,8 @@ def verify_pairs(store: ObjectStore, pairs: Sequence[Pair], progress: Progress, 
     began = datetime.now(UTC)
     chosen = [pair for pair in ALL_PAIRS if store.head(training_name(pair)) is not None] if every else pairs
     progress.start("verify", len(chosen))
+    if not chosen:
+        progress.warn("verify", f"nothing is published: there is no {store.uri('training_PAIR.parquet')} of any pair")
     found: list[Standing] = []
     for pair in chosen:
         found.append(verify(store, pair, since=began))
@@ -211,7 +213,8 @@ def _standing(
         "unverified": f"Read it: bqx verify {pair}",
         "partial": f"Publish again, which finishes it: bqx publish {pair}. The published file itself is whole.",
     }
-    again = f"Publish it again: bqx publish {pair}; or copy back an earlier version, which the store keeps."
+    word = "" if info and "origin" in info.metadata else " --replace-source"  # nothing says what it was made of
+    again = f"Publish it again: bqx publish {pair}{word}; or copy back an earlier version, which the store keeps."
     return Standing(
         pair=pair.name,
         uri=uri,

@@ -66,7 +66,7 @@ def pair_status(pair: Pair, settings: Settings, expectations: Expectations, stor
     done = {slab.table: slab.crc32c for slab in _finished(pair, slabs, spine, record)}
     wanted = {each.table for each in expected_tables(pair)} - expectations.known_absent.keys()
     file = merged(settings, pair, store)
-    manifest = _own_manifest(file)
+    manifest = _own_manifest(file, pair)
     standing = look(store, pair)
     published = standing.manifest
     shown = published or manifest
@@ -132,12 +132,13 @@ def _slabs_state(spine: Spine | None, done: set[str], wanted: set[str]) -> State
     return "done" if wanted <= done else "partial"
 
 
-def _own_manifest(file: Merged) -> Manifest | None:
+def _own_manifest(file: Merged, pair: Pair) -> Manifest | None:
+    """Of the merged file that is there; None for one of another pair, whatever its name."""
     try:
         manifest = file.manifest()
     except CheckpointCorrupt:
         return None
-    return manifest if file.holds(manifest) else None
+    return manifest if manifest.pair == pair.name and file.holds(manifest) else None
 
 
 def _merged_state(manifest: Manifest | None, done: dict[str, int]) -> State:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from datetime import time, timedelta
 from pathlib import Path
 
@@ -121,6 +123,45 @@ def test_a_file_that_is_no_longer_its_manifests_is_read(training: Training, tmp_
     training.manifest.model_copy(update={"file": size}).save(manifest_path(file))
     found = _diff(training.file, file)
     assert (found.by, [each.column for each in found.columns]) == ("values", [COLUMN])
+
+
+def test_a_rotten_file_is_not_called_the_same_by_its_manifests_digests(training: Training, tmp_path: Path) -> None:
+    file = tmp_path / training.file.name
+    data = bytearray(training.file.read_bytes())
+    data[len(data) // 2] ^= 255
+    file.write_bytes(data)
+    shutil.copy(manifest_path(training.file), tmp_path)
+    try:
+        assert _diff(training.file, file).by == "values"
+    except FooterError as error:
+        assert file.name in str(error)  # noqa: PT017 -- either is right: the byte may be one that says how to decode
+
+
+@pytest.mark.parametrize("field", ["file", "slabs", "both"])
+def test_digests_that_contradict_each_other_are_not_gone_by(training: Training, tmp_path: Path, field: str) -> None:
+    file = tmp_path / training.file.name
+    file.write_bytes(training.file.read_bytes())
+    assert training.manifest is not None
+    forged = training.manifest.model_dump(mode="json")
+    if field != "slabs":
+        forged["file"]["content_digest"] = "0" * 64
+    if field != "file":
+        forged["extraction"]["slabs"][1]["content"] = []
+    manifest_path(file).write_text(json.dumps(forged))
+    found = _diff(training.file, manifest_path(file))
+    assert (found.same, found.by) == (True, "values")
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_files_without_a_row_or_without_a_common_one_differ_by_their_rows(
+    training: Training, tmp_path: Path, rows: int
+) -> None:
+    frame = training.frame()
+    frame.head(rows).with_columns(pl.col(KEY).dt.offset_by("1y")).write_parquet(tmp_path / "b.parquet")
+    found = _diff(training.file, tmp_path / "b.parquet")
+    assert (found.same, found.rows_only_in_a.count, found.rows_only_in_b.count) == (False, frame.height, rows)
+    assert found.columns == ()
+    assert _diff(tmp_path / "b.parquet", tmp_path / "b.parquet").same
 
 
 def test_manifests_of_an_earlier_version_are_compared_by_their_files_values(training: Training, tmp_path: Path) -> None:

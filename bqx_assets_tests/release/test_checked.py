@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from bqx_assets.base.errors import StoreError
+from bqx_assets.base.errors import StoreError, ValidationFailed
 from bqx_assets.base.objects.gcs import GcsObjectStore
 from bqx_assets.base.objects.protocol import STAGING
 from bqx_assets.release.checked import (
     made_here,
     object_report_for,
+    refuse_report,
     remember,
     report_for,
     save_object_report,
@@ -29,6 +30,16 @@ def test_a_report_on_a_file_is_tied_to_its_bytes(tmp_path: Path) -> None:
     save_report(file, manifest, report)
     assert report_for(file, manifest) == report
     assert report_for(file, training(tmp_path / "other", b"BYTES")[1]) is None
+
+
+def test_a_report_that_was_asked_of_another_pair_does_not_take_the_place_of_the_files_own(tmp_path: Path) -> None:
+    file, manifest, report = training(tmp_path, b"bytes")
+    save_report(file, manifest, report)
+    other = report.model_copy(update={"pair": "gbpusd"})
+    save_report(file, manifest, other)
+    assert report_for(file, manifest) == report
+    with pytest.raises(ValidationFailed, match="bqx publish eurusd --file"):
+        refuse_report(file, manifest, other)
 
 
 def test_a_report_on_an_object_is_tied_to_its_bytes(gcs_store: GcsObjectStore, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -229,6 +230,52 @@ def test_a_rotten_published_file_is_never_called_done_or_already_there(
     assert [path.read_bytes() for path in folder.versions(NAME) if keeps_time] == []  # rot displaces no whole version
 
 
+def test_a_damaged_file_that_nothing_is_known_of_is_replaced_as_the_cure_says(
+    tmp_path: Path, folder: LocalObjectStore
+) -> None:
+    _publish(tmp_path, NEW, folder)
+    assert "--replace-source" not in verify(folder, EURUSD).cure
+    folder.path(NAME).write_bytes(NEW[:-5])
+    assert "bqx publish eurusd --replace-source;" in verify(folder, EURUSD).cure
+
+
+@pytest.mark.parametrize("days", [-400, 400])
+def test_a_clock_that_is_set_back_or_on_neither_waits_nor_loses_a_publication(
+    tmp_path: Path, folder: LocalObjectStore, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(time, "sleep", waited.append)
+    _publish(tmp_path, OLD, folder)
+    now = time.time_ns
+    with monkeypatch.context() as clock:
+        clock.setattr(time, "time_ns", lambda: now() + days * 86_400 * 10**9)
+        _publish(tmp_path, NEW, folder)
+        assert look(folder, EURUSD).state == "done"
+    assert _all_of_one(folder) == NEW
+    _publish(tmp_path, OLD, folder)
+    assert _all_of_one(folder) == OLD
+    assert max(waited) < 1
+
+
+def test_the_same_bytes_again_push_no_earlier_version_out(tmp_path: Path) -> None:
+    folder = LocalObjectStore(tmp_path / "kept", keep_versions=1)
+    _publish(tmp_path, OLD, folder)
+    _publish(tmp_path, NEW, folder)
+    shutil.rmtree(folder.root / COMPANIONS)
+    assert not _publish(tmp_path, NEW, folder).already_there
+    assert [path.read_bytes() for path in folder.versions(NAME)] == [OLD]
+
+
+def test_what_a_killed_writer_left_goes_once_nobody_can_be_writing_it(tmp_path: Path, folder: LocalObjectStore) -> None:
+    _publish(tmp_path, OLD, folder)
+    left = [folder.root / f".objects/.incoming.partial-4194305-{number:08x}" for number in range(2)]
+    for path in left:
+        path.write_bytes(OLD)  # no process has so high a number
+    os.utime(left[0], (time.time() - 7_200,) * 2)
+    _publish(tmp_path, NEW, folder)
+    assert [path.exists() for path in left] == [False, True]  # the second may be of another machine's process
+
+
 def test_a_copied_store_is_not_verified_before_somebody_reads_it(
     tmp_path: Path, folder: LocalObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -250,6 +297,15 @@ def test_a_second_publication_reads_the_published_bytes_though_a_reading_is_reco
     assert first.verified_at is not None
     assert again.verified_at is not None
     assert again.verified_at > first.verified_at
+
+
+def test_verify_of_all_says_where_nothing_is_published(
+    folder: LocalObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(Silent, "warn", lambda _self, _stage, message: told.append(message))  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+    assert verify_pairs(folder, (), Silent(), every=True) == []
+    assert told == [f"nothing is published: there is no {folder.uri('training_PAIR.parquet')} of any pair"]
 
 
 def test_verify_takes_pairs_or_all_and_reads_each_once(tmp_path: Path, folder: LocalObjectStore) -> None:

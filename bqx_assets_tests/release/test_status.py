@@ -131,6 +131,12 @@ def test_a_report_on_other_bytes_validates_nothing(home: Home) -> None:
     assert home.status().validated == "none"
 
 
+def test_a_merged_file_of_another_pair_is_none_of_this_one(home: Home) -> None:
+    manifest = home.merge(home.extract())
+    manifest.model_copy(update={"pair": "gbpusd"}).save(manifest_path(home.file))
+    assert home.status().merged == "none"
+
+
 def test_a_failed_report_is_shown_as_failed(home: Home) -> None:
     manifest = home.merge(home.extract())
     save_report(home.file, manifest, report(home.file, passed=False))

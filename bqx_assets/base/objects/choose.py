@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.objects.local import LocalObjectStore
 from bqx_assets.base.objects.naming import GCS_SCHEME, bucket_and_prefix, storage_endpoint
 from bqx_assets.base.objects.protocol import ObjectStore
@@ -22,11 +23,19 @@ def open_store(settings: Settings) -> ObjectStore:
     """Return the store that training files are published to.
 
     Raises:
-        BadSetting: ``output`` begins with ``gs://`` and names no bucket.
+        BadSetting: ``output`` begins with ``gs://`` and names no bucket, or is a file.
         StoreError: no credentials.
     """
     if not in_cloud(settings):
-        return LocalObjectStore(settings.output_dir, keep_versions=settings.keep_versions)
+        folder = settings.output_dir
+        if folder.exists() and not folder.is_dir():  # else nothing would seem to be published there
+            raise BadSetting(
+                "output",
+                got=f"{folder}, which is no folder",
+                expected="a folder, or gs://bucket",
+                cure="Name a folder.",
+            )
+        return LocalObjectStore(folder, keep_versions=settings.keep_versions)
     return _bucket(*bucket_and_prefix(settings.output or ""), storage_endpoint())
 
 

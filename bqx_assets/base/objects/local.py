@@ -25,6 +25,8 @@ from bqx_assets.base.objects.protocol import ABSENT, ObjectInfo, Verified
 from bqx_assets.base.objects.sidecars import FOLDER, Facts, Reading, Sidecars, state_of
 
 _VERSIONS = ".versions"
+_IDLE_SECONDS = 3_600
+"""After which a killed writer's copy is removed by the next one: a living one reads its copy back for minutes."""
 _GENERATION = re.compile(r"[0-9]{19}")
 """A generation as a file's name: nanoseconds since 1970. Whatever else lies among the versions is somebody else's."""
 
@@ -161,6 +163,7 @@ class LocalObjectStore:
     ) -> ObjectInfo:
         self.path(name)
         self._check(name, if_generation)  # early: before any byte is copied
+        files.remove_partials(self.root / FOLDER, idle_seconds=_IDLE_SECONDS)
         incoming = self.root / FOLDER / f".incoming{files.TEMP_MARK}{os.getpid()}-{secrets.token_hex(4)}"
         try:
             files.concatenate(parts, incoming)
@@ -185,7 +188,7 @@ class LocalObjectStore:
                 generation=max(time.time_ns(), before + 1),
                 metadata=dict(metadata or {}),
             )
-            self._keep_version(name, path)
+            self._keep_version(name, path, facts)
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.is_dir():
                 raise ForeignFile(
@@ -199,13 +202,15 @@ class LocalObjectStore:
             reading = self._sidecars.keep_reading(name, reading.crc32c, reading.at, stat)
         return _info(name, stat, facts, reading, own=True)
 
-    def _keep_version(self, name: str, path: Path) -> None:
+    def _keep_version(self, name: str, path: Path, coming: Facts) -> None:
         if not self.keep_versions or not path.is_file():
             return
         stat = path.stat()
         facts, reading = self._sidecars.facts(name, stat), self._sidecars.reading(name, stat)
-        if facts is not None and reading is not None and reading.crc32c != facts.crc32c:
-            return  # known to be rotten: it would push a whole version out
+        rotten = facts is not None and reading is not None and reading.crc32c != facts.crc32c
+        same = facts is not None and (facts.size_bytes, facts.crc32c) == (coming.size_bytes, coming.crc32c)
+        if rotten or same:
+            return  # it would push an earlier whole version out
         kept = f"{_VERSIONS}/{name}/{facts.generation if facts else stat.st_mtime_ns:019}"
         target = self.root / kept
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -85,7 +85,9 @@ class Sidecars:
 
     def keep_reading(self, name: str, crc32c: int, at: datetime, stat: os.stat_result) -> Reading:
         """Record that the file's bytes were read; where nothing can be written, the reading counts this once."""
-        time.sleep(max(0.0, _TICK_SECONDS - (time.time_ns() - stat.st_ctime_ns) / 1e9))
+        since_seconds = (time.time_ns() - stat.st_ctime_ns) / 1e9
+        # No more than a tick: a file server's clock may be hours ahead of this machine's, or this one was set back.
+        time.sleep(min(_TICK_SECONDS, max(0.0, _TICK_SECONDS - since_seconds)))
         reading = Reading(crc32c=crc32c, at=at.astimezone(UTC), state=state_of(stat))
         with suppress(OSError):
             files.write_atomic(self._read(name), reading.model_dump_json().encode())

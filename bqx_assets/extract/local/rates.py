@@ -75,7 +75,7 @@ def _refuse_bad_values(file: RatesFile) -> None:
     _refuse(file, pl.any_horizontal(pl.all().is_null()), "with an empty value", "every value filled")
     prices = pl.col(*(name for name in PRICES if name in file.frame.columns))
     wrong = pl.any_horizontal(~(prices.is_finite() & (prices > 0)))
-    _refuse(file, wrong, "with a price not above 0", "prices above 0")
+    _refuse(file, wrong, "with a price not above 0, or none", "finite prices above 0")
     if VOLUME in file.frame.columns:
         _refuse(file, pl.col(VOLUME) < 0, "with a negative volume", "volumes from 0")
 

@@ -52,6 +52,12 @@ def test_what_is_no_bucket_is_refused(output: str) -> None:
         open_store(Settings(output=output))
 
 
+def test_an_output_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(BadSetting, match="which is no folder"):
+        open_store(Settings(output=str(tmp_path / "file")))
+
+
 def test_without_a_bucket_no_google_library_is_imported() -> None:
     code = (
         "import sys, bqx_assets.cli; from bqx_assets.base.settings import Settings;"
