@@ -5,7 +5,7 @@ Belongs here: the modes by name, and which table of a pair they strike. Does not
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -72,22 +72,27 @@ def spoil(folder: Path, mode: str, pair: Pair) -> str:
     refuse_unusable(folder)
     targets = table_path(folder, TARGETS_DATASET, targets_table(pair))
     if mode in _TARGET_DAMAGE:
-        done = _damage(targets, _TARGET_DAMAGE[mode][1], _TARGET)
+        done = _damage(targets, _TARGET_DAMAGE[mode][1], [_TARGET])
     else:
-        path, column = _victim(folder, pair)
+        path, columns = _victim(folder, pair)
         if mode in _FEATURE_DAMAGE:
-            done = _damage(path, _FEATURE_DAMAGE[mode][1], column)
+            done = _damage(path, _FEATURE_DAMAGE[mode][1], columns)
         elif mode == "label-leak":
             known = _read(targets).select("interval_time", leak=_TARGET)
-            done = _damage(path, lambda frame, name: damage.leak(frame, name, known, _TARGET), column)
+            done = _damage(path, lambda frame, name: damage.leak(frame, name, known, _TARGET), columns)
         else:
             done = damage.FILE_DAMAGE[mode](path, pair)
     note_spoiled(folder, done)
     return done
 
 
-def _damage(path: Path, damage_table: Damage, column: str) -> str:
-    frame, what = damage_table(_read(path), column)
+def _damage(path: Path, damage_table: Damage, columns: Sequence[str]) -> str:
+    """Strike the first of ``columns`` that has values: a window longer than the history has none to lose."""
+    whole = _read(path)
+    column = next(
+        (name for name in columns if name in whole.columns and whole.get_column(name).drop_nulls().len()), columns[0]
+    )
+    frame, what = damage_table(whole, column)
     with atomic_path(path) as temp:
         write_table(temp, frame)
     return f"{path.stem}: {what}"
@@ -107,15 +112,15 @@ def _read(path: Path) -> pl.DataFrame:
         ) from error
 
 
-def _victim(folder: Path, pair: Pair) -> tuple[Path, str]:
-    """The pair's first table that no other pair reads and that has only its rows, and its first FLOAT64 feature."""
+def _victim(folder: Path, pair: Pair) -> tuple[Path, Sequence[str]]:
+    """The pair's first table that no other pair reads and that has only its rows, and its FLOAT64 features."""
     for table in expected_tables(pair):
         shared = table.family != "pair_specific" or table.kind.startswith("cov_")
         path = table_path(folder, FEATURES_DATASET, table.table)
         quirky = table.kind in SEVERAL_PAIRS or any(table.kind == prefix for prefix, _ in ALL_NULL)
         numbers = [name for name, kind in table.columns if kind == "FLOAT64"]
         if path.is_file() and numbers and not shared and not quirky:
-            return path, numbers[0]
+            return path, numbers
     raise _no_table(folder / FEATURES_DATASET)
 
 

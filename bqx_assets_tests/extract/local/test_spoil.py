@@ -123,6 +123,17 @@ def test_a_mode_does_what_it_says(root: Path, made: Path, mode: str) -> None:
     assert (FEATURE_CLAIMS | TARGET_CLAIMS)[mode](Struck(before, after, targets))
 
 
+def test_of_a_history_shorter_than_the_longest_windows_a_column_with_values_is_struck(tmp_path: Path) -> None:
+    create_warehouse(tmp_path, pairs=(EURUSD,), rows=200, tables=12, seed=1, rates=None, progress=Silent())
+    path = table_path(tmp_path, FEATURES_DATASET, VICTIM)
+    before = pl.read_parquet(path).null_count()
+    assert before.get_column(COLUMN).item() == pl.read_parquet(path).height
+    spoil(tmp_path, "all-null", EURUSD)
+    after = pl.read_parquet(path).null_count()
+    (struck,) = [name for name in before.columns if not before.get_column(name).equals(after.get_column(name))]
+    assert struck != COLUMN
+
+
 def test_a_missing_table_is_gone_an_extra_one_unexpected_a_corrupt_one_named(root: Path) -> None:
     expectations = load_expectations(root / "expectations.toml")
     spoil(root, "extra-table", EURUSD)
