@@ -271,7 +271,8 @@ def test_what_a_killed_writer_left_goes_once_nobody_can_be_writing_it(tmp_path: 
     left = [folder.root / f".objects/.incoming.partial-4194305-{number:08x}" for number in range(2)]
     for path in left:
         path.write_bytes(OLD)  # no process has so high a number
-    os.utime(left[0], (time.time() - 7_200,) * 2)
+    past = time.time() - 7_200
+    os.utime(left[0], (past, past))
     _publish(tmp_path, NEW, folder)
     assert [path.exists() for path in left] == [False, True]  # the second may be of another machine's process
 
