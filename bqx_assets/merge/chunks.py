@@ -55,6 +55,8 @@ from bqx_assets.merge.thrift import Struct
 
 _WIDTHS = {BOOLEAN: 1, INT32: 4, INT64: 8, FLOAT: 4, DOUBLE: 8}
 """Bytes of a bound: DuckDB refuses a file with another one."""
+_MOST_PACKED = 1 << 20
+"""Bytes that no codec makes one byte of: a page of 16 MiB of one value takes some 20."""
 _ENCODINGS = frozenset(range(SPLIT + 1)) - {1}
 """All but one that was never in use."""
 
@@ -105,11 +107,7 @@ def made_chunk(chunk: Struct) -> Chunk:
         raise ValueError("a column in another file or encrypted")
     meta: Struct = chunk[META]
     facts: Struct = meta.get(STATISTICS) or {}
-    # Older writers state numbers' bounds in fields without an order; of texts those are of no use to anybody.
-    old = meta[KIND] < BYTE_ARRAY and LOW not in facts and HIGH not in facts
-    bounds = [facts[field] for field in (OLD_LOW, OLD_HIGH, LOW, HIGH) if field in facts]
-    if any(len(each) != _WIDTHS.get(meta[KIND], len(each)) for each in bounds):
-        raise ValueError(f"bounds of {[len(each) for each in bounds]} bytes for physical type {meta[KIND]}")
+    low, high = bounds_of(facts, meta[KIND])
     if not 0 <= facts.get(NULLS, 0) <= meta[VALUES]:
         raise ValueError(f"{facts[NULLS]:,} nulls of {meta[VALUES]:,} values")
     for each in meta.get(ENCODING_STATS) or ():
@@ -129,13 +127,25 @@ def made_chunk(chunk: Struct) -> Chunk:
         # 0 is some writers' word for none.
         dictionary_page=meta.get(DICTIONARY_PAGE) or UNKNOWN,
         nulls=facts.get(NULLS, UNKNOWN),
-        low=facts.get(OLD_LOW if old else LOW),
-        high=facts.get(OLD_HIGH if old else HIGH),
+        low=low,
+        high=high,
         low_exact=facts.get(LOW_EXACT),
         high_exact=facts.get(HIGH_EXACT),
         beyond=tuple(each for each in places if each is not None),
         histograms=(len(sizes.get(2) or ()), len(sizes.get(3) or ()), 1 in sizes),
     )
+
+
+def bounds_of(facts: Struct, kind: int) -> tuple[bytes | None, bytes | None]:
+    """Return the bounds in statistics of a chunk or a page. Raises ValueError where they are of another type's size.
+
+    Older writers state numbers' bounds in fields without an order; of texts those are of no use to anybody.
+    """
+    bounds = [facts[field] for field in (OLD_LOW, OLD_HIGH, LOW, HIGH) if field in facts]
+    if any(len(each) != _WIDTHS.get(kind, len(each)) for each in bounds):
+        raise ValueError(f"bounds of {[len(each) for each in bounds]} bytes for physical type {kind}")
+    old = kind < BYTE_ARRAY and LOW not in facts and HIGH not in facts
+    return facts.get(OLD_LOW if old else LOW), facts.get(OLD_HIGH if old else HIGH)
 
 
 def checked(chunk: Chunk, leaf: Leaf, rows: int, data: tuple[int, int]) -> Chunk:
@@ -158,6 +168,8 @@ def checked(chunk: Chunk, leaf: Leaf, rows: int, data: tuple[int, int]) -> Chunk
     last = chunk.data_page if chunk.dictionary_page == UNKNOWN else max(chunk.data_page, chunk.dictionary_page + 1)
     if not data[0] <= chunk.start <= chunk.data_page == last < chunk.end <= data[1] or chunk.raw_bytes < 0:
         raise ValueError(f"at {chunk.start:,}, {chunk.size_bytes:,} bytes, not within {data[0]:,} to {data[1]:,}")
+    if chunk.raw_bytes > chunk.size_bytes * (_MOST_PACKED if chunk.codec else 1):
+        raise ValueError(f"{chunk.raw_bytes:,} bytes in {chunk.size_bytes:,} of codec {chunk.codec}")
     if any(not data[0] <= place < data[1] for place in chunk.beyond):
         raise ValueError("a page index or Bloom filter outside the file")
     return chunk._replace(path=b"")

@@ -12,9 +12,9 @@ them refuses, another one reads as other values.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 from zlib import crc32
 
 import polars as pl
@@ -22,7 +22,7 @@ import polars as pl
 from bqx_assets.base.errors import FooterError
 from bqx_assets.base.files import open_regular
 from bqx_assets.merge.bounds import UNKNOWN, Stated, Value, decoder
-from bqx_assets.merge.chunks import Chunk
+from bqx_assets.merge.chunks import Chunk, bounds_of
 from bqx_assets.merge.fields import (
     BIT_PACKED,
     BOOLEAN,
@@ -33,10 +33,17 @@ from bqx_assets.merge.fields import (
     DOUBLE,
     FIXED,
     FLOAT,
+    HIGH,
+    HIGH_EXACT,
     INT32,
     INT64,
     INT96,
     LENGTH,
+    LOW,
+    LOW_EXACT,
+    NULLS,
+    OLD_HIGH,
+    OLD_LOW,
     PAGE_BYTES,
     PAGE_CRC,
     PAGE_DICTIONARY,
@@ -59,6 +66,7 @@ from bqx_assets.merge.thrift import Struct, parse, varint
 Read = Callable[[int, int], bytes]
 """Bytes of a file: from where, and how many at most."""
 
+_NOTHING = Stated(None, None, None)
 _HEADER_BYTES = 256
 """Of a page header that is read at once; a longer one, with long bounds in it, is read again."""
 _DATA, _DICTIONARY, _DATA_V2 = 0, 2, 3
@@ -77,8 +85,19 @@ _KINDS = {
 """Physical types by the encodings that data pages of them may have."""
 
 
-def refuse_damaged_pages(path: Path, footer: Footer, columns: Iterable[str]) -> None:
+class Page(NamedTuple):
+    """A data page."""
+
+    values: int
+    stated: Stated
+    bounded: bool
+    """Whether its header states anything of its values."""
+
+
+def refuse_damaged_pages(path: Path, footer: Footer, columns: Iterable[str]) -> dict[str, list[Page]]:
     """Hold the pages of a file's ``columns`` against their headers and the footer; absent columns apart.
+
+    Return each column's data pages, of all row groups.
 
     **Cost**: 256 bytes a page; of pages that have a checksum all bytes.
 
@@ -86,6 +105,7 @@ def refuse_damaged_pages(path: Path, footer: Footer, columns: Iterable[str]) -> 
         FooterError: a page is damaged or contradicts its column; names the column.
     """
     wanted = {*columns}
+    found: dict[str, list[Page]] = {}
     with open_regular(path) as file:
 
         def read(start: int, length: int) -> bytes:
@@ -94,16 +114,24 @@ def refuse_damaged_pages(path: Path, footer: Footer, columns: Iterable[str]) -> 
         for place, leaf in enumerate(footer.leaves):
             for group in footer.groups if leaf.name in wanted else ():
                 try:
-                    check_pages(read, group.chunks[place], leaf)
+                    found[leaf.name] = [*found.get(leaf.name, ()), *check_pages(read, group.chunks[place], leaf)]
                 except (ValueError, IndexError) as error:
                     expected = "pages as their headers, their checksums and the footer state them"
                     raise _refused(footer, leaf, str(error), expected) from error
+    return found
 
 
-def refuse_false_statistics(footer: Footer, frame: pl.DataFrame) -> None:
-    """Hold what the footer states of some columns' values, as far as it is to be carried on, against the values.
+def unordered_texts(footer: Footer, pages: Mapping[str, Sequence[Page]]) -> bool:
+    """Return whether pages of texts have bounds of no stated order: they cannot stand in a file that states one."""
+    ordered = {leaf.name for leaf in footer.leaves if leaf.ordered or leaf.type != "STRING"}
+    return any(page.bounded for name, found in pages.items() if name not in ordered for page in found)
 
-    **Shape**: ``frame`` has the file's rows, of any of its columns. **Cost**: three passes over the values.
+
+def refuse_false_statistics(footer: Footer, frame: pl.DataFrame, pages: Mapping[str, Sequence[Page]]) -> None:
+    """Hold what is stated of some columns' values, as far as it is to be carried on, against the values.
+
+    **Shape**: ``frame`` has the file's rows, of any of its columns; ``pages`` as ``refuse_damaged_pages`` gives them:
+    their own statistics lie between their values, and DuckDB skips pages by them. **Cost**: six passes over the values.
 
     Raises:
         FooterError: they differ, so that one of them is damaged; names the column.
@@ -112,23 +140,43 @@ def refuse_false_statistics(footer: Footer, frame: pl.DataFrame) -> None:
     for series in frame.iter_columns():
         leaf, first = footer.leaves[places[series.name]], 0
         for group in footer.groups:
-            part = series[first : first + group.rows].to_physical()
-            first += group.rows
             stated = group.chunks[places[series.name]].stated(decoder(leaf.type))
             known = stated if leaf.ordered else Stated(stated.nulls, None, None)
-            wrong = known.wrong(part.null_count(), cast("Value", part.min()), cast("Value", part.max()))
-            if wrong and not (part.dtype.is_float() and part.is_nan().any()):
+            wrong = _wrong(known, series[first : first + group.rows])
+            first += group.rows
+            if wrong:
                 raise _refused(footer, leaf, wrong, "statistics as the values are")
+        wrong = false_pages(pages[series.name], series)
+        if wrong:
+            raise _refused(footer, leaf, wrong, "statistics as the values are")
 
 
-def check_pages(read: Read, chunk: Chunk, leaf: Leaf) -> None:
-    """Hold a chunk's pages against their headers and the footer.
+def false_pages(pages: Iterable[Page], series: pl.Series) -> str:
+    """Return how a page's own statistics differ from its values; empty where none does."""
+    first = 0
+    for page in pages:
+        wrong = _wrong(page.stated, series[first : first + page.values]) if page.bounded else ""
+        if wrong:
+            return f"a page of rows from {first:,}: {wrong}"
+        first += page.values
+    return ""
+
+
+def _wrong(stated: Stated, series: pl.Series) -> str:
+    part = series.to_physical() if series.dtype.is_temporal() else series
+    wrong = stated.wrong(part.null_count(), cast("Value", part.min()), cast("Value", part.max()))
+    return "" if wrong and part.dtype.is_float() and part.is_nan().any() else wrong
+
+
+def check_pages(read: Read, chunk: Chunk, leaf: Leaf) -> list[Page]:
+    """Hold a chunk's pages against their headers and the footer; return its data pages.
 
     Raises:
         ValueError: they contradict each other, or a page's bytes are not those of its checksum.
         IndexError: a header does not end.
     """
-    at, raw_bytes, values, dictionary = chunk.start, 0, 0, False
+    at, raw_bytes, dictionary = chunk.start, 0, False
+    pages: list[Page] = []
     first = at
     while at < chunk.end:
         header, body = _header(read, at, chunk.end)
@@ -142,17 +190,28 @@ def check_pages(read: Read, chunk: Chunk, leaf: Leaf) -> None:
                 )
             dictionary = True
         else:
-            values += _values(header, chunk, leaf, dictionary=dictionary)
+            pages.append(_page(header, _values(header, chunk, leaf, dictionary=dictionary), leaf))
             if leaf.optional:
                 _refuse_levels(read, body, header, chunk)
         if at == first and chunk.dictionary_page != UNKNOWN and (not dictionary or body + size != chunk.data_page):
             raise ValueError(f"no dictionary page from byte {at:,} to {chunk.data_page:,}")
         raw_bytes += body - at + header[PAGE_RAW_BYTES]
         at = body + size
+    values = sum(page.values for page in pages)
     if (values, raw_bytes) != (chunk.values, chunk.raw_bytes):
         raise ValueError(
             f"pages of {values:,} values, {raw_bytes:,} bytes; stated {chunk.values:,} and {chunk.raw_bytes:,}"
         )
+    return pages
+
+
+def _page(header: Struct, values: int, leaf: Leaf) -> Page:
+    facts: Struct = header.get(PAGE_V1, {}).get(5) or header.get(PAGE_V2, {}).get(8) or {}
+    if not facts:
+        return Page(values, _NOTHING, bounded=False)
+    low, high = map(decoder(leaf.type), bounds_of(facts, leaf.kind))
+    stated = Stated(facts.get(NULLS), low, high, facts.get(LOW_EXACT), facts.get(HIGH_EXACT))
+    return Page(values, stated, bounded=any(field in facts for field in (OLD_LOW, OLD_HIGH, LOW, HIGH, NULLS)))
 
 
 def _refused(footer: Footer, leaf: Leaf, got: str, expected: str) -> FooterError:

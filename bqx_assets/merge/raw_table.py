@@ -24,7 +24,7 @@ from bqx_assets.extract.align import Placement, align, as_key, place
 from bqx_assets.extract.leaks import ForwardLook
 from bqx_assets.merge.encoded import cast, digests, encode, provenance_of, record_of
 from bqx_assets.merge.footer import select, trim
-from bqx_assets.merge.pages import refuse_false_statistics
+from bqx_assets.merge.pages import Page, refuse_damaged_pages, refuse_false_statistics, unordered_texts
 from bqx_assets.merge.parts import Piece, Slab
 from bqx_assets.merge.raw_file import RawFile
 
@@ -176,7 +176,7 @@ class RawTable:
             FooterError: damaged.
         """
         placed = self._place()
-        whole = placed.found is None and self._lies_right()
+        pages = self._usable_pages() if placed.found is None else None
         pieces: list[Piece] = []
         looking: dict[str, str] = {}
         content: dict[str, str] = {}
@@ -185,9 +185,9 @@ class RawTable:
             looking |= found
             kept = [column for column in columns if column.source not in found]
             content |= digests(frame, kept, self.spine.periods)
-            if whole:
-                refuse_false_statistics(self.file.footer, frame.select(column.source for column in kept))
-            if kept and not whole:
+            if pages is not None:
+                refuse_false_statistics(self.file.footer, frame.select(column.source for column in kept), pages)
+            elif kept:
                 pieces.append(encode(frame, kept, scratch, self.table, self.spine.facts))
         provenance = self._provenance(placed.rows, looking)
         if pieces:
@@ -213,12 +213,16 @@ class RawTable:
         key = as_key(self.file.rows([KEY]), self.file.subject)
         return place(key, self.spine.keys, subject=self.file.subject, policy=self.settings.duplicates)
 
-    def _lies_right(self) -> bool:
-        """Whether the file's own pages can stand in the training file, its rows being the spine's."""
-        if self.file.footer.row_groups != self.spine.facts.row_groups:
-            return False
-        narrowed = select(self.file.footer, {column.source: column.name for column in self.columns})
-        return narrowed.types == tuple(column.type for column in self.columns)
+    def _usable_pages(self) -> dict[str, list[Page]] | None:
+        """Return the file's own pages if they can stand in the training file, its rows being the spine's."""
+        footer = self.file.footer
+        if footer.row_groups != self.spine.facts.row_groups:
+            return None
+        narrowed = select(footer, {column.source: column.name for column in self.columns})
+        if narrowed.types != tuple(column.type for column in self.columns):
+            return None
+        pages = refuse_damaged_pages(self.file.path, footer, [column.source for column in self.columns])
+        return None if unordered_texts(footer, pages) else pages
 
     def _strips(self) -> list[list[Column]]:
         """Columns in runs that fit ``_STRIP_BYTES``, as far as one column does."""

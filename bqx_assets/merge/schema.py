@@ -109,6 +109,11 @@ def leaves_of(schema: Sequence[Struct], ordered: Sequence[bool] | None, *, numbe
     """
     if not schema or schema[0].get(CHILDREN) != len(schema) - 1 or len(schema) == 1:
         raise NestedColumns("nested columns or none")
+    root = schema[0]
+    if root.get(REPETITION, 0) not in (0, 1, 2) or PHYSICAL in root or not 0 <= root.get(CONVERTED, 0) <= _INTERVAL:
+        raise ValueError("a root that is no group of columns")
+    if root[NAME].decode(errors="replace").encode() != root[NAME]:
+        raise ValueError(f"a root named {root[NAME][:40]!r}")
     if ordered is not None and len(ordered) != len(schema) - 1:
         raise ValueError(f"{len(ordered):,} column orders for {len(schema) - 1:,} columns")
     stated = [False] * (len(schema) - 1) if ordered is None else ordered

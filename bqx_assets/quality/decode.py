@@ -16,7 +16,7 @@ from bqx_assets.base.frame_files import read_parquet
 from bqx_assets.base.printable import first_line
 from bqx_assets.merge.chunks import moved
 from bqx_assets.merge.footer import Footer, RowGroup, merge_footers
-from bqx_assets.merge.pages import check_pages
+from bqx_assets.merge.pages import check_pages, false_pages
 from bqx_assets.quality.statistics import StatedGroup
 
 _MAGIC = b"PAR1"
@@ -29,10 +29,17 @@ class Unreadable(Exception):
     """A group of columns could not be decoded."""
 
 
-def decode(footer: Footer, group: StatedGroup, places: Sequence[int], blocks: Sequence[Block]) -> pl.DataFrame:
+def decode(
+    footer: Footer,
+    group: StatedGroup,
+    places: Sequence[int],
+    blocks: Sequence[Block],
+    false: dict[int, str] | None = None,
+) -> pl.DataFrame:
     """Return a row group's columns at ``places``, named by position. **Cost**: a copy of ``blocks``.
 
-    **Shape**: the row group's rows. ``blocks`` ascend and hold every byte of the columns.
+    **Shape**: the row group's rows. ``blocks`` ascend and hold every byte of the columns. Where ``false`` is given,
+    pages' own statistics are held against the values as well, and how they differ is put there, by place.
 
     Raises:
         Unreadable: the bytes are not such columns.
@@ -45,8 +52,10 @@ def decode(footer: Footer, group: StatedGroup, places: Sequence[int], blocks: Se
     end = merge_footers([Footer(footer.subject, 0, 0, leaves, (RowGroup(group.rows, shifted),))], (group.rows,), {})
     small = b"".join((_MAGIC, *(data for _, data in blocks), end))
     try:
-        for chunk, leaf in zip(shifted, leaves, strict=True):
+        pages = [
             check_pages(lambda start, length: small[start : start + length], chunk, leaf)
+            for chunk, leaf in zip(shifted, leaves, strict=True)
+        ]
     except (ValueError, IndexError) as error:
         raise Unreadable(first_line(error)) from error
     try:
@@ -55,4 +64,8 @@ def decode(footer: Footer, group: StatedGroup, places: Sequence[int], blocks: Se
         raise Unreadable(first_line(error)) from error
     if frame.shape != (group.rows, len(places)):
         raise Unreadable(f"{frame.height:,} rows decoded, {group.rows:,} stated")
+    for place, found in zip(places, pages, strict=True) if false is not None else ():
+        wrong = false_pages(found, frame[str(place)])
+        if wrong and false is not None:
+            false[place] = wrong
     return frame

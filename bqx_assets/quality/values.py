@@ -48,6 +48,8 @@ class DeepPass:
         self._periods: Periods | None = None
         self._contents: dict[int, ColumnContent] = {}
         self._unreadable: dict[int, str] = {}
+        # Slabs' own pages were held against their values when they were made, and their checksums vouch for them.
+        self._false_pages: dict[int, str] | None = {} if checksum is None else None
         self._rest: list[int] = []
         """Of each row group, how many groups of columns come behind its targets."""
         for column in scan.columns:
@@ -127,7 +129,7 @@ class DeepPass:
 
     def _decode(self, row_group: int, places: Sequence[int], blocks: Sequence[Block]) -> list[Part]:
         try:
-            return [(places, decode(self._footer, self._stated[row_group], places, blocks))]
+            return [(places, decode(self._footer, self._stated[row_group], places, blocks, self._false_pages))]
         except Unreadable as error:
             if len(places) == 1:
                 self._unreadable.setdefault(places[0], f"{self._scan.columns[places[0]].name}: {error}")
@@ -199,6 +201,8 @@ class DeepPass:
     def _measure(self, stated: StatedGroup, places: Sequence[int], frame: pl.DataFrame) -> None:
         columns = self._scan.columns
         measure(frame, [columns[place] for place in places], [stated.statistics(place) for place in places])
+        for place in {*places}.intersection(self._false_pages or ()):
+            columns[place].disagrees = columns[place].disagrees or (self._false_pages or {})[place]
         for place, series in zip(places, frame.iter_columns(), strict=True):
             self._add_content(place, series)
 

@@ -11,12 +11,26 @@ import polars as pl
 import pytest
 
 from bqx_assets.base.errors import BqxError, FooterError
+from bqx_assets.base.progress import Silent
+from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.merge.engine import merge
 from bqx_assets.merge.footer import read_footer
 from bqx_assets.merge.pages import refuse_damaged_pages
 from bqx_assets.merge.plan import plan_merge
+from bqx_assets.quality.validate import validate
 from bqx_assets_tests.frames import EURUSD
-from bqx_assets_tests.merge.footers import I32, I64, TEXT, Fields, bytes_of, change_footer, fields_of, meta, statistics
+from bqx_assets_tests.merge.footers import (
+    I32,
+    I64,
+    TEXT,
+    Fields,
+    bytes_of,
+    change_footer,
+    elements,
+    fields_of,
+    meta,
+    statistics,
+)
 from bqx_assets_tests.merge.mutations import ROWS, TABLE, judge, mutate, write_bases
 from bqx_assets_tests.merge.readers import arrow
 from bqx_assets_tests.merge.slabs import SETTINGS, Told
@@ -166,6 +180,71 @@ def test_statistics_that_are_false_are_refused_where_they_would_be_carried_on(
     path = raw / f"{TABLE}.parquet"
     change_footer(_base(bases, "snappy"), lambda footer: statistics(footer, place).update(false), path)
     with pytest.raises(FooterError, match=f"{TABLE}: column {name} .* stated, .* found"):
+        _merge(raw)
+
+
+def _with_page_bounds(bases: list[Path], place: int, false: dict[int, tuple[int, Any]]) -> bytes:
+    """The uncompressed file, with other bounds in the header of a column's only page; all else as it was."""
+    data = bytearray(_base(bases, "plain").read_bytes())
+    start = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    at = meta(fields_of(bytes(data), start)[0], place)[9][1]
+    header, body = fields_of(bytes(data), at)
+    header[5][1][5][1].update(false)
+    data[at:body] = bytes_of(header)
+    assert len(data) == _base(bases, "plain").stat().st_size
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("place", "word", "false"),
+    [(1, "x: a page of rows from 0: min", {6: (TEXT, np.float64(0.5).tobytes())}),
+     (3, "s: a page of rows from 0: max", {5: (TEXT, b"a" * len("text 9é".encode()))})],
+)  # fmt: skip
+def test_a_pages_own_statistics_that_are_false_are_refused_for_a_reader_skips_by_them(
+    raw: Path, bases: list[Path], place: int, word: str, false: dict[int, tuple[int, Any]]
+) -> None:
+    path = raw / f"{TABLE}.parquet"
+    path.write_bytes(_with_page_bounds(bases, place, false))
+    with pytest.raises(FooterError, match=f"{TABLE}: column {word} .* stated"):
+        _merge(raw)
+    report = validate(path, EURUSD, load_expectations(), manifest=None, progress=Silent())
+    found = next(each for each in report.verdicts if each.rule == "statistics_equal_values")
+    assert not found.passed
+    assert word in found.got
+
+
+def test_pages_of_texts_with_bounds_of_no_stated_order_are_encoded_anew(raw: Path, bases: list[Path]) -> None:
+    path = raw / f"{TABLE}.parquet"
+    path.write_bytes(_with_page_bounds(bases, 3, {5: (TEXT, b"a" * len("text 9é".encode()))}))
+    change_footer(path, lambda footer: footer.pop(7))
+    told = Told()
+    merge(plan_merge(EURUSD, raw, SETTINGS), raw.parent / "out.parquet", progress=told)
+    assert (TABLE, "aligned") in told.steps
+    assert judge(raw, raw.parent / "out.parquet").startswith("merged")
+
+
+ROOTS: dict[str, Callable[[Fields], object]] = {
+    "a repetition that nobody knows": lambda root: root.update({3: (I32, 8)}),
+    "a type": lambda root: root.update({1: (I32, 2)}),
+    "a name that is no text": lambda root: root.update({4: (TEXT, b"\xac")}),
+}
+
+
+@pytest.mark.parametrize("name", ROOTS)
+def test_a_root_that_some_reader_refuses_is_refused(raw: Path, bases: list[Path], name: str) -> None:
+    path = raw / f"{TABLE}.parquet"
+    change_footer(bases[0], lambda footer: ROOTS[name](elements(footer)[0]), path)
+    with pytest.raises(FooterError, match=f"{TABLE}: .* a root"):
+        _merge(raw)
+
+
+@pytest.mark.parametrize(("stem", "raw_bytes"), [("plain", 10**12), ("snappy", 10**12), ("plain", 5)])
+def test_raw_bytes_that_cannot_be_are_refused_before_memory_is_asked_for(
+    raw: Path, bases: list[Path], stem: str, raw_bytes: int
+) -> None:
+    path = raw / f"{TABLE}.parquet"
+    change_footer(_base(bases, stem), lambda footer: meta(footer, 3).update({6: (I64, raw_bytes)}), path)
+    with pytest.raises(FooterError, match=f"{TABLE}: .*s: "):
         _merge(raw)
 
 
