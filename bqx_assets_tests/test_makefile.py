@@ -35,9 +35,9 @@ def _make(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     make = shutil.which("make")
     assert make is not None
     command = [make, "-f", str(ROOT / "Makefile"), "--eval=show: ; @env", "show", *words]
-    return subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True, check=False, cwd=ROOT
-    )
+    # `make test` is a make itself: told so, one below it would say which folder it enters.
+    outer = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    return subprocess.run(command, env=outer | environment, capture_output=True, text=True, check=False, cwd=ROOT)
 
 
 @pytest.mark.parametrize("flags", [[], ["-e"]])
