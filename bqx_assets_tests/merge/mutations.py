@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -229,8 +230,7 @@ def _change(nodes: list[Node], rng: random.Random) -> None:
     elif choice < 0.2 and in_struct:
         where[rng.choice((13, 15, 40, 32767))] = rng.choice(_unknown())
     elif choice < 0.25 and in_struct:
-        other = rng.choice(nodes)[2]
-        where[key] = other
+        where[key] = deepcopy(rng.choice(nodes)[2])  # a struct within itself would have no end
     else:
         new = _other_value(kind, value, rng)
         where[key] = (kind, new) if in_struct else new
