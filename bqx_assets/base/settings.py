@@ -26,7 +26,8 @@ class Settings(BaseSettings):
     Raises BadSetting for a text that is no path, place or address, pydantic's own error for any other wrong value.
     """
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid")
+    # Cloud Run, compose and systemd pass a variable that nobody has filled in as an empty one: that is unset.
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
 
     home: Path = Path(".bqx")
     """Folder for everything a run makes."""

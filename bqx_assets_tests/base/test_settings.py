@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from bqx_assets.base.pairs import parse_pair
-from bqx_assets.base.settings import Settings
+from bqx_assets.base.settings import Settings, variable_of
 
 
 def test_every_path_follows_from_home() -> None:
@@ -39,3 +39,11 @@ def test_a_range_without_a_zone_is_utc(monkeypatch: pytest.MonkeyPatch, said: st
     monkeypatch.setenv("BQX_END", said)
     found = Settings()
     assert found.start == found.end == datetime(2024, 3, 8, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("field", sorted(Settings.model_fields))
+def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch, field: str) -> None:
+    """Cloud Run, compose and systemd pass what nobody has filled in as an empty string."""
+    without = Settings()
+    monkeypatch.setenv(variable_of(field), "")
+    assert Settings() == without

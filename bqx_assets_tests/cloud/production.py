@@ -7,7 +7,6 @@ address of Cloud Run in ``dagster.yaml``, endpoints in the environment.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,24 +28,22 @@ from bqx_assets.merge.engine import merge
 from bqx_assets.merge.plan import plan_merge
 from bqx_assets_tests.cloud.dagster_servers import GraphQL, dagster_servers
 from bqx_assets_tests.cloud.planted import Planted
+from bqx_assets_tests.deploy.recipe import DEPLOY, rendered, variables
 from bqx_assets_tests.servers.bigquery.local_bigquery import PROJECT as BIGQUERY_PROJECT
 from bqx_assets_tests.servers.cloud_run.manifest import job_from_yaml
 from bqx_assets_tests.servers.cloud_run.server import PROJECT, REGION, CloudRunServer
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
 
 ROOT = Path(__file__).resolve().parents[2]
-DEPLOY = ROOT / "deploy"
 LOG_BUCKET = "bqx-logs"
-_RENDERED = {
-    "BQX_PROJECT": PROJECT,
-    "BQX_REGION": REGION,
-    "BQX_LOG_BUCKET": LOG_BUCKET,
-    "BQX_BIGQUERY_PROJECT": BIGQUERY_PROJECT,
-    "BQX_OUTPUT_BUCKET": BUCKET,
-    "BQX_SQL_INSTANCE": "sql",
-    "BQX_IMAGE": "bqx",
-}
-"""What ``envsubst`` puts into the jobs."""
+_VARIABLES = variables(
+    BQX_PROJECT=PROJECT,
+    BQX_REGION=REGION,
+    BQX_BIGQUERY_PROJECT=BIGQUERY_PROJECT,
+    BQX_OUTPUT=f"gs://{BUCKET}",
+    BQX_LOG_BUCKET=LOG_BUCKET,
+)
+"""What is shipped, with the names of the local servers."""
 
 
 def tables_of(warehouse: Path) -> dict[tuple[str, str], pl.DataFrame]:
@@ -86,11 +83,12 @@ def production(folder: Path, cloud_run: CloudRunServer, endpoints: dict[str, str
     planted = Planted.into(folder, "http://127.0.0.1:1/token")
     environment = {"DAGSTER_HOME": str(home), "PYTHONPATH": str(ROOT), **endpoints, **planted.environment()}
     cloud_run.image_env |= environment
+    filled = _VARIABLES | {name: value for name, value in environment.items() if name in _VARIABLES}
     for file in sorted(DEPLOY.glob("job*.yaml")):
-        name, job = job_from_yaml(re.sub(r"\$\{(\w+)\}", lambda found: _RENDERED[found[1]], file.read_text()))
+        name, job = job_from_yaml(rendered(file.name, filled | {"BQX_IMAGE": "bqx"}))
         cloud_run.deploy(job, name)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("BQX_", "DAGSTER_"))}
-    with dagster_servers(home, inherited | environment | _RENDERED) as graphql:
+    with dagster_servers(home, inherited | filled | environment) as graphql:
         yield Production(cloud_run, graphql, home, planted)
 
 

@@ -70,7 +70,7 @@ def test_a_setting_that_is_no_path_is_refused_by_its_name(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, text: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    if "\x00" not in text:  # the operating system takes no such variable
+    if text and "\x00" not in text:  # the operating system takes no such variable, and an empty one is not set
         monkeypatch.setenv(f"BQX_{name.upper()}", text)
         with pytest.raises(BadSetting, match=f"^BQX_{name.upper()}: ") as caught:
             Settings()
@@ -126,7 +126,7 @@ def test_a_storage_server_in_the_accepted_form_is_taken(monkeypatch: pytest.Monk
     assert storage_endpoint() == text
 
 
-@pytest.mark.parametrize("text", ["https://h:1", "grpc://h:1", "", "h:1/", "h:1:2", "h:port", "gs://h", "h,i"])
+@pytest.mark.parametrize("text", ["https://h:1", "grpc://h:1", " ", "h:1/", "h:1:2", "h:port", "gs://h", "h,i"])
 def test_a_read_endpoint_in_another_form_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("BQX_BIGQUERY_STORAGE_ENDPOINT", text)
     with pytest.raises(BadSetting, match=r"^BQX_BIGQUERY_STORAGE_ENDPOINT: "):

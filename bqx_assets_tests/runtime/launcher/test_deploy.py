@@ -43,7 +43,7 @@ def test_a_job_has_a_size_cloud_run_knows_one_task_one_retry_and_two_hours(
     assert (
         run_v2.TaskTemplate.pb(task).timeout.seconds == instance_document()["run_launcher"]["config"]["timeout_seconds"]
     )
-    assert task.service_account.startswith("bqx-run@")
+    assert task.service_account.startswith("${BQX_RUN_ACCOUNT}@")
     assert f"{PARENT}/jobs/{name}" == cloud_run.deploy(job, name)
 
 
