@@ -123,7 +123,7 @@ def read_client(address: str) -> BigQueryReadClient:
 def _clients(address: str) -> Clients:
     """The product's two clients; the REST one is never asked."""
     rest = bigquery.Client(project=PROJECT, credentials=AnonymousCredentials())
-    return Clients(PROJECT, rest, product_client.BigQueryReadClient(transport=_transport(address)))
+    return Clients(PROJECT, PROJECT, rest, product_client.BigQueryReadClient(transport=_transport(address)))
 
 
 def _transport(address: str) -> BigQueryReadGrpcTransport:

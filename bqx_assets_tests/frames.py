@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -71,6 +71,11 @@ class FrameWarehouse:
             )
             for (dataset, table), frame in sorted(self.frames.items())
         ]
+
+    def states(self, tables: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """The etags of those that are there."""
+        etags = {(each.dataset, each.table): each.etag for each in self.describe()}
+        return {each: etags[each] for each in tables if each in etags}
 
     def snapshot(self) -> datetime:
         """A day after the tables were made, or after the last revision."""

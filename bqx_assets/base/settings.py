@@ -37,6 +37,8 @@ class Settings(BaseSettings):
     """Expectations file; default: the warehouse's own ``expectations.toml``, else the packaged one."""
     bigquery_project: str | None = None
     """Project whose feature and targets datasets are read; unset: the embedded warehouse is."""
+    billing_project: str | None = None
+    """Project that runs the queries and owns the read sessions; default ``bigquery_project``."""
     bigquery_storage_endpoint: str | None = None
     """Address of the Storage Read API; default Google's own. ``http://`` is plain text, without credentials."""
     bigquery_streams: int = Field(default=16, ge=1)

@@ -33,7 +33,11 @@ def connect(settings: Settings) -> tuple[Warehouse, Expectations]:
     from bqx_assets.extract.bigquery.warehouse import BigQueryWarehouse  # noqa: PLC0415
 
     warehouse = BigQueryWarehouse(
-        open_clients(settings.bigquery_project, settings.bigquery_storage_endpoint),
+        open_clients(
+            settings.bigquery_project,
+            settings.bigquery_storage_endpoint,
+            billing_project=settings.billing_project,
+        ),
         max_open_streams=settings.bigquery_streams,
         max_bytes=settings.max_bytes,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
@@ -73,6 +73,10 @@ class StagedWarehouse:
         """Return what the inner warehouse has."""
         self._listed = None
         return self._inner.describe()
+
+    def states(self, tables: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """Return the inner warehouse's."""
+        return self._inner.states(tables)
 
     def snapshot(self) -> datetime:
         """Return the inner warehouse's."""

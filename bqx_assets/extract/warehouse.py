@@ -5,7 +5,7 @@ Belongs here: the protocol. Does not: an adapter, or retrying.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -45,6 +45,16 @@ class Warehouse(Protocol):
 
     def describe(self) -> Sequence[TableDescription]:
         """Return every table of the feature and targets datasets, by name, in one batched query."""
+        ...
+
+    def states(self, tables: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """Return the present state of tables by (dataset, table): what ``describe`` gives as their etag.
+
+        A table that is not there is left out. Only metadata is asked for, table by table, and no query is run.
+
+        Raises:
+            WarehouseError: as ``describe`` does; nothing is left out for being refused.
+        """
         ...
 
     def snapshot(self) -> datetime:

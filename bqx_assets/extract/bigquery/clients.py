@@ -8,14 +8,17 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from typing import Any, cast
 
+import google.auth
 import grpc
 from google.api_core.client_options import ClientOptions
-from google.auth.credentials import AnonymousCredentials
+from google.auth.credentials import AnonymousCredentials, Credentials
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
 from google.cloud.bigquery_storage_v1.services.big_query_read import BigQueryReadClient
 from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
+from google.oauth2.credentials import Credentials as PersonsCredentials
 
 from bqx_assets.base.errors import BadSetting, WarehouseError
 from bqx_assets.base.objects.naming import server_address
@@ -24,6 +27,9 @@ _PROJECT = re.compile(r"(?:[a-z0-9.-]{1,63}:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
 _REST_VARIABLE = "BIGQUERY_EMULATOR_HOST"
 """Google's own name: its client takes the REST endpoint from here."""
 _PLAIN = "http://"
+_VARIABLE = "BQX_BIGQUERY_PROJECT"
+_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+"""What both clients ask for by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +37,19 @@ class Clients:
     """What the adapter calls; both are safe to use from several threads."""
 
     project: str
+    """Where the tables are."""
+    billing_project: str
+    """Where queries run and read sessions belong: it pays, and needs ``jobs.create`` and ``readsessions.create``."""
     catalogue: bigquery.Client
     reads: BigQueryReadClient
 
 
-def open_clients(project: str, storage_endpoint: str | None = None) -> Clients:
+def open_clients(project: str, storage_endpoint: str | None = None, *, billing_project: str | None = None) -> Clients:
     """Return the clients of a project; no call is made.
+
+    ``billing_project`` is the one that runs queries and owns read sessions, default ``project`` itself. A person's
+    own credentials name it as their quota project as well: Google wants one for them. A service account's do not,
+    for that would need one more role (Service Usage Consumer).
 
     ``storage_endpoint`` is the Storage Read API's address, default Google's own: ``host[:port]`` for TLS with the
     application's default credentials, ``http://host:port`` for plain text. Plain text carries no credentials, so it
@@ -47,6 +60,7 @@ def open_clients(project: str, storage_endpoint: str | None = None) -> Clients:
         WarehouseError: there are no credentials.
     """
     check_project(project)
+    billing = check_project(billing_project or project, "BQX_BILLING_PROJECT" if billing_project else _VARIABLE)
     rest_endpoint = os.environ.get(_REST_VARIABLE)
     if rest_endpoint:
         server_address(rest_endpoint, _REST_VARIABLE, schemes=("http://", "", "https://"))
@@ -59,10 +73,12 @@ def open_clients(project: str, storage_endpoint: str | None = None) -> Clients:
             cure=f"Set the one that is missing, as {_PLAIN}host:port, or unset the other.",
         )
     if storage_endpoint and rest_endpoint:
-        return _plain_clients(project, rest_endpoint, storage_endpoint.removeprefix(_PLAIN))
+        return _plain_clients((project, billing), rest_endpoint, storage_endpoint.removeprefix(_PLAIN))
     try:
+        credentials = _credentials(billing if billing_project else None)
         options = ClientOptions(api_endpoint=storage_endpoint) if storage_endpoint else None
-        return Clients(project, bigquery.Client(project=project), BigQueryReadClient(client_options=options))
+        reads = BigQueryReadClient(credentials=credentials, client_options=options)
+        return Clients(project, billing, bigquery.Client(project=billing, credentials=credentials), reads)
     except GoogleAuthError as error:
         raise WarehouseError(
             project,
@@ -72,26 +88,34 @@ def open_clients(project: str, storage_endpoint: str | None = None) -> Clients:
         ) from error
 
 
-def check_project(project: str) -> str:
+def _credentials(quota_project: str | None) -> Credentials:
+    """The application's default credentials. Raises GoogleAuthError where there are none."""
+    found: Any = cast("Any", google.auth.default)(scopes=[_SCOPE])[0]
+    if quota_project is not None and isinstance(found, PersonsCredentials):
+        found = cast("Any", found).with_quota_project(quota_project)
+    return found
+
+
+def check_project(project: str, variable: str = _VARIABLE) -> str:
     """Return ``project`` if it is a project's name, which may then be part of a query or path. Raises BadSetting."""
     if _PROJECT.fullmatch(project):
         return project
     raise BadSetting(
-        "BQX_BIGQUERY_PROJECT",
+        variable,
         got=repr(project[:60]),
         expected="a project's name: 6 to 30 lower-case letters, digits and hyphens",
         cure="List yours with: gcloud projects list",
     )
 
 
-def _plain_clients(project: str, rest_endpoint: str, grpc_address: str) -> Clients:
+def _plain_clients(projects: tuple[str, str], rest_endpoint: str, grpc_address: str) -> Clients:
     host = rest_endpoint if "://" in rest_endpoint else _PLAIN + rest_endpoint
     # Google's transport lifts gRPC's 4 MB cap on messages; a channel of our own has to do so itself.
     channel = grpc.insecure_channel(grpc_address, options=[("grpc.max_receive_message_length", -1)])
     return Clients(
-        project,
+        *projects,
         bigquery.Client(
-            project=project,
+            project=projects[1],
             credentials=AnonymousCredentials(),
             client_options=ClientOptions(api_endpoint=host),
         ),

@@ -27,8 +27,12 @@ _ARROW_TYPES: dict[str, pa.DataType] = {
 }
 
 
-def session_request(project: str, request: ReadRequest, max_streams: int) -> types.CreateReadSessionRequest:
+def session_request(
+    project: str, request: ReadRequest, max_streams: int, *, billing_project: str | None = None
+) -> types.CreateReadSessionRequest:
     """Return the call that opens the session: Arrow, LZ4 on the way, only the wanted columns, rows and moment.
+
+    The session belongs to ``billing_project``, default the table's own; the table is named with its project.
 
     Raises:
         BadSetting: a name in it is not letters, digits and underscores.
@@ -37,10 +41,10 @@ def session_request(project: str, request: ReadRequest, max_streams: int) -> typ
     dataset = check_identifier(request.table.dataset, "dataset")
     lz4 = types.ArrowSerializationOptions.CompressionCodec.LZ4_FRAME
     return types.CreateReadSessionRequest(
-        parent=f"projects/{check_project(project)}",
+        parent=f"projects/{check_project(billing_project or project)}",
         max_stream_count=max_streams,
         read_session=types.ReadSession(
-            table=f"projects/{project}/datasets/{dataset}/tables/{table}",
+            table=f"projects/{check_project(project)}/datasets/{dataset}/tables/{table}",
             data_format=types.DataFormat.ARROW,
             table_modifiers=types.ReadSession.TableModifiers(snapshot_time=request.snapshot_time),
             read_options=types.ReadSession.TableReadOptions(

@@ -5,7 +5,7 @@ Belongs here: the adapter itself, one call of the protocol after the other. Does
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from typing import cast
@@ -21,7 +21,7 @@ from google.cloud.bigquery_storage_v1 import types
 from bqx_assets.base.errors import BqxError
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets.catalogue.tables import TableDescription, standard_type
-from bqx_assets.extract.bigquery.catalogue import describe_dataset, server_time
+from bqx_assets.extract.bigquery.catalogue import dataset_location, describe_dataset, server_time, table_states
 from bqx_assets.extract.bigquery.clients import Clients
 from bqx_assets.extract.bigquery.failures import may_pass, translated
 from bqx_assets.extract.bigquery.meter import Meter
@@ -64,9 +64,17 @@ class BigQueryWarehouse:
             for table in describe_dataset(clients.catalogue, clients.project, dataset)
         ]
 
+    def states(self, tables: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """Return the state of each table that is there: one ``tables.get`` a table, which reads and bills nothing.
+
+        Needs ``bigquery.tables.get`` alone: neither ``tables.getData`` nor ``jobs.create``. Raises as ``describe``.
+        """
+        return table_states(self._clients.catalogue, self._clients.project, tables)
+
     def snapshot(self) -> datetime:
-        """Return BigQuery's present: the moment all reads of a run see the tables at."""
-        return server_time(self._clients.catalogue, self._clients.project)
+        """Return BigQuery's present: the moment all reads of a run see the tables at. Asked where the features are."""
+        client, project = self._clients.catalogue, self._clients.project
+        return server_time(client, project, dataset_location(client, project, FEATURES_DATASET))
 
     def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
         """Yield the rows, in any order. **Cost**: billed by the selected columns of the partitions in range.
@@ -79,7 +87,7 @@ class BigQueryWarehouse:
         """
         subject = f"{request.table.dataset}.{request.table.table}"
         try:
-            session = self._open(session_request(self._clients.project, request, _MAX_STREAMS))
+            session = self._open(self._asked(request))
             schema = session_schema(session, request, subject)
             self._meter.admit(session.estimated_total_bytes_scanned, subject)
             yield from self._streams.read([stream.name for stream in session.streams], schema)
@@ -87,6 +95,10 @@ class BigQueryWarehouse:
             raise self._changed(request, subject) or translated(error, subject) from error
         except (GoogleAPIError, GoogleAuthError) as error:
             raise translated(error, subject) from error
+
+    def _asked(self, request: ReadRequest) -> types.CreateReadSessionRequest:
+        clients = self._clients
+        return session_request(clients.project, request, _MAX_STREAMS, billing_project=clients.billing_project)
 
     def _open(self, request: types.CreateReadSessionRequest) -> types.ReadSession:
         patience = self._patience

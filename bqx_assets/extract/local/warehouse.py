@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -73,6 +73,12 @@ class LocalWarehouse:
             found = [*pool.map(self._describe, *zip(*paths, strict=True))] if paths else []
         odd = [_defective(dataset, *each) for dataset in DATASETS for each in odd_entries(self._root, dataset).items()]
         return [*(description for description in found if description is not None), *odd]
+
+    def states(self, tables: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """Return the etags of tables that are there. Raises as :meth:`describe` does."""
+        refuse_unusable(self._root)
+        found = {each: self._describe(each[0], table_path(self._root, *each)) for each in tables}
+        return {each: description.etag for each, description in found.items() if description is not None}
 
     def snapshot(self) -> datetime:
         """Return now: a file written later is refused by its time, for a folder keeps no earlier state.

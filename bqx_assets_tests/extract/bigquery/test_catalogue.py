@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -15,11 +16,19 @@ from google.cloud import bigquery
 from bqx_assets.base.errors import BqxError, TableMissing, TableUnreadable, TransientReadError
 from bqx_assets.catalogue.families import FEATURES_DATASET
 from bqx_assets.extract.bigquery import catalogue
-from bqx_assets.extract.bigquery.catalogue import describe_dataset, server_time
+from bqx_assets.extract.bigquery.catalogue import describe_dataset, server_time, table_states
 from bqx_assets_tests.frames import NAMES, frame_warehouse
 from bqx_assets_tests.servers.bigquery.local_bigquery import PROJECT, LocalBigQuery
+from bqx_assets_tests.servers.bigquery.rest import Refusal, RestServer, rest_served
 
 FRAMES = frame_warehouse(30, ["mkt_vol"]).frames
+
+
+@contextmanager
+def _client(rest: RestServer) -> Generator[bigquery.Client]:
+    options = {"api_endpoint": rest.url}
+    with closing(bigquery.Client(PROJECT, credentials=AnonymousCredentials(), client_options=options)) as client:
+        yield client
 
 
 @pytest.fixture
@@ -53,6 +62,46 @@ def test_the_snapshot_is_the_servers_own_present_in_whole_milliseconds(client: b
     now = server_time(client, PROJECT)
     assert abs(datetime.now(UTC) - now) < timedelta(seconds=30)
     assert now.microsecond % 1000 == 0
+
+
+def test_states_are_the_etags_of_the_description_and_tables_that_are_not_there_are_left_out(
+    client: bigquery.Client, bigquery_server: LocalBigQuery
+) -> None:
+    frame = FRAMES[FEATURES_DATASET, "mkt_vol"]
+    bigquery_server.load({("states", "a_table"): frame, ("states", "b_table"): frame})
+    described = {(each.dataset, each.table): each.etag for each in describe_dataset(client, PROJECT, "states")}
+    asked = [("states", "a_table"), ("states", "b_table"), ("states", "no_table")]
+    assert table_states(client, PROJECT, asked) == described
+
+
+def test_states_are_asked_for_by_tables_get_alone() -> None:
+    names = [("targets", f"targets_{number}") for number in range(28)]
+    tables = {(PROJECT, *name): (1_000, 2_000 + number) for number, name in enumerate(names[:-1])}
+    with rest_served(RestServer(tables=tables)) as rest, _client(rest) as client:
+        states = table_states(client, PROJECT, names)
+    assert states == {name: f"1000-{2_000 + number}" for number, name in enumerate(names[:-1])}
+    path = f"/bigquery/v2/projects/{PROJECT}/datasets/targets/tables/targets_"
+    assert {(method, path.rstrip("0123456789")) for method, path, _ in rest.calls} == {("GET", path)}
+    assert len(rest.calls) == 28
+
+
+@pytest.mark.parametrize(
+    ("refusal", "expected", "text"),
+    [
+        (None, TableMissing, r"bqx-ml\.nowhere\.a.*Not found: Dataset bqx-ml:nowhere"),
+        (
+            Refusal(403, "accessDenied", "Access Denied: Permission bigquery.tables.get denied on table T"),
+            TableUnreadable,
+            r"bigquery\.tables\.get",
+        ),
+    ],
+)
+def test_a_state_that_is_refused_is_no_table_left_out(
+    refusal: Refusal | None, expected: type[BqxError], text: str
+) -> None:
+    server = rest_served(RestServer(lasting=refusal))
+    with server as rest, _client(rest) as client, pytest.raises(expected, match=text):
+        table_states(client, PROJECT, [("nowhere", "a")])
 
 
 @pytest.mark.parametrize(

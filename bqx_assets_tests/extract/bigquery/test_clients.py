@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import google.auth
+import pyarrow as pa
 import pytest
 from google.auth.credentials import AnonymousCredentials
+from google.oauth2.credentials import Credentials as PersonsCredentials
+from google.oauth2.service_account import Credentials as ServiceCredentials
 
 from bqx_assets.base.errors import BadSetting, WarehouseError
+from bqx_assets.base.names import KEY
 from bqx_assets.base.settings import Settings
+from bqx_assets.catalogue.families import FEATURES_DATASET
+from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.bigquery.clients import open_clients
 from bqx_assets.extract.bigquery.warehouse import BigQueryWarehouse
 from bqx_assets.extract.connect import connect
 from bqx_assets.extract.local.warehouse import LocalWarehouse
 from bqx_assets.extract.staging import StagedWarehouse
+from bqx_assets.extract.warehouse import ReadRequest
+from bqx_assets_tests.frames import START
+from bqx_assets_tests.servers.bigquery.faults import FaultyReads, served
+from bqx_assets_tests.servers.bigquery.rest import RestServer, rest_served
 
 REST = "BIGQUERY_EMULATOR_HOST"
 
@@ -58,6 +69,54 @@ def test_googles_endpoints_need_credentials(storage: str | None) -> None:
 def test_a_project_that_cannot_be_one_is_refused(project: str) -> None:
     with pytest.raises(BadSetting, match="BQX_BIGQUERY_PROJECT"):
         open_clients(project)
+    if project:  # an empty one is an unset one
+        with pytest.raises(BadSetting, match="BQX_BILLING_PROJECT"):
+            open_clients("bqx-ml", billing_project=project)
+
+
+def test_the_billing_project_runs_queries_and_owns_sessions_and_tables_keep_theirs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = pa.table({KEY: pa.array([START], pa.timestamp("us", tz="UTC"))})
+    reads = FaultyReads({"mkt_vol": table})
+    tables = {("bqx-ml", FEATURES_DATASET, "mkt_vol"): (1, 2)}
+    with rest_served(RestServer(tables)) as rest, served(reads) as address:
+        monkeypatch.setenv(REST, rest.url)
+        monkeypatch.setenv("BQX_BIGQUERY_PROJECT", "bqx-ml")
+        monkeypatch.setenv("BQX_BILLING_PROJECT", "the-payer")
+        monkeypatch.setenv("BQX_BIGQUERY_STORAGE_ENDPOINT", address)
+        warehouse, _ = connect(Settings(stage_shared=False))
+        moment = warehouse.snapshot()
+        described = TableDescription(FEATURES_DATASET, "mkt_vol", ((KEY, "TIMESTAMP"),), 1, 8, START, "etag")
+        rows = sum(batch.num_rows for batch in warehouse.read(ReadRequest(described, (KEY,), moment)))
+        assert warehouse.states([(FEATURES_DATASET, "mkt_vol")]) == {(FEATURES_DATASET, "mkt_vol"): "1-2"}
+    assert rows == 1
+    assert warehouse.name == "bqx-ml"
+    assert [session.parent for session in reads.sessions] == ["projects/the-payer"]
+    assert reads.sessions[0].read_session.table == f"projects/bqx-ml/datasets/{FEATURES_DATASET}/tables/mkt_vol"
+    assert [path for method, path, _ in rest.calls if method == "POST"] == ["/bigquery/v2/projects/the-payer/queries"]
+    assert [body["location"] for body in rest.bodies if body] == ["EU"]  # the data's, not the US
+
+
+@pytest.mark.parametrize(
+    ("kind", "billing", "sent"),
+    [("person", "the-payer", "the-payer"), ("person", None, None), ("service", "the-payer", None)],
+)
+def test_a_persons_credentials_name_the_billing_project_as_their_quota_project_and_a_service_accounts_do_not(
+    monkeypatch: pytest.MonkeyPatch, kind: str, billing: str | None, sent: str | None
+) -> None:
+    held = {
+        "person": PersonsCredentials("token"),  # type: ignore[no-untyped-call]
+        "service": ServiceCredentials(None, "a@b.iam.gserviceaccount.com", "https://oauth2.googleapis.com/token"),
+    }[kind]
+
+    def default(scopes: list[str]) -> tuple[object, list[str]]:
+        return held, scopes
+
+    monkeypatch.setattr(google.auth, "default", default)
+    clients = open_clients("bqx-ml", billing_project=billing)
+    assert clients.catalogue._credentials.quota_project_id == sent  # pyright: ignore[reportAttributeAccessIssue]
+    assert clients.catalogue.project == (billing or "bqx-ml")
 
 
 def test_the_settings_choose_the_warehouse(monkeypatch: pytest.MonkeyPatch) -> None:

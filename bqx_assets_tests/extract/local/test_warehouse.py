@@ -68,6 +68,14 @@ def test_a_folder_describes_the_same_tables_and_types_as_its_frames(root: Path) 
     }
 
 
+def test_states_of_a_folder_are_the_etags_of_its_description_without_tables_that_are_not_there(root: Path) -> None:
+    warehouse = LocalWarehouse(root)
+    etags = {(each.dataset, each.table): each.etag for each in warehouse.describe()}
+    assert warehouse.states([*etags, (FEATURES_DATASET, "no_table")]) == etags
+    with pytest.raises(TableMissing):
+        LocalWarehouse(root / "nowhere").states(etags)
+
+
 @pytest.mark.parametrize(
     ("arrow", "name"),
     [

@@ -1,0 +1,179 @@
+"""A small BigQuery REST server that answers as Google's does: jobs.query with pages, tables.get, and refusals.
+
+Belongs here: the answers' forms and a log of what was asked. Does not: SQL, which local-bigquery evaluates.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+_TABLE = re.compile(r"/bigquery/v2/projects/([^/]+)/datasets/([^/]+)/tables/([^/]+)")
+_DATASET = re.compile(r"/bigquery/v2/projects/([^/]+)/datasets/([^/]+)")
+_JOB = re.compile(r"/bigquery/v2/projects/([^/]+)/(queries|jobs)/([^/]+)")
+_QUERY = re.compile(r"/bigquery/v2/projects/([^/]+)/queries")
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One answer of Google's: its HTTP code, reason, words and details, or an HTML page of a proxy."""
+
+    code: int
+    reason: str
+    message: str = "injected"
+    status: str = ""
+    details: Sequence[dict[str, Any]] = ()
+    page: str = ""
+
+    def body(self) -> bytes:
+        """The body as it goes over the wire."""
+        if self.page:
+            return self.page.encode()
+        domain = "usageLimits" if self.reason in {"accessNotConfigured", "rateLimitExceeded"} else "global"
+        error: dict[str, Any] = {"code": self.code, "message": self.message}
+        error["errors"] = [{"message": self.message, "domain": domain, "reason": self.reason}]
+        if self.status:
+            error["status"] = self.status
+        if self.details:
+            error["details"] = list(self.details)
+        return json.dumps({"error": error}).encode()
+
+
+@dataclass
+class RestServer:
+    """Tables by (project, dataset, table) with their times in milliseconds, and rows for every query, in pages."""
+
+    tables: dict[tuple[str, str, str], tuple[int, int]] = field(default_factory=dict)
+    columns: Sequence[tuple[str, str]] = (("now", "TIMESTAMP"),)
+    rows: Sequence[Sequence[Any]] = ((1_767_657_600.0,),)
+    """As the wire has them: of each cell its ``v``."""
+    page_rows: int = 1_000
+    location: str = "EU"
+    refusals: list[Refusal | None] = field(default_factory=list)
+    """One a call, in turn; None lets the call through."""
+    lasting: Refusal | None = None
+    """For every call that no refusal of the list was for."""
+    calls: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    """Method, path and query parameters of each call, in order."""
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    url: str = ""
+    hang_seconds: float = 0.0
+    """How long the first call is left without an answer."""
+    released: threading.Event = field(default_factory=threading.Event)
+
+    def answer(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
+        """Return the code and body of the answer to one call."""
+        split = urlsplit(path)
+        parameters = {name: values[-1] for name, values in parse_qs(split.query).items()}
+        self.calls.append((method, split.path, parameters))
+        self.bodies.append(json.loads(body) if body else {})
+        if len(self.calls) == 1 and self.hang_seconds:
+            self.released.wait(self.hang_seconds)
+        refusal = (self.refusals.pop(0) if self.refusals else None) or self.lasting
+        if refusal is not None:
+            return refusal.code, refusal.body()
+        if method == "GET" and (found := _DATASET.fullmatch(split.path)):
+            reference = {"projectId": found[1], "datasetId": found[2]}
+            return 200, json.dumps({"datasetReference": reference, "location": self.location}).encode()
+        if method == "GET" and (found := _TABLE.fullmatch(split.path)):
+            return self._table(*found.groups())
+        if method == "POST" and (found := _QUERY.fullmatch(split.path)):
+            return 200, json.dumps(self._page(found[1], 0)).encode()
+        if method == "GET" and (found := _JOB.fullmatch(split.path)):
+            return self._job(found[1], found[2], parameters)
+        return 404, Refusal(404, "notFound", f"Not found: {split.path}").body()
+
+    def _table(self, project: str, dataset: str, table: str) -> tuple[int, bytes]:
+        times = self.tables.get((project, dataset, table))
+        if times is None:
+            known = {name[:2] for name in self.tables}
+            missing = (
+                f"Table {project}:{dataset}.{table}" if (project, dataset) in known else f"Dataset {project}:{dataset}"
+            )
+            return 404, Refusal(404, "notFound", f"Not found: {missing}", "NOT_FOUND").body()
+        return 200, json.dumps(
+            {
+                "kind": "bigquery#table",
+                "etag": "x==",
+                "tableReference": {"projectId": project, "datasetId": dataset, "tableId": table},
+                "type": "TABLE",
+                "creationTime": str(times[0]),
+                "lastModifiedTime": str(times[1]),
+                "schema": {"fields": [{"name": "interval_time", "type": "TIMESTAMP"}]},
+            }
+        ).encode()
+
+    def _job(self, project: str, kind: str, parameters: dict[str, str]) -> tuple[int, bytes]:
+        if parameters.get("location") != self.location:
+            return 404, Refusal(404, "notFound", f"Not found: Job {project}:job_1", "NOT_FOUND").body()
+        if kind == "jobs":
+            reference = {"projectId": project, "jobId": "job_1", "location": self.location}
+            job = {"jobReference": reference, "status": {"state": "DONE"}, "configuration": {"query": {"query": ""}}}
+            job["configuration"]["query"]["destinationTable"] = {  # type: ignore[index]
+                "projectId": project,
+                "datasetId": "_anon",
+                "tableId": "anon1",
+            }
+            return 200, json.dumps(job).encode()
+        page = self._page(project, int(parameters.get("pageToken", "0")))
+        if parameters.get("maxResults") == "0":
+            page = {name: value for name, value in page.items() if name not in {"rows", "pageToken"}}
+        return 200, json.dumps(page).encode()
+
+    def _page(self, project: str, start: int) -> dict[str, Any]:
+        rows = self.rows[start : start + self.page_rows]
+        page = {
+            "kind": "bigquery#queryResponse",
+            "jobReference": {"projectId": project, "jobId": "job_1", "location": self.location},
+            "jobComplete": True,
+            "schema": {"fields": [{"name": name, "type": kind, "mode": "NULLABLE"} for name, kind in self.columns]},
+            "totalRows": str(len(self.rows)),
+            "rows": [{"f": [{"v": value} for value in row]} for row in rows],
+        }
+        if start + self.page_rows < len(self.rows):
+            page["pageToken"] = str(start + self.page_rows)
+        return page
+
+
+@contextmanager
+def rest_served(rest: RestServer) -> Generator[RestServer]:
+    """Serve it on a free port; ``url`` is then its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def _do(self, method: str) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            rest.headers.append(dict(self.headers.items()))
+            code, body = rest.answer(method, self.path, self.rfile.read(length))
+            self.send_response(code)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_GET(self) -> None:
+            self._do("GET")
+
+        def do_POST(self) -> None:
+            self._do("POST")
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class's name)
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        thread.start()
+        rest.url = f"http://127.0.0.1:{server.server_port}"
+        try:
+            yield rest
+        finally:
+            rest.released.set()
+            server.shutdown()
