@@ -60,6 +60,7 @@ test-cloud: setup test-servers ## The cloud adapters alone, over the wire to loc
 
 test-servers: setup
 	@$(PY) -m bqx_assets_tests.servers.bigquery.install
+	@$(PY) -m bqx_assets_tests.servers.postgres.install
 
 check: setup ## Lint, types, import contracts
 	.venv/bin/ruff check .

@@ -17,8 +17,10 @@ from bqx_assets_tests.servers.bigquery.local_bigquery import PROJECT, LocalBigQu
 from bqx_assets_tests.servers.cloud_run.server import CloudRunServer
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET, gcs, gcs_process, gcs_store
 from bqx_assets_tests.servers.gcs.server import GcsServer
+from bqx_assets_tests.servers.postgres.fixtures import postgres
+from bqx_assets_tests.servers.postgres.server import PostgresServer
 
-__all__ = ["gcs", "gcs_process", "gcs_store"]
+__all__ = ["gcs", "gcs_process", "gcs_store", "postgres"]
 
 
 @pytest.fixture(scope="session")
@@ -57,11 +59,15 @@ def endpoints(
 
 
 @pytest.fixture(scope="session")
-def running(endpoints: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Production]:
+def running(
+    endpoints: dict[str, str],
+    postgres: PostgresServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Production]:
     """Dagster's servers and Cloud Run, as deployed."""
     with (
         CloudRunServer(grace_seconds=2) as cloud_run,
-        production(tmp_path_factory.mktemp("production"), cloud_run, endpoints) as made,
+        production(tmp_path_factory.mktemp("production"), cloud_run, postgres, endpoints) as made,
     ):
         yield made
 

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -24,11 +25,12 @@ class Planted:
     key_file: Path
     token: str
     password: str
+    postgres_url: str
     signed_url: str
 
     @classmethod
-    def into(cls, folder: Path, token_uri: str) -> Planted:
-        """Make them; the key file lies in ``folder``."""
+    def into(cls, folder: Path, token_uri: str, postgres: tuple[str, str] | None = None) -> Planted:
+        """Make them; the key file lies in ``folder``. ``postgres``: the URL of a true server and its password."""
         private = rsa.generate_private_key(65537, 2048)
         encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
         facts = {
@@ -44,14 +46,16 @@ class Planted:
         file.write_text(json.dumps(facts))
         signature = secrets.token_hex(32)
         url = f"https://storage.googleapis.com/b/o?X-Goog-Algorithm=GOOG4-RSA-SHA256&X-Goog-Signature={signature}"
-        return cls(file, f"ya29.{secrets.token_urlsafe(24)}", secrets.token_urlsafe(16), url)
+        password = secrets.token_urlsafe(16)
+        postgres = postgres or (f"postgresql://bqx:{password}@127.0.0.1/dagster", password)
+        return cls(file, f"ya29.{secrets.token_urlsafe(24)}", postgres[1], postgres[0], url)
 
     def environment(self) -> dict[str, str]:
         """Where processes have such things."""
         return {
             "GOOGLE_APPLICATION_CREDENTIALS": str(self.key_file),
             "CLOUDSDK_AUTH_ACCESS_TOKEN": self.token,
-            "DAGSTER_POSTGRES_URL": f"postgresql://bqx:{self.password}@127.0.0.1/dagster",
+            "DAGSTER_POSTGRES_URL": self.postgres_url,
             "SIGNED_URL": self.signed_url,
         }
 
@@ -60,7 +64,9 @@ class Planted:
         facts = json.loads(self.key_file.read_text())
         key = [line for line in facts["private_key"].splitlines() if "-----" not in line]
         signature = self.signed_url.rpartition("=")[2]
-        return [word.encode() for word in (self.token, self.password, signature, facts["private_key_id"], *key[:-1])]
+        passwords = {self.password, quote(self.password, safe="")}
+        words = (self.token, *passwords, signature, facts["private_key_id"], *key[:-1])
+        return [word.encode() for word in words]
 
     def found_in(self, things: Iterable[tuple[str, bytes]]) -> list[str]:
         """Return the names of the things that hold one of the words."""

@@ -1,7 +1,7 @@
 """The whole of production on one machine: what ``deploy/`` says, with local servers under it.
 
-Belongs here: the wiring. Does not: assertions. Differences from what is deployed: SQLite for Postgres, the emulator's
-address of Cloud Run in ``dagster.yaml``, endpoints in the environment.
+Belongs here: the wiring. Does not: assertions. Differences from what is deployed: the emulator's address of Cloud Run
+in ``dagster.yaml``, endpoints in the environment.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import polars as pl
+import pytest
 import yaml
 
 from bqx_assets.base.pairs import parse_pair
@@ -33,6 +35,7 @@ from bqx_assets_tests.servers.bigquery.local_bigquery import PROJECT as BIGQUERY
 from bqx_assets_tests.servers.cloud_run.manifest import job_from_yaml
 from bqx_assets_tests.servers.cloud_run.server import PROJECT, REGION, CloudRunServer
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
+from bqx_assets_tests.servers.postgres.server import PostgresServer
 
 ROOT = Path(__file__).resolve().parents[2]
 LOG_BUCKET = "bqx-logs"
@@ -73,14 +76,30 @@ class Production:
     """Dagster's."""
     planted: Planted
 
+    @contextmanager
+    def instance(self) -> Generator[dg.DagsterInstance]:
+        """Open the instance as its servers do."""
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in (_RENDERED | self.planted.environment()).items():
+                patch.setenv(name, value)
+            with dg.DagsterInstance.from_config(str(self.home)) as instance:
+                yield instance
+
 
 @contextmanager
-def production(folder: Path, cloud_run: CloudRunServer, endpoints: dict[str, str]) -> Generator[Production]:
-    """Deploy the jobs, and run Dagster's servers on the instance as it is deployed."""
+def production(
+    folder: Path, cloud_run: CloudRunServer, postgres: PostgresServer, endpoints: dict[str, str]
+) -> Generator[Production]:
+    """Deploy the jobs, and run Dagster's servers on the instance as it is deployed.
+
+    The URL of Postgres is of the documented form: no driver is named, and a Unix socket stands where Cloud SQL's would.
+    """
     home = folder / "dagster_home"
     home.mkdir()
-    (home / "dagster.yaml").write_text(yaml.safe_dump(_instance(home, cloud_run)))
-    planted = Planted.into(folder, "http://127.0.0.1:1/token")
+    (home / "dagster.yaml").write_text(yaml.safe_dump(_instance(cloud_run)))
+    url = postgres.socket_url(postgres.create("dagster"))
+    planted = Planted.into(folder, "http://127.0.0.1:1/token", (url, postgres.password))
+    cloud_run.secrets["bqx-postgres-url"] = url
     environment = {"DAGSTER_HOME": str(home), "PYTHONPATH": str(ROOT), **endpoints, **planted.environment()}
     cloud_run.image_env |= environment
     filled = _VARIABLES | {name: value for name, value in environment.items() if name in _VARIABLES}
@@ -92,8 +111,7 @@ def production(folder: Path, cloud_run: CloudRunServer, endpoints: dict[str, str
         yield Production(cloud_run, graphql, home, planted)
 
 
-def _instance(home: Path, cloud_run: CloudRunServer) -> dict[str, Any]:
+def _instance(cloud_run: CloudRunServer) -> dict[str, Any]:
     document: dict[str, Any] = yaml.safe_load((DEPLOY / "dagster.yaml").read_text())
-    document["storage"] = {"sqlite": {"base_dir": str(home / "history")}}
     document["run_launcher"]["config"]["emulator_host"] = cloud_run.endpoint
     return document

@@ -1,7 +1,7 @@
 """A pair from the browser's click to its published object, by what is deployed; and once more with a container killed.
 
 Dagster's web server, daemon and code server; the real launcher; containers that are real processes under a true limit
-of 2 GiB, their files in memory; BigQuery, Cloud Storage and Cloud Run by Google's own clients.
+of 2 GiB, their files in memory; PostgreSQL; BigQuery, Cloud Storage and Cloud Run by Google's own clients.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def _published(gcs: GcsServer) -> pl.DataFrame:
 
 def _checks(run: Production, run_id: str) -> dict[str, bool]:
     """Each check's verdict, as the instance keeps it."""
-    with dg.DagsterInstance.from_config(str(run.home)) as instance:
+    with run.instance() as instance:
         logs = instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
         found = [entry.get_dagster_event().asset_check_evaluation_data for entry in logs]
     return {each.check_name: each.passed for each in found}

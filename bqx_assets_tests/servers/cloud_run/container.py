@@ -33,6 +33,8 @@ class Ended:
     message: str = ""
     cancelled: bool = False
     peak_bytes: int = 0
+    reason: int = 0
+    """A ``Condition.CommonReason``: of an execution whose container could not be started."""
 
     @property
     def succeeded(self) -> bool:

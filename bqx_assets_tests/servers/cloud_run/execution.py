@@ -23,13 +23,16 @@ _STATE, _REASON = run_v2.Condition.State, run_v2.Condition.ExecutionReason
 class Execution:
     """An execution at work in a thread of its own, from construction on."""
 
-    def __init__(self, name: str, template: run_v2.TaskTemplate, image: Image) -> None:
+    def __init__(
+        self, name: str, template: run_v2.TaskTemplate, image: Image, cannot_start: Ended | None = None
+    ) -> None:
         self.name = name
         self.pids: list[int] = []
         self.attempts: list[Ended] = []
         self.deleted = False
         self.image = image
         self._template = template
+        self._cannot_start = cannot_start
         self._created = datetime.now(UTC)
         self._completed: datetime | None = None
         self._cancelled = threading.Event()
@@ -89,7 +92,7 @@ class Execution:
         with self._lock:
             last = self.attempts[-1] if self.attempts else None
             result = run_v2.TaskAttemptResult()
-            if last is not None and not last.cancelled:
+            if last is not None and not last.cancelled and not last.reason:
                 result = run_v2.TaskAttemptResult(
                     status=Status(code=last.code, message=last.message),
                     exit_code=last.exit_code,
@@ -114,6 +117,9 @@ class Execution:
         last = self.attempts[-1]
         if last.succeeded:
             return run_v2.Condition(type_="Completed", state=_STATE.CONDITION_SUCCEEDED)
+        if last.reason:
+            failed = _STATE.CONDITION_FAILED
+            return run_v2.Condition(type_="Completed", state=failed, reason=last.reason, message=last.message)
         reason = _REASON.CANCELLED if last.cancelled else _REASON.NON_ZERO_EXIT_CODE
         return run_v2.Condition(
             type_="Completed",
@@ -123,6 +129,11 @@ class Execution:
         )
 
     def _work(self) -> None:
+        if self._cannot_start is not None:
+            with self._lock:
+                self.attempts.append(self._cannot_start)
+                self._completed = datetime.now(UTC)
+            return
         for attempt in range(self._template.max_retries + 1):
             image = replace(self.image, env={**self.image.env, "CLOUD_RUN_TASK_ATTEMPT": str(attempt)})
             ended = run_container(image, self._cancelled, self.pids)

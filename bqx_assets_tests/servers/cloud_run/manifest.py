@@ -13,7 +13,7 @@ from google.protobuf.duration_pb2 import Duration
 
 
 def job_from_yaml(text: str) -> tuple[str, run_v2.Job]:
-    """Return a job's name and message. Secrets become environment variables without a value."""
+    """Return a job's name and message."""
     document: dict[str, Any] = yaml.safe_load(text)
     assert (document["apiVersion"], document["kind"]) == ("run.googleapis.com/v1", "Job")
     execution = document["spec"]["template"]["spec"]
@@ -36,7 +36,19 @@ def _container(fields: dict[str, Any]) -> run_v2.Container:
         image=fields.pop("image"),
         command=fields.pop("command"),
         resources=run_v2.ResourceRequirements(limits=fields.pop("resources")["limits"]),
-        env=[run_v2.EnvVar(name=each["name"], value=each.get("value", "")) for each in fields.pop("env")],
+        env=[_variable(dict(each)) for each in fields.pop("env")],
     )
     assert not fields, f"unknown fields {sorted(fields)}"
     return message
+
+
+def _variable(fields: dict[str, Any]) -> run_v2.EnvVar:
+    name = fields.pop("name")
+    if "value" in fields:
+        made = run_v2.EnvVar(name=name, value=fields.pop("value"))
+    else:
+        secret = fields.pop("valueFrom")["secretKeyRef"]
+        selector = run_v2.SecretKeySelector(secret=secret["name"], version=secret["key"])
+        made = run_v2.EnvVar(name=name, value_source=run_v2.EnvVarSource(secret_key_ref=selector))
+    assert not fields, f"unknown fields {sorted(fields)}"
+    return made

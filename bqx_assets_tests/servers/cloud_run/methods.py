@@ -16,7 +16,7 @@ from google.cloud import run_v2
 from google.longrunning import operations_pb2 as lro
 from google.protobuf.any_pb2 import Any as AnyMessage
 
-from bqx_assets_tests.servers.cloud_run.container import Image
+from bqx_assets_tests.servers.cloud_run.container import Ended, Image
 from bqx_assets_tests.servers.cloud_run.execution import Execution
 from bqx_assets_tests.servers.cloud_run.faults import Call
 from bqx_assets_tests.servers.cloud_run.sizes import memory_bytes, refusal
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bqx_assets_tests.servers.cloud_run.server import CloudRunServer
 
 _PAGE = 100
+_REASON = run_v2.Condition.CommonReason
 
 
 class Methods:
@@ -113,7 +114,7 @@ class Methods:
         container = template.containers[0]
         env = {
             **self._server.image_env,
-            **{each.name: each.value for each in container.env},
+            **{each.name: self._value(each) for each in container.env},
             "CLOUD_RUN_JOB": job.name.rpartition("/")[2],
             "CLOUD_RUN_EXECUTION": short,
             "CLOUD_RUN_TASK_INDEX": "0",
@@ -127,9 +128,25 @@ class Methods:
             grace_seconds=self._server.grace_seconds,
             log=self._server.logs / f"{short}.log",
         )
-        execution = Execution(name, template, image)
+        execution = Execution(name, template, image, self._cannot_start(container))
         self._server.executions[name] = execution
         return _operation(execution)
+
+    def _value(self, variable: run_v2.EnvVar) -> str:
+        secret = variable.value_source.secret_key_ref.secret
+        return self._server.secrets.get(secret, "") if secret else variable.value
+
+    def _cannot_start(self, container: run_v2.Container) -> Ended | None:
+        """How an execution ends whose container cannot be started, in the words of public captures."""
+        if container.image in self._server.missing_images:
+            return Ended(code=5, message=f"Image '{container.image}' not found.", reason=_REASON.CONTAINER_MISSING)
+        for index, each in enumerate(container.env):
+            secret = each.value_source.secret_key_ref.secret
+            if secret and secret not in self._server.secrets:
+                field = f"spec.template.spec.containers[0].env[{index}].value_from.secret_key_ref.name"
+                words = f"{field}: Secret projects/1/secrets/{secret}/versions/latest was not found"
+                return Ended(code=9, message=words, reason=_REASON.SECRETS_ACCESS_CHECK_FAILED)
+        return None
 
     def get_execution(self, request: run_v2.GetExecutionRequest) -> run_v2.Execution:
         return self._execution(request.name).message()

@@ -37,6 +37,10 @@ class CloudRunServer:
         path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
         self.image_env = {"PATH": path, "LANG": "C.UTF-8", **(image_env or {})}
         self.grace_seconds = grace_seconds
+        self.secrets: dict[str, str] = {}
+        """Secret Manager, as far as the jobs' account may read it: a secret's name to its latest version."""
+        self.missing_images: set[str] = set()
+        """Images that the registry does not have. Any other is there: a container runs with this machine's files."""
         self.jobs: dict[str, run_v2.Job] = {}
         self.executions: dict[str, Execution] = {}
         """By full name, oldest first."""
