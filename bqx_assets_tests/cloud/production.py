@@ -80,7 +80,7 @@ class Production:
     def instance(self) -> Generator[dg.DagsterInstance]:
         """Open the instance as its servers do."""
         with pytest.MonkeyPatch.context() as patch:
-            for name, value in (_RENDERED | self.planted.environment()).items():
+            for name, value in (_VARIABLES | self.planted.environment()).items():
                 patch.setenv(name, value)
             with dg.DagsterInstance.from_config(str(self.home)) as instance:
                 yield instance
@@ -99,9 +99,10 @@ def production(
     (home / "dagster.yaml").write_text(yaml.safe_dump(_instance(cloud_run)))
     url = postgres.socket_url(postgres.create("dagster"))
     planted = Planted.into(folder, "http://127.0.0.1:1/token", (url, postgres.password))
-    cloud_run.secrets["bqx-postgres-url"] = url
+    cloud_run.secrets[_VARIABLES["BQX_SECRET"]] = url
     environment = {"DAGSTER_HOME": str(home), "PYTHONPATH": str(ROOT), **endpoints, **planted.environment()}
-    cloud_run.image_env |= environment
+    # A container has the URL of Postgres from the secret alone, by its job's own line.
+    cloud_run.image_env |= {name: value for name, value in environment.items() if name != "DAGSTER_POSTGRES_URL"}
     filled = _VARIABLES | {name: value for name, value in environment.items() if name in _VARIABLES}
     for file in sorted(DEPLOY.glob("job*.yaml")):
         name, job = job_from_yaml(rendered(file.name, filled | {"BQX_IMAGE": "bqx"}))
