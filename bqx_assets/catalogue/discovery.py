@@ -241,7 +241,8 @@ def _refuse_types(pair: Pair, tables: Iterable[FeatureTable]) -> None:
     for table in tables:
         key = table.description.types().get(KEY, "missing")
         faults = [] if key == "TIMESTAMP" else [f"{KEY} {key}"]
-        faults += [f"{each.source} {each.type[:_TYPE_SHOWN]}" for each in table.columns if each.type not in READ_TYPES]
+        unread = {each.source for each in table.columns if each.type not in READ_TYPES}
+        faults += [f"{name} {kind[:_TYPE_SHOWN]}" for name, kind in table.description.columns if name in unread]
         if faults:
             wrong[table.description.table] = faults
     if not wrong:

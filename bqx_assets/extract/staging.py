@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from bqx_assets.base.errors import ChecksumMismatch, FolderBusy, ObjectMissing, PreconditionFailed
 from bqx_assets.base.fingerprints import fingerprint
-from bqx_assets.base.names import KEY, check_identifier, is_identifier
+from bqx_assets.base.names import KEY, check_identifier
 from bqx_assets.base.objects.lease import lease
 from bqx_assets.base.objects.protocol import ABSENT, ObjectInfo, ObjectStore
 from bqx_assets.base.pairs import ALL_PAIRS
@@ -42,9 +42,9 @@ _LONG_ROWS = 500_000
 """Of a range of more rows, runs of days are staged one after another."""
 _RUN_BYTES = 64 << 20
 """Decoded size of a run of days."""
-_SOURCE, _START, _END, _BLOCKS = "source", "start", "end", "blocks"
-"""Metadata of a staged object: the state of the table it holds, and the days; no bound where the key is missing. And
-the checksums of its blocks."""
+_SOURCE, _COLUMNS, _START, _END, _BLOCKS = "source", "columns", "start", "end", "blocks"
+"""Metadata of a staged object: the state of the table it holds, which of its columns, and the days; no bound where the
+key is missing. And the checksums of its blocks."""
 
 
 class StagedWarehouse:
@@ -136,6 +136,7 @@ class StagedWarehouse:
             _encode((batch for part in _in_order(wanted) for batch in self._inner.read(part)), wanted, path)
             bounds = {_START: wanted.start, _END: wanted.end}
             facts = {_SOURCE: self._state(request.table), _BLOCKS: block_checksums(path)}
+            facts |= {_COLUMNS: f"{_marks(wanted):x}"}
             facts |= {key: bound.isoformat() for key, bound in bounds.items() if bound is not None}
             with suppress(PreconditionFailed):  # somebody was quicker: these rows are right all the same
                 self.store.put_file(name, path, metadata=facts, if_generation=before.generation if before else ABSENT)
@@ -144,7 +145,7 @@ class StagedWarehouse:
                 return list(_rows(file, request))
 
     def _serves(self, info: ObjectInfo, request: ReadRequest) -> bool:
-        """Whether the request's rows are in the object: the same state of the table, and enough days.
+        """Whether the request's rows are in the object: the same state of the table, its columns, and enough days.
 
         The snapshot is no part, as in a slab's fingerprint: a table last modified before two snapshots has the same
         rows at both.
@@ -152,10 +153,12 @@ class StagedWarehouse:
         start, end = _bound(info.metadata, _START), _bound(info.metadata, _END)
         after = start is None or (request.start is not None and as_utc(request.start) >= start)
         before = end is None or (request.end is not None and as_utc(request.end) <= end)
-        return _BLOCKS in info.metadata and self._is_of(info, request.table) and after and before
+        if not self._is_of(info, request.table) or _marks(request) & ~int(info.metadata[_COLUMNS], 16):
+            return False
+        return _BLOCKS in info.metadata and after and before
 
     def _is_of(self, info: ObjectInfo, table: TableDescription) -> bool:
-        return info.metadata.get(_SOURCE) == self._state(table)
+        return info.metadata.get(_SOURCE) == self._state(table) and _COLUMNS in info.metadata
 
     def _state(self, table: TableDescription) -> str:
         facts = {"warehouse": self.name, "columns": table.columns}
@@ -177,17 +180,26 @@ def is_shared(table: TableDescription) -> bool:
 def _widened(request: ReadRequest, before: ObjectInfo | None) -> ReadRequest:
     """The request over whole days, which costs no more as tables are partitioned by day, and over what was staged.
 
-    So pairs whose spines begin some days apart end in one range. All columns that a training file could have: two
-    settings read one object.
+    So pairs whose spines begin some days apart end in one range. Of columns those that were asked for, now or before,
+    and no other: one that no training file needs may be refused (a policy tag), and would cost the table.
     """
+    columns = request.columns
     start = request.start and datetime.combine(as_utc(request.start).date(), time(), UTC)
     end = request.end and datetime.combine(as_utc(request.end).date(), time.max, UTC)
     if before is not None:
         first, last = _bound(before.metadata, _START), _bound(before.metadata, _END)
         start = min(start, first) if start and first else None
         end = max(end, last) if end and last else None
-    others = (name for name, kind in request.table.types().items() if kind in POLARS_TYPES and is_identifier(name))
-    return replace(request, start=start, end=end, columns=tuple(dict.fromkeys([*request.columns, *others])))
+        marks = int(before.metadata[_COLUMNS], 16)
+        held = [name for place, name in enumerate(request.table.types()) if marks >> place & 1]
+        columns = tuple(dict.fromkeys([*columns, *held]))
+    return replace(request, start=start, end=end, columns=columns)
+
+
+def _marks(request: ReadRequest) -> int:
+    """The request's columns, one bit each by their place in the table: 232 names do not fit an object's metadata."""
+    places = {name: place for place, name in enumerate(request.table.types())}
+    return sum(1 << places[name] for name in set(request.columns))
 
 
 def _in_order(request: ReadRequest) -> Iterator[ReadRequest]:

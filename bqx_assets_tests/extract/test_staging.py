@@ -128,6 +128,29 @@ def test_whole_days_are_staged_so_that_a_spine_of_the_same_days_needs_no_other_r
     assert staged.holds(later)
 
 
+def test_only_columns_that_were_asked_for_are_staged_and_a_request_for_further_ones_keeps_those(
+    frames: FrameWarehouse, staged: StagedWarehouse
+) -> None:
+    frame = frames.frames[FEATURES_DATASET, "mkt_vol"]
+    key = frame.get_column(KEY)
+    table = next(each for each in frames.describe() if each.table == "mkt_vol")
+    tagged = replace(table, columns=(("secret", "STRING"), *table.columns, ("_PARTITIONTIME", "TIMESTAMP")))
+    some = ReadRequest(tagged, (KEY, "scope"), frames.snapshot(), key[0], key[90])
+    more = replace(some, columns=("mkt_vol_atr_45", KEY))
+    assert_frame_equal(_rows(staged, some), _rows(frames, some))
+    assert not staged.holds(more)
+    assert_frame_equal(_rows(staged, more), _rows(frames, more))
+    assert [set(each.columns) for each in frames.requests if each not in (some, more)] == [
+        {KEY, "scope"},
+        {KEY, "scope", "mkt_vol_atr_45"},
+    ]
+    frames.reads.clear()
+    for request in (some, more, replace(some, columns=(KEY,))):
+        assert staged.holds(request)
+        assert _rows(staged, request).height == 91
+    assert not frames.reads
+
+
 class _Counted:
     """A store that counts the bytes read of it."""
 

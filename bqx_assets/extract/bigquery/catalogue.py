@@ -25,6 +25,9 @@ from bqx_assets.extract.bigquery.failures import translated
 
 _CALL_SECONDS = 60.0
 _ALL_SECONDS = 300.0
+_PSEUDO = ("_PARTITION", "_TABLE_", "_FILE_", "_ROW_TIMESTAMP", "__ROOT__", "_COLIDENTIFIER", "_CHANGE_")
+"""How BigQuery's own columns begin, and no column of a user may: of a table partitioned by time of ingestion the view
+of columns lists ``_PARTITIONTIME`` (with no ordinal position), which no read session selects."""
 _GETS_AT_ONCE = 8
 _NO_TABLE = "Not found: Table"
 """A dataset or a project that is not there is "Not found" too, and no table of it is."""
@@ -114,7 +117,7 @@ def catalogue_sql(project: str, dataset: str) -> str:
             ARRAY_AGG(STRUCT(c.column_name AS name, c.data_type AS type) ORDER BY c.ordinal_position) AS columns
         FROM `{where}.__TABLES__` AS t
         JOIN `{where}.INFORMATION_SCHEMA.COLUMNS` AS c ON c.table_name = t.table_id
-        WHERE t.type = 1
+        WHERE t.type = 1 AND c.ordinal_position IS NOT NULL AND c.is_hidden = 'NO' AND c.is_system_defined = 'NO'
         GROUP BY t.table_id, t.row_count, t.size_bytes, t.creation_time, t.last_modified_time
         ORDER BY t.table_id
     """  # noqa: S608 (both names are validated above; BigQuery takes no parameters for them)
@@ -142,7 +145,11 @@ def _description(dataset: str, row: Mapping[str, Any]) -> TableDescription:
     return TableDescription(
         dataset=dataset,
         table=row["table_id"],
-        columns=tuple((column["name"], column["type"]) for column in row["columns"]),
+        columns=tuple(
+            (column["name"], column["type"])
+            for column in row["columns"]
+            if not column["name"].upper().startswith(_PSEUDO)
+        ),
         rows=row["row_count"],
         size_bytes=row["size_bytes"],
         last_modified=datetime.fromtimestamp(row["last_modified_time"] / 1000, UTC),

@@ -14,6 +14,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
 from bqx_assets.base.errors import BqxError, TableMissing, TableUnreadable, TransientReadError
+from bqx_assets.base.names import KEY
 from bqx_assets.catalogue.families import FEATURES_DATASET
 from bqx_assets.extract.bigquery import catalogue
 from bqx_assets.extract.bigquery.catalogue import describe_dataset, server_time, table_states
@@ -62,6 +63,46 @@ def test_the_snapshot_is_the_servers_own_present_in_whole_milliseconds(client: b
     now = server_time(client, PROJECT)
     assert abs(datetime.now(UTC) - now) < timedelta(seconds=30)
     assert now.microsecond % 1000 == 0
+
+
+DESCRIBED = (
+    ("table_id", "STRING"),
+    ("row_count", "INTEGER"),
+    ("size_bytes", "INTEGER"),
+    ("creation_time", "INTEGER"),
+    ("last_modified_time", "INTEGER"),
+)
+COLUMN_FIELDS = [{"name": "name", "type": "STRING"}, {"name": "type", "type": "STRING"}]
+
+
+def _described(table: str, *columns: tuple[str, str]) -> list[object]:
+    cells = [{"v": {"f": [{"v": name}, {"v": kind}]}} for name, kind in columns]
+    return [table, "5", "40", "1000", "2000", cells]
+
+
+def test_ten_thousand_tables_come_in_pages_from_where_the_dataset_is() -> None:
+    rows = [_described(f"t_{number:05}", (KEY, "TIMESTAMP")) for number in range(10_000)]
+    server = RestServer(columns=DESCRIBED, rows=rows, nested=COLUMN_FIELDS, page_rows=3_000)
+    with rest_served(server) as rest, _client(rest) as client:
+        found = describe_dataset(client, PROJECT, "shelf")
+    assert [each.table for each in found] == [f"t_{number:05}" for number in range(10_000)]
+    assert found[-1].columns == ((KEY, "TIMESTAMP"),)
+    assert found[-1].etag == "1000-2000"
+    pages = [parameters for _, path, parameters in rest.calls if path.endswith("/queries/job_1")]
+    assert {page["location"] for page in pages} == {"EU"}
+    assert [page["pageToken"] for page in pages if "pageToken" in page] == ["3000", "6000", "9000"]
+
+
+def test_hidden_and_system_columns_are_not_asked_for_and_bigquerys_own_are_left_out() -> None:
+    own = [(name, "TIMESTAMP") for name in ("_PARTITIONTIME", "_partitiondate", "_ROW_TIMESTAMP", "_CHANGE_TYPE")]
+    rows = [_described("mkt_vol", *own, (KEY, "TIMESTAMP"), ("_level", "FLOAT64"))]
+    with rest_served(RestServer(columns=DESCRIBED, rows=rows, nested=COLUMN_FIELDS)) as rest, _client(rest) as client:
+        (table,) = describe_dataset(client, PROJECT, "shelf")
+    assert table.columns == ((KEY, "TIMESTAMP"), ("_level", "FLOAT64"))
+    sql = rest.bodies[0]["query"]
+    assert all(
+        words in sql for words in ("ordinal_position IS NOT NULL", "is_hidden = 'NO'", "is_system_defined = 'NO'")
+    )
 
 
 def test_states_are_the_etags_of_the_description_and_tables_that_are_not_there_are_left_out(

@@ -54,6 +54,8 @@ class RestServer:
     columns: Sequence[tuple[str, str]] = (("now", "TIMESTAMP"),)
     rows: Sequence[Sequence[Any]] = ((1_767_657_600.0,),)
     """As the wire has them: of each cell its ``v``."""
+    nested: Sequence[dict[str, str]] = ()
+    """Fields of a last column that is an array of structs."""
     page_rows: int = 1_000
     location: str = "EU"
     refusals: list[Refusal | None] = field(default_factory=list)
@@ -130,11 +132,14 @@ class RestServer:
 
     def _page(self, project: str, start: int) -> dict[str, Any]:
         rows = self.rows[start : start + self.page_rows]
+        fields: list[dict[str, Any]] = [{"name": name, "type": kind, "mode": "NULLABLE"} for name, kind in self.columns]
+        if self.nested:
+            fields.append({"name": "columns", "type": "RECORD", "mode": "REPEATED", "fields": list(self.nested)})
         page = {
             "kind": "bigquery#queryResponse",
             "jobReference": {"projectId": project, "jobId": "job_1", "location": self.location},
             "jobComplete": True,
-            "schema": {"fields": [{"name": name, "type": kind, "mode": "NULLABLE"} for name, kind in self.columns]},
+            "schema": {"fields": fields},
             "totalRows": str(len(self.rows)),
             "rows": [{"f": [{"v": value} for value in row]} for row in rows],
         }
