@@ -1,0 +1,115 @@
+"""The table of refusals, and which row of it an answer is.
+
+Belongs here: loading ``refusals.toml``, matching, who grants a permission. Does not: filling in sentences (``read``).
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, field_validator
+
+from bqx_assets.base.refusals.facts import Facts, plain
+from bqx_assets.base.refusals.words import permission_in
+
+Again = Literal["never", "later", "new_session", "new_snapshot", "new_job"]
+"""Whether the same call may succeed: never; later; with a new session, a new snapshot time, or a new job."""
+Service = Literal[
+    "bigquery", "storage_read", "cloud_storage", "cloud_run", "secret_manager", "cloud_sql", "artifact_registry", "iam"
+]
+
+
+class Match(BaseModel):
+    """What an answer must have, all of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reasons: frozenset[str] = frozenset()
+    words: str = ""
+    codes: frozenset[int] = frozenset()
+    classes: frozenset[str] = frozenset()
+    services: frozenset[Service] = frozenset()
+    credentials: bool = False
+    permission: bool = False
+
+    @field_validator("reasons")
+    @classmethod
+    def _as_compared(cls, reasons: frozenset[str]) -> frozenset[str]:
+        return frozenset(map(plain, reasons))
+
+    def found(self, facts: Facts, service: Service) -> Mapping[str, str] | None:
+        """Return what the words say by name; None where this is not the answer."""
+        if (
+            (self.services and service not in self.services)
+            or (self.codes and facts.code not in self.codes)
+            or (self.credentials and not facts.credentials)
+            or (self.reasons and not self.reasons & facts.reasons)
+            or (self.classes and not self.classes & facts.classes)
+            or (self.permission and not (facts.metadata.get("permission") or permission_in(facts.words)))
+        ):
+            return None
+        found = re.search(self.words, facts.words, re.IGNORECASE)
+        return None if found is None else {name: text for name, text in found.groupdict().items() if text}
+
+
+class Row(BaseModel):
+    """One reason: how it is known, what it means, what helps."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reason: str
+    match: tuple[Match, ...]
+    sentence: str
+    cure: str
+    permission: str | None = None
+    """The one that is missing, where the answer does not name it."""
+    again: Again = "never"
+    everywhere: bool = False
+    source: str
+    sure: Literal["M", "D", "S", "R", "inf", "mem"]
+
+
+class Grant(BaseModel):
+    """Which least role has a permission, and the command that grants it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    permission: str
+    """As a whole, or its beginning."""
+    role: str
+    command: str
+    everywhere: bool = False
+
+
+class Table(BaseModel):
+    """All of ``refusals.toml``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    refusal: tuple[Row, ...]
+    grant: tuple[Grant, ...]
+
+
+@cache
+def table() -> Table:
+    """Return the table, read once a process."""
+    return Table.model_validate(tomllib.loads(Path(__file__).with_name("refusals.toml").read_text(encoding="utf-8")))
+
+
+def row_of(facts: Facts, service: Service) -> tuple[Row, Mapping[str, str]]:
+    """Return the first row that the answer is, and what its words say by name. The last row is any answer."""
+    for row in table().refusal:
+        found = [named for match in row.match if (named := match.found(facts, service)) is not None]
+        if found:
+            return row, {name: text for named in reversed(found) for name, text in named.items()}
+    raise AssertionError
+
+
+def grant_of(permission: str) -> Grant | None:
+    """Return who grants a permission; Cloud Run writes some in small letters."""
+    return next((each for each in table().grant if permission.lower().startswith(each.permission.lower())), None)
