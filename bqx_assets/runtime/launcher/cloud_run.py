@@ -32,12 +32,15 @@ from bqx_assets.runtime.launcher.contract import (
     ENDING_TAG,
     EXECUTION_TAG,
     MEMORY_TAG,
+    NEVER_BEGAN,
     PAIR_ENV,
     PAIR_TAG,
+    RETRIES_TAG,
     RUN_ENV,
     pair_of,
 )
 from bqx_assets.runtime.launcher.outcome import Ending, Outcome, console_link
+from bqx_assets.runtime.launcher.starting import StartWatch, has_not_begun, tell, tell_of_retry
 
 _LOG = logging.getLogger(__name__)
 _STATUS = {
@@ -46,7 +49,6 @@ _STATUS = {
     Ending.NOT_FOUND: WorkerStatus.NOT_FOUND,
 }
 """Every other ending is a failure."""
-_RETRIES_TAG = "dagster/max_retries"
 _STRATEGY_TAG = "dagster/retry_strategy"
 
 
@@ -62,6 +64,7 @@ class CloudRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
         self._cloud_run = CloudRun(
             Endpoint(**{each.name: config[each.name] for each in fields(Endpoint) if each.name in config})
         )
+        self._starting = StartWatch(self._cloud_run, config["start_check_seconds"])
         super().__init__()
 
     @property
@@ -80,7 +83,7 @@ class CloudRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
         return cls(config_value, inst_data)
 
     def launch_run(self, context: LaunchRunContext) -> None:
-        """Start the run's execution.
+        """Start the run's execution. What is refused for good is not tried again by Dagster's run retry.
 
         Raises:
             UsageError: the run is not for exactly one pair.
@@ -88,7 +91,14 @@ class CloudRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
             CloudRunError: Cloud Run refused, or could not be asked.
         """
         args = ExecuteRunArgs(_origin(context), context.dagster_run.run_id, None, set_exit_code_on_failure=True)
-        self._start(context.dagster_run, args)
+        try:
+            self._start(context.dagster_run, args)
+        except CloudRunUnavailable:
+            raise
+        except BqxError:
+            # A missing role, job or pair is missing to the second launch as well.
+            self._instance.add_run_tags(context.dagster_run.run_id, {RETRIES_TAG: "0"})
+            raise
 
     @property
     def supports_resume_run(self) -> bool:
@@ -132,6 +142,7 @@ class CloudRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
         Raises:
             CloudRunError: Cloud Run refuses to answer. The daemon logs it and leaves the run as it is.
         """
+        self._starting.begin(self._instance)  # after a restart of the daemon, which may have launched nothing yet
         try:
             execution = self._execution_of(run)
             outcome = self._cloud_run.outcome(execution) if execution else None
@@ -141,7 +152,7 @@ class CloudRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
         if outcome is None:
             return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "No Cloud Run execution was started for this run.")
         if outcome.ending is Ending.RUNNING:
-            self._tell_of_retry(run, outcome)
+            tell_of_retry(self._instance, run, outcome)
             return CheckRunHealthResult(WorkerStatus.RUNNING, run_worker_id=outcome.execution)
         return self._over(run, outcome)
 
@@ -158,13 +169,17 @@ class CloudRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
             return str(error)
         if outcome is None:
             return None
+        if has_not_begun(run) and outcome.ending is not Ending.RUNNING:
+            self._instance.add_run_tags(run.run_id, {ENDING_TAG: NEVER_BEGAN, RETRIES_TAG: "0"})
         return f"{outcome}\nLogs: {outcome.logs}" if include_container_logs and outcome.logs else str(outcome)
 
     def dispose(self) -> None:
-        """Close the connections to Cloud Run."""
+        """Stop the watch and close the connections to Cloud Run."""
+        self._starting.end()
         self._cloud_run.close()
 
     def _start(self, run: dg.DagsterRun, args: ExecuteRunArgs | ResumeRunArgs) -> None:
+        self._starting.begin(self._instance)
         pair, job = pair_of(run.tags), self._job(run)
         # A run that repeats another has its tags, and one that is resumed its own: of an execution that is over.
         stale = {tag: "" for tag in (EXECUTION_TAG, ENDING_TAG, ATTEMPT_TAG) if tag in run.tags}
@@ -213,20 +228,14 @@ class CloudRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
 
     def _tell_of_end(self, run: dg.DagsterRun, outcome: Outcome) -> None:
         if run.tags.get(ENDING_TAG) != outcome.ending.value:
-            self._tell(run, str(outcome), _facts(outcome))
+            tell(self._instance, run, str(outcome), outcome)
         tags = {ENDING_TAG: outcome.ending.value}
         if outcome.attempts > 1:
-            tags[_RETRIES_TAG] = "0"  # once is enough, whoever retried
+            tags[RETRIES_TAG] = "0"  # once is enough, whoever retried
         self._instance.add_run_tags(run.run_id, tags)
         if outcome.ending is Ending.CANCELLED:
             # By somebody in the console: a run that failed would be retried against their will.
             self._instance.report_run_canceled(run, str(outcome))
-
-    def _tell_of_retry(self, run: dg.DagsterRun, outcome: Outcome) -> None:
-        if outcome.attempts > int(run.tags.get(ATTEMPT_TAG) or 1):
-            message = f"Container {outcome.attempts - 1} ended: {outcome.last_attempt or 'no reason given'}."
-            self._tell(run, f"{message} Cloud Run started container {outcome.attempts}.", _facts(outcome))
-            self._instance.add_run_tags(run.run_id, {ATTEMPT_TAG: str(outcome.attempts)})
 
     def _tell(self, run: dg.DagsterRun, message: str, facts: Mapping[str, Any] | None = None) -> None:
         self._instance.report_engine_event(message, run, EngineEventData(facts), cls=type(self))
@@ -243,13 +252,3 @@ def _origin(context: LaunchRunContext | ResumeRunContext) -> JobPythonOrigin:
             cure="Launch it from the web server, a schedule or a sensor.",
         )
     return origin._replace(repository_origin=origin.repository_origin._replace(container_context={}))
-
-
-def _facts(outcome: Outcome) -> dict[str, dg.MetadataValue | str]:
-    links = {"Execution": outcome.console, "Logs": outcome.logs}
-    return {
-        "Ending": outcome.ending.value,
-        "Reason": outcome.reason or outcome.last_attempt,
-        "Containers": str(outcome.attempts),
-        **{label: dg.UrlMetadataValue(link) for label, link in links.items() if link},
-    }

@@ -21,6 +21,12 @@ CONFIG: dict[str, Any] = {
     "timeout_seconds": dg.Field(
         dg.IntSource, default_value=7200, description="How long one container of an execution may take."
     ),
+    "start_check_seconds": dg.Field(
+        float,
+        default_value=10.0,
+        description="How often runs that wait for their container are looked at. One whose container ended before the"
+        " run began is failed then, instead of after run_monitoring's start_timeout_seconds.",
+    ),
     "api_endpoint": dg.Field(
         dg.Noneable(dg.StringSource), is_required=False, description="Another host than run.googleapis.com, over TLS."
     ),

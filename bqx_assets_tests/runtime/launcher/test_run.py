@@ -20,6 +20,8 @@ def launched_as_deployed(deployment: Deployment) -> dg.DagsterRun:
     """Launch a run on the very job that ``gcloud run jobs replace`` would put in place."""
     name, deployed = job_from_yaml(DEPLOYED.read_text())
     deployment.cloud_run.deploy(deployed, name)
+    # As the file is not rendered, neither is the secret's name. The instance of these tests does not ask for its value.
+    deployment.cloud_run.secrets["${BQX_SECRET}"] = "postgresql://bqx@127.0.0.1/dagster"
     run = deployment.create()
     deployment.instance.launch_run(run.run_id, NO_WORKSPACE)
     return deployment.run(run.run_id)

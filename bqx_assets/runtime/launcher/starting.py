@@ -1,0 +1,116 @@
+"""The watch over runs that were launched and have not begun: a container that cannot start, or dies while it imports.
+
+Belongs here: how such a run is found and closed. Does not: a run that has begun, which Dagster's run monitoring asks
+about (``cloud_run.py``).
+
+Dagster 1.13 asks after the health of runs that have STARTED only. One whose secret, image or account was wrong stayed
+STARTING for the whole start timeout, 600 s, in the queue's place of another, and was then launched once more: a fleet
+of 28 took 80 minutes to fail.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+import dagster as dg
+from dagster._core.events import EngineEventData
+
+from bqx_assets.base.errors import CloudRunError, CloudRunUnavailable
+from bqx_assets.runtime.launcher.client import CloudRun
+from bqx_assets.runtime.launcher.contract import ATTEMPT_TAG, ENDING_TAG, EXECUTION_TAG, NEVER_BEGAN, RETRIES_TAG
+from bqx_assets.runtime.launcher.outcome import Ending, Outcome
+
+_LOG = logging.getLogger(__name__)
+_WAITING = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING]
+_CURE = (
+    "What keeps a container from its run is the same for the next one, so the run is not retried: read its log, mend"
+    " its image, secret, service account or memory class (deploy/README.md), then launch the run again."
+)
+
+
+class StartWatch:
+    """Looks at all runs that wait for their container, every few seconds, in a thread of the process that launches."""
+
+    def __init__(self, cloud_run: CloudRun, every_seconds: float) -> None:
+        self._cloud_run = cloud_run
+        self._every_seconds = every_seconds
+        self._over = threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def begin(self, instance: dg.DagsterInstance) -> None:
+        """Watch from now on. Asked again it does nothing."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._watch, args=(instance,), name="bqx-starts", daemon=True)
+                self._thread.start()
+
+    def end(self) -> None:
+        """Stop watching."""
+        self._over.set()
+
+    def look(self, instance: dg.DagsterInstance) -> None:
+        """Close each run whose execution is over though the run has not begun.
+
+        Where Cloud Run cannot be asked, or refuses to answer, the runs stay as they are until the next look.
+        """
+        for run in instance.get_runs(dg.RunsFilter(statuses=_WAITING)):
+            if execution := run.tags.get(EXECUTION_TAG):
+                try:
+                    outcome = self._cloud_run.outcome(execution)
+                except CloudRunError as error:
+                    _LOG.warning("run %s waits for its container: %s", run.run_id, error)
+                    if isinstance(error, CloudRunUnavailable):
+                        return
+                    continue
+                if outcome.ending is Ending.RUNNING:
+                    tell_of_retry(instance, run, outcome)
+                else:
+                    _close(instance, run.run_id, outcome)
+
+    def _watch(self, instance: dg.DagsterInstance) -> None:
+        while not self._over.wait(self._every_seconds):
+            try:
+                self.look(instance)
+            except Exception:  # noqa: BLE001 -- the database was away, for example: Dagster's own loops outlive it, too
+                _LOG.warning("runs that wait for their container were not looked at", exc_info=True)
+
+
+def has_not_begun(run: dg.DagsterRun) -> bool:
+    """Say whether a run waits for its container."""
+    return run.status in _WAITING
+
+
+def tell_of_retry(instance: dg.DagsterInstance, run: dg.DagsterRun, outcome: Outcome) -> None:
+    """Tell the event log, once, that Cloud Run started another container and how the one before it ended."""
+    if outcome.attempts > int(run.tags.get(ATTEMPT_TAG) or 1):
+        message = f"Container {outcome.attempts - 1} ended: {outcome.last_attempt or 'no reason given'}."
+        tell(instance, run, f"{message} Cloud Run started container {outcome.attempts}.", outcome)
+        instance.add_run_tags(run.run_id, {ATTEMPT_TAG: str(outcome.attempts)})
+
+
+def tell(instance: dg.DagsterInstance, run: dg.DagsterRun, message: str, outcome: Outcome) -> None:
+    """Write a message with what is known of the execution into the run's event log."""
+    links = {"Execution": outcome.console, "Logs": outcome.logs}
+    facts = {
+        "Ending": outcome.ending.value,
+        "Reason": outcome.reason or outcome.last_attempt,
+        "Containers": str(outcome.attempts),
+        **{label: dg.UrlMetadataValue(link) for label, link in links.items() if link},
+    }
+    instance.report_engine_event(message, run, EngineEventData(facts), cls=StartWatch)
+
+
+def _close(instance: dg.DagsterInstance, run_id: str, outcome: Outcome) -> None:
+    run = instance.get_run_by_id(run_id)
+    if run is None or not has_not_begun(run) or run.tags.get(EXECUTION_TAG) != outcome.execution:
+        return  # what the container had to say it said before it ended: the run began, or is over
+    if outcome.ending is Ending.CANCELLED:
+        instance.add_run_tags(run_id, {ENDING_TAG: outcome.ending.value})
+        instance.report_run_canceled(run, str(outcome))
+        return
+    message = f"The container never began its run. {outcome}\n{_CURE}"
+    tell(instance, run, message, outcome)
+    instance.add_run_tags(run_id, {ENDING_TAG: NEVER_BEGAN, RETRIES_TAG: "0"})
+    instance.report_run_failed(instance.get_run_by_id(run_id) or run, message)
