@@ -1,0 +1,155 @@
+#!/usr/bin/env bash
+# Puts bqx into a Google project, and brings it up to date later. Each step looks first and makes only what is missing,
+# so the script can be run again after a refusal, a change of the variables or a new commit.
+#
+#   deploy/up.sh --env FILE [--dry-run] [PHASE ...]     the phases below; without one: all from check to doctor
+#   deploy/up.sh --env FILE with COMMAND ...            run a command of this machine with the deployment's variables
+#
+# --dry-run prints the commands and runs none. Nothing is deleted by this script.
+set -euo pipefail
+
+CALLED_FROM=$PWD
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+readonly USUAL=(check apis accounts registry buckets data image database roles jobs store machine doctor)
+readonly ON_REQUEST=(pair schedule)
+readonly FEATURES=bqx_ml_v3_features_v2 TARGETS=bqx_ml_v3_analytics_v2
+readonly DATABASE=dagster DATABASE_USER=dagster
+readonly JOBS=(bqx-pair bqx-pair-large)
+DRY_RUN='' UNCOMMITTED='' VARIABLES=''
+
+say() { printf '%s\n' "$*" >&2; }
+
+stop() { # stop WHAT_HAPPENED WHAT_TO_DO
+  say ""
+  say "up.sh: $1"
+  say "To do: $2"
+  say "Then run the same command again: what is there already is left as it is."
+  exit 1
+}
+
+quoted() { # the words as a shell would need them
+  local word line=
+  for word in "$@"; do
+    case $word in
+      '' | *[!A-Za-z0-9_./:=@%+,-]*) line+=" '${word//\'/\'\\\'\'}'" ;;
+      *) line+=" $word" ;;
+    esac
+  done
+  printf '%s' "${line# }"
+}
+
+show() { printf '%s\n' "$(quoted "$@")${SUFFIX:-}"; }
+
+run() { # run WHAT_TO_DO_IF_REFUSED COMMAND ...
+  local hint=$1
+  shift
+  show "$@"
+  [[ -n $DRY_RUN ]] && return
+  "$@" || stop "this command was refused: $(quoted "$@")" "$hint"
+}
+
+there() { # there COMMAND ...: whether a description finds the thing; any other refusal than "not found" stops
+  [[ -n $DRY_RUN ]] && return 1
+  local said
+  said=$("$@" 2>&1 >/dev/null) && return 0
+  case ${said,,} in
+    *permission* | *denied* | *forbidden* | *'not authorized'* | *403*) ;;
+    *'not found'* | *not_found* | *'does not exist'* | *'could not fetch resource'*) return 1 ;;
+  esac
+  say "$said"
+  stop "this look was refused: $(quoted "$@")" "Read Google's words above; the account that runs this script needs a role that may look at it."
+}
+
+bind() { # bind COMMAND ... : grant a role; a service account made a moment ago is not known everywhere at once
+  local said try
+  show "$@"
+  [[ -n $DRY_RUN ]] && return
+  for try in 1 2 3 4 5 6; do
+    said=$("$@" 2>&1 >/dev/null) && return
+    case $said in *'does not exist'* | *'INVALID_ARGUMENT'*) ((try < 6)) && sleep "${BQX_UP_WAIT_SECONDS:-10}" ;; *) break ;; esac
+  done
+  say "$said"
+  stop "this grant was refused: $(quoted "$@")" "Ask an owner of the resource it names to run this command for you."
+}
+
+read_variables() { # read_variables FILE: NAME=value lines; the file is read and never run
+  local line number=0 name value
+  VARIABLES=$(grep -o '^BQX_[A-Z_]*' deploy/bqx.env)
+  [[ -r $1 ]] || stop "the variables file $1 cannot be read" "cp deploy/bqx.env ~/bqx.env, fill it in, and name it with --env."
+  while IFS= read -r line || [[ -n $line ]]; do
+    number=$((number + 1))
+    [[ -z $line || $line == '#'* ]] && continue
+    [[ $line =~ ^(BQX_[A-Z_]+)=([A-Za-z0-9 _./:@%+,-]*)$ ]] ||
+      stop "$1, line $number: not NAME=value of plain characters" "Write no quotes, \$ or remarks there, and names as in deploy/bqx.env."
+    name=${BASH_REMATCH[1]} value=${BASH_REMATCH[2]}
+    [[ $'\n'$VARIABLES$'\n' == *$'\n'"$name"$'\n'* ]] || stop "$1, line $number: $name is no variable of a deployment" "Compare it with deploy/bqx.env."
+    [[ $value == *change-me* ]] && stop "$1, line $number: $name is still $value" "Write your own value there."
+    printf -v "$name" '%s' "$value"
+    export "${name?}"
+  done <"$1"
+  for name in $VARIABLES; do
+    [[ -v $name ]] || stop "$1: $name is missing" "Copy its line from deploy/bqx.env; leave the value empty where it says that it may be."
+  done
+}
+
+derive() {
+  [[ $BQX_OUTPUT == gs://* ]] || stop "BQX_OUTPUT is $BQX_OUTPUT" "Write gs://bucket or gs://bucket/prefix."
+  [[ -z $BQX_LAST || -z $BQX_START$BQX_END ]] || stop "BQX_LAST is set together with BQX_START or BQX_END" "Leave BQX_LAST empty, or both bounds."
+  PAYER=${BQX_BILLING_PROJECT:-$BQX_BIGQUERY_PROJECT}
+  OUTPUT_BUCKET=${BQX_OUTPUT#gs://} OUTPUT_BUCKET=gs://${OUTPUT_BUCKET%%/*}
+  RUN_ACCOUNT=$BQX_RUN_ACCOUNT@$BQX_PROJECT.iam.gserviceaccount.com
+  DAGSTER_ACCOUNT=$BQX_DAGSTER_ACCOUNT@$BQX_PROJECT.iam.gserviceaccount.com
+  BUILD_ACCOUNT=$BQX_BUILD_ACCOUNT@$BQX_PROJECT.iam.gserviceaccount.com
+  BQX_SQL_CONNECTION=$BQX_PROJECT:$BQX_REGION:$BQX_SQL_INSTANCE
+  IN=(--project="$BQX_PROJECT")
+  AT=("${IN[@]}" --region="$BQX_REGION")
+  if [[ -z $BQX_IMAGE_TAG ]]; then
+    BQX_IMAGE_TAG=$(git rev-parse --short=12 HEAD) || stop "this is no git checkout" "Set BQX_IMAGE_TAG."
+    [[ -z $(git status --porcelain) ]] || UNCOMMITTED=yes
+  fi
+  BQX_IMAGE=$BQX_REGION-docker.pkg.dev/$BQX_PROJECT/$BQX_REPOSITORY/bqx:$BQX_IMAGE_TAG
+  export BQX_IMAGE BQX_SQL_CONNECTION
+}
+
+rendered() { # rendered FILE: each ${NAME} of it replaced
+  local text name
+  text=$(<"deploy/$1")
+  # shellcheck disable=SC2016 # the names are looked for, not expanded
+  for name in $(grep -o '\${BQX_[A-Z_]*}' "deploy/$1" | tr -d '${}' | sort -u); do
+    text=${text//"\${$name}"/${!name}}
+  done
+  printf '%s\n' "$text"
+}
+
+# shellcheck source=phases.sh
+. deploy/phases.sh
+
+main() {
+  local file='' phase
+  while [[ ${1:-} == --* ]]; do
+    case $1 in
+      --env) file=${2:-} && shift $(($# > 1 ? 2 : 1)) ;;
+      --dry-run) DRY_RUN=yes && shift ;;
+      *) stop "unknown option $1" "There are --env FILE and --dry-run." ;;
+    esac
+  done
+  [[ -n $file ]] || stop "no variables file" "cp deploy/bqx.env ~/bqx.env, fill it in, and call: deploy/up.sh --env ~/bqx.env"
+  [[ $file == /* ]] || file=$CALLED_FROM/$file
+  read_variables "$file"
+  derive
+  if [[ ${1:-} == with ]]; then
+    shift
+    cd "$CALLED_FROM"
+    exec "$@"
+  fi
+  for phase in "$@"; do
+    [[ " ${USUAL[*]} ${ON_REQUEST[*]} " == *" $phase "* ]] || stop "no phase $phase" "There are: ${USUAL[*]}; on request: ${ON_REQUEST[*]}."
+  done
+  (($#)) || set -- "${USUAL[@]}"
+  for phase in "$@"; do
+    printf '\n# %s\n' "$phase"
+    "phase_$phase"
+  done
+}
+
+main "$@"
