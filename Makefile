@@ -62,11 +62,12 @@ test-servers: setup
 	@$(PY) -m bqx_assets_tests.servers.bigquery.install
 	@$(PY) -m bqx_assets_tests.servers.postgres.install
 
-check: setup ## Lint, types, import contracts
+check: setup ## Lint, types, import contracts, shell scripts
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/pyright --warnings
 	.venv/bin/lint-imports
+	.venv/bin/shellcheck -x -P SCRIPTDIR deploy/*.sh
 
 bench-merge: setup ## The merge against cat, joins, DuckDB, pyarrow (TABLES=100)
 	$(PY) -m benchmarks.merge --tables $(TABLES)

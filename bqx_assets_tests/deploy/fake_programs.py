@@ -36,7 +36,7 @@ case $call in
   *"billing projects describe"*) echo True ;;
   *" projects describe"* | *print-access-token*) ;;
   *"users list"*) printf '%s' "$call" | grep -qE -- "$THERE" && echo dagster ; true ;;
-  *" describe "*) printf '%s' "$call" | grep -qE -- "$THERE" || { echo "ERROR: NOT_FOUND: not found: 404." >&2; exit 1; } ;;
+  *" describe "*) printf '%s' "$call" | grep -qE -- "$THERE" || { echo "NOT_FOUND: not found: 404." >&2; exit 1; } ;;
 esac
 """
 

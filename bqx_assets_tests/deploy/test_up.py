@@ -139,7 +139,7 @@ def test_variables_that_cannot_be_are_refused_before_anything_is_called(
 def test_a_missing_variable_and_an_unknown_phase_are_refused(player: Player) -> None:
     player.up("--dry-run", "check")
     file = player.folder / "bqx.env"
-    file.write_text("".join(line for line in file.read_text().splitlines(True) if "BQX_REGION" not in line))
+    file.write_text("".join(line for line in file.read_text().splitlines(keepends=True) if "BQX_REGION" not in line))
     command = [str(DEPLOY / "up.sh"), "--env", str(file), "--dry-run"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, "BQX_REGION is missing" in done.stderr) == (1, True)
