@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,7 +81,7 @@ class Player:
         refused: str = "no call says this",
         words_of_refusal: str = "ERROR: PERMISSION_DENIED: Permission denied on resource (or it may not exist).",
         times: int = 1_000,
-        **changed: str,
+        changed: Mapping[str, str] | None = None,
     ) -> Done:
         """Call ``deploy/up.sh``; ``there`` is an expression for what is there already, ``refused`` a part of a call."""
         played = self.folder / "played"
@@ -88,7 +89,7 @@ class Player:
         for name in ("calls", "given", "machine", "jobs"):
             (played / name).write_text("")
         file = self.folder / "bqx.env"
-        file.write_text("".join(f"{name}={value}\n" for name, value in (FILLED | changed).items()))
+        file.write_text("".join(f"{name}={value}\n" for name, value in (FILLED | dict(changed or {})).items()))
         environment = {
             "PATH": f"{self.folder / 'bin'}:/usr/bin:/bin",
             "HOME": os.environ.get("HOME", "/"),

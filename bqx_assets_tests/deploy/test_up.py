@@ -16,8 +16,7 @@ from bqx_assets_tests.deploy.fake_programs import EVERYTHING, FILLED, Player
 from bqx_assets_tests.deploy.recipe import DEPLOY, rendered, shipped_variables
 
 COMMANDS = DEPLOY / "commands.txt"
-USUAL = ["check", "apis", "accounts", "registry", "buckets", "data", "image"]
-USUAL += ["database", "roles", "jobs", "store", "machine", "doctor"]
+USUAL = "check apis accounts registry buckets data image database roles jobs store machine doctor".split()
 ALL = [*USUAL, "pair", "schedule"]
 _GIVEN = re.compile(r" (?:3<<<|<<<|<deploy/).*")
 """How the script shows what goes by standard input or a descriptor."""
@@ -129,7 +128,7 @@ def test_an_account_that_is_not_known_everywhere_yet_is_granted_its_role_a_littl
 def test_variables_that_cannot_be_are_refused_before_anything_is_called(
     player: Player, changed: dict[str, str], named: str
 ) -> None:
-    done = player.up(**changed)
+    done = player.up(changed=changed)
     assert done.code == 1
     assert named in done.said
     assert done.calls == []
@@ -153,7 +152,7 @@ def test_a_placeholder_is_shipped_for_what_nobody_can_guess() -> None:
 
 
 def test_another_payer_and_a_docker_engine_of_ones_own_change_the_commands_that_they_concern(player: Player) -> None:
-    done = player.up("apis", "roles", "image", BQX_BILLING_PROJECT="payer-project", BQX_BUILD="docker")
+    done = player.up("apis", "roles", "image", changed={"BQX_BILLING_PROJECT": "payer-project", "BQX_BUILD": "docker"})
     assert done.code == 0, done.said
     payers = [call for call in done.calls if "roles/bigquery." in call or "bigquery.googleapis.com" in call]
     assert payers
@@ -163,10 +162,10 @@ def test_another_payer_and_a_docker_engine_of_ones_own_change_the_commands_that_
 
 
 def test_expectations_in_a_bucket_of_their_own_are_readable_by_both_accounts(player: Player) -> None:
-    done = player.up("roles", BQX_EXPECTATIONS="gs://elsewhere/expectations/eurusd.toml")
+    done = player.up("roles", changed={"BQX_EXPECTATIONS": "gs://elsewhere/expectations/eurusd.toml"})
     found = [call for call in done.made if "gs://elsewhere " in call and "roles/storage.objectViewer" in call]
     assert len(found) == 2
-    same = player.up("roles", BQX_EXPECTATIONS="gs://example-training-files/expectations.toml")
+    same = player.up("roles", changed={"BQX_EXPECTATIONS": "gs://example-training-files/expectations.toml"})
     assert not any("gs://elsewhere" in call for call in same.made)
 
 
