@@ -16,8 +16,7 @@ from bqx_assets_tests.deploy.fake_programs import EVERYTHING, FILLED, Player
 from bqx_assets_tests.deploy.recipe import DEPLOY, rendered, shipped_variables
 
 COMMANDS = DEPLOY / "commands.txt"
-USUAL = "check apis accounts registry buckets data image database roles jobs store machine doctor".split()
-ALL = [*USUAL, "pair", "schedule"]
+ALL = re.findall(r"^phase_(\w+)\(\)", (DEPLOY / "phases.sh").read_text(), re.MULTILINE)
 _GIVEN = re.compile(r" (?:3<<<|<<<|<deploy/).*")
 """How the script shows what goes by standard input or a descriptor."""
 
