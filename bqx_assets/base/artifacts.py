@@ -188,6 +188,29 @@ class TrainingFile(Record):
     """What values the file holds, whatever run made it (``base.content``); None where a slab's record has none."""
 
 
+class JudgedBy(Record):
+    """Which expectations a training file was held against."""
+
+    version: int
+    sha256: str
+    """Of their whole text, as it is kept beside the published file: the packaged values included."""
+    place: str
+    """Where they were found: ``packaged``, a path, a URI."""
+    approval: Literal["none", "proposed", "approved"]
+    """Of the pair's own facts in them: there are none, nobody approved them, or a person did."""
+    approved: str = ""
+    """When and by whom, as the file says it."""
+
+    def sentence(self, pair: str) -> str:
+        """Return this for people, with what to do where nobody approved anything of the pair."""
+        text = f"expectations: {self.place}, version {self.version} ({self.sha256[:12]})"
+        if self.approval == "approved":
+            return f"{text}, of {pair} approved {self.approved}"
+        if self.approval == "proposed":
+            return f"{text}; those proposed for {pair} are not approved, and not in force: bqx expectations approve"
+        return f"{text}; nobody has approved any of {pair}'s own: bqx expectations propose {pair}"
+
+
 class Manifest(Record):
     """Everything needed to trust, trace or repeat one training file. Lies beside it as ``{stem}.manifest.json``."""
 
@@ -200,6 +223,8 @@ class Manifest(Record):
     versions: dict[str, str]
     replace_source: bool = False
     """Its publication was told, by an explicit word, to replace a file made of another source."""
+    expectations: JudgedBy | None = None
+    """What it was held against before it was published; None in manifests of files not published, or made earlier."""
 
 
 MANIFEST_SUFFIX = ".manifest.json"

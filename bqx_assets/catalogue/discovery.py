@@ -18,7 +18,7 @@ from bqx_assets.base.errors import (
     TableUnreadable,
 )
 from bqx_assets.base.names import KEY, is_identifier, output_column, refuse_same_names, table_prefix
-from bqx_assets.base.pairs import Pair
+from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.catalogue.families import (
     FAMILIES,
@@ -100,9 +100,10 @@ def discover(
     targets = _targets(pair, by_name, expectations)
     present = {table: each for (dataset, table), each in by_name.items() if dataset == FEATURES_DATASET}
     grammar = {each.table: each for each in expected_tables(pair)}
+    absent = _absent(pair, by_name, expectations)
     found: list[FeatureTable] = []
     problems: dict[str, BqxError] = {}
-    for name, expected in _wanted(pair, grammar, present, expectations):
+    for name, expected in _wanted(pair, grammar, present, expectations, absent):
         try:
             found.append(_feature_table(pair, name, expected, present, include_forward_looking=include_forward_looking))
         except BqxError as error:
@@ -116,12 +117,19 @@ def discover(
         tables=tuple(sorted(found, key=lambda each: (FAMILIES.index(each.family), each.description.table))),
         problems=problems,
         unexpected=tuple(sorted(name for name in present if name not in wanted and _is_meant(present[name], pair))),
-        known_absent={
-            name: reason
-            for name, reason in expectations.known_absent.items()
-            if name in grammar and name not in present
-        },
+        known_absent={name: why for name, why in absent.items() if name in grammar and name not in present},
     )
+
+
+def _absent(
+    pair: Pair, by_name: Mapping[tuple[str, str], TableDescription], expectations: Expectations
+) -> Mapping[str, str]:
+    """Tables that may be absent, and why: known by name, or few enough of all pairs that the warehouse has."""
+    pairs = [each for each in ALL_PAIRS if (TARGETS_DATASET, targets_table(each)) in by_name]
+    expected = {table.table for each in pairs for table in expected_tables(each)}
+    known = expectations.absent(pair)
+    missing = {name for name in expected - known.keys() if (FEATURES_DATASET, name) not in by_name}
+    return {**expectations.excused_absent(missing), **known}
 
 
 def _is_meant(table: TableDescription, pair: Pair) -> bool:
@@ -165,12 +173,11 @@ def _wanted(
     grammar: Mapping[str, ExpectedTable],
     present: Mapping[str, TableDescription],
     expectations: Expectations,
+    absent: Mapping[str, str],
 ) -> list[tuple[str, ExpectedTable | None]]:
     """Expected tables, but for those known to be absent that are; then accepted ones the pair's rules select."""
     wanted: list[tuple[str, ExpectedTable | None]] = [
-        (name, expected)
-        for name, expected in grammar.items()
-        if name in present or name not in expectations.known_absent
+        (name, expected) for name, expected in grammar.items() if name in present or name not in absent
     ]
     accepted = (name for name in expectations.accepted_tables if name not in grammar and family_of(name, pair))
     return [*wanted, *((name, None) for name in accepted)]
@@ -190,7 +197,8 @@ def _feature_table(
             f"{pair}/{name}",
             got="no such table",
             expected=f"a table of {FEATURES_DATASET}",
-            cure="Restore the table, or name it with its reason under [known_absent] in the expectations.",
+            cure=f"Restore the table. Where there is none: bqx expectations propose {pair}, and approve what it "
+            "writes; or name it with its reason under [known_absent] in the expectations.",
         )
     _refuse_unreadable(pair, description)
     types = description.types()

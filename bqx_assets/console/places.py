@@ -14,9 +14,9 @@ from bqx_assets.base.artifacts import MANIFEST_SUFFIX, Manifest, manifest_path
 from bqx_assets.base.errors import BadSetting, CheckpointCorrupt, ForeignFile
 from bqx_assets.base.files import read_regular, regular_file
 from bqx_assets.base.names import KEY
-from bqx_assets.base.objects.choose import in_cloud, open_store
+from bqx_assets.base.objects.choose import in_cloud, object_at, open_store
 from bqx_assets.base.objects.local import LocalObjectStore
-from bqx_assets.base.objects.naming import GCS_SCHEME, bucket_and_prefix, local_path, object_name
+from bqx_assets.base.objects.naming import GCS_SCHEME, local_path
 from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.objects.records import load_record
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
@@ -99,7 +99,7 @@ def validate_place(  # noqa: PLR0913 -- what a validation is made of
         CheckpointCorrupt: a published file whose own manifest is gone or damaged.
     """
     if place.startswith(GCS_SCHEME):
-        store, name = _object(place)
+        store, name = object_at(place, "training file")
         manifest = _object_manifest(store, name)
         report = validate_object(store, name, pair, expectations, manifest=manifest, deep=deep, progress=progress)
         own = in_cloud(settings) and place == merged(settings, pair, open_store(settings)).place
@@ -156,7 +156,7 @@ def _side(place: str, stack: ExitStack) -> tuple[Manifest | None, Source | None]
     of_manifest = place.endswith(MANIFEST_SUFFIX)
     file_place = place.removesuffix(MANIFEST_SUFFIX) + ".parquet" if of_manifest else place
     if place.startswith(GCS_SCHEME):
-        store, name = _object(file_place)
+        store, name = object_at(file_place, "training file")
         source: Source | None = open_object(store, name)
         manifest = _manifest_beside(store, name) if of_manifest else _object_manifest(store, name)
     else:
@@ -191,13 +191,6 @@ def _file(place: str) -> Path:
             expected="a parquet file, or a link to one",
             cure="Name the file itself.",
         ) from error
-
-
-def _object(uri: str) -> tuple[ObjectStore, str]:
-    """Return a store of the object's own folder, and the object's name there."""
-    bucket, _ = bucket_and_prefix(uri, "training file")
-    folder, _, name = object_name(uri.removeprefix(f"{GCS_SCHEME}{bucket}/")).rpartition("/")
-    return open_store(Settings(output=f"{GCS_SCHEME}{bucket}/{folder}".rstrip("/"))), name
 
 
 def _file_manifest(file: Path, *, beside: bool = False) -> Manifest | None:

@@ -135,7 +135,8 @@ def refuse_empty(rows: RowAccount, keys: pl.Series, subject: str, key: pl.Series
             subject,
             got=f"{rows.read:,} rows, none on the spine{own}",
             expected=f"rows between {keys[0]} and {keys[-1]}",
-            cure="Refill the table, or name it under [known_absent] in the expectations.",
+            cure="Refill the table; or, to go on without its values, name all its columns under allowed_all_null in "
+            "the expectations, or the table itself under [known_absent].",
         )
 
 

@@ -121,7 +121,8 @@ class _Passage:
             part=True,
         )
         self._rows.append(rows)
-        if part.end == self._spine.record.spine.last:
+        empty = job.expectations.may_be_empty(job.pair, (column.name for column in self._columns))
+        if part.end == self._spine.record.spine.last and not empty:
             refuse_empty(self.rows, self._spine.keys, self._subject)
         if not job.settings.include_forward_looking:
             self._look(aligned, part.first_row)

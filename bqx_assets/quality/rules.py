@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from bqx_assets.quality import file_rules, future_rules, shape_rules, value_rules
 from bqx_assets.quality.rule import Rule
+from bqx_assets.quality.table_rows import tables_cover_spine
 
 RULES: tuple[Rule, ...] = (
     Rule("file_exists", "The training file is there.", "error", file_rules.exists),
@@ -49,11 +50,16 @@ RULES: tuple[Rule, ...] = (
         "tables_cover_spine",
         "Each table has as many of the spine's rows as its name lets expect.",
         "error",
-        shape_rules.tables_cover_spine,
+        tables_cover_spine,
     ),
     Rule("targets_complete", "Every window has a target at every horizon.", "error", shape_rules.targets_complete),
     Rule("features_non_zero", "There are features, and not all zero.", "error", value_rules.features_non_zero),
-    Rule("completeness", "Nulls in features and targets stay under their limits.", "error", value_rules.completeness),
+    Rule(
+        "completeness",
+        "Nulls in each family of features, and in targets, stay under their limits.",
+        "error",
+        value_rules.completeness,
+    ),
     Rule(
         "no_unexpected_all_null",
         "No column without any value, but for those allowed.",

@@ -11,8 +11,7 @@ from bqx_assets.base.names import KEY, output_column, table_prefix
 from bqx_assets.catalogue.discovery import FORWARD_PREFIX
 from bqx_assets.catalogue.families import expected_tables
 from bqx_assets.extract.spine import describe_spine
-from bqx_assets.merge.encoded import RAW_DATASET
-from bqx_assets.quality.rule import NAMED, Finding, count, listed, no_manifest, sample
+from bqx_assets.quality.rule import Finding, count, listed, no_manifest, sample
 from bqx_assets.quality.scan import Scan
 
 _Typed = tuple[str, str | None]
@@ -143,8 +142,9 @@ def columns_equal_catalogue(scan: Scan) -> Finding | None:
 
 def _by_grammar(scan: Scan) -> list[_Typed]:
     columns: list[_Typed] = [(KEY, "TIMESTAMP"), *((name, "FLOAT64") for name in scan.expectations.targets())]
+    absent = scan.expectations.absent(scan.pair)
     for table in expected_tables(scan.pair):
-        if table.table not in scan.expectations.known_absent:
+        if table.table not in absent:
             prefix = table_prefix(table.table, scan.pair)
             columns += [
                 (output_column(prefix, name), type_name)
@@ -163,52 +163,22 @@ def tables_equal_catalogue(scan: Scan) -> Finding | None:
     extraction, expectations = scan.manifest.extraction, scan.expectations
     merged = {slab.table for slab in extraction.features()}
     grammar = {table.table for table in expected_tables(scan.pair)}
-    missing = sorted(grammar - merged - expectations.known_absent.keys())
+    lacking = grammar - merged - expectations.absent(scan.pair).keys()
+    missing = sorted(lacking - expectations.excused_absent(lacking).keys())
     unknown = sorted(merged - grammar - {*expectations.accepted_tables})
     failed = [each.table for each in extraction.failed]
     faults = {"missing": missing, "not in the catalogue": unknown, "failed at extraction": failed}
-    absent = len(grammar - merged) - len(missing)
+    absent = sorted(grammar - merged - {*missing})
     return Finding(
         passed=not any(faults.values()),
         got="; ".join(f"{len(names):,} {word}: {listed(names)}" for word, names in faults.items() if names)
-        or f"{count(len(merged), 'table')}" + (f", {absent:,} known to be absent" if absent else ""),
-        expected=f"{count(len(grammar) - absent, 'table')} of the catalogue",
-        cure="Extract the missing tables, or name them with their reason under [known_absent] in the expectations.",
-        evidence={word.replace(" ", "_"): sample(names) for word, names in faults.items() if names},
-    )
-
-
-def tables_cover_spine(scan: Scan) -> Finding | None:
-    """Judge how many of the spine's rows each table has, by its name: ten lost tables hide in an average over 667."""
-    if scan.footer is None:
-        return None
-    if scan.manifest is None:
-        return no_manifest("every table's rows on the spine, as many as usual")
-    spine, slabs = scan.manifest.extraction.spine.rows, scan.manifest.extraction.features()
-    rows = {slab.table: slab.provenance.rows for slab in slabs}
-    allowed = {table: scan.expectations.max_missing_rows(table, spine) for table in rows}
-    incomplete = sorted((table for table in rows if rows[table].missing), key=lambda table: -rows[table].missing)
-    lost = [table for table in incomplete if rows[table].missing > allowed[table]]
-    told = [f"{each} has {rows[each].matched:,} of {spine:,} and may lack {allowed[each]:,}" for each in lost]
-    names = " ".join(f"--table {table}" for table in lost[:NAMED])
-    raw = any(slab.provenance.source.dataset == RAW_DATASET for slab in slabs)
-    return Finding(
-        passed=not lost,
-        got=f"{count(len(lost), 'table')} without rows that such tables have: {listed(told)}"
-        if lost
-        else f"{count(len(rows), 'table')}, none without more rows than usual",
-        expected="no table lacks a greater share of the spine's rows than max_missing_fraction allows its name",
-        cure=(
-            f"Fetch {listed(lost)} again, then repeat the merge. "
-            if raw
-            else f"Refill {listed(lost)} at the source, then: bqx extract {scan.pair} {names}; bqx merge {scan.pair}. "
-        )
-        + "Where the source has no more rows, state that under [max_missing_fraction] in the expectations.",
-        evidence={
-            "tables": len(rows),
-            "lost_rows": sample(told),
-            "most_missing": sample(f"{table} {rows[table].missing / spine:.2%}" for table in incomplete),
-        },
+        or f"{count(len(merged), 'table')}"
+        + (f", {len(absent):,} known to be absent: {listed(absent)}" * bool(absent)),
+        expected=f"{count(len(grammar) - len(absent), 'table')} of the catalogue",
+        cure="Extract the missing tables. Where the warehouse has none: bqx expectations propose "
+        f"{scan.pair}, and approve what it writes; or name them with their reason under [known_absent].",
+        evidence={word.replace(" ", "_"): sample(names) for word, names in faults.items() if names}
+        | ({"absent": sample(absent)} if absent else {}),
     )
 
 

@@ -6,10 +6,9 @@ Belongs here: verdicts from the columns' counts and bounds. Does not: what value
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 
-from bqx_assets.catalogue.expectations import Expectations, target_name
-from bqx_assets.quality.columns import ColumnFacts
+from bqx_assets.catalogue.expectations import Expectations, fits, target_name
+from bqx_assets.quality.nulls import judge_nulls, null_fraction
 from bqx_assets.quality.rule import Finding, count, listed, sample
 from bqx_assets.quality.scan import Scan
 
@@ -36,33 +35,49 @@ def features_non_zero(scan: Scan) -> Finding | None:
 
 
 def completeness(scan: Scan) -> Finding | None:
-    """Judge the share of nulls over all features, and over all targets beyond what windows and horizons leave unknown.
+    """Judge the share of nulls over features, and over all targets beyond what windows and horizons leave unknown.
 
-    How many rows those are exactly, ``target_ends`` judges by the values.
+    Features by family, as the expectations limit them; by table, where a person approved the pair's own numbers. How
+    many rows the targets lack exactly, ``target_ends`` judges by the values.
     """
     features, targets = scan.of_role("feature"), scan.of_role("target")
     if not scan.rows or any(column.nulls is None for column in features + targets):
         return None
     limit = scan.expectations
-    of_features, of_targets = _null_fraction(features), _null_fraction(targets)
+    of_features, of_targets = null_fraction(features), null_fraction(targets)
     explained = _unknown_at_ends(limit)
     beyond = sum(max(0, (column.nulls or 0) - explained.get(column.name, 0)) for column in targets)
     unexplained = beyond / max(1, sum(column.rows for column in targets))
+    judged = judge_nulls(scan, features)
     worst = sorted((c for c in features + targets if c.nulls), key=lambda c: -(c.nulls or 0))[:_WORST]
+    gates = limit.earlier_gates
+    earlier = [
+        _earlier("features", of_features, gates.feature_null_fraction),
+        _earlier("targets", of_targets, gates.target_null_fraction),
+    ]
     return Finding(
-        passed=of_features < limit.max_feature_null_fraction and unexplained < limit.max_target_null_fraction,
-        got=f"{of_features:.2%} null in features, {of_targets:.2%} in targets, "
-        f"{unexplained:.2%} beyond their windows and horizons",
-        expected=f"less than {limit.max_feature_null_fraction:.2%} and {limit.max_target_null_fraction:.2%}",
-        cure="Look at the worst columns' tables: rows missing at the source, or a range that starts inside warm-up.",
+        passed=not judged.beyond and unexplained < limit.max_target_null_fraction,
+        got=f"{of_features:.2%} null in features"
+        + f", too many in {listed(judged.beyond)}" * bool(judged.beyond)
+        + f", {of_targets:.2%} in targets, {unexplained:.2%} beyond their windows and horizons",
+        expected=f"{judged.expected}, and less than {limit.max_target_null_fraction:.2%} in targets",
+        cure="Look at these tables' source: rows missing there, or a range that starts inside warm-up (BQX_START after "
+        f"it helps). If they are right: bqx expectations propose {scan.pair}, and approve what it writes.",
         evidence={
             "feature_null_fraction": of_features,
-            "feature_excess": max(0.0, of_features - limit.max_feature_null_fraction),
             "target_null_fraction": of_targets,
             "target_excess": max(0.0, unexplained - limit.max_target_null_fraction),
+            "beyond": sample(judged.beyond),
+            "by_family": sample(judged.shares),
             "worst": [f"{column.name} {(column.nulls or 0) / scan.rows:.1%}" for column in worst],
+            "earlier_gates": sample(earlier),
         },
     )
+
+
+def _earlier(what: str, share: float, gate: float) -> str:
+    word = "would have passed" if share < gate else "would have failed"
+    return f"{share:.2%} null in {what} {word} the earlier gate of {gate:.0%} (for information)"
 
 
 def _unknown_at_ends(expectations: Expectations) -> dict[str, int]:
@@ -77,12 +92,18 @@ def _unknown_at_ends(expectations: Expectations) -> dict[str, int]:
 
 def no_unexpected_all_null(scan: Scan) -> Finding | None:
     """Judge columns without any value: kept and reported, and stopping a release unless the expectations list them."""
-    return _beyond(scan, "all_null", scan.expectations.allowed_all_null, "without any value")
+    there = [column.name for column in scan.columns if column.all_null]
+    beyond = scan.expectations.beyond_all_null(scan.pair, there)
+    return _beyond(scan, "all_null", there, beyond, "without any value")
 
 
 def no_unexpected_constant(scan: Scan) -> Finding | None:
     """Judge columns of one value: kept and reported. A flag may rest for a whole range, so it stops nothing."""
-    return _beyond(scan, "constant", scan.expectations.allowed_constant, "of one value only")
+    there = [column.name for column in scan.columns if column.constant]
+    facts = scan.expectations.approved(scan.pair)
+    known = facts.constant if facts is not None else ()
+    beyond = [name for name in there if name not in known and not fits(name, scan.expectations.allowed_constant)]
+    return _beyond(scan, "constant", there, beyond, "of one value only")
 
 
 def no_nan_or_infinity(scan: Scan) -> Finding | None:
@@ -117,22 +138,18 @@ def statistics_equal_values(scan: Scan) -> Finding | None:
     )
 
 
-def _null_fraction(columns: Sequence[ColumnFacts]) -> float:
-    cells = sum(column.rows for column in columns)
-    return sum(column.nulls or 0 for column in columns) / cells if cells else 0.0
-
-
-def _beyond(scan: Scan, fact: str, allowed: Sequence[str], words: str) -> Finding | None:
-    known = {column.name: getattr(column, fact) for column in scan.columns}
-    there = [name for name, value in known.items() if value]
-    bad = [name for name in there if not any(fnmatchcase(name, pattern) for pattern in allowed)]
-    if not bad and (not known or any(value is None for value in known.values())):
+def _beyond(scan: Scan, fact: str, there: Sequence[str], bad: Sequence[str], words: str) -> Finding | None:
+    if not bad and (not scan.columns or any(getattr(column, fact) is None for column in scan.columns)):
         return None
+    allowed = [name for name in there if name not in {*bad}]
+    approved = scan.expectations.approved(scan.pair) is not None
     return Finding(
         passed=not bad,
-        got=f"{count(len(bad), 'column')} {words} beyond the {len(there) - len(bad):,} allowed"
-        + f": {listed(bad)}" * bool(bad),
-        expected=f"none but those of allowed_{fact}",
-        cure=f"Look at the columns' source; where that is right, add them to allowed_{fact} in the expectations.",
-        evidence={"beyond": len(bad), "allowed": len(there) - len(bad), "names": sample(bad)},
+        got=f"{count(len(bad), 'column')} {words} beyond the {len(allowed):,} allowed"
+        + f": {listed(bad)}" * bool(bad)
+        + f"; kept: {listed(allowed)}" * bool(allowed and not bad and fact == "all_null"),
+        expected=f"none but those approved for {scan.pair}" if approved else f"none but those of allowed_{fact}",
+        cure=f"Look at the columns' source. Where it is right: bqx expectations propose {scan.pair}, and approve what "
+        f"it writes; or add them to allowed_{fact} in the expectations.",
+        evidence={"beyond": len(bad), "allowed": len(allowed), "names": sample(bad), "kept": sample(allowed)},
     )

@@ -64,7 +64,9 @@ def pair_status(pair: Pair, settings: Settings, expectations: Expectations, stor
     spine = _spine(slabs)
     record = _load_extraction(slabs)
     done = {slab.table: slab.crc32c for slab in _finished(pair, slabs, spine, record)}
-    wanted = {each.table for each in expected_tables(pair)} - expectations.known_absent.keys()
+    # Those that the last extraction excused too: which ones a number excuses, only the warehouse's listing says.
+    absent = {*expectations.absent(pair), *(record.known_absent if record else ())}
+    wanted = {each.table for each in expected_tables(pair)} - absent
     file = merged(settings, pair, store)
     manifest = _own_manifest(file, pair)
     standing = look(store, pair)

@@ -175,3 +175,25 @@ def test_a_column_that_is_left_out_may_have_any_type() -> None:
     agg = tables["agg_eurusd"]
     tables["agg_eurusd"] = replace(agg, columns=(*agg.columns, ("appeared", "JSON")))
     assert not _discover(tables).problems
+
+
+def test_a_few_absent_cov_tables_of_all_pairs_are_known_and_one_more_than_that_makes_each_a_problem() -> None:
+    cov = sorted(name for name in full_descriptions(EURUSD) if name.startswith("cov_"))
+    for number, problems in ((13, 0), (14, 14)):
+        tables = {name: each for name, each in full_descriptions(EURUSD).items() if name not in cov[:number]}
+        catalogue = _discover(tables)
+        assert len(catalogue.problems) == problems
+        assert len(catalogue.known_absent) == number - problems
+        assert len(catalogue.tables) == 667 - number
+
+
+def test_absent_tables_are_counted_over_all_pairs_that_the_warehouse_has() -> None:
+    """7 of one pair and 7 of another are 14 of the users' 13."""
+    usdjpy = parse_pair("usdjpy")
+    tables = full_descriptions(EURUSD) | full_descriptions(usdjpy)
+    own = [sorted(name for name in tables if name.startswith("cov_") and pair in name) for pair in ("gbpusd", "eurjpy")]
+    gone = {*own[0][:7], *own[1][:7]}
+    catalogue = _discover({name: each for name, each in tables.items() if name not in gone})
+    assert len(gone) == 14
+    assert catalogue.problems
+    assert not catalogue.known_absent

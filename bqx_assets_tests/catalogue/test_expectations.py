@@ -7,13 +7,18 @@ from pathlib import Path
 import pytest
 
 from bqx_assets.base.errors import BadSetting
-from bqx_assets.catalogue.expectations import load_expectations
+from bqx_assets.base.pairs import parse_pair
+from bqx_assets.catalogue.expectations import load_expectations, parse_expectations
+from bqx_assets.catalogue.families import expected_tables
+
+EURUSD = parse_pair("eurusd")
 
 
 def test_the_packaged_file_holds_the_users_thresholds() -> None:
     found = load_expectations()
     assert (found.min_rows, found.min_columns) == (100_000, 10_000)
-    assert (found.max_feature_null_fraction, found.max_target_null_fraction) == (0.05, 0.01)
+    gates = found.earlier_gates
+    assert (gates.feature_null_fraction, gates.target_null_fraction) == (0.05, 0.01)
     assert len(found.targets()) == 49
     assert sum(found.family_tables.values()) == 667
 
@@ -79,4 +84,53 @@ def test_a_lost_row_counts_whole_in_a_short_range() -> None:
 def test_expectations_that_cannot_be_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "own.toml").write_text(text)
     with pytest.raises(BadSetting):
+        load_expectations(tmp_path / "own.toml")
+
+
+def _etf(*instruments: str) -> list[str]:
+    columns = ("corr_30min", "corr_60min", "corr_90min", "covar_60min", "fx_pair", "ibkr_instrument", "v1", "v2")
+    return [f"corr_etf_idx_{each}__{name}" for each in instruments for name in columns]
+
+
+def test_the_16_columns_of_two_etf_tables_may_be_empty_and_a_third_table_may_not() -> None:
+    found = load_expectations()
+    for known in (_etf("ewa", "ewg"), _etf("ewj", "vix"), _etf("spy"), []):
+        assert found.beyond_all_null(EURUSD, known) == []
+    assert found.beyond_all_null(EURUSD, _etf("ewa", "ewg", "ewj")) == _etf("ewa", "ewg", "ewj")
+    assert found.beyond_all_null(EURUSD, [*_etf("ewa", "ewg"), "agg__agg_mean_45"]) == ["agg__agg_mean_45"]
+
+
+@pytest.mark.parametrize(("columns", "may"), [(_etf("ewa"), True), (["corr_ibkr_ewa__x"], False), ([], False)])
+def test_a_table_may_have_no_row_where_all_its_columns_may_be_empty(columns: list[str], *, may: bool) -> None:
+    assert load_expectations().may_be_empty(EURUSD, columns) == may
+
+
+def test_13_absent_cov_tables_are_excused_a_14th_excuses_none_and_other_tables_never() -> None:
+    names = sorted(each.table for each in expected_tables(EURUSD) if each.table.startswith("cov_"))
+    found = load_expectations()
+    assert [*found.excused_absent(names[:13])] == names[:13]
+    assert found.excused_absent(names[:14]) == {}
+    assert found.excused_absent(["agg_eurusd", "tri_vol_idx_nzd_usd_jpy"]) == {}
+
+
+def test_a_pair_is_judged_by_its_own_approved_facts_and_no_other_pairs(tmp_path: Path) -> None:
+    facts = 'found = "a test"\nspine = "s"\nrows = 9\nfirst = "2024-01-01T00:00:00Z"\nlast = "2024-01-02T00:00:00Z"\n'
+    text = "".join(
+        f'[pair.{pair}]\n{approved}{facts}absent = {{ agg_{pair} = "none" }}\ntables = {{}}\n'
+        for pair, approved in (("eurusd", 'approved = "2026-11-26 by ann"\n'), ("gbpusd", ""))
+    )
+    (tmp_path / "expectations.toml").write_text("version = 7\n" + text)
+    found = load_expectations(tmp_path)
+    gbpusd, usdjpy = parse_pair("gbpusd"), parse_pair("usdjpy")
+    assert found.absent(EURUSD) == {"agg_eurusd": "none"}
+    assert found.absent(gbpusd) == {}
+    assert [found.judged_by(each).approval for each in (EURUSD, gbpusd, usdjpy)] == ["approved", "proposed", "none"]
+    assert found.judged_by(gbpusd).sha256 == found.judged_by(usdjpy).sha256 != found.judged_by(EURUSD).sha256
+    assert found.judged_by(EURUSD).place == str(tmp_path / "expectations.toml")
+    assert parse_expectations(found.of(EURUSD).text(), found.place) == found.of(EURUSD)
+
+
+def test_the_place_is_no_key_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text('place = "gs://elsewhere"')
+    with pytest.raises(BadSetting, match="place"):
         load_expectations(tmp_path / "own.toml")

@@ -9,7 +9,7 @@ from functools import cache
 
 from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.objects.local import LocalObjectStore
-from bqx_assets.base.objects.naming import GCS_SCHEME, bucket_and_prefix, storage_endpoint
+from bqx_assets.base.objects.naming import GCS_SCHEME, bucket_and_prefix, object_name, storage_endpoint
 from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.settings import Settings
 
@@ -37,6 +37,18 @@ def open_store(settings: Settings) -> ObjectStore:
             )
         return LocalObjectStore(folder, keep_versions=settings.keep_versions)
     return _bucket(*bucket_and_prefix(settings.output or ""), storage_endpoint())
+
+
+def object_at(uri: str, subject: str) -> tuple[ObjectStore, str]:
+    """Return a store of the folder that the object of a ``gs://`` URI is in, and its name there.
+
+    Raises:
+        BadSetting: the URI names no object; ``subject`` is what was to name one.
+        StoreError: no credentials.
+    """
+    bucket, _ = bucket_and_prefix(uri, subject)
+    folder, _, name = object_name(uri.removeprefix(f"{GCS_SCHEME}{bucket}/")).rpartition("/")
+    return _bucket(bucket, f"{folder}/" if folder else "", storage_endpoint()), name
 
 
 @cache

@@ -16,8 +16,9 @@ from bqx_assets.catalogue.families import PAIR_COLUMN, ExpectedTable
 
 SEVERAL_PAIRS: tuple[str, ...] = ("base_bqx", "base_idx", "tmp")
 """Kinds whose tables hold another pair's rows as well: readers must filter."""
-ALL_NULL: tuple[tuple[str, str], ...] = (("corr_bqx_ibkr", "vix"), ("corr_etf_bqx", "vix"))
-"""Two tables a pair, by prefix and instrument, without a single value: the users know two such and keep them."""
+ALL_NULL: tuple[tuple[str, str], ...] = (("corr_etf_idx", "ewa"), ("corr_etf_idx", "ewg"))
+"""Two tables a pair, by prefix and instrument, without a single value: 16 columns, identifiers included. The users know
+two such tables of this kind and keep them; of the instruments that their report names these are the first two."""
 
 _MISSING_TABLES, _EXTRA_TABLES, _UNSORTED_TABLES = 0.12, 0.12, 0.08
 """Shares of the tables; the rest have exactly their clock's rows, in order."""

@@ -61,7 +61,7 @@ def test_values_stay_with_their_keys() -> None:
 
 
 def test_the_two_empty_tables_keep_their_rows_columns_and_types() -> None:
-    empty = {"corr_bqx_ibkr_eurusd_vix", "corr_etf_bqx_eurusd_vix"}
+    empty = {"corr_etf_idx_eurusd_ewa", "corr_etf_idx_eurusd_ewg"}
     for table in [each for each in TABLES if each.kind.startswith("corr_")]:
         clean = _clean(table)
         stored = as_stored(clean, table, EURUSD, seed=1)
