@@ -166,6 +166,8 @@ class ExtractionRecord(Record):
     """Columns that look forward were asked for, by an explicit setting: none was looked for or left out."""
     origin: str = ""
     """What the numbers were made of: ``SIMULATED``, a rates file, a BigQuery project; empty in older records."""
+    span: str = ""
+    """The rows that were asked for, in words, for example "the last 395d"; empty for the whole history."""
 
     def features(self) -> Sequence[SlabRecord]:
         """Return the feature slabs, spine excluded."""

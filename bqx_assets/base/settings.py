@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bqx_assets.base.objects.naming import local_path, output_place, server_address
 from bqx_assets.base.pairs import Pair
+from bqx_assets.base.span import Last, parse_last, refuse_two_ranges, span_text
 
 _PREFIX = "BQX_"
 DuplicatePolicy = Literal["refuse", "first", "last"]
@@ -60,6 +61,9 @@ class Settings(BaseSettings):
     start: datetime | None = None
     end: datetime | None = None
     """Bounds on the spine, both inclusive, UTC."""
+    last: str | None = None
+    """Instead of bounds the last rows or days of the spine, ``100000 rows`` or ``395d``, counted back from its last
+    minute as it is when the pair is read."""
     row_group_rows: int = Field(default=200_000, ge=0)
     """Rows of a row group: what longer histories are extracted, spliced and read by; 0 means one for all rows."""
     engine: Literal["splice", "join"] = "splice"
@@ -86,10 +90,30 @@ class Settings(BaseSettings):
         """A time without a zone is UTC, as keys are: compared with them as it is, it would end in a traceback."""
         return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
+    @field_validator("last")
+    @classmethod
+    def _is_rows_or_days(cls, value: str | None, info: ValidationInfo) -> str | None:
+        return None if value is None else str(parse_last(value, variable_of(info.field_name)))
+
+    @model_validator(mode="after")
+    def _has_one_range(self) -> Self:
+        refuse_two_ranges(self.last, self.start, self.end)
+        return self
+
     @field_validator("bigquery_storage_endpoint")
     @classmethod
     def _is_an_address(cls, value: str | None, info: ValidationInfo) -> str | None:
         return None if value is None else server_address(value, variable_of(info.field_name), schemes=("", "http://"))
+
+    @property
+    def last_span(self) -> Last | None:
+        """``last``, read."""
+        return None if self.last is None else parse_last(self.last, variable_of("last"))
+
+    @property
+    def span(self) -> str:
+        """The range that is asked for in words; empty for the whole history."""
+        return span_text(self.last, self.start, self.end)
 
     @property
     def warehouse_dir(self) -> Path:

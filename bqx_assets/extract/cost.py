@@ -49,4 +49,6 @@ class ReadCost:
         rows = table.rows
         if start is not None and end is not None:
             rows = min(rows, ((end.date() - start.date()).days + 1) * _DAY_ROWS)
+        elif (last := settings.last_span) is not None:
+            rows = min(rows, (last.count if last.unit == "rows" else last.count * _DAY_ROWS) + 2 * _DAY_ROWS)
         return rows * (8 + sum(_TYPE_BYTES.get(column.type, 8) for column in columns if column.source != KEY))

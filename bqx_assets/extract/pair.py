@@ -92,6 +92,7 @@ def _extract_features(
         unexpected=catalogue.unexpected,
         forward_looking_included=job.settings.include_forward_looking,
         origin=origin_of(job.settings),
+        span=job.settings.span,
     )
     slabs.save_extraction(record)
     _refuse_failures(job, record)

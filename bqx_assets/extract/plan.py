@@ -80,7 +80,7 @@ def refuse_plan_over_budget(plan: PairPlan, cap: int) -> None:
             plan.pair,
             got=f"{plan.read_bytes:,} bytes to read, {plan.read_usd:,.4f} USD",
             expected=f"at most {cap:,} bytes (BQX_MAX_BYTES)",
-            cure="Nothing was read. Raise the cap, narrow BQX_START and BQX_END, or name tables with --table.",
+            cure="Nothing was read. Raise the cap, narrow BQX_LAST, BQX_START or BQX_END, or name tables with --table.",
         )
 
 

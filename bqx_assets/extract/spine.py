@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import polars as pl
 
@@ -18,6 +18,7 @@ from bqx_assets.base.errors import ClockBehind, EmptyTable
 from bqx_assets.base.fingerprints import fingerprint
 from bqx_assets.base.names import KEY
 from bqx_assets.base.settings import DuplicatePolicy
+from bqx_assets.base.span import Last
 from bqx_assets.catalogue.discovery import PairCatalogue
 from bqx_assets.catalogue.families import PAIR_COLUMN
 from bqx_assets.extract.align import align, as_key, without_duplicates
@@ -96,6 +97,9 @@ def _fingerprint(job: Extraction, catalogue: PairCatalogue, row_groups: Sequence
     facts = filters(job, has_pair=PAIR_COLUMN in catalogue.targets.types())
     facts |= {"row_group_rows": str(row_groups[0] if len(row_groups) > 1 else 0)}
     facts |= {"known": job.expectations.shortest_target()}
+    if job.settings.last is not None:
+        # Counted back from the table's last minute: another state of the table is another source, and read again.
+        facts |= {"last": job.settings.last}
     source, columns = source_of(catalogue.targets), spine_columns(job)
     return slab_fingerprint(source, columns, spine_fingerprint="", filters=facts, policy=job.settings.duplicates)
 
@@ -105,14 +109,15 @@ def _read(
 ) -> tuple[pl.Series, RowAccount, Iterable[pl.DataFrame]]:
     """Return the spine's keys, the account of the targets' rows, and key and targets on the spine's rows.
 
-    Targets longer than a row group are read twice: first what decides the keys, 16 bytes a row, then, stretch by
-    stretch, all columns.
+    Targets longer than a row group, or of which only the last rows are wanted, are read twice: first what decides the
+    keys, 16 bytes a row, then, stretch by stretch, all columns.
     """
     names = [column.source for column in spine_columns(job)]
-    several = 0 < job.settings.row_group_rows < catalogue.targets.rows
+    last = job.settings.last_span
+    twice = last is not None or 0 < job.settings.row_group_rows < catalogue.targets.rows
     request = ReadRequest(
         table=catalogue.targets,
-        columns=(KEY, job.expectations.shortest_target()) if several else tuple(names),
+        columns=(KEY, job.expectations.shortest_target()) if twice else tuple(names),
         snapshot_time=snapshot_time,
         start=job.settings.start,
         end=job.settings.end,
@@ -120,9 +125,11 @@ def _read(
     )
     subject = f"{job.pair}/{catalogue.targets.table}"
     read = read_frame(job.warehouse, request, subject=subject, progress=job.progress)
+    if last is not None:
+        read = latest_rows(read, job.expectations.shortest_target(), last, subject)
     frame, rows = spine_rows(read, job.expectations.shortest_target(), subject, job.settings.duplicates)
     keys = frame.get_column(KEY)
-    if not several:
+    if not twice:
         return keys, rows, [frame]
     return keys, rows, _targets(job, replace(request, columns=tuple(names)), keys, subject)
 
@@ -162,6 +169,24 @@ def describe_spine(keys: pl.Series, row_group_rows: int) -> Spine:
     )
 
 
+def latest_rows(read: pl.DataFrame, shortest: str, last: Last, subject: str) -> pl.DataFrame:
+    """Return the targets' rows from the first of the last spine rows or days on, the unknown ones among them included.
+
+    The last minute is that of the last row with a ``shortest`` target: the rows after it are no part of the spine.
+    **Shape**: any rows x any columns with key and that target; the columns stay.
+
+    Raises:
+        NullKeys: a row has no key.
+    """
+    keys = as_key(read, subject)
+    known = keys.filter(read.get_column(shortest).cast(pl.Float64).is_not_nan()).unique().sort()
+    if known.is_empty():
+        return read
+    if last.unit == "rows":
+        return read.filter(keys >= known[-min(last.count, known.len())])
+    return read.filter(keys > known[-1] - timedelta(days=last.count))
+
+
 def spine_rows(
     read: pl.DataFrame, shortest: str, subject: str, policy: DuplicatePolicy, *within: pl.Expr
 ) -> tuple[pl.DataFrame, RowAccount]:
@@ -181,7 +206,7 @@ def spine_rows(
             subject,
             got=f"{read.height:,} rows, none with {shortest}",
             expected="at least one",
-            cure="Refill the targets table, or widen BQX_START and BQX_END.",
+            cure="Refill the targets table, or widen the range: BQX_START, BQX_END, BQX_LAST.",
         )
     return frame, RowAccount(
         read=read.height,

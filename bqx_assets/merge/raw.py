@@ -23,7 +23,7 @@ from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.catalogue.families import FAMILIES, targets_table
 from bqx_assets.extract.leaks import ForwardLook
-from bqx_assets.extract.spine import describe_spine, spine_rows
+from bqx_assets.extract.spine import describe_spine, latest_rows, spine_rows
 from bqx_assets.merge.parts import Part
 from bqx_assets.merge.preflight import check_memory
 from bqx_assets.merge.raw_file import NUMBERS, RawFile
@@ -81,6 +81,7 @@ def plan_raw(pair: Pair, folder: Path, settings: Settings) -> RawFolder:
         slabs=(),
         forward_looking_included=settings.include_forward_looking,
         origin="raw checkpoints",
+        span=settings.span,
     )
     return RawFolder(extraction, (spine_part, *parts), left_out)
 
@@ -171,6 +172,8 @@ def _read_spine(file: RawFile, settings: Settings) -> tuple[RawSpine, SpinePart]
     file.refuse_types(targets, NUMBERS)
     check_memory(targets_memory_bytes(file, names), file.subject)
     read = file.rows(names, floats=True)
+    if (last := settings.last_span) is not None:
+        read = latest_rows(read, expectations.shortest_target(), last, file.subject)
     within = [pl.col(KEY) >= settings.start] if settings.start else []
     within += [pl.col(KEY) <= settings.end] if settings.end else []
     frame, rows = spine_rows(read, expectations.shortest_target(), file.subject, settings.duplicates, *within)

@@ -28,9 +28,10 @@ from bqx_assets.merge.plan import MergePlan, plan_merge
 from bqx_assets.release.merged import Merged, merged
 from bqx_assets.runtime.instance import PROCESS_TAG, process_tag
 
-RUN_SETTINGS = ("bigquery_streams", "end", "engine", "row_group_rows", "start", "workers")
+RUN_SETTINGS = ("bigquery_streams", "end", "engine", "last", "row_group_rows", "start", "workers")
 """What a run's configuration may set: which rows, and how fast. Whoever reaches the web server may launch a run, so the
 environment alone says where a run reads, writes and sends its token, what judges it and what it deletes."""
+_RANGE = ("start", "end", "last")
 _chosen: dict[str, Settings] = {}
 """Settings that a program in this process chose, by their digest. Dagster rebuilds resources from plain values: the
 digest is one, and a run's configuration cannot make up an entry."""
@@ -74,7 +75,7 @@ class Workspace(dg.ConfigurableResource[object]):
         """
         _refuse_foreign(self.overrides)
         try:
-            return Settings(**(self._base() | self.overrides))
+            return Settings(**(self._base() | self._own_range() | self.overrides))
         except ValidationError as error:
             first = error.errors()[0]
             raise BadSetting(
@@ -83,6 +84,10 @@ class Workspace(dg.ConfigurableResource[object]):
                 expected=first["msg"],
                 cure="Correct it in the launchpad or in the BQX_* environment.",
             ) from error
+
+    def _own_range(self) -> dict[str, Any]:
+        """No bound of the environment, where the run has a range of its own: the two would be one, or contradict."""
+        return dict.fromkeys(_RANGE) if self.overrides.keys() & {*_RANGE} else {}
 
     def _base(self) -> dict[str, Any]:
         if self.chosen is None:

@@ -38,6 +38,16 @@ def test_within_bounds_whole_days_are_counted_and_never_more_than_the_table_has(
     assert ReadCost(job, spine=None).of(replace(TABLE, rows=7), COLUMNS) == 7 * ROW_BYTES
 
 
+@pytest.mark.parametrize(
+    ("last", "rows"), [("100000 rows", 102_880), ("395d", 397 * 1_440), ("9999999 rows", 2_160_000)]
+)
+def test_of_the_last_rows_or_days_no_more_is_counted_than_they_and_the_days_they_begin_and_end_in(
+    tmp_path: Path, last: str, rows: int
+) -> None:
+    cost = ReadCost(frame_job(tmp_path, frame_warehouse(10), last=last), spine=None)
+    assert cost.of(TABLE, COLUMNS) == rows * ROW_BYTES
+
+
 def test_once_the_spine_is_known_its_range_is_counted(tmp_path: Path) -> None:
     job = frame_job(tmp_path, frame_warehouse())
     extract_spine(job)

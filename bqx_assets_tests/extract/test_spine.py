@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bqx_assets.base.errors import EmptyTable
+from bqx_assets.base.errors import EmptyTable, NullKeys
 from bqx_assets.base.names import KEY
+from bqx_assets.base.span import Last
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.extract.columns import KEY_TYPE
-from bqx_assets.extract.spine import spine_rows
+from bqx_assets.extract.spine import latest_rows, spine_rows
 
 _NAN = float("nan")
 
@@ -41,3 +46,49 @@ def test_rows_without_the_shortest_target_are_left_out_and_counted() -> None:
 def test_targets_without_any_value_of_it_are_refused_by_its_name() -> None:
     with pytest.raises(EmptyTable, match="none with target_bqx9_h3"):
         spine_rows(_targets(target_bqx9_h3=[None, _NAN]), "target_bqx9_h3", "eurusd/targets", "refuse")
+
+
+_MINUTES_A_DAY = 24 * 60
+
+
+def _by_minute(known: list[bool]) -> pl.DataFrame:
+    minutes = pl.Series(range(len(known))) * 60_000_000
+    return pl.DataFrame({KEY: minutes.cast(KEY_TYPE), "t": [1.0 if each else None for each in known]})
+
+
+@given(
+    known=st.lists(st.booleans(), min_size=1, max_size=60),
+    count=st.integers(1, 70),
+    order=st.randoms(use_true_random=False),
+)
+def test_the_last_rows_are_the_last_of_the_spine_whatever_comes_after_or_between(
+    known: list[bool], count: int, order: Random
+) -> None:
+    places = list(range(len(known)))
+    order.shuffle(places)
+    read = latest_rows(_by_minute(known)[places], "t", Last(count, "rows"), "eurusd/targets")
+    expected = [minute for minute, each in enumerate(known) if each][-count:]
+    found = read.filter(pl.col("t").is_not_null()).get_column(KEY).sort().to_physical().to_list()
+    assert found == [minute * 60_000_000 for minute in expected]
+
+
+def test_the_last_days_are_counted_back_from_the_last_known_minute_and_not_from_the_last_row_or_now() -> None:
+    known = [True] * (3 * _MINUTES_A_DAY) + [False] * 200
+    read = latest_rows(_by_minute(known), "t", Last(2, "days"), "eurusd/targets")
+    frame, rows = spine_rows(read, "t", "eurusd/targets", "refuse")
+    assert frame.height == 2 * _MINUTES_A_DAY
+    assert frame[KEY].to_physical()[-1] == (3 * _MINUTES_A_DAY - 1) * 60_000_000
+    assert (rows.read, rows.extra) == (2 * _MINUTES_A_DAY + 200, 200)
+
+
+def test_a_row_twice_is_one_of_the_last_rows_and_still_refused_where_it_is_in_range() -> None:
+    twice = _by_minute([True] * 5)
+    twice = pl.concat([twice, twice[:1], twice[4:]])
+    kept = latest_rows(twice, "t", Last(3, "rows"), "eurusd/targets")
+    assert kept.get_column(KEY).to_physical().sort().to_list() == [minute * 60_000_000 for minute in (2, 3, 4, 4)]
+
+
+def test_a_row_without_a_key_is_refused_with_the_last_rows_as_well() -> None:
+    read = _by_minute([True, True]).with_columns(pl.lit(None).cast(KEY_TYPE).alias(KEY))
+    with pytest.raises(NullKeys):
+        latest_rows(read, "t", Last(1, "rows"), "eurusd/targets")

@@ -162,6 +162,14 @@ def test_several_row_groups_have_the_spines_boundaries(tmp_path: Path, frames: d
     assert_frame_equal(merged, _merge(tmp_path)[0])
 
 
+@pytest.mark.usefixtures("frames")
+def test_of_checkpoints_too_the_last_rows_alone_can_be_merged(tmp_path: Path) -> None:
+    whole, _, _ = _merge(tmp_path)
+    merged, manifest, _ = _merge(tmp_path, settings=Settings(last="50 rows"))
+    assert_frame_equal(merged, whole.tail(50))
+    assert manifest.extraction.span == "the last 50 rows"
+
+
 def test_the_spine_is_the_rows_whose_first_target_is_known_in_order(
     tmp_path: Path, frames: dict[str, pl.DataFrame]
 ) -> None:

@@ -38,7 +38,26 @@ def test_a_run_may_not_say_where_it_reads_writes_or_what_it_is_judged_by(foreign
 
 
 def test_what_may_differ_from_run_to_run_is_a_short_list_of_harmless_settings() -> None:
-    assert set(RUN_SETTINGS) == {"workers", "bigquery_streams", "engine", "row_group_rows", "start", "end"}
+    assert set(RUN_SETTINGS) == {"workers", "bigquery_streams", "engine", "row_group_rows", "start", "end", "last"}
+
+
+@pytest.mark.parametrize("chosen", [False, True])
+@pytest.mark.parametrize(
+    ("environment", "own"),
+    [
+        ({"BQX_LAST": "395d"}, {"start": "2024-01-02T00:00:00Z"}),
+        ({"BQX_START": "2024-01-02", "BQX_END": "2024-02-02"}, {"last": "10 rows"}),
+        ({"BQX_START": "2024-01-02", "BQX_END": "2024-02-02"}, {"start": "2023-01-02T00:00:00Z"}),
+    ],
+)
+def test_a_run_with_a_range_of_its_own_has_no_bound_of_the_environments(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], own: dict[str, str], *, chosen: bool
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    found = Workspace(overrides=own, chosen=Workspace.of(Settings()).chosen if chosen else None).settings()
+    stated = {name for name in ("start", "end", "last") if getattr(found, name) is not None}
+    assert stated == own.keys()
 
 
 def test_a_run_cannot_name_the_settings_of_another_program_and_no_secret_is_shown(

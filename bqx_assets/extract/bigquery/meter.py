@@ -39,6 +39,6 @@ class Meter:
                     subject,
                     got=f"{session_bytes:,} bytes to read after {self._read_bytes:,}",
                     expected=f"at most {self._max_bytes:,} bytes in all (BQX_MAX_BYTES)",
-                    cure="Raise the cap or narrow BQX_START and BQX_END; tables already saved are not read again.",
+                    cure="Raise the cap, or narrow BQX_LAST, BQX_START, BQX_END; what is saved is not read again.",
                 )
             self._read_bytes = total
