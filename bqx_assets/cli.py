@@ -32,7 +32,7 @@ from bqx_assets.console.options import (
     SomePairs,
     TrainingFile,
     Workers,
-    path_of,
+    place_of,
     with_thresholds,
 )
 from bqx_assets.console.places import merge_pair, validate_place
@@ -136,11 +136,11 @@ def merge_command(
     pair: PairArgument,
     *,
     checkpoint_dir: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            parser=path_of("--checkpoint-dir"),
+            parser=place_of("--checkpoint-dir"),
             metavar="DIR",
-            help="Holds the pair's slabs, or DIR/PAIR does.",
+            help="Holds the pair's slabs, or DIR/PAIR does; raw checkpoints also as gs://bucket/folder.",
             show_default="HOME/checkpoints",
         ),
     ] = None,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -54,14 +54,24 @@ def sums_of_files(spans: Iterable[tuple[Path, int]]) -> Sums:
 
     **Cost**: one read in 4 MiB pieces; 0.6 s of a processor for a GB, nearly all of it SHA-256.
     """
+
+    def blocks() -> Iterator[bytes]:
+        for path, start in spans:
+            with open_regular(path) as file:
+                file.seek(start)
+                while piece := file.read(_CHUNK_BYTES):
+                    yield piece
+
+    return sums_of_blocks(blocks())
+
+
+def sums_of_blocks(blocks: Iterable[bytes]) -> Sums:
+    """Return the checksums of runs of bytes, one behind another."""
     size_bytes, crc, sha = 0, 0, hashlib.sha256()
-    for path, start in spans:
-        with open_regular(path) as file:
-            file.seek(start)
-            while piece := file.read(_CHUNK_BYTES):
-                size_bytes += len(piece)
-                crc = crc32c(piece, crc)
-                sha.update(piece)
+    for block in blocks:
+        size_bytes += len(block)
+        crc = crc32c(block, crc)
+        sha.update(block)
     return Sums(size_bytes, crc, sha.hexdigest())
 
 

@@ -51,14 +51,16 @@ def read_parquet(
         )
 
 
-def parquet_schema(path: Path) -> dict[str, pl.DataType]:
-    """Return the names and types of one local parquet file's columns. **Cost**: its footer.
+def parquet_schema(source: Path | bytes) -> dict[str, pl.DataType]:
+    """Return the names and types of the columns of one local parquet file, or of one in memory. **Cost**: its footer.
 
     Raises:
         OSError: as :func:`scan_parquet`.
     """
     with _panics_as_errors():
-        return dict(scan_parquet(path).collect_schema())
+        if isinstance(source, bytes):
+            return dict(pl.read_parquet_schema(source))
+        return dict(scan_parquet(source).collect_schema())
 
 
 def read_csv(data: bytes, columns: Sequence[str], separator: str) -> pl.DataFrame:

@@ -11,9 +11,13 @@ from typing import Annotated, Literal
 
 import typer
 
+from bqx_assets.base.artifacts import EXTRACTION_FILE
 from bqx_assets.base.errors import BadSetting, MergeRefused
-from bqx_assets.base.objects.naming import local_path
+from bqx_assets.base.objects.choose import open_store
+from bqx_assets.base.objects.naming import local_path, output_place
+from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.pairs import Pair, parse_pair
+from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.expectations import Expectations
 
 PairArgument = Annotated[
@@ -34,6 +38,15 @@ def path_of(subject: str) -> Callable[[str], Path]:
         return local_path(text, subject)
 
     return path
+
+
+def place_of(subject: str) -> Callable[[str], str]:
+    """Return the parser of an option that is a folder of this machine or of a bucket: as ``output_place``."""
+
+    def place(text: str) -> str:
+        return output_place(text, subject)
+
+    return place
 
 
 Checkpoints = typer.Option(
@@ -69,14 +82,33 @@ def checkpoints_of(pair: Pair, root: Path) -> Path:
     own = root / pair.name
     if own.is_dir():
         return own
-    if any((root / name).is_file() for name in ("extraction.json", "targets.parquet", f"targets_{pair}.parquet")):
+    if any((root / name).is_file() for name in _first_files(pair)):
         return root
-    raise MergeRefused(
-        str(root),
-        got=f"neither a folder {pair} nor checkpoints",
-        expected="the slabs of an extraction, or targets.parquet and *.parquet",
-        cure=f"bqx extract {pair}, or correct --checkpoint-dir",
-    )
+    raise _no_checkpoints(pair, str(root), f"bqx extract {pair}, or correct --checkpoint-dir")
+
+
+def bucket_checkpoints_of(pair: Pair, root: str) -> tuple[ObjectStore, str]:
+    """Return a store of ``root/pair``, or of ``root`` where the bucket has the checkpoints there, and its URI.
+
+    Raises:
+        MergeRefused: there is neither. StoreError: the bucket cannot be read.
+    """
+    root = root.rstrip("/")
+    for place in (f"{root}/{pair}", root):
+        store = open_store(Settings(output=place))
+        if any(store.head(name) is not None for name in _first_files(pair)):
+            return store, place
+    raise _no_checkpoints(pair, root, f"Correct --checkpoint-dir; what is there: gcloud storage ls {root}")
+
+
+def _first_files(pair: Pair) -> tuple[str, ...]:
+    """One of these is in every folder of checkpoints."""
+    return ("targets.parquet", f"targets_{pair}.parquet", EXTRACTION_FILE)
+
+
+def _no_checkpoints(pair: Pair, root: str, cure: str) -> MergeRefused:
+    expected = "the slabs of an extraction, or targets.parquet and *.parquet"
+    return MergeRefused(root, got=f"neither a folder {pair} nor checkpoints", expected=expected, cure=cure)
 
 
 def with_thresholds(

@@ -23,10 +23,10 @@ from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.progress import Progress
 from bqx_assets.base.settings import Settings, training_name
 from bqx_assets.catalogue.expectations import Expectations
-from bqx_assets.console.options import checkpoints_of
+from bqx_assets.console.options import bucket_checkpoints_of, checkpoints_of
 from bqx_assets.merge.compose import compose, merged_name, plan_compose
 from bqx_assets.merge.engine import merge
-from bqx_assets.merge.plan import plan_merge
+from bqx_assets.merge.plan import MergePlan, plan_merge, plan_merge_of_objects
 from bqx_assets.quality.diff import Difference, Side, WideFile, diff_manifests, diff_values, has_digests
 from bqx_assets.quality.ending import is_of
 from bqx_assets.quality.report import Report
@@ -38,9 +38,11 @@ from bqx_assets.release.published import companions_of
 
 
 def merge_pair(
-    pair: Pair, settings: Settings, checkpoint_dir: Path | None, output: Path | None, progress: Progress
+    pair: Pair, settings: Settings, checkpoint_dir: str | None, output: Path | None, progress: Progress
 ) -> tuple[Manifest, str]:
-    """Merge a pair where its slabs are, and return manifest and place; folders, once one is named, stay local.
+    """Merge a pair where its slabs are, and return manifest and place; once a place is named, the file is a local one.
+
+    Raw checkpoints in a bucket are read by ranges.
 
     Raises:
         BadSetting: the slow engine, where the slabs are objects.
@@ -59,8 +61,15 @@ def merge_pair(
     if output is not None:
         _refuse_foreign(manifest_path(output))
     file = output or settings.training_file(pair)
-    folder = checkpoints_of(pair, checkpoint_dir or settings.checkpoint_dir)
-    return merge(plan_merge(pair, folder, settings), file, engine=settings.engine, progress=progress), str(file)
+    plan = _planned(pair, settings, checkpoint_dir or str(settings.checkpoint_dir))
+    return merge(plan, file, engine=settings.engine, progress=progress), str(file)
+
+
+def _planned(pair: Pair, settings: Settings, place: str) -> MergePlan:
+    if place.startswith(GCS_SCHEME):
+        store, folder = bucket_checkpoints_of(pair, place)
+        return plan_merge_of_objects(pair, store, folder, settings)
+    return plan_merge(pair, checkpoints_of(pair, Path(place)), settings)
 
 
 def _refuse_foreign(manifest: Path) -> None:

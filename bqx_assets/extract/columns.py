@@ -45,10 +45,13 @@ class ColumnFile:
     A page that has a checksum is held against it.
     """
 
-    def __init__(self, file: BinaryIO, subject: str) -> None:
-        """Read the footer. Raises ArrowException, OSError, UnicodeDecodeError: it is not one, or beyond Arrow."""
+    def __init__(self, file: BinaryIO, subject: str, metadata: pq.FileMetaData | None = None) -> None:
+        """Read the footer, unless it is given.
+
+        Raises ArrowException, OSError, UnicodeDecodeError: it is not one, or beyond Arrow.
+        """
         self._file, self._subject = file, subject
-        self.metadata = pq.ParquetFile(file).metadata
+        self.metadata = pq.ParquetFile(file).metadata if metadata is None else metadata
         leaves = [self.metadata.schema.column(place) for place in range(self.metadata.num_columns)]
         self._places = {leaf.path: place for place, leaf in enumerate(leaves)}
         self._int96 = frozenset(leaf.path for leaf in leaves if leaf.physical_type == "INT96")

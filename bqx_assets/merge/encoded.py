@@ -9,16 +9,14 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 import polars as pl
 
 from bqx_assets.base.artifacts import Column, Quarantined, RowAccount, SlabProvenance, SlabRecord, SourceTable, Spine
-from bqx_assets.base.checksums import sums_of_files
+from bqx_assets.base.checksums import Sums
 from bqx_assets.base.content import Contents, Periods
-from bqx_assets.base.direct import Span
 from bqx_assets.base.files import TEMP_MARK
 from bqx_assets.base.pairs import Pair
 from bqx_assets.extract.columns import KEY_TYPE
@@ -26,6 +24,7 @@ from bqx_assets.extract.encoding import as_arrow, parquet_writer
 from bqx_assets.extract.slabs import slab_fingerprint
 from bqx_assets.merge.footer import read_footer
 from bqx_assets.merge.parts import Piece
+from bqx_assets.merge.raw_source import RawSource
 
 RAW_DATASET = "raw"
 """Of a source that is a file of a raw folder, and no table of a warehouse."""
@@ -56,11 +55,11 @@ def digests(frame: pl.DataFrame, columns: Sequence[Column], periods: Periods) ->
     return dict(zip(kept.columns, contents.digests(kept.columns), strict=True))
 
 
-def record_of(spans: Sequence[Span], provenance: SlabProvenance, content: Mapping[str, str]) -> SlabRecord:
-    """Return the record of a slab that is these bytes one behind another. **Cost**: reads them once."""
+def record_of(sums: Sums, provenance: SlabProvenance, content: Mapping[str, str]) -> SlabRecord:
+    """Return the record of a slab of bytes with these checksums."""
     name = f"{provenance.source.table}.parquet"
     known = tuple(content[column.name] for column in provenance.columns)
-    return SlabRecord(provenance=provenance, object_name=name, content=known, **sums_of_files(spans)._asdict())
+    return SlabRecord(provenance=provenance, object_name=name, content=known, **sums._asdict())
 
 
 def cast(column: Column) -> pl.Expr:
@@ -69,7 +68,7 @@ def cast(column: Column) -> pl.Expr:
 
 
 def provenance_of(  # noqa: PLR0913 -- one parameter a fact
-    path: Path,
+    raw: RawSource,
     pair: Pair,
     spine: Spine,
     *,
@@ -81,15 +80,13 @@ def provenance_of(  # noqa: PLR0913 -- one parameter a fact
     quarantined: tuple[Quarantined, ...] = (),
 ) -> SlabProvenance:
     """Return the provenance of a raw file's slab: the file itself is its source."""
-    stat = path.stat()
-    modified = datetime.fromtimestamp(stat.st_mtime, UTC)
     source = SourceTable(
         dataset=RAW_DATASET,
-        table=path.stem,
-        last_modified=modified,
-        etag=f"{stat.st_size}-{stat.st_mtime_ns}",
+        table=raw.table,
+        last_modified=raw.modified,
+        etag=raw.etag,
         rows=rows.read,
-        size_bytes=stat.st_size,
+        size_bytes=raw.size_bytes,
     )
     mark = slab_fingerprint(source, columns, spine_fingerprint=spine.fingerprint, filters={}, policy=policy)
     return SlabProvenance(
@@ -99,7 +96,7 @@ def provenance_of(  # noqa: PLR0913 -- one parameter a fact
         fingerprint=mark,
         spine_fingerprint=spine.fingerprint,
         source=source,
-        snapshot_time=modified,
+        snapshot_time=raw.modified,
         rows=rows,
         duplicate_policy=policy,
         columns=columns,

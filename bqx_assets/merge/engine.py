@@ -69,7 +69,7 @@ def _refuse_unfit(plan: MergePlan, output: Path) -> None:
         raise BadSetting(
             f"output {output}", got=kind, expected="a new file, or one to replace", cure="Name a file with --output."
         )
-    if any(output.samefile(part.path) for part in plan.parts):
+    if any(part.path is not None and output.samefile(part.path) for part in plan.parts):
         raise BadSetting(
             f"output {output}",
             got="one of the checkpoints that the file is to be made of: it would be lost",

@@ -113,6 +113,11 @@ def read_footer(path: Path, subject: str = "") -> Footer:
         FooterError: not a parquet file, cut short, damaged, encrypted, nested, or chunks outside the file.
     """
     subject = subject or path.name
+    return parse_footer(*read_end(path, subject), subject)
+
+
+def read_end(path: Path, subject: str) -> tuple[bytes, int]:
+    """Return a file's last bytes, footer, length and magic, and how many it has in all. Raises FooterError."""
     try:
         with open_regular(path) as file:
             file_bytes = os.fstat(file.fileno()).st_size
@@ -123,9 +128,19 @@ def read_footer(path: Path, subject: str = "") -> Footer:
             end = file.read()
     except OSError as error:
         raise _mismatch(subject, str(error), "a readable parquet file") from error
-    if head != _MAGIC:
+    refuse_other_head(head, file_bytes, subject)
+    return end, file_bytes
+
+
+def refuse_other_head(head: bytes, file_bytes: int, subject: str) -> None:
+    """Refuse a file that does not begin as a parquet file does. Raises FooterError."""
+    if not head.startswith(_MAGIC):
         raise _not_whole(subject, file_bytes)
-    return parse_footer(end, file_bytes, subject)
+
+
+def alone(end: bytes) -> bytes:
+    """Return a parquet file of nothing but a footer, for readers that want its columns' names and types."""
+    return _MAGIC + end
 
 
 def end_bytes(tail: bytes, file_bytes: int, subject: str) -> int:

@@ -11,16 +11,13 @@ them refuses, another one reads as other values.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import NamedTuple, cast
+from typing import BinaryIO, NamedTuple, cast
 from zlib import crc32
 
 import polars as pl
 
 from bqx_assets.base.errors import FooterError
-from bqx_assets.base.files import open_regular
 from bqx_assets.merge.bounds import UNKNOWN, Stated, Value, decoder
 from bqx_assets.merge.chunks import Chunk, bounds_of
 from bqx_assets.merge.fields import (
@@ -94,8 +91,8 @@ class Page(NamedTuple):
     """Whether its header states anything of its values."""
 
 
-def refuse_damaged_pages(path: Path, footer: Footer, columns: Iterable[str]) -> dict[str, list[Page]]:
-    """Hold the pages of a file's ``columns`` against their headers and the footer; absent columns apart.
+def refuse_damaged_pages(file: BinaryIO, footer: Footer, columns: Iterable[str]) -> dict[str, list[Page]]:
+    """Hold the pages of an open file's ``columns`` against their headers and the footer; absent columns apart.
 
     Return each column's data pages, of all row groups.
 
@@ -106,18 +103,18 @@ def refuse_damaged_pages(path: Path, footer: Footer, columns: Iterable[str]) -> 
     """
     wanted = {*columns}
     found: dict[str, list[Page]] = {}
-    with open_regular(path) as file:
 
-        def read(start: int, length: int) -> bytes:
-            return os.pread(file.fileno(), length, start)
+    def read(start: int, length: int) -> bytes:
+        file.seek(start)
+        return file.read(length)
 
-        for place, leaf in enumerate(footer.leaves):
-            for group in footer.groups if leaf.name in wanted else ():
-                try:
-                    found[leaf.name] = [*found.get(leaf.name, ()), *check_pages(read, group.chunks[place], leaf)]
-                except (ValueError, IndexError) as error:
-                    expected = "pages as their headers, their checksums and the footer state them"
-                    raise _refused(footer, leaf, str(error), expected) from error
+    for place, leaf in enumerate(footer.leaves):
+        for group in footer.groups if leaf.name in wanted else ():
+            try:
+                found[leaf.name] = [*found.get(leaf.name, ()), *check_pages(read, group.chunks[place], leaf)]
+            except (ValueError, IndexError) as error:
+                expected = "pages as their headers, their checksums and the footer state them"
+                raise _refused(footer, leaf, str(error), expected) from error
     return found
 
 

@@ -53,8 +53,8 @@ class Part(Protocol):
     """One table of a merge, spine or feature."""
 
     @property
-    def path(self) -> Path:
-        """The checkpoint that it is read from."""
+    def path(self) -> Path | None:
+        """The checkpoint that it is read from; None where it is an object."""
         ...
 
     @property

@@ -20,11 +20,12 @@ from bqx_assets.base.artifacts import (
 from bqx_assets.base.errors import MergeRefused
 from bqx_assets.base.files import TEMP_MARK
 from bqx_assets.base.names import refuse_same_names
+from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.merge.footer import Footer, read_footer
 from bqx_assets.merge.parts import Part, SlabPart, not_recorded
-from bqx_assets.merge.raw import plan_raw
+from bqx_assets.merge.raw import RawFolder, list_folder, list_objects, plan_raw
 
 _NAMED = 10
 
@@ -65,7 +66,28 @@ def plan_merge(pair: Pair, folder: Path, settings: Settings) -> MergePlan:
     """
     if (folder / EXTRACTION_FILE).is_file():
         return _plan_slabs(pair, folder)
-    raw = plan_raw(pair, folder, settings)
+    return _of_raw(pair, plan_raw(pair, list_folder(pair, folder), settings))
+
+
+def plan_merge_of_objects(pair: Pair, store: ObjectStore, place: str, settings: Settings) -> MergePlan:
+    """Return the merge of raw checkpoints that are a store's objects, ``place`` as a user names it.
+
+    **Cost**: a listing, two requests an object for its footer, and the targets.
+
+    Raises as ``plan_merge``, and:
+        MergeRefused: an object is replaced while it is read, or these are slabs of an extraction.
+    """
+    if store.head(EXTRACTION_FILE) is not None:
+        raise MergeRefused(
+            place,
+            got=f"slabs of an extraction, with their {EXTRACTION_FILE}",
+            expected="raw checkpoints: slabs in a bucket are merged there",
+            cure=f"Merge them where they are, with BQX_OUTPUT and without --checkpoint-dir: bqx merge {pair}",
+        )
+    return _of_raw(pair, plan_raw(pair, list_objects(pair, store, place), settings))
+
+
+def _of_raw(pair: Pair, raw: RawFolder) -> MergePlan:
     return MergePlan(pair, raw.extraction, raw.parts, raw.left_out)
 
 

@@ -1,15 +1,16 @@
 """Checkpoint folders of another origin: targets and tables with ``interval_time``, rows in any order.
 
-Belongs here: reading such a folder as a merge's parts, a spine from its targets. Does not: slabs of our own
-extraction (``plan``), one file (``raw_file``), or how one table becomes a slab (``raw_table``).
+Belongs here: reading such a folder, of this machine or of a bucket, as a merge's parts, a spine from its targets. Does
+not: slabs of our own extraction (``plan``), one file (``raw_file``), how one table becomes a slab (``raw_table``), or
+what its columns are called (``raw_names``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePath, PurePosixPath
 
 import polars as pl
 
@@ -18,18 +19,22 @@ from bqx_assets.base.content import periods_of
 from bqx_assets.base.errors import MergeRefused, SchemaDrift
 from bqx_assets.base.files import TEMP_MARK, regular_file
 from bqx_assets.base.names import KEY, is_identifier, refuse_same_names
-from bqx_assets.base.pairs import Pair
+from bqx_assets.base.objects.protocol import ObjectStore
+from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.settings import Settings
-from bqx_assets.catalogue.expectations import load_expectations
-from bqx_assets.catalogue.families import FAMILIES, targets_table
+from bqx_assets.catalogue.expectations import Expectations, load_expectations
+from bqx_assets.catalogue.families import FAMILIES, PAIR_COLUMN, expected_tables, family_of, targets_table
 from bqx_assets.extract.leaks import ForwardLook
 from bqx_assets.extract.spine import describe_spine, latest_rows, spine_rows
 from bqx_assets.merge.parts import Part
 from bqx_assets.merge.preflight import check_memory
 from bqx_assets.merge.raw_file import NUMBERS, RawFile
+from bqx_assets.merge.raw_names import RawNames, own_names
+from bqx_assets.merge.raw_source import FileSource, ObjectSource, RawSource
 from bqx_assets.merge.raw_table import RawSpine, RawTable, SpinePart, raw_family, targets_memory_bytes
 
 _NAMED = 10
+_PLAIN = {KEY, PAIR_COLUMN}
 _SUFFIX = ".parquet"
 _LIKE_A_TABLE = (
     _SUFFIX,
@@ -38,6 +43,19 @@ _LIKE_A_TABLE = (
     *(f"{_SUFFIX}.{packed}" for packed in ("gz", "zst", "bz2", "xz", "lz4", "zip")),
 )
 """Names that end so, in whatever case, are meant as tables: to leave one out would lose its columns without a word."""
+
+
+_THREADS = 16
+"""Objects whose footers are asked for at once: 668 of them one after another would take a minute without a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What a folder holds: tables in order of their names, and what else by name."""
+
+    place: str
+    sources: tuple[RawSource, ...]
+    left_out: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +70,10 @@ class RawFolder:
     """What else lies in the folder, by name."""
 
 
-def plan_raw(pair: Pair, folder: Path, settings: Settings) -> RawFolder:
+def plan_raw(pair: Pair, folder: Listed, settings: Settings) -> RawFolder:
     """Return the parts of a folder of raw checkpoints.
 
-    **Cost**: the targets in memory, 50 columns; of the tables the schemas only.
+    **Cost**: the targets in memory, 50 columns; of the tables the footers only.
 
     Raises:
         MergeRefused: no targets, no table, a file without ``interval_time``, an entry that is no table and named like
@@ -63,59 +81,90 @@ def plan_raw(pair: Pair, folder: Path, settings: Settings) -> RawFolder:
         ColumnCollision, SchemaDrift, NullKeys, DuplicateKeys, EmptyTable, InexactValue, FooterError: as they say.
         NotEnoughMemory: for the targets.
     """
-    paths, left_out = _listed(pair, folder)
-    targets = _targets_file(pair, folder, paths)
-    files = [RawFile(path, pair) for path in paths if path != targets]
+    targets = RawFile(_targets_source(pair, folder), pair)
+    files = [RawFile(source, pair) for source in folder.sources if source is not targets.source]
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="footers") as pool:
+        list(pool.map(RawFile.look, [targets, *files]))
     # An earlier merge's output is often kept beside its checkpoints: as a table it would give every column twice.
-    left_out += tuple(f"{file.path.name} (a training file)" for file in files if file.is_training)
-    tables = [file for file in files if not file.is_training]
-    _refuse_unfit(pair, folder, tables)
-    spine, spine_part = _read_spine(RawFile(targets, pair), settings)
+    left_out = [f"{file.table}{_SUFFIX} (a training file)" for file in files if file.is_training]
+    left_out += [f"{file.table}{_SUFFIX} (a summary without {KEY})" for file in files if _is_summary(file)]
+    tables = [file for file in files if not file.is_training and not _is_summary(file)]
+    _refuse_unfit(pair, folder.place, tables)
+    _name_columns(pair, targets, tables, load_expectations(settings.expectations))
+    spine, spine_part = _read_spine(targets, settings)
     parts = [RawTable(file, spine, settings) for file in tables]
     parts.sort(key=lambda part: (_family_order(raw_family(part.table, pair)), part.table))
     refuse_same_names(f"{pair}", ((part.table, each.name) for part in (spine_part, *parts) for each in part.columns))
     extraction = ExtractionRecord(
         pair=pair.name,
-        snapshot_time=datetime.fromtimestamp(max(path.stat().st_mtime for path in paths), UTC),
+        snapshot_time=max(source.modified for source in folder.sources),
         spine=spine.facts,
         slabs=(),
         forward_looking_included=settings.include_forward_looking,
         origin="raw checkpoints",
         span=settings.span,
     )
-    return RawFolder(extraction, (spine_part, *parts), left_out)
+    return RawFolder(extraction, (spine_part, *parts), (*folder.left_out, *left_out))
 
 
-def _listed(pair: Pair, folder: Path) -> tuple[list[Path], tuple[str, ...]]:
-    """Return a folder's tables in order of their names, and what it holds besides."""
-    tables: list[Path] = []
-    others: list[str] = []
-    wrong: list[str] = []
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        name = path.name if path.name.isprintable() else ascii(path.name)
-        if path.name.startswith(".") or not path.name.lower().endswith(_LIKE_A_TABLE):
-            others += [] if TEMP_MARK in path.name else [name]
-            continue
-        trouble = _no_table(path)
-        if trouble:
-            wrong.append(f"{name} ({trouble})")
-        tables.append(path)
+def list_folder(pair: Pair, folder: Path) -> Listed:
+    """Return what a folder of this machine holds. Raises MergeRefused: entries named like tables that are none."""
+    entries = {path.name: FileSource(path) for path in folder.iterdir()} if folder.is_dir() else {}
+    troubles = {name: _no_table(entry.path) for name, entry in entries.items() if _is_meant(name)}
+    return _listed(pair, str(folder), entries, troubles)
+
+
+def list_objects(pair: Pair, store: ObjectStore, place: str) -> Listed:
+    """Return what a folder of a bucket holds, each object pinned to the generation that is listed now.
+
+    **Cost**: a request a thousand objects. Raises as ``list_folder``.
+    """
+    entries: dict[str, RawSource] = {}
+    folders: set[str] = set()
+    for info in store.list_objects():
+        name, below, _ = info.name.partition("/")
+        if below:
+            folders.add(name)
+        elif name:  # an object of the folder's own name stands for the folder in some tools
+            entries[name] = ObjectSource(store, info)
+    troubles = {name: _no_name(PurePosixPath(name)) for name in entries if _is_meant(name)}
+    found = _listed(pair, place, entries, troubles)
+    return replace(found, left_out=(*found.left_out, *sorted(f"{name}/" for name in folders if name)))
+
+
+def _listed(pair: Pair, place: str, entries: Mapping[str, RawSource], troubles: Mapping[str, str]) -> Listed:
+    wrong = [f"{_shown(name)} ({trouble})" for name, trouble in sorted(troubles.items()) if trouble]
     if wrong:
         raise MergeRefused(
             f"{pair}",
-            got=f"{len(wrong):,} entries named like tables that are none, in {folder}: {', '.join(wrong[:_NAMED])}",
+            got=f"{len(wrong):,} entries named like tables that are none, in {place}: {', '.join(wrong[:_NAMED])}",
             expected=f"files TABLE{_SUFFIX}, each table's name of letters, digits and underscores",
-            cure=f"Make such files of them, or move them out of {folder}.",
+            cure=f"Make such files of them, or move them out of {place}.",
         )
-    return tables, tuple(others)
+    others = (name for name in sorted(entries) if name not in troubles and TEMP_MARK not in name)
+    return Listed(place, tuple(entries[name] for name in sorted(troubles)), tuple(map(_shown, others)))
+
+
+def _is_meant(name: str) -> bool:
+    """Whether an entry of that name is meant as a table."""
+    return not name.startswith(".") and name.lower().endswith(_LIKE_A_TABLE)
+
+
+def _shown(name: str) -> str:
+    return name if name.isprintable() else ascii(name)
+
+
+def _no_name(path: PurePath) -> str:
+    """Why an entry's name cannot be a table's; empty where it can."""
+    if path.suffix != _SUFFIX:
+        return f"its name does not end in {_SUFFIX}"
+    return "" if is_identifier(path.stem) else "its name is no table's name"
 
 
 def _no_table(path: Path) -> str:
     """Why a folder's entry cannot be a table; empty where it can."""
-    if path.suffix != _SUFFIX:
-        return f"its name does not end in {_SUFFIX}"
-    if not is_identifier(path.stem):
-        return "its name is no table's name"
+    if trouble := _no_name(path):
+        return trouble
     try:
         regular_file(path)
     except FileNotFoundError:
@@ -125,31 +174,66 @@ def _no_table(path: Path) -> str:
     return ""
 
 
-def _targets_file(pair: Pair, folder: Path, tables: Sequence[Path]) -> Path:
-    names = (f"targets{_SUFFIX}", f"{targets_table(pair)}{_SUFFIX}")
-    found = [path for path in tables if path.name in names]
+def _targets_source(pair: Pair, folder: Listed) -> RawSource:
+    names = ("targets", targets_table(pair))
+    found = [source for source in folder.sources if source.table in names]
     if len(found) == 1:
         return found[0]
+    others = [f"{source.table}{_SUFFIX}" for source in folder.sources if _is_targets(source.table)]
+    besides = "" if found or not others else f", but {', '.join(others[:_NAMED])}"
     raise MergeRefused(
         f"{pair}",
-        got=f"{'both' if found else 'neither'} {' and '.join(names)} in {folder}",
+        got=f"{'both' if found else 'neither'} {' and '.join(name + _SUFFIX for name in names)} in {folder.place}"
+        + besides,
         expected="slabs with their extraction.json, or raw checkpoints with one targets file",
-        cure=f"Extract first: bqx extract {pair}",
+        cure="Keep one of the two there." if found else f"Extract first: bqx extract {pair}",
     )
 
 
-def _refuse_unfit(pair: Pair, folder: Path, tables: Sequence[RawFile]) -> None:
+def _is_targets(table: str) -> bool:
+    return table.lower().split("_")[0] == "targets"
+
+
+def _is_summary(file: RawFile) -> bool:
+    """Whether a file is one of the users' summaries of a family, which have no rows by time: ``mkt_corr_summary``."""
+    return KEY not in file.stored and file.table.endswith("_summary") and family_of(file.table, file.pair) is None
+
+
+def _refuse_unfit(pair: Pair, place: str, tables: Sequence[RawFile]) -> None:
     keyless = [file.table for file in tables if KEY not in file.types]
-    second = [file.table for file in tables if file.table.lower().split("_")[0] == "targets"]
-    if keyless or second or not tables:
-        names = ", ".join((keyless or second)[:_NAMED])
+    second = [file.table for file in tables if _is_targets(file.table)]
+    foreign = [file.table for file in tables if _of_another_pair(file.table, pair)]
+    if keyless or second or foreign or not tables:
+        names = ", ".join((keyless or second or foreign)[:_NAMED])
         trouble = f"no {KEY} in {names}" if keyless else f"more targets: {names}" if second else "no table"
         raise MergeRefused(
             f"{pair}",
-            got=f"{trouble} in {folder}",
-            expected=f"one targets file, and feature tables each with {KEY}",
+            got=f"{f'tables of other pairs: {names}' if foreign and not (keyless or second) else trouble} in {place}",
+            expected=f"one targets file, and feature tables each with {KEY}, of {pair} or of all pairs",
             cure=f"Move such files away, or extract anew: bqx extract {pair}",
         )
+
+
+def _of_another_pair(table: str, pair: Pair) -> bool:
+    """Whether a table's name holds another pair and not this one, and is none of the families that all pairs share."""
+    words = set(table.split("_"))
+    return family_of(table, pair) is None and not words.isdisjoint(other.name for other in ALL_PAIRS if other != pair)
+
+
+def _name_columns(pair: Pair, targets: RawFile, tables: Sequence[RawFile], expectations: Expectations) -> None:
+    """Let each file know what its columns are called in its table. Raises MergeRefused, ColumnCollision."""
+    known = {each.table: {name for name, _ in each.columns} for each in expected_tables(pair)}
+    known[targets.table] = {*expectations.targets(), *(f"bqx_{window}" for window in expectations.windows)}
+    files = {file.table: file for file in (targets, *tables)}
+    names = own_names(
+        pair,
+        [
+            RawNames(table, tuple(name for name in file.stored if name not in _PLAIN), known.get(table, set()) | _PLAIN)
+            for table, file in files.items()
+        ],
+    )
+    for table, file in files.items():
+        file.own_names.update({stored: own for stored, own in names[table].items() if stored != own})
 
 
 def _family_order(family: str) -> int:

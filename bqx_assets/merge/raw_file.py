@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from io import BytesIO
 from typing import Any, BinaryIO
 
 import polars as pl
@@ -20,7 +20,6 @@ import pyarrow.types as pt
 
 from bqx_assets.base.artifacts import PAIR_KEY, SPINE_KEY
 from bqx_assets.base.errors import EmptyTable, FooterError, NullKeys, SchemaDrift
-from bqx_assets.base.files import regular_file
 from bqx_assets.base.frame_files import parquet_schema
 from bqx_assets.base.names import KEY, refuse_same_names
 from bqx_assets.base.pairs import Pair
@@ -29,8 +28,9 @@ from bqx_assets.catalogue.families import PAIR_COLUMN
 from bqx_assets.catalogue.tables import READ_TYPES
 from bqx_assets.extract.columns import ColumnFile, as_floats
 from bqx_assets.extract.local.arrow_types import bigquery_type
-from bqx_assets.merge.footer import Footer, read_footer
-from bqx_assets.merge.pages import refuse_damaged_pages
+from bqx_assets.merge.footer import Footer, alone, parse_footer, select
+from bqx_assets.merge.pages import Page, refuse_damaged_pages
+from bqx_assets.merge.raw_source import RawSource
 from bqx_assets.merge.schema import NestedColumns
 
 NUMBERS = ("FLOAT64", "INT64")
@@ -40,15 +40,20 @@ _NAMED = 5
 
 @dataclass(frozen=True)
 class RawFile:
-    """A file with ``interval_time``, and perhaps a ``pair`` column, of any rows in any order."""
+    """A file with ``interval_time``, and perhaps a ``pair`` column, of any rows in any order.
 
-    path: Path
+    Its columns go by the names they have in their table; ``own_names`` says which of the file's names are others.
+    """
+
+    source: RawSource
     pair: Pair
+    own_names: dict[str, str] = field(default_factory=dict[str, str], compare=False)
+    """Filled once all files of the folder were looked at: see ``raw_names``."""
 
     @property
     def table(self) -> str:
-        """The file's stem."""
-        return self.path.stem
+        """The name of the file without its suffix."""
+        return self.source.table
 
     @property
     def subject(self) -> str:
@@ -58,7 +63,16 @@ class RawFile:
     @property
     def size_bytes(self) -> int:
         """The file's size."""
-        return self.path.stat().st_size
+        return self.source.size_bytes
+
+    def look(self) -> None:
+        """Fetch the footer, and keep what it says. Raises as ``types``."""
+        _ = self.stored
+
+    @cached_property
+    def stored(self) -> tuple[str, ...]:
+        """Names of the columns as the file has them, in its order. Raises as ``types``."""
+        return tuple(name for name, _, _ in self._described)
 
     @cached_property
     def types(self) -> dict[str, str]:
@@ -69,17 +83,18 @@ class RawFile:
             ColumnCollision: two columns whose names are one to BigQuery.
             SchemaDrift: key or pair in other letters.
         """
-        refuse_same_names(self.subject, ((self.table, name) for name, _, _ in self._described))
-        for name, _, _ in self._described:
+        refuse_same_names(self.subject, ((self.table, name) for name in self.stored))
+        for name in self.stored:
             if name.lower() in (KEY, PAIR_COLUMN) and name != name.lower():
                 cure = f"Rename {name} to {name.lower()} in the file."
                 raise SchemaDrift(self.subject, got=f"column {name}", expected=name.lower(), cure=cure)
-        return {name: "FLOAT64" if pt.is_null(kind) else bigquery_type(kind) for name, kind, _ in self._described}
+        kinds = ((self._own(name), kind) for name, kind, _ in self._described)
+        return {name: "FLOAT64" if pt.is_null(kind) else bigquery_type(kind) for name, kind in kinds}
 
     @cached_property
     def footer(self) -> Footer:
         """Its footer as a merge copies it, so without what the file says of itself. Raises FooterError."""
-        return replace(self._whole_footer, key_values=())
+        return select(self._whole_footer, {name: self._own(name) for name in self._whole_footer.columns})
 
     @property
     def is_training(self) -> bool:
@@ -90,7 +105,7 @@ class RawFile:
     @cached_property
     def decoded_bytes(self) -> dict[str, int]:
         """What each column takes in memory."""
-        return {name: size_bytes for name, _, size_bytes in self._described}
+        return {self._own(name): size_bytes for name, _, size_bytes in self._described}
 
     def refuse_types(self, columns: Iterable[str], allowed: Sequence[str] = READ_TYPES) -> None:
         """Raise SchemaDrift unless ``columns`` have the ``allowed`` types, and key and pair their own."""
@@ -99,16 +114,22 @@ class RawFile:
         wrong = [name for name, types in expected.items() if self.types[name] not in types]
         if wrong:
             types = {" or ".join(expected[name]) for name in wrong}
-            stored = {
-                name: str(kind.value_type if pt.is_dictionary(kind) else kind) for name, kind, _ in self._described
-            }
+            stored = [
+                f"{name} {kind.value_type if pt.is_dictionary(kind) else kind}"
+                for name, kind, _ in self._described
+                if self._own(name) in wrong
+            ]
             raise SchemaDrift(
                 self.subject,
-                got=", ".join(f"{name} {stored[name]}" for name in wrong[:_NAMED])
-                + (f" and {len(wrong) - _NAMED:,} more" if len(wrong) > _NAMED else ""),
+                got=", ".join(stored[:_NAMED]) + (f" and {len(wrong) - _NAMED:,} more" if len(wrong) > _NAMED else ""),
                 expected="; ".join(sorted(types)),
-                cure=f"Convert in the file, or leave out there: {', '.join(wrong[:_NAMED])}.",
+                cure=f"Convert in the file, or leave out there: {', '.join(map(self._in_file, wrong[:_NAMED]))}.",
             )
+
+    def pages(self, columns: Sequence[str]) -> dict[str, list[Page]]:
+        """Return the data pages of columns, held against headers and footer. Raises FooterError as it says."""
+        with self._opened(columns) as file:
+            return refuse_damaged_pages(file, self.footer, columns)
 
     def rows(self, columns: Sequence[str], *, floats: bool = False) -> pl.DataFrame:
         """Return the pair's rows: all of them where there is no ``pair`` column, whose texts may be of either case.
@@ -121,12 +142,13 @@ class RawFile:
             NullKeys, EmptyTable: a row without a pair, or none of this pair.
         """
         names = [*columns, *([PAIR_COLUMN] if PAIR_COLUMN in self.types else [])]
-        refuse_damaged_pages(self.path, self.footer, names)
-        with self._opened() as file:
+        with self._opened(names) as opened:
+            refuse_damaged_pages(opened, self.footer, names)
+            file, stored = self._as_columns(opened), [self._in_file(name) for name in names]
             try:
-                frame = file.read(names)
+                frame = file.read(stored).rename(dict(zip(stored, names, strict=True)))
             except (pa.ArrowException, pl.exceptions.PolarsError, OSError) as error:
-                raise self._unreadable(file.first_unreadable(names), error) from error
+                raise self._unreadable(file.first_unreadable(stored), error) from error
         frame = frame if PAIR_COLUMN not in self.types else self._of_pair(frame).drop(PAIR_COLUMN)
         if floats:
             whole = [column for column in frame if column.dtype.is_integer()]
@@ -155,30 +177,45 @@ class RawFile:
             )
         return frame.filter(own)
 
+    def _own(self, stored: str) -> str:
+        return self.own_names.get(stored, stored)
+
+    def _in_file(self, own: str) -> str:
+        return next((name for name, other in self.own_names.items() if other == own), own)
+
+    @cached_property
+    def _end(self) -> bytes:
+        """The file's last bytes: what names and types are read from, here and by Arrow."""
+        return self.source.end(self.subject)
+
     @cached_property
     def _whole_footer(self) -> Footer:
-        return read_footer(self.path, self.subject)
+        return parse_footer(self._end, self.size_bytes, self.subject)
 
     @cached_property
     def _described(self) -> list[tuple[str, pa.DataType, int]]:
         """Of each column its name, type in the file and decoded bytes."""
-        with self._opened() as file:
-            return [(name, kind, file.decoded_bytes(name)) for name, kind in file.fields]
+        self._refuse_unsound()
+        file = self._as_columns(BytesIO(alone(self._end)))
+        return [(name, kind, file.decoded_bytes(name)) for name, kind in file.fields]
 
     @contextmanager
-    def _opened(self) -> Generator[ColumnFile]:
+    def _opened(self, columns: Sequence[str]) -> Generator[BinaryIO]:
+        """Open the file to read these columns of it."""
         self._refuse_unsound()
+        places = {name: place for place, name in enumerate(self.footer.columns)}
+        chunks = [group.chunks[places[name]] for group in self.footer.groups for name in columns]
         try:
-            file = regular_file(self.path).open("rb")
+            file = self.source.open((chunk.start, chunk.end) for chunk in chunks)
         except OSError as error:
             raise self._unreadable(None, error) from error
         with file:
-            yield self._as_columns(file)
+            yield file
 
     def _refuse_unsound(self) -> None:
         """Let our own code see the footer first: some of what it refuses ends the process inside Arrow."""
         try:
-            _ = self.footer
+            _ = self._whole_footer
         except FooterError as error:
             cause, got = error.__cause__, ""
             if isinstance(cause, UnicodeDecodeError):
@@ -194,16 +231,18 @@ class RawFile:
     def _nested(self) -> list[str]:
         """Return the columns that are not flat, with their types; none where Arrow does not open the file either."""
         try:
-            fields: list[Any] = [*pq.read_schema(self.path)]
+            fields: list[Any] = [*pq.read_schema(BytesIO(alone(self._end)))]
         except (pa.ArrowException, OSError):
             return []
         return [f"{each.name} {each.type}" for each in fields if pt.is_nested(each.type)]
 
     def _as_columns(self, file: BinaryIO) -> ColumnFile:
         try:
-            return ColumnFile(file, self.subject)
+            return ColumnFile(file, self.subject, pq.read_metadata(BytesIO(alone(self._end))))
         except pa.ArrowNotImplementedError as error:
-            wide = [f"{name} {kind}" for name, kind in parquet_schema(self.path).items() if str(kind).endswith("128")]
+            wide = [
+                f"{name} {kind}" for name, kind in parquet_schema(alone(self._end)).items() if str(kind).endswith("128")
+            ]
             raise SchemaDrift(
                 self.subject,
                 got=", ".join(wide[:_NAMED]) or first_line(error),

@@ -6,15 +6,15 @@ Belongs here: one table's rows, types, quarantine and record. Does not: which fi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import polars as pl
 
 from bqx_assets.base.artifacts import Column, Quarantined, RowAccount, SlabProvenance, SlabRecord, Spine
+from bqx_assets.base.checksums import Sums, sums_of_files
 from bqx_assets.base.content import Periods
-from bqx_assets.base.direct import Span
 from bqx_assets.base.names import KEY, output_column, table_prefix
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import Settings
@@ -24,9 +24,10 @@ from bqx_assets.extract.align import Placement, align, as_key, place
 from bqx_assets.extract.leaks import ForwardLook
 from bqx_assets.merge.encoded import cast, digests, encode, provenance_of, record_of
 from bqx_assets.merge.footer import select, trim
-from bqx_assets.merge.pages import Page, refuse_damaged_pages, refuse_false_statistics, unordered_texts
+from bqx_assets.merge.pages import Page, refuse_false_statistics, unordered_texts
 from bqx_assets.merge.parts import Piece, Slab
 from bqx_assets.merge.raw_file import RawFile
+from bqx_assets.merge.raw_source import FetchedSource, ObjectSource
 
 _COPIES = 3
 """Columns stand in memory as read, aligned, and while they are encoded."""
@@ -57,9 +58,9 @@ class SpinePart:
     rows: RowAccount
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Path | None:
         """The file."""
-        return self.file.path
+        return self.file.source.path
 
     @property
     def table(self) -> str:
@@ -85,15 +86,15 @@ class SpinePart:
         """Return the spine's rows of the file as a slab."""
         rows = self._rows()
         piece = encode(rows, self.columns, scratch, self.table, self.spine.facts)
-        return Slab((piece,), self._record(piece.span, rows), note="aligned", temporary=True)
+        return Slab((piece,), self._record(sums_of_files([piece.span]), rows), note="aligned", temporary=True)
 
     def frame(self) -> tuple[pl.DataFrame, SlabRecord]:
         """Return key and targets on the spine's rows."""
         rows = self._rows()
-        return rows, self._record((self.file.path, 0), rows)
+        return rows, self._record(self.file.source.sums(), rows)
 
-    def _record(self, span: Span, rows: pl.DataFrame) -> SlabRecord:
-        return record_of([span], self._provenance(), digests(rows, self.columns, self.spine.periods))
+    def _record(self, sums: Sums, rows: pl.DataFrame) -> SlabRecord:
+        return record_of(sums, self._provenance(), digests(rows, self.columns, self.spine.periods))
 
     def _rows(self) -> pl.DataFrame:
         read = self.file.rows([column.source for column in self.columns], floats=True)
@@ -102,7 +103,7 @@ class SpinePart:
 
     def _provenance(self) -> SlabProvenance:
         return provenance_of(
-            self.file.path,
+            self.file.source,
             self.file.pair,
             self.spine.facts,
             role="spine",
@@ -122,9 +123,9 @@ class RawTable:
     settings: Settings
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Path | None:
         """The file."""
-        return self.file.path
+        return self.file.source.path
 
     @property
     def table(self) -> str:
@@ -145,7 +146,7 @@ class RawTable:
     def memory_bytes(self) -> int:
         """What its columns in work take, in all their copies, or finding the place of its rows before."""
         largest_bytes = max((sum(map(self._column_bytes, strip)) for strip in self._strips()), default=0)
-        return max(_COPIES * largest_bytes, _PLACE_BYTES * self.file.footer.rows)
+        return max(_copies(self.file) * largest_bytes, _PLACE_BYTES * self.file.footer.rows)
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
@@ -176,7 +177,24 @@ class RawTable:
             FooterError: damaged.
         """
         placed = self._place()
-        pages = self._usable_pages() if placed.found is None else None
+        if placed.found is not None or not self._lies_as_the_spine():
+            return self._slab(scratch, placed, None)
+        if not isinstance(self.file.source, ObjectSource):
+            return self._slab(scratch, placed, self._usable_pages())
+        # Its bytes are to be copied as they are: they come once, and stand in the folder until then like encoded ones.
+        path = self.file.source.fetch(scratch)
+        try:
+            near = replace(self, file=replace(self.file, source=FetchedSource(path, self.file.source)))
+            slab = near._slab(scratch, placed, near._usable_pages())  # noqa: SLF001 -- this very table
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        if slab.temporary:
+            path.unlink()
+        return replace(slab, temporary=True)
+
+    def _slab(self, scratch: Path, placed: Placement, pages: dict[str, list[Page]] | None) -> Slab:
+        """Return the table as it lies, its ``pages`` being usable, or else encoded."""
         pieces: list[Piece] = []
         looking: dict[str, str] = {}
         content: dict[str, str] = {}
@@ -190,14 +208,13 @@ class RawTable:
             elif kept:
                 pieces.append(encode(frame, kept, scratch, self.table, self.spine.facts))
         provenance = self._provenance(placed.rows, looking)
-        if pieces:
-            record = record_of([piece.span for piece in pieces], provenance, content)
+        if pieces or self.path is None:
+            record = record_of(sums_of_files(piece.span for piece in pieces), provenance, content)
             return Slab(tuple(pieces), record, note="aligned", temporary=True)
         narrowed = select(self.file.footer, {column.source: column.name for column in provenance.columns})
-        piece = Piece(
-            self.file.path, *trim(narrowed)
-        )  # the key comes first in most files: 8 bytes a row nobody would read
-        return Slab((piece,), record_of([piece.span], provenance, content), note="as it lies")
+        # The key comes first in most files: 8 bytes a row nobody would read.
+        piece = Piece(self.path, *trim(narrowed))
+        return Slab((piece,), record_of(sums_of_files([piece.span]), provenance, content), note="as it lies")
 
     def frame(self) -> tuple[pl.DataFrame, SlabRecord]:
         """Return the features on the spine's rows."""
@@ -207,22 +224,24 @@ class RawTable:
         provenance = self._provenance(placed.rows, {name: why for _, found in strips for name, why in found.items()})
         content = digests(whole, provenance.columns, self.spine.periods)
         rows = whole.select(cast(column) for column in provenance.columns)
-        return rows, record_of([(self.file.path, 0)], provenance, content)
+        return rows, record_of(self.file.source.sums(), provenance, content)
 
     def _place(self) -> Placement:
         key = as_key(self.file.rows([KEY]), self.file.subject)
         return place(key, self.spine.keys, subject=self.file.subject, policy=self.settings.duplicates)
 
-    def _usable_pages(self) -> dict[str, list[Page]] | None:
-        """Return the file's own pages if they can stand in the training file, its rows being the spine's."""
+    def _lies_as_the_spine(self) -> bool:
+        """Whether the file's row groups and types are the training file's, by its footer."""
         footer = self.file.footer
         if footer.row_groups != self.spine.facts.row_groups:
-            return None
+            return False
         narrowed = select(footer, {column.source: column.name for column in self.columns})
-        if narrowed.types != tuple(column.type for column in self.columns):
-            return None
-        pages = refuse_damaged_pages(self.file.path, footer, [column.source for column in self.columns])
-        return None if unordered_texts(footer, pages) else pages
+        return narrowed.types == tuple(column.type for column in self.columns)
+
+    def _usable_pages(self) -> dict[str, list[Page]] | None:
+        """Return the file's own pages if they can stand in the training file, rows and types being the spine's."""
+        pages = self.file.pages([column.source for column in self.columns])
+        return None if unordered_texts(self.file.footer, pages) else pages
 
     def _strips(self) -> list[list[Column]]:
         """Columns in runs that fit ``_STRIP_BYTES``, as far as one column does."""
@@ -245,7 +264,7 @@ class RawTable:
     def _provenance(self, rows: RowAccount, looking: Mapping[str, str]) -> SlabProvenance:
         named = {name: "its name looks forward" for name in self.file.types if self._looks_forward(name)}
         return provenance_of(
-            self.file.path,
+            self.file.source,
             self.file.pair,
             self.spine.facts,
             role="feature",
@@ -266,4 +285,9 @@ def raw_family(table: str, pair: Pair) -> str:
 
 def targets_memory_bytes(file: RawFile, columns: Sequence[str]) -> int:
     """Return what reading these columns of a targets file whole takes, as read, aligned and encoded."""
-    return _COPIES * sum(file.decoded_bytes[name] for name in columns) + _PLACE_BYTES * file.footer.rows
+    return _copies(file) * sum(file.decoded_bytes[name] for name in columns) + _PLACE_BYTES * file.footer.rows
+
+
+def _copies(file: RawFile) -> int:
+    """How often columns stand in memory: those of an object as they came, too."""
+    return _COPIES if file.source.path else _COPIES + 1

@@ -102,17 +102,17 @@ class GcsObjectStore:
             ):
                 yield self._info(blob)
 
-    def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
+    def read(self, name: str, start: int = 0, length: int | None = None, if_generation: int | None = None) -> bytes:
         """Return a range of the object's bytes; a whole object's are held against its CRC32C by the client."""
         if length == 0:
             return b""
         blob = self.bucket.blob(self._full(name))
-        end = None if length is None else start + length - 1
+        wanted: dict[str, Any] = {"start": start or None, "end": None if length is None else start + length - 1}
 
         def once() -> bytes:
             # Not the client's own retry: it leaves the connection of a refused download open.
             return blob.download_as_bytes(
-                start=start or None, end=end, timeout=_TIMEOUT_SECONDS, retry=None, checksum="crc32c"
+                **wanted, timeout=_TIMEOUT_SECONDS, retry=None, checksum="crc32c", if_generation_match=if_generation
             )
 
         with told(self.uri(name)):

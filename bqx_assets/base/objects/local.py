@@ -101,10 +101,10 @@ class LocalObjectStore:
             if info is not None:
                 yield info
 
-    def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
+    def read(self, name: str, start: int = 0, length: int | None = None, if_generation: int | None = None) -> bytes:
         """Return a range of the object's bytes."""
         try:
-            if not _is_object(self.path(name), self.path(name).stat()):
+            if self._check(name, if_generation) == ABSENT:
                 raise _missing(name)
             with files.open_regular(self.path(name)) as file:
                 file.seek(start)

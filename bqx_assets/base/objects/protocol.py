@@ -59,8 +59,8 @@ class BucketPolicy:
 class ObjectStore(Protocol):
     """Named, immutable runs of bytes; a write replaces an object whole and gives it a new generation.
 
-    Every writing call takes ``if_generation``: None (no condition), :data:`ABSENT`, or the generation the object
-    must still have; else ``PreconditionFailed`` and nothing is changed.
+    Every writing call, and ``read``, takes ``if_generation``: None (no condition), :data:`ABSENT`, or the generation
+    the object must still have; else ``PreconditionFailed`` and nothing is changed.
     """
 
     def uri(self, name: str) -> str:
@@ -86,8 +86,8 @@ class ObjectStore(Protocol):
         """Yield the facts of all objects whose name starts with ``prefix``, by name."""
         ...
 
-    def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
-        """Return ``length`` bytes from ``start``. Raises ObjectMissing."""
+    def read(self, name: str, start: int = 0, length: int | None = None, if_generation: int | None = None) -> bytes:
+        """Return ``length`` bytes from ``start``. Raises ObjectMissing, PreconditionFailed."""
         ...
 
     def put_bytes(
