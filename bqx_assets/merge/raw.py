@@ -200,7 +200,7 @@ def _is_summary(file: RawFile) -> bool:
 
 
 def _refuse_unfit(pair: Pair, place: str, tables: Sequence[RawFile]) -> None:
-    keyless = [file.table for file in tables if KEY not in file.types]
+    keyless = [file.table for file in tables if KEY not in file.stored]
     second = [file.table for file in tables if _is_targets(file.table)]
     foreign = [file.table for file in tables if _of_another_pair(file.table, pair)]
     if keyless or second or foreign or not tables:

@@ -66,28 +66,29 @@ class RawFile:
         return self.source.size_bytes
 
     def look(self) -> None:
-        """Fetch the footer, and keep what it says. Raises as ``types``."""
+        """Fetch the footer, and keep what it says. Raises as ``stored``."""
         _ = self.stored
 
     @cached_property
     def stored(self) -> tuple[str, ...]:
-        """Names of the columns as the file has them, in its order. Raises as ``types``."""
-        return tuple(name for name, _, _ in self._described)
-
-    @cached_property
-    def types(self) -> dict[str, str]:
-        """BigQuery's name of each column's type, in the file's order; of a column that never had a value FLOAT64.
+        """Names of the columns as the file has them, in its order.
 
         Raises:
             FooterError: it cannot be opened as a parquet file.
             ColumnCollision: two columns whose names are one to BigQuery.
             SchemaDrift: key or pair in other letters.
         """
-        refuse_same_names(self.subject, ((self.table, name) for name in self.stored))
-        for name in self.stored:
+        names = tuple(name for name, _, _ in self._described)
+        refuse_same_names(self.subject, ((self.table, name) for name in names))
+        for name in names:
             if name.lower() in (KEY, PAIR_COLUMN) and name != name.lower():
                 cure = f"Rename {name} to {name.lower()} in the file."
                 raise SchemaDrift(self.subject, got=f"column {name}", expected=name.lower(), cure=cure)
+        return names
+
+    @cached_property
+    def types(self) -> dict[str, str]:
+        """BigQuery's name of each column's type, in the file's order; of a column that never had a value FLOAT64."""
         kinds = ((self._own(name), kind) for name, kind, _ in self._described)
         return {name: "FLOAT64" if pt.is_null(kind) else bigquery_type(kind) for name, kind in kinds}
 
@@ -98,7 +99,7 @@ class RawFile:
 
     @property
     def is_training(self) -> bool:
-        """Whether the file says of itself that it is what a merge has made. Raises as ``types``."""
+        """Whether the file says of itself that it is what a merge has made. Raises as ``stored``."""
         self._refuse_unsound()
         return {PAIR_KEY, SPINE_KEY} <= self._whole_footer.metadata().keys()
 

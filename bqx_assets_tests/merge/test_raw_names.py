@@ -14,14 +14,18 @@ from bqx_assets.merge.raw_names import RawNames, own_names
 from bqx_assets_tests.frames import EURUSD
 
 SPELLINGS = {
-    "as the table has them": lambda table, short: "",  # noqa: ARG005
-    "the users'": lambda table, short: f"{short}_",  # noqa: ARG005
-    "the training file's": lambda table, short: f"{short}__",  # noqa: ARG005
-    "with the pair": lambda table, short: f"{table}_",  # noqa: ARG005
-    "with the pair and two underscores": lambda table, short: f"{table}__",  # noqa: ARG005
+    "as the table has them": "",
+    "the users'": "{short}_",
+    "the training file's": "{short}__",
+    "with the pair": "{table}_",
+    "with the pair and two underscores": "{table}__",
 }
 AGG, MRT = "agg_eurusd", "mrt_eurusd"
 KNOWN = {table.table: frozenset(name for name, _ in table.columns) for table in expected_tables(EURUSD)}
+
+
+def _begin(spelling: str, table: str, pair: Pair = EURUSD) -> str:
+    return SPELLINGS[spelling].format(table=table, short=table_prefix(table, pair))
 
 
 def _one(table: str, *columns: str, pair: Pair = EURUSD, known: frozenset[str] | None = None) -> dict[str, str]:
@@ -32,7 +36,7 @@ def _one(table: str, *columns: str, pair: Pair = EURUSD, known: frozenset[str] |
 @pytest.mark.parametrize("pair", [ALL_PAIRS[0], ALL_PAIRS[-1]], ids=str)
 def test_every_column_of_all_667_tables_is_known_again_in_every_spelling(pair: Pair, spelling: str) -> None:
     tables = expected_tables(pair)
-    begins = {each.table: SPELLINGS[spelling](each.table, table_prefix(each.table, pair)) for each in tables}
+    begins = {each.table: _begin(spelling, each.table, pair) for each in tables}
     known = {each.table: frozenset(name for name, _ in each.columns) for each in tables}
     files = [RawNames(name, tuple(begins[name] + column for column in known[name]), known[name]) for name in known]
     found = own_names(pair, files)
@@ -64,7 +68,9 @@ def test_a_table_that_the_catalogue_does_not_know_is_spelled_as_the_folder() -> 
 
 
 def test_what_nothing_decides_is_refused_with_both_names_and_the_cure_works() -> None:
-    with pytest.raises(MergeRefused, match=r"eurusd/foo_eurusd: column foo_x may be foo_x or x .* foo__foo_x or foo__x"):
+    with pytest.raises(
+        MergeRefused, match=r"eurusd/foo_eurusd: column foo_x may be foo_x or x .* foo__foo_x or foo__x"
+    ):
         _one("foo_eurusd", "foo_x", "y")
     assert _one("foo_eurusd", "foo__foo_x", "y") == {"foo__foo_x": "foo_x", "y": "y"}
     assert _one("foo_eurusd", "foo__x", "y") == {"foo__x": "x", "y": "y"}
@@ -102,9 +108,9 @@ def test_a_prefixed_pair_column_is_the_pair() -> None:
 @settings(max_examples=60, deadline=None)
 def test_whatever_columns_a_file_has_besides_names_are_reversible(table: str, spelling: str, news: list[str]) -> None:
     short = table_prefix(table, EURUSD)
-    begin = SPELLINGS[spelling](table, short)
+    begin = _begin(spelling, table)
     columns = dict.fromkeys((*sorted(KNOWN[table])[:3], *news))
-    files = [RawNames(AGG, (SPELLINGS[spelling](AGG, "agg") + "source_value",), KNOWN[AGG])] if table != AGG else []
+    files = [RawNames(AGG, (_begin(spelling, AGG) + "source_value",), KNOWN[AGG])] if table != AGG else []
     found = own_names(EURUSD, [*files, RawNames(table, tuple(begin + name for name in columns), KNOWN[table])])[table]
     outputs = [output_column(short, name) for name in found.values()]
     assert [split_column(name) for name in outputs] == [(short, name) for name in columns]

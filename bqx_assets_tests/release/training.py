@@ -119,8 +119,8 @@ class FaultyStore:
     def list_objects(self, prefix: str = "") -> Iterator[ObjectInfo]:
         return self._call(f"list {prefix}", lambda: self.inner.list_objects(prefix))
 
-    def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
-        return self._call(f"read {name}", lambda: self.inner.read(name, start, length))
+    def read(self, name: str, start: int = 0, length: int | None = None, if_generation: int | None = None) -> bytes:
+        return self._call(f"read {name}", lambda: self.inner.read(name, start, length, if_generation))
 
     def put_bytes(
         self, name: str, data: bytes, *, metadata: Mapping[str, str] | None = None, if_generation: int | None = None
