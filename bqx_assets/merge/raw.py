@@ -1,8 +1,8 @@
 """Checkpoint folders of another origin: targets and tables with ``interval_time``, rows in any order.
 
-Belongs here: reading such a folder, of this machine or of a bucket, as a merge's parts, a spine from its targets. Does
-not: slabs of our own extraction (``plan``), one file (``raw_file``), how one table becomes a slab (``raw_table``), or
-what its columns are called (``raw_names``).
+Belongs here: reading such a folder, of this machine or of a bucket, as a merge's parts, a spine from its targets.
+Does not: slabs of our own extraction (``plan``), one file (``raw_file``), how one table becomes a slab (``raw_table``),
+or what its columns are called (``raw_names``).
 """
 
 from __future__ import annotations
