@@ -145,7 +145,7 @@ class ObjectSource:
         return str(self.info.generation)
 
     def read(self, start: int, length: int) -> bytes:
-        """Return a range of this very generation. **Cost**: one request."""
+        """Return a range of this very generation. **Cost**: one request. Raises MergeRefused: it is gone."""
         try:
             return self.store.read(self.info.name, start, length, if_generation=self.info.generation)
         except (PreconditionFailed, ObjectMissing) as error:
