@@ -35,6 +35,8 @@ class LocalBigQuery:
 
     rest_url: str
     grpc_url: str
+    log: Path
+    """A line for each REST call, as it is answered."""
 
     def environment(self) -> dict[str, str]:
         """The environment variables that point ``bqx`` at it."""
@@ -76,7 +78,8 @@ def local_bigquery(folder: Path) -> Generator[LocalBigQuery]:
         )
     try:
         _await_port(process, rest_port)
-        yield LocalBigQuery(f"http://127.0.0.1:{rest_port}", f"http://127.0.0.1:{grpc_port}")
+        log_file = folder / "local-bigquery.log"
+        yield LocalBigQuery(f"http://127.0.0.1:{rest_port}", f"http://127.0.0.1:{grpc_port}", log_file)
     finally:
         process.terminate()
         try:
