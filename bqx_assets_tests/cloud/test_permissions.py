@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -96,7 +97,9 @@ def test_a_run_makes_the_calls_of_the_table_and_no_other_and_so_do_the_sensor_an
     assert found
     assert found <= _expected("dagster", "bigquery")[0]
 
-    assert list(verify_weekly(dg.build_schedule_context(scheduled_execution_time=_SATURDAY), workspace=Workspace()))
+    asked = verify_weekly(dg.build_schedule_context(scheduled_execution_time=_SATURDAY), workspace=Workspace())
+    assert isinstance(asked, Iterator)
+    assert list(asked)
     assert heard.since() == _expected("dagster", "storage", resource="output ")[0]
 
 
