@@ -5,16 +5,18 @@
 ARG PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
+# For Dagster+: --build-arg EXTRAS="--extra dagster-plus"
+ARG EXTRAS=""
 ENV UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_PYTHON_DOWNLOADS=never UV_NO_CACHE=1
 RUN pip install --no-cache-dir uv==0.13.9
 WORKDIR /app
 # Dependencies first: their layer is made anew when uv.lock changes, not when a line of ours does.
 COPY pyproject.toml uv.lock README.md ./
 # The documents describe 500 Google services, 100 MB, to a client that dagster-gcp wants and nothing here calls.
-RUN uv sync --frozen --no-dev --no-install-project \
+RUN uv sync --frozen --no-dev ${EXTRAS} --no-install-project \
     && rm -rf .venv/lib/python*/site-packages/googleapiclient/discovery_cache/documents
 COPY bqx_assets bqx_assets
-RUN uv sync --frozen --no-dev --no-editable
+RUN uv sync --frozen --no-dev ${EXTRAS} --no-editable
 
 FROM ${PYTHON_IMAGE}
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin bqx

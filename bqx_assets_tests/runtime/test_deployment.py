@@ -13,6 +13,7 @@ import yaml
 from dagster._core.remote_origin import ManagedGrpcPythonEnvCodeLocationOrigin
 from dagster._core.run_coordinator import QueuedRunCoordinator
 from dagster._core.workspace.load_target import WorkspaceFileTarget
+from dagster_cloud_cli.config.models import load_dagster_cloud_yaml
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,6 +38,19 @@ def test_the_cloud_file_names_the_same_definitions_as_the_workspace() -> None:
     definitions = importlib.import_module(module).defs()
     assert isinstance(definitions, dg.Definitions)
     assert (ROOT / location["build"]["directory"]).is_dir()
+
+
+def test_the_cloud_file_is_of_dagsters_own_schema_and_gives_a_run_what_a_cloud_run_job_gives_it() -> None:
+    load_dagster_cloud_yaml((ROOT / "dagster_cloud.yaml").read_text())
+    [location] = _yaml("dagster_cloud.yaml")["locations"]
+    docker = location["container_context"]["docker"]
+    task = _yaml("deploy/job.yaml")["spec"]["template"]["spec"]["template"]["spec"]
+    (container,) = task["containers"]
+    # Cloud Run and the bucket of Dagster's logs have no part there; the shared tables' default is on.
+    elsewhere = {"BQX_PROJECT", "BQX_REGION", "BQX_LOG_BUCKET", "BQX_STAGE_SHARED", "DAGSTER_POSTGRES_URL"}
+    assert set(docker["env_vars"]) == {each["name"] for each in container["env"]} - elsewhere
+    assert docker["container_kwargs"] == {"mem_limit": "2g", "memswap_limit": "2g"}
+    assert container["resources"]["limits"]["memory"] == "2Gi"
 
 
 @pytest.fixture
