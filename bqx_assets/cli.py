@@ -22,6 +22,7 @@ from bqx_assets.console import summaries, tables
 from bqx_assets.console.commands import Commands
 from bqx_assets.console.cost import cost_facts, cost_lines, cost_table
 from bqx_assets.console.diff import diff_app
+from bqx_assets.console.judged import expectations_for
 from bqx_assets.console.options import (
     Checkpoints,
     Engine,
@@ -184,7 +185,7 @@ def validate_command(  # noqa: PLR0913 -- one parameter an option
     """Check a training file by every rule. Exit code 0: passed, 1: failed, 2: wrongly called."""
     session = _session(ctx, as_json=as_json)
     settings = session.settings()
-    own = load_own_expectations(settings)
+    own = expectations_for(file, settings)
     asked = with_thresholds(own, required_targets, min_rows, min_columns)
     with session.work() as (progress, _):
         # Judged by other numbers, `bqx publish` must look again.
@@ -225,10 +226,7 @@ def publish_command(  # noqa: PLR0913 -- one parameter an option
         slabs = slab_objects(settings, pair) or SlabFolder(settings.checkpoint_dir / pair.name)
         cleaned = clean_checkpoints(pair, slabs, store) if clean else None
     session.say(*summaries.published_lines(published))
-    if swept.names:
-        session.say(f"  {len(swept.names)} staged objects older than {settings.staging_days} days removed")
-    if cleaned is not None:
-        session.say(f"  {len(cleaned.names):,} slabs removed, {cleaned.size_bytes / 1e6:,.1f} MB")
+    session.say(*summaries.removed_lines(swept, cleaned, settings.staging_days))
     session.say(*summaries.reading_lines(published.uri))
     session.answer(published)
 

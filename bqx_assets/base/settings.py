@@ -34,8 +34,9 @@ class Settings(BaseSettings):
     """Folder for everything a run makes."""
     warehouse: Path | None = None
     """Embedded warehouse; default ``{home}/warehouse``."""
-    expectations: Path | None = None
-    """Expectations file; default: the warehouse's own ``expectations.toml``, else the packaged one."""
+    expectations: str | None = None
+    """Expectations file or its folder, a path or ``gs://`` URI; default: the warehouse's own ``expectations.toml``,
+    else the packaged one."""
     bigquery_project: str | None = None
     """Project whose feature and targets datasets are read; unset: the embedded warehouse is."""
     billing_project: str | None = None
@@ -74,12 +75,12 @@ class Settings(BaseSettings):
     replace_source: bool = False
     """Publish also in the place of a file that was made of another source."""
 
-    @field_validator("home", "warehouse", "expectations", "staging", mode="before")
+    @field_validator("home", "warehouse", "staging", mode="before")
     @classmethod
     def _is_a_path(cls, value: str | Path | None, info: ValidationInfo) -> Path | None:
         return None if value is None else local_path(value, variable_of(info.field_name))
 
-    @field_validator("output", mode="before")
+    @field_validator("output", "expectations", mode="before")
     @classmethod
     def _is_a_place(cls, value: str | Path | None, info: ValidationInfo) -> str | None:
         return None if value is None else output_place(value, variable_of(info.field_name))

@@ -54,11 +54,12 @@ def diff_command(
 
 
 def _lines(found: Difference) -> list[Text | str | Table]:
+    judged = _judged(found)
     how = "by the manifests' digests, no value read" if found.by == "digests" else "value by value"
     if found.same:
         what = f"{found.a.rows:,} rows x {found.a.columns:,} columns"
         digest = f", content {found.a.content_digest}" if found.a.content_digest else ""
-        return [Text.assemble(("✓ the same values", "bold green"), f" ({how}): {what}{digest}")]
+        return [Text.assemble(("✓ the same values", "bold green"), f" ({how}): {what}{digest}"), *judged]
     lines: list[Text | str | Table] = [Text.assemble(("✗ other values", "bold red"), f" ({how})")]
     for name, side in (("A", found.a), ("B", found.b)):
         digest = f", content {side.content_digest}" if side.content_digest else ""
@@ -66,7 +67,14 @@ def _lines(found: Difference) -> list[Text | str | Table]:
     lines += _only("rows", "A", found.rows_only_in_a) + _only("rows", "B", found.rows_only_in_b)
     lines += _names("columns only in A", found.columns_only_in_a) + _names("columns only in B", found.columns_only_in_b)
     lines += _names("tables with differences", found.tables)
-    return [*lines, *([_table(found)] if found.columns else [])]
+    return [*lines, *judged, *([_table(found)] if found.columns else [])]
+
+
+def _judged(found: Difference) -> list[str]:
+    if found.expectations is None:
+        return []
+    a, b = (digest[:12] for digest in found.expectations)
+    return [f"  held against different expectations: A {a}, B {b}; each file's own: bqx expectations show FILE"]
 
 
 def _only(word: str, where: str, rows: Rows) -> list[str]:

@@ -15,6 +15,7 @@ from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.console import summaries, tables
 from bqx_assets.console.session import Cost, Session
+from bqx_assets.extract.connect import load_own_expectations
 from bqx_assets.extract.local.layout import refuse_unusable
 from bqx_assets.runtime.in_process import PairRun, Stage, run_pair
 
@@ -32,6 +33,7 @@ def run_and_show(session: Session, pair: Pair, settings: Settings) -> bool:
     with session.work() as (progress, cost):
         run = run_pair(pair, settings, progress, log_level="DEBUG" if session.debug else "CRITICAL")
     session.say(_headline(run), stage_table(run, cost), tables.verdict_table(run.verdicts))
+    session.say(f"  {load_own_expectations(settings).judged_by(pair).sentence(pair.name)}")
     if run.published is not None:
         session.say(*summaries.published_lines(run.published), *summaries.reading_lines(run.published.uri))
     session.say(*_browser_lines(settings))

@@ -34,7 +34,10 @@ from bqx_assets.quality.source import Source, open_file, open_object
 from bqx_assets.quality.validate import validate, validate_object
 from bqx_assets.release.checked import save_object_report, save_report
 from bqx_assets.release.merged import merged
-from bqx_assets.release.published import companions_of
+from bqx_assets.release.published import Companions, companions_of
+
+PUBLISHED = {training_name(pair): pair for pair in ALL_PAIRS}
+"""The names that published files have."""
 
 
 def merge_pair(
@@ -115,7 +118,7 @@ def validate_place(  # noqa: PLR0913 -- what a validation is made of
         if manifest is not None and keep and deep and own:
             save_object_report(store, name, manifest, report)
         return report
-    file = _file(place)
+    file = file_of(place)
     manifest = _file_manifest(file)
     report = validate(file, pair, expectations, manifest=manifest, deep=deep, progress=progress)
     if manifest is not None and keep and deep:
@@ -139,7 +142,8 @@ def diff_places(a: str, b: str, *, values: bool, progress: Progress) -> Differen
         known: Difference | None = None
         if first is not None and second is not None and has_digests(first) and has_digests(second):
             known = diff_manifests(first, second)
-            known = known.model_copy(update={"a": _named(known.a, a), "b": _named(known.b, b)})
+            known = known.model_copy(update={"a": _with_name(known.a, a), "b": _with_name(known.b, b)})
+            known = known.model_copy(update={"expectations": _judged_otherwise(first, second)})
             if not values or known.same:
                 return known
         absent = [place for place, file in ((a, file_a), (b, file_b)) if file is None]
@@ -148,10 +152,19 @@ def diff_places(a: str, b: str, *, values: bool, progress: Progress) -> Differen
             raise BadSetting(absent[0], got="a manifest without its file", expected="values to compare", cure=cure)
         only = None if known is None or _rows_differ(known) else {each.column for each in known.columns}
         found = diff_values(WideFile(file_a, first), WideFile(file_b, second), only, progress)
-        return found.model_copy(update={"a": _named(found.a, a), "b": _named(found.b, b)})
+        judged = _judged_otherwise(first, second)
+        return found.model_copy(
+            update={"a": _with_name(found.a, a), "b": _with_name(found.b, b), "expectations": judged}
+        )
 
 
-def _named(side: Side, place: str) -> Side:
+def _judged_otherwise(a: Manifest | None, b: Manifest | None) -> tuple[str, str] | None:
+    """The digests of what two files were held against, where both manifests say it and they differ."""
+    judged = [each.expectations.sha256 for each in (a, b) if each is not None and each.expectations is not None]
+    return (judged[0], judged[1]) if len({*judged}) > 1 else None
+
+
+def _with_name(side: Side, place: str) -> Side:
     return side.model_copy(update={"name": place})
 
 
@@ -169,7 +182,7 @@ def _side(place: str, stack: ExitStack) -> tuple[Manifest | None, Source | None]
         source: Source | None = open_object(store, name)
         manifest = _manifest_beside(store, name) if of_manifest else _object_manifest(store, name)
     else:
-        file = _file(file_place)
+        file = file_of(file_place)
         source = open_file(file)
         manifest = _file_manifest(file, beside=of_manifest)
     if (manifest if of_manifest else source) is None:
@@ -186,7 +199,7 @@ def _side(place: str, stack: ExitStack) -> tuple[Manifest | None, Source | None]
     return manifest, source
 
 
-def _file(place: str) -> Path:
+def file_of(place: str) -> Path:
     """The path of a file, or of none: a verdict says that. What is there and is no file is refused by its kind."""
     file = local_path(place, "training file", expected="a path, or gs://bucket/name")
     try:
@@ -205,21 +218,23 @@ def _file(place: str) -> Path:
 def _file_manifest(file: Path, *, beside: bool = False) -> Manifest | None:
     """Return the manifest that a published file names, else, or where asked for, the one beside it."""
     named: Manifest | None = None
-    if not beside and file.name in {training_name(pair) for pair in ALL_PAIRS}:
+    if not beside and file.name in PUBLISHED:
         folder = LocalObjectStore(file.parent)
-        named = _named_manifest(folder, file.name, folder.stated(file.name))
+        found = named_companions(folder, file.name, folder.stated(file.name))
+        named = found.manifest if found is not None else None
     return named or (Manifest.load(manifest_path(file)) if manifest_path(file).is_file() else None)
 
 
 def _object_manifest(store: ObjectStore, name: str) -> Manifest | None:
     """Return the manifest that a published object names, else the one beside it."""
     info = store.head(name)
-    return _named_manifest(store, name, info.metadata if info else {}) or _manifest_beside(store, name)
+    found = named_companions(store, name, info.metadata if info else {})
+    return found.manifest if found is not None else _manifest_beside(store, name)
 
 
-def _named_manifest(store: ObjectStore, name: str, metadata: Mapping[str, str]) -> Manifest | None:
-    """Return the manifest that a published object names; None where it names none."""
-    pair = next((each for each in ALL_PAIRS if training_name(each) == name), None)
+def named_companions(store: ObjectStore, name: str, metadata: Mapping[str, str]) -> Companions | None:
+    """Return the companions that a published object names; None where it names none."""
+    pair = PUBLISHED.get(name)
     if pair is None or not metadata.get("manifest"):
         return None
     found = companions_of(store, pair, metadata)
@@ -230,7 +245,7 @@ def _named_manifest(store: ObjectStore, name: str, metadata: Mapping[str, str]) 
             expected="the manifest that it was published with",
             cure=f"Publish it again: bqx publish {pair}",
         )
-    return found.manifest
+    return found
 
 
 def _manifest_beside(store: ObjectStore, name: str) -> Manifest | None:

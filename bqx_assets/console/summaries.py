@@ -18,6 +18,7 @@ from bqx_assets.console.session import Cost
 from bqx_assets.extract.plan import PairPlan
 from bqx_assets.release.lifecycle import StorePolicy
 from bqx_assets.release.publish import Published
+from bqx_assets.release.retention import Removed
 from bqx_assets.release.published import Standing, verified_text
 
 _SAMPLE = 8
@@ -140,6 +141,14 @@ def published_lines(published: Published) -> list[Text | str]:
 def standing_facts(standing: Standing) -> dict[str, object]:
     """Return what is published of a pair as JSON has it, without the manifest itself."""
     return standing.model_dump(mode="json", exclude={"manifest"})
+
+
+def removed_lines(swept: Removed, cleaned: Removed | None, staging_days: int) -> list[str]:
+    """Return what was removed after a publication; nothing where nothing was."""
+    lines = [f"  {len(swept.names)} staged objects older than {staging_days} days removed"] if swept.names else []
+    if cleaned is not None:
+        lines.append(f"  {len(cleaned.names):,} slabs removed, {cleaned.size_bytes / 1e6:,.1f} MB")
+    return lines
 
 
 def reading_lines(uri: str) -> list[str]:

@@ -118,7 +118,7 @@ def verdict_table(verdicts: Sequence[Verdict]) -> Table:
 
 
 def report_line(report: Report) -> Text:
-    """Return a report's outcome in one line."""
+    """Return a report's outcome in one line, and on another by which expectations."""
     failed, warned = len(report.failures()), sum(not each.passed for each in report.verdicts)
     counts = f"{len(report.verdicts) - warned} of {len(report.verdicts)} checks passed"
     rest = f", {warned - failed} warned" if warned > failed else ""
@@ -127,6 +127,7 @@ def report_line(report: Report) -> Text:
         ("✓ PASS", "bold green") if report.passed else ("✗ FAIL", "bold red"),
         f"  {printable(report.file)}: {report.rows:,} rows x {report.columns:,} columns; {counts}{rest}"
         f" ({how}; {report.seconds:.1f} s, peak {report.peak_bytes / 1e6:,.0f} MB)",
+        f"\n  {printable(report.expectations.sentence(report.pair))}" if report.expectations else "",
     )
 
 

@@ -70,6 +70,8 @@ class Difference(Record):
     rows_only_in_a: Rows = Rows(count=0)
     rows_only_in_b: Rows = Rows(count=0)
     columns: tuple[ColumnDifference, ...] = ()
+    expectations: tuple[str, str] | None = None
+    """Digests of what the two files were held against, where both manifests say it and they differ."""
     tables: tuple[str, ...] = ()
     """Of the columns that differ or are in one file only."""
 

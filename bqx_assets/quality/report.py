@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from bqx_assets.base.artifacts import Record
+from bqx_assets.base.artifacts import JudgedBy, Record
 from bqx_assets.base.printable import printable
 
 Plain = str | int | float | bool | None
@@ -61,6 +61,8 @@ class Report(Record):
     seconds: float
     peak_bytes: int
     verdicts: tuple[Verdict, ...]
+    expectations: JudgedBy | None = None
+    """What the file was held against; None in reports made before it was kept."""
     not_checked: tuple[str, ...] = ()
     """Rules without a verdict: the pass was shallow, or the file could not be read so far."""
 

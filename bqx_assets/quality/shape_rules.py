@@ -31,7 +31,12 @@ def dimensions(scan: Scan) -> Finding | None:
         + f"; extraction left out {len(left_out):,} that look forward: {listed(left_out)}" * bool(left_out),
         expected=f"at least {count(least.min_rows, 'row')}, {count(least.min_columns, 'column')}",
         cure="Extract a longer range and all tables, or state other thresholds in the expectations.",
-        evidence={"rows": scan.rows, "columns": columns} | ({"quarantined": sample(left_out)} if left_out else {}),
+        evidence={
+            "rows": scan.rows,
+            "columns": columns,
+            "judged_by": least.judged_by(scan.pair).sentence(scan.pair.name),
+        }
+        | ({"quarantined": sample(left_out)} if left_out else {}),
     )
 
 

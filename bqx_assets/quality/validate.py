@@ -80,5 +80,6 @@ def _report(opened: Callable[[], Source | None], scan: Scan, name: str, progress
         seconds=time.monotonic() - started,
         peak_bytes=memory.peak_bytes,
         verdicts=tuple(verdicts),
+        expectations=scan.expectations.judged_by(scan.pair),
         not_checked=tuple(rule.name for rule in RULES if rule.name not in judged),
     )

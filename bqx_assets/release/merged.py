@@ -16,7 +16,7 @@ from bqx_assets.base.objects.choose import in_cloud
 from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.objects.records import load_record
 from bqx_assets.base.objects.sidecars import state_of
-from bqx_assets.base.pairs import Pair
+from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.base.progress import Progress
 from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.expectations import Expectations
@@ -67,7 +67,14 @@ class Merged(Protocol):
         """Return what no change of its bytes leaves as it was; empty where there is no file."""
         ...
 
-    def publish(self, manifest: Manifest, report: Report, store: ObjectStore, progress: Progress) -> Published:
+    def publish(
+        self,
+        manifest: Manifest,
+        report: Report,
+        store: ObjectStore,
+        progress: Progress,
+        expectations: Expectations,
+    ) -> Published:
         """Publish it. Raises as ``publish`` does, and ChecksumMismatch where it changed after it was validated."""
         ...
 
@@ -90,11 +97,17 @@ def publish_checked(
         As ``publish`` does.
     """
     report = made_here(file.place, file.state(), manifest)
-    if report is None:
+    if report is None or not _goes_by(report, expectations):
         report = file.validate(manifest, expectations, progress)
     elif (shallow := file.shallow(manifest, expectations, progress)).failures():
         report = shallow
-    return file.publish(with_the_word(manifest, settings), report, store, progress)
+    return file.publish(with_the_word(manifest, settings), report, store, progress, expectations)
+
+
+def _goes_by(report: Report, expectations: Expectations) -> bool:
+    """Whether a report was made by these very expectations: a file of them may change while a process runs."""
+    made_by = report.expectations
+    return made_by is not None and made_by.sha256 == expectations.judged_by(parse_pair(report.pair)).sha256
 
 
 def _refuse_changed(file: Merged, manifest: Manifest, report: Report) -> None:
@@ -164,10 +177,19 @@ class MergedFile:
         except OSError:
             return ""
 
-    def publish(self, manifest: Manifest, report: Report, store: ObjectStore, progress: Progress) -> Published:
+    def publish(
+        self,
+        manifest: Manifest,
+        report: Report,
+        store: ObjectStore,
+        progress: Progress,
+        expectations: Expectations,
+    ) -> Published:
         """Upload it, and swap it in."""
         unchanged = partial(_refuse_changed, self, manifest, report)
-        return publish(self._file, manifest, report, store, progress=progress, unchanged=unchanged)
+        return publish(
+            self._file, manifest, report, store, progress=progress, unchanged=unchanged, expectations=expectations
+        )
 
 
 class MergedObject:
@@ -218,7 +240,16 @@ class MergedObject:
         info = self._store.head(self._name)
         return f"generation {info.generation}" if info is not None else ""
 
-    def publish(self, manifest: Manifest, report: Report, store: ObjectStore, progress: Progress) -> Published:
+    def publish(
+        self,
+        manifest: Manifest,
+        report: Report,
+        store: ObjectStore,
+        progress: Progress,
+        expectations: Expectations,
+    ) -> Published:
         """Copy it inside the store, and swap it in: no byte is read or sent."""
         unchanged = partial(_refuse_changed, self, manifest, report)
-        return publish_merged(manifest, report, store, progress=progress, unchanged=unchanged)
+        return publish_merged(
+            manifest, report, store, progress=progress, unchanged=unchanged, expectations=expectations
+        )

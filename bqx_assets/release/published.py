@@ -1,10 +1,11 @@
-"""What is published of a pair: the object, the manifest and the report that it names, and who vouches for its bytes.
+"""What is published of a pair: the object, the companions that it names, and who vouches for its bytes.
 
 Belongs here: finding and judging what is there, for status, verification and removal alike. Does not: publishing.
 
-A swap of the published object is one step, and its own metadata names its manifest and report: immutable objects named
-by the SHA-256 of their bytes. The plain-named copies beside it are for people; they are of this version only if their
-bytes are those of the objects it names. What was published before objects named anything has the plain ones only.
+A swap of the published object is one step, and its own metadata names its manifest, its report, and the expectations
+that it was held against: immutable objects named by the SHA-256 of their bytes. The plain-named copies beside it are
+for people; they are of this version only if their bytes are those of the objects it names. What was published before
+objects named anything has the plain ones only.
 """
 
 from __future__ import annotations
@@ -14,10 +15,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Literal
 
-from bqx_assets.base.artifacts import Manifest, Record, TrainingFile, manifest_path
+from bqx_assets.base.artifacts import Manifest, Record, TrainingFile
 from bqx_assets.base.checksums import crc32c, size_and_crc
 from bqx_assets.base.errors import BadSetting, ObjectMissing
 from bqx_assets.base.objects.protocol import ObjectInfo, ObjectStore, VerifiedBy
@@ -25,13 +25,17 @@ from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.printable import first_line
 from bqx_assets.base.progress import Progress
 from bqx_assets.base.settings import training_name
-from bqx_assets.release.checked import report_path
 
 COMPANIONS = "companions/"
-"""Manifests and reports named by content lie under here, by pair."""
-Kind = Literal["manifest", "report"]
+"""Manifests, reports and expectations named by content lie under here, by pair."""
+Kind = Literal["manifest", "report", "expectations"]
 """Of a companion; also the published object's metadata key that names it."""
-_NAME = re.compile(rf"{COMPANIONS}([a-z]{{6}})/([0-9a-f]{{64}})\.(manifest|report)\.json")
+_SUFFIXES: dict[Kind, str] = {
+    "manifest": ".manifest.json",
+    "report": ".report.json",
+    "expectations": ".expectations.toml",
+}
+_NAME = re.compile(rf"{COMPANIONS}([a-z]{{6}})/([0-9a-f]{{64}})\.(manifest\.json|report\.json|expectations\.toml)")
 _LOOK_BYTES = 64 << 20
 """A look reads a file up to this size that could have changed since it was last read: 0.1 s."""
 
@@ -42,11 +46,11 @@ changed since anybody read them."""
 
 @dataclass(frozen=True, slots=True)
 class Companions:
-    """The manifest and the report of a published object."""
+    """The manifest and the report of a published object, and the expectations where they were kept."""
 
     manifest: Manifest
     texts: dict[Kind, bytes]
-    """Both as they are stored."""
+    """As they are stored."""
     named: bool
     """By the object itself; else they were found under the plain names."""
 
@@ -78,7 +82,7 @@ def verified_text(at: datetime | None, by: VerifiedBy | None) -> str:
 
 def companion_name(pair: Pair, kind: Kind, text: bytes) -> str:
     """Return the object that these bytes are kept as."""
-    return f"{COMPANIONS}{pair}/{hashlib.sha256(text).hexdigest()}.{kind}.json"
+    return f"{COMPANIONS}{pair}/{hashlib.sha256(text).hexdigest()}{_SUFFIXES[kind]}"
 
 
 def is_companion(store: ObjectStore, name: str) -> bool:
@@ -89,8 +93,7 @@ def is_companion(store: ObjectStore, name: str) -> bool:
 
 def plain_name(pair: Pair, kind: Kind) -> str:
     """Return the name of the copy for people."""
-    published = Path(training_name(pair))
-    return (manifest_path(published) if kind == "manifest" else report_path(published)).name
+    return training_name(pair).removesuffix(".parquet") + _SUFFIXES[kind]
 
 
 def same_bytes(info: ObjectInfo, file: TrainingFile) -> bool:
@@ -100,14 +103,16 @@ def same_bytes(info: ObjectInfo, file: TrainingFile) -> bool:
 
 def companions_of(store: ObjectStore, pair: Pair, metadata: Mapping[str, str]) -> Companions | str:
     """Return the companions of a published object, by its metadata, or why it has none: a sentence with "no" first."""
-    names: dict[Kind, str] = {kind: metadata.get(kind, "") for kind in ("manifest", "report")}
+    names: dict[Kind, str] = {kind: metadata.get(kind, "") for kind in _SUFFIXES}
     named = any(names.values())
+    if not names["expectations"]:  # an earlier version published it, and kept none
+        del names["expectations"]
     texts: dict[Kind, bytes] = {}
     for kind, stated in names.items():
         name = stated if named else plain_name(pair, kind)
         found = _NAME.fullmatch(name)
         # A name from metadata is trusted only where its form, its pair and its content are right.
-        if named and (found is None or found.groups()[::2] != (pair.name, kind)):
+        if named and (found is None or (found[1], found[3]) != (pair.name, _SUFFIXES[kind][1:])):
             return f"no {kind}: the object names {name[:120]!r}"
         try:
             texts[kind] = store.read(name)

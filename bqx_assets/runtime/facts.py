@@ -84,9 +84,15 @@ def publication_facts(published: Published, manifest: Manifest, swept: Removed) 
         "size_bytes": dg.MetadataValue.int(published.size_bytes),
         "crc32c": dg.MetadataValue.text(f"{published.crc32c:08x}"),
         "manifest": dg.MetadataValue.text(published.manifest_uri),
+        "expectations": dg.MetadataValue.text(_judged(published)),
         "swept_staged_objects": dg.MetadataValue.int(len(swept.names)),
         "publication": dg.MetadataValue.json(_exact(published.model_dump(mode="json"))),
     }
+
+
+def _judged(published: Published) -> str:
+    judged = published.expectations
+    return judged.sentence(published.pair) if judged is not None else "not recorded"
 
 
 def _exact(facts: dict[str, object]) -> dict[str, object]:

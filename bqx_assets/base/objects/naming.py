@@ -84,7 +84,7 @@ def local_path(text: str | Path, subject: str, expected: str = "a path of this m
 
 
 def output_place(text: str | Path, subject: str) -> str:
-    """Return where files are published, a bucket with or without a prefix, or a folder.
+    """Return a place that may be in a bucket: ``gs://bucket`` with or without a prefix, else a path of this machine.
 
     Raises:
         BadSetting: neither; by its name where it is of another scheme.
@@ -99,7 +99,7 @@ def output_place(text: str | Path, subject: str) -> str:
     raise BadSetting(
         subject,
         got=f"{_shown(plain)}: {trouble}",
-        expected="gs://bucket, gs://bucket/prefix, or a folder of this machine",
+        expected="gs://bucket, gs://bucket/prefix, or a path of this machine",
         cure="Name one, for example gs://bqx-ml-output or ./data; a folder really called so, by its absolute path.",
     )
 
