@@ -58,9 +58,9 @@ def _kept(place: str) -> tuple[Manifest, str] | None:
 def _kept_beside(file: Path) -> tuple[Manifest, str] | None:
     """Of a copy with the copies for people beside it; they count only if they are each other's."""
     pair = PUBLISHED.get(file.name)
-    manifest = Manifest.load(manifest_path(file)) if pair is not None and manifest_path(file).isfile_of() else None
+    manifest = Manifest.load(manifest_path(file)) if pair is not None and manifest_path(file).is_file() else None
     text = file.with_name(plain_name(pair, "expectations")) if pair is not None else None
-    if manifest is None or manifest.expectations is None or text is None or not text.isfile_of():
+    if manifest is None or manifest.expectations is None or text is None or not text.is_file():
         return None
     data = read_regular(text)
     return (manifest, data.decode()) if hashlib.sha256(data).hexdigest() == manifest.expectations.sha256 else None

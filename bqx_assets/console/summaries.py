@@ -18,8 +18,8 @@ from bqx_assets.console.session import Cost
 from bqx_assets.extract.plan import PairPlan
 from bqx_assets.release.lifecycle import StorePolicy
 from bqx_assets.release.publish import Published
-from bqx_assets.release.retention import Removed
 from bqx_assets.release.published import Standing, verified_text
+from bqx_assets.release.retention import Removed
 
 _SAMPLE = 8
 """Names shown at most; --json has all."""
