@@ -200,7 +200,7 @@ def _side(place: str, stack: ExitStack) -> tuple[Manifest | None, Source | None]
 
 
 def file_of(place: str) -> Path:
-    """The path of a file, or of none: a verdict says that. What is there and is no file is refused by its kind."""
+    """Return the path of a file, or of none: a verdict says that. Raises BadSetting for what is no file."""
     file = local_path(place, "training file", expected="a path, or gs://bucket/name")
     try:
         return regular_file(file)
@@ -233,7 +233,11 @@ def _object_manifest(store: ObjectStore, name: str) -> Manifest | None:
 
 
 def named_companions(store: ObjectStore, name: str, metadata: Mapping[str, str]) -> Companions | None:
-    """Return the companions that a published object names; None where it names none."""
+    """Return the companions that a published object names; None where it names none.
+
+    Raises:
+        CheckpointCorrupt: one of them is gone or damaged.
+    """
     pair = PUBLISHED.get(name)
     if pair is None or not metadata.get("manifest"):
         return None

@@ -155,7 +155,12 @@ class Release:
         raise self._overtaken(f"{name} written by others {_TRIES} times")
 
     def published(self, info: ObjectInfo, replaced: int | None, *, already_there: bool) -> Published:
-        """Return the outcome, once the object is seen to be this publication's own, and whole, a last time."""
+        """Return the outcome, once the object is seen to be this publication's own, and whole, a last time.
+
+        Raises:
+            PreconditionFailed: another run published meanwhile.
+            ObjectMissing: a companion is gone or damaged.
+        """
         self._refuse_overtaken(info)
         found = self.whole(info)
         if found is None:
