@@ -8,6 +8,7 @@ Belongs here: reading the CLI's own table of completions. Does not: whether our 
 from __future__ import annotations
 
 import json
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -29,6 +30,11 @@ def command_of(words: list[str], tree: dict[str, Any]) -> tuple[list[str], dict[
     return path, tree
 
 
+def calls_in(text: str) -> list[list[str]]:
+    """Return the words behind each ``gcloud`` of a line: as far as they are plain, for prose may follow."""
+    return [re.split(r"[^\w./:=@,-]+", part) for part in text.split("gcloud ")[1:]]
+
+
 def main(library: str) -> None:
     """Write the file."""
     table = runpy.run_path(f"{library}/data/cli/gcloud_completions.py")["STATIC_COMPLETION_CLI_TREE"]
@@ -37,10 +43,11 @@ def main(library: str) -> None:
         "gcloud sql users set-password",
         *(DEPLOY / "commands.txt").read_text().splitlines(),
         *(DEPLOY / "phases.sh").read_text().splitlines(),
+        *(DEPLOY / "README.md").read_text().splitlines(),
     ]
     for text in texts:
-        for part in text.split("gcloud ")[1:]:
-            path, entry = command_of(part.replace('"', " ").split(), table)
+        for words in calls_in(text):
+            path, entry = command_of(words, table)
             if path and not entry.get("commands"):
                 known[" ".join(path)] = sorted(entry["flags"])
     FLAGS.write_text(json.dumps(known, indent=1) + "\n")

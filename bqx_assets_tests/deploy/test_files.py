@@ -17,7 +17,7 @@ import yaml
 from google.cloud import run_v2
 
 from bqx_assets_tests.deploy.fake_programs import FILLED, Player
-from bqx_assets_tests.deploy.gcloud_tree import FLAGS, command_of
+from bqx_assets_tests.deploy.gcloud_tree import FLAGS, calls_in, command_of
 from bqx_assets_tests.deploy.recipe import DEPLOY, rendered, shipped_variables
 from bqx_assets_tests.deploy.test_up import ALL
 from bqx_assets_tests.servers.cloud_run.sizes import refusal
@@ -48,35 +48,45 @@ def test_a_file_is_of_its_readers_published_schema(schema: str, name: str) -> No
     assert done.returncode == 0, done.stdout
 
 
-def test_gcloud_knows_every_command_and_flag_that_is_called(tmp_path: Path) -> None:
-    """``gcloud_flags.json`` is of Google Cloud CLI 528; where gcloud changes, it is made anew by ``gcloud_tree``."""
-    known: dict[str, list[str]] = json.loads(FLAGS.read_text())
+def _known() -> dict[str, Any]:
+    """The tree that ``gcloud_flags.json`` is a part of."""
     tree: dict[str, Any] = {"commands": {}}
-    for name, flags in known.items():
+    for name, flags in json.loads(FLAGS.read_text()).items():
         place = tree
         for word in name.split():
             place = place.setdefault("commands", {}).setdefault(word, {})
         place["flags"] = flags
-    player = Player(tmp_path)
+    return tree
+
+
+def _unknown_flags(words: list[str], tree: dict[str, Any]) -> set[str]:
+    path, entry = command_of(words, tree)
+    assert "flags" in entry, words
+    flags = {word.partition("=")[0] for word in words[len(path) :] if word.startswith("--")}
+    known = {*entry["flags"], *tree["flags"], "--"}
+    return {
+        f"{' '.join(path)} {flag}" for flag in flags if flag not in known and flag.replace("--no-", "--") not in known
+    }
+
+
+def test_gcloud_knows_every_command_and_flag_that_is_called(tmp_path: Path) -> None:
+    """``gcloud_flags.json`` is of Google Cloud CLI 528; where gcloud changes, it is made anew by ``gcloud_tree``."""
+    tree, player = _known(), Player(tmp_path)
     calls = {call for there in ("^$", ".") for call in player.up(*ALL, there=there).calls}
     calls |= set(player.up("database", there="users list").calls)
     unknown: set[str] = set()
     for call in calls:
-        program, *words = call.split()
-        if program == "gcloud":
-            path, entry = command_of(words, tree)
-            assert "flags" in entry, call
-            flags = {word.partition("=")[0] for word in words[len(path) :] if word.startswith("--")}
-            flags -= {
-                "--env-file",
-                "--file",
-                "--workspace",
-                "--job",
-                "--partitions",
-                "--noprompt",
-            }  # of a machine's command
-            unknown |= {f"{' '.join(path)} {flag}" for flag in flags - {*entry["flags"], *known[""]}}
+        program, *words = call.partition(" --command=")[0].split()
+        unknown |= _unknown_flags(words, tree) if program == "gcloud" else set()
     assert unknown <= {"secrets versions describe --secret"}  # an argument's own flag, which that table leaves out
+
+
+def test_gcloud_knows_every_command_and_flag_that_the_readme_names() -> None:
+    tree = _known()
+    lines = [line for line in (DEPLOY / "README.md").read_text().splitlines() if line.startswith("gcloud ")]
+    found = [words for line in lines for words in calls_in(line.partition("#")[0])]
+    assert len(found) > 8
+    assert set().union(*(_unknown_flags(words, tree) for words in found)) == set()
 
 
 @pytest.mark.skipif(shutil.which("gcloud") is None, reason="no gcloud here")
