@@ -36,7 +36,7 @@ from bqx_assets.extract.bigquery.clients import Clients
 from bqx_assets.extract.bigquery.warehouse import BigQueryWarehouse
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.slabs import SlabStore
-from bqx_assets.extract.warehouse import ReadRequest
+from bqx_assets.extract.warehouse import ReadRequest, Warehouse
 
 PROJECT = "benchmark-project"
 MODIFIED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -97,9 +97,7 @@ def requests(count: int, rows: int) -> list[ReadRequest]:
     ]
 
 
-def job(
-    warehouse: BigQueryWarehouse, settings: Settings, count: int, rows: int, kept_in: SlabStore | None
-) -> Extraction:
+def job(warehouse: Warehouse, settings: Settings, count: int, rows: int, kept_in: SlabStore | None) -> Extraction:
     """Return the pair's extraction."""
     folder = settings.checkpoint_dir / PAIR.name
     return Extraction(PAIR, warehouse, folder, settings, expected(count, rows), Silent(), kept_in)

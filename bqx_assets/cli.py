@@ -17,10 +17,9 @@ from bqx_assets.base.objects.choose import open_store
 from bqx_assets.base.objects.naming import local_path, output_place
 from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair
 from bqx_assets.base.settings import Settings
-from bqx_assets.base.ways import ways
 from bqx_assets.console import summaries, tables
 from bqx_assets.console.commands import Commands
-from bqx_assets.console.cost import cost_facts, cost_lines, cost_table
+from bqx_assets.console.cost import cost_app
 from bqx_assets.console.diff import diff_app
 from bqx_assets.console.judged import expectations_for
 from bqx_assets.console.options import (
@@ -66,6 +65,7 @@ app.add_typer(warehouse_app, name="warehouse")
 app.add_typer(store_app, name="store")
 app.add_typer(ui_app)
 app.add_typer(diff_app)
+app.add_typer(cost_app)
 _PAIRS_AT_ONCE = 8
 
 
@@ -270,19 +270,6 @@ def status(ctx: typer.Context, *, as_json: Json = False) -> None:
         f"{done} of {len(found)} pairs published and verified in {settings.output or settings.output_dir}",
     )
     session.answer({"published": done, "pairs": [each.model_dump(mode="json") for each in found]})
-
-
-@app.command()
-def cost(
-    ctx: typer.Context,
-    *,
-    pairs: Annotated[int, typer.Option(min=1, max=len(ALL_PAIRS), help="How many pairs.")] = len(ALL_PAIRS),
-    as_json: Json = False,
-) -> None:
-    """Show what a pair costs by each way: the users' three, and this one on Cloud Run."""
-    session = _session(ctx, as_json=as_json)
-    session.say(cost_table(ways(), pairs), *cost_lines(ways()))
-    session.answer(cost_facts(ways(), pairs))
 
 
 def _session(ctx: typer.Context, *, as_json: bool) -> Session:

@@ -21,47 +21,83 @@ class _Prices(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class BigQueryPrices(_Prices):
-    """USD a TiB."""
+class Section(_Prices):
+    """Prices that were read from one place."""
 
     source: str
+    how: str
+    """What the prices were read from."""
+
+
+class BigQueryPrices(Section):
+    """USD a TiB."""
+
     query_per_tib: float = Field(ge=0)
     storage_read_per_tib: float = Field(ge=0)
     export_per_tib: float = Field(ge=0)
 
 
-class CloudRunPrices(_Prices):
+class CloudRunPrices(Section):
     """USD a second of a running task."""
 
-    source: str
     vcpu_per_second: float = Field(ge=0)
     gib_per_second: float = Field(ge=0)
 
 
-class CloudStoragePrices(_Prices):
-    """USD a thousand operations, and a GiB kept for a month."""
+class CloudStoragePrices(Section):
+    """USD a thousand operations, a GiB kept for a month, a GiB that leaves its region."""
 
-    source: str
     class_a_per_thousand: float = Field(ge=0)
     class_b_per_thousand: float = Field(ge=0)
     gib_per_month: float = Field(ge=0)
+    between_regions_per_gib: float = Field(ge=0)
 
 
-class ComputeEnginePrices(_Prices):
-    """USD an hour."""
+class ComputeEnginePrices(Section):
+    """USD an hour of a machine and of its address, a GiB of disk for a month."""
 
-    source: str
-    n2_highmem_8_per_hour: float = Field(ge=0)
+    per_hour: dict[str, float]
+    disk_gib_per_month: float = Field(ge=0)
+    address_per_hour: float = Field(ge=0)
+
+
+class CloudSqlPrices(Section):
+    """USD an hour of an instance, a GiB of its disk and of its backups for a month."""
+
+    per_hour: dict[str, float]
+    disk_gib_per_month: float = Field(ge=0)
+    backup_gib_per_month: float = Field(ge=0)
+
+
+class ArtifactRegistryPrices(Section):
+    """USD a GiB kept for a month."""
+
+    gib_per_month: float = Field(ge=0)
+
+
+class LoggingPrices(Section):
+    """USD a GiB written."""
+
+    per_gib: float = Field(ge=0)
 
 
 class Prices(_Prices):
     """The price table of a day."""
 
     as_of: str
+    read: str
+    """How all of them were read."""
     bigquery: BigQueryPrices
     cloud_run: CloudRunPrices
     cloud_storage: CloudStoragePrices
     compute_engine: ComputeEnginePrices
+    cloud_sql: CloudSqlPrices
+    artifact_registry: ArtifactRegistryPrices
+    logging: LoggingPrices
+
+    def sections(self) -> dict[str, Section]:
+        """Return the sections by name."""
+        return {name: section for name, section in self if isinstance(section, Section)}
 
 
 @cache

@@ -27,12 +27,16 @@ class Way(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
+    vm: str = "n2_highmem_8"
+    """Machine type, as the price table names it."""
     vm_hours: float = Field(default=0, ge=0)
-    """On an n2-highmem-8."""
+    """Of that machine."""
     vcpus: float = Field(default=0, ge=0)
     gib: float = Field(default=0, ge=0)
     seconds: float = Field(default=0, ge=0)
     """Of a Cloud Run task of that size."""
+    at_once: int = Field(default=1, ge=1)
+    """Pairs in work at the same time."""
     queried_bytes: int = Field(default=0, ge=0)
     storage_read_bytes: int = Field(default=0, ge=0)
     class_a: int = Field(default=0, ge=0)
@@ -41,6 +45,8 @@ class Way(BaseModel):
     """The training file's."""
     claimed_usd: float | None = None
     """The users' own estimate."""
+    claimed_hours: float | None = None
+    """The users' own estimate, for 26 pairs."""
     cannot: str = ""
     """Why it does not work at all; empty where it does."""
     measured: str
@@ -49,7 +55,7 @@ class Way(BaseModel):
     @property
     def compute_usd(self) -> float:
         """Machine and container time."""
-        vm_usd = self.vm_hours * prices().compute_engine.n2_highmem_8_per_hour
+        vm_usd = self.vm_hours * prices().compute_engine.per_hour[self.vm]
         return vm_usd + cloud_run_usd(self.seconds, vcpus=self.vcpus, gib=self.gib)
 
     @property
@@ -71,6 +77,10 @@ class Way(BaseModel):
     def total_usd(self) -> float:
         """Of one pair."""
         return self.compute_usd + self.bigquery_usd + self.storage_usd
+
+    def hours(self, pairs: int) -> float:
+        """Return what ``pairs`` pairs take, ``at_once`` of them at a time."""
+        return -(-pairs // self.at_once) * (self.vm_hours + self.seconds / 3600)
 
 
 class _Ways(BaseModel):

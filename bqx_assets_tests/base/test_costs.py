@@ -48,5 +48,5 @@ def test_a_ways_price_is_the_sum_of_its_parts() -> None:
 
 def test_this_system_costs_less_than_the_cheapest_estimate_of_the_users() -> None:
     ours = [way for way in ways() if way.name.startswith("bqx_assets")]
-    assert len(ours) == 2
+    assert len(ours) == 3
     assert all(way.total_usd < 0.42 and not way.cannot for way in ours)
