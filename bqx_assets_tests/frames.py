@@ -24,6 +24,7 @@ from bqx_assets.catalogue.expectations import Expectations, load_expectations
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET, expected_tables, targets_table
 from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.job import Extraction
+from bqx_assets.extract.outage import Outage
 from bqx_assets.extract.slabs import SlabStore
 from bqx_assets.extract.warehouse import ReadRequest
 
@@ -50,6 +51,7 @@ class FrameWarehouse:
     requests: list[ReadRequest] = field(default_factory=list)
     revised: dict[str, datetime] = field(default_factory=dict)
     read_bytes: int = 0
+    outage: Outage = field(default_factory=Outage)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property

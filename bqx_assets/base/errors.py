@@ -78,6 +78,14 @@ class TransientReadError(WarehouseError):
     """A read that may succeed when tried again (unavailable, quota, time-out)."""
 
 
+class WarehouseUnavailable(WarehouseError):
+    """Nobody answers, or every call is refused: it is the same for all tables, so one of these ends the run."""
+
+
+class ReadsEnded(WarehouseError):
+    """A read was ended because its run ends."""
+
+
 class TableMissing(WarehouseError):
     """A table that the catalogue expects is not in the warehouse."""
 

@@ -1,11 +1,17 @@
 """How a stage tells that it is moving: a protocol the command line and Dagster each implement.
 
-Belongs here: the protocol and the silent default. Does not: drawing or logging.
+Belongs here: the protocol, the silent default, and telling what is waited for. Does not: drawing or logging.
 """
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Protocol
+
+QUIET_SECONDS = 8.0
+"""Without a line, until one says what is waited for: somebody who watches should not wonder for more than ten."""
 
 
 class Progress(Protocol):
@@ -23,6 +29,10 @@ class Progress(Protocol):
         """Something a user should see, that stops nothing."""
         ...
 
+    def wait(self, stage: str, message: str) -> None:
+        """A stage is still waiting, for what ``message`` says. Shown only if nothing else was for some seconds."""
+        ...
+
 
 class Silent:
     """Progress that goes nowhere."""
@@ -35,3 +45,26 @@ class Silent:
 
     def warn(self, stage: str, message: str) -> None:
         """Ignore."""
+
+    def wait(self, stage: str, message: str) -> None:
+        """Ignore."""
+
+
+@contextmanager
+def waiting(
+    progress: Progress, stage: str, what: Callable[[], str], *, seconds: float = QUIET_SECONDS
+) -> Generator[None]:
+    """Tell every few ``seconds`` what is waited for, until the block ends. ``what`` is asked on another thread."""
+    over = threading.Event()
+
+    def tell() -> None:
+        while not over.wait(seconds):
+            progress.wait(stage, what())
+
+    teller = threading.Thread(target=tell, name="waiting", daemon=True)
+    teller.start()
+    try:
+        yield
+    finally:
+        over.set()
+        teller.join()

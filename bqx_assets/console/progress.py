@@ -18,6 +18,7 @@ from rich.text import Text
 
 from bqx_assets.base.limits import resident_bytes
 from bqx_assets.base.printable import printable
+from bqx_assets.base.progress import QUIET_SECONDS
 
 _LINE_SECONDS = 5.0
 _LINE_SHARE = 10
@@ -45,6 +46,7 @@ class ConsoleProgress:
         self._clock = clock
         self._lock = threading.Lock()
         self._stages: dict[str, _Stage] = {}
+        self._said = clock()
         self.resumed = 0
         """Tables whose slab was fresh."""
         self._bars: Bars | None = _bars(console) if console.is_terminal else None
@@ -81,6 +83,7 @@ class ConsoleProgress:
             state.done += 1
             subject = printable(f"{item} ({note})" if note else item)
             if self._bars and stage in self._tasks:
+                self._said = self._clock()  # a bar that moves says enough
                 self._bars.update(self._tasks[stage], advance=1, item=subject[:_ITEM_WIDTH])
             elif state.due(self._clock()):
                 self._line(state.line(stage, subject, self._clock()))
@@ -90,7 +93,14 @@ class ConsoleProgress:
         with self._lock:
             self._line(f"! {stage}: {printable(message)}", style="yellow")
 
+    def wait(self, stage: str, message: str) -> None:
+        """Say what is waited for, unless something was said just now."""
+        with self._lock:
+            if self._clock() - self._said >= QUIET_SECONDS / 2:
+                self._line(f"  {stage}: {printable(message)}", style="dim")
+
     def _line(self, text: str, style: str = "") -> None:
+        self._said = self._clock()
         console = self._bars.console if self._bars else self._console
         console.print(Text(text, style=style), soft_wrap=True)
 

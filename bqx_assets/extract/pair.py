@@ -6,17 +6,26 @@ Belongs here: the order of work, the workers, and the record of the outcome. Doe
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from bqx_assets.base.artifacts import ExtractionRecord, FailedTable, SlabRecord, Spine
-from bqx_assets.base.errors import BqxError, CheckpointCorrupt, ExtractionIncomplete, UnknownTable
+from bqx_assets.base.errors import (
+    BqxError,
+    CheckpointCorrupt,
+    ExtractionIncomplete,
+    ReadsEnded,
+    UnknownTable,
+    WarehouseUnavailable,
+)
 from bqx_assets.base.limits import worker_count
+from bqx_assets.base.progress import waiting
 from bqx_assets.catalogue.discovery import FeatureTable, PairCatalogue
 from bqx_assets.catalogue.drift import drift
 from bqx_assets.extract.connect import origin_of
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.plan import refuse_over_budget
+from bqx_assets.extract.read import reading
 from bqx_assets.extract.slabs import SlabStore
 from bqx_assets.extract.spine import extract_spine_slab
 from bqx_assets.extract.table import SpineInMemory, TableReader
@@ -44,6 +53,7 @@ def extract_features(job: Extraction, tables: Collection[str] | None = None) -> 
         UnknownTable: a name in ``tables`` is not in the pair's catalogue.
         CheckpointCorrupt: there is no spine.
         BudgetExceeded: it would read more than ``max_bytes``.
+        WarehouseUnavailable: nobody answers any more, or every table is refused; what was finished is saved.
         ExtractionIncomplete: a table failed; all others are saved. Names every failed table.
     """
     slabs = job.slabs()
@@ -75,7 +85,8 @@ def _extract_features(
     }
     wanted = [each for each in catalogue.tables if tables is None or each.description.table in tables]
     job.progress.start("extract", len(wanted))
-    outcomes |= _in_parallel(job, reader, wanted)
+    extracted, stopped = _in_parallel(job, reader, wanted)
+    outcomes |= extracted
     for each in catalogue.tables:
         if each not in wanted:
             outcomes[each.description.table] = reader.fresh(each) or FailedTable(
@@ -95,36 +106,72 @@ def _extract_features(
         span=job.settings.span,
     )
     slabs.save_extraction(record)
+    if stopped is not None:
+        raise _ended(job, record, stopped)
     _refuse_failures(job, record)
     return record
 
 
 def _in_parallel(
     job: Extraction, reader: TableReader, wanted: list[FeatureTable]
-) -> dict[str, SlabRecord | FailedTable]:
+) -> tuple[dict[str, SlabRecord | FailedTable], BqxError | None]:
+    """Extract the tables; return what became of each, and the error that holds for all of them, if one did.
+
+    Such an error ends the run at once: further tables could only say the same.
+    """
     outcomes: dict[str, SlabRecord | FailedTable] = {}
+    stopped: BqxError | None = None
     pool = ThreadPoolExecutor(job.settings.workers or worker_count(), thread_name_prefix="extract")
+    running: dict[Future[tuple[SlabRecord, str]], str] = {
+        pool.submit(reader.extract, each): each.description.table for each in wanted
+    }
     try:
-        running: dict[Future[tuple[SlabRecord, str]], str] = {
-            pool.submit(reader.extract, each): each.description.table for each in wanted
-        }
-        while running:
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                table = running.pop(future)
-                error = future.exception()
-                if error is None:
-                    outcomes[table], note = future.result()
-                elif isinstance(error, Exception):
-                    # Any error is the table's own: the others are still saved, and the run fails naming it.
-                    outcomes[table], note = _failure(table, error), "failed"
-                    job.progress.warn("extract", f"{type(error).__name__}: {error}")
-                else:
-                    raise error
-                job.progress.advance("extract", table, note)
+        with waiting(job.progress, "extract", lambda: _reading(job, running)):
+            while running:
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    table = running.pop(future)
+                    error = future.exception()
+                    if stopped is None and isinstance(error, WarehouseUnavailable):
+                        stopped = error
+                        job.warehouse.outage.end()
+                    outcomes[table] = _outcome(job, future, table, stopped)
+                for future in [each for each in running if stopped is not None and each.cancel()]:
+                    table = running.pop(future)
+                    outcomes[table] = _unread(table, stopped)
     finally:
+        # Where the block is left by Ctrl-C or "Terminate" reads are under way, which would be waited for.
+        if running:
+            job.warehouse.outage.end()
         pool.shutdown(cancel_futures=True)
-    return outcomes
+    return outcomes, stopped
+
+
+def _outcome(
+    job: Extraction, future: Future[tuple[SlabRecord, str]], table: str, stopped: BqxError | None
+) -> SlabRecord | FailedTable:
+    error = future.exception()
+    if error is None:
+        record, note = future.result()
+        job.progress.advance("extract", table, note)
+        return record
+    if isinstance(error, (WarehouseUnavailable, ReadsEnded)) and stopped is not None:
+        return _unread(table, stopped)
+    if not isinstance(error, Exception):
+        raise error
+    # Any error is the table's own: the others are still saved, and the run fails naming it.
+    job.progress.warn("extract", f"{type(error).__name__}: {error}")
+    job.progress.advance("extract", table, "failed")
+    return _failure(table, error)
+
+
+def _unread(table: str, stopped: BqxError | None) -> FailedTable:
+    got = stopped.got if stopped else "interrupted"
+    return FailedTable(table=table, error=NOT_EXTRACTED, message=f"not extracted, for the run ended: {got}")
+
+
+def _reading(job: Extraction, running: Mapping[Future[tuple[SlabRecord, str]], str]) -> str:
+    return reading([table for future, table in tuple(running.items()) if future.running()], job.warehouse.outage)
 
 
 def _failure(table: str, error: Exception) -> FailedTable:
@@ -148,6 +195,16 @@ def _report_drift(job: Extraction, catalogue: PairCatalogue, slabs: SlabStore) -
         return
     for sentence in drift(before, catalogue):
         job.progress.warn("extract", f"since the last extraction: {sentence}")
+
+
+def _ended(job: Extraction, record: ExtractionRecord, stopped: BqxError) -> WarehouseUnavailable:
+    left = sum(each.error == NOT_EXTRACTED for each in record.failed)
+    return WarehouseUnavailable(
+        f"{job.pair}",
+        got=f"{stopped.got} (at {stopped.subject}; the run ended there, with {left:,} tables unread)",
+        expected=stopped.expected,
+        cure=f"{stopped.cure} What is finished is saved; go on with: bqx extract {job.pair}",
+    )
 
 
 def _refuse_failures(job: Extraction, record: ExtractionRecord) -> None:

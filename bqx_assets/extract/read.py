@@ -5,6 +5,7 @@ Belongs here: the retry policy, and Arrow batches into one Polars frame. Does no
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import cast
 
@@ -15,11 +16,13 @@ import tenacity
 from bqx_assets.base.errors import SchemaDrift, TransientReadError
 from bqx_assets.base.names import KEY
 from bqx_assets.base.progress import Progress
+from bqx_assets.extract.outage import Outage
 from bqx_assets.extract.warehouse import ReadRequest, Warehouse
 
 ATTEMPTS = 5
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30.0
+_NAMED = 4
 
 POLARS_TYPES: dict[str, type[pl.DataType]] = {
     "FLOAT64": pl.Float64,
@@ -34,26 +37,37 @@ def read_frame(warehouse: Warehouse, request: ReadRequest, *, subject: str, prog
     """Return the requested rows as one frame, columns in the order and types of the request.
 
     **Cost**: the table in memory once. A transient error starts the table again, at most ``ATTEMPTS`` times, with
-    exponential waits and jitter between; rows of a broken attempt are dropped.
+    exponential waits and jitter between; rows of a broken attempt are dropped. While nothing arrives of any table the
+    attempts are not counted, for it is not this table's fault: the warehouse's ``outage`` ends the wait.
 
     Raises:
         TransientReadError: when the last attempt failed as well.
             Also when a table that was asked for whole came with fewer rows than its catalogue counts.
+        WarehouseUnavailable: when nothing arrives of any table for so long that it is taken as lasting.
+        ReadsEnded: when the run ends.
         SchemaDrift: when the rows' types are not those the table was described with.
     """
+    outage = warehouse.outage
 
     def tell(state: tenacity.RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        progress.warn("extract", f"{subject}: attempt {state.attempt_number} of {ATTEMPTS} failed: {error}")
+        progress.warn("extract", f"{subject}: attempt {state.attempt_number} failed: {error}")
 
     attempts = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(TransientReadError),
-        stop=tenacity.stop_after_attempt(ATTEMPTS),
+        stop=lambda state: state.attempt_number >= ATTEMPTS and not outage.now,
         wait=tenacity.wait_random_exponential(multiplier=_FIRST_WAIT_SECONDS, max=_LONGEST_WAIT_SECONDS),
         before_sleep=tell,
+        sleep=outage.wait,
         reraise=True,
     )
     return attempts(_read_once, warehouse, request, subject)
+
+
+def reading(tables: Collection[str], outage: Outage) -> str:
+    """Return what is waited for while tables are read: their names, and what stands in the way."""
+    names = ", ".join(sorted(tables)[:_NAMED]) + (f" and {len(tables) - _NAMED:,} more" if len(tables) > _NAMED else "")
+    return ": ".join(filter(None, (f"reading {names}", outage.words())))
 
 
 def _read_once(warehouse: Warehouse, request: ReadRequest, subject: str) -> pl.DataFrame:

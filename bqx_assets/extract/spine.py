@@ -17,13 +17,14 @@ from bqx_assets.base.content import Contents, periods_of
 from bqx_assets.base.errors import ClockBehind, EmptyTable
 from bqx_assets.base.fingerprints import fingerprint
 from bqx_assets.base.names import KEY
+from bqx_assets.base.progress import waiting
 from bqx_assets.base.settings import DuplicatePolicy
 from bqx_assets.base.span import Last
 from bqx_assets.catalogue.discovery import PairCatalogue
 from bqx_assets.catalogue.families import PAIR_COLUMN
 from bqx_assets.extract.align import align, as_key, without_duplicates
 from bqx_assets.extract.job import Extraction
-from bqx_assets.extract.read import read_frame
+from bqx_assets.extract.read import read_frame, reading
 from bqx_assets.extract.slabs import SlabStore, SpineRecord, slab_fingerprint, source_of
 from bqx_assets.extract.stretches import stretches
 from bqx_assets.extract.warehouse import ReadRequest
@@ -42,11 +43,12 @@ def extract_spine_slab(job: Extraction, catalogue: PairCatalogue, slabs: SlabSto
         NullKeys, DuplicateKeys, EmptyTable: the targets table cannot be a spine.
         ClockBehind: the snapshot would be of a time before a table that is there was written.
     """
-    snapshot_time = job.warehouse.snapshot()
+    snapshot_time = job.snapshot()
     _refuse_clock_behind(job, catalogue, snapshot_time)
     slab = _fresh(job, catalogue, slabs)
     if slab is None:
-        keys, rows, frames = _read(job, catalogue, snapshot_time)
+        with waiting(job.progress, "spine", lambda: reading([catalogue.targets.table], job.warehouse.outage)):
+            keys, rows, frames = _read(job, catalogue, snapshot_time)
         spine = describe_spine(keys, job.settings.row_group_rows)
         provenance = SlabProvenance(
             pair=job.pair.name,

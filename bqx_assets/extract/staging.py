@@ -29,6 +29,7 @@ from bqx_assets.base.pairs import ALL_PAIRS
 from bqx_assets.catalogue.families import FAMILIES, FEATURES_DATASET, PAIR_COLUMN, family_of
 from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.object_file import CheckedFile, block_checksums
+from bqx_assets.extract.outage import Outage
 from bqx_assets.extract.read import POLARS_TYPES
 from bqx_assets.extract.row_groups import as_utc, stated_bounds, wanted_groups
 from bqx_assets.extract.slabs import source_of
@@ -63,6 +64,11 @@ class StagedWarehouse:
     def name(self) -> str:
         """The inner warehouse's."""
         return self._inner.name
+
+    @property
+    def outage(self) -> Outage:
+        """The inner warehouse's."""
+        return self._inner.outage
 
     @property
     def read_bytes(self) -> int:
@@ -107,6 +113,7 @@ class StagedWarehouse:
     def _staged(self, request: ReadRequest) -> list[pa.RecordBatch]:
         """Return the request's rows from the object that holds them, made by whoever comes first."""
         while True:
+            self.outage.go_on()
             rows = self._fetch(request)
             if rows is not None:
                 return rows

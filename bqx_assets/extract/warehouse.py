@@ -13,6 +13,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from bqx_assets.catalogue.tables import TableDescription
+from bqx_assets.extract.outage import Outage
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,11 @@ class Warehouse(Protocol):
         """Bytes read so far by this object as the warehouse bills them; 0 where reading is free."""
         ...
 
+    @property
+    def outage(self) -> Outage:
+        """What its reads know of each other: whether anybody answers, and the way to end them all."""
+        ...
+
     def describe(self) -> Sequence[TableDescription]:
         """Return every table of the feature and targets datasets, by name, in one batched query."""
         ...
@@ -66,6 +72,8 @@ class Warehouse(Protocol):
 
         Raises:
             TransientReadError: when trying again may help.
+            WarehouseUnavailable: when no table of it can be read.
+            ReadsEnded: when ``outage`` was told to end them all.
             TableMissing, TableUnreadable, TableChanged: when it will not.
         """
         ...

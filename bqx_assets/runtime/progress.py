@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 import threading
+import time
 from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from logging import Logger
 
 from bqx_assets.base.errors import BqxError
 from bqx_assets.base.printable import printable
-from bqx_assets.base.progress import Progress, Silent
+from bqx_assets.base.progress import QUIET_SECONDS, Progress, Silent
 
 RESUMED = "resumed"
 """The note extraction gives to a table whose slab was fresh."""
@@ -67,6 +68,7 @@ class StepProgress:
         self._total: dict[str, int] = {}
         self._done: Counter[str] = Counter()
         self._resumed = 0
+        self._said = time.monotonic()
         self.warnings: list[str] = []
         """Every warning so far, without its stage."""
 
@@ -75,7 +77,7 @@ class StepProgress:
         with self._lock:
             self._total[stage] = total
             self._done[stage] = 0
-        self._log.info("%s: %s steps", stage, f"{total:,}")
+        self._say("%s: %s steps", stage, f"{total:,}")
         self._target.start(stage, total)
 
     def advance(self, stage: str, item: str, note: str = "") -> None:
@@ -87,15 +89,28 @@ class StepProgress:
             done, total = self._done[stage], self._total.get(stage, 0)
         tenths = [count * _LOGGED_SHARE // max(total, 1) for count in (done - 1, done)]
         if done in (1, total) or tenths[0] < tenths[1]:
-            self._log.info("%s: %s of %s, %s%s", stage, done, total, item, f" ({note})" if note else "")
+            self._say("%s: %s of %s, %s%s", stage, done, total, item, f" ({note})" if note else "")
         self._target.advance(stage, item, note)
 
     def warn(self, stage: str, message: str) -> None:
         """Log a warning."""
         message = printable(message)
         self.warnings.append(message)
+        self._said = time.monotonic()
         self._log.warning("%s: %s", stage, message)
         self._target.warn(stage, message)
+
+    def wait(self, stage: str, message: str) -> None:
+        """Log what is waited for, unless a line was logged just now."""
+        with self._lock:
+            quiet = time.monotonic() - self._said >= QUIET_SECONDS / 2
+        if quiet:
+            self._say("%s: %s", stage, printable(message))
+        self._target.wait(stage, message)
+
+    def _say(self, text: str, *values: object) -> None:
+        self._said = time.monotonic()
+        self._log.info(text, *values)
 
     def count_resumed(self) -> int:
         """Return how many tables were not read again."""

@@ -86,3 +86,18 @@ def test_steps_before_a_stage_began_are_no_error() -> None:
         progress.advance("merge", "early")
         progress.start("merge", 2)
         progress.start("merge", 2)
+
+
+def test_what_is_waited_for_is_said_while_nothing_else_is() -> None:
+    console, text = _plain()
+    clock = Clock()
+    with ConsoleProgress(console, clock=clock) as progress:
+        progress.start("extract", 100)
+        progress.wait("extract", "reading a")  # a line came just now
+        clock.now += 8.0
+        progress.wait("extract", "reading [b]\x1b")
+        clock.now += 8.0
+        progress.advance("extract", "c")
+        progress.wait("extract", "reading d")
+    assert text.getvalue().splitlines()[1:] == ["  extract: reading [b]\\x1b", text.getvalue().splitlines()[-1]]
+    assert "c" in text.getvalue().splitlines()[-1]

@@ -66,3 +66,17 @@ def test_a_channel_leads_to_its_listener_while_it_listens_and_to_silence_after()
 
 def test_nobody_listens_to_a_run_of_the_web_server() -> None:
     assert type(listener(None)) is Silent
+
+
+def test_what_is_waited_for_is_logged_while_nothing_else_is(
+    log: logging.Logger, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("bqx_assets.runtime.progress.time.monotonic", lambda: now)
+    progress = StepProgress(log, Silent())
+    progress.wait("catalogue", "too soon")
+    now += 8
+    progress.wait("catalogue", "bqx-ml is asked for its tables")
+    progress.wait("catalogue", "too soon")
+    assert [record.message for record in caplog.records] == ["catalogue: bqx-ml is asked for its tables"]
+    assert progress.warnings == []

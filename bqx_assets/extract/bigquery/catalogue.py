@@ -13,18 +13,16 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, cast
 
-from google.api_core.exceptions import GoogleAPIError, NotFound
-from google.auth.exceptions import GoogleAuthError
+from google.api_core.exceptions import NotFound
 from google.cloud import bigquery
-from google.cloud.bigquery.retry import DEFAULT_JOB_RETRY, DEFAULT_RETRY
 
 from bqx_assets.base.names import check_identifier
 from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.bigquery.clients import check_project
-from bqx_assets.extract.bigquery.failures import translated
+from bqx_assets.extract.bigquery.rest import CALL_SECONDS, NO_TRIES, Rest
 
-_CALL_SECONDS = 60.0
-_ALL_SECONDS = 300.0
+_QUERY_SECONDS = 300.0
+"""Of one query that BigQuery is at work on."""
 _PSEUDO = ("_PARTITION", "_TABLE_", "_FILE_", "_ROW_TIMESTAMP", "__ROOT__", "_COLIDENTIFIER", "_CHANGE_")
 """How BigQuery's own columns begin, and no column of a user may: of a table partitioned by time of ingestion the view
 of columns lists ``_PARTITIONTIME`` (with no ordinal position), which no read session selects."""
@@ -35,7 +33,7 @@ _MAX_BILLED_BYTES = 1 << 30
 """A catalogue query bills some 10 MB; one that would scan a table is a mistake."""
 
 
-def describe_dataset(client: bigquery.Client, project: str, dataset: str) -> list[TableDescription]:
+def describe_dataset(rest: Rest, project: str, dataset: str) -> list[TableDescription]:
     """Return every table of the dataset, by name; views are left out: they have no rows of their own.
 
     **Cost**: one query, some 10 MB billed; a few thousand rows.
@@ -44,13 +42,11 @@ def describe_dataset(client: bigquery.Client, project: str, dataset: str) -> lis
         TableMissing: no such dataset.
         TransientReadError, TableUnreadable: the query failed, for now or for good.
     """
-    rows = query(client, catalogue_sql(project, dataset), f"{project}.{dataset}")
+    rows = query(rest, catalogue_sql(project, dataset), f"{project}.{dataset}")
     return [_description(dataset, row) for row in rows]
 
 
-def table_states(
-    client: bigquery.Client, project: str, tables: Iterable[tuple[str, str]]
-) -> dict[tuple[str, str], str]:
+def table_states(rest: Rest, project: str, tables: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """Return the state of tables by (dataset, table), as ``TableDescription.etag`` has it; missing ones left out.
 
     **Cost**: one ``tables.get`` a table, several at once; nothing is billed.
@@ -61,21 +57,24 @@ def table_states(
     pool = ThreadPoolExecutor(_GETS_AT_ONCE, thread_name_prefix="states")
     try:
         paths = [f"{check_project(project)}.{dataset}.{table}" for dataset, table in wanted]
-        states = pool.map(partial(_state, client), paths)
+        states = pool.map(partial(_state, rest), paths)
         return {table: state for table, state in zip(wanted, states, strict=True) if state is not None}
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _state(client: bigquery.Client, path: str) -> str | None:
-    try:
-        table = client.get_table(path, retry=DEFAULT_RETRY.with_timeout(_ALL_SECONDS), timeout=_CALL_SECONDS)
-    except NotFound as error:
-        if _NO_TABLE in str(cast("object", error.message)):
-            return None
-        raise translated(error, path) from error
-    except (GoogleAPIError, GoogleAuthError, OSError) as error:
-        raise translated(error, path) from error
+def _state(rest: Rest, path: str) -> str | None:
+    def ask() -> bigquery.Table | None:
+        try:
+            return rest.client.get_table(path, retry=NO_TRIES, timeout=CALL_SECONDS)
+        except NotFound as error:
+            if _NO_TABLE in str(cast("object", error.message)):
+                return None
+            raise
+
+    table = rest.ask(ask, path)
+    if table is None:
+        return None
     return _etag(*(cast("datetime", moment) for moment in (table.created, table.modified)))
 
 
@@ -84,23 +83,20 @@ def _etag(created: datetime, modified: datetime) -> str:
     return "-".join(str(round(moment.timestamp() * 1000)) for moment in (created, modified))
 
 
-def dataset_location(client: bigquery.Client, project: str, dataset: str) -> str:
+def dataset_location(rest: Rest, project: str, dataset: str) -> str:
     """Return where a dataset is, such as EU. Raises what :func:`describe_dataset` raises."""
     path = f"{check_project(project)}.{check_identifier(dataset, 'dataset')}"
-    try:
-        found = client.get_dataset(path, retry=DEFAULT_RETRY.with_timeout(_ALL_SECONDS), timeout=_CALL_SECONDS)
-    except (GoogleAPIError, GoogleAuthError, OSError) as error:
-        raise translated(error, path) from error
+    found = rest.ask(lambda: rest.client.get_dataset(path, retry=NO_TRIES, timeout=CALL_SECONDS), path)
     return str(cast("object", found.location))
 
 
-def server_time(client: bigquery.Client, project: str, location: str | None = None) -> datetime:
+def server_time(rest: Rest, project: str, location: str | None = None) -> datetime:
     """Return BigQuery's own clock, UTC, whole milliseconds: a client's clock that is ahead would ask for the future.
 
     A query that names no table runs in the US unless ``location`` says where: a policy that keeps all work in the EU
     would refuse it. Raises what :func:`describe_dataset` raises.
     """
-    (row,) = query(client, "SELECT CURRENT_TIMESTAMP() AS now", project, location)
+    (row,) = query(rest, "SELECT CURRENT_TIMESTAMP() AS now", project, location)
     now: datetime = row["now"].astimezone(UTC)
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
@@ -123,22 +119,23 @@ def catalogue_sql(project: str, dataset: str) -> str:
     """  # noqa: S608 (both names are validated above; BigQuery takes no parameters for them)
 
 
-def query(client: bigquery.Client, sql: str, subject: str, location: str | None = None) -> list[Mapping[str, Any]]:
-    """Return a small query's rows, retried by Google's own policy within five minutes. Raises as above."""
+def query(rest: Rest, sql: str, subject: str, location: str | None = None) -> list[Mapping[str, Any]]:
+    """Return a small query's rows, of all pages. Raises as above."""
     config = bigquery.QueryJobConfig(maximum_bytes_billed=_MAX_BILLED_BYTES)
-    try:
-        rows = client.query_and_wait(
+
+    def ask() -> list[Mapping[str, Any]]:
+        rows = rest.client.query_and_wait(
             sql,
             job_config=config,
             location=location,
-            api_timeout=_CALL_SECONDS,
-            wait_timeout=_ALL_SECONDS,
-            retry=DEFAULT_RETRY.with_timeout(_ALL_SECONDS),
-            job_retry=DEFAULT_JOB_RETRY.with_timeout(_ALL_SECONDS),
+            api_timeout=CALL_SECONDS,
+            wait_timeout=_QUERY_SECONDS,
+            retry=NO_TRIES,  # tries are counted by ``rest``, and a failed job is asked for anew
+            job_retry=NO_TRIES,
         )
         return [dict(cast("bigquery.Row", row).items()) for row in cast("Iterable[object]", rows)]
-    except (GoogleAPIError, GoogleAuthError, OSError) as error:
-        raise translated(error, subject) from error
+
+    return rest.ask(ask, subject)
 
 
 def _description(dataset: str, row: Mapping[str, Any]) -> TableDescription:

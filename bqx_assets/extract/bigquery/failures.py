@@ -1,69 +1,88 @@
 """Google's exceptions as this package's errors, each naming its table.
 
-Belongs here: which failures may pass when tried again, and which error a lasting one is. Does not: trying again.
+Belongs here: which failures may pass when tried again, and which error a lasting one is. Does not: what a refusal means
+(``base/refusals``), trying again.
 """
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Final, cast
 
+import grpc
 from google.api_core import exceptions as google
-from google.auth.exceptions import GoogleAuthError, TransportError
-from google.rpc.error_details_pb2 import RetryInfo
 
-from bqx_assets.base.errors import TableMissing, TableUnreadable, TransientReadError, WarehouseError
+from bqx_assets.base.errors import (
+    TableMissing,
+    TableUnreadable,
+    TransientReadError,
+    WarehouseError,
+    WarehouseUnavailable,
+)
+from bqx_assets.base.refusals.read import Refusal, read_refusal
 
 _PASSING = (
     google.ServiceUnavailable,
     google.InternalServerError,  # Google's clients resume after "RST_STREAM" and the like, which arrive as INTERNAL
-    google.TooManyRequests,  # RESOURCE_EXHAUSTED is one
-    google.DeadlineExceeded,
-    google.GatewayTimeout,
-    google.BadGateway,
     google.Aborted,
     google.Cancelled,
     google.Unknown,
-    google.RetryError,
-    TransportError,
-    ConnectionError,
 )
-_TEXT_LENGTH = 200
+"""Pass by their code whatever they say, unless the words show a reason that does not."""
+_NO_REASON: Final = frozenset({"unknown", "conflict", "server", "bad_request", "endpoint", "not_running"})
+_NEW_SPINE = (
+    "A new spine takes the present as its moment: bqx extract PAIR, or in the browser materialise targets_spine and "
+    "then feature_slabs. Tables that did not change are not read again."
+)
+_MISSING = frozenset({"table_missing", "missing", "dataset_missing"})
+
+
+def refusal_of(error: BaseException) -> Refusal:
+    """Return what an error of Google's clients means: over gRPC it is the Storage Read API's, else BigQuery's."""
+    parts = cast("list[object]", error.errors) if isinstance(error, google.GoogleAPICallError) else []
+    over_grpc = any(isinstance(part, grpc.RpcError) for part in parts)
+    return read_refusal(error, "storage_read" if over_grpc else "bigquery")
 
 
 def may_pass(error: BaseException) -> bool:
     """Return whether the same call may succeed later."""
-    return isinstance(error, _PASSING)
+    refusal = refusal_of(error)
+    return refusal.again in {"later", "new_job"} or (isinstance(error, _PASSING) and refusal.reason in _NO_REASON)
 
 
-def asked_wait_seconds(error: BaseException | None) -> float:
-    """Return how long the server asked to wait before the next try; 0 when it did not say."""
-    details = cast("list[object]", error.details) if isinstance(error, google.GoogleAPICallError) else []
-    asked = [each.retry_delay for each in details if isinstance(each, RetryInfo)]
-    return max((delay.seconds + delay.nanos / 1e9 for delay in asked), default=0.0)
+def needs_new_session(error: BaseException) -> bool:
+    """Return whether a read has to begin anew: its session, or the stream's place in it, is gone."""
+    return refusal_of(error).again == "new_session"
 
 
-def translated(error: Exception, subject: str) -> WarehouseError:
-    """Return the error a table's read ends with: transient, missing, or unreadable."""
-    said = _said(error)
-    if may_pass(error):
-        return TransientReadError(subject, got=said, expected="rows", cure="Try again later.")
-    if isinstance(error, google.NotFound):
-        return TableMissing(
-            subject,
-            got=said,
-            expected="the table as it was planned",
-            cure="Restore the table, or plan again.",
-        )
-    if isinstance(error, (google.Forbidden, google.Unauthorized, GoogleAuthError)):
-        cure = "Grant the service account BigQuery Data Viewer on the dataset and BigQuery Read Session User."
-        return TableUnreadable(subject, got=said, expected="permission to read it", cure=cure)
-    return TableUnreadable(
-        subject, got=said, expected="a readable table", cure="Look the table up in the console, then plan again."
-    )
+def stream_removed(error: BaseException) -> bool:
+    """Return whether BigQuery closed a stream that was not read for an hour: it may go on at its offset, once."""
+    return "stream removed" in str(error).lower()
 
 
-def _said(error: Exception) -> str:
-    """The server's first line, shortened: enough to search for, too little to carry a document."""
-    message = cast("str | None", error.message) if isinstance(error, google.GoogleAPICallError) else str(error)
-    line = (message or "").strip().partition("\n")[0]
-    return f"{type(error).__name__}: {line[:_TEXT_LENGTH]}"
+def said(error: BaseException) -> str:
+    """Return the error's class and the service's own words, without secrets, never cut before the part that matters."""
+    return f"{type(error).__name__}: {refusal_of(error).said}"
+
+
+def translated(error: Exception, subject: str, *, lasts: bool = False) -> WarehouseError:
+    """Return the error a call ends with: of all tables, transient, missing, or unreadable.
+
+    ``lasts``: nothing has been answered for so long that this failure is taken as lasting.
+    """
+    refusal = refusal_of(error)
+    got, cure = said(error), f"{refusal.sentence}. {_NEW_SPINE if refusal.again == 'new_snapshot' else refusal.cure}"
+    passing = may_pass(error) or needs_new_session(error)
+    if lasts or (refusal.everywhere and not passing and refusal.reason not in _MISSING):
+        expected = "an answer of BigQuery" if passing else _expected(refusal)
+        return WarehouseUnavailable(subject, got=got, expected=expected, cure=cure)
+    if passing:
+        return TransientReadError(subject, got=got, expected="rows", cure=cure)
+    if refusal.reason in _MISSING:
+        return TableMissing(subject, got=got, expected="the table as it was planned", cure=cure)
+    return TableUnreadable(subject, got=got, expected=_expected(refusal), cure=cure)
+
+
+def _expected(refusal: Refusal) -> str:
+    if refusal.permission is not None:
+        return f"the permission {refusal.permission} on {refusal.resource or 'the table'}"
+    return "permission to read it" if refusal.reason == "permission_unnamed" else "a readable table"

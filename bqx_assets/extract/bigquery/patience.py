@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from bqx_assets.extract.bigquery.failures import asked_wait_seconds
+from bqx_assets.extract.bigquery.failures import refusal_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,12 @@ class Patience:
     """Of one call. A stream that is still flowing then is resumed at its offset, so this bounds a hang, not a read."""
     tries: int = 6
     """In a row without a row arriving."""
+    session_seconds: float = 600.0
+    """Of opening a session: Google's own deadline, for a table of many partitions takes minutes to plan."""
+    beside_seconds: float = 60.0
+    """Until a second request is made beside a session that does not open: the first may have been lost."""
+    silent_seconds: float = 42.0
+    """Of metadata and queries, where nobody answers: with them and its start, ``bqx plan`` ends within a minute."""
     first_wait_seconds: float = 1.0
     longest_wait_seconds: float = 32.0
 
@@ -28,4 +34,4 @@ class Patience:
         The randomness keeps many readers that failed together from coming back together.
         """
         bound = min(self.longest_wait_seconds, self.first_wait_seconds * 2 ** (failures - 1))
-        return max(random.uniform(0, bound), asked_wait_seconds(error))  # noqa: S311 (no secret)
+        return max(random.uniform(0, bound), refusal_of(error).wait_seconds if error else 0.0)  # noqa: S311 (no secret)

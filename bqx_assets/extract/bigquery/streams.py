@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,8 +19,9 @@ from google.cloud.bigquery_storage_v1.services.big_query_read import BigQueryRea
 
 from bqx_assets.base.freed import keep_freed_memory
 from bqx_assets.extract.bigquery.answers import Call, ReadRows, read_answer
-from bqx_assets.extract.bigquery.failures import may_pass
+from bqx_assets.extract.bigquery.failures import may_pass, said, stream_removed
 from bqx_assets.extract.bigquery.patience import Patience
+from bqx_assets.extract.outage import Outage
 
 _WAITING_BATCHES = 2
 """A stream runs ahead of its reader by this many batches of at most 10 MB."""
@@ -29,10 +31,11 @@ _POLL_SECONDS = 0.1
 class StreamReader:
     """Reads streams; all tables of a run share one, and with it the limit on open streams."""
 
-    def __init__(self, client: BigQueryReadClient, patience: Patience, max_open_streams: int) -> None:
+    def __init__(self, client: BigQueryReadClient, patience: Patience, max_open_streams: int, outage: Outage) -> None:
         keep_freed_memory()
         self._read_rows = ReadRows(client)
         self._patience = patience
+        self._outage = outage
         self._slots = threading.BoundedSemaphore(max_open_streams)
 
     def read(self, names: Sequence[str], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -42,6 +45,7 @@ class StreamReader:
 
         Raises:
             GoogleAPIError, GoogleAuthError: a stream failed for good, or too often in a row without progress.
+            ReadsEnded: the run ends.
         """
         if not names:
             return
@@ -52,7 +56,7 @@ class StreamReader:
                     pool.submit(self._run, name, schema, flow)
                 open_streams = len(names)
                 while open_streams:
-                    item = flow.items.get()
+                    item = self._next(flow)
                     if isinstance(item, Exception):
                         raise item
                     if item is None:
@@ -61,6 +65,15 @@ class StreamReader:
                         yield item
             finally:
                 flow.stop()
+
+    def _next(self, flow: _Flow) -> pa.RecordBatch | Exception | None:
+        """The next item. Looks up now and then: a run that ends waits for no stream."""
+        while True:
+            self._outage.go_on()
+            try:
+                return flow.items.get(timeout=_POLL_SECONDS)
+            except queue.Empty:
+                continue
 
     def _run(self, name: str, schema: pa.Schema, flow: _Flow) -> None:
         """Read one stream to its end on a thread of its own; what ends it goes to the iterator."""
@@ -80,18 +93,22 @@ class StreamReader:
         at = _Position()
         failures = 0
         while not flow.stopped.is_set():
-            before = at.offset
+            before, began = at.offset, time.monotonic()
             try:
                 self._read_on(name, at, schema, flow)
             except (GoogleAPIError, GoogleAuthError) as error:
                 failures = 1 if at.offset > before else failures + 1
-                if not may_pass(error) or failures >= self._patience.tries:
+                if not may_pass(error) or (stream_removed(error) and failures > 1):
+                    raise
+                lasts = self._outage.failed(said(error), began=began, failures=failures)
+                if lasts or failures >= self._patience.tries:
                     raise
                 flow.stopped.wait(self._patience.wait_seconds(failures, error))
             else:
                 # A stream that ends without an error short of its end was cut, or its last rows are filtered out:
                 # asked once more from here, it tells which.
                 if at.progress >= 1 or at.offset == before:
+                    self._outage.arrived()
                     return
 
     def _read_on(self, name: str, at: _Position, schema: pa.Schema, flow: _Flow) -> None:
@@ -105,6 +122,8 @@ class StreamReader:
                     flow.put(answer.batch(schema))
                 at.offset += answer.row_count
                 at.progress = answer.progress
+                if answer.row_count:
+                    self._outage.arrived()
                 if flow.stopped.is_set():
                     return
         finally:

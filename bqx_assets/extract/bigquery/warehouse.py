@@ -5,17 +5,15 @@ Belongs here: the adapter itself, one call of the protocol after the other. Does
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from functools import partial
 from typing import cast
 
 import pyarrow as pa
-import tenacity
 from google.api_core.exceptions import FailedPrecondition, GoogleAPIError, InvalidArgument
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
-from google.cloud.bigquery.retry import DEFAULT_RETRY
 from google.cloud.bigquery_storage_v1 import types
 
 from bqx_assets.base.errors import BqxError
@@ -23,13 +21,18 @@ from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets.catalogue.tables import TableDescription, standard_type
 from bqx_assets.extract.bigquery.catalogue import dataset_location, describe_dataset, server_time, table_states
 from bqx_assets.extract.bigquery.clients import Clients
-from bqx_assets.extract.bigquery.failures import may_pass, translated
+from bqx_assets.extract.bigquery.failures import may_pass, needs_new_session, said, translated
 from bqx_assets.extract.bigquery.meter import Meter
+from bqx_assets.extract.bigquery.opening import OpenSession
 from bqx_assets.extract.bigquery.patience import Patience
+from bqx_assets.extract.bigquery.rest import CALL_SECONDS, NO_TRIES, Rest
 from bqx_assets.extract.bigquery.session import session_request, session_schema, table_changed
 from bqx_assets.extract.bigquery.streams import StreamReader
+from bqx_assets.extract.outage import Outage
 from bqx_assets.extract.warehouse import ReadRequest
 
+_SESSIONS = 3
+"""Opened for one read, where one after the other has run out before its first row."""
 _MAX_STREAMS = 4
 """Of one table. Several tables are read at once already, so this is for the widest ones."""
 
@@ -42,13 +45,21 @@ class BigQueryWarehouse:
     ) -> None:
         self._clients = clients
         self._patience = patience or Patience()
+        self._outage = Outage()
+        self._rest = Rest(clients.catalogue, self._outage, self._patience)
         self._meter = Meter(max_bytes)
-        self._streams = StreamReader(clients.reads, self._patience, max_open_streams)
+        self._opening = OpenSession(clients.reads, self._outage)
+        self._streams = StreamReader(clients.reads, self._patience, max_open_streams, self._outage)
 
     @property
     def name(self) -> str:
         """The project."""
         return self._clients.project
+
+    @property
+    def outage(self) -> Outage:
+        """What its calls know of each other."""
+        return self._outage
 
     @property
     def read_bytes(self) -> int:
@@ -57,11 +68,10 @@ class BigQueryWarehouse:
 
     def describe(self) -> Sequence[TableDescription]:
         """Return every table of both datasets, by name. Two queries."""
-        clients = self._clients
         return [
             table
             for dataset in sorted((FEATURES_DATASET, TARGETS_DATASET))
-            for table in describe_dataset(clients.catalogue, clients.project, dataset)
+            for table in describe_dataset(self._rest, self._clients.project, dataset)
         ]
 
     def states(self, tables: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
@@ -69,54 +79,75 @@ class BigQueryWarehouse:
 
         Needs ``bigquery.tables.get`` alone: neither ``tables.getData`` nor ``jobs.create``. Raises as ``describe``.
         """
-        return table_states(self._clients.catalogue, self._clients.project, tables)
+        return table_states(self._rest, self._clients.project, tables)
 
     def snapshot(self) -> datetime:
         """Return BigQuery's present: the moment all reads of a run see the tables at. Asked where the features are."""
-        client, project = self._clients.catalogue, self._clients.project
-        return server_time(client, project, dataset_location(client, project, FEATURES_DATASET))
+        project = self._clients.project
+        return server_time(self._rest, project, dataset_location(self._rest, project, FEATURES_DATASET))
 
     def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
         """Yield the rows, in any order. **Cost**: billed by the selected columns of the partitions in range.
 
+        A session that has run out before any row of it was yielded is opened anew, at the same moment of the table.
+        Later that ends as a TransientReadError: a new session cuts the rows into other streams, so none of the rows
+        that are out can be told from those to come, and the table has to be begun anew by whoever collects them.
+
         Raises:
+            WarehouseUnavailable: nobody answers, or the project refuses every call.
             TransientReadError: unavailable, out of quota or too slow, more often in a row than ``Patience`` allows.
             TableMissing, TableUnreadable, TableChanged: deleted, refused, or with another schema than planned.
             BudgetExceeded: the session would go over the cap; no row of it was read.
             BadSetting: a name of the request cannot be one.
+            ReadsEnded: the run ends.
         """
         subject = f"{request.table.dataset}.{request.table.table}"
-        try:
-            session = self._open(self._asked(request))
-            schema = session_schema(session, request, subject)
-            self._meter.admit(session.estimated_total_bytes_scanned, subject)
-            yield from self._streams.read([stream.name for stream in session.streams], schema)
-        except (InvalidArgument, FailedPrecondition) as error:
-            raise self._changed(request, subject) or translated(error, subject) from error
-        except (GoogleAPIError, GoogleAuthError) as error:
-            raise translated(error, subject) from error
+        for left in reversed(range(_SESSIONS)):
+            yielded = False
+            try:
+                for batch in self._session(request, subject):
+                    yielded = True
+                    yield batch
+            except (GoogleAPIError, GoogleAuthError) as error:
+                if left and not yielded and needs_new_session(error):
+                    continue
+                refused = isinstance(error, (InvalidArgument, FailedPrecondition)) and not needs_new_session(error)
+                changed = self._changed(request, subject) if refused else None
+                raise changed or translated(error, subject, lasts=self._outage.lasts) from error
+            return
+
+    def _session(self, request: ReadRequest, subject: str) -> Iterator[pa.RecordBatch]:
+        session = self._open(self._asked(request))
+        schema = session_schema(session, request, subject)
+        self._meter.admit(session.estimated_total_bytes_scanned, subject)
+        yield from self._streams.read([stream.name for stream in session.streams], schema)
 
     def _asked(self, request: ReadRequest) -> types.CreateReadSessionRequest:
         clients = self._clients
         return session_request(clients.project, request, _MAX_STREAMS, billing_project=clients.billing_project)
 
     def _open(self, request: types.CreateReadSessionRequest) -> types.ReadSession:
-        patience = self._patience
-        attempts = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(may_pass),
-            stop=tenacity.stop_after_attempt(patience.tries),
-            wait=lambda state: patience.wait_seconds(state.attempt_number, state.outcome and state.outcome.exception()),
-            reraise=True,
-        )
-        create = partial(self._clients.reads.create_read_session, retry=None, timeout=patience.deadline_seconds)
-        return attempts(lambda: create(request=request))
+        patience, failures = self._patience, 0
+        while True:
+            began = time.monotonic()
+            try:
+                return self._opening(
+                    request, deadline_seconds=patience.session_seconds, beside_seconds=patience.beside_seconds
+                )
+            except GoogleAPIError as error:
+                failures += 1
+                if not may_pass(error):
+                    raise
+                lasts = self._outage.failed(said(error), began=began, failures=failures)
+                if lasts or failures >= patience.tries:
+                    raise
+                self._outage.wait(patience.wait_seconds(failures, error))
 
     def _changed(self, request: ReadRequest, subject: str) -> BqxError | None:
         """What a refused request means: TableChanged where columns are gone or of another type, else None."""
         path = f"{self._clients.project}.{subject}"
         try:
-            once = DEFAULT_RETRY.with_timeout(self._patience.first_wait_seconds)
-            table = self._clients.catalogue.get_table(path, retry=once, timeout=self._patience.deadline_seconds)
+            table = self._clients.catalogue.get_table(path, retry=NO_TRIES, timeout=CALL_SECONDS)
         except (GoogleAPIError, GoogleAuthError, OSError):
             return None  # the refusal itself is the better message
         fields = cast("list[bigquery.SchemaField]", table.schema)

@@ -27,6 +27,7 @@ from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.columns import ColumnFile
 from bqx_assets.extract.local.arrow_types import bigquery_type
 from bqx_assets.extract.local.layout import DATASETS, odd_entries, refuse_unusable, table_path, table_paths
+from bqx_assets.extract.outage import Outage
 from bqx_assets.extract.row_groups import KeyBounds, wanted_groups
 from bqx_assets.extract.warehouse import ReadRequest
 
@@ -48,11 +49,17 @@ class LocalWarehouse:
         self._bounds: dict[tuple[str, str, str], list[KeyBounds | None]] = {}
         """By dataset, table and etag. A table is read stretch by stretch: its keys are decoded once."""
         self._lock = threading.Lock()
+        self._outage = Outage()
 
     @property
     def name(self) -> str:
         """The folder."""
         return str(self._root)
+
+    @property
+    def outage(self) -> Outage:
+        """A folder answers always; its reads are ended like any other's."""
+        return self._outage
 
     @property
     def read_bytes(self) -> int:
@@ -98,7 +105,9 @@ class LocalWarehouse:
             TableMissing: no such file. TableUnreadable: it is corrupt, or has not the rows that its footer counts.
             TableChanged: not the file that was described.
             BadSetting: a table or dataset name that is no identifier.
+            ReadsEnded: the run ends.
         """
+        self._outage.go_on()
         table = request.table
         path = table_path(self._root, table.dataset, table.table)
         refuse_unusable(self._root)

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
-from bqx_assets.base.errors import BqxError, TableMissing, TableUnreadable, TransientReadError
+from bqx_assets.base.errors import BqxError, TableMissing, TableUnreadable, WarehouseUnavailable
 from bqx_assets.base.names import KEY
 from bqx_assets.catalogue.families import FEATURES_DATASET
-from bqx_assets.extract.bigquery import catalogue
 from bqx_assets.extract.bigquery.catalogue import describe_dataset, server_time, table_states
+from bqx_assets.extract.bigquery.patience import Patience
+from bqx_assets.extract.bigquery.rest import Rest
+from bqx_assets.extract.outage import Outage
 from bqx_assets_tests.frames import NAMES, frame_warehouse
 from bqx_assets_tests.servers.bigquery.local_bigquery import PROJECT, LocalBigQuery
 from bqx_assets_tests.servers.bigquery.rest import Refusal, RestServer, rest_served
 
 FRAMES = frame_warehouse(30, ["mkt_vol"]).frames
+
+
+def _rest(client: bigquery.Client, silent_seconds: float = 30.0) -> Rest:
+    return Rest(client, Outage(), Patience(first_wait_seconds=0.01, silent_seconds=silent_seconds))
 
 
 @contextmanager
@@ -45,14 +48,14 @@ def test_tables_are_described_with_columns_rows_bytes_and_time_as_they_are_now_a
     frame = FRAMES[FEATURES_DATASET, "mkt_vol"]
     bigquery_server.load({("shelf", "mkt_vol"): frame, ("shelf", "a_table"): frame})
     client.query_and_wait("CREATE OR REPLACE VIEW shelf.b_view AS SELECT * FROM shelf.mkt_vol")
-    before = describe_dataset(client, PROJECT, "shelf")
+    before = describe_dataset(_rest(client), PROJECT, "shelf")
     assert [(each.dataset, each.table) for each in before] == [("shelf", "a_table"), ("shelf", "mkt_vol")]
     table = client.get_table("shelf.mkt_vol")
     assert before[1].columns == tuple((name, NAMES[dtype.base_type()]) for name, dtype in frame.schema.items())
     assert (before[1].rows, before[1].size_bytes, before[1].last_modified) == (30, table.num_bytes, table.modified)
 
     client.query_and_wait("CREATE OR REPLACE TABLE shelf.mkt_vol AS SELECT * FROM shelf.mkt_vol LIMIT 20")
-    after = describe_dataset(client, PROJECT, "shelf")
+    after = describe_dataset(_rest(client), PROJECT, "shelf")
     assert after[0] == before[0]
     assert (after[1].rows, after[1].columns) == (20, before[1].columns)
     assert after[1].last_modified > before[1].last_modified
@@ -60,7 +63,7 @@ def test_tables_are_described_with_columns_rows_bytes_and_time_as_they_are_now_a
 
 
 def test_the_snapshot_is_the_servers_own_present_in_whole_milliseconds(client: bigquery.Client) -> None:
-    now = server_time(client, PROJECT)
+    now = server_time(_rest(client), PROJECT)
     assert abs(datetime.now(UTC) - now) < timedelta(seconds=30)
     assert now.microsecond % 1000 == 0
 
@@ -84,7 +87,7 @@ def test_ten_thousand_tables_come_in_pages_from_where_the_dataset_is() -> None:
     rows = [_described(f"t_{number:05}", (KEY, "TIMESTAMP")) for number in range(10_000)]
     server = RestServer(columns=DESCRIBED, rows=rows, nested=COLUMN_FIELDS, page_rows=3_000)
     with rest_served(server) as rest, _client(rest) as client:
-        found = describe_dataset(client, PROJECT, "shelf")
+        found = describe_dataset(_rest(client), PROJECT, "shelf")
     assert [each.table for each in found] == [f"t_{number:05}" for number in range(10_000)]
     assert found[-1].columns == ((KEY, "TIMESTAMP"),)
     assert found[-1].etag == "1000-2000"
@@ -97,7 +100,7 @@ def test_hidden_and_system_columns_are_not_asked_for_and_bigquerys_own_are_left_
     own = [(name, "TIMESTAMP") for name in ("_PARTITIONTIME", "_partitiondate", "_ROW_TIMESTAMP", "_CHANGE_TYPE")]
     rows = [_described("mkt_vol", *own, (KEY, "TIMESTAMP"), ("_level", "FLOAT64"))]
     with rest_served(RestServer(columns=DESCRIBED, rows=rows, nested=COLUMN_FIELDS)) as rest, _client(rest) as client:
-        (table,) = describe_dataset(client, PROJECT, "shelf")
+        (table,) = describe_dataset(_rest(client), PROJECT, "shelf")
     assert table.columns == ((KEY, "TIMESTAMP"), ("_level", "FLOAT64"))
     sql = rest.bodies[0]["query"]
     assert all(
@@ -110,16 +113,16 @@ def test_states_are_the_etags_of_the_description_and_tables_that_are_not_there_a
 ) -> None:
     frame = FRAMES[FEATURES_DATASET, "mkt_vol"]
     bigquery_server.load({("states", "a_table"): frame, ("states", "b_table"): frame})
-    described = {(each.dataset, each.table): each.etag for each in describe_dataset(client, PROJECT, "states")}
+    described = {(each.dataset, each.table): each.etag for each in describe_dataset(_rest(client), PROJECT, "states")}
     asked = [("states", "a_table"), ("states", "b_table"), ("states", "no_table")]
-    assert table_states(client, PROJECT, asked) == described
+    assert table_states(_rest(client), PROJECT, asked) == described
 
 
 def test_states_are_asked_for_by_tables_get_alone() -> None:
     names = [("targets", f"targets_{number}") for number in range(28)]
     tables = {(PROJECT, *name): (1_000, 2_000 + number) for number, name in enumerate(names[:-1])}
     with rest_served(RestServer(tables=tables)) as rest, _client(rest) as client:
-        states = table_states(client, PROJECT, names)
+        states = table_states(_rest(client), PROJECT, names)
     assert states == {name: f"1000-{2_000 + number}" for number, name in enumerate(names[:-1])}
     path = f"/bigquery/v2/projects/{PROJECT}/datasets/targets/tables/targets_"
     assert {(method, path.rstrip("0123456789")) for method, path, _ in rest.calls} == {("GET", path)}
@@ -142,43 +145,19 @@ def test_a_state_that_is_refused_is_no_table_left_out(
 ) -> None:
     server = rest_served(RestServer(lasting=refusal))
     with server as rest, _client(rest) as client, pytest.raises(expected, match=text):
-        table_states(client, PROJECT, [("nowhere", "a")])
+        table_states(_rest(client), PROJECT, [("nowhere", "a")])
 
 
 @pytest.mark.parametrize(
     ("status", "reason", "expected", "text"),
     [
-        (403, "accessDenied", TableUnreadable, r"bqx-ml\.shelf: Forbidden: .*injected.*BigQuery Read Session User"),
+        (403, "accessDenied", TableUnreadable, r"bqx-ml\.shelf: Forbidden: .*injected"),
         (404, "notFound", TableMissing, r"bqx-ml\.shelf: NotFound: .*injected"),
-        (503, "backendError", TransientReadError, r"bqx-ml\.shelf: RetryError: .*injected"),
+        (503, "backendError", WarehouseUnavailable, r"bqx-ml\.shelf: ServiceUnavailable: .*injected"),
         (400, "invalidQuery", TableUnreadable, r"bqx-ml\.shelf: BadRequest: .*injected"),
     ],
 )
-def test_a_refused_query_names_the_dataset(
-    monkeypatch: pytest.MonkeyPatch, status: int, reason: str, expected: type[BqxError], text: str
-) -> None:
-    monkeypatch.setattr(catalogue, "_ALL_SECONDS", 0.5)
-
-    class Refusing(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            error = {"code": status, "message": "injected", "errors": [{"reason": reason}]}
-            body = json.dumps({"error": error}).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class's name)
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        options = {"api_endpoint": f"http://127.0.0.1:{server.server_port}"}
-        client = bigquery.Client(PROJECT, credentials=AnonymousCredentials(), client_options=options)
-        try:
-            with pytest.raises(expected, match=text):
-                describe_dataset(client, PROJECT, "shelf")
-        finally:
-            client.close()
-            server.shutdown()
+def test_a_refused_query_names_the_dataset(status: int, reason: str, expected: type[BqxError], text: str) -> None:
+    server = rest_served(RestServer(lasting=Refusal(status, reason)))
+    with server as rest, _client(rest) as client, pytest.raises(expected, match=text):
+        describe_dataset(_rest(client, 0.5), PROJECT, "shelf")

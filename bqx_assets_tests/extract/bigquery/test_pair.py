@@ -12,13 +12,13 @@ from typing import Any
 import polars as pl
 import pytest
 from google.cloud.bigquery_storage_v1 import types
-from google.cloud.bigquery_storage_v1.services.big_query_read import BigQueryReadClient
 from polars.testing import assert_frame_equal
 
 from bqx_assets.base.errors import ExtractionIncomplete
 from bqx_assets.base.names import KEY
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets.extract.bigquery.clients import open_clients
+from bqx_assets.extract.bigquery.opening import OpenSession
 from bqx_assets.extract.bigquery.warehouse import BigQueryWarehouse
 from bqx_assets.extract.connect import connect
 from bqx_assets.extract.job import Extraction
@@ -84,13 +84,13 @@ def _job(folder: Path, frames: FrameWarehouse) -> Extraction:
 def sessions(monkeypatch: pytest.MonkeyPatch) -> list[types.ReadSession]:
     """Every session that is asked for, as it is asked for."""
     asked: list[types.ReadSession] = []
-    create = BigQueryReadClient.create_read_session
+    create = OpenSession.__call__
 
-    def noting(self: BigQueryReadClient, *, request: types.CreateReadSessionRequest, **options: Any) -> object:
+    def noting(self: OpenSession, request: types.CreateReadSessionRequest, **options: Any) -> types.ReadSession:
         asked.append(request.read_session)
-        return create(self, request=request, **options)
+        return create(self, request, **options)
 
-    monkeypatch.setattr(BigQueryReadClient, "create_read_session", noting)
+    monkeypatch.setattr(OpenSession, "__call__", noting)
     return asked
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import grpc
@@ -12,22 +13,28 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from google.cloud.bigquery_storage_v1 import types
+from google.rpc.error_details_pb2 import ErrorInfo
 from polars.testing import assert_frame_equal
 
 from bqx_assets.base.errors import (
     BqxError,
     BudgetExceeded,
+    ReadsEnded,
     TableChanged,
     TableMissing,
     TableUnreadable,
     TransientReadError,
+    WarehouseUnavailable,
 )
 from bqx_assets.base.names import KEY
+from bqx_assets.base.progress import Silent
 from bqx_assets.catalogue.families import FEATURES_DATASET
 from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.bigquery.clients import Clients, open_clients
 from bqx_assets.extract.bigquery.patience import Patience
 from bqx_assets.extract.bigquery.warehouse import BigQueryWarehouse
+from bqx_assets.extract.outage import Outage
+from bqx_assets.extract.read import read_frame
 from bqx_assets.extract.warehouse import ReadRequest
 from bqx_assets_tests.frames import START, minutes
 from bqx_assets_tests.servers.bigquery.faults import Fault, FaultyReads, served
@@ -165,9 +172,9 @@ def test_a_session_refused_for_now_is_asked_for_again(reads: FaultyReads, client
     [
         (grpc.StatusCode.NOT_FOUND, TableMissing),
         (grpc.StatusCode.PERMISSION_DENIED, TableUnreadable),
-        (grpc.StatusCode.UNAUTHENTICATED, TableUnreadable),
+        (grpc.StatusCode.UNAUTHENTICATED, WarehouseUnavailable),
         (grpc.StatusCode.INVALID_ARGUMENT, TableUnreadable),
-        (grpc.StatusCode.UNIMPLEMENTED, TableUnreadable),
+        (grpc.StatusCode.UNIMPLEMENTED, WarehouseUnavailable),
     ],
 )
 @pytest.mark.parametrize("where", ["session_faults", "read_faults"])
@@ -228,3 +235,140 @@ def test_leaving_a_read_early_ends_its_calls(reads: FaultyReads, clients: Client
     began = time.monotonic()
     rows.close()  # type: ignore[attr-defined]
     assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("batches", [0, 3])
+def test_a_session_that_has_run_out_is_opened_anew_at_the_same_moment_and_every_row_comes_once(
+    reads: FaultyReads, clients: Clients, batches: int
+) -> None:
+    reads.later_streams = 3
+    reads.read_faults = [Fault("expired", batches=batches)] * 2
+    frame = read_frame(_warehouse(clients), REQUEST, subject="t", progress=Silent())
+    assert_frame_equal(frame.select(KEY, "level").sort(KEY), FRAME.select(KEY, "level"))
+    assert len(reads.sessions) == 2
+    moments = [each.read_session.table_modifiers.snapshot_time for each in reads.sessions]
+    assert moments == [REQUEST.snapshot_time] * 2
+
+
+def test_a_session_that_runs_out_after_rows_were_yielded_ends_so_that_the_table_is_begun_anew(
+    reads: FaultyReads, clients: Clients
+) -> None:
+    reads.streams = 1
+    reads.read_faults = [Fault("expired", batches=3)]
+    with pytest.raises(TransientReadError, match="session expired at"):
+        _read(clients)
+    assert len(reads.sessions) == 1
+
+
+def test_a_removed_stream_is_read_on_once_and_then_begun_anew(reads: FaultyReads, clients: Clients) -> None:
+    reads.streams = 1
+    removed = Fault("status", grpc.StatusCode.UNKNOWN, batches=0, message="Stream removed")
+    reads.read_faults = [Fault("status", grpc.StatusCode.UNKNOWN, batches=3, message="Stream removed"), removed]
+    frame = read_frame(_warehouse(clients), REQUEST, subject="t", progress=Silent())
+    assert_frame_equal(frame.select(KEY, "level").sort(KEY), FRAME.select(KEY, "level"))
+    assert [(read.read_stream[0], read.offset) for read in reads.reads] == [("0", 0), ("0", 30), ("1", 0)]
+
+
+def test_a_session_that_opens_slowly_is_waited_for_and_one_that_hangs_is_asked_for_beside(
+    reads: FaultyReads, clients: Clients
+) -> None:
+    patience = replace(QUICK, session_seconds=20, beside_seconds=0.3)
+    reads.session_faults = [Fault("slow", wait_seconds=0.9), *[Fault("hang")] * 2]
+    assert _read(clients, patience).height == ROWS
+    assert {read.read_stream[0] for read in reads.reads} == {"0"}
+    reads.sessions.clear()
+    reads.session_faults = [Fault("hang")]
+    assert _read(clients, patience).height == ROWS
+    assert len(reads.sessions) == 2
+
+
+def test_credentials_that_grpc_calls_unavailable_end_all_reads_at_the_first_try(
+    reads: FaultyReads, clients: Clients
+) -> None:
+    words = "Getting metadata from plugin failed with error: ('invalid_grant: Bad Request', {'error': 'invalid_grant'})"
+    reads.session_faults = [Fault("status", message=words)]
+    with pytest.raises(WarehouseUnavailable, match=r"invalid_grant.*gcloud auth application-default login"):
+        _read(clients)
+    assert len(reads.sessions) == 1
+
+
+def test_where_nothing_ever_arrives_a_read_gives_up_for_all(reads: FaultyReads, clients: Clients) -> None:
+    reads.lasting = UNAVAILABLE
+    warehouse = _warehouse(clients, replace(QUICK, tries=1_000))
+    warehouse._outage = warehouse._streams._outage = warehouse._opening._outage = Outage(first_seconds=0.3)
+    began = time.monotonic()
+    with pytest.raises(WarehouseUnavailable, match=r"mkt_vol: ServiceUnavailable: injected.*an answer of BigQuery"):
+        list(warehouse.read(REQUEST))
+    assert 0.3 <= time.monotonic() - began < 5
+    reads.lasting = None
+
+
+@pytest.mark.parametrize("where", ["session", "stream", "wait"])
+def test_reads_that_are_to_end_end_at_once_wherever_they_wait(reads: FaultyReads, clients: Clients, where: str) -> None:
+    hang = Fault("hang", batches=1)
+    reads.session_faults = [hang] * 9 if where == "session" else []
+    reads.read_faults = [hang] * 2 if where == "stream" else [UNAVAILABLE] * 9
+    warehouse = _warehouse(clients, Patience(first_wait_seconds=60, longest_wait_seconds=60))
+    threading.Timer(0.3, warehouse.outage.end).start()
+    began = time.monotonic()
+    with pytest.raises(ReadsEnded):
+        list(warehouse.read(REQUEST))
+    assert time.monotonic() - began < 3
+
+
+def _details() -> tuple[ErrorInfo, ...]:
+    consumer = {"service": "bigquerystorage.googleapis.com", "consumer": "projects/123456789012"}
+    return (ErrorInfo(reason="SERVICE_DISABLED", domain="googleapis.com", metadata=consumer),)
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected", "text"),
+    [
+        (
+            "PERMISSION_DENIED: request failed: the user does not have 'bigquery.readsessions.create' permission for "
+            "'projects/the-payer'",
+            WarehouseUnavailable,
+            r"expected the permission bigquery\.readsessions\.create on projects/the-payer.*"
+            r"gcloud projects add-iam-policy-binding the-payer .*roles/bigquery\.readSessionUser",
+        ),
+        (
+            "PERMISSION_DENIED: request failed: Access Denied: Table bqx-ml:d.t: Permission bigquery.tables.getData "
+            "denied on table bqx-ml:d.t (or it may not exist).",
+            TableUnreadable,
+            r"expected the permission bigquery\.tables\.getData on bqx-ml:d\.t",
+        ),
+        (
+            "PERMISSION_DENIED: BigQuery Storage API has not been used in project 123456789012 before.",
+            WarehouseUnavailable,
+            r"gcloud services enable bigquerystorage\.googleapis\.com",
+        ),
+        (
+            "PERMISSION_DENIED: request failed: Access Denied: BigQuery: Time travel on table bqx-ml:d.t is forbidden "
+            "as it has (or has had) row access policies.",
+            TableUnreadable,
+            r"overrideTimeTravelRestrictions",
+        ),
+        (
+            "INVALID_ARGUMENT: request failed: non-table entities cannot be read with the storage API",
+            TableUnreadable,
+            r"view",
+        ),
+        (
+            "INVALID_ARGUMENT: request failed: Cannot query over table 'bqx-ml:d.t' without a filter over column(s) "
+            "'interval_time'",
+            TableUnreadable,
+            r"require_partition_filter",
+        ),
+        ("INVALID_ARGUMENT: request failed: Invalid snapshot time", TableUnreadable, r"new spine.*bqx extract"),
+    ],
+)
+def test_a_refusal_in_googles_own_words_says_what_is_missing_where_and_what_helps(
+    reads: FaultyReads, clients: Clients, fault: str, expected: type[BqxError], text: str
+) -> None:
+    code, _, message = fault.partition(": ")
+    details = _details() if "has not been used" in message else ()
+    reads.session_faults = [Fault("status", grpc.StatusCode[code], message=message, details=details)]
+    with pytest.raises(expected, match=text) as caught:
+        _read(clients)
+    assert message in caught.value.got
+    assert len(reads.sessions) == 1

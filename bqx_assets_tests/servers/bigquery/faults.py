@@ -17,6 +17,7 @@ import grpc
 import pyarrow as pa
 from google.cloud.bigquery_storage_v1 import types
 from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
@@ -28,11 +29,16 @@ _LZ4 = types.ArrowSerializationOptions.CompressionCodec.LZ4_FRAME
 class Fault:
     """What happens to a call instead of its end: after ``batches`` good ones for a read, at once for a session."""
 
-    kind: Literal["status", "hang", "cut", "damaged", "miscounted"]
+    kind: Literal["status", "hang", "slow", "expired", "cut", "damaged", "miscounted"]
+    """``slow``: the answer comes after ``wait_seconds``. ``expired``: the stream's session is over from then on."""
     code: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE
     batches: int = 1
     wait_seconds: float = 0.0
     """As a RetryInfo of the status: how long the client shall wait."""
+    message: str = ""
+    """The service's words; else some that say that they are injected."""
+    details: tuple[Message, ...] = ()
+    """Of ``google.rpc``."""
 
 
 @dataclass
@@ -41,6 +47,8 @@ class FaultyReads:
 
     tables: dict[str, pa.Table]
     streams: int = 2
+    later_streams: int | None = None
+    """Of sessions after the first, where another number: a new session is cut otherwise."""
     batch_rows: int = 10
     session_faults: list[Fault] = field(default_factory=list)
     read_faults: list[Fault] = field(default_factory=list)
@@ -52,6 +60,10 @@ class FaultyReads:
     scanned_bytes: int = 8_000
     released: threading.Event = field(default_factory=threading.Event)
     """Ends every hang."""
+    expired: set[int] = field(default_factory=set[int])
+    """Numbers of sessions that are over."""
+    lasting: Fault | None = None
+    """For every call that no other fault was for, until it is taken away."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def create_session(
@@ -60,8 +72,11 @@ class FaultyReads:
         """Answer CreateReadSession."""
         with self._lock:
             self.sessions.append(request)
-            fault = self.session_faults.pop(0) if self.session_faults else None
-        if fault is not None:
+            number = len(self.sessions) - 1
+            fault = self.session_faults.pop(0) if self.session_faults else self.lasting
+        if fault is not None and fault.kind == "slow":
+            self.released.wait(fault.wait_seconds)
+        elif fault is not None:
             self._fail(fault, context)
         name = request.read_session.table.rpartition("/")[2]
         if name not in self.tables:
@@ -73,8 +88,8 @@ class FaultyReads:
             arrow_schema=types.ArrowSchema(serialized_schema=table.schema.serialize().to_pybytes()),
             estimated_total_bytes_scanned=self.scanned_bytes,
             streams=[
-                types.ReadStream(name=f"{len(self.sessions) - 1}/{name}/{number}")
-                for number in range(min(self.streams, request.max_stream_count))
+                types.ReadStream(name=f"{number}/{name}/{stream}")
+                for stream in range(min(self._cut_into(number), request.max_stream_count))
             ],
         )
 
@@ -84,7 +99,7 @@ class FaultyReads:
         """Answer ReadRows from the offset on."""
         with self._lock:
             self.reads.append(request)
-            fault = self.read_faults.pop(0) if self.read_faults else None
+            fault = self.read_faults.pop(0) if self.read_faults else self.lasting
             self.open_now += 1
             self.most_open = max(self.most_open, self.open_now)
         try:
@@ -99,12 +114,16 @@ class FaultyReads:
         session, name, number = request.read_stream.split("/")
         options = self.sessions[int(session)].read_session.read_options
         whole = self._selected(name, list(options.selected_fields))
-        count = min(self.streams, self.sessions[int(session)].max_stream_count)
+        count = min(self._cut_into(int(session)), self.sessions[int(session)].max_stream_count)
         size = -(-whole.num_rows // count)
         stream = whole.slice(int(number) * size, size)
         lz4 = options.arrow_serialization_options.buffer_compression == _LZ4
         position = request.offset
         for sent, batch in enumerate(stream.slice(request.offset).to_batches(self.batch_rows)):
+            if fault is not None and fault.kind == "expired" and sent == fault.batches:
+                self.expired.add(int(session))
+            if int(session) in self.expired:
+                self._fail(self._over(request.read_stream), context)
             kind = fault.kind if fault is not None and sent == fault.batches else None
             if kind == "cut":
                 return
@@ -120,6 +139,15 @@ class FaultyReads:
                 stats=types.StreamStats(progress={"at_response_end": position / stream.num_rows}),
             )
 
+    def _cut_into(self, session: int) -> int:
+        return self.later_streams if session and self.later_streams else self.streams
+
+    def _over(self, stream: str) -> Fault:
+        """In BigQuery's own words, as reports give them."""
+        name = f"projects/bqx-ml/locations/us/sessions/S/streams/{stream}"
+        message = f"there was an error operating on '{name}': session expired at 2026-01-06T06:00:00+00:00"
+        return Fault("status", grpc.StatusCode.FAILED_PRECONDITION, message=message)
+
     def _selected(self, name: str, columns: list[str]) -> pa.Table:
         """The wanted columns in the table's own order, as BigQuery gives them."""
         table = self.tables[name]
@@ -128,16 +156,16 @@ class FaultyReads:
     def _fail(self, fault: Fault, context: grpc.ServicerContext) -> None:
         if fault.kind == "hang":
             self.released.wait(30)
-        details = []
+        details: list[Message] = list(fault.details)
         if fault.wait_seconds:
-            packed = any_pb2.Any()
             delay = duration_pb2.Duration(nanos=int(fault.wait_seconds * 1e9))
-            packed.Pack(error_details_pb2.RetryInfo(retry_delay=delay))
-            details.append(packed)
+            details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+        packed = [any_pb2.Any() for _ in details]
+        for each, detail in zip(packed, details, strict=True):
+            each.Pack(detail)
+        message = fault.message or f"injected {fault.code.name}"
         code = code_pb2.Code.Value(fault.code.name)
-        context.abort_with_status(
-            rpc_status.to_status(status_pb2.Status(code=code, message=f"injected {fault.code.name}", details=details))
-        )
+        context.abort_with_status(rpc_status.to_status(status_pb2.Status(code=code, message=message, details=packed)))
 
 
 def _encoded(batch: pa.RecordBatch, *, lz4: bool) -> bytes:

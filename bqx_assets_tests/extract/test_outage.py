@@ -1,0 +1,168 @@
+"""An outage is lasting only while nothing arrives from anywhere; what arrives ends it, and one call ends all reads."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pyarrow as pa
+import pytest
+
+from bqx_assets.base.errors import ExtractionIncomplete, ReadsEnded, TransientReadError, WarehouseUnavailable
+from bqx_assets.base.progress import Silent
+from bqx_assets.catalogue.families import FEATURES_DATASET
+from bqx_assets.extract import outage as module
+from bqx_assets.extract import pair, read
+from bqx_assets.extract.outage import Outage
+from bqx_assets.extract.pair import NOT_EXTRACTED, extract_pair
+from bqx_assets.extract.slabs import SlabFolder
+from bqx_assets.extract.warehouse import ReadRequest
+from bqx_assets_tests.frames import FEW_TABLES, FrameWarehouse, frame_job, frame_warehouse
+
+
+class Told(Silent):
+    """A progress that keeps the warnings."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, stage: str, message: str) -> None:
+        self.warnings.append(f"{stage}: {message}")
+
+
+@pytest.fixture
+def warehouse() -> FrameWarehouse:
+    return frame_warehouse(200)
+
+
+class Clock:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1_000.0
+        monkeypatch.setattr(module.time, "monotonic", lambda: self.now)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def _failed(outage: Outage, clock: Clock, failures: int = 2) -> bool:
+    return outage.failed("503", began=clock.now, failures=failures)
+
+
+def test_before_the_first_row_a_silence_is_lasting_sooner_than_after_it(clock: Clock) -> None:
+    for arrived, limit in ((False, module.FIRST_SECONDS), (True, module.LASTING_SECONDS)):
+        outage = Outage()
+        if arrived:
+            outage.arrived()
+        assert not _failed(outage, clock)
+        clock.now += limit - 1
+        assert not _failed(outage, clock)
+        clock.now += 1
+        assert _failed(outage, clock)
+        assert outage.lasts
+
+
+def test_rows_from_anywhere_end_an_outage(clock: Clock) -> None:
+    outage = Outage()
+    outage.arrived()
+    for _ in range(20):
+        clock.now += module.LASTING_SECONDS - 1
+        assert not _failed(outage, clock)
+        assert outage.now
+        outage.arrived()
+        assert not outage.now
+        assert outage.words() == ""
+
+
+def test_a_single_request_that_hung_for_long_is_tried_again_before_it_is_an_outage(clock: Clock) -> None:
+    outage = Outage()
+    began = clock.now
+    clock.now += 10 * module.LASTING_SECONDS
+    assert not outage.failed("deadline", began=began, failures=1)
+    assert outage.failed("deadline", began=began, failures=2)
+
+
+def test_a_wait_ends_with_the_reads(clock: Clock) -> None:
+    outage = Outage()
+    outage.wait(0)
+    outage.end()
+    began = time.perf_counter()
+    with pytest.raises(ReadsEnded):
+        outage.wait(60)
+    assert time.perf_counter() - began < 5
+    assert clock.now
+
+
+def test_what_is_said_tells_for_how_long_nothing_arrived(clock: Clock) -> None:
+    outage = Outage()
+    assert outage.words() == ""
+    _failed(outage, clock)
+    clock.now += 12
+    assert outage.words() == "nothing arrived for 12 s, last: 503"
+
+
+def _refused() -> WarehouseUnavailable:
+    return WarehouseUnavailable("bqx-ml", got="login revoked", expected="an answer", cure="Log in.")
+
+
+def test_an_error_that_holds_for_all_tables_ends_the_run_as_one_and_what_is_finished_is_saved(
+    tmp_path: Path, warehouse: FrameWarehouse
+) -> None:
+    warehouse.faults["mkt_vol"] = [_refused()]
+    warehouse.faults["cov_lag_eurusd_usdjpy"] = [_refused()]
+    told = Told()
+    with pytest.raises(WarehouseUnavailable, match=r"^eurusd: login revoked \(at bqx-ml; .*bqx extract eurusd$"):
+        extract_pair(frame_job(tmp_path, warehouse, progress=told, workers=1))
+    record = SlabFolder(tmp_path).load_extraction()
+    names = [slab.table for slab in record.features()]
+    left = [each.table for each in record.failed]
+    assert sorted([*names, *left]) == sorted(FEW_TABLES)
+    assert {each.error for each in record.failed} == {NOT_EXTRACTED}
+    assert not any("login revoked" in each for each in told.warnings)  # said once, by the error itself
+    assert sum(warehouse.reads.values()) == 1 + len(names) + 1  # spine, what is saved, and the first refusal
+    warehouse.faults.clear()
+    warehouse.reads.clear()
+    warehouse.outage = Outage()
+    assert extract_pair(frame_job(tmp_path, warehouse)).failed == ()
+    assert sorted(warehouse.reads) == sorted(left)
+
+
+def test_an_interruption_waits_for_no_read_that_is_under_way(
+    tmp_path: Path, warehouse: FrameWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = threading.Event()
+
+    def hanging(request: ReadRequest) -> Iterator[pa.RecordBatch]:
+        if request.table.dataset == FEATURES_DATASET:
+            begun.set()
+            warehouse.outage.wait(60)
+        yield from FrameWarehouse.read(warehouse, request)
+
+    def interrupted(*_: object, **__: object) -> NoReturn:
+        begun.wait(10)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(warehouse, "read", hanging)
+    monkeypatch.setattr(pair, "wait", interrupted)
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        extract_pair(frame_job(tmp_path, warehouse))
+    assert time.monotonic() - began < 10
+
+
+def test_while_nothing_arrives_the_attempts_of_a_table_are_not_counted(
+    tmp_path: Path, warehouse: FrameWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read, "_FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(read, "_LONGEST_WAIT_SECONDS", 0.01)
+    gone = TransientReadError("mkt_vol", got="unavailable", expected="rows", cure="Again.")
+    warehouse.faults["mkt_vol"] = [gone] * (read.ATTEMPTS * 3)
+    with pytest.raises(ExtractionIncomplete):
+        extract_pair(frame_job(tmp_path, warehouse))
+    warehouse.faults["mkt_vol"] = [gone] * (read.ATTEMPTS * 3)
+    warehouse.outage.failed("503", began=time.monotonic(), failures=1)  # as the adapter would note
+    assert extract_pair(frame_job(tmp_path, warehouse)).failed == ()
