@@ -12,11 +12,13 @@ from typing import cast
 import dagster as dg
 import pytest
 
+from bqx_assets.base.errors import TableMissing, TransientReadError
 from bqx_assets.base.objects.choose import open_store
 from bqx_assets.base.pairs import ALL_PAIRS, parse_pair
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
 from bqx_assets.extract.local.spoil import spoil
+from bqx_assets.extract.local.warehouse import LocalWarehouse
 from bqx_assets.release.publish import publish
 from bqx_assets.runtime.automation import targets_changed, verify_weekly, weekly
 from bqx_assets.runtime.graph import build_definitions
@@ -87,34 +89,121 @@ def test_every_saturday_what_is_published_is_verified_and_rot_fails_its_check_al
         assert (found.partition, found.passed, found.blocking) == ("eurusd", passed, False)
 
 
-def test_the_first_look_runs_every_pair_there_is(two_pairs: Path, instance: dg.DagsterInstance) -> None:
-    assert _pairs(_look(Settings(home=two_pairs), instance)) == ["eurusd", "gbpusd"]
+def _first(settings: Settings, instance: dg.DagsterInstance) -> str:
+    """The cursor after the first look."""
+    first = _look(settings, instance)
+    assert isinstance(first, dg.SensorResult)
+    return first.cursor or ""
+
+
+def test_the_first_look_notes_how_the_tables_are_and_runs_nothing(
+    two_pairs: Path, instance: dg.DagsterInstance
+) -> None:
+    first = _look(Settings(home=two_pairs), instance)
+    assert _pairs(first) == []
+    assert isinstance(first, dg.SensorResult)
+    assert first.skip_reason is not None
+    assert "2 targets tables were noted" in str(first.skip_reason.skip_message)
+    assert "backfill of pair_job" in str(first.skip_reason.skip_message)
+    assert set(json.loads(first.cursor or "")) == {"eurusd", "gbpusd"}
 
 
 def test_a_look_at_unchanged_targets_runs_nothing(two_pairs: Path, instance: dg.DagsterInstance) -> None:
-    first = _look(Settings(home=two_pairs), instance)
-    assert isinstance(first, dg.SensorResult)
-    assert isinstance(_look(Settings(home=two_pairs), instance, first.cursor), dg.SkipReason)
+    settings = Settings(home=two_pairs)
+    assert isinstance(_look(settings, instance, _first(settings, instance)), dg.SkipReason)
 
 
 def test_only_the_pair_whose_targets_changed_is_run(
     two_pairs: Path, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
     settings = copy_home(two_pairs, tmp_path / "home")
-    first = _look(settings, instance)
-    assert isinstance(first, dg.SensorResult)
+    first = _first(settings, instance)
     table = next(settings.warehouse_dir.glob("*/targets_gbpusd.parquet"))
     os.utime(table, (SUNDAY.timestamp(), SUNDAY.timestamp()))
-    second = _look(settings, instance, first.cursor)
+    second = _look(settings, instance, first)
     assert _pairs(second) == ["gbpusd"]
     assert isinstance(second, dg.SensorResult)
     assert set(json.loads(second.cursor or "")) == {"eurusd", "gbpusd"}
 
 
-def test_without_a_warehouse_the_sensor_says_why_it_skips(tmp_path: Path, instance: dg.DagsterInstance) -> None:
-    reason = _look(Settings(home=tmp_path), instance)
-    assert isinstance(reason, dg.SkipReason)
-    assert "bqx warehouse create" in str(reason.skip_message)
+def test_a_pair_that_appears_after_the_first_look_is_run(two_pairs: Path, instance: dg.DagsterInstance) -> None:
+    settings = Settings(home=two_pairs)
+    seen = json.loads(_first(settings, instance))
+    del seen["gbpusd"]
+    assert _pairs(_look(settings, instance, json.dumps(seen))) == ["gbpusd"]
+
+
+def _ended(instance: dg.DagsterInstance, request: dg.RunRequest, status: dg.DagsterRunStatus, **tags: str) -> None:
+    """A run that was made of a request, over."""
+
+    @dg.job(name="pair_job")
+    def pretended() -> None:
+        pass
+
+    own = {"dagster/partition": request.partition_key or "", **request.tags, **tags}
+    instance.create_run_for_job(pretended, status=status, tags=own)
+
+
+FAILURE, SUCCESS, CANCELED = dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.CANCELED
+
+
+@pytest.mark.parametrize(
+    ("status", "tags", "again"),
+    [
+        (FAILURE, {}, True),
+        (FAILURE, {"dagster/will_retry": "true"}, False),
+        (FAILURE, {"bqx/targets_state": "an earlier one"}, False),
+        (SUCCESS, {}, False),
+        (CANCELED, {}, False),
+        (dg.DagsterRunStatus.STARTED, {}, False),
+    ],
+)
+def test_a_pair_whose_run_failed_is_asked_for_once_more_a_change_and_no_oftener(
+    two_pairs: Path, instance: dg.DagsterInstance, status: dg.DagsterRunStatus, tags: dict[str, str], *, again: bool
+) -> None:
+    """Dagster launches one run a run key, whatever became of it: a second request of one key is no run."""
+    settings = Settings(home=two_pairs)
+    before = json.loads(_first(settings, instance)) | {"eurusd": "older"}
+    found = _look(settings, instance, json.dumps(before))
+    assert isinstance(found, dg.SensorResult)
+    (asked,) = list(found.run_requests or ())
+    _ended(instance, asked, status, **tags)
+    second = _look(settings, instance, found.cursor)
+    assert isinstance(second, dg.SensorResult) == again
+    if isinstance(second, dg.SensorResult):
+        (more,) = list(second.run_requests or ())
+        assert more.run_key == f"{asked.run_key}:again"
+        _ended(instance, more, status)
+        third = _look(settings, instance, second.cursor)
+        assert isinstance(third, dg.SensorResult)
+        assert [each.run_key for each in third.run_requests or ()] == [more.run_key]
+
+
+def test_a_run_by_hand_that_failed_is_not_the_sensors_business(two_pairs: Path, instance: dg.DagsterInstance) -> None:
+    settings = Settings(home=two_pairs)
+    _ended(instance, dg.RunRequest(partition_key="eurusd"), FAILURE)
+    assert isinstance(_look(settings, instance, _first(settings, instance)), dg.SkipReason)
+
+
+def test_what_a_next_look_would_meet_as_well_is_an_error_and_no_skip(
+    tmp_path: Path, instance: dg.DagsterInstance
+) -> None:
+    with pytest.raises(TableMissing, match="bqx warehouse create"):
+        _look(Settings(home=tmp_path), instance)
+
+
+def test_a_warehouse_that_does_not_answer_is_a_skip_that_says_so_and_changes_no_cursor(
+    two_pairs: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: LocalWarehouse, tables: object) -> dict[tuple[str, str], str]:
+        del tables
+        raise TransientReadError("warehouse", got="503 for 60 s", expected="an answer", cure="Wait.")
+
+    monkeypatch.setattr(LocalWarehouse, "states", away)
+    found = _look(Settings(home=two_pairs), instance, "{}")
+    assert isinstance(found, dg.SkipReason)
+    assert "asked again at the next look" in str(found.skip_message)
+    assert "503 for 60 s" in str(found.skip_message)
 
 
 class Automation:
