@@ -13,41 +13,40 @@ import io
 import secrets
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
-from http import HTTPStatus
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
 from google.api_core import exceptions as api
 from google.api_core.retry import Retry
+from google.auth.exceptions import GoogleAuthError
 from google.cloud import storage
-from google.cloud.storage.retry import DEFAULT_RETRY
 from requests.adapters import HTTPAdapter
 
-from bqx_assets.base.checksums import crc32c, crc32c_of_file, from_base64, to_base64
+from bqx_assets.base.checksums import crc32c, crc32c_of_file, to_base64
 from bqx_assets.base.errors import StoreError
-from bqx_assets.base.objects.gcs_failures import other_bytes, overtaken, told
+from bqx_assets.base.objects import gcs_failures as failures
+from bqx_assets.base.objects.gcs_facts import WRITER, info_of, policy_of
 from bqx_assets.base.objects.gcs_logs import hide_upload_ids
 from bqx_assets.base.objects.naming import GCS_SCHEME, object_name
-from bqx_assets.base.objects.protocol import ABSENT, STAGING, BucketPolicy, ObjectInfo, Verified
-from bqx_assets.base.objects.tree import MOST_SOURCES, first_groups
+from bqx_assets.base.objects.protocol import ABSENT, STAGING, BucketPolicy, ObjectInfo
+from bqx_assets.base.objects.tree import brought_below
 
-_WRITER = "bqx-writer"
-"""Metadata key of the token by which a writer knows its own write again, and this package what it wrote."""
 _ONE_REQUEST_BYTES = 8 << 20
 """Up to here google-cloud-storage uploads in one request, beyond it in a resumable session."""
 _CHUNK_BYTES = 8 << 20
 """Of a resumable upload: what stands in memory. The client's own default is 100 MiB a thread."""
 _THREADS, _CONNECTIONS, _SESSIONS = 8, 64, 3  # sessions begun for one upload at most, where the server loses them
-_TIMEOUT_SECONDS = (10, 120)
+_CONNECT_SECONDS, _LONGEST_WAIT_SECONDS = 10.0, 8.0
 
 
 class GcsObjectStore:
     """Objects of a bucket whose names begin with ``prefix``. Implements ``ObjectStore``; safe to use from threads.
 
-    Reads and conditional writes are retried with back-off and jitter for ``patience_seconds``. A write without a
-    condition is not: repeated, it could undo somebody else's.
+    Reads and conditional writes are retried with back-off and jitter for ``patience_seconds``, where the reason of a
+    refusal says that it may pass. A write without a condition is not: repeated, it could undo somebody else's. A call
+    that is silent for ``call_seconds`` is given up and retried: of a server that stalls once, patience outlives four.
     """
 
     def __init__(
@@ -57,9 +56,10 @@ class GcsObjectStore:
         *,
         client: storage.Client | None = None,
         patience_seconds: float = 120.0,
+        call_seconds: float = 25.0,
         first_delay_seconds: float = 0.5,
     ) -> None:
-        with told(f"{GCS_SCHEME}{bucket}"):
+        with failures.told(f"{GCS_SCHEME}{bucket}", opening=True):
             # No project: it is needed to make buckets, not to use one.
             self.client: Any = client or storage.Client(project=None)  # its methods are untyped
         hide_upload_ids()
@@ -68,16 +68,22 @@ class GcsObjectStore:
         session.mount(endpoint, HTTPAdapter(pool_maxsize=_CONNECTIONS))
         self.bucket: Any = self.client.bucket(bucket)
         self.prefix = prefix
-        self._retry: Retry = DEFAULT_RETRY.with_delay(first_delay_seconds, 30.0, 2.0).with_timeout(patience_seconds)
+        self._retry = Retry(failures.may_pass, first_delay_seconds, _LONGEST_WAIT_SECONDS, 2.0, patience_seconds)
+        self._timeout = (min(_CONNECT_SECONDS, call_seconds), call_seconds)
+        self._seen = False
+        """The bucket has answered for an object: it is there."""
 
     def uri(self, name: str) -> str:
         """Return ``gs://bucket/name``."""
-        return f"{GCS_SCHEME}{self.bucket.name}/{self._full(name)}"
+        return self._subject(self._full(name))
 
     def head(self, name: str) -> ObjectInfo | None:
         """Return the object's facts: one request."""
-        with told(self.uri(name)):
-            blob = self.bucket.get_blob(self._full(name), timeout=_TIMEOUT_SECONDS, retry=self._retry)
+        with self._told(self._full(name)):
+            blob = self.bucket.get_blob(self._full(name), **self._how)
+            if blob is None and not self._seen and self._is_missing():
+                raise api.NotFound(failures.NO_BUCKET)
+            self._seen = True
             return self._info(blob) if blob is not None else None
 
     def verify(self, name: str, *, since: datetime | None = None) -> ObjectInfo | None:
@@ -88,34 +94,28 @@ class GcsObjectStore:
     def earlier(self, name: str) -> Sequence[ObjectInfo]:
         """Return the facts of the object's noncurrent versions, oldest first: one request a thousand."""
         # The client sends a True as "True", which JSON does not know.
-        how: dict[str, Any] = {"versions": "true", "timeout": _TIMEOUT_SECONDS, "retry": self._retry}
-        with told(self.uri(name)):
-            found = self.client.list_blobs(self.bucket, prefix=self._full(name), **how)
+        with self._told(self._full(name)):
+            found = self.client.list_blobs(self.bucket, prefix=self._full(name), versions="true", **self._how)
             infos = [self._info(blob) for blob in found if blob.name == self._full(name) and blob.time_deleted]
         return sorted(infos, key=lambda info: info.generation)
 
     def list_objects(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """Yield all objects whose name starts with ``prefix``, by name: one request a thousand."""
-        with told(f"{GCS_SCHEME}{self.bucket.name}/{self.prefix}{prefix}"):
-            for blob in self.client.list_blobs(
-                self.bucket, prefix=self.prefix + prefix, timeout=_TIMEOUT_SECONDS, retry=self._retry
-            ):
-                yield self._info(blob)
+        with self._told(self.prefix + prefix):
+            yield from map(self._info, self.client.list_blobs(self.bucket, prefix=self.prefix + prefix, **self._how))
 
     def read(self, name: str, start: int = 0, length: int | None = None, if_generation: int | None = None) -> bytes:
         """Return a range of the object's bytes; a whole object's are held against its CRC32C by the client."""
         if length == 0:
             return b""
-        blob = self.bucket.blob(self._full(name))
-        wanted: dict[str, Any] = {"start": start or None, "end": None if length is None else start + length - 1}
+        blob, end = self.bucket.blob(self._full(name)), None if length is None else start + length - 1
 
         def once() -> bytes:
             # Not the client's own retry: it leaves the connection of a refused download open.
-            return blob.download_as_bytes(
-                **wanted, timeout=_TIMEOUT_SECONDS, retry=None, checksum="crc32c", if_generation_match=if_generation
-            )
+            how: dict[str, Any] = {**self._how, "retry": None, "if_generation_match": if_generation}
+            return blob.download_as_bytes(start=start or None, end=end, checksum="crc32c", **how)
 
-        with told(self.uri(name)):
+        with self._told(self._full(name)):
             try:
                 return self._retry(once)()
             except api.RequestRangeNotSatisfiable:
@@ -149,54 +149,45 @@ class GcsObjectStore:
         """
         if not parts:
             return self.put_bytes(name, b"", metadata=metadata, if_generation=if_generation)
-        token = secrets.token_hex(8)
-        made: list[ObjectInfo] = []
-        level = list(parts)
-        with ThreadPoolExecutor(_THREADS, thread_name_prefix="compose") as pool:
-            while len(level) > MOST_SOURCES:
-                groups, rest = first_groups(level)
-                names = [f"{STAGING}compose/{token}/{len(made) + at:05}" for at in range(len(groups))]
-                made += pool.map(self._compose, names, groups)
-                level = [*names, *rest]
-            info = self._compose(name, level, metadata, if_generation)
+        stem = f"{STAGING}compose/{secrets.token_hex(8)}/"
+        pool, patient = ThreadPoolExecutor(_THREADS, thread_name_prefix="compose"), True
+        try:
+            last, made = brought_below(parts, stem, self._compose, pool)
+            info = self._compose(name, last, metadata, if_generation)
             list(pool.map(self._discard, made))
+        except KeyboardInterrupt:
+            patient = False  # calls under way may go on for two minutes
+            raise
+        finally:
+            pool.shutdown(wait=patient, cancel_futures=True)
         return info
 
     def delete(self, name: str, *, if_generation: int | None = None) -> None:
         """Delete the live object; the bucket's versioning decides what stays of it."""
-        blob = self.bucket.blob(self._full(name))
-        failures: list[Exception] = []
+        blob, tried = self.bucket.blob(self._full(name)), list[Exception]()
 
         def once() -> None:
-            blob.delete(if_generation_match=if_generation, timeout=_TIMEOUT_SECONDS, retry=None)
+            blob.delete(if_generation_match=if_generation, timeout=self._timeout, retry=None)
 
-        with told(self.uri(name)):
+        with self._told(self._full(name)):
             try:
-                (self._retry(once, on_error=failures.append) if if_generation else once)()
+                (self._retry(once, on_error=tried.append) if if_generation else once)()
             except (api.NotFound, api.PreconditionFailed):
                 # After a lost answer "not there" is what was asked for; a successor is none of ours.
-                if not failures:
+                if not tried:
                     raise
 
     def policy(self) -> BucketPolicy:
-        """Return how long the bucket keeps what: ``storage.buckets.get``."""
-        with told(f"{GCS_SCHEME}{self.bucket.name}"):
-            self.bucket.reload(timeout=_TIMEOUT_SECONDS, retry=self._retry)
-            return BucketPolicy(
-                rules=tuple(dict(rule) for rule in self.bucket.lifecycle_rules),
-                versioning=bool(self.bucket.versioning_enabled),
-                soft_delete_seconds=int(self.bucket.soft_delete_policy.retention_duration_seconds or 0),
-                metageneration=int(self.bucket.metageneration),
-            )
+        """Return how long the bucket keeps what, and what else it holds to: ``storage.buckets.get``."""
+        with self._told():
+            self.bucket.reload(**self._how)
+            return policy_of(self.bucket)
 
     def set_policy(self, policy: BucketPolicy) -> None:
         """Set rules and versioning, unless the bucket changed since they were read: ``storage.buckets.update``."""
-        with told(f"{GCS_SCHEME}{self.bucket.name}"):
-            self.bucket.lifecycle_rules = list(policy.rules)
-            self.bucket.versioning_enabled = policy.versioning
-            self.bucket.patch(
-                if_metageneration_match=policy.metageneration, timeout=_TIMEOUT_SECONDS, retry=self._retry
-            )
+        self.bucket.lifecycle_rules, self.bucket.versioning_enabled = list(policy.rules), policy.versioning
+        with self._told():
+            self.bucket.patch(if_metageneration_match=policy.metageneration, **self._how)
 
     def _put(
         self,
@@ -217,7 +208,7 @@ class GcsObjectStore:
                         rewind=True,
                         size=size_bytes,
                         if_generation_match=if_generation,
-                        timeout=_TIMEOUT_SECONDS,
+                        timeout=self._timeout,
                         retry=self._retry if if_generation is not None else None,
                         # A resumable upload's own comparison ends in a deletion without a condition: the server is
                         # given the CRC32C before the bytes, and the comparison is made here.
@@ -226,14 +217,14 @@ class GcsObjectStore:
                     )
                     break
                 except (api.GoogleAPICallError, ValueError) as error:
-                    # 404 and 410: the session is lost. ValueError: the server kept only part of a chunk.
-                    lost = getattr(error, "code", HTTPStatus.GONE) in {HTTPStatus.GONE, HTTPStatus.NOT_FOUND}
-                    if not (resumable and lost) or if_generation is None or session == _SESSIONS:
+                    # ValueError: the server kept only part of a chunk.
+                    lost = resumable if isinstance(error, ValueError) else failures.is_lost(error, resumable=resumable)
+                    if not lost or if_generation is None or session == _SESSIONS:
                         raise
         info = self._info(blob)
         if (info.size_bytes, info.crc32c) != (size_bytes, crc):
             self._discard(info)
-            raise other_bytes(self.uri(name), info, size_bytes, crc)
+            raise failures.other_bytes(self.uri(name), info, size_bytes, crc)
         return info
 
     def _compose(
@@ -244,13 +235,10 @@ class GcsObjectStore:
         if_generation: int | None = 0,
     ) -> ObjectInfo:
         blob = self._blob(name, metadata)
+        how = self._how if if_generation is not None else self._how | {"retry": None}
         with self._own_write(blob, if_generation):
-            blob.compose(
-                [self.bucket.blob(self._full(part)) for part in parts],
-                if_generation_match=if_generation,
-                timeout=_TIMEOUT_SECONDS,
-                retry=self._retry if if_generation is not None else None,
-            )
+            sources = [self.bucket.blob(self._full(part)) for part in parts]
+            blob.compose(sources, if_generation_match=if_generation, **how)
         return self._info(blob)
 
     @contextmanager
@@ -259,40 +247,54 @@ class GcsObjectStore:
 
         Its answer was lost, its repetition then failed on the condition.
         """
-        token = blob.metadata[_WRITER]
-        subject = f"{GCS_SCHEME}{self.bucket.name}/{blob.name}"
-        with told(subject):
+        token = blob.metadata[WRITER]
+        with self._told(blob.name):
             try:
                 yield
-            except api.PreconditionFailed:
+                self._seen = True
+            except api.PreconditionFailed as error:
+                if not failures.is_overtaken(error):
+                    raise
                 with suppress(api.NotFound):
-                    blob.reload(timeout=_TIMEOUT_SECONDS, retry=self._retry)
-                if (blob.metadata or {}).get(_WRITER) != token or not blob.generation:
-                    raise overtaken(subject, f"generation {blob.generation or ABSENT}", if_generation) from None
+                    blob.reload(**self._how)
+                if (blob.metadata or {}).get(WRITER) != token or not blob.generation:
+                    found = f"generation {blob.generation or ABSENT}"
+                    raise failures.overtaken(self._subject(blob.name), found, if_generation) from None
 
     def _discard(self, info: ObjectInfo) -> None:
         """Remove this very generation for good: under versioning it would go on being charged for."""
         blob = self.bucket.blob(self._full(info.name), generation=info.generation)
-        with suppress(StoreError), told(info.name):  # the lifecycle removes what cannot be removed now
-            blob.delete(timeout=_TIMEOUT_SECONDS, retry=self._retry)
+        with suppress(StoreError), failures.told(info.name):  # the lifecycle removes what cannot be removed now
+            blob.delete(**self._how)
+
+    @property
+    def _how(self) -> dict[str, Any]:
+        return {"timeout": self._timeout, "retry": self._retry}
+
+    def _subject(self, full_name: str = "") -> str:
+        return f"{GCS_SCHEME}{self.bucket.name}/{full_name}".rstrip("/")
+
+    def _told(self, full_name: str = "") -> AbstractContextManager[None]:
+        return failures.told(self._subject(full_name), self._is_missing)
+
+    def _is_missing(self) -> bool:
+        """Whether the bucket is: an object asked for in none is "No such object", too.
+
+        Asked by a listing, for the role that reads objects may list them, and may not get the bucket.
+        """
+        try:
+            list(self.client.list_blobs(self.bucket, prefix=self.prefix, max_results=1, **self._how))
+        except (api.GoogleAPIError, GoogleAuthError, OSError) as error:
+            return isinstance(error, api.NotFound)  # not known: what was refused first is told
+        return False
 
     def _full(self, name: str) -> str:
         return self.prefix + object_name(name)
 
     def _blob(self, name: str, metadata: Mapping[str, str] | None) -> Any:  # noqa: ANN401 -- untyped client
         blob = self.bucket.blob(self._full(name), chunk_size=_CHUNK_BYTES)
-        blob.metadata = {**(metadata or {}), _WRITER: secrets.token_hex(8)}
+        blob.metadata = {**(metadata or {}), WRITER: secrets.token_hex(8)}
         return blob
 
     def _info(self, blob: Any) -> ObjectInfo:  # noqa: ANN401 -- untyped client
-        metadata: dict[str, str] = blob.metadata or {}
-        return ObjectInfo(
-            name=blob.name.removeprefix(self.prefix),
-            size_bytes=int(blob.size),
-            crc32c=from_base64(blob.crc32c),
-            generation=int(blob.generation),
-            updated=blob.updated,
-            metadata={key: value for key, value in metadata.items() if key != _WRITER},
-            own=_WRITER in metadata,
-            verified=Verified(datetime.now(UTC), "store checksum"),
-        )
+        return info_of(blob, self.prefix)

@@ -1,14 +1,14 @@
-"""What an answer of Cloud Storage means to a user: this package's errors, from codes alone.
+"""What a refusal of Cloud Storage means to a user: this package's errors, by the table of refusals.
 
-Belongs here: HTTP codes, and what the client raises, to errors and cures. Does not: the client (``gcs``), retries.
+Belongs here: which of our errors a refusal is, and what is tried again. Does not: the client (``gcs``), what a reason
+means (``base/refusals``).
 
-The client's own texts are neither quoted nor chained: they hold URLs, and the URL of a resumable upload is a
-permission to write.
+The client's own errors are not chained: they hold URLs, and the URL of a resumable upload is a permission to write.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from http import HTTPStatus
 
@@ -18,29 +18,48 @@ from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
 from bqx_assets.base.errors import ChecksumMismatch, ObjectMissing, PreconditionFailed, StoreError
 from bqx_assets.base.objects.protocol import ObjectInfo
+from bqx_assets.base.refusals.facts import is_of_credentials
+from bqx_assets.base.refusals.read import Refusal, read_refusal
 
+NO_BUCKET = "The specified bucket does not exist."
+"""Cloud Storage's own words."""
 _OVERTAKEN = "Another run wrote this object meanwhile; look at it before writing again."
-_CURES: dict[int, str] = {
-    HTTPStatus.BAD_REQUEST: "The request or its checksum was refused: run again; if it stays, it is a defect.",
-    HTTPStatus.UNAUTHORIZED: "Sign in: gcloud auth application-default login, or give the job a service account.",
-    HTTPStatus.FORBIDDEN: "Give the service account roles/storage.objectUser on the bucket.",
-    HTTPStatus.NOT_FOUND: "Publish or extract it first; a bucket is made by its owner.",
-}
 
 
-def failure(subject: str, error: BaseException | None, when: str = "") -> StoreError:
-    """Return the error to raise for what Google's client raised."""
-    response = getattr(error, "response", None)
-    code = int(getattr(error, "code", None) or getattr(response, "status_code", None) or 0)
-    if code == HTTPStatus.NOT_FOUND:
-        return ObjectMissing(subject, got="no such object or bucket", expected="an object", cure=_CURES[code])
-    if code == HTTPStatus.PRECONDITION_FAILED:
+def may_pass(error: BaseException) -> bool:
+    """Return whether the same call may succeed later."""
+    return _read(error).again == "later"
+
+
+def is_lost(error: BaseException, *, resumable: bool) -> bool:
+    """Return whether an upload has to begin anew: its session is no more, or other bytes arrived."""
+    refusal = _read(error)
+    # 404 without more words: within a session that is the session's.
+    gone = resumable and (refusal.reason == "object_missing" or getattr(error, "code", None) == HTTPStatus.GONE)
+    return refusal.again == "new_session" or gone
+
+
+def is_overtaken(error: BaseException) -> bool:
+    """Return whether a condition did not hold. An organisation's policy is refused with the same code, 412."""
+    return _read(error).reason == "precondition"
+
+
+def failure(
+    subject: str, error: BaseException | None, when: str = "", is_missing: Callable[[], bool] = lambda: False
+) -> StoreError:
+    """Return the error to raise for what Google's client raised; ``is_missing`` asks whether the bucket is."""
+    error = error or StoreError(subject, got="no answer", expected="one", cure="Try again.")
+    refusal = _read(error, subject)
+    if refusal.reason == "object_missing":
+        if not is_missing():
+            return ObjectMissing(subject, got="no such object", expected="an object", cure=refusal.cure)
+        refusal = _read(api.NotFound(NO_BUCKET), subject)
+    if refusal.reason == "precondition":
         return overtaken(subject, "another generation", None)
-    got = f"HTTP {code} {_phrase(code)} {when}" if code else f"{type(error).__name__} {when}"
-    if type(error).__module__.startswith("google.auth"):
-        code = HTTPStatus.UNAUTHORIZED
-    cure = _CURES.get(code, "Try again; look at the network and at status.cloud.google.com if it stays.")
-    return StoreError(subject, got=" ".join(got.split()), expected="an answer from Cloud Storage", cure=cure)
+    code = getattr(error, "code", None) or getattr(getattr(error, "response", None), "status_code", None) or 0
+    answer = f"HTTP {code} {_phrase(code)} {when}" if code else f"{type(error).__name__} {when}"
+    got = f"{' '.join(answer.split())}: {refusal.sentence} ({refusal.said})"
+    return StoreError(subject, got=got, expected="an answer from Cloud Storage", cure=refusal.cure)
 
 
 def overtaken(subject: str, got: str, if_generation: int | None) -> PreconditionFailed:
@@ -59,6 +78,13 @@ def other_bytes(subject: str, info: ObjectInfo, size_bytes: int, crc: int) -> Ch
     )
 
 
+def _read(error: BaseException, subject: str = "") -> Refusal:
+    bucket, _, name = subject.partition("://")[2].partition("/")
+    return read_refusal(
+        error, "cloud_storage", **({"bucket": bucket} if bucket else {}) | ({"object": name} if name else {})
+    )
+
+
 def _phrase(code: int) -> str:
     try:
         return HTTPStatus(code).phrase
@@ -67,12 +93,15 @@ def _phrase(code: int) -> str:
 
 
 @contextmanager
-def told(subject: str) -> Generator[None]:
+def told(subject: str, is_missing: Callable[[], bool] = lambda: False, *, opening: bool = False) -> Generator[None]:
     """Raise what goes wrong with ``subject`` in the block as this package's own errors, the client's not chained.
+
+    ``is_missing`` asks whether the bucket itself is; ``opening``: the block makes a client, and a file of credentials
+    can make it fail with any error.
 
     Raises:
         ChecksumMismatch: the bytes that came are not those of the object's CRC32C.
-        StoreError: whatever else, by its code.
+        StoreError: whatever else, by its reason.
     """
     try:
         yield
@@ -82,6 +111,10 @@ def told(subject: str) -> Generator[None]:
         ) from None
     except api.RetryError as error:
         cause: BaseException | None = error.cause
-        raise failure(subject, cause, "after retries") from None
+        raise failure(subject, cause, "after retries", is_missing) from None
     except (api.GoogleAPIError, GoogleAuthError, InvalidResponse, OSError) as error:
-        raise failure(subject, error) from None
+        raise failure(subject, error, is_missing=is_missing) from None
+    except Exception as error:
+        if opening and is_of_credentials(error):
+            raise failure(subject, error) from None
+        raise

@@ -47,13 +47,31 @@ class ObjectInfo:
 
 @dataclass(frozen=True, slots=True)
 class BucketPolicy:
-    """How long a bucket keeps what, as Cloud Storage's JSON API has it."""
+    """How long a bucket keeps what, and what else it holds to, as Cloud Storage's JSON API has it."""
 
     rules: tuple[Mapping[str, Any], ...]
     """Lifecycle rules."""
     versioning: bool
     soft_delete_seconds: int
     metageneration: int
+    retention_seconds: int = 0
+    """No object younger than this can be replaced or deleted."""
+    retention_locked: bool = False
+    object_retention: bool = False
+    """Single objects may be given a time before which they cannot be replaced or deleted."""
+    default_hold: bool = False
+    """Every new object is under an event-based hold."""
+    requester_pays: bool = False
+    hierarchical: bool = False
+    """A hierarchical namespace: neither versions nor rules about them."""
+    public_access_prevented: bool = False
+    uniform_access: bool = False
+    location: str = ""
+    """``EU``, ``US``, ``EUROPE-WEST1``: in upper case, as the API writes it."""
+    location_type: str = ""
+    storage_class: str = ""
+    kms_key: str = ""
+    """The key that new objects are encrypted with, if it is not Google's own."""
 
 
 class ObjectStore(Protocol):

@@ -1,11 +1,14 @@
 """The tree of compose calls: which objects are put together first, where one call does not take all.
 
-Belongs here: the grouping. Does not: the calls.
+Belongs here: the grouping, level by level. Does not: the calls themselves (``gcs``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+
+from bqx_assets.base.objects.protocol import ObjectInfo
 
 MOST_SOURCES = 32
 """Objects that one compose call takes. **Source**: cloud.google.com/storage/quotas, 2026-11."""
@@ -23,3 +26,19 @@ def first_groups(names: Sequence[str]) -> tuple[list[Sequence[str]], Sequence[st
         excess -= len(groups[-1]) - 1
         at += len(groups[-1])
     return groups, names[at:]
+
+
+def brought_below(
+    parts: Sequence[str], stem: str, compose: Callable[[str, Sequence[str]], ObjectInfo], pool: Executor
+) -> tuple[list[str], list[ObjectInfo]]:
+    """Compose level by level until one call takes what is left; return that, and all that was made on the way.
+
+    **Shape**: the names of what is made are ``stem`` and five digits.
+    """
+    level, made = list(parts), list[ObjectInfo]()
+    while len(level) > MOST_SOURCES:
+        groups, rest = first_groups(level)
+        names = [f"{stem}{len(made) + at:05}" for at in range(len(groups))]
+        made += pool.map(compose, names, groups)
+        level = [*names, *rest]
+    return level, made

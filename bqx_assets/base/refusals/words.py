@@ -17,9 +17,10 @@ _SECRETS = (
     (re.compile(r"ya29\.[\w.~+/=-]+|eyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?|\b1//[\w-]{10,}|GOCSPX-[\w-]+"), "..."),
     (re.compile(r"-----BEGIN.*?(?:-----END[A-Z ]*-----|$)", re.DOTALL), "..."),
     (re.compile(r"(?i)(\bbearer +)(?!token)[^\s\"',]+"), r"\1..."),
+    (re.compile(r"(?i)upload_?id[\"']?\s*[=:]\s*[\"']?[^&\s\"',}]+"), "..."),
     (
         re.compile(
-            r"(?i)((?:upload_id|access_token|refresh_token|id_token|subject_token|client_secret|private_key|assertion"
+            r"(?i)((?:access_token|refresh_token|id_token|subject_token|client_secret|private_key|assertion"
             r"|x-goog-signature|x-goog-credential|signature|password)[\"']?\s*[=:]\s*[\"']?)[^&\s\"',}]+"
         ),
         r"\1...",

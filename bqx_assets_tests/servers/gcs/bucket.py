@@ -18,7 +18,11 @@ import google_crc32c
 
 Json = dict[str, Any]
 MOST_SOURCES = 32
-_CONDITIONS = {"age", "isLive", "matchesPrefix", "matchesSuffix", "numNewerVersions", "daysSinceNoncurrentTime"}
+_CONDITIONS = {
+    "age", "isLive", "matchesPrefix", "matchesSuffix", "numNewerVersions", "daysSinceNoncurrentTime", "createdBefore",
+    "customTimeBefore", "daysSinceCustomTime", "noncurrentTimeBefore", "matchesStorageClass",
+}  # fmt: skip
+_ACTIONS = {"Delete", "SetStorageClass", "AbortIncompleteMultipartUpload"}
 
 
 class Refused(Exception):
@@ -40,6 +44,8 @@ class Stored:
     components: int = 0
     updated: datetime = field(default_factory=lambda: datetime.now(UTC))
     noncurrent_since: datetime | None = None
+    held: str = ""
+    """``Temporary`` or ``Event-Based``: neither replaced nor deleted until somebody releases it."""
 
     @property
     def crc32c(self) -> str:
@@ -93,6 +99,8 @@ class Bucket:
             "name": self.name,
             "id": self.name,
             "location": "US",
+            "locationType": "multi-region",
+            "storageClass": "STANDARD",
             "metageneration": str(self.metageneration),
             "softDeletePolicy": {"retentionDurationSeconds": "604800"},
             **self.settings,
@@ -106,7 +114,7 @@ class Bucket:
                 raise Refused(412, "conditionNotMet")
             for rule in changes.get("lifecycle", {}).get("rule", ()):
                 condition = rule.get("condition", {})
-                if not condition or condition.keys() - _CONDITIONS or rule["action"]["type"] != "Delete":
+                if not condition or condition.keys() - _CONDITIONS or rule["action"]["type"] not in _ACTIONS:
                     raise Refused(400, "invalid", "lifecycle rule")
             self.settings |= changes
             self.metageneration += 1
@@ -196,7 +204,8 @@ class Bucket:
                 each.updated -= timedelta(days=days)
                 if each.noncurrent_since:
                     each.noncurrent_since -= timedelta(days=days)
-            conditions = [rule["condition"] for rule in self.settings.get("lifecycle", {}).get("rule", ())]
+            rules = self.settings.get("lifecycle", {}).get("rule", ())
+            conditions = [rule["condition"] for rule in rules if rule["action"]["type"] == "Delete"]
             gone = [each.name for each in list(self.noncurrent) if any(self._due(each, one) for one in conditions)]
             self.noncurrent = [each for each in self.noncurrent if not any(self._due(each, one) for one in conditions)]
             for name in [name for name, each in self.live.items() if any(self._due(each, one) for one in conditions)]:
@@ -218,6 +227,14 @@ class Bucket:
             "daysSinceNoncurrentTime": lambda: (
                 since is not None and now - since >= timedelta(days=condition["daysSinceNoncurrentTime"])
             ),
+            "createdBefore": lambda: f"{stored.updated:%Y-%m-%d}" < condition["createdBefore"],
+            "noncurrentTimeBefore": lambda: (
+                since is not None and f"{since:%Y-%m-%d}" < condition["noncurrentTimeBefore"]
+            ),
+            "matchesStorageClass": lambda: "STANDARD" in condition["matchesStorageClass"],
+            # Of an object that has no custom time: nobody here sets one.
+            "customTimeBefore": lambda: False,
+            "daysSinceCustomTime": lambda: False,
         }
         return all(facts[name]() for name in condition)
 

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["status", "reset", "truncate", "half", "wrong_crc", "corrupt", "hook"]
-"""``status``: that answer. ``reset``: the connection closes without one. ``truncate``: half of a body, then closed.
+Kind = Literal["status", "reset", "truncate", "half", "wrong_crc", "corrupt", "hook", "stall"]
+"""``status``: that answer. ``stall``: silence for ``seconds``, then the connection closes.
+``reset``: the connection closes without one. ``truncate``: half of a body, then closed.
 ``half``: half of an upload's chunk is kept, then closed. ``wrong_crc``: the answer's CRC32C is another.
 ``corrupt``: one flipped bit in a body. ``hook``: somebody else acts just before."""
 
@@ -22,11 +23,15 @@ class Fault:
     """One planned fault."""
 
     operation: str
+    """Empty: any."""
     kind: Kind
     times: int = 1
     skip: int = 0
     """Calls that go well before."""
     status: int = 503
+    reason: str = ""
+    """``errors[].reason``; else the one that Cloud Storage sends with this status."""
+    seconds: float = 2.0
     after: bool = False
     """The call takes effect, and its answer is lost."""
     name: str = ""
@@ -74,7 +79,7 @@ class Faults:
         """The fault of this call, if any."""
         with self._lock:
             for fault in self._planned:
-                if fault.operation != operation or fault.name not in name or fault.times <= 0:
+                if fault.operation not in {operation, ""} or fault.name not in name or fault.times <= 0:
                     continue
                 if fault.skip > 0:
                     fault.skip -= 1

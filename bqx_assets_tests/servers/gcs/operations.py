@@ -8,35 +8,15 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from bqx_assets_tests.servers.gcs.bucket import Bucket, Json, Refused, Stored
 from bqx_assets_tests.servers.gcs.faults import Log
+from bqx_assets_tests.servers.gcs.refusals import check_access, check_patch, check_state
+from bqx_assets_tests.servers.gcs.requests import Answer, Request
 from bqx_assets_tests.servers.gcs.uploads import Session, split_multipart, store_chunk
 
 _API = "/storage/v1/b"
-
-
-@dataclass
-class Request:
-    """One request; header names in small letters."""
-
-    method: str
-    path: str
-    query: dict[str, str]
-    headers: dict[str, str]
-    payload: bytes
-    host: str
-
-
-@dataclass
-class Answer:
-    """What goes back."""
-
-    status: int = 200
-    body: bytes = b""
-    headers: dict[str, str] = field(default_factory=dict[str, str])
 
 
 Routed = tuple[str, str, Callable[[], Answer]]
@@ -49,13 +29,28 @@ class Service:
         self.buckets: dict[str, Bucket] = {}
         self.sessions: dict[str, Session] = {}
         self.log = Log()
+        self.denied: frozenset[str] = frozenset()
+        """Permissions that the account has not got."""
 
     def bucket(self, name: str) -> Bucket:
         """The bucket; made where there is none."""
         return self.buckets.setdefault(name, Bucket(name))
 
     def route(self, request: Request) -> Routed:
-        """Which operation a request is, on which object, and what it would do."""
+        """Which operation a request is, on which object, and what it would do once it is allowed."""
+        operation, name, action = self._route(request)
+        words = [unquote(word) for word in request.path.partition(f"{_API}/")[2].split("/") if word]
+        bucket = self.buckets.get(words[0]) if words else None
+
+        def allowed() -> Answer:
+            check_access(operation, bucket, name, self.denied)
+            if bucket is not None:
+                check_state(operation, bucket, name, request.query)
+            return action()
+
+        return operation, name, allowed
+
+    def _route(self, request: Request) -> Routed:
         path = request.path
         for prefix, route in (("/upload", self._upload), ("/download", self._object), ("", self._object)):
             if path.startswith(f"{prefix}{_API}"):
@@ -67,6 +62,12 @@ class Service:
     def _bucket(self, name: str) -> Bucket:
         if name not in self.buckets:
             raise Refused(404, "notFound", "The specified bucket does not exist.")
+        return self.buckets[name]
+
+    def _of_object(self, name: str, wanted: str) -> Bucket:
+        """The bucket of an object that is read or deleted: of one in no bucket, "No such object" is said as well."""
+        if name not in self.buckets:
+            raise Refused(404, "notFound", f"No such object: {name}/{wanted}")
         return self.buckets[name]
 
     def _object(self, request: Request, words: list[str]) -> Routed:  # noqa: PLR0911 -- one case a call of the API
@@ -81,21 +82,21 @@ class Service:
                 return "bucket.get", bucket, lambda: as_json(self._bucket(bucket).resource())
             case "PATCH", [bucket]:
                 changes = json.loads(request.payload)
-                return "bucket.patch", bucket, lambda: as_json(self._bucket(bucket).patch(changes, request.query))
+                return "bucket.patch", bucket, lambda: self._patch(request, self._bucket(bucket), changes)
             case "GET", [bucket, "o"]:
                 return "object.list", request.query.get("prefix", ""), lambda: self._list(request, self._bucket(bucket))
             case "POST", [bucket, "o", name, "compose"]:
                 return "object.compose", name, lambda: self._compose(request, self._bucket(bucket), name)
             case "GET", [bucket, "o", name] if request.query.get("alt") == "media":
-                return "object.media", name, lambda: self._media(request, self._bucket(bucket), name)
+                return "object.media", name, lambda: self._media(request, self._of_object(bucket, name), name)
             case "GET", [bucket, "o", name]:
                 return (
                     "object.get",
                     name,
-                    lambda: as_json(self._found(request, self._bucket(bucket), name).resource(bucket)),
+                    lambda: as_json(self._found(request, self._of_object(bucket, name), name).resource(bucket)),
                 )
             case "DELETE", [bucket, "o", name]:
-                return "object.delete", name, lambda: self._delete(request, self._bucket(bucket), name)
+                return "object.delete", name, lambda: self._delete(request, self._of_object(bucket, name), name)
             case "POST", [bucket, "o", name, "rewriteTo" | "copyTo" as verb, "b", other, "o", target]:
                 made = lambda: self._copy(request, self._bucket(bucket), name, self._bucket(other), target)  # noqa: E731
                 wrapped = {"kind": "storage#rewriteResponse", "done": True}
@@ -106,6 +107,10 @@ class Service:
                 )
             case _:
                 raise Refused(400, "invalid", f"{request.method} {'/'.join(words)}")
+
+    def _patch(self, request: Request, bucket: Bucket, changes: Json) -> Answer:
+        check_patch(bucket, changes)
+        return as_json(bucket.patch(changes, request.query))
 
     def _found(self, request: Request, bucket: Bucket, name: str) -> Stored:
         generation = request.query.get("generation")
@@ -160,7 +165,7 @@ class Service:
         if request.method == "PUT" or "upload_id" in query:
             session = self.sessions.get(query.get("upload_id", ""))
             if session is None:
-                raise Refused(410, "gone", "The upload session is no more.")
+                raise Refused(410, "")
             return "object.chunk", session.name, lambda: self._chunk(request, bucket, session)
         if query.get("uploadType") == "multipart":
             resource, data = split_multipart(request.headers["content-type"], request.payload)

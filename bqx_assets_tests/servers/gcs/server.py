@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self, cast
@@ -14,7 +15,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 from bqx_assets_tests.servers.gcs.bucket import Bucket, Refused
 from bqx_assets_tests.servers.gcs.faults import Fault, Faults, Log
-from bqx_assets_tests.servers.gcs.operations import Answer, Request, Service, as_json
+from bqx_assets_tests.servers.gcs.operations import Service, as_json
+from bqx_assets_tests.servers.gcs.refusals import refusal
+from bqx_assets_tests.servers.gcs.requests import Answer, Request
 
 
 class _Lost(Exception):
@@ -103,7 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             answer = self._answer(server, request)
         except Refused as error:
-            answer = _refusal(error)
+            answer = refusal(error, request)
         except _Lost:
             self.close_connection = True
             return
@@ -130,10 +133,12 @@ class _Handler(BaseHTTPRequestHandler):
             return action()
         if fault.kind == "half":
             request.payload = request.payload[: len(request.payload) // 2 // 256 * 256]
-        answer = action() if fault.after or fault.kind not in {"status", "reset"} else Answer()
+        answer = action() if fault.after or fault.kind not in {"status", "reset", "stall"} else Answer()
         if fault.kind == "status":
-            raise Refused(fault.status, "plannedFault", fault.message)
-        if fault.kind in {"reset", "half"}:
+            raise Refused(fault.status, fault.reason, fault.message)
+        if fault.kind == "stall":
+            time.sleep(fault.seconds)
+        if fault.kind in {"reset", "half", "stall"}:
             raise _Lost
         if fault.kind == "truncate":
             self._send(answer, answer.body[: len(answer.body) // 2])
@@ -147,12 +152,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(answer.body if body is None else body)
-
-
-def _refusal(error: Refused) -> Answer:
-    details = {"message": error.message, "domain": "global", "reason": error.reason}
-    document = {"error": {"code": error.status, "message": error.message, "errors": [details]}}
-    return Answer(error.status, json.dumps(document).encode(), {"Content-Type": "application/json; charset=UTF-8"})
 
 
 def _damaged(answer: Answer, fault: Fault) -> Answer:
