@@ -13,7 +13,7 @@ import io
 import secrets
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
@@ -66,12 +66,11 @@ class GcsObjectStore:
         # requests keeps 10 connections a host, and warns of each one more that threads ask for.
         session, endpoint = self.client._http, self.client._connection.API_BASE_URL  # noqa: SLF001 -- no other way
         session.mount(endpoint, HTTPAdapter(pool_maxsize=_CONNECTIONS))
-        self.bucket: Any = self.client.bucket(bucket)
-        self.prefix = prefix
+        self.bucket, self.prefix = self.client.bucket(bucket), prefix
         self._retry = Retry(failures.may_pass, first_delay_seconds, _LONGEST_WAIT_SECONDS, 2.0, patience_seconds)
         self._timeout = (min(_CONNECT_SECONDS, call_seconds), call_seconds)
         self._seen = False
-        """The bucket has answered for an object: it is there."""
+        """A call went well: the bucket is there."""
 
     def uri(self, name: str) -> str:
         """Return ``gs://bucket/name``."""
@@ -83,7 +82,6 @@ class GcsObjectStore:
             blob = self.bucket.get_blob(self._full(name), **self._how)
             if blob is None and not self._seen and self._is_missing():
                 raise api.NotFound(failures.NO_BUCKET)
-            self._seen = True
             return self._info(blob) if blob is not None else None
 
     def verify(self, name: str, *, since: datetime | None = None) -> ObjectInfo | None:
@@ -251,7 +249,6 @@ class GcsObjectStore:
         with self._told(blob.name):
             try:
                 yield
-                self._seen = True
             except api.PreconditionFailed as error:
                 if not failures.is_overtaken(error):
                     raise
@@ -274,8 +271,11 @@ class GcsObjectStore:
     def _subject(self, full_name: str = "") -> str:
         return f"{GCS_SCHEME}{self.bucket.name}/{full_name}".rstrip("/")
 
-    def _told(self, full_name: str = "") -> AbstractContextManager[None]:
-        return failures.told(self._subject(full_name), self._is_missing)
+    @contextmanager
+    def _told(self, full_name: str = "") -> Generator[None]:
+        with failures.told(self._subject(full_name), self._is_missing):
+            yield
+        self._seen = True
 
     def _is_missing(self) -> bool:
         """Whether the bucket is: an object asked for in none is "No such object", too.

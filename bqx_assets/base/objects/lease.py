@@ -1,6 +1,10 @@
 """A lease: one holder at a time of a name in an object store, given up by the dead.
 
 Belongs here: taking, renewing and giving back. Does not: what the holder does, who is dead (``base/holder``).
+
+Whether a lease has run out is decided by the store's clock alone. The clocks of two machines differ, one that is
+suspended stops its monotonic clock, and a wrong one would end the lease of a living holder. The clock of this machine
+decides how often the store is asked, and nothing else; that a lease is still the holder's own says its generation.
 """
 
 from __future__ import annotations
@@ -9,6 +13,7 @@ import threading
 import time
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 
 from bqx_assets.base.errors import FolderBusy, ObjectMissing, PreconditionFailed, StoreError
 from bqx_assets.base.holder import Holder
@@ -57,8 +62,12 @@ class _Held:
         """Give the lease back; one that cannot be given back runs out."""
         self._over.set()
         self._thread.join()
-        with suppress(StoreError):
+        try:
             self._store.delete(self._name, if_generation=self._generation)
+        except (PreconditionFailed, ObjectMissing):
+            self.lost = True  # after the last renewal, by somebody for whom it had run out
+        except StoreError:
+            pass
 
     def _renew(self) -> None:
         while not self._over.wait(self._seconds / _RENEWALS):
@@ -73,25 +82,28 @@ class _Held:
 
 
 def _take(store: ObjectStore, name: str, seconds: float) -> int:
-    """Return the generation of the lease once it is this process's."""
+    """Return the generation of the lease once it is this process's.
+
+    **Cost**: while somebody else has it, three small requests every ``seconds / 20``.
+    """
     seen: ObjectInfo | None = None
-    over_at = 0.0
+    first: datetime | None = None
     while True:
         found = store.head(name)
-        if found is not None and seen is None:
-            # Its age is by the store's clock: by one of this machine that is ahead, a living holder would be dead.
-            age = store_time(store, f"{name.rpartition('/')[0]}/") - found.updated
-            over_at = time.monotonic() + seconds - age.total_seconds()
         if found is not None and seen is not None and found.generation != seen.generation:
             raise _busy(store, name, "in use by another extraction")
-        if found is None or time.monotonic() > over_at or _is_dead(store, found):
-            try:
-                generation = found.generation if found else ABSENT
-                return store.put_bytes(name, _holder(), if_generation=generation).generation
-            except PreconditionFailed:
-                raise _busy(store, name, "in use by another extraction, which was quicker") from None
-        seen = found
-        time.sleep(seconds / _LOOKS)
+        if found is not None and not _is_dead(store, found):
+            now = store_time(store, f"{name.rpartition('/')[0]}/")
+            first = first or now
+            # A file can say that it was written in the future: then it has been silent since the first look.
+            if (now - min(found.updated, first)).total_seconds() <= seconds:
+                seen = found
+                time.sleep(seconds / _LOOKS)
+                continue
+        try:
+            return store.put_bytes(name, _holder(), if_generation=found.generation if found else ABSENT).generation
+        except PreconditionFailed:
+            raise _busy(store, name, "in use by another extraction, which was quicker") from None
 
 
 def _is_dead(store: ObjectStore, found: ObjectInfo) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from bqx_assets.base.errors import FolderBusy
 from bqx_assets.base.holder import Holder
+from bqx_assets.base.objects import lease as lease_module
 from bqx_assets.base.objects.lease import lease
 from bqx_assets.base.objects.local import LocalObjectStore
 from bqx_assets.base.objects.protocol import ObjectStore
@@ -55,6 +57,51 @@ def test_a_holder_that_was_silent_too_long_is_told_so(place: ObjectStore) -> Non
     with pytest.raises(FolderBusy, match="taken over"):
         silent()
     assert place.read(NAME) == b"another run's"
+
+
+class Clock:
+    """This machine's clock gone wrong: ahead and running, or standing still; sleeping is as it is."""
+
+    def __init__(self, speed: float) -> None:
+        self.speed, self.sleep = speed, time.sleep
+
+    def monotonic(self) -> float:
+        return 1e6 + time.monotonic() * self.speed
+
+    def time(self) -> float:
+        return time.time() * self.speed
+
+
+@pytest.mark.parametrize("speed", [1_000.0, 0.0, -1_000.0], ids=["runs ahead", "stands still", "runs backwards"])
+def test_a_wrong_clock_neither_ends_a_living_lease_nor_waits_for_ever(
+    place: ObjectStore, monkeypatch: pytest.MonkeyPatch, speed: float
+) -> None:
+    monkeypatch.setattr(lease_module, "time", Clock(speed))
+    place.put_bytes(NAME, b"of a holder elsewhere, which renews it now and then")
+    began = time.monotonic()
+    with lease(place, NAME, seconds=SECONDS):
+        assert SECONDS * 0.9 < time.monotonic() - began < SECONDS * 4
+
+
+def test_a_lease_written_in_the_future_runs_out_all_the_same(tmp_path: Path) -> None:
+    folder = LocalObjectStore(tmp_path)
+    folder.put_bytes(NAME, b"of a container")
+    os.utime(tmp_path / NAME, (time.time() + 9e6, time.time() + 9e6))
+    began = time.monotonic()
+    with lease(folder, NAME, seconds=SECONDS):
+        assert SECONDS * 0.9 < time.monotonic() - began < SECONDS * 4
+
+
+@pytest.mark.parametrize("what", ["taken over", "taken over and given back"])
+def test_a_lease_lost_after_the_last_renewal_is_told_as_well(place: ObjectStore, what: str) -> None:
+    def suspended() -> None:
+        with lease(place, NAME, seconds=60):  # nothing is renewed within this test
+            place.put_bytes(NAME, b"another run's")
+            if what == "taken over and given back":
+                place.delete(NAME)
+
+    with pytest.raises(FolderBusy, match="taken over"):
+        suspended()
 
 
 def _left_by(place: ObjectStore, **facts: object) -> None:
