@@ -3,10 +3,11 @@
 # `deploy/up.sh machine` after a change: it takes variables and compose.yaml from the machine's metadata, the database's
 # address from Secret Manager, and starts what is not running as it should.
 set -euo pipefail
+readonly ETC=${BQX_ETC:-/etc/bqx} VAR=${BQX_VAR:-/var/lib/bqx} # other folders are for its test
 
 metadata() { curl -fsS --retry 5 -H 'Metadata-Flavor: Google' "http://metadata.google.internal/computeMetadata/v1/instance/$1"; }
 field() { python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
-variable() { sed -n "s/^$1=//p" /etc/bqx/bqx.env; }
+variable() { sed -n "s/^$1=//p" "$ETC/bqx.env"; }
 
 if ! docker compose version >/dev/null 2>&1; then
   apt-get update -q
@@ -14,22 +15,22 @@ if ! docker compose version >/dev/null 2>&1; then
 fi
 
 # A container's user is 10001; the socket of the database proxy lies where that user may write.
-install -d -m 755 /var/lib/bqx
-install -d -m 750 -o 10001 -g 10001 /var/lib/bqx/cloudsql
-install -d -m 700 /etc/bqx
+install -d -m 755 "$VAR"
+install -d -m 750 -o 10001 -g 10001 "$VAR/cloudsql"
+install -d -m 700 "$ETC"
 umask 077
-metadata attributes/bqx-env >/etc/bqx/bqx.env
-metadata attributes/bqx-compose >/etc/bqx/compose.yaml
+metadata attributes/bqx-env >"$ETC/bqx.env"
+metadata attributes/bqx-compose >"$ETC/compose.yaml"
 
 token=$(metadata service-accounts/default/token | field access_token)
 secret=https://secretmanager.googleapis.com/v1/projects/$(variable BQX_PROJECT)/secrets/$(variable BQX_SECRET)/versions/latest:access
 # The token goes by a file descriptor: a command line can be read by every process of the machine.
 url=$(curl -fsS --retry 5 -H @/dev/fd/3 "$secret" 3<<<"Authorization: Bearer $token" |
   python3 -c 'import base64, json, sys; print(base64.b64decode(json.load(sys.stdin)["payload"]["data"]).decode())')
-printf 'DAGSTER_POSTGRES_URL=%s\n' "$url" >/etc/bqx/secret.env
+printf 'DAGSTER_POSTGRES_URL=%s\n' "$url" >"$ETC/secret.env"
 
 docker login --username oauth2accesstoken --password-stdin "https://$(variable BQX_REGION)-docker.pkg.dev" <<<"$token"
-compose() { docker compose --env-file /etc/bqx/bqx.env --file /etc/bqx/compose.yaml "$@"; }
+compose() { docker compose --env-file "$ETC/bqx.env" --file "$ETC/compose.yaml" "$@"; }
 compose pull --quiet
 # --wait: until all four are healthy, or one has failed; its last lines then say why.
 compose up --detach --remove-orphans --wait --wait-timeout 300 || { compose logs --tail 50 && exit 1; }

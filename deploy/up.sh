@@ -65,7 +65,7 @@ bind() { # bind COMMAND ... : grant a role; a service account made a moment ago 
   show "$@"
   [[ -n $DRY_RUN ]] && return
   for try in 1 2 3 4 5 6; do
-    said=$("$@" 2>&1 >/dev/null) && return
+    said=$("$@" 2>&1) && return # bq says its errors on standard output
     case $said in *'does not exist'* | *'INVALID_ARGUMENT'*) ((try < 6)) && sleep "${BQX_UP_WAIT_SECONDS:-10}" ;; *) break ;; esac
   done
   say "$said"
