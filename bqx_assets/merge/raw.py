@@ -216,7 +216,7 @@ def _refuse_unfit(pair: Pair, place: str, tables: Sequence[RawFile]) -> None:
 
 def _of_another_pair(table: str, pair: Pair) -> bool:
     """Whether a table's name holds another pair and not this one, and is none of the families that all pairs share."""
-    words = set(table.split("_"))
+    words = set(table.lower().split("_"))
     return family_of(table, pair) is None and not words.isdisjoint(other.name for other in ALL_PAIRS if other != pair)
 
 

@@ -3,8 +3,9 @@
 Belongs here: the spellings of such names, and which of them a file's columns have. Does not: the training file's
 names (``base.names``), or reading files (``raw_file``).
 
-A checkpoint of the users' own pipeline holds ``base_bqx_bqx_45`` for column ``bqx_45`` of ``base_bqx_eurusd``; as it
-stood it became ``base_bqx__base_bqx_bqx_45``, and the leak ``base_bqx_target_45`` was no longer known by its name.
+A checkpoint of the users' own pipeline holds ``base_bqx_bqx_45`` for column ``bqx_45`` of ``base_bqx_eurusd``, one of
+its earlier form ``basebqx_bqx_45``. As it stood the first became ``base_bqx__base_bqx_bqx_45``, and the leak
+``base_bqx_target_45`` was no longer known by its name.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from bqx_assets.base.names import SEPARATOR, is_identifier, table_prefix
 from bqx_assets.base.pairs import Pair
 
 _AS_IT_IS = "column"
-_OUTPUT = "table without pair, two underscores"
+_SHORT, _TWO = "table without pair", "two underscores"
+_OUTPUT = f"{_SHORT}, {_TWO}"
 """The training file's own form, which is decided where nothing else decides."""
 _NAMED = 5
 
@@ -76,11 +78,12 @@ def own_names(pair: Pair, tables: Iterable[RawNames]) -> dict[str, Names]:
 
 def _prefixes(table: str, pair: Pair) -> dict[str, str]:
     short = table_prefix(table, pair)
+    beginnings = {_SHORT: short, "whole table": table, "table without pair and underscores": short.replace("_", "")}
+    separators = {_TWO: SEPARATOR, "one underscore": "_"}
     return {
-        "table without pair, one underscore": f"{short}_",
-        _OUTPUT: f"{short}{SEPARATOR}",
-        "whole table, one underscore": f"{table}_",
-        "whole table, two underscores": f"{table}{SEPARATOR}",
+        f"{how}, {between}": f"{beginning}{separator}"
+        for how, beginning in beginnings.items()
+        for between, separator in separators.items()
     }
 
 

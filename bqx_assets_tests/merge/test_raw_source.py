@@ -134,9 +134,9 @@ def test_each_byte_is_asked_for_once_and_nothing_is_left_behind(
 def test_of_a_table_to_be_aligned_no_more_is_in_memory_than_the_columns_in_work(
     tmp_path: Path, store: GcsObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = 10_000
+    rows = 20_000
     raw_folder(tmp_path / "raw", rows=rows)
-    wide = [pl.Series(f"x{n}", range(rows), pl.Float64) * (n + 0.1) for n in range(900)]  # 72 MB
+    wide = [pl.Series(f"x{n}", range(rows), pl.Float64) * (n + 0.1) for n in range(450)]  # 72 MB
     table = pl.DataFrame([minutes(rows), *wide]).reverse().to_arrow()
     pq.write_table(table, tmp_path / "foo.parquet", compression="none", use_dictionary=False)
     for path in (tmp_path / "foo.parquet", tmp_path / "raw" / "targets.parquet"):
@@ -219,6 +219,8 @@ def test_what_a_bucket_holds_besides_is_named_and_not_read(tmp_path: Path, store
     summary.write_parquet(tmp_path / "raw" / "mkt_corr_summary.parquet")
     _upload(tmp_path / "raw", store)
     store.put_bytes("older/agg_eurusd.parquet", b"x")
+    for folder in ("", "older/"):  # what consoles make for a folder
+        store.bucket.blob(f"{store.prefix}{folder}").upload_from_string(b"")
     plan = plan_merge_of_objects(EURUSD, store, PLACE, SETTINGS)
     assert plan.left_out == ("_COMPLETE", "older/", "mkt_corr_summary.parquet (a summary without interval_time)")
     local = plan_merge(EURUSD, tmp_path / "raw", SETTINGS)
@@ -229,6 +231,7 @@ def test_what_a_bucket_holds_besides_is_named_and_not_read(tmp_path: Path, store
     ("name", "match"),
     [
         ("agg_gbpusd", "tables of other pairs: agg_gbpusd in"),
+        ("agg_GBPUSD", "tables of other pairs: agg_GBPUSD in"),
         ("cov_agg_audusd_gbpusd", "tables of other pairs: cov_agg_audusd_gbpusd in"),
         ("targets_gbpusd", "more targets: targets_gbpusd in"),
         ("targets_all_fixed", "more targets: targets_all_fixed in"),
