@@ -127,7 +127,6 @@ phase_roles() {
   local account
   on_project "$PAYER" roles/bigquery.jobUser "$RUN_ACCOUNT"
   on_project "$PAYER" roles/bigquery.readSessionUser "$RUN_ACCOUNT"
-  on_project "$PAYER" roles/bigquery.jobUser "$DAGSTER_ACCOUNT"
   on_bucket "$OUTPUT_BUCKET" roles/storage.objectUser "$RUN_ACCOUNT"
   on_bucket "$OUTPUT_BUCKET" roles/storage.legacyBucketReader "$RUN_ACCOUNT"
   on_bucket "$OUTPUT_BUCKET" roles/storage.objectViewer "$DAGSTER_ACCOUNT"

@@ -7,6 +7,7 @@
 #
 # --dry-run prints the commands and runs none. Nothing is deleted by this script.
 set -euo pipefail
+((BASH_VERSINFO[0] >= 5)) || { echo "up.sh: bash $BASH_VERSION is too old. To do: install bash 5 (macOS: brew install bash)." >&2 && exit 1; }
 
 CALLED_FROM=$PWD
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."

@@ -93,9 +93,7 @@ def test_a_run_makes_the_calls_of_the_table_and_no_other_and_so_do_the_sensor_an
     with dg.DagsterInstance.ephemeral() as instance:
         looked = targets_changed(dg.build_sensor_context(instance=instance), workspace=Workspace())
         assert isinstance(looked, dg.SensorResult | dg.SkipReason)
-    found = heard.since()
-    assert found
-    assert found <= _expected("dagster", "bigquery")[0]
+    assert heard.since() == _expected("dagster", "bigquery")[0]
 
     asked = verify_weekly(dg.build_schedule_context(scheduled_execution_time=_SATURDAY), workspace=Workspace())
     assert isinstance(asked, Iterator)
