@@ -44,7 +44,7 @@ class Usage:
     """Of each pair a month."""
     regions_differ: bool = False
     """Whether BigQuery's data lies in another region than bucket and machines."""
-    sql: str = "db_g1_small"
+    sql: str = "db-g1-small"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,11 @@ def month(usage: Usage) -> list[Line]:
     cloud_run, vm = _way("bqx_assets, Cloud Run, 1 of 28"), _way("bqx_assets, VM, 1 of 28")
     moved_gib = runs * cloud_run.storage_read_bytes / GIB_BYTES if usage.regions_differ else 0.0
     return [
-        _alike("BigQuery reads", runs * (cloud_run.bigquery_usd + query_usd(round(_of("catalogue_bytes")))), "runs"),
+        _alike(
+            "BigQuery reads, catalogue",
+            runs * (cloud_run.bigquery_usd + query_usd(round(_of("catalogue_bytes")))),
+            "runs",
+        ),
         Line("processors of the runs", (runs * cloud_run.compute_usd, 0.0, runs * vm.compute_usd), "runs"),
         _alike("requests to Cloud Storage", runs * cloud_run.storage_usd, "runs"),
         _alike("network between regions", moved_gib * prices().cloud_storage.between_regions_per_gib, "runs"),
@@ -133,7 +137,7 @@ def _machine_usd() -> tuple[float, float, float]:
     found = prices().compute_engine
     disk = _of("disk_gib") * found.disk_gib_per_month
     always = HOURS * found.address_per_hour + disk
-    return HOURS * found.per_hour["e2_medium"] + always, HOURS * found.per_hour["e2_standard_2"] + always, disk
+    return HOURS * found.per_hour["e2-medium"] + always, HOURS * found.per_hour["e2-standard-2"] + always, disk
 
 
 def _image_usd() -> float:

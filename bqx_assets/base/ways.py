@@ -27,7 +27,7 @@ class Way(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    vm: str = "n2_highmem_8"
+    vm: str = "n2-highmem-8"
     """Machine type, as the price table names it."""
     vm_hours: float = Field(default=0, ge=0)
     """Of that machine."""

@@ -13,6 +13,7 @@ import typer
 from rich.table import Table
 
 from bqx_assets.base.costs import prices
+from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.month import PLACES, WEEKLY, Usage, month, quantities, total
 from bqx_assets.base.pairs import ALL_PAIRS
 from bqx_assets.base.ways import Way, ways
@@ -27,8 +28,15 @@ _DOCUMENT = "docs/costs.md"
 cost_app = typer.Typer()
 
 
+def _sql_tier(text: str) -> str:
+    known = prices().cloud_sql.per_hour
+    if text in known:
+        return text
+    raise BadSetting("--sql-tier", got=repr(text), expected=" or ".join(known), cure="--sql-tier db-g1-small")
+
+
 @cost_app.command()
-def cost(
+def cost(  # noqa: PLR0913 -- one parameter an option
     ctx: typer.Context,
     *,
     pairs: Annotated[int, typer.Option(min=1, max=len(ALL_PAIRS), help="How many pairs.")] = len(ALL_PAIRS),
@@ -38,13 +46,16 @@ def cost(
     regions_differ: Annotated[
         bool, typer.Option("--regions-differ", help="BigQuery's data is in another region than all else.")
     ] = False,
+    sql_tier: Annotated[
+        str, typer.Option(parser=_sql_tier, metavar="TIER", help="Cloud SQL's, as the recipe's BQX_SQL_TIER.")
+    ] = "db-g1-small",
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables of docs/costs.md.")] = False,
     as_json: Json = False,
 ) -> None:
     """Show what a run costs by each way, the users' three and this one, and what a month costs in all."""
     session: Session = ctx.obj
     session.as_json = as_json
-    usage = Usage(pairs, runs_per_month, regions_differ)
+    usage = Usage(pairs, runs_per_month, regions_differ, sql_tier)
     if markdown:
         typer.echo(cost_markdown(usage))
         return

@@ -48,11 +48,23 @@ def test_hours_are_told_as_well_as_dollars_the_users_own_beside() -> None:
 def test_options_change_the_month_and_not_a_runs_price() -> None:
     weekly, daily = _json(), _json("--runs-per-month", "30", "--regions-differ", "--pairs", "2")
     assert weekly["month"]["usd"] == dict(zip(PLACES, total(month(Usage())), strict=True))
-    assert daily["month"]["usage"] == {"pairs": 2, "runs": 30.0, "regions_differ": True, "sql": "db_g1_small"}
+    assert daily["month"]["usage"] == {"pairs": 2, "runs": 30.0, "regions_differ": True, "sql": "db-g1-small"}
     assert [way["pair_usd"] for way in daily["ways"]] == [way["pair_usd"] for way in weekly["ways"]]
 
 
-@pytest.mark.parametrize("words", [("--pairs", "29"), ("--runs-per-month", "-1"), ("--runs-per-month", "often")])
+def test_the_recipes_own_tier_of_cloud_sql_is_the_default_and_another_one_is_another_price() -> None:
+    recipe = (PLACE.parent.parent / "deploy" / "bqx.env").read_text()
+    assert f"BQX_SQL_TIER={Usage().sql}\n" in recipe
+    small, large = (
+        _json("--sql-tier", tier)["month"]["usd"]["Cloud Run"] for tier in ("db-f1-micro", "db-custom-1-3840")
+    )
+    assert small < total(month(Usage()))[0] < large
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--sql-tier", "db_g1_small"), ("--pairs", "29"), ("--runs-per-month", "-1"), ("--runs-per-month", "often")],
+)
 def test_what_cannot_be_is_a_wrong_call(words: tuple[str, str]) -> None:
     assert CliRunner().invoke(app, ["cost", *words]).exit_code == 2
 
