@@ -16,11 +16,11 @@ phase_check() {
 }
 
 phase_apis() {
-  local hint="Ask for roles/serviceusage.serviceUsageAdmin on the project that the command names."
-  run "$hint" gcloud services enable artifactregistry.googleapis.com cloudbuild.googleapis.com compute.googleapis.com \
+  run "Ask for roles/serviceusage.serviceUsageAdmin on $BQX_PROJECT." \
+    gcloud services enable artifactregistry.googleapis.com cloudbuild.googleapis.com compute.googleapis.com \
     iam.googleapis.com iap.googleapis.com logging.googleapis.com run.googleapis.com secretmanager.googleapis.com \
     sqladmin.googleapis.com storage.googleapis.com "${IN[@]}"
-  run "$hint" gcloud services enable bigquery.googleapis.com bigquerystorage.googleapis.com --project="$PAYER"
+  owner gcloud services enable bigquery.googleapis.com bigquerystorage.googleapis.com --project="$PAYER"
 }
 
 phase_accounts() {
@@ -54,7 +54,6 @@ bucket() { # bucket gs://NAME FLAGS
       --uniform-bucket-level-access --public-access-prevention "${@:2}"
 }
 
-# The datasets' owner may be somebody else: then these four commands are for that person.
 phase_data() {
   local dataset
   for dataset in "$FEATURES" "$TARGETS"; do
@@ -64,7 +63,7 @@ phase_data() {
 }
 
 grant_on_dataset() { # grant_on_dataset ROLE DATASET ACCOUNT: SQL, because `bq add-iam-policy-binding` takes tables only
-  bind bq query --project_id="$BQX_BIGQUERY_PROJECT" --use_legacy_sql=false \
+  owner bq query --project_id="$BQX_BIGQUERY_PROJECT" --use_legacy_sql=false \
     "GRANT \`$1\` ON SCHEMA \`$BQX_BIGQUERY_PROJECT\`.$2 TO 'serviceAccount:$3'"
 }
 
@@ -125,8 +124,8 @@ new_password() { # new_password create|set-password FLAGS: for the database user
 # What each account may do; docs/permissions.md holds these grants against the calls that are made.
 phase_roles() {
   local account
-  on_project "$PAYER" roles/bigquery.jobUser "$RUN_ACCOUNT"
-  on_project "$PAYER" roles/bigquery.readSessionUser "$RUN_ACCOUNT"
+  on_payer roles/bigquery.jobUser "$RUN_ACCOUNT"
+  on_payer roles/bigquery.readSessionUser "$RUN_ACCOUNT"
   on_bucket "$OUTPUT_BUCKET" roles/storage.objectUser "$RUN_ACCOUNT"
   on_bucket "$OUTPUT_BUCKET" roles/storage.legacyBucketReader "$RUN_ACCOUNT"
   on_bucket "$OUTPUT_BUCKET" roles/storage.objectViewer "$DAGSTER_ACCOUNT"
@@ -158,6 +157,10 @@ phase_jobs() {
 
 on_project() { # on_project PROJECT ROLE ACCOUNT
   bind gcloud projects add-iam-policy-binding "$1" --member="serviceAccount:$3" --role="$2" --condition=None
+}
+
+on_payer() { # on_payer ROLE ACCOUNT
+  owner gcloud projects add-iam-policy-binding "$PAYER" --member="serviceAccount:$2" --role="$1" --condition=None
 }
 
 on_bucket() { # on_bucket gs://NAME ROLE ACCOUNT

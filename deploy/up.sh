@@ -58,7 +58,7 @@ there() { # there COMMAND ...: whether a description finds the thing; any other 
     *'not found'* | *not_found* | *'does not exist'* | *'could not fetch resource'*) return 1 ;;
   esac
   say "$said"
-  stop "this look was refused: $(quoted "$@")" "Read Google's words above; the account that runs this script needs a role that may look at it."
+  stop "this look was refused: $(quoted "$@")" "Read Google's words above: you need a role that may look at it, or another name, for a bucket's may be somebody else's."
 }
 
 bind() { # bind COMMAND ... : grant a role; a service account made a moment ago is not known everywhere at once
@@ -71,6 +71,14 @@ bind() { # bind COMMAND ... : grant a role; a service account made a moment ago 
   done
   say "$said"
   stop "this grant was refused: $(quoted "$@")" "Ask an owner of the resource it names to run this command for you."
+}
+
+owner() { # owner COMMAND ...: a grant on the data, or on the project that pays for reading them
+  if [[ $BQX_DATA_OWNER == me ]]; then
+    bind "$@"
+  else
+    printf '# for the owner of the data: ' && show "$@"
+  fi
 }
 
 read_variables() { # read_variables FILE: NAME=value lines; the file is read and never run
@@ -96,6 +104,8 @@ read_variables() { # read_variables FILE: NAME=value lines; the file is read and
 derive() {
   [[ $BQX_OUTPUT == gs://* ]] || stop "BQX_OUTPUT is $BQX_OUTPUT" "Write gs://bucket or gs://bucket/prefix."
   [[ -z $BQX_LAST || -z $BQX_START$BQX_END ]] || stop "BQX_LAST is set together with BQX_START or BQX_END" "Leave BQX_LAST empty, or both bounds."
+  [[ $BQX_DATA_OWNER == me || $BQX_DATA_OWNER == another ]] || stop "BQX_DATA_OWNER is $BQX_DATA_OWNER" "Write me or another."
+  [[ $BQX_BUILD == cloud || $BQX_BUILD == docker ]] || stop "BQX_BUILD is $BQX_BUILD" "Write cloud or docker."
   PAYER=${BQX_BILLING_PROJECT:-$BQX_BIGQUERY_PROJECT}
   OUTPUT_BUCKET=${BQX_OUTPUT#gs://} OUTPUT_BUCKET=gs://${OUTPUT_BUCKET%%/*}
   RUN_ACCOUNT=$BQX_RUN_ACCOUNT@$BQX_PROJECT.iam.gserviceaccount.com

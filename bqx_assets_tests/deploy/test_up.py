@@ -122,6 +122,8 @@ def test_an_account_that_is_not_known_everywhere_yet_is_granted_its_role_a_littl
         ({"BQX_PROJECT": "p # a remark"}, "line 1: not NAME=value"),
         ({"BQX_PROJCT": "p"}, "BQX_PROJCT is no variable"),
         ({"BQX_END": "2024-01-01"}, "BQX_LAST is set together with"),
+        ({"BQX_DATA_OWNER": "somebody"}, "BQX_DATA_OWNER is somebody"),
+        ({"BQX_BUILD": "podman"}, "BQX_BUILD is podman"),
     ],
 )
 def test_variables_that_cannot_be_are_refused_before_anything_is_called(
@@ -158,6 +160,18 @@ def test_another_payer_and_a_docker_engine_of_ones_own_change_the_commands_that_
     assert all("payer-project" in call for call in payers)
     assert any(call.startswith("docker push ") for call in done.calls)
     assert not any("builds submit" in call for call in done.calls)
+
+
+def test_what_only_the_owner_of_the_data_may_grant_is_printed_for_that_person_and_not_run(player: Player) -> None:
+    mine = player.up("apis", "data", "roles")
+    theirs = player.up("apis", "data", "roles", changed={"BQX_DATA_OWNER": "another"})
+    assert theirs.code == 0, theirs.said
+    printed = [line for line in theirs.shown.splitlines() if line.startswith("# for the owner of the data: ")]
+    left = set(shown_commands("\n".join(line.partition(": ")[2] for line in printed)))
+    assert len(left) == len(printed) == 7
+    assert set(mine.made) - set(theirs.made) == left
+    assert set(theirs.made) < set(mine.made)
+    assert all("--project=bqx-ml" in each or "binding bqx-ml" in each or "=bqx-ml " in each for each in left)
 
 
 def test_expectations_in_a_bucket_of_their_own_are_readable_by_both_accounts(player: Player) -> None:
