@@ -21,6 +21,7 @@ from bqx_assets.console import summaries, tables
 from bqx_assets.console.commands import Commands
 from bqx_assets.console.cost import cost_app
 from bqx_assets.console.diff import diff_app
+from bqx_assets.console.expectations import expectations_app
 from bqx_assets.console.judged import expectations_for
 from bqx_assets.console.options import (
     Checkpoints,
@@ -63,6 +64,7 @@ app = typer.Typer(
 )
 app.add_typer(warehouse_app, name="warehouse")
 app.add_typer(store_app, name="store")
+app.add_typer(expectations_app, name="expectations")
 app.add_typer(ui_app)
 app.add_typer(diff_app)
 app.add_typer(cost_app)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from bqx_assets.base.errors import BadSetting, ObjectMissing
-from bqx_assets.base.files import read_regular
+from bqx_assets.base.files import read_regular, write_atomic
 from bqx_assets.base.objects.choose import object_at
 from bqx_assets.base.objects.naming import GCS_SCHEME
+from bqx_assets.base.objects.protocol import ABSENT
 
 EXPECTATIONS_FILE = "expectations.toml"
 """Its name in a folder."""
@@ -43,6 +44,30 @@ def read_text(place: str | Path) -> tuple[str, str]:
         return where, data.decode()
     except UnicodeDecodeError as error:
         raise bad_expectations(where, "bytes that are no text") from error
+
+
+def write_text(where: str, text: str) -> None:
+    """Write an expectations file where ``read_text`` found it, or where there was none, whole or not at all.
+
+    Raises:
+        PreconditionFailed: somebody else wrote the object meanwhile.
+        StoreError: the bucket could not take it, or refused.
+    """
+    if not where.startswith(GCS_SCHEME):
+        Path(where).parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(Path(where), text.encode())
+        return
+    store, name = object_at(where, "expectations")
+    info = store.head(name)
+    store.put_bytes(name, text.encode(), if_generation=info.generation if info else ABSENT)
+
+
+def is_there(place: str) -> bool:
+    """Return whether a file, or object, of exactly this name is there. Raises StoreError."""
+    if not place.startswith(GCS_SCHEME):
+        return Path(place).exists()
+    store, name = object_at(place, "expectations")
+    return store.head(name) is not None
 
 
 def _from_bucket(uri: str) -> tuple[str, bytes]:

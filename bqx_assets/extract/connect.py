@@ -5,12 +5,15 @@ Belongs here: the choice. Does not: any warehouse's own code.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from bqx_assets.base.artifacts import SIMULATED
 from bqx_assets.base.objects.choose import in_cloud, open_store
 from bqx_assets.base.objects.local import LocalObjectStore
 from bqx_assets.base.objects.staged import SHARED
 from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.expectations import Expectations, load_expectations
+from bqx_assets.catalogue.expectations_file import EXPECTATIONS_FILE
 from bqx_assets.extract.local.layout import load_folder
 from bqx_assets.extract.local.warehouse import LocalWarehouse
 from bqx_assets.extract.staging import StagedWarehouse
@@ -66,5 +69,10 @@ def load_own_expectations(settings: Settings) -> Expectations:
 
     Needs no warehouse. Raises BadSetting as ``load_expectations`` does.
     """
-    own = settings.warehouse_dir / "expectations.toml"
-    return load_expectations(settings.expectations or (own if own.is_file() else None))
+    return load_expectations(own_expectations_place(settings))
+
+
+def own_expectations_place(settings: Settings) -> str | Path | None:
+    """Return where the settings' expectations are; None: they are the packaged ones."""
+    own = settings.warehouse_dir / EXPECTATIONS_FILE
+    return settings.expectations or (own if own.is_file() else None)

@@ -118,7 +118,7 @@ def own_expectations(
         _list("allowed_constant", [*facts.allowed_constant, *_patterns(constant, every)]),
         _list(
             "allowed_all_null",
-            [*facts.allowed_all_null, *_empty_targets(facts, spines, head), *_patterns(empty, every)],
+            [*_empty_targets(facts, spines, head), *_patterns(empty, every)],
         ),
         "# Each table and column without values is named: none is excused by a number.",
         "max_all_null_columns = {}",

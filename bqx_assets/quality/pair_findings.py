@@ -1,0 +1,129 @@
+"""A pair's facts as its extraction left them: what a proposal states, table by table.
+
+Belongs here: rows from the extraction's record, nulls and constants from the slabs' footers. Does not: the text of a
+proposal (``catalogue.proposal``), or whether the facts are right: a person says that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from bqx_assets.base.artifacts import ExtractionRecord, FailedTable, SlabRecord
+from bqx_assets.base.errors import CheckpointCorrupt, EmptyTable, TableMissing
+from bqx_assets.base.names import output_column, table_prefix
+from bqx_assets.base.pairs import Pair, parse_pair
+from bqx_assets.catalogue.families import expected_tables
+from bqx_assets.catalogue.pair_facts import PairFacts, TableFacts
+from bqx_assets.extract.slab_objects import SlabObjects
+from bqx_assets.extract.slabs import SlabStore
+from bqx_assets.merge.compose import read_object_footer
+from bqx_assets.merge.footer import Footer, read_footer
+from bqx_assets.quality.columns import ColumnFacts, stated_columns
+from bqx_assets.quality.statistics import stated_groups
+
+_READERS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class PairFindings:
+    """Facts to propose, and the tables of which none can be."""
+
+    facts: PairFacts
+    failed: tuple[FailedTable, ...]
+    """Neither absent nor empty: to be mended, not expected."""
+
+
+def find_pair_facts(slabs: SlabStore, record: ExtractionRecord, now: datetime) -> PairFindings:
+    """Return what an extraction found of its pair. **Cost**: the slabs' footers, about 90 bytes a column.
+
+    A table that failed because the warehouse does not have it is proposed as absent; one without a row on the spine
+    with all its columns empty.
+
+    Raises:
+        CheckpointCorrupt: a slab is not there any more, or its footer states no nulls.
+        FooterError, StoreError: a slab cannot be read.
+    """
+    pair = parse_pair(record.pair)
+    _refuse_gone(slabs, record)
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="footers") as pool:
+        footers = list(pool.map(_footers(slabs), record.slabs))
+    columns = [_columns(slab, footer) for slab, footer in zip(record.slabs, footers, strict=True)]
+    every = [each for found in columns for each in found if each.role != "key"]
+    empty = {each.table: _features(pair, each.table) for each in record.failed if each.error == EmptyTable.__name__}
+    gone = [each.table for each in record.failed if each.error == TableMissing.__name__]
+    spine, on = record.spine, f"not in the warehouse on {record.snapshot_time:%Y-%m-%d}"
+    facts = PairFacts(
+        found=f"Found {now:%Y-%m-%d} by bqx-assets {version('bqx-assets')} in the extraction of "
+        f"{record.snapshot_time:%Y-%m-%d %H:%M} UTC, {spine.first:%Y-%m-%d %H:%M} to {spine.last:%Y-%m-%d %H:%M}, "
+        f"of {record.origin or 'an unknown source'}",
+        spine=spine.fingerprint,
+        rows=spine.rows,
+        first=spine.first,
+        last=spine.last,
+        all_null=(*(each.name for each in every if each.all_null), *(name for one in empty.values() for name in one)),
+        constant=tuple(each.name for each in every if each.constant),
+        absent={**record.known_absent, **dict.fromkeys(gone, on)},
+        tables=_tables(record, columns, empty),
+    )
+    return PairFindings(facts, tuple(each for each in record.failed if each.table not in {*gone, *empty}))
+
+
+def _tables(
+    record: ExtractionRecord, columns: Sequence[Sequence[ColumnFacts]], empty: Mapping[str, Sequence[str]]
+) -> dict[str, TableFacts]:
+    found = {
+        slab.table: TableFacts(
+            matched=slab.provenance.rows.matched, columns=len(of_slab), nulls=sum(each.nulls or 0 for each in of_slab)
+        )
+        for slab, of_slab in zip(record.slabs, columns, strict=True)
+        if slab.provenance.role == "feature"
+    }
+    return found | {
+        name: TableFacts(matched=0, columns=len(names), nulls=record.spine.rows * len(names))
+        for name, names in empty.items()
+        if names
+    }
+
+
+def _refuse_gone(slabs: SlabStore, record: ExtractionRecord) -> None:
+    gone = [slab.table for slab in record.slabs if not slabs.holds(slab)]
+    if gone:
+        raise CheckpointCorrupt(
+            f"{record.pair}/{gone[0]}",
+            got=f"{len(gone):,} slabs of {slabs.place} are not there, or others",
+            expected="the slabs of the last extraction",
+            cure=f"bqx extract {record.pair}",
+        )
+
+
+def _footers(slabs: SlabStore) -> Callable[[SlabRecord], Footer]:
+    """How a slab's footer is read: of a file, or by one range of an object."""
+    if isinstance(slabs, SlabObjects):
+        store, prefix = slabs.store, slabs.prefix
+        there = {info.name: info for info in store.list_objects(prefix)}
+        return lambda slab: read_object_footer(store, there[f"{prefix}{slab.object_name}"], slab.table)
+    return lambda slab: read_footer(Path(slabs.place) / slab.object_name, slab.table)
+
+
+def _columns(slab: SlabRecord, footer: Footer) -> list[ColumnFacts]:
+    found = stated_columns(footer, stated_groups(footer))
+    unknown = [each.name for each in found if each.nulls is None]
+    if unknown:
+        raise CheckpointCorrupt(
+            slab.table,
+            got=f"no count of nulls for {unknown[0]}",
+            expected="the footer of a slab as an extraction writes it",
+            cure=f"bqx extract {slab.provenance.pair} --table {slab.table}",
+        )
+    return found
+
+
+def _features(pair: Pair, table: str) -> list[str]:
+    """The training-file columns that a table of the grammar gives; none for another table."""
+    columns = next((each.columns for each in expected_tables(pair) if each.table == table), ())
+    return [output_column(table_prefix(table, pair), name) for name, _ in columns]
