@@ -13,7 +13,7 @@ import time
 
 from bqx_assets.base.errors import ReadsEnded
 
-FIRST_SECONDS = 45.0
+FIRST_SECONDS = 35.0
 """Without an answer before any row has arrived. A run that has nothing yet loses nothing by ending."""
 LASTING_SECONDS = 150.0
 """Without a row from any table, while every call fails: longer than any passing fault of BigQuery's that was seen."""
@@ -28,7 +28,7 @@ class Outage:
         self._first_seconds, self._lasting_seconds = first_seconds, lasting_seconds
         self._arrived: float | None = None
         self._since: float | None = None
-        self._said = ""
+        self._why = ""
         self._lasts = False
         self._ended = threading.Event()
 
@@ -43,21 +43,21 @@ class Outage:
         return self._since is not None
 
     def words(self) -> str:
-        """Return what the last failure said and for how long nothing has arrived; empty while rows flow."""
+        """Return for how long nothing has arrived, and why by the last failure; empty while rows flow."""
         since = self._since
-        return "" if since is None else f"nothing arrived for {time.monotonic() - since:.0f} s, last: {self._said}"
+        return "" if since is None else f"nothing arrived for {time.monotonic() - since:.0f} s ({self._why})"
 
     def arrived(self) -> None:
         """Rows arrived, from any table: whatever failed before has passed."""
         self._arrived = time.monotonic()
         self._since = None
 
-    def failed(self, said: str, *, began: float, failures: int) -> bool:
+    def failed(self, why: str, *, began: float, failures: int) -> bool:
         """Note the failure of a call that ``began`` then (monotonic); return whether the outage is a lasting one.
 
         ``failures`` counts those of this read in a row.
         """
-        self._said = said
+        self._why = why
         if self._since is None:
             self._since = max(began, self._arrived or began)
         limit = self._first_seconds if self._arrived is None else self._lasting_seconds

@@ -102,7 +102,7 @@ def test_what_is_said_tells_for_how_long_nothing_arrived(clock: Clock) -> None:
     assert outage.words() == ""
     _failed(outage, clock)
     clock.now += 12
-    assert outage.words() == "nothing arrived for 12 s, last: 503"
+    assert outage.words() == "nothing arrived for 12 s (503)"
 
 
 def _refused() -> WarehouseUnavailable:

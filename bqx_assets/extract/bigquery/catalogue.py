@@ -42,7 +42,7 @@ def describe_dataset(rest: Rest, project: str, dataset: str) -> list[TableDescri
         TableMissing: no such dataset.
         TransientReadError, TableUnreadable: the query failed, for now or for good.
     """
-    rows = query(rest, catalogue_sql(project, dataset), f"{project}.{dataset}")
+    rows = query(rest, catalogue_sql(project, dataset), f"{project}.{dataset}", dataset=f"{project}:{dataset}")
     return [_description(dataset, row) for row in rows]
 
 
@@ -72,7 +72,7 @@ def _state(rest: Rest, path: str) -> str | None:
                 return None
             raise
 
-    table = rest.ask(ask, path)
+    table = rest.ask(ask, path, table="{}:{}.{}".format(*path.rsplit(".", 2)))
     if table is None:
         return None
     return _etag(*(cast("datetime", moment) for moment in (table.created, table.modified)))
@@ -86,7 +86,8 @@ def _etag(created: datetime, modified: datetime) -> str:
 def dataset_location(rest: Rest, project: str, dataset: str) -> str:
     """Return where a dataset is, such as EU. Raises what :func:`describe_dataset` raises."""
     path = f"{check_project(project)}.{check_identifier(dataset, 'dataset')}"
-    found = rest.ask(lambda: rest.client.get_dataset(path, retry=NO_TRIES, timeout=CALL_SECONDS), path)
+    known = {"dataset": f"{project}:{dataset}"}
+    found = rest.ask(lambda: rest.client.get_dataset(path, retry=NO_TRIES, timeout=CALL_SECONDS), path, **known)
     return str(cast("object", found.location))
 
 
@@ -119,8 +120,8 @@ def catalogue_sql(project: str, dataset: str) -> str:
     """  # noqa: S608 (both names are validated above; BigQuery takes no parameters for them)
 
 
-def query(rest: Rest, sql: str, subject: str, location: str | None = None) -> list[Mapping[str, Any]]:
-    """Return a small query's rows, of all pages. Raises as above."""
+def query(rest: Rest, sql: str, subject: str, location: str | None = None, **known: str) -> list[Mapping[str, Any]]:
+    """Return a small query's rows, of all pages; ``known`` as in :meth:`Rest.ask`. Raises as above."""
     config = bigquery.QueryJobConfig(maximum_bytes_billed=_MAX_BILLED_BYTES)
 
     def ask() -> list[Mapping[str, Any]]:
@@ -135,7 +136,7 @@ def query(rest: Rest, sql: str, subject: str, location: str | None = None) -> li
         )
         return [dict(cast("bigquery.Row", row).items()) for row in cast("Iterable[object]", rows)]
 
-    return rest.ask(ask, subject)
+    return rest.ask(ask, subject, **known)
 
 
 def _description(dataset: str, row: Mapping[str, Any]) -> TableDescription:

@@ -14,7 +14,6 @@ import google.auth
 import grpc
 from google.api_core.client_options import ClientOptions
 from google.auth.credentials import AnonymousCredentials, Credentials
-from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
 from google.cloud.bigquery_storage_v1.services.big_query_read import BigQueryReadClient
 from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
@@ -22,12 +21,23 @@ from google.oauth2.credentials import Credentials as PersonsCredentials
 
 from bqx_assets.base.errors import BadSetting, WarehouseError
 from bqx_assets.base.objects.naming import server_address
+from bqx_assets.base.refusals.facts import is_of_credentials
+from bqx_assets.base.refusals.read import read_refusal
 
 _PROJECT = re.compile(r"(?:[a-z0-9.-]{1,63}:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
 _REST_VARIABLE = "BIGQUERY_EMULATOR_HOST"
 """Google's own name: its client takes the REST endpoint from here."""
 _PLAIN = "http://"
 _VARIABLE = "BQX_BIGQUERY_PROJECT"
+_HOST = "bigquerystorage.googleapis.com"
+_CHANNEL = [
+    # Google's own transport lifts gRPC's 4 MB cap on messages; a channel that is made here has to do so itself.
+    ("grpc.max_receive_message_length", -1),
+    # A connection that a router forgot answers nothing and fails nothing. Asked for a sign of life it is known to be
+    # dead after 40 s; a call on it would wait out its deadline, a session 600 s.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+]
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 """What both clients ask for by default."""
 
@@ -76,15 +86,21 @@ def open_clients(project: str, storage_endpoint: str | None = None, *, billing_p
         return _plain_clients((project, billing), rest_endpoint, storage_endpoint.removeprefix(_PLAIN))
     try:
         credentials = _credentials(billing if billing_project else None)
-        options = ClientOptions(api_endpoint=storage_endpoint) if storage_endpoint else None
-        reads = BigQueryReadClient(credentials=credentials, client_options=options)
+        channel = cast("Any", BigQueryReadGrpcTransport).create_channel(
+            storage_endpoint or _HOST, credentials=credentials, scopes=[_SCOPE], options=_CHANNEL
+        )
+        reads = BigQueryReadClient(transport=BigQueryReadGrpcTransport(channel=channel))
         return Clients(project, billing, bigquery.Client(project=billing, credentials=credentials), reads)
-    except GoogleAuthError as error:
+    except Exception as error:
+        # google-auth raises whatever reading a file of credentials ends in: a list there is an AttributeError.
+        if not is_of_credentials(error):
+            raise
+        refusal = read_refusal(error, "bigquery", project=project)
         raise WarehouseError(
             project,
-            got=type(error).__name__,
+            got=f"{type(error).__name__}: {refusal.said}",
             expected="Google credentials",
-            cure="Run as a service account, or: gcloud auth application-default login",
+            cure=f"{refusal.sentence}. {refusal.cure}",
         ) from error
 
 
@@ -110,8 +126,7 @@ def check_project(project: str, variable: str = _VARIABLE) -> str:
 
 def _plain_clients(projects: tuple[str, str], rest_endpoint: str, grpc_address: str) -> Clients:
     host = rest_endpoint if "://" in rest_endpoint else _PLAIN + rest_endpoint
-    # Google's transport lifts gRPC's 4 MB cap on messages; a channel of our own has to do so itself.
-    channel = grpc.insecure_channel(grpc_address, options=[("grpc.max_receive_message_length", -1)])
+    channel = grpc.insecure_channel(grpc_address, options=_CHANNEL)
     return Clients(
         *projects,
         bigquery.Client(

@@ -36,11 +36,14 @@ _NEW_SPINE = (
 _MISSING = frozenset({"table_missing", "missing", "dataset_missing"})
 
 
-def refusal_of(error: BaseException) -> Refusal:
-    """Return what an error of Google's clients means: over gRPC it is the Storage Read API's, else BigQuery's."""
+def refusal_of(error: BaseException, **known: str) -> Refusal:
+    """Return what an error of Google's clients means: over gRPC it is the Storage Read API's, else BigQuery's.
+
+    ``known``: the ``table``, ``dataset`` or ``project`` that was asked for, where the answer does not say it.
+    """
     parts = cast("list[object]", error.errors) if isinstance(error, google.GoogleAPICallError) else []
     over_grpc = any(isinstance(part, grpc.RpcError) for part in parts)
-    return read_refusal(error, "storage_read" if over_grpc else "bigquery")
+    return read_refusal(error, "storage_read" if over_grpc else "bigquery", **known)
 
 
 def may_pass(error: BaseException) -> bool:
@@ -59,18 +62,22 @@ def stream_removed(error: BaseException) -> bool:
     return "stream removed" in str(error).lower()
 
 
-def said(error: BaseException) -> str:
-    """Return the error's class and the service's own words, without secrets, never cut before the part that matters."""
-    return f"{type(error).__name__}: {refusal_of(error).said}"
+def why(error: BaseException) -> str:
+    """Return what an error means, for a line that says what is waited for."""
+    return refusal_of(error).sentence
 
 
-def translated(error: Exception, subject: str, *, lasts: bool = False) -> WarehouseError:
+def translated(error: Exception, subject: str, *, lasts: bool = False, **known: str) -> WarehouseError:
     """Return the error a call ends with: of all tables, transient, missing, or unreadable.
 
-    ``lasts``: nothing has been answered for so long that this failure is taken as lasting.
+    ``lasts``: nothing has been answered for so long that this failure is taken as lasting. ``known``: what was asked
+    for. The service's own words are shown without secrets, and never cut before the part that matters.
     """
-    refusal = refusal_of(error)
-    got, cure = said(error), f"{refusal.sentence}. {_NEW_SPINE if refusal.again == 'new_snapshot' else refusal.cure}"
+    refusal = refusal_of(error, **known)
+    got, cure = (
+        f"{type(error).__name__}: {refusal.said}",
+        f"{refusal.sentence}. {_NEW_SPINE if refusal.again == 'new_snapshot' else refusal.cure}",
+    )
     passing = may_pass(error) or needs_new_session(error)
     if lasts or (refusal.everywhere and not passing and refusal.reason not in _MISSING):
         expected = "an answer of BigQuery" if passing else _expected(refusal)

@@ -19,7 +19,7 @@ from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
 from requests.adapters import HTTPAdapter
 
-from bqx_assets.extract.bigquery.failures import may_pass, said, translated
+from bqx_assets.extract.bigquery.failures import may_pass, translated, why
 from bqx_assets.extract.bigquery.patience import Patience
 from bqx_assets.extract.outage import Outage
 
@@ -45,8 +45,10 @@ class Rest:
         for scheme in ("https://", "http://"):
             session.mount(scheme, self._heard)
 
-    def ask(self, call: Callable[[], _Answer], subject: str) -> _Answer:
+    def ask(self, call: Callable[[], _Answer], subject: str, **known: str) -> _Answer:
         """Return what the call returns; its Google clients' own tries must be off, for they are counted here.
+
+        ``known``: the table, dataset or project asked for, which a refusal may not name.
 
         **Cost**: at most ``Patience.silent_seconds`` where nobody answers.
 
@@ -65,10 +67,10 @@ class Rest:
                 failures += 1
                 silent = time.monotonic() - max(began, self._heard.at)
                 lasts = silent >= self._patience.silent_seconds
-                self._outage.failed(said(error), began=tried, failures=0)
+                self._outage.failed(why(error), began=tried, failures=0)
                 heard = self._heard.at > tried
                 if not may_pass(error) or lasts or (heard and failures >= self._patience.tries):
-                    raise translated(error, subject, lasts=lasts) from error
+                    raise translated(error, subject, lasts=lasts, **known) from error
                 left = self._patience.silent_seconds - silent
                 self._outage.wait(min(self._patience.wait_seconds(failures, error), max(left, 0.0)))
 

@@ -21,7 +21,7 @@ from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets.catalogue.tables import TableDescription, standard_type
 from bqx_assets.extract.bigquery.catalogue import dataset_location, describe_dataset, server_time, table_states
 from bqx_assets.extract.bigquery.clients import Clients
-from bqx_assets.extract.bigquery.failures import may_pass, needs_new_session, said, translated
+from bqx_assets.extract.bigquery.failures import may_pass, needs_new_session, translated, why
 from bqx_assets.extract.bigquery.meter import Meter
 from bqx_assets.extract.bigquery.opening import OpenSession
 from bqx_assets.extract.bigquery.patience import Patience
@@ -113,7 +113,8 @@ class BigQueryWarehouse:
                     continue
                 refused = isinstance(error, (InvalidArgument, FailedPrecondition)) and not needs_new_session(error)
                 changed = self._changed(request, subject) if refused else None
-                raise changed or translated(error, subject, lasts=self._outage.lasts) from error
+                known = {"table": f"{self._clients.project}:{subject}"}
+                raise changed or translated(error, subject, lasts=self._outage.lasts, **known) from error
             return
 
     def _session(self, request: ReadRequest, subject: str) -> Iterator[pa.RecordBatch]:
@@ -138,7 +139,7 @@ class BigQueryWarehouse:
                 failures += 1
                 if not may_pass(error):
                     raise
-                lasts = self._outage.failed(said(error), began=began, failures=failures)
+                lasts = self._outage.failed(why(error), began=began, failures=failures)
                 if lasts or failures >= patience.tries:
                     raise
                 self._outage.wait(patience.wait_seconds(failures, error))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import google.auth
 import pyarrow as pa
 import pytest
@@ -61,8 +63,21 @@ def test_plain_text_endpoints_are_spoken_to_without_credentials(monkeypatch: pyt
 
 @pytest.mark.parametrize("storage", [None, "bigquerystorage.example:443"])
 def test_googles_endpoints_need_credentials(storage: str | None) -> None:
-    with pytest.raises(WarehouseError, match="DefaultCredentialsError, expected Google credentials"):
+    with pytest.raises(WarehouseError, match=r"DefaultCredentialsError: .*, expected Google credentials"):
         open_clients("bqx-ml", storage)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "no json", '{"type": "service_account"}', None])
+def test_a_file_of_credentials_that_is_none_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None
+) -> None:
+    file = tmp_path / "key.json"
+    if content is not None:
+        file.write_text(content)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(file))
+    with pytest.raises(WarehouseError, match=r"expected Google credentials") as caught:
+        open_clients("bqx-ml")
+    assert str(file) in caught.value.cure
 
 
 @pytest.mark.parametrize("project", ["", "Bqx-ML", "a`b", "x.y", "bqx", "bqx-ml-", "bqx-ml/datasets/other"])

@@ -1,0 +1,230 @@
+"""How long ``bqx`` takes to give up, and what it asks and says meanwhile: the table in ``docs/operations.md``.
+
+``python -m benchmarks.outages`` fails servers on this machine in one way each, runs the real program or a real
+extraction against them, and writes the table into the page. About six minutes: lasting outages are waited out.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+import grpc
+import pyarrow as pa
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from rich.console import Console
+
+from benchmarks.served import read_client
+from bqx_assets.base.errors import BqxError
+from bqx_assets.catalogue.tables import TableDescription
+from bqx_assets.console.progress import ConsoleProgress
+from bqx_assets.extract.bigquery.clients import open_clients
+from bqx_assets.extract.bigquery.warehouse import BigQueryWarehouse
+from bqx_assets.extract.job import Extraction
+from bqx_assets.extract.pair import extract_pair
+from bqx_assets_tests.frames import FrameWarehouse, frame_job, frame_warehouse
+from bqx_assets_tests.servers.bigquery.faults import Fault, FaultyReads, served
+from bqx_assets_tests.servers.bigquery.rest import Refusal, RestServer, rest_served
+
+PAGE = Path(__file__).parents[1] / "docs" / "operations.md"
+BEGIN, END = "<!-- outages: begin -->\n", "<!-- outages: end -->\n"
+_BOUND_SECONDS = 200
+_PLUGIN = "Getting metadata from plugin failed with error: ('invalid_grant: Bad Request', {'error': 'invalid_grant'})"
+_JOBS = "Access Denied: Project bqx-ml: User does not have bigquery.jobs.create permission in project bqx-ml."
+_ROWS = (
+    "Access Denied: Table bqx-ml:d.t: Permission bigquery.tables.getData denied on table bqx-ml:d.t "
+    "(or it may not exist)."
+)
+_SESSIONS = "request failed: the user does not have 'bigquery.readsessions.create' permission for 'projects/bqx-ml'"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one way of failing was like."""
+
+    what: str
+    command: str
+    seconds: float
+    calls: str
+    lines: int
+    ends: str
+
+
+@contextmanager
+def _silent() -> Generator[tuple[str, list[int]]]:
+    """A port that takes connections and never answers, as a black hole behind a gateway; counts them."""
+    count: list[int] = []
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
+        held: list[socket.socket] = []
+
+        def take() -> None:
+            while True:
+                try:
+                    held.append(server.accept()[0])
+                except OSError:
+                    return
+                count.append(1)
+
+        threading.Thread(target=take, daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}", count
+
+
+def _plan(what: str, rest_url: str | None, calls: Sequence[object] | None, **more: str) -> Seen:
+    """Run ``bqx plan eurusd`` against a REST address."""
+    with tempfile.TemporaryDirectory() as home:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("BQX_")} | more
+        environment["BQX_BIGQUERY_PROJECT"] = "bqx-ml"
+        if rest_url:
+            environment |= {"BIGQUERY_EMULATOR_HOST": rest_url, "BQX_BIGQUERY_STORAGE_ENDPOINT": "http://127.0.0.1:9"}
+        began = time.perf_counter()
+        done = subprocess.run(
+            [Path(sys.executable).with_name("bqx"), "--home", home, "plan", "eurusd", "--json"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=_BOUND_SECONDS,
+            check=False,
+        )
+        seconds = time.perf_counter() - began
+    told = [line for line in done.stderr.splitlines() if line.startswith("  catalogue: ")]
+    facts = json.loads(done.stdout)
+    number = "-" if calls is None else str(len(calls))
+    return Seen(what, "`bqx plan`", seconds, number, len(told), _ending(facts["error"], facts["cure"]))
+
+
+class _Served(BigQueryWarehouse):
+    """The product's warehouse; its catalogue is that of frames, its rows come over the wire."""
+
+    def __init__(self, address: str, frames: FrameWarehouse) -> None:
+        os.environ["BIGQUERY_EMULATOR_HOST"] = "http://127.0.0.1:9"
+        super().__init__(replace(open_clients("bqx-ml", address), reads=read_client(address)), max_open_streams=8)
+        self._frames = frames
+
+    def describe(self) -> Sequence[TableDescription]:
+        return self._frames.describe()
+
+    def snapshot(self) -> datetime:
+        return self._frames.snapshot()
+
+
+class _FailingOnceUnderWay(ConsoleProgress):
+    """Lets the spine through, and then sets the fault for all further calls."""
+
+    def __init__(self, console: Console, reads: FaultyReads, fault: Fault) -> None:
+        super().__init__(console)
+        self._reads, self._fault = reads, fault
+
+    def start(self, stage: str, total: int) -> None:
+        super().start(stage, total)
+        self._reads.lasting = self._fault
+        self._reads.sessions.clear()
+        self._reads.reads.clear()
+
+
+def _extract(what: str, fault: Fault) -> Seen:
+    """Extract a pair of six tables; the fault begins once its spine is there."""
+    frames = frame_warehouse(200)
+    tables = {name: frame.to_arrow() for (_, name), frame in frames.frames.items()}
+    reads = FaultyReads({name: table.cast(_plain(table.schema)) for name, table in tables.items()})
+    text = io.StringIO()
+    with tempfile.TemporaryDirectory() as folder, served(reads) as address:
+        progress = _FailingOnceUnderWay(Console(file=text, width=2_000), reads, fault)
+        made = frame_job(Path(folder), frames, progress=progress)
+        job = Extraction(
+            made.pair, _Served(address, frames), made.folder, made.settings, made.expectations, made.progress
+        )
+        began = time.perf_counter()
+        try:
+            extract_pair(job)
+        except BqxError as error:
+            ends = _ending(type(error).__name__, error.cure)
+        else:
+            raise RuntimeError(what)
+        seconds = time.perf_counter() - began
+        calls = len(reads.sessions) + len(reads.reads)
+    return Seen(what, "`bqx extract`, under way", seconds, str(calls), len(text.getvalue().splitlines()), ends)
+
+
+def _plain(schema: pa.Schema) -> pa.Schema:
+    """As BigQuery names the types that Polars has others of."""
+    texts = {str(pa.large_string()), str(pa.string_view())}
+    fields = [(each.name, pa.string() if str(each.type) in texts else each.type) for each in cast("list[Any]", schema)]
+    return pa.schema(fields)
+
+
+def _ending(error: str, cure: str) -> str:
+    return f"`{error}`: {cure.partition('. ')[0]}"
+
+
+@contextmanager
+def _revoked_key() -> Generator[tuple[str, RestServer]]:
+    """A service account's key file whose token endpoint says that the grant is gone."""
+    refusal = Refusal(400, "", page=json.dumps({"error": "invalid_grant", "error_description": "Bad Request"}))
+    key = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    with rest_served(RestServer(lasting=refusal)) as tokens, tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        facts = {"type": "service_account", "client_email": "a@bqx-ml.iam.gserviceaccount.com", "private_key": pem}
+        json.dump(facts | {"token_uri": f"{tokens.url}/token", "private_key_id": "1"}, file)
+        file.flush()
+        yield file.name, tokens
+
+
+def measure() -> Generator[Seen]:
+    """Yield what each way of failing is like."""
+    yield _plan("network gone: connections refused", "http://127.0.0.1:9", None)
+    yield _plan("network gone: names unknown", "http://nowhere.invalid", None)
+    with _silent() as (url, taken):
+        yield _plan("network gone: connections taken, never answered", url, taken)
+    page = Refusal(502, "", page="<html><title>502 Bad Gateway</title></html>")
+    with rest_served(RestServer(lasting=page)) as proxy:
+        yield _plan("a proxy that says 502 for ever", proxy.url, proxy.calls)
+    with _revoked_key() as (file, tokens):
+        yield _plan("token revoked", None, tokens.calls, GOOGLE_APPLICATION_CREDENTIALS=file)
+    for what, words in (("no right to run queries", _JOBS), ("no right to the rows", _ROWS)):
+        with rest_served(RestServer(lasting=Refusal(403, "accessDenied", words))) as rest:
+            yield _plan(what, rest.url, rest.calls)
+    denied = grpc.StatusCode.PERMISSION_DENIED
+    yield _extract("token revoked", Fault("status", message=_PLUGIN))
+    yield _extract("no right to read sessions", Fault("status", denied, message=_SESSIONS))
+    yield _extract("no right to the rows", Fault("status", denied, message=_ROWS))
+    yield _extract("network gone", Fault("status", batches=0, message="failed to connect to all addresses"))
+
+
+def write(rows: Sequence[Seen]) -> None:
+    """Put the table into the page."""
+    head = "| what fails | command | ends after, s | calls | lines told meanwhile | ends with |\n"
+    head += "|---|---|---|---|---|---|\n"
+    lines = [
+        f"| {row.what} | {row.command} | {row.seconds:.0f} | {row.calls} | {row.lines} | {row.ends} |\n" for row in rows
+    ]
+    before, rest = PAGE.read_text().split(BEGIN)
+    after = rest.split(END)[1]
+    PAGE.write_text(f"{before}{BEGIN}{head}{''.join(lines)}{END}{after}")
+
+
+def main() -> None:
+    found: list[Seen] = []
+    for row in measure():
+        found.append(row)
+        print(row)
+    write(found)
+
+
+if __name__ == "__main__":
+    main()
