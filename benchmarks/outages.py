@@ -1,6 +1,6 @@
 """How long ``bqx`` takes to give up, and what it asks and says meanwhile: the table in ``docs/operations.md``.
 
-``python -m benchmarks.outages`` fails servers on this machine in one way each, runs the real program or a real
+``python -m benchmarks.outages`` fails servers on this machine in one way each, runs a real command or a real
 extraction against them, and writes the table into the page. About six minutes: lasting outages are waited out.
 """
 
@@ -10,8 +10,6 @@ import io
 import json
 import os
 import socket
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -27,10 +25,12 @@ import pyarrow as pa
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from rich.console import Console
+from typer.testing import CliRunner
 
 from benchmarks.served import read_client
 from bqx_assets.base.errors import BqxError
 from bqx_assets.catalogue.tables import TableDescription
+from bqx_assets.cli import app
 from bqx_assets.console.progress import ConsoleProgress
 from bqx_assets.extract.bigquery.clients import open_clients
 from bqx_assets.extract.bigquery.warehouse import BigQueryWarehouse
@@ -42,7 +42,6 @@ from bqx_assets_tests.servers.bigquery.rest import Refusal, RestServer, rest_ser
 
 PAGE = Path(__file__).parents[1] / "docs" / "operations.md"
 BEGIN, END = "<!-- outages: begin -->\n", "<!-- outages: end -->\n"
-_BOUND_SECONDS = 200
 _PLUGIN = "Getting metadata from plugin failed with error: ('invalid_grant: Bad Request', {'error': 'invalid_grant'})"
 _JOBS = "Access Denied: Project bqx-ml: User does not have bigquery.jobs.create permission in project bqx-ml."
 _ROWS = (
@@ -86,19 +85,11 @@ def _silent() -> Generator[tuple[str, list[int]]]:
 def _plan(what: str, rest_url: str | None, calls: Sequence[object] | None, **more: str) -> Seen:
     """Run ``bqx plan eurusd`` against a REST address."""
     with tempfile.TemporaryDirectory() as home:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("BQX_")} | more
-        environment["BQX_BIGQUERY_PROJECT"] = "bqx-ml"
-        if rest_url:
-            environment |= {"BIGQUERY_EMULATOR_HOST": rest_url, "BQX_BIGQUERY_STORAGE_ENDPOINT": "http://127.0.0.1:9"}
+        environment: dict[str, str | None] = {"BQX_BIGQUERY_PROJECT": "bqx-ml", "BIGQUERY_EMULATOR_HOST": rest_url}
+        environment["BQX_BIGQUERY_STORAGE_ENDPOINT"] = "http://127.0.0.1:9" if rest_url else None
+        environment |= more
         began = time.perf_counter()
-        done = subprocess.run(
-            [Path(sys.executable).with_name("bqx"), "--home", home, "plan", "eurusd", "--json"],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=_BOUND_SECONDS,
-            check=False,
-        )
+        done = CliRunner().invoke(app, ["--home", home, "plan", "eurusd", "--json"], env=environment)
         seconds = time.perf_counter() - began
     told = [line for line in done.stderr.splitlines() if line.startswith("  catalogue: ")]
     facts = json.loads(done.stdout)

@@ -13,7 +13,7 @@ import time
 
 from bqx_assets.base.errors import ReadsEnded
 
-FIRST_SECONDS = 35.0
+FIRST_SECONDS = 30.0
 """Without an answer before any row has arrived. A run that has nothing yet loses nothing by ending."""
 LASTING_SECONDS = 150.0
 """Without a row from any table, while every call fails: longer than any passing fault of BigQuery's that was seen."""

@@ -117,7 +117,8 @@ class StagedWarehouse:
             rows = self._fetch(request)
             if rows is not None:
                 return rows
-            holding = lease(self.store, f"{self._name(request.table)}.lease", seconds=_LEASE_SECONDS)
+            name, wait = f"{self._name(request.table)}.lease", self.outage.wait
+            holding = lease(self.store, name, seconds=_LEASE_SECONDS, wait=wait)
             with suppress(FolderBusy), holding:  # busy: another reader is at it, what it makes is read next
                 rows = self._fetch(request)
                 return self._stage(request) if rows is None else rows

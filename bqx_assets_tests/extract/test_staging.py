@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import time, timedelta
 from pathlib import Path
+from time import monotonic
 from typing import cast
 
 import polars as pl
@@ -16,7 +17,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from bqx_assets.base.artifacts import ExtractionRecord
-from bqx_assets.base.errors import TransientReadError
+from bqx_assets.base.errors import ReadsEnded, TransientReadError
 from bqx_assets.base.holder import Holder
 from bqx_assets.base.names import KEY
 from bqx_assets.base.objects.gcs import GcsObjectStore
@@ -307,6 +308,18 @@ def test_a_reader_that_died_while_it_staged_holds_nobody_up(
     place.put_bytes(f"{NAME}.lease", dead.model_dump_json().encode())
     assert _rows(staged, _request(frames)).height == ROWS
     assert [info.name for info in place.list_objects()] == [NAME]
+
+
+def test_a_run_that_ends_waits_for_no_other_reader(
+    frames: FrameWarehouse, staged: StagedWarehouse, place: ObjectStore
+) -> None:
+    living = Holder.this()
+    place.put_bytes(f"{NAME}.lease", living.model_dump_json().encode())
+    threading.Timer(0.3, frames.outage.end).start()
+    began = monotonic()
+    with pytest.raises(ReadsEnded):
+        _rows(staged, _request(frames))
+    assert monotonic() - began < 0.9  # the next look would be after a second
 
 
 def test_an_object_replaced_while_it_is_read_does_not_change_what_is_read(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 
@@ -28,13 +28,17 @@ _LOOKS = 20
 
 
 @contextmanager
-def lease(store: ObjectStore, name: str, *, seconds: float = LEASE_SECONDS) -> Generator[None]:
+def lease(
+    store: ObjectStore, name: str, *, seconds: float = LEASE_SECONDS, wait: Callable[[float], object] = time.sleep
+) -> Generator[None]:
     """Hold object ``name`` for the block; a holder that does not renew it any more is waited out.
+
+    ``wait`` is how it is waited between two looks; what it raises ends the wait.
 
     Raises:
         FolderBusy: a living holder has it; or, at the block's end, somebody took it meanwhile.
     """
-    held = _Held(store, name, seconds)
+    held = _Held(store, name, seconds, wait)
     held.start()
     try:
         yield
@@ -47,10 +51,10 @@ def lease(store: ObjectStore, name: str, *, seconds: float = LEASE_SECONDS) -> G
 class _Held:
     """A lease under renewal."""
 
-    def __init__(self, store: ObjectStore, name: str, seconds: float) -> None:
+    def __init__(self, store: ObjectStore, name: str, seconds: float, wait: Callable[[float], object]) -> None:
         self.lost = False
         self._store, self._name, self._seconds = store, name, seconds
-        self._generation = _take(store, name, seconds)
+        self._generation = _take(store, name, seconds, wait)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
 
@@ -81,7 +85,7 @@ class _Held:
             self._generation = info.generation
 
 
-def _take(store: ObjectStore, name: str, seconds: float) -> int:
+def _take(store: ObjectStore, name: str, seconds: float, wait: Callable[[float], object]) -> int:
     """Return the generation of the lease once it is this process's.
 
     **Cost**: while somebody else has it, three small requests every ``seconds / 20``.
@@ -98,7 +102,7 @@ def _take(store: ObjectStore, name: str, seconds: float) -> int:
             # A file can say that it was written in the future: then it has been silent since the first look.
             if (now - min(found.updated, first)).total_seconds() <= seconds:
                 seen = found
-                time.sleep(seconds / _LOOKS)
+                wait(seconds / _LOOKS)
                 continue
         try:
             return store.put_bytes(name, _holder(), if_generation=found.generation if found else ABSENT).generation
