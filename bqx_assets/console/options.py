@@ -5,7 +5,7 @@ Belongs here: option types, and the step from an option to a folder or a thresho
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,6 +20,7 @@ from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.expectations import Expectations
 
+_NAMED = 5
 PairArgument = Annotated[
     Pair,
     typer.Argument(parser=parse_pair, metavar="PAIR", help="One of the 28, for example eurusd.", show_default=False),
@@ -84,7 +85,8 @@ def checkpoints_of(pair: Pair, root: Path) -> Path:
         return own
     if any((root / name).is_file() for name in _first_files(pair)):
         return root
-    raise _no_checkpoints(pair, str(root), f"bqx extract {pair}, or correct --checkpoint-dir")
+    others = sorted(path.name for path in root.glob("targets_*.parquet")) if root.is_dir() else []
+    raise _no_checkpoints(pair, str(root), others, f"bqx extract {pair}, or correct --checkpoint-dir")
 
 
 def bucket_checkpoints_of(pair: Pair, root: str) -> tuple[ObjectStore, str]:
@@ -98,7 +100,8 @@ def bucket_checkpoints_of(pair: Pair, root: str) -> tuple[ObjectStore, str]:
         store = open_store(Settings(output=place))
         if any(store.head(name) is not None for name in _first_files(pair)):
             return store, place
-    raise _no_checkpoints(pair, root, f"Correct --checkpoint-dir; what is there: gcloud storage ls {root}")
+    others = [info.name for info in open_store(Settings(output=root)).list_objects("targets_") if "/" not in info.name]
+    raise _no_checkpoints(pair, root, others, f"Correct --checkpoint-dir; what is there: gcloud storage ls {root}")
 
 
 def _first_files(pair: Pair) -> tuple[str, ...]:
@@ -106,9 +109,11 @@ def _first_files(pair: Pair) -> tuple[str, ...]:
     return ("targets.parquet", f"targets_{pair}.parquet", EXTRACTION_FILE)
 
 
-def _no_checkpoints(pair: Pair, root: str, cure: str) -> MergeRefused:
+def _no_checkpoints(pair: Pair, root: str, others: Sequence[str], cure: str) -> MergeRefused:
+    """``others``: targets that are there, of other pairs."""
+    besides = f" of it, but {', '.join(others[:_NAMED])}" if others else ""
     expected = "the slabs of an extraction, or targets.parquet and *.parquet"
-    return MergeRefused(root, got=f"neither a folder {pair} nor checkpoints", expected=expected, cure=cure)
+    return MergeRefused(root, got=f"neither a folder {pair} nor checkpoints{besides}", expected=expected, cure=cure)
 
 
 def with_thresholds(

@@ -18,7 +18,7 @@ from bqx_assets.base.artifacts import Column, ExtractionRecord
 from bqx_assets.base.content import periods_of
 from bqx_assets.base.errors import MergeRefused, SchemaDrift
 from bqx_assets.base.files import TEMP_MARK, regular_file
-from bqx_assets.base.names import KEY, is_identifier, refuse_same_names
+from bqx_assets.base.names import KEY, is_identifier, refuse_same_names, table_prefix
 from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.settings import Settings
@@ -222,16 +222,19 @@ def _of_another_pair(table: str, pair: Pair) -> bool:
 
 def _name_columns(pair: Pair, targets: RawFile, tables: Sequence[RawFile], expectations: Expectations) -> None:
     """Let each file know what its columns are called in its table. Raises MergeRefused, ColumnCollision."""
-    known = {each.table: {name for name, _ in each.columns} for each in expected_tables(pair)}
-    known[targets.table] = {*expectations.targets(), *(f"bqx_{window}" for window in expectations.windows)}
+    # By the name without the pair: a file may be called base_bqx.parquet as well.
+    known = {table_prefix(each.table, pair): {name for name, _ in each.columns} for each in expected_tables(pair)}
+    known["targets"] = {*expectations.targets(), *(f"bqx_{window}" for window in expectations.windows)}
     files = {file.table: file for file in (targets, *tables)}
-    names = own_names(
-        pair,
-        [
-            RawNames(table, tuple(name for name in file.stored if name not in _PLAIN), known.get(table, set()) | _PLAIN)
-            for table, file in files.items()
-        ],
+    stored = (
+        RawNames(
+            table,
+            tuple(name for name in file.stored if name not in _PLAIN),
+            known.get(table_prefix(table, pair), set()) | _PLAIN,
+        )
+        for table, file in files.items()
     )
+    names = own_names(pair, stored)
     for table, file in files.items():
         file.own_names.update({stored: own for stored, own in names[table].items() if stored != own})
 

@@ -103,3 +103,12 @@ def test_a_bucket_without_checkpoints_is_refused_with_the_way_to_look(gcs: GcsSe
     assert gcs.buckets
     with pytest.raises(MergeRefused, match=f"gcloud storage ls gs://{BUCKET}/nowhere"):
         merge_pair(EURUSD, Settings(), f"gs://{BUCKET}/nowhere", None, Silent())
+
+
+def test_a_place_that_holds_another_pairs_targets_is_refused_with_their_name(gcs: GcsServer, tmp_path: Path) -> None:
+    assert gcs.buckets
+    GcsObjectStore(BUCKET, "gbp/").put_bytes("targets_gbpusd.parquet", b"x")
+    (tmp_path / "targets_gbpusd.parquet").write_bytes(b"x")
+    for place in (f"gs://{BUCKET}/gbp/", str(tmp_path)):
+        with pytest.raises(MergeRefused, match=r"nor checkpoints of it, but targets_gbpusd\.parquet"):
+            merge_pair(EURUSD, Settings(), place, None, Silent())

@@ -72,6 +72,19 @@ def test_the_users_own_files_give_the_columns_and_values_of_an_extraction(tmp_pa
     assert "target_45" in leaks
 
 
+@pytest.mark.parametrize("stem", ["base_bqx", "eurusd_base_bqx"])
+def test_a_file_may_be_called_without_its_pair_or_with_it_in_front(tmp_path: Path, stem: str) -> None:
+    users_folder(tmp_path / "raw")
+    before = merge(plan_merge(EURUSD, tmp_path / "raw", SETTINGS), tmp_path / "a.parquet", progress=Told())
+    (tmp_path / "raw" / "base_bqx_eurusd.parquet").rename(tmp_path / "raw" / f"{stem}.parquet")
+    for path in (tmp_path / "raw").iterdir():  # nothing else tells how columns are spelled
+        _ = path.stem in {stem, "targets"} or path.unlink()
+    merge(plan_merge(EURUSD, tmp_path / "raw", SETTINGS), tmp_path / "b.parquet", progress=Told())
+    expected = next(slab for slab in before.extraction.slabs if slab.table == "base_bqx_eurusd").provenance.columns
+    found = [name for name in pq.read_schema(tmp_path / "b.parquet").names if "__" in name]
+    assert found == [column.name for column in expected]
+
+
 def test_a_buckets_checkpoints_give_the_very_bytes_of_a_folders(tmp_path: Path, store: GcsObjectStore) -> None:
     frames = users_folder(tmp_path / "raw")
     agg = pl.read_parquet(tmp_path / "raw" / "agg_eurusd.parquet")
