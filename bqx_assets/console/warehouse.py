@@ -77,6 +77,9 @@ def create(  # noqa: PLR0913 -- one parameter an option
             show_default="without --rates only",
         ),
     ] = None,
+    known_gaps: Annotated[
+        bool, typer.Option("--known-gaps", help="Rows, values and tables missing as the users' own are known to miss.")
+    ] = False,
     mode: Annotated[
         str | None, typer.Option("--spoil", metavar="MODE", help="Then spoil the first pair: see `warehouse spoil`.")
     ] = None,
@@ -98,6 +101,7 @@ def create(  # noqa: PLR0913 -- one parameter an option
             progress=progress,
             invert=invert,
             quirks=quirks,
+            known_gaps=known_gaps,
         )
         spoiled = spoil(folder, spoiling, wanted[0]) if spoiling else None
     session.say(

@@ -23,6 +23,7 @@ from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.catalogue.families import FEATURES_DATASET, ExpectedTable, expected_tables
 from bqx_assets.extract.local.features.pair_tables import compute_pair_tables
 from bqx_assets.extract.local.features.shared_tables import compute_shared_tables
+from bqx_assets.extract.local.known_gaps import with_known_gaps
 from bqx_assets.extract.local.layout import table_path
 from bqx_assets.extract.local.market import Market
 from bqx_assets.extract.local.own_expectations import OnSpine, on_spine, readers, spine_keys
@@ -49,6 +50,7 @@ class MarketSource:
     """Whose rates they are where the file does not say it."""
     invert: bool = False
     quirks: bool = True
+    known_gaps: bool = False
 
     def load(self) -> Market:
         """Return the market; a second call in the same process is free. Raises what ``load_market`` does."""
@@ -108,6 +110,8 @@ def make_batch(root: Path, source: MarketSource, batch: Batch, pairs: Sequence[P
         found = compute_pair_tables(market, batch.owner, batch.tables)
     for table, frame in found:
         stored = as_stored(frame, table, batch.owner, source.seed, quirks=source.quirks)
+        if source.known_gaps:
+            stored = with_known_gaps(stored, table, source.seed)
         for_readers = ((pair, market.pairs[pair.name]) for pair in readers(table, pairs))
         spines = ((pair, spine_keys(bars, facts, whole=not source.quirks)) for pair, bars in for_readers)
         made.append([on_spine(stored, table, pair, spine) for pair, spine in spines])

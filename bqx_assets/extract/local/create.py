@@ -17,6 +17,7 @@ from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.catalogue.families import TARGETS_DATASET, targets_table
 from bqx_assets.extract.local.batches import MarketSource, batches_of, make_batches
 from bqx_assets.extract.local.extras import stray_tables
+from bqx_assets.extract.local.known_gaps import without_absent
 from bqx_assets.extract.local.layout import (
     DATASETS,
     EXPECTATIONS_FILE,
@@ -54,11 +55,14 @@ def create_warehouse(  # noqa: PLR0913 -- one parameter an option of the command
     progress: Progress,
     invert: bool = False,
     quirks: bool | None = None,
+    known_gaps: bool = False,
 ) -> Folder:
     """Fill ``folder`` with the feature and targets tables of ``pairs``, computed from ``rows`` bars a pair.
 
     With ``rates`` nothing is simulated: tables of instruments that the file does not have are left out, and ``quirks``
-    (None: as real tables have them, without ``rates`` only) are not put in. Returns what the folder says of itself.
+    (None: as real tables have them, without ``rates`` only) are not put in. With ``known_gaps`` tables lack what the
+    users' own are known to lack, and the packaged expectations hold for them: see ``own_expectations``. Returns what
+    the folder says of itself.
     Does nothing where the same was made before and not spoiled since; begins again where the making was interrupted.
     A table's bytes follow from ``rows``, ``seed`` and ``rates``, not from the other pairs or the number of processors.
     **Cost**: about 20 s for the 667 tables of one pair at 6,000 rows on two processors, 0.5 GB.
@@ -77,17 +81,19 @@ def create_warehouse(  # noqa: PLR0913 -- one parameter an option of the command
         rates=rates_digest(rates) if rates else None,
         invert=invert,
         quirks=rates is None if quirks is None else quirks,
+        known_gaps=known_gaps,
     )
     there = _unchanged(folder, made, progress)
     if there is not None:
         return there
     only = wanted[0].name if len(wanted) == 1 else None
-    source = MarketSource(rows, seed, rates, made.rates, only, made.invert, made.quirks)
+    source = MarketSource(rows, seed, rates, made.rates, only, made.invert, made.quirks, made.known_gaps)
     market = source.load()
     _refuse_lacking(wanted, market, rates)
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder):
-        selection = select(market, wanted, tables)
+        chosen = select(market, wanted, tables)
+        selection = without_absent(chosen) if made.known_gaps else chosen
         begin(folder)
         progress.start(STAGE, len(wanted) + len(selection.made))
         _make_targets(folder, made, market, selection, progress)

@@ -39,6 +39,8 @@ class Made(Record):
     """Reversed pairs of the file were turned."""
     quirks: bool = True
     """Tables have gaps, surplus rows and rows of other pairs, and two have no value, as real ones: see ``quirks``."""
+    known_gaps: bool = False
+    """Tables lack the rows and values that the users' own are known to lack, and some are absent: ``known_gaps``."""
 
 
 class Folder(Record):
