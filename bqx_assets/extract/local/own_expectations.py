@@ -110,13 +110,7 @@ def own_expectations(
         f"min_rows = {max(1, min(spines))}",
         "# Key, targets and features, without columns that look forward by name.",
         f"min_columns = {min(_columns(each, facts) for each in tables)}",
-        "# As the features' code left them on these bars: windows that are not full, peers and instruments without a "
-        "bar,",
-        f"# undefined values (a ratio to zero), and each table's missing rows; {_RANGE_SHARE:.0%} more, for a range of "
-        "the bars.",
-        f"max_feature_null_fraction = {_round_up(_feature_nulls(found) + _RANGE_SHARE)}",
-        "# No target lacks a value but where its window or horizon reaches beyond the bars.",
-        "max_target_null_fraction = 0.0001",
+        *_null_lines(found),
         _list("allowed_constant", [*facts.allowed_constant, *_patterns(constant, every)]),
         _list(
             "allowed_all_null",
@@ -134,6 +128,18 @@ def own_expectations(
         *(f"{name} = {json.dumps(reason)}" for name, reason in selection.absent.items()),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _null_lines(found: Sequence[OnSpine]) -> list[str]:
+    return [
+        "# As the features' code left them on these bars: windows that are not full, peers and instruments without a "
+        "bar,",
+        f"# undefined values (a ratio to zero), and each table's missing rows; {_RANGE_SHARE:.0%} more, for a range of "
+        "the bars.",
+        f"max_feature_null_fraction = {_round_up(_feature_nulls(found) + _RANGE_SHARE)}",
+        "# No target lacks a value but where its window or horizon reaches beyond the bars.",
+        "max_target_null_fraction = 0.0001",
+    ]
 
 
 def _sizes(made: Made, spines: Sequence[int], tables: Sequence[Sequence[ExpectedTable]], selection: Selection) -> str:
