@@ -6,6 +6,7 @@ an operation needs.
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,8 @@ import psutil
 
 _CGROUP_V2 = Path("/sys/fs/cgroup/memory.max")
 _CGROUP_V1 = Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")
+_MOUNTS = Path("/proc/self/mounts")
+_IN_MEMORY = {"tmpfs", "ramfs"}
 
 
 def memory_limit_bytes() -> int:
@@ -40,6 +43,16 @@ def disk_free_bytes(folder: Path) -> int:
     while not folder.exists():
         folder = folder.parent
     return int(psutil.disk_usage(str(folder)).free)
+
+
+def is_memory(folder: Path) -> bool:
+    """Return whether files in ``folder`` are in memory: on a tmpfs, or on Cloud Run outside of what is mounted."""
+    place = folder.absolute()
+    mounts = [line.split()[1:3] for line in _read(_MOUNTS).splitlines()]
+    # Later ones lie over earlier ones: of the deepest the last counts.
+    around = [(Path(point), kind) for point, kind in mounts if place.is_relative_to(point)]
+    point, kind = max(around, key=lambda each: len(each[0].parts), default=(Path("/"), ""))
+    return kind in _IN_MEMORY or (point == Path("/") and "CLOUD_RUN_JOB" in os.environ)
 
 
 def resident_bytes() -> int:
@@ -79,6 +92,13 @@ class PeakMemory:
         process = psutil.Process()
         while not self._stop.wait(0.02):
             self.peak_bytes = max(self.peak_bytes, int(process.memory_info().rss))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""  # no Linux
 
 
 def _own_cgroup_v1() -> Path:

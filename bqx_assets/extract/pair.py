@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
 
 from bqx_assets.base.artifacts import ExtractionRecord, FailedTable, SlabRecord, Spine
 from bqx_assets.base.errors import (
@@ -24,7 +25,7 @@ from bqx_assets.catalogue.discovery import FeatureTable, PairCatalogue
 from bqx_assets.catalogue.drift import drift
 from bqx_assets.extract.connect import origin_of
 from bqx_assets.extract.job import Extraction
-from bqx_assets.extract.plan import refuse_over_budget
+from bqx_assets.extract.plan import refuse_over_budget, refuse_over_memory
 from bqx_assets.extract.read import reading
 from bqx_assets.extract.slabs import SlabStore
 from bqx_assets.extract.spine import extract_spine_slab
@@ -35,12 +36,17 @@ NOT_EXTRACTED = "NotExtracted"
 
 
 def extract_spine(job: Extraction) -> Spine:
-    """Extract the pair's spine and fix the run's snapshot; return its facts. Raises what ``spine`` raises."""
+    """Extract the pair's spine and fix the run's snapshot; return its facts.
+
+    Raises:
+        BudgetExceeded, NotEnoughMemory: the pair would read more than ``max_bytes``, or take more memory than there is.
+            Besides, what ``spine`` raises.
+    """
     slabs = job.slabs()
     with slabs.exclusive():
         catalogue = job.catalogue()
         refuse_over_budget(job, catalogue)
-        return extract_spine_slab(job, catalogue, slabs).spine
+        return _extract_spine(job, catalogue, slabs, None)
 
 
 def extract_features(job: Extraction, tables: Collection[str] | None = None) -> ExtractionRecord:
@@ -52,7 +58,7 @@ def extract_features(job: Extraction, tables: Collection[str] | None = None) -> 
     Raises:
         UnknownTable: a name in ``tables`` is not in the pair's catalogue.
         CheckpointCorrupt: there is no spine.
-        BudgetExceeded: it would read more than ``max_bytes``.
+        BudgetExceeded, NotEnoughMemory: it would read more than ``max_bytes``, or take more memory than there is.
         WarehouseUnavailable: nobody answers any more, or every table is refused; what was finished is saved.
         ExtractionIncomplete: a table failed; all others are saved. Names every failed table.
     """
@@ -69,8 +75,16 @@ def extract_pair(job: Extraction, tables: Collection[str] | None = None) -> Extr
     with slabs.exclusive():
         catalogue = job.catalogue()
         refuse_over_budget(job, catalogue, tables)
-        extract_spine_slab(job, catalogue, slabs)
+        _extract_spine(job, catalogue, slabs, tables)
         return _extract_features(job, catalogue, slabs, tables)
+
+
+def _extract_spine(
+    job: Extraction, catalogue: PairCatalogue, slabs: SlabStore, tables: Collection[str] | None
+) -> Spine:
+    """Refuse what cannot fit by what the catalogue counts, and again by the spine's own rows."""
+    refuse_over_memory(job, catalogue, tables)
+    return extract_spine_slab(job, catalogue, slabs, partial(refuse_over_memory, job, catalogue, tables)).spine
 
 
 def _extract_features(
@@ -79,6 +93,7 @@ def _extract_features(
     _refuse_unknown(job, catalogue, tables)
     _report_drift(job, catalogue, slabs)
     spine = slabs.load_spine()
+    refuse_over_memory(job, catalogue, tables, spine.spine)
     reader = TableReader(job, slabs, SpineInMemory.load(slabs, spine, job.expectations))
     outcomes: dict[str, SlabRecord | FailedTable] = {
         name: _failure(name, error) for name, error in catalogue.problems.items()

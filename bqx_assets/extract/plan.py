@@ -16,6 +16,7 @@ from bqx_assets.catalogue.discovery import FeatureTable, PairCatalogue
 from bqx_assets.catalogue.families import FAMILIES
 from bqx_assets.extract.cost import ReadCost
 from bqx_assets.extract.job import Extraction
+from bqx_assets.extract.memory import refuse_too_long, row_bytes
 from bqx_assets.extract.slabs import SlabStore
 from bqx_assets.extract.spine import spine_columns
 from bqx_assets.extract.table import table_fingerprint
@@ -82,6 +83,39 @@ def refuse_plan_over_budget(plan: PairPlan, cap: int) -> None:
             expected=f"at most {cap:,} bytes (BQX_MAX_BYTES)",
             cure="Nothing was read. Raise the cap, narrow BQX_LAST, BQX_START or BQX_END, or name tables with --table.",
         )
+
+
+def refuse_over_memory(
+    job: Extraction, catalogue: PairCatalogue, tables: Collection[str] | None = None, spine: Spine | None = None
+) -> None:
+    """Do nothing, unless extracting the pair, or only those of its tables, would take more memory than there is.
+
+    Fresh tables count for nothing. Without a ``spine`` its rows are those that the catalogue counts; of a range of time
+    it counts none, and the spine says it, of which the keys are read first: 16 bytes a row.
+
+    Raises:
+        NotEnoughMemory: it would, by the estimate.
+    """
+    rows = _rows_asked(job, catalogue) if spine is None else spine.rows
+    if rows is None:
+        return
+    slabs = job.slabs()
+    known = spine or _spine(slabs)
+    wanted = [each for each in catalogue.tables if tables is None or each.description.table in tables]
+    widths = [
+        row_bytes(each.description, each.columns) for each in wanted if _state(job, slabs, known, each) != "fresh"
+    ]
+    if slabs.recorded_fingerprint(catalogue.targets.table) is None:
+        widths.append(row_bytes(catalogue.targets, spine_columns(job)))
+    refuse_too_long(job, rows, widths)
+
+
+def _rows_asked(job: Extraction, catalogue: PairCatalogue) -> int | None:
+    settings, targets = job.settings, catalogue.targets
+    last = settings.last_span
+    if settings.start is not None or settings.end is not None or (last is not None and last.unit == "days"):
+        return None
+    return targets.rows if last is None else min(last.count, targets.rows)
 
 
 def _plan(job: Extraction, catalogue: PairCatalogue) -> PairPlan:

@@ -6,7 +6,7 @@ Belongs here: which rows of the targets table are the spine, and its slab. Does 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -32,8 +32,12 @@ from bqx_assets.extract.warehouse import ReadRequest
 _TIME = "%Y-%m-%d %H:%M:%S UTC"
 
 
-def extract_spine_slab(job: Extraction, catalogue: PairCatalogue, slabs: SlabStore) -> SpineRecord:
+def extract_spine_slab(
+    job: Extraction, catalogue: PairCatalogue, slabs: SlabStore, admit: Callable[[Spine], None]
+) -> SpineRecord:
     """Return the pair's spine at a new snapshot, read from the warehouse only if its slab is not fresh.
+
+    ``admit`` is told the rows when no more than their keys was read, and may refuse them.
 
     **Shape** of the slab: spine rows x (``interval_time`` + 49 targets), key unique and ascending.
     **Cost**: the targets table in memory, 50 columns; where it is longer than a row group, two columns of it, then a
@@ -50,6 +54,7 @@ def extract_spine_slab(job: Extraction, catalogue: PairCatalogue, slabs: SlabSto
         with waiting(job.progress, "spine", lambda: reading([catalogue.targets.table], job.warehouse.outage)):
             keys, rows, frames = _read(job, catalogue, snapshot_time)
         spine = describe_spine(keys, job.settings.row_group_rows)
+        admit(spine)
         provenance = SlabProvenance(
             pair=job.pair.name,
             role="spine",
@@ -67,6 +72,7 @@ def extract_spine_slab(job: Extraction, catalogue: PairCatalogue, slabs: SlabSto
     else:
         # Described anew and not from its record: a kill between slab and record leaves a slab alone.
         spine = describe_spine(slabs.frame(slab, [KEY]).get_column(KEY), job.settings.row_group_rows)
+        admit(spine)
     record = SpineRecord(spine=spine, slab=slab, snapshot_time=snapshot_time)
     slabs.save_spine(record)
     return record

@@ -1,12 +1,12 @@
 """One feature table from the warehouse to its slab.
 
-Belongs here: fingerprint, the way through a table's stretches (read, align, quarantine, write), what it takes in
-memory. Does not: the order of tables.
+Belongs here: fingerprint, the way through a table's stretches (read, align, quarantine, write). Does not: the order of
+tables, or what one takes in memory (``memory.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Self
@@ -24,17 +24,12 @@ from bqx_assets.extract.align import align, refuse_empty, total
 from bqx_assets.extract.budget import MemoryBudget
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.leaks import ForwardLook
+from bqx_assets.extract.memory import admitted_bytes, kept_in_memory, row_bytes
 from bqx_assets.extract.read import read_frame
 from bqx_assets.extract.slabs import SlabStore, SpineRecord, slab_fingerprint, source_of
 from bqx_assets.extract.spine import describe_spine, filters
-from bqx_assets.extract.stretches import STRETCH_BYTES, Stretch, stretches
+from bqx_assets.extract.stretches import Stretch, stretches
 from bqx_assets.extract.warehouse import ReadRequest
-
-_COPIES = 3
-"""A table of one stretch stands in memory as Arrow batches, aligned, and while it is encoded."""
-_GROUP_COPIES = 2
-"""Of several stretches a row group stands in memory decoded, and while it is encoded."""
-_CELL_BYTES = {"BOOL": 1, "STRING": 24}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +75,7 @@ class _Passage:
         self._rows: list[RowAccount] = []
         self._subject = f"{job.pair}/{table.description.table}"
         self._columns = tuple(column for column in table.columns if column.source not in looking)
+        self._row_bytes = row_bytes(table.description, table.columns)
         self.looking = dict(looking)
 
     @property
@@ -100,7 +96,7 @@ class _Passage:
             TableDefect, WarehouseError: the table cannot be read or trusted.
         """
         spine = self._spine
-        for part in stretches(spine.keys, spine.record.spine.row_groups, _row_bytes(self._table)):
+        for part in stretches(spine.keys, spine.record.spine.row_groups, self._row_bytes):
             yield self._aligned(part)  # under no name, so that none is held while the next is read
 
     def _aligned(self, part: Stretch) -> pl.DataFrame:
@@ -158,7 +154,8 @@ class TableReader:
         found = self.fresh(table)
         if found is not None:
             return found, "resumed"
-        with self._budget.hold(_estimate_bytes(table, self._spine.record.spine.row_groups)):
+        row_groups = self._spine.record.spine.row_groups
+        with self._budget.hold(admitted_bytes(table, row_groups, kept_in_memory(self._job))):
             record = self._extract(table)
         return record, f"{record.size_bytes / 1e6:.1f} MB"
 
@@ -221,17 +218,3 @@ def table_fingerprint(job: Extraction, table: FeatureTable, spine_fingerprint: s
         filters=facts,
         policy=job.settings.duplicates,
     )
-
-
-def _estimate_bytes(table: FeatureTable, row_groups: Sequence[int]) -> int:
-    """What extracting the table takes in memory: of a long history no more than of its widest row group."""
-    row_bytes = _row_bytes(table)
-    if len(row_groups) == 1:
-        return row_groups[0] * row_bytes * _COPIES
-    return max(row_groups) * row_bytes * _GROUP_COPIES + STRETCH_BYTES * _COPIES
-
-
-def _row_bytes(table: FeatureTable) -> int:
-    """Of BigQuery the table's own size counts too: it has the letters of all texts, a file's size is encoded."""
-    stated_bytes = table.description.size_bytes // max(1, table.description.rows)
-    return max(stated_bytes, 8 + sum(_CELL_BYTES.get(column.type, 8) for column in table.columns))

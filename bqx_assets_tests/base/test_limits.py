@@ -9,7 +9,14 @@ import psutil
 import pytest
 
 from bqx_assets.base import limits
-from bqx_assets.base.limits import PeakMemory, disk_free_bytes, memory_free_bytes, memory_limit_bytes, worker_count
+from bqx_assets.base.limits import (
+    PeakMemory,
+    disk_free_bytes,
+    is_memory,
+    memory_free_bytes,
+    memory_limit_bytes,
+    worker_count,
+)
 
 
 def test_a_containers_limit_goes_before_the_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,3 +53,41 @@ def test_free_disk_is_asked_of_the_nearest_folder_that_exists(tmp_path: Path) ->
 
 def test_workers_are_the_processors_this_process_may_use() -> None:
     assert 1 <= worker_count() <= (psutil.cpu_count() or 1)
+
+
+_MOUNTED = """\
+overlay / overlay rw 0 0
+proc /proc proc rw 0 0
+/dev/vda /home ext4 rw 0 0
+tmpfs /home/cache tmpfs rw 0 0
+tmpfs /data tmpfs rw 0 0
+bucket /data fuse.gcsfuse rw 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("folder", "here", "on_cloud_run"),
+    [
+        ("/", False, True),
+        ("/tmp/bqx", False, True),  # noqa: S108 -- a name
+        ("/home", False, False),
+        ("/home/cachet", False, False),
+        ("/home/cache", True, True),
+        ("/home/cache/deep/not/yet/there", True, True),
+        ("/data/pair", False, False),
+    ],
+)
+def test_files_are_memory_on_a_tmpfs_and_on_cloud_run_outside_of_what_is_mounted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, *, here: bool, on_cloud_run: bool
+) -> None:
+    (tmp_path / "mounts").write_text(_MOUNTED)
+    monkeypatch.setattr(limits, "_MOUNTS", tmp_path / "mounts")
+    monkeypatch.delenv("CLOUD_RUN_JOB", raising=False)
+    assert is_memory(Path(folder)) == here
+    monkeypatch.setenv("CLOUD_RUN_JOB", "bqx-pair")
+    assert is_memory(Path(folder)) == on_cloud_run
+
+
+def test_where_no_mounts_are_listed_files_are_on_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "_MOUNTS", tmp_path / "none")
+    assert not is_memory(tmp_path)
