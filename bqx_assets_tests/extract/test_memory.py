@@ -145,12 +145,12 @@ def test_in_a_container_whose_files_are_memory_a_pair_is_refused_before_it_is_re
     """The cure is followed to the word. At full size, 232 columns x 1,200,000 rows and 2 GiB: docs/adr/0013."""
     gcs_process.reset()
     gcs_process.bucket(BUCKET)
-    _wide_warehouse(tmp_path / "warehouse", 90_000)
+    _wide_warehouse(tmp_path / "warehouse", 64_000)
     files = Path("/dev/shm") / tmp_path.name  # noqa: S108 -- files in memory are what this is about
     files.mkdir()
 
     def run(**variables: str) -> subprocess.CompletedProcess[str]:
-        cap = memory_cap(768 * MIB, files)
+        cap = memory_cap(704 * MIB, files)
         environment = {"HOME": str(files), "TMPDIR": str(files), "BQX_HOME": str(files), "CLOUD_RUN_JOB": "bqx-pair"}
         environment |= {"BQX_WAREHOUSE": str(tmp_path / "warehouse"), "STORAGE_EMULATOR_HOST": gcs_process.url}
         environment |= {"BQX_OUTPUT": f"gs://{BUCKET}", "PATH": os.environ["PATH"], **variables}
@@ -163,7 +163,7 @@ def test_in_a_container_whose_files_are_memory_a_pair_is_refused_before_it_is_re
 
     try:
         refused = run()
-        assert "NotEnoughMemory: eurusd: 90,000 rows" in refused.stderr
+        assert "NotEnoughMemory: eurusd: 64,000 rows" in refused.stderr
         assert not gcs_process.buckets[BUCKET].live
         fits = re.search(r"BQX_LAST=(\d+ rows)", refused.stderr)
         assert fits is not None
