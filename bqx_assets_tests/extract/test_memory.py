@@ -86,7 +86,8 @@ def test_with_a_range_of_time_no_more_than_the_keys_are_read_before_the_refusal(
     tmp_path: Path, frames: FrameWarehouse, monkeypatch: pytest.MonkeyPatch, days: str
 ) -> None:
     _limit(monkeypatch, 10, 8)
-    job = frame_job(tmp_path, frames, row_group_rows=64, **({"start": START} if days == "start" else {"last": "9d"}))
+    by_moment = frame_job(tmp_path, frames, row_group_rows=64, start=START)
+    job = by_moment if days == "start" else frame_job(tmp_path, frames, row_group_rows=64, last="9d")
     with pytest.raises(NotEnoughMemory):
         extract_pair(job)
     (asked,) = frames.requests
