@@ -16,6 +16,7 @@ from bqx_assets.base.errors import NotEnoughMemory
 from bqx_assets.base.names import KEY
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET, expected_tables, targets_table
 from bqx_assets.extract import memory
+from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.local.layout import EXPECTATIONS_FILE, table_path
 from bqx_assets.extract.local.table_files import write_table
 from bqx_assets.extract.memory import Kept, peak_bytes
@@ -65,7 +66,12 @@ def frames() -> FrameWarehouse:
 
 def _limit(monkeypatch: pytest.MonkeyPatch, rows_that_fit: int, width: int, kept: Kept = "all") -> None:
     """A container in which so many rows of a table so wide fit, and one more in twenty does not."""
-    monkeypatch.setattr(memory, "kept_in_memory", lambda _: kept)
+
+    def kept_in_memory(job: Extraction) -> Kept:
+        del job
+        return kept
+
+    monkeypatch.setattr(memory, "kept_in_memory", kept_in_memory)
     need = peak_bytes(rows_that_fit, [width], 0, kept)
     monkeypatch.setattr(memory, "memory_limit_bytes", lambda: int(need / 0.95) + 1)
 
