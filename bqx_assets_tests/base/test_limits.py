@@ -58,8 +58,8 @@ def test_workers_are_the_processors_this_process_may_use() -> None:
 _MOUNTED = """\
 overlay / overlay rw 0 0
 proc /proc proc rw 0 0
-/dev/vda /home ext4 rw 0 0
-tmpfs /home/cache tmpfs rw 0 0
+/dev/vda /srv ext4 rw 0 0
+tmpfs /srv/cache tmpfs rw 0 0
 tmpfs /data tmpfs rw 0 0
 bucket /data fuse.gcsfuse rw 0 0
 """
@@ -70,10 +70,10 @@ bucket /data fuse.gcsfuse rw 0 0
     [
         ("/", False, True),
         ("/tmp/bqx", False, True),  # noqa: S108 -- a name
-        ("/home", False, False),
-        ("/home/cachet", False, False),
-        ("/home/cache", True, True),
-        ("/home/cache/deep/not/yet/there", True, True),
+        ("/srv", False, False),
+        ("/srv/cachet", False, False),
+        ("/srv/cache", True, True),
+        ("/srv/cache/deep/not/yet/there", True, True),
         ("/data/pair", False, False),
     ],
 )
