@@ -52,6 +52,10 @@ class Unforeseen(BqxError):
     """What stopped a command is none of these errors: a fault of the program, or of a library that it uses."""
 
 
+class NotReady(BqxError):
+    """The doctor found something missing without which a run would fail."""
+
+
 class UsageError(BqxError):
     """What the caller asked for cannot be: the command line exits with 2."""
 

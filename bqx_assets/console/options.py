@@ -25,6 +25,9 @@ PairArgument = Annotated[
     Pair,
     typer.Argument(parser=parse_pair, metavar="PAIR", help="One of the 28, for example eurusd.", show_default=False),
 ]
+PairIfAny = Annotated[
+    Pair | None, typer.Argument(parser=parse_pair, metavar="[PAIR]", help="One of the 28.", show_default="eurusd")
+]
 SomePairs = Annotated[
     list[Pair] | None, typer.Argument(parser=parse_pair, metavar="[PAIR]...", help="Of the 28.", show_default=False)
 ]

@@ -62,7 +62,7 @@ def init_store(store: ObjectStore, *, staging_days: int, keep_versions: int) -> 
     before = store.policy()
     others = _others(before.rules, [*ours, *_earlier(ours, _prefix(uri))])
     wanted = replace(before, rules=(*others, *ours), versioning=True)
-    _refuse_deletion(uri, wanted.rules)
+    refuse_deletion(uri, wanted.rules)
     changed = not before.versioning or not _same(before.rules, wanted.rules)
     if changed:
         store.set_policy(wanted)
@@ -133,8 +133,12 @@ def _same(found: Sequence[Rule], wanted: Sequence[Rule]) -> bool:
     return len(found) == len(wanted) and all(rule in found for rule in wanted)
 
 
-def _refuse_deletion(uri: str, found: Sequence[Rule]) -> None:
-    """A rule of somebody else's that would delete published files is named, not removed."""
+def refuse_deletion(uri: str, found: Sequence[Rule]) -> None:
+    """Do nothing, unless a rule of somebody else's would delete published files: it is named, not removed.
+
+    Raises:
+        StoreError: there is one.
+    """
     published = [f"{_prefix(uri)}{each}" for each in (*_PUBLISHED, *_COMPANIONS)]
     for rule in found:
         condition: Mapping[str, Any] = rule["condition"]

@@ -1,0 +1,163 @@
+"""BigQuery and its Storage Read API: what a run asks of them, asked once.
+
+Belongs here: the first call of each API, dry queries, one session and one row a family, policies. Does not: what the
+tables should be (``warehouse``).
+
+Each API's first call tells whether it is on; what else it was refused with is the next line's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, cast
+
+from google.api_core.exceptions import GoogleAPIError
+from google.api_core.retry import Retry
+from google.cloud import bigquery
+from google.cloud.bigquery.retry import DEFAULT_RETRY
+
+from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
+from bqx_assets.doctor.case import Case, Probe
+from bqx_assets.doctor.network import TOKEN, reached
+from bqx_assets.doctor.refused import concerns_the_api
+from bqx_assets.doctor.report import Finding, noted, passed, skipped
+from bqx_assets.doctor.warehouse import (
+    CATALOGUE,
+    PAIR_TABLES,
+    PARTS,
+    describe,
+    read_finding,
+    request_of,
+    row_of,
+)
+from bqx_assets.extract.bigquery.answers import ReadRows, read_answer
+from bqx_assets.extract.bigquery.catalogue import catalogue_sql, server_time
+from bqx_assets.extract.bigquery.clients import open_clients
+from bqx_assets.extract.bigquery.session import session_request, session_schema
+from bqx_assets.extract.bigquery.warehouse import BigQueryWarehouse
+
+THEME = "bigquery"
+CLIENTS, API, JOBS, SNAPSHOT = "clients", "BigQuery API", "queries", "snapshot"
+READ_API, POLICIES = "BigQuery Storage API", "policies"
+_CALL_SECONDS = 15.0
+_RETRY: Retry = DEFAULT_RETRY.with_timeout(_CALL_SECONDS)
+_DATASETS = (TARGETS_DATASET, FEATURES_DATASET)
+_CATALOGUE_SECONDS = 40.0
+"""Listing some 7,600 tables with their columns takes several seconds."""
+
+
+def bigquery_probes(_: Case) -> Iterator[Probe]:
+    """Yield the probes of BigQuery, up to the catalogue."""
+    bigquery_probe = partial(Probe, THEME, service="bigquery")
+    yield bigquery_probe(CLIENTS, _open)
+    yield bigquery_probe(API, _first_call, needs=(CLIENTS, reached("BigQuery"), TOKEN))
+    yield bigquery_probe(JOBS, _queries, needs=(API,))
+    yield bigquery_probe(SNAPSHOT, _snapshot, needs=(JOBS,))
+    for dataset in _DATASETS:
+        yield bigquery_probe(_dry(dataset), partial(_dry_query, dataset=dataset), needs=(JOBS,))
+    dry = tuple(_dry(dataset) for dataset in _DATASETS)
+    yield bigquery_probe(CATALOGUE, describe, needs=(SNAPSHOT, *dry), seconds=_CATALOGUE_SECONDS)
+
+
+def read_probes(_: Case) -> Iterator[Probe]:
+    """Yield the probes of reading, once the pair's tables are known."""
+    read_probe = partial(Probe, THEME, service="storage_read")
+    yield read_probe(READ_API, _first_session, needs=(PAIR_TABLES, reached("BigQuery Storage")))
+    for part in PARTS:
+        yield read_probe(row_of(part), partial(_read, part=part), needs=(READ_API,))
+    yield Probe(THEME, POLICIES, _policies, needs=tuple(row_of(part) for part in PARTS), service="bigquery")
+
+
+def _dry(dataset: str) -> str:
+    return f"dry query of {dataset}"
+
+
+def _open(case: Case) -> Finding:
+    settings = case.settings
+    project = settings.bigquery_project or ""
+    case.clients = open_clients(project, settings.bigquery_storage_endpoint)
+    case.warehouse = BigQueryWarehouse(case.clients, max_open_streams=1)
+    return passed(f"data of project {project}, billed to {project}")
+
+
+def _query(case: Case, sql: str) -> bigquery.QueryJob:
+    dry = bigquery.QueryJobConfig(dry_run=True, use_query_cache=False)
+    return case.clients.catalogue.query(sql, job_config=dry, retry=_RETRY, job_retry=None, timeout=_CALL_SECONDS)
+
+
+def _first_call(case: Case) -> Finding:
+    try:
+        _query(case, "SELECT 1")
+    except GoogleAPIError as error:
+        if concerns_the_api(error, "bigquery"):
+            raise
+        case.first_call = error
+    return passed(f"is on in {case.clients.project}")
+
+
+def _queries(case: Case) -> Finding:
+    if case.first_call is not None:
+        raise case.first_call
+    return passed(f"may run in {case.clients.project}, which is billed for them")
+
+
+def _snapshot(case: Case) -> Finding:
+    case.snapshot = server_time(case.clients.catalogue, case.clients.project)
+    return passed(f"{case.snapshot:%Y-%m-%d %H:%M:%S} UTC, by BigQuery's clock")
+
+
+def _dry_query(case: Case, dataset: str) -> Finding:
+    job = _query(case, catalogue_sql(case.clients.project, dataset))
+    return passed(f"may list the tables; {(job.total_bytes_processed or 0) / 1e6:,.0f} MB billed a time")
+
+
+def _first_session(case: Case) -> Finding:
+    try:
+        _session(case, PARTS[0])
+    except GoogleAPIError as error:
+        if concerns_the_api(error, "storage_read"):
+            raise
+    return passed("is on")
+
+
+def _session(case: Case, part: str) -> Any:  # noqa: ANN401 -- the client's messages are untyped
+    request = request_of(case, part)
+    if request is None:
+        return None
+    asked = session_request(case.clients.project, request, 1)
+    return case.clients.reads.create_read_session(request=asked, retry=None, timeout=_CALL_SECONDS)
+
+
+def _read(case: Case, part: str) -> Finding:
+    """Open a session as a run does, take the first answer of its first stream, and end the call."""
+    request = request_of(case, part)
+    session = _session(case, part)
+    if request is None or session is None:
+        return skipped("the pair has no such table")
+    schema = session_schema(session, request, f"{request.table.dataset}.{request.table.table}")
+    rows = 0
+    for stream in session.streams:
+        call = ReadRows(case.clients.reads)(stream.name, 0, _CALL_SECONDS)
+        try:
+            first = next(iter(call), None)
+            rows += 0 if first is None else read_answer(first).batch(schema).num_rows
+        finally:
+            call.cancel()
+    case.location = session.name.split("/")[3] if session.name.count("/") > 3 else ""  # noqa: PLR2004 -- projects/P/locations/L/...
+    return read_finding(request, rows)
+
+
+def _policies(case: Case) -> Finding:
+    """Policies that stand in a run's way have been met above; tags that do not are named."""
+    tagged: list[str] = []
+    for part in PARTS:
+        request = request_of(case, part)
+        if request is not None:
+            path = f"{case.clients.project}.{request.table.dataset}.{request.table.table}"
+            table = case.clients.catalogue.get_table(path, retry=_RETRY, timeout=_CALL_SECONDS)
+            fields = cast("list[bigquery.SchemaField]", table.schema)
+            tagged += [f"{request.table.table}.{field.name}" for field in fields if field.policy_tags is not None]
+    if tagged:
+        return noted(f"none in the way; policy tags on {', '.join(tagged[:5])}")
+    return passed(f"none on the {len(PARTS)} tables read, at the snapshot of a run")

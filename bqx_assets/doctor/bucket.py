@@ -1,0 +1,200 @@
+"""Where training files are published: the bucket, its settings, and whether objects can be written and removed there.
+
+Belongs here: a bucket of Cloud Storage, and a folder in its place. Does not: setting rules (``bqx store init``).
+
+A probe object of a few bytes is written below ``staging/``, composed and deleted; whatever happens, it is removed.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from bqx_assets.base.objects.choose import in_cloud, open_store
+from bqx_assets.base.objects.protocol import STAGING
+from bqx_assets.doctor.case import Case, Probe
+from bqx_assets.doctor.network import TOKEN, reached
+from bqx_assets.doctor.refused import concerns_the_api
+from bqx_assets.doctor.report import Finding, missing, noted, passed, skipped
+from bqx_assets.release.lifecycle import refuse_deletion, rules
+
+THEME = "output"
+API, LIST, SETTINGS, WRITE = "Cloud Storage API", "bucket", "bucket settings", "write, compose, delete"
+_CALL: dict[str, Any] = {"timeout": (5, 10), "retry": None}
+_DAY_SECONDS = 86_400
+
+
+def bucket_probes(case: Case) -> Iterator[Probe]:
+    """Yield the probes of the place where training files are published."""
+    if not in_cloud(case.settings):
+        yield Probe(THEME, "folder", _folder)
+        return
+    storage_probe = partial(Probe, THEME, service="cloud_storage")
+    yield storage_probe(API, _first_call, needs=(reached("Cloud Storage"), TOKEN))
+    yield storage_probe(LIST, _list, needs=(API,))
+    yield storage_probe(SETTINGS, _settings, needs=(LIST,))
+    for name, look in _OF_SETTINGS.items():
+        yield storage_probe(name, look, needs=(SETTINGS,))
+    yield storage_probe(WRITE, _write, needs=(LIST, "retention", "holds"))
+
+
+def _folder(case: Case) -> Finding:
+    folder = case.settings.output_dir
+    open_store(case.settings)  # refuses a file in its place
+    if folder.is_dir():
+        with tempfile.TemporaryFile(dir=folder):  # has no name, so nothing can stay of it
+            return passed(f"{folder} can be written to")
+    above = next(each for each in folder.absolute().parents if each.exists())
+    if above.is_dir() and os.access(above, os.W_OK | os.X_OK):
+        return passed(f"{folder} will be made")
+    return missing(f"{folder} cannot be made: {above} takes no files", f"Make it writable: chmod u+w {above}")
+
+
+def _store(case: Case) -> Any:  # noqa: ANN401 -- the client below the store is untyped
+    return open_store(case.settings)
+
+
+def _first_call(case: Case) -> Finding:
+    store = _store(case)
+    try:
+        list(store.client.list_blobs(store.bucket, prefix=store.prefix + STAGING, max_results=1, **_CALL))
+    except Exception as error:
+        if concerns_the_api(error, "cloud_storage"):
+            raise
+        case.first_listing = error
+    return passed("is on")
+
+
+def _list(case: Case) -> Finding:
+    if case.first_listing is not None:
+        raise case.first_listing
+    return passed(f"{case.settings.output} is there, and may be listed")
+
+
+def _settings(case: Case) -> Finding:
+    bucket = _store(case).bucket
+    try:
+        bucket.reload(**_CALL)
+    except Exception as error:
+        if getattr(error, "code", None) != 403:  # noqa: PLR2004 -- a run needs no storage.buckets.get, objectUser has none
+            raise
+        return skipped(
+            f"the account may not see them: no storage.buckets.get. {_SEE.format(case.account or 'ACCOUNT')}"
+        )
+    case.bucket = bucket
+    kind = f"{bucket.location}, {bucket.storage_class or 'class unknown'}"
+    if case.location and bucket.location and not _near(bucket.location, case.location):
+        return noted(f"{kind}; the data lie in {case.location}: reading across places costs", "See docs/costs.md")
+    return passed(kind)
+
+
+_SEE = "To see them: roles/storage.legacyBucketReader for {} on the bucket"
+
+
+def _near(bucket: str, data: str) -> bool:
+    """Whether the bucket is where the data are, or one lies in the other's multi-region."""
+    one, other = bucket.lower(), data.lower()
+    return one == other or (len(one) == 2 and other.startswith(one)) or (len(other) == 2 and one.startswith(other))  # noqa: PLR2004 -- "us", "eu"
+
+
+def _versioning(case: Case) -> Finding:
+    if case.bucket.versioning_enabled:
+        return passed("on: earlier files stay")
+    return noted("off: a replaced training file is gone", "bqx store init")
+
+
+def _lifecycle(case: Case) -> Finding:
+    found = [dict(rule) for rule in case.bucket.lifecycle_rules]
+    uri, settings = _store(case).uri("x")[:-1], case.settings
+    refuse_deletion(uri, found)
+    prefix = _store(case).prefix
+    wanted = rules(prefix, staging_days=settings.staging_days, keep_versions=settings.keep_versions)
+    if all(dict(rule) in found for rule in wanted):
+        return passed(f"as bqx store init sets it: staged objects go after {settings.staging_days} days")
+    return noted("unfinished objects are not removed by the bucket", "bqx store init")
+
+
+def _retention(case: Case) -> Finding:
+    seconds = int(case.bucket.retention_period or 0)
+    if not seconds:
+        return passed("no policy")
+    cure = f"gcloud storage buckets update gs://{case.bucket.name} --clear-retention-period"
+    if case.bucket.retention_policy_locked:
+        cure = "The policy is locked for good: publish to another bucket (BQX_OUTPUT)."
+    said = f"objects stay {seconds / _DAY_SECONDS:,.1f} days: no file can be replaced, and none of staging/ removed"
+    return missing(said, cure, resource=f"gs://{case.bucket.name}", reason="retention")
+
+
+def _holds(case: Case) -> Finding:
+    if not case.bucket.default_event_based_hold:
+        return passed("none by default")
+    return missing(
+        "each new object is held: none can be replaced or removed",
+        f"gcloud storage buckets update gs://{case.bucket.name} --no-default-event-based-hold",
+        resource=f"gs://{case.bucket.name}",
+        reason="hold",
+    )
+
+
+def _soft_delete(case: Case) -> Finding:
+    seconds = int(case.bucket.soft_delete_policy.retention_duration_seconds or 0)
+    if not seconds:
+        return passed("off")
+    return noted(
+        f"what is deleted is kept, and charged for, {seconds / _DAY_SECONDS:,.0f} more days",
+        f"gcloud storage buckets update gs://{case.bucket.name} --clear-soft-delete",
+    )
+
+
+def _requester_pays(case: Case) -> Finding:
+    if not case.bucket.requester_pays:
+        return passed("off")
+    return noted(
+        "on: readers name a project that pays",
+        f"gcloud storage buckets update gs://{case.bucket.name} --no-requester-pays",
+    )
+
+
+def _namespace(case: Case) -> Finding:
+    if not case.bucket.hierarchical_namespace_enabled:
+        return passed("flat")
+    return noted("hierarchical: earlier versions of a file cannot be kept", "Publish to a bucket without it.")
+
+
+_OF_SETTINGS = {
+    "versioning": _versioning,
+    "lifecycle": _lifecycle,
+    "retention": _retention,
+    "holds": _holds,
+    "soft delete": _soft_delete,
+    "requester pays": _requester_pays,
+    "namespace": _namespace,
+}
+
+
+def _write(case: Case) -> Finding:
+    """Write, compose, overwrite and delete, as a publication does. Names are of a form that every sweep knows."""
+    store = _store(case)
+    token = secrets.token_hex(8)
+    names = f"{STAGING}clock-{token}", f"{STAGING}compose/{token}/00000"
+    part, whole = (store.bucket.blob(store.prefix + name) for name in names)
+    made: list[Any] = []
+    try:
+        made.append(part)  # before the call: its answer may be lost, and the object be there
+        part.upload_from_string(b"doctor", if_generation_match=0, checksum="crc32c", **_CALL)
+        made.append(whole)
+        whole.compose([part, part], if_generation_match=0, **_CALL)
+        whole.compose([part], if_generation_match=whole.generation, **_CALL)
+        for blob in (whole, part):
+            blob.delete(**_CALL)
+            made.remove(blob)
+    finally:
+        for blob in made:
+            with suppress(Exception):  # the refusal above is what is shown; what stays goes with the bucket's lifecycle
+                blob.delete(**_CALL)
+    return passed(f"{STAGING}clock-..., removed again")

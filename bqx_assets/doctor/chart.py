@@ -1,0 +1,77 @@
+"""What is looked at, by the settings: the one list of all probes, in the order in which they are shown.
+
+Belongs here: which probes apply to a warehouse and an output. Does not: any probe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from bqx_assets.base.objects.choose import in_cloud
+from bqx_assets.base.pairs import Pair
+from bqx_assets.base.progress import Progress
+from bqx_assets.base.settings import Settings
+from bqx_assets.doctor.bucket import bucket_probes
+from bqx_assets.doctor.case import Case, Probe
+from bqx_assets.doctor.examine import examine
+from bqx_assets.doctor.instance import instance_probes
+from bqx_assets.doctor.machine import machine_probes
+from bqx_assets.doctor.network import network_probes
+from bqx_assets.doctor.own_settings import settings_probes
+from bqx_assets.doctor.report import Finding, Report, skipped
+from bqx_assets.doctor.warehouse import expectations_probe, folder_probes, pair_probes
+
+
+def look(
+    settings: Settings, pair: Pair, progress: Progress | None = None, given: Mapping[str, str] | None = None
+) -> Report:
+    """Return what is found of everything that a run of the pair needs by these settings; ``given`` are options.
+
+    Nothing is changed, but for an object of six bytes below ``staging/`` of the bucket, which is removed.
+    **Cost**: seconds; at most a minute where nobody answers. The dry queries are free, listing all tables bills 20 MB.
+    """
+    case = Case(settings, pair, given or {})
+    return examine(case, tuple(probes_of(case)), progress)
+
+
+def probes_of(case: Case) -> Iterator[Probe]:
+    """Yield the probes that apply."""
+    yield from settings_probes(case)
+    yield from network_probes(case)
+    bigquery = case.settings.bigquery_project is not None
+    if bigquery or in_cloud(case.settings) or case.environment.get("DAGSTER_HOME"):
+        # Google's clients take 2 s to import: not where an embedded warehouse and a folder are all there is.
+        from bqx_assets.doctor.credentials import credentials_probes  # noqa: PLC0415
+
+        yield from credentials_probes(case)
+    else:
+        yield _left_out("credentials", "credentials", "no server of Google's is in use")
+    yield expectations_probe(case)
+    if bigquery:
+        from bqx_assets.doctor.bigquery import bigquery_probes, read_probes  # noqa: PLC0415
+
+        yield from bigquery_probes(case)
+        yield from pair_probes(case)
+        yield from read_probes(case)
+    else:
+        yield from folder_probes(case)
+        yield from pair_probes(case)
+        yield _left_out("bigquery", "BigQuery", "BQX_BIGQUERY_PROJECT is not set, so the embedded warehouse is read")
+    yield from bucket_probes(case)
+    if not in_cloud(case.settings):
+        yield _left_out("output", "Cloud Storage", "files are published to a folder")
+    yield from machine_probes(case)
+    yield from instance_probes(case)
+    if case.environment.get("DAGSTER_HOME"):
+        from bqx_assets.doctor.cloud_run import cloud_run_probes  # noqa: PLC0415
+
+        yield from cloud_run_probes(case)
+    else:
+        yield _left_out("cloud run", "Cloud Run", "DAGSTER_HOME is not set, so no deployed instance is meant")
+
+
+def _left_out(theme: str, name: str, why: str) -> Probe:
+    def look_at_nothing(_: Case) -> Finding:
+        return skipped(why)
+
+    return Probe(theme, name, look_at_nothing)

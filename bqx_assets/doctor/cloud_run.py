@@ -1,0 +1,224 @@
+"""Cloud Run's jobs as the launcher of ``dagster.yaml`` names them.
+
+Belongs here: whether they are there, their size, image, account and environment, and whether this account may start
+them. Does not: starting one, or waiting for one (``runtime/launcher``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any, cast
+
+import grpc
+from google.api_core.client_options import ClientOptions
+from google.api_core.exceptions import GoogleAPIError
+from google.cloud import run_v2
+from google.iam.v1.iam_policy_pb2 import TestIamPermissionsRequest
+
+from bqx_assets.doctor.case import Case, Probe
+from bqx_assets.doctor.instance import FILE
+from bqx_assets.doctor.network import TOKEN
+from bqx_assets.doctor.refused import concerns_the_api
+from bqx_assets.doctor.report import Finding, missing, noted, passed, skipped
+
+THEME = "cloud run"
+LAUNCHER, API, JOBS = "launcher", "Cloud Run API", "jobs"
+_OURS = "CloudRunLauncher"
+_CALL_SECONDS = 10.0
+_GIB = 1 << 30
+_SIZES_GIB = {1: (0.5, 4), 2: (0.5, 8), 4: (2, 16), 6: (4, 24), 8: (4, 32)}
+"""CPUs to least and most memory. **Source**: docs.cloud.google.com/run/docs/configuring/jobs/memory-limits, 2026-11."""
+_UNITS = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": _GIB, "k": 10**3, "M": 10**6, "G": 10**9}
+_WHOLE_HISTORY_BYTES = 8 * _GIB
+"""Least memory of a job that is asked for all 2.16 million minutes of a pair."""
+_RANGE = ("BQX_LAST", "BQX_START", "BQX_END")
+_SAME = ("BQX_BIGQUERY_PROJECT", "BQX_BILLING_PROJECT", "BQX_OUTPUT", "BQX_EXPECTATIONS")
+_MAY_LAUNCH = ("run.jobs.run", "run.jobs.runWithOverrides")
+
+
+def cloud_run_probes(_: Case) -> Iterator[Probe]:
+    """Yield the probes of the launcher's jobs."""
+    run_probe = partial(Probe, THEME, service="cloud_run")
+    yield Probe(THEME, LAUNCHER, _launcher, needs=(FILE,))
+    yield run_probe(API, _first_call, needs=(LAUNCHER, TOKEN))
+    yield run_probe(JOBS, _jobs, needs=(API,))
+    for name, look in _OF_JOBS.items():
+        yield run_probe(name, look, needs=(JOBS,))
+    yield run_probe("may launch", _may_launch, needs=(JOBS,))
+
+
+def _launcher(case: Case) -> Finding:
+    launcher: Mapping[str, Any] = case.instance.get("run_launcher") or {}
+    if launcher.get("class") != _OURS:
+        return skipped(f"runs are not launched on Cloud Run, but by {launcher.get('class') or 'the daemon itself'}")
+    config = launcher["config"]
+    return passed(f"{config['project']}, {config['region']}: {', '.join(_names(case))}")
+
+
+def _names(case: Case) -> list[str]:
+    """The jobs' short names, that of the default class first, each once."""
+    config = case.instance["run_launcher"]["config"]
+    classes = cast("dict[str, str]", config["jobs"])
+    first = classes.get(str(config["default_memory_class"]), "")
+    return [name for name in dict.fromkeys([first, *classes.values()]) if name]
+
+
+def _full(case: Case, name: str) -> str:
+    config = case.instance["run_launcher"]["config"]
+    return f"projects/{config['project']}/locations/{config['region']}/jobs/{name}"
+
+
+def _client(case: Case) -> run_v2.JobsClient:
+    config = case.instance["run_launcher"]["config"]
+    if host := config.get("emulator_host"):
+        transport: Any = run_v2.JobsClient.get_transport_class("grpc")(channel=grpc.insecure_channel(host))
+        return run_v2.JobsClient(transport=transport)
+    return run_v2.JobsClient(client_options=ClientOptions(api_endpoint=config.get("api_endpoint")))
+
+
+def _get(case: Case, name: str) -> run_v2.Job:
+    return _client(case).get_job(name=_full(case, name), retry=None, timeout=_CALL_SECONDS)
+
+
+def _first_call(case: Case) -> Finding:
+    try:
+        _get(case, _names(case)[0])
+    except GoogleAPIError as error:
+        if concerns_the_api(error, "cloud_run"):
+            raise
+    return passed("is on")
+
+
+def _jobs(case: Case) -> Finding:
+    case.jobs = {name: _get(case, name) for name in _names(case)}
+    for name, job in case.jobs.items():
+        condition = job.terminal_condition
+        if condition.state == run_v2.Condition.State.CONDITION_FAILED:
+            return missing(f"{name} is not ready: {condition.message}", "Mend it, and put the job in place again.")
+    return passed(", ".join(case.jobs))
+
+
+def _container(job: run_v2.Job) -> run_v2.Container:
+    return job.template.template.containers[0]
+
+
+def _size(case: Case) -> Finding:
+    said: list[str] = []
+    for name, job in case.jobs.items():
+        limits = _container(job).resources.limits
+        cpu, memory = limits.get("cpu", "1"), limits.get("memory", "512Mi")
+        said.append(f"{name} {cpu} CPU, {memory}")
+        bounds = _SIZES_GIB.get(int(_cpus(cpu))) if _cpus(cpu).is_integer() else None
+        if bounds is None or not bounds[0] <= _bytes(memory) / _GIB <= bounds[1]:
+            return missing(
+                f"{said[-1]} is no size of Cloud Run's", f"gcloud run jobs update {name} --cpu 2 --memory 2Gi"
+            )
+    return passed("; ".join(said))
+
+
+def _cpus(text: str) -> float:
+    return int(text.removesuffix("m")) / 1000 if text.endswith("m") else float(text)
+
+
+def _bytes(text: str) -> int:
+    unit = next((unit for unit in _UNITS if text.endswith(unit)), "")
+    return int(float(text.removesuffix(unit)) * _UNITS.get(unit, 1))
+
+
+def _image(case: Case) -> Finding:
+    images = {name: _container(job).image for name, job in case.jobs.items()}
+    if len(set(images.values())) > 1:
+        said = "; ".join(f"{name} {image}" for name, image in images.items())
+        return missing(f"the jobs have different images: {said}", "Put all jobs in place again, with one image.")
+    image = next(iter(images.values()))
+    running = case.environment.get("BQX_IMAGE_TAG")
+    if running and not image.endswith(f":{running}"):
+        return missing(f"{image}, but the release here is {running}", "Put the jobs in place again, with this image.")
+    return passed(image) if running else noted(f"{image}; which release is in it is not known here")
+
+
+def _account(case: Case) -> Finding:
+    accounts = dict.fromkeys(job.template.template.service_account for job in case.jobs.values())
+    said = ", ".join(account or "the default account of Compute Engine" for account in accounts)
+    if len(accounts) > 1:
+        return noted(f"the jobs run as different accounts: {said}")
+    if case.account and case.account not in accounts:
+        return noted(
+            f"runs act as {said}; the lines above are those of {case.account}", "Launch doctor_job to see theirs."
+        )
+    return passed(said)
+
+
+def _environment(job: run_v2.Job) -> dict[str, str]:
+    return {each.name: each.value for each in _container(job).env}
+
+
+def _range(case: Case) -> Finding:
+    """Without a range a run asks for the whole history, which a small container cannot hold."""
+    for name, job in case.jobs.items():
+        memory = _container(job).resources.limits.get("memory", "512Mi")
+        chosen = [each for each in _RANGE if _environment(job).get(each)]
+        if not chosen and _bytes(memory) < _WHOLE_HISTORY_BYTES:
+            return missing(
+                f"{name} asks for the whole history in {memory}: none of {', '.join(_RANGE)} is set",
+                f"gcloud run jobs update {name} --update-env-vars 'BQX_LAST=100000 rows'",
+                reason="range",
+            )
+    first = _environment(next(iter(case.jobs.values())))
+    return passed(", ".join(f"{each} {first[each]}" for each in _RANGE if first.get(each)) or "the whole history")
+
+
+def _budget(case: Case) -> Finding:
+    for name, job in case.jobs.items():
+        if int(_environment(job).get("BQX_MAX_BYTES") or 0) == 0:
+            return missing(
+                f"{name} may read any number of bytes: BQX_MAX_BYTES is not set",
+                f"gcloud run jobs update {name} --update-env-vars BQX_MAX_BYTES=50000000000",
+                reason="budget",
+            )
+    first = _environment(next(iter(case.jobs.values())))
+    return passed(f"at most {int(first['BQX_MAX_BYTES']) / 1e9:,.1f} GB a run")
+
+
+def _same(case: Case) -> Finding:
+    """What the doctor looked at is what a run would use."""
+    for name, job in case.jobs.items():
+        theirs = _environment(job)
+        other = [each for each in _SAME if theirs.get(each, "") != case.environment.get(each, "")]
+        if other:
+            said = "; ".join(f"{each} {theirs.get(each) or 'not set'}" for each in other)
+            return noted(f"{name} has other settings than were looked at here: {said}")
+    return passed("the settings that were looked at here")
+
+
+_OF_JOBS = {
+    "size": _size,
+    "image": _image,
+    "account of runs": _account,
+    "range": _range,
+    "budget": _budget,
+    "environment": _same,
+}
+
+
+def _may_launch(case: Case) -> Finding:
+    """Asked for by name, since starting a job to see whether one may would start it."""
+    if case.environment.get("CLOUD_RUN_EXECUTION"):
+        return skipped("a run's container launches nothing")
+    client, names = _client(case), list(case.jobs)
+    for name in names:
+        request = TestIamPermissionsRequest(resource=_full(case, name), permissions=_MAY_LAUNCH)
+        answer = cast("Any", client).test_iam_permissions(request=request, retry=None, timeout=_CALL_SECONDS)
+        lost = [each for each in _MAY_LAUNCH if each not in answer.permissions]
+        if lost:
+            region = case.instance["run_launcher"]["config"]["region"]
+            return missing(
+                f"no {lost[0]} on {name}",
+                f"gcloud run jobs add-iam-policy-binding {name} --region {region} --member {case.member}"
+                " --role roles/run.jobsExecutorWithOverrides",
+                permission=lost[0],
+                resource=_full(case, name),
+                reason="permission",
+            )
+    return passed(", ".join(_MAY_LAUNCH))

@@ -1,0 +1,85 @@
+"""This machine or container: memory, processors, disk, and whether the disk is memory.
+
+Belongs here: what a pair may use here. Does not: what a stage needs of it (the stages' own pre-flights).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from bqx_assets.base.limits import disk_free_bytes, memory_free_bytes, memory_limit_bytes, worker_count
+from bqx_assets.base.objects.choose import in_cloud
+from bqx_assets.doctor.case import Case, Probe
+from bqx_assets.doctor.report import Finding, missing, noted, passed
+from bqx_assets.doctor.warehouse import READS, sized
+
+THEME = "machine"
+_GIB = 1 << 30
+_LEAST_BYTES = 1 << 30
+"""A pair of 100,000 minutes was measured at a peak of 1.3 GB, one of a few thousand at 0.5."""
+_MEMORY_SYSTEMS = ("tmpfs", "ramfs")
+_CONTAINER = ("CLOUD_RUN_JOB", "K_SERVICE")
+"""Cloud Run sets these; its file system is memory under whatever name it is mounted."""
+_FILE_SHARE = 0.4
+"""Bytes of a training file a byte read: 9.7 of 24.9 GB (``base/ways.toml``)."""
+_COPIES = 3
+"""Slabs, training file, published file."""
+
+
+def machine_probes(_: Case) -> Iterator[Probe]:
+    """Yield the probes of memory, processors and disk."""
+    yield Probe(THEME, "memory", _memory)
+    yield Probe(THEME, "processors", _processors)
+    yield Probe(THEME, "file system", _file_system)
+    yield Probe(THEME, "disk", _disk, needs=(READS,))
+
+
+def _memory(_: Case) -> Finding:
+    limit, free = memory_limit_bytes(), memory_free_bytes()
+    machine = int(psutil.virtual_memory().total)
+    whose = "the container's limit" if limit < machine else "the machine's"
+    said = f"{limit / _GIB:,.1f} GiB, {whose}; {max(free, 0) / _GIB:,.1f} free"
+    if free < _LEAST_BYTES:
+        return missing(
+            said, "Give the container 2 GiB (job.yaml, memory: 2Gi), or end other programs.", reason="memory"
+        )
+    return passed(said)
+
+
+def _processors(case: Case) -> Finding:
+    workers = case.settings.workers or worker_count()
+    return passed(f"{worker_count()}; {workers} tables at once")
+
+
+def _system_of(folder: Path) -> str:
+    """The type of the file system that a folder lies on, as it is mounted."""
+    place = folder.absolute()
+    mounts = {Path(each.mountpoint): each.fstype for each in psutil.disk_partitions(all=True)}
+    return next((mounts[each] for each in (place, *place.parents) if each in mounts), "unknown")
+
+
+def _file_system(case: Case) -> Finding:
+    kind = _system_of(case.settings.home)
+    container = any(name in case.environment for name in _CONTAINER)
+    if kind not in _MEMORY_SYSTEMS and not container:
+        return passed(f"{case.settings.home.absolute()} is on {kind}")
+    said = f"{case.settings.home.absolute()} is memory ({'Cloud Run' if container else kind}): each file there counts"
+    if in_cloud(case.settings):
+        return passed(f"{said}; slabs and training files go to the bucket")
+    return noted(said, "Set BQX_HOME to a folder on a disk, or BQX_OUTPUT to a bucket.")
+
+
+def _disk(case: Case) -> Finding:
+    free = disk_free_bytes(case.settings.home.absolute())
+    said = f"{sized(free)} free for {case.settings.home.absolute()}"
+    if in_cloud(case.settings):
+        return passed(f"{said}; slabs and training files go to the bucket")
+    file = case.read_bytes * _FILE_SHARE
+    said = f"{said}; a training file takes about {sized(file)}, its slabs as much"
+    cure = "Free space, set BQX_HOME to a larger disk, or narrow BQX_START and BQX_END."
+    if free < 2 * file:
+        return missing(said, cure, reason="disk")
+    return noted(f"{said}, its published copy, too", cure) if free < _COPIES * file else passed(said)
