@@ -21,10 +21,12 @@ from bqx_assets.console import summaries, tables
 from bqx_assets.console.commands import Commands
 from bqx_assets.console.cost import cost_app
 from bqx_assets.console.diff import diff_app
+from bqx_assets.console.doctor import doctor_app, stop_on_a_lack
 from bqx_assets.console.expectations import expectations_app
 from bqx_assets.console.judged import expectations_for
 from bqx_assets.console.options import (
     Checkpoints,
+    Doctor,
     Engine,
     Every,
     Json,
@@ -67,6 +69,7 @@ app.add_typer(store_app, name="store")
 app.add_typer(expectations_app, name="expectations")
 app.add_typer(ui_app)
 app.add_typer(diff_app)
+app.add_typer(doctor_app)
 app.add_typer(cost_app)
 _PAIRS_AT_ONCE = 8
 
@@ -101,9 +104,11 @@ def options(
 
 @app.command()
 def plan(ctx: typer.Context, pair: PairArgument, *, output_dir: Annotated[Path | None, Checkpoints] = None,
-         as_json: Json = False) -> None:  # fmt: skip
+         doctor: Doctor = False, as_json: Json = False) -> None:  # fmt: skip
     """Show what an extraction would read: tables, columns, bytes, cost in USD, and what is fresh already."""
     session = _session(ctx, as_json=as_json)
+    if doctor:
+        stop_on_a_lack(session, pair, session.settings())
     found = plan_pair(_extraction(session.settings(), pair, output_dir, ConsoleProgress(session.err)))
     session.say(*summaries.plan_lines(found), tables.plan_table(found))
     refuse_plan_over_budget(found, session.settings().max_bytes)
@@ -234,14 +239,16 @@ def publish_command(  # noqa: PLR0913 -- one parameter an option
 
 
 @app.command()
-def run(ctx: typer.Context, pair: PairArgument, *, workers: Workers = None, engine: Engine = None,
-        replace_source: ReplaceSource = False, as_json: Json = False) -> None:  # fmt: skip
+def run(ctx: typer.Context, pair: PairArgument, *, workers: Workers = None, engine: Engine = None,  # noqa: PLR0913
+        replace_source: ReplaceSource = False, doctor: Doctor = False, as_json: Json = False) -> None:  # fmt: skip
     """Materialise the pair through the whole Dagster graph in this process, up to its published file."""
     # Dagster takes 2 s to import; every other command works without it.
     from bqx_assets.console.pair_run import run_and_show  # noqa: PLC0415
 
     session = _session(ctx, as_json=as_json)
     settings = session.settings(workers=workers, engine=engine, replace_source=replace_source or None)
+    if doctor:
+        stop_on_a_lack(session, pair, settings)
     passed = run_and_show(session, pair, settings)
     raise typer.Exit(0 if passed else 1)
 

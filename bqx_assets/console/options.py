@@ -71,6 +71,9 @@ TrainingFile = Annotated[
 ReplaceSource = Annotated[
     bool, typer.Option("--replace-source", help="Publish also in the place of a file made of another source.")
 ]
+Doctor = Annotated[
+    bool, typer.Option("--doctor", help="First look whether anything is missing, as bqx doctor does, and stop if so.")
+]
 Workers = Annotated[int | None, typer.Option(min=0, help="Parallel table readers; 0: one a processor.")]
 Engine = Annotated[
     Literal["splice", "join"] | None, typer.Option(help="splice: concatenates bytes; join: the slow, readable oracle.")

@@ -17,6 +17,7 @@ from google.api_core.retry import Retry
 from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
 
+from bqx_assets.base.refusals.read import read_refusal
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets.doctor.case import Case, Probe
 from bqx_assets.doctor.network import TOKEN, reached
@@ -32,16 +33,18 @@ from bqx_assets.doctor.warehouse import (
     row_of,
 )
 from bqx_assets.extract.bigquery.answers import ReadRows, read_answer
-from bqx_assets.extract.bigquery.catalogue import catalogue_sql, server_time
+from bqx_assets.extract.bigquery.catalogue import catalogue_sql, dataset_location
 from bqx_assets.extract.bigquery.clients import open_clients
 from bqx_assets.extract.bigquery.session import session_request, session_schema
 from bqx_assets.extract.bigquery.warehouse import BigQueryWarehouse
 
 THEME = "bigquery"
-CLIENTS, API, JOBS, SNAPSHOT = "clients", "BigQuery API", "queries", "snapshot"
-READ_API, POLICIES = "BigQuery Storage API", "policies"
+CLIENTS, API, JOBS = "projects", "BigQuery API", "queries"
+PLACE, SNAPSHOT = "place of the data", "snapshot"
+READ_API, SESSIONS, POLICIES = "BigQuery Storage API", "read sessions", "policies"
 _CALL_SECONDS = 15.0
 _RETRY: Retry = DEFAULT_RETRY.with_timeout(_CALL_SECONDS)
+_OF_SESSIONS = "bigquery.readsessions."
 _DATASETS = (TARGETS_DATASET, FEATURES_DATASET)
 _CATALOGUE_SECONDS = 40.0
 """Listing some 7,600 tables with their columns takes several seconds."""
@@ -53,9 +56,10 @@ def bigquery_probes(_: Case) -> Iterator[Probe]:
     yield bigquery_probe(CLIENTS, _open)
     yield bigquery_probe(API, _first_call, needs=(CLIENTS, reached("BigQuery"), TOKEN))
     yield bigquery_probe(JOBS, _queries, needs=(API,))
-    yield bigquery_probe(SNAPSHOT, _snapshot, needs=(JOBS,))
+    yield bigquery_probe(PLACE, _place, needs=(JOBS,))
+    yield bigquery_probe(SNAPSHOT, _snapshot, needs=(PLACE,))
     for dataset in _DATASETS:
-        yield bigquery_probe(_dry(dataset), partial(_dry_query, dataset=dataset), needs=(JOBS,))
+        yield bigquery_probe(_dry(dataset), partial(_dry_query, dataset=dataset), needs=(PLACE,))
     dry = tuple(_dry(dataset) for dataset in _DATASETS)
     yield bigquery_probe(CATALOGUE, describe, needs=(SNAPSHOT, *dry), seconds=_CATALOGUE_SECONDS)
 
@@ -64,8 +68,11 @@ def read_probes(_: Case) -> Iterator[Probe]:
     """Yield the probes of reading, once the pair's tables are known."""
     read_probe = partial(Probe, THEME, service="storage_read")
     yield read_probe(READ_API, _first_session, needs=(PAIR_TABLES, reached("BigQuery Storage")))
-    for part in PARTS:
-        yield read_probe(row_of(part), partial(_read, part=part), needs=(READ_API,))
+    yield read_probe(SESSIONS, _sessions, needs=(READ_API,))
+    first, *others = PARTS
+    yield read_probe(row_of(first), partial(_read, part=first), needs=(SESSIONS,))
+    for part in others:  # after the first: what is missing for every table is named once
+        yield read_probe(row_of(part), partial(_read, part=part), needs=(row_of(first),))
     yield Probe(THEME, POLICIES, _policies, needs=tuple(row_of(part) for part in PARTS), service="bigquery")
 
 
@@ -76,9 +83,10 @@ def _dry(dataset: str) -> str:
 def _open(case: Case) -> Finding:
     settings = case.settings
     project = settings.bigquery_project or ""
-    case.clients = open_clients(project, settings.bigquery_storage_endpoint)
+    payer = settings.billing_project
+    case.clients = open_clients(project, settings.bigquery_storage_endpoint, billing_project=payer)
     case.warehouse = BigQueryWarehouse(case.clients, max_open_streams=1)
-    return passed(f"data of project {project}, billed to {project}")
+    return passed(f"data in {project}, billed to {case.clients.billing_project}")
 
 
 def _query(case: Case, sql: str) -> bigquery.QueryJob:
@@ -93,17 +101,22 @@ def _first_call(case: Case) -> Finding:
         if concerns_the_api(error, "bigquery"):
             raise
         case.first_call = error
-    return passed(f"is on in {case.clients.project}")
+    return passed(f"is on in {case.clients.billing_project}")
 
 
 def _queries(case: Case) -> Finding:
     if case.first_call is not None:
         raise case.first_call
-    return passed(f"may run in {case.clients.project}, which is billed for them")
+    return passed(f"may run in {case.clients.billing_project}")
+
+
+def _place(case: Case) -> Finding:
+    case.location = dataset_location(case.clients.catalogue, case.clients.project, FEATURES_DATASET)
+    return passed(f"{FEATURES_DATASET} lies in {case.location}")
 
 
 def _snapshot(case: Case) -> Finding:
-    case.snapshot = server_time(case.clients.catalogue, case.clients.project)
+    case.snapshot = case.warehouse.snapshot()
     return passed(f"{case.snapshot:%Y-%m-%d %H:%M:%S} UTC, by BigQuery's clock")
 
 
@@ -118,14 +131,24 @@ def _first_session(case: Case) -> Finding:
     except GoogleAPIError as error:
         if concerns_the_api(error, "storage_read"):
             raise
-    return passed("is on")
+        case.first_session = error
+    return passed(f"is on in {case.clients.billing_project}")
+
+
+def _sessions(case: Case) -> Finding:
+    """Whether sessions may be made at all; what is refused of the table itself is the next line's."""
+    refused = case.first_session
+    if refused is not None and (read_refusal(refused, "storage_read").permission or "").startswith(_OF_SESSIONS):
+        raise refused
+    return passed(f"may be made in {case.clients.billing_project}")
 
 
 def _session(case: Case, part: str) -> Any:  # noqa: ANN401 -- the client's messages are untyped
     request = request_of(case, part)
     if request is None:
         return None
-    asked = session_request(case.clients.project, request, 1)
+    clients = case.clients
+    asked = session_request(clients.project, request, 1, billing_project=clients.billing_project)
     return case.clients.reads.create_read_session(request=asked, retry=None, timeout=_CALL_SECONDS)
 
 
@@ -144,7 +167,6 @@ def _read(case: Case, part: str) -> Finding:
             rows += 0 if first is None else read_answer(first).batch(schema).num_rows
         finally:
             call.cancel()
-    case.location = session.name.split("/")[3] if session.name.count("/") > 3 else ""  # noqa: PLR2004 -- projects/P/locations/L/...
     return read_finding(request, rows)
 
 

@@ -45,9 +45,11 @@ class Case:
     warehouse: Warehouse = field(init=False)
     """"warehouse"."""
     clients: Clients = field(init=False)
-    """"BigQuery clients"."""
+    """"projects"."""
     first_call: BaseException | None = None
     """What BigQuery's first call was refused with, None where it was answered: "BigQuery API"."""
+    first_session: BaseException | None = None
+    """As ``first_call``, of the Storage Read API: "BigQuery Storage API"."""
     first_listing: BaseException | None = None
     """As ``first_call``, of Cloud Storage: "Cloud Storage API"."""
     described: Sequence[TableDescription] = ()
@@ -61,7 +63,7 @@ class Case:
     read_bytes: int = 0
     """What a run of the pair reads at most: "reads"."""
     location: str = ""
-    """Where the data lie, as read sessions say it: "a row of ..."."""
+    """Where the data lie: "place of the data"."""
     bucket: Any = None
     """The bucket's resource as Cloud Storage gave it: "bucket"."""
     instance: Mapping[str, Any] = field(default_factory=dict[str, Any])

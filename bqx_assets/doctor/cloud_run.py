@@ -49,6 +49,8 @@ def cloud_run_probes(_: Case) -> Iterator[Probe]:
 
 
 def _launcher(case: Case) -> Finding:
+    if case.environment.get("CLOUD_RUN_EXECUTION"):
+        return skipped("this is a container of Cloud Run; its account starts no jobs, that of the daemon does")
     launcher: Mapping[str, Any] = case.instance.get("run_launcher") or {}
     if launcher.get("class") != _OURS:
         return skipped(f"runs are not launched on Cloud Run, but by {launcher.get('class') or 'the daemon itself'}")
@@ -204,8 +206,6 @@ _OF_JOBS = {
 
 def _may_launch(case: Case) -> Finding:
     """Asked for by name, since starting a job to see whether one may would start it."""
-    if case.environment.get("CLOUD_RUN_EXECUTION"):
-        return skipped("a run's container launches nothing")
     client, names = _client(case), list(case.jobs)
     for name in names:
         request = TestIamPermissionsRequest(resource=_full(case, name), permissions=_MAY_LAUNCH)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import google.auth
 import google.auth.environment_vars as names
@@ -50,7 +50,7 @@ def are_needed(case: Case) -> bool:
 def _find(case: Case) -> Finding:
     if not are_needed(case):
         return passed("none needed: no server of Google's is in use")
-    found, _ = google.auth.default(scopes=[_SCOPE])
+    found: Any = cast("Any", google.auth.default)(scopes=[_SCOPE])[0]
     case.credentials = found
     case.account = _account(found)
     whose = f", {case.account}" if case.account else ""

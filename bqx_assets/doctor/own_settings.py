@@ -43,7 +43,9 @@ def _others(case: Case, shown: tuple[str, ...]) -> Finding:
 def _misspelt(case: Case) -> Finding:
     """A variable that is nearly one of ours changes nothing, and nothing says so: the range of a run was lost so."""
     known = [variable_of(name) for name in Settings.model_fields]
-    wrong = {name: near for name, near in _near_misses(case.environment, known).items() if near not in case.environment}
+    wrong = {
+        name: near for name, near in _near_misses(case.environment, known).items() if not case.environment.get(near)
+    }
     if not wrong:
         return passed("none")
     named = ", ".join(f"{name}, which is no setting" for name in wrong)
@@ -60,7 +62,8 @@ def _origin(case: Case, name: str) -> str:
     if name in case.given:
         return case.given[name]
     variable = variable_of(name)
-    return f"environment {variable}" if variable in {each.upper() for each in case.environment} else "default"
+    stated = {each.upper() for each, value in case.environment.items() if value}  # an empty variable is not set
+    return f"environment {variable}" if variable in stated else "default"
 
 
 def _shown(value: object) -> str:

@@ -15,8 +15,11 @@ from bqx_assets.base.refusals.table import Service
 from bqx_assets.doctor.case import Case, Probe
 from bqx_assets.doctor.report import Finding, missing
 
-_OF_ONE_THING = ("permission", "requester_pays")
-"""Refusals that stop a run as a whole, and are of an account or a bucket, not of the API."""
+_OF_ONE_THING = {
+    *("permission", "dataset_missing"),
+    *("bucket_missing", "requester_pays", "retention_locked", "kms_permission", "hierarchical_namespace"),
+}
+"""Refusals that stop a whole run, and are of an account, a dataset or a bucket: not of the API."""
 
 
 def finding_of(error: Exception, probe: Probe, case: Case) -> Finding:
@@ -49,6 +52,9 @@ def _read(error: BaseException, service: Service, case: Case) -> Refusal:
         known["project"] = case.settings.bigquery_project
     if service == "cloud_storage" and in_cloud(case.settings):
         known["bucket"] = bucket_and_prefix(case.settings.output or "")[0]
+    if service == "cloud_run":
+        config = case.instance["run_launcher"]["config"]
+        known |= {"project": str(config["project"]), "region": str(config["region"])}
     return read_refusal(error, service, **known)
 
 

@@ -16,6 +16,7 @@ from bqx_assets.runtime.automation import (
     verify_weekly,
     weekly,
 )
+from bqx_assets.runtime.doctor import doctor_job
 from bqx_assets.runtime.io_manager import training_io_manager
 from bqx_assets.runtime.sources import source_specs
 from bqx_assets.runtime.training_checks import published_intact, training_rules
@@ -27,7 +28,7 @@ def build_definitions(workspace: Workspace) -> dg.Definitions:
     return dg.Definitions(
         assets=[*source_specs(), targets_spine, feature_slabs, training_parquet, published_training_file],
         asset_checks=[training_rules, published_intact],
-        jobs=[pair_job, extract_job, verify_job],
+        jobs=[pair_job, extract_job, verify_job, doctor_job],
         schedules=[weekly, verify_weekly],
         sensors=[targets_changed],
         resources={"workspace": workspace, "io_manager": training_io_manager},

@@ -24,18 +24,27 @@ class ReadGate:
         self.tables: list[str] = []
         """Of each session that was asked for, in order."""
         self.let_through: int | None = None
+        self.refused: dict[tuple[str, str], tuple[grpc.StatusCode, str]] = {}
+        """By call ("CreateReadSession", "ReadRows") and by words of what it asks for: the answer in its place."""
         self._opened = threading.Event()
         self._lock = threading.Lock()
 
     def reset(self) -> None:
         """Forget what was counted, and hold nothing back."""
         self.tables.clear()
+        self.refused.clear()
         self.let_through = None
         self._opened.clear()
 
     def open(self) -> None:
         """Let everything through."""
         self._opened.set()
+
+    def refuse(self, call: str, asked: bytes, context: grpc.ServicerContext) -> None:
+        """End a call that is refused: most refusals of this API are a code and words, without details."""
+        for (refused, words), (code, message) in self.refused.items():
+            if refused == call and words.encode() in asked:
+                context.abort(code, message)
 
     def pass_session(self, table: str) -> None:
         """Count one, and hold it back where it is one too many."""
@@ -54,6 +63,7 @@ def gated(gate: ReadGate, server_url: str) -> Generator[str]:
     read = channel.unary_stream(f"/{_SERVICE}/ReadRows")
 
     def create_session(request: bytes, context: grpc.ServicerContext) -> bytes:
+        gate.refuse("CreateReadSession", request, context)
         table = types.CreateReadSessionRequest.deserialize(request).read_session.table
         gate.pass_session(table.rpartition("/")[2])
         try:
@@ -63,6 +73,7 @@ def gated(gate: ReadGate, server_url: str) -> Generator[str]:
             raise
 
     def read_rows(request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+        gate.refuse("ReadRows", request, context)
         try:
             yield from read(request, timeout=60)
         except grpc.RpcError as error:

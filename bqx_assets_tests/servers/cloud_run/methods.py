@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from google.api_core.exceptions import FailedPrecondition, GoogleAPICallError, InvalidArgument, NotFound
 from google.cloud import run_v2
+from google.iam.v1.iam_policy_pb2 import TestIamPermissionsRequest, TestIamPermissionsResponse
 from google.longrunning import operations_pb2 as lro
 from google.protobuf.any_pb2 import Any as AnyMessage
 
@@ -40,6 +41,11 @@ class Methods:
             "google.cloud.run.v2.Jobs": {
                 "CreateJob": (self.create_job, run_v2.CreateJobRequest, lro.Operation),
                 "GetJob": (self.get_job, run_v2.GetJobRequest, run_v2.Job),
+                "TestIamPermissions": (
+                    self.test_iam_permissions,
+                    TestIamPermissionsRequest,
+                    TestIamPermissionsResponse,
+                ),
                 "RunJob": (self.run_job, run_v2.RunJobRequest, lro.Operation),
             },
             "google.cloud.run.v2.Executions": {
@@ -104,6 +110,12 @@ class Methods:
         if request.name not in self._server.jobs:
             raise NotFound(f"Resource '{request.name}' of kind 'JOB' does not exist.")
         return self._server.jobs[request.name]
+
+    def test_iam_permissions(self, request: TestIamPermissionsRequest) -> TestIamPermissionsResponse:
+        """Say which of the permissions the caller has; needs none itself."""
+        self.get_job(run_v2.GetJobRequest(name=request.resource))
+        held = [each for each in request.permissions if each not in self._server.withheld]
+        return TestIamPermissionsResponse(permissions=held)
 
     def run_job(self, request: run_v2.RunJobRequest) -> lro.Operation:
         job = self.get_job(run_v2.GetJobRequest(name=request.name))

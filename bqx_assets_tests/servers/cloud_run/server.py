@@ -44,6 +44,8 @@ class CloudRunServer:
         self.jobs: dict[str, run_v2.Job] = {}
         self.executions: dict[str, Execution] = {}
         """By full name, oldest first."""
+        self.withheld: set[str] = set()
+        """Permissions that the caller lacks, as TestIamPermissions tells."""
         self.calls: list[Call] = []
         self.logs = Path(tempfile.mkdtemp(prefix="cloud-run-logs-"))
         self._faults: defaultdict[str, deque[Fault]] = defaultdict(deque)

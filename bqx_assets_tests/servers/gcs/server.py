@@ -34,6 +34,8 @@ class GcsServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.service = Service()
         self.faults = Faults()
+        self.clock_ahead_seconds = 0.0
+        """Of the time in every answer's ``Date``."""
         self._thread = threading.Thread(target=lambda: self.serve_forever(poll_interval=0.02), daemon=True)
 
     @property
@@ -58,6 +60,7 @@ class GcsServer(ThreadingHTTPServer):
     def reset(self) -> None:
         """Forget buckets, sessions, faults and the log."""
         self.service, self.faults = Service(), Faults()
+        self.clock_ahead_seconds = 0.0
 
     def fail(self, operation: str, kind: Any = "status", **facts: Any) -> None:
         """Plan a fault."""
@@ -78,6 +81,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class's name
         """Stay silent."""
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The server's clock as its answers tell it."""
+        now = time.time() if timestamp is None else timestamp
+        return super().date_time_string(now + cast("GcsServer", self.server).clock_ahead_seconds)
 
     def setup(self) -> None:
         super().setup()
