@@ -28,8 +28,8 @@ _MARKS: dict[State, tuple[str, str]] = {
     "skipped": ("·", "dim"),
     "note": ("!", "yellow"),
 }
-_SHOWN = 220
-"""Characters of a finding in the table; what is missing stands below it in full."""
+_SHOWN, _SHOWN_MISSING = 300, 80
+"""Characters of a finding in the table."""
 
 
 @doctor_app.command()
@@ -62,28 +62,44 @@ def stop_on_a_lack(session: Session, pair: Pair, settings: Settings) -> None:
 
 
 def report_table(report: Report) -> Table:
-    """Return a line a probe, grouped by what it looked at; below a note, what one may do about it."""
-    table = plain_table("", "", "looked at", "found")
-    table.columns[1].style = "dim"
-    theme = ""
-    for lines in _grouped(report.lines):
-        line = lines[0]
-        text = printable(line.found)
-        shown = Text(
-            text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…", style="dim" if line.state == "skipped" else ""
-        )
-        name = ", ".join(each.name for each in lines)
-        table.add_row(Text(*_MARKS[line.state]), "" if line.theme == theme else line.theme, name, shown)
-        theme = line.theme
-        if line.state == "note" and line.cure:
-            table.add_row("", "", "", Text(f"→ {printable(line.cure)}", style="italic"))
+    """Return a heading a theme, below it a line a probe; below a note, what one may do about it."""
+    table = plain_table("", "", "")
+    table.show_header = False
+    for theme, lines in groupby(report.lines, lambda line: line.theme):
+        table.add_row("", Text(theme, style="bold"), "")
+        for name, line in _shown_lines(list(lines)):
+            style = "dim" if line.state == "skipped" else ""
+            table.add_row(Text(*_MARKS[line.state]), Text(name, style=style), Text(_cut(line), style=style))
+            if line.state == "note" and line.cure:
+                table.add_row("", "", Text(f"→ {printable(line.cure)}", style="italic"))
     return table
 
 
-def _grouped(lines: Sequence[Line]) -> Iterator[list[Line]]:
-    """Lines one after the other that were not looked at for the same reason, together."""
-    for _, same in groupby(lines, lambda line: (line.theme, line.found) if line.state == "skipped" else id(line)):
-        yield list(same)
+def _shown_lines(lines: Sequence[Line]) -> Iterator[tuple[str, Line]]:
+    """Names and lines, with those on one line that were not looked at for one reason, or passed and are of one kind."""
+    for key, same in groupby(lines, _kind):
+        group = list(same)
+        first = group[0]
+        if len(group) == 1:
+            yield first.name, first
+        elif first.state == "skipped":
+            yield ", ".join(line.name for line in group), first
+        else:
+            found = "; ".join(line.found for line in group)
+            yield key[1], first.model_copy(update={"found": found})
+
+
+def _kind(line: Line) -> tuple[str, str]:
+    kind, colon, _ = line.name.partition(": ")
+    if line.state == "passed":
+        return "passed", kind if colon else line.name
+    return line.state, line.found if line.state == "skipped" else line.name
+
+
+def _cut(line: Line) -> str:
+    """What was found, short where it is missing: that stands below the table in full."""
+    text, most = printable(line.found), _SHOWN_MISSING if line.state == "missing" else _SHOWN
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def lack_lines(report: Report) -> Iterator[Text | str]:

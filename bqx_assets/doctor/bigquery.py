@@ -77,7 +77,7 @@ def read_probes(_: Case) -> Iterator[Probe]:
 
 
 def _dry(dataset: str) -> str:
-    return f"dry query of {dataset}"
+    return f"dry query: {dataset}"
 
 
 def _open(case: Case) -> Finding:
@@ -121,8 +121,8 @@ def _snapshot(case: Case) -> Finding:
 
 
 def _dry_query(case: Case, dataset: str) -> Finding:
-    job = _query(case, catalogue_sql(case.clients.project, dataset))
-    return passed(f"may list the tables; {(job.total_bytes_processed or 0) / 1e6:,.0f} MB billed a time")
+    _query(case, catalogue_sql(case.clients.project, dataset))
+    return passed(f"tables of {dataset} may be listed")
 
 
 def _first_session(case: Case) -> Finding:

@@ -197,4 +197,4 @@ def _write(case: Case) -> Finding:
         for blob in made:
             with suppress(Exception):  # the refusal above is what is shown; what stays goes with the bucket's lifecycle
                 blob.delete(**_CALL)
-    return passed(f"{STAGING}clock-..., removed again")
+    return passed(f"done below {STAGING}, and removed again")

@@ -82,7 +82,7 @@ def network_probes(case: Case) -> Iterator[Probe]:
 
 def reached(name: str) -> str:
     """Return the name of the probe that reaches a server."""
-    return f"reach {name}"
+    return f"reach: {name}"
 
 
 def _reach(case: Case, server: Server) -> Finding:
@@ -101,7 +101,8 @@ def _reach(case: Case, server: Server) -> Finding:
     if stated:
         # A Date has whole seconds and was written about half way: half a second of doubt.
         case.offsets_seconds[server.name] = parsedate_to_datetime(stated).timestamp() + 0.5 - (began + took / 2)
-    return passed(f"{server.address}, {took * 1000:,.0f} ms")
+    where = f" at {server.address}" if server.is_local else ""
+    return passed(f"{server.name} in {took * 1000:,.0f} ms{where}")
 
 
 def _ask(server: Server) -> Message[str, str] | None:

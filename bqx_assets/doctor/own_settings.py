@@ -16,17 +16,15 @@ from bqx_assets.doctor.report import Finding, missing, passed
 
 THEME = "settings"
 _PREFIX = "BQX_"
-_ALWAYS = ("home", "bigquery_project", "output", "start", "end", "max_bytes")
-"""Shown where they are at their defaults, too: what is read, over which range, and where it goes."""
 _ALIKE = 0.88
 """``BQX_OUTPUTS`` is a misspelt ``BQX_OUTPUT``; ``BQX_OUTPUT_BUCKET``, which a deployment has, is none."""
 
 
 def settings_probes(case: Case) -> Iterator[Probe]:
-    """Yield a probe for each setting that somebody chose or that matters most, and one for all others."""
-    chosen = [name for name in Settings.model_fields if name in _ALWAYS or _origin(case, name) != "default"]
+    """Yield a probe for each setting that somebody chose, one for all others, and one for misspelt ones."""
+    chosen = [name for name in Settings.model_fields if _origin(case, name) != "default"]
     for name in chosen:
-        yield Probe(THEME, variable_of(name), partial(_one, name=name))
+        yield Probe(THEME, name, partial(_one, name=name))
     yield Probe(THEME, "by default", partial(_others, shown=tuple(chosen)))
     yield Probe(THEME, "misspelt settings", _misspelt)
 
@@ -63,7 +61,7 @@ def _origin(case: Case, name: str) -> str:
         return case.given[name]
     variable = variable_of(name)
     stated = {each.upper() for each, value in case.environment.items() if value}  # an empty variable is not set
-    return f"environment {variable}" if variable in stated else "default"
+    return variable if variable in stated else "default"
 
 
 def _shown(value: object) -> str:

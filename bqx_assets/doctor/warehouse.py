@@ -57,7 +57,7 @@ def pair_probes(case: Case) -> Iterator[Probe]:
 
 def row_of(part: str) -> str:
     """Return the name of the probe that reads one row of a family's table."""
-    return f"a row of {part}"
+    return f"row: {part}"
 
 
 def request_of(case: Case, part: str) -> ReadRequest | None:

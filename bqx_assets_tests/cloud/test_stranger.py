@@ -169,7 +169,7 @@ BIGQUERY_LACKS: dict[str, tuple[Lack, str, str]] = {
             f"Access Denied: Table bqx-ml:{FEATURES}.__TABLES__: Permission bigquery.tables.getData denied on table "
             f"bqx-ml:{FEATURES}.__TABLES__ (or it may not exist).",
         ),
-        f"bigquery, dry query of {FEATURES}: bigquery.tables.getData",
+        f"bigquery, dry query: {FEATURES}: bigquery.tables.getData",
         "roles/bigquery.dataViewer",
     ),
     "the API of reading": (
@@ -193,7 +193,7 @@ BIGQUERY_LACKS: dict[str, tuple[Lack, str, str]] = {
             "there was an error operating on 'projects/bqx-ml/locations/us/sessions/S/streams/T': the user does not have"
             " 'bigquery.readsessions.getData' permission",
         ),
-        "bigquery, a row of targets: bigquery.readsessions.getData",
+        "bigquery, row: targets: bigquery.readsessions.getData",
         "roles/bigquery.readSessionUser",
     ),
     "the right to one table": (
@@ -203,7 +203,7 @@ BIGQUERY_LACKS: dict[str, tuple[Lack, str, str]] = {
             f"request failed: Access Denied: Table bqx-ml:{FEATURES}.mkt_corr: Permission bigquery.tables.getData denied on"
             f" table bqx-ml:{FEATURES}.mkt_corr (or it may not exist).",
         ),
-        "bigquery, a row of market_wide: bigquery.tables.getData",
+        "bigquery, row: market_wide: bigquery.tables.getData",
         f"bqx-ml:{FEATURES}.mkt_corr",
     ),
     "the right to a column with a policy tag": (
@@ -213,7 +213,7 @@ BIGQUERY_LACKS: dict[str, tuple[Lack, str, str]] = {
             "request failed: Access Denied: BigQuery BigQuery: User does not have permission to access policy tag"
             f" projects/bqx-ml/locations/us/taxonomies/1/policyTags/2 on column bqx-ml.{FEATURES}.var_agg_bqx_aud.agg_cv",
         ),
-        "bigquery, a row of variance: datacatalog.categories.fineGrainedGet",
+        "bigquery, row: variance: datacatalog.categories.fineGrainedGet",
         "roles/datacatalog.categoryFineGrainedReader",
     ),
     "the right to the past of a table with row policies": (
@@ -223,14 +223,14 @@ BIGQUERY_LACKS: dict[str, tuple[Lack, str, str]] = {
             "request failed: Access Denied: BigQuery BigQuery: Time travel on table"
             f" bqx-ml:{FEATURES}.tri_agg_bqx_aud_usd_cad is forbidden as it has (or has had) row access policies.",
         ),
-        "bigquery, a row of triangulation: bigquery.rowAccessPolicies.overrideTimeTravelRestrictions",
+        "bigquery, row: triangulation: bigquery.rowAccessPolicies.overrideTimeTravelRestrictions",
         "overrideTimeTravelRestrictions",
     ),
     "a table": (_expects_one_table_more, "tables, tables of the pair", "known_absent"),
     "bytes in the budget": (_sets(BQX_MAX_BYTES="1000"), "pair, reads", "BQX_MAX_BYTES"),
     "a way to BigQuery Storage": (
         _sets(BQX_BIGQUERY_STORAGE_ENDPOINT=FAR),
-        "network, reach BigQuery Storage",
+        "network, reach: BigQuery Storage",
         "firewall",
     ),
 }
@@ -241,7 +241,7 @@ OTHER_LACKS: dict[str, tuple[Lack, str, str]] = {
     "a letter of a variable": (_sets(BQX_KEEP_VERSION="5"), "settings, misspelt settings", "BQX_KEEP_VERSIONS"),
     "the expectations": (_sets(BQX_EXPECTATIONS="approved.toml"), "tables, expectations", "file"),
     "the right time": (lambda one: setattr(one.gcs, "clock_ahead_seconds", 600), "network, clock", "timedatectl"),
-    "a way to Cloud Storage": (_sets(STORAGE_EMULATOR_HOST=FAR), "network, reach Cloud Storage", "firewall"),
+    "a way to Cloud Storage": (_sets(STORAGE_EMULATOR_HOST=FAR), "network, reach: Cloud Storage", "firewall"),
     "the key file": (
         _sets(GOOGLE_APPLICATION_CREDENTIALS="no/key.json"),
         "credentials, credentials",

@@ -47,7 +47,7 @@ def test_the_report_is_in_the_metadata_of_a_job_that_lacks_nothing(home: Path) -
     (output,) = (each for each in result.all_events if each.event_type == dg.DagsterEventType.STEP_OUTPUT)
     metadata = output.step_output_data.metadata
     assert metadata["missing"].value == 0
-    assert "| ✓ | tables: a row of targets | targets_eurusd, 50 columns |" in str(metadata["report"].value)
+    assert "| ✓ | tables: row: targets | targets_eurusd, 50 columns |" in str(metadata["report"].value)
 
 
 def test_a_lack_fails_the_job_and_is_named_with_its_cure(home: Path, tmp_path: Path) -> None:
