@@ -33,7 +33,7 @@ from bqx_assets.doctor.warehouse import (
     row_of,
 )
 from bqx_assets.extract.bigquery.answers import ReadRows, read_answer
-from bqx_assets.extract.bigquery.catalogue import catalogue_sql, dataset_location
+from bqx_assets.extract.bigquery.catalogue import catalogue_sql
 from bqx_assets.extract.bigquery.clients import open_clients
 from bqx_assets.extract.bigquery.session import session_request, session_schema
 from bqx_assets.extract.bigquery.warehouse import BigQueryWarehouse
@@ -111,7 +111,9 @@ def _queries(case: Case) -> Finding:
 
 
 def _place(case: Case) -> Finding:
-    case.location = dataset_location(case.clients.catalogue, case.clients.project, FEATURES_DATASET)
+    path = f"{case.clients.project}.{FEATURES_DATASET}"
+    found: Any = case.clients.catalogue.get_dataset(path, retry=_RETRY, timeout=_CALL_SECONDS)
+    case.location = str(found.location)
     return passed(f"{FEATURES_DATASET} lies in {case.location}")
 
 

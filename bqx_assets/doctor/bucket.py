@@ -16,6 +16,8 @@ from functools import partial
 from typing import Any
 
 from bqx_assets.base.objects.choose import in_cloud, open_store
+from bqx_assets.base.objects.gcs_facts import policy_of
+from bqx_assets.base.objects.naming import bucket_and_prefix
 from bqx_assets.base.objects.protocol import STAGING
 from bqx_assets.doctor.case import Case, Probe
 from bqx_assets.doctor.network import TOKEN, reached
@@ -59,6 +61,10 @@ def _store(case: Case) -> Any:  # noqa: ANN401 -- the client below the store is 
     return open_store(case.settings)
 
 
+def _name(case: Case) -> str:
+    return bucket_and_prefix(case.settings.output or "")[0]
+
+
 def _first_call(case: Case) -> Finding:
     store = _store(case)
     try:
@@ -86,9 +92,9 @@ def _settings(case: Case) -> Finding:
         return skipped(
             f"the account may not see them: no storage.buckets.get. {_SEE.format(case.account or 'ACCOUNT')}"
         )
-    case.bucket = bucket
-    kind = f"{bucket.location}, {bucket.storage_class or 'class unknown'}"
-    if case.location and bucket.location and not _near(bucket.location, case.location):
+    found = case.bucket = policy_of(bucket)
+    kind = f"{found.location}, {found.storage_class}{f', key {found.kms_key}' if found.kms_key else ''}"
+    if case.location and found.location and not _near(found.location, case.location):
         return noted(f"{kind}; the data lie in {case.location}: reading across places costs", "See docs/costs.md")
     return passed(kind)
 
@@ -103,13 +109,13 @@ def _near(bucket: str, data: str) -> bool:
 
 
 def _versioning(case: Case) -> Finding:
-    if case.bucket.versioning_enabled:
+    if case.bucket.versioning:
         return passed("on: earlier files stay")
     return noted("off: a replaced training file is gone", "bqx store init")
 
 
 def _lifecycle(case: Case) -> Finding:
-    found = [dict(rule) for rule in case.bucket.lifecycle_rules]
+    found = [dict(rule) for rule in case.bucket.rules]
     uri, settings = _store(case).uri("x")[:-1], case.settings
     refuse_deletion(uri, found)
     prefix = _store(case).prefix
@@ -120,34 +126,34 @@ def _lifecycle(case: Case) -> Finding:
 
 
 def _retention(case: Case) -> Finding:
-    seconds = int(case.bucket.retention_period or 0)
+    seconds = case.bucket.retention_seconds
     if not seconds:
         return passed("no policy")
-    cure = f"gcloud storage buckets update gs://{case.bucket.name} --clear-retention-period"
-    if case.bucket.retention_policy_locked:
+    cure = f"gcloud storage buckets update gs://{_name(case)} --clear-retention-period"
+    if case.bucket.retention_locked:
         cure = "The policy is locked for good: publish to another bucket (BQX_OUTPUT)."
     said = f"objects stay {seconds / _DAY_SECONDS:,.1f} days: no file can be replaced, and none of staging/ removed"
-    return missing(said, cure, resource=f"gs://{case.bucket.name}", reason="retention")
+    return missing(said, cure, resource=f"gs://{_name(case)}", reason="retention")
 
 
 def _holds(case: Case) -> Finding:
-    if not case.bucket.default_event_based_hold:
+    if not case.bucket.default_hold:
         return passed("none by default")
     return missing(
         "each new object is held: none can be replaced or removed",
-        f"gcloud storage buckets update gs://{case.bucket.name} --no-default-event-based-hold",
-        resource=f"gs://{case.bucket.name}",
+        f"gcloud storage buckets update gs://{_name(case)} --no-default-event-based-hold",
+        resource=f"gs://{_name(case)}",
         reason="hold",
     )
 
 
 def _soft_delete(case: Case) -> Finding:
-    seconds = int(case.bucket.soft_delete_policy.retention_duration_seconds or 0)
+    seconds = case.bucket.soft_delete_seconds
     if not seconds:
         return passed("off")
     return noted(
         f"what is deleted is kept, and charged for, {seconds / _DAY_SECONDS:,.0f} more days",
-        f"gcloud storage buckets update gs://{case.bucket.name} --clear-soft-delete",
+        f"gcloud storage buckets update gs://{_name(case)} --clear-soft-delete",
     )
 
 
@@ -156,12 +162,12 @@ def _requester_pays(case: Case) -> Finding:
         return passed("off")
     return noted(
         "on: readers name a project that pays",
-        f"gcloud storage buckets update gs://{case.bucket.name} --no-requester-pays",
+        f"gcloud storage buckets update gs://{_name(case)} --no-requester-pays",
     )
 
 
 def _namespace(case: Case) -> Finding:
-    if not case.bucket.hierarchical_namespace_enabled:
+    if not case.bucket.hierarchical:
         return passed("flat")
     return noted("hierarchical: earlier versions of a file cannot be kept", "Publish to a bucket without it.")
 

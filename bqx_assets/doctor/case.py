@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from bqx_assets.base.objects.protocol import BucketPolicy
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.refusals.table import Service
 from bqx_assets.base.settings import Settings
@@ -64,8 +65,8 @@ class Case:
     """What a run of the pair reads at most: "reads"."""
     location: str = ""
     """Where the data lie: "place of the data"."""
-    bucket: Any = None
-    """The bucket's resource as Cloud Storage gave it: "bucket"."""
+    bucket: BucketPolicy = field(init=False)
+    """"bucket settings"."""
     instance: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """``dagster.yaml``, with its variables filled in: "dagster.yaml"."""
     jobs: Mapping[str, Any] = field(default_factory=dict[str, Any])

@@ -26,6 +26,7 @@ Lack = Callable[[Stranger], object]
 MEMBER = f"serviceAccount:{ACCOUNT}"
 FEATURES = "bqx_ml_v3_features_v2"
 DENIED = grpc.StatusCode.PERMISSION_DENIED
+OBJECT_USER = f"buckets add-iam-policy-binding gs://{BUCKET} --member {MEMBER} --role roles/storage.objectUser"
 FAR = "http://127.0.0.1:1"
 """Where nobody listens."""
 
@@ -190,8 +191,8 @@ BIGQUERY_LACKS: dict[str, tuple[Lack, str, str]] = {
         _reads(
             "ReadRows",
             "",
-            "there was an error operating on 'projects/bqx-ml/locations/us/sessions/S/streams/T': the user does not have"
-            " 'bigquery.readsessions.getData' permission",
+            "there was an error operating on 'projects/bqx-ml/locations/us/sessions/S/streams/T': the user does not"
+            " have 'bigquery.readsessions.getData' permission",
         ),
         "bigquery, row: targets: bigquery.readsessions.getData",
         "roles/bigquery.readSessionUser",
@@ -200,8 +201,8 @@ BIGQUERY_LACKS: dict[str, tuple[Lack, str, str]] = {
         _reads(
             "CreateReadSession",
             "/mkt_",
-            f"request failed: Access Denied: Table bqx-ml:{FEATURES}.mkt_corr: Permission bigquery.tables.getData denied on"
-            f" table bqx-ml:{FEATURES}.mkt_corr (or it may not exist).",
+            f"request failed: Access Denied: Table bqx-ml:{FEATURES}.mkt_corr: Permission bigquery.tables.getData"
+            f" denied on table bqx-ml:{FEATURES}.mkt_corr (or it may not exist).",
         ),
         "bigquery, row: market_wide: bigquery.tables.getData",
         f"bqx-ml:{FEATURES}.mkt_corr",
@@ -211,7 +212,8 @@ BIGQUERY_LACKS: dict[str, tuple[Lack, str, str]] = {
             "CreateReadSession",
             "/var_",
             "request failed: Access Denied: BigQuery BigQuery: User does not have permission to access policy tag"
-            f" projects/bqx-ml/locations/us/taxonomies/1/policyTags/2 on column bqx-ml.{FEATURES}.var_agg_bqx_aud.agg_cv",
+            f" projects/bqx-ml/locations/us/taxonomies/1/policyTags/2 on column"
+            f" bqx-ml.{FEATURES}.var_agg_bqx_aud.agg_cv",
         ),
         "bigquery, row: variance: datacatalog.categories.fineGrainedGet",
         "roles/datacatalog.categoryFineGrainedReader",
@@ -272,7 +274,7 @@ OTHER_LACKS: dict[str, tuple[Lack, str, str]] = {
             " 'storage.objects.list' denied on resource (or it may not exist).",
         ),
         "output, bucket: storage.objects.list",
-        f"gcloud storage buckets add-iam-policy-binding gs://{BUCKET} --member {MEMBER} --role roles/storage.objectUser",
+        OBJECT_USER,
     ),
     "the right to write objects": (
         _storage(
@@ -283,7 +285,7 @@ OTHER_LACKS: dict[str, tuple[Lack, str, str]] = {
             " 'storage.objects.create' denied on resource (or it may not exist).",
         ),
         "output, write, compose, delete: storage.objects.create",
-        f"gcloud storage buckets add-iam-policy-binding gs://{BUCKET} --member {MEMBER} --role roles/storage.objectUser",
+        OBJECT_USER,
     ),
     "the right to delete objects": (
         _storage(

@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import cast
 from urllib.parse import urlsplit
 
 from bqx_assets_tests.servers.bigquery.rest import Refusal
@@ -19,12 +20,10 @@ from bqx_assets_tests.servers.bigquery.rest import Refusal
 
 @dataclass
 class RestGate:
-    """What is refused, and what was changed on the way."""
+    """What is refused, and what is held back."""
 
     refused: list[tuple[str, Refusal]] = field(default_factory=list)
     """A call whose path or body holds these words gets this answer, as often as it comes."""
-    rewrite: Callable[[str, bytes], bytes] = field(default=lambda _path, body: body)
-    """What an answer's body becomes, by the call's path."""
     hang: threading.Event | None = None
     """Where it is set to an event, no call is answered before that."""
 
@@ -34,7 +33,6 @@ class RestGate:
     def reset(self) -> None:
         """Let everything through as it is."""
         self.refused.clear()
-        self.rewrite = lambda _path, body: body
         if self.hang is not None:
             self.hang.set()
         self.hang = None
@@ -54,55 +52,62 @@ def _catalogue_query(path: str, body: bytes) -> str:
     return json.dumps([path, job.get("query", {}).get("query") or asked.get("query"), job.get("dryRun")])
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, gate: RestGate, behind: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.gate, self.behind = gate, urlsplit(behind)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def _pass(self) -> None:
+        gate = cast("_Server", self.server).gate
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if gate.hang is not None:
+            gate.hang.wait(60)
+        refusal = gate.refusal(self.path, body)
+        if refusal is not None:
+            self._send(refusal.code, refusal.body())
+            return
+        key = _catalogue_query(self.path, body)
+        code, answer = gate.kept.get(key) or self._ask(body)
+        if key:
+            gate.kept[key] = code, answer
+        self._send(code, answer)
+
+    def _ask(self, body: bytes) -> tuple[int, bytes]:
+        behind = cast("_Server", self.server).behind
+        headers = {key: value for key, value in self.headers.items() if key.lower() in {"content-type", "accept"}}
+        with closing(http.client.HTTPConnection(behind.hostname or "", behind.port or 80, timeout=60)) as connection:
+            connection.request(self.command, self.path, body or None, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+
+    def _send(self, code: int, body: bytes) -> None:
+        self.send_response(code)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def __getattr__(self, name: str) -> Callable[[], None]:
+        """Serve every method alike."""
+        if name.startswith("do_"):
+            return self._pass
+        raise AttributeError(name)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class's name)
+        pass
+
+
 @contextmanager
 def rest_gated(gate: RestGate, server_url: str) -> Generator[str]:
     """Serve the gate on a free port in front of a server; gives its address."""
-    behind = urlsplit(server_url)
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def _pass(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            if gate.hang is not None:
-                gate.hang.wait(60)
-            refusal = gate.refusal(self.path, body)
-            if refusal is not None:
-                self._send(refusal.code, refusal.body())
-                return
-            key = _catalogue_query(self.path, body)
-            code, answer = gate.kept.get(key) or self._ask(body)
-            if key:
-                gate.kept[key] = code, answer
-            self._send(code, gate.rewrite(self.path, answer))
-
-        def _ask(self, body: bytes) -> tuple[int, bytes]:
-            connection = http.client.HTTPConnection(behind.hostname or "", behind.port or 80, timeout=60)
-            headers = {key: value for key, value in self.headers.items() if key.lower() in {"content-type", "accept"}}
-            connection.request(self.command, self.path, body or None, headers)
-            answer = connection.getresponse()
-            with closing(connection):
-                return answer.status, answer.read()
-
-        def _send(self, code: int, body: bytes) -> None:
-            self.send_response(code)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
-
-        def __getattr__(self, name: str) -> Callable[[], None]:
-            """Serve every method alike."""
-            if name.startswith("do_"):
-                return self._pass
-            raise AttributeError(name)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class's name)
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
+    with _Server(gate, server_url) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         try:
             yield f"http://127.0.0.1:{server.server_port}"
