@@ -21,8 +21,8 @@ from bqx_assets.doctor.report import Finding, Line, Report, missing, skipped
 _ALL_SECONDS = 55.0
 """Of the whole, where nobody answers. An answered examination takes seconds."""
 _AT_ONCE = 8
-_SAY_SECONDS = 5.0
-"""Between two lines that say what is waited for."""
+_SAY_SECONDS = 1.0
+"""Between two words to the progress of what is waited for; it shows them where nothing else was said."""
 _Ended = tuple[Probe, Finding, float]
 
 
@@ -64,7 +64,7 @@ class _Examination:
                 self._give_up()
             if time.monotonic() - said > _SAY_SECONDS and self._running:
                 said = time.monotonic()
-                self._progress.warn("doctor", f"waiting for an answer: {', '.join(self._running)}")
+                self._progress.wait("doctor", f"waiting for an answer: {', '.join(self._running)}")
         return self._found
 
     def _start_what_can(self) -> None:

@@ -24,7 +24,7 @@ def doctor(context: dg.OpExecutionContext, workspace: Workspace) -> None:
     with errors_as_failures():
         progress = StepProgress(context.log, listener(workspace.channel))
         report = look(workspace.settings(), parse_pair(context.partition_key), progress)
-    metadata = {
+    metadata: dict[str, dg.RawMetadataValue] = {
         "report": dg.MetadataValue.md(markdown(report)),
         "missing": len(report.missing),
         "seconds": report.seconds,
@@ -33,7 +33,7 @@ def doctor(context: dg.OpExecutionContext, workspace: Workspace) -> None:
         report.refuse_lacks()
     except NotReady as error:
         refused = failure(error)
-        raise dg.Failure(refused.description, metadata | refused.metadata, allow_retries=False) from error
+        raise dg.Failure(refused.description, {**metadata, **refused.metadata}, allow_retries=False) from error
     context.add_output_metadata(metadata)
 
 

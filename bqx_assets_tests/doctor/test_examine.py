@@ -114,7 +114,8 @@ def test_what_is_waited_for_is_said(hang: Callable[[Case], Finding], monkeypatch
     class Listening:
         def start(self, stage: str, total: int) -> None: ...
         def advance(self, stage: str, item: str, note: str = "") -> None: ...
-        def warn(self, stage: str, message: str) -> None:
+        def warn(self, stage: str, message: str) -> None: ...
+        def wait(self, stage: str, message: str) -> None:
             said.append(f"{stage}: {message}")
 
     monkeypatch.setattr("bqx_assets.doctor.examine._SAY_SECONDS", 0.1)
