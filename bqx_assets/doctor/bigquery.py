@@ -20,7 +20,7 @@ from google.cloud.bigquery.retry import DEFAULT_RETRY
 from bqx_assets.base.refusals.read import read_refusal
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets.doctor.case import Case, Probe
-from bqx_assets.doctor.network import TOKEN, reached
+from bqx_assets.doctor.network import CREDENTIALS, TOKEN, reached
 from bqx_assets.doctor.refused import concerns_the_api
 from bqx_assets.doctor.report import Finding, noted, passed, skipped
 from bqx_assets.doctor.warehouse import (
@@ -53,7 +53,7 @@ _CATALOGUE_SECONDS = 40.0
 def bigquery_probes(_: Case) -> Iterator[Probe]:
     """Yield the probes of BigQuery, up to the catalogue."""
     bigquery_probe = partial(Probe, THEME, service="bigquery")
-    yield bigquery_probe(CLIENTS, _open)
+    yield bigquery_probe(CLIENTS, _open, needs=(CREDENTIALS,))
     yield bigquery_probe(API, _first_call, needs=(CLIENTS, reached("BigQuery"), TOKEN))
     yield bigquery_probe(JOBS, _queries, needs=(API,))
     yield bigquery_probe(PLACE, _place, needs=(JOBS,))

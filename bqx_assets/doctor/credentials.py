@@ -19,11 +19,10 @@ from google.oauth2 import credentials as user
 from google.oauth2 import service_account
 
 from bqx_assets.doctor.case import Case, Probe
-from bqx_assets.doctor.network import CLOCK, TOKEN, servers
+from bqx_assets.doctor.network import CLOCK, CREDENTIALS, TOKEN, servers
 from bqx_assets.doctor.report import Finding, passed, skipped
 
 THEME = "credentials"
-CREDENTIALS = "credentials"
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _CALL_SECONDS = 8
 _KINDS: tuple[tuple[type[Any], str], ...] = (

@@ -26,8 +26,8 @@ from bqx_assets.doctor.case import Case, Probe
 from bqx_assets.doctor.report import Finding, missing, noted, passed
 
 THEME = "network"
-CLOCK, TOKEN = "clock", "token"
-"""Names of probes that others need; "token" is in ``credentials``, which imports Google's libraries."""
+CLOCK, CREDENTIALS, TOKEN = "clock", "credentials", "token"
+"""Names of probes that others need; two are in ``credentials``, which imports Google's libraries."""
 _SECONDS = 8.0
 _REFUSED_SECONDS = 240.0
 """Google takes a token of a clock that is up to five minutes off."""

@@ -74,13 +74,13 @@ def test_a_disk_that_is_too_small_is_the_only_lack(home: Path, tmp_path: Path) -
     """A true one of 256 KB, where this account may mount one."""
     small = tmp_path / "small"
     small.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "bqx-small", str(small)]
+    mount = ["/usr/bin/env", "mount", "-t", "tmpfs", "-o", "size=256k", "bqx-small", str(small)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("this account may not mount a file system")
     try:
         report = look(Settings(home=small, warehouse=home / "warehouse"), EURUSD)
     finally:
-        subprocess.run(["umount", str(small)], check=True)
+        subprocess.run(["/usr/bin/env", "umount", str(small)], check=True)
     assert [(line.theme, line.name) for line in report.missing] == [("machine", "disk")]
     assert _line(report, "machine", "file system").state == "note"
     assert "is memory (tmpfs)" in _line(report, "machine", "file system").found

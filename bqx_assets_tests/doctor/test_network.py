@@ -19,7 +19,8 @@ def _clock(**offsets: float) -> Finding:
 
 
 @pytest.mark.parametrize(
-    ("ahead", "state"), [(0.4, "passed"), (-0.6, "passed"), (4, "passed"), (30, "note"), (-30, "note"), (400, "missing")]
+    ("ahead", "state"),
+    [(0.4, "passed"), (-0.6, "passed"), (4, "passed"), (30, "note"), (-30, "note"), (400, "missing")],
 )
 def test_a_clock_is_judged_by_what_google_takes(ahead: float, state: str) -> None:
     assert _clock(BigQuery=ahead).state == state

@@ -12,7 +12,9 @@ from bqx_assets_tests.deploy.recipe import shipped_variables
 from bqx_assets_tests.frames import EURUSD
 
 
-def _findings(environment: dict[str, str], given: dict[str, str] | None = None, **settings: object) -> dict[str, Finding]:
+def _findings(
+    environment: dict[str, str], given: dict[str, str] | None = None, **settings: object
+) -> dict[str, Finding]:
     case = Case(Settings.model_validate(settings), EURUSD, given or {}, environment)
     return {probe.name: probe.look(case) for probe in settings_probes(case)}
 
