@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bqx_assets.base.objects.protocol import BucketPolicy
 from bqx_assets.base.pairs import Pair
@@ -20,10 +20,7 @@ from bqx_assets.catalogue.discovery import PairCatalogue
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.doctor.report import Finding
-
-if TYPE_CHECKING:  # Google's clients take 2 s to import; with an embedded warehouse and a folder none is used
-    from bqx_assets.extract.bigquery.clients import Clients
-    from bqx_assets.extract.warehouse import Warehouse
+from bqx_assets.extract.warehouse import Warehouse
 
 
 @dataclass
@@ -45,8 +42,8 @@ class Case:
     """Server to how far its clock is ahead of this machine's: "network"."""
     warehouse: Warehouse = field(init=False)
     """"warehouse"."""
-    clients: Clients = field(init=False)
-    """"projects"."""
+    clients: Any = None
+    """``Clients`` of ``extract/bigquery``, which imports Google's libraries: "projects"."""
     first_call: BaseException | None = None
     """What BigQuery's first call was refused with, None where it was answered: "BigQuery API"."""
     first_session: BaseException | None = None
