@@ -51,7 +51,7 @@ def is_memory(folder: Path) -> bool:
     mounts = [line.split()[1:3] for line in _read(_MOUNTS).splitlines()]
     # Later ones lie over earlier ones: of the deepest the last counts.
     around = [(Path(point), kind) for point, kind in mounts if place.is_relative_to(point)]
-    point, kind = max(around, key=lambda each: len(each[0].parts), default=(Path("/"), ""))
+    point, kind = max(reversed(around), key=lambda each: len(each[0].parts), default=(Path("/"), ""))
     return kind in _IN_MEMORY or (point == Path("/") and "CLOUD_RUN_JOB" in os.environ)
 
 
