@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import socket
 import tempfile
 import threading
@@ -16,29 +15,22 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
-from typing import Any, cast
 
 import grpc
-import pyarrow as pa
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from rich.console import Console
 from typer.testing import CliRunner
 
-from benchmarks.served import read_client
 from bqx_assets.base.errors import BqxError
-from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.cli import app
 from bqx_assets.console.progress import ConsoleProgress
-from bqx_assets.extract.bigquery.clients import open_clients
-from bqx_assets.extract.bigquery.warehouse import BigQueryWarehouse
-from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.pair import extract_pair
-from bqx_assets_tests.frames import FrameWarehouse, frame_job, frame_warehouse
-from bqx_assets_tests.servers.bigquery.faults import Fault, FaultyReads, served
+from bqx_assets_tests.frames import frame_job, frame_warehouse
+from bqx_assets_tests.servers.bigquery.faults import Fault, FaultyReads
 from bqx_assets_tests.servers.bigquery.rest import Refusal, RestServer, rest_served
+from bqx_assets_tests.servers.bigquery.wire import wired
 
 PAGE = Path(__file__).parents[1] / "docs" / "operations.md"
 BEGIN, END = "<!-- outages: begin -->\n", "<!-- outages: end -->\n"
@@ -97,21 +89,6 @@ def _plan(what: str, rest_url: str | None, calls: Sequence[object] | None, **mor
     return Seen(what, "`bqx plan`", seconds, number, len(told), _ending(facts["error"], facts["cure"]))
 
 
-class _Served(BigQueryWarehouse):
-    """The product's warehouse; its catalogue is that of frames, its rows come over the wire."""
-
-    def __init__(self, address: str, frames: FrameWarehouse) -> None:
-        os.environ["BIGQUERY_EMULATOR_HOST"] = "http://127.0.0.1:9"
-        super().__init__(replace(open_clients("bqx-ml", address), reads=read_client(address)), max_open_streams=8)
-        self._frames = frames
-
-    def describe(self) -> Sequence[TableDescription]:
-        return self._frames.describe()
-
-    def snapshot(self) -> datetime:
-        return self._frames.snapshot()
-
-
 class _FailingOnceUnderWay(ConsoleProgress):
     """Lets the spine through, and then sets the fault for all further calls."""
 
@@ -129,15 +106,10 @@ class _FailingOnceUnderWay(ConsoleProgress):
 def _extract(what: str, fault: Fault) -> Seen:
     """Extract a pair of six tables; the fault begins once its spine is there."""
     frames = frame_warehouse(200)
-    tables = {name: frame.to_arrow() for (_, name), frame in frames.frames.items()}
-    reads = FaultyReads({name: table.cast(_plain(table.schema)) for name, table in tables.items()})
     text = io.StringIO()
-    with tempfile.TemporaryDirectory() as folder, served(reads) as address:
+    with tempfile.TemporaryDirectory() as folder, wired(frames) as (warehouse, reads):
         progress = _FailingOnceUnderWay(Console(file=text, width=2_000), reads, fault)
-        made = frame_job(Path(folder), frames, progress=progress)
-        job = Extraction(
-            made.pair, _Served(address, frames), made.folder, made.settings, made.expectations, made.progress
-        )
+        job = replace(frame_job(Path(folder), frames, progress=progress), warehouse=warehouse)
         began = time.perf_counter()
         try:
             extract_pair(job)
@@ -148,13 +120,6 @@ def _extract(what: str, fault: Fault) -> Seen:
         seconds = time.perf_counter() - began
         calls = len(reads.sessions) + len(reads.reads)
     return Seen(what, "`bqx extract`, under way", seconds, str(calls), len(text.getvalue().splitlines()), ends)
-
-
-def _plain(schema: pa.Schema) -> pa.Schema:
-    """As BigQuery names the types that Polars has others of."""
-    texts = {str(pa.large_string()), str(pa.string_view())}
-    fields = [(each.name, pa.string() if str(each.type) in texts else each.type) for each in cast("list[Any]", schema)]
-    return pa.schema(fields)
 
 
 def _ending(error: str, cure: str) -> str:

@@ -138,7 +138,7 @@ def _in_parallel(
     stopped: BqxError | None = None
     pool = ThreadPoolExecutor(job.settings.workers or worker_count(), thread_name_prefix="extract")
     running: dict[Future[tuple[SlabRecord, str]], str] = {
-        pool.submit(reader.extract, each): each.description.table for each in wanted
+        pool.submit(_extract, job, reader, each): each.description.table for each in wanted
     }
     try:
         with waiting(job.progress, "extract", lambda: _reading(job, running)):
@@ -149,11 +149,10 @@ def _in_parallel(
                     error = future.exception()
                     if stopped is None and isinstance(error, WarehouseUnavailable):
                         stopped = error
-                        job.warehouse.outage.end()
-                    outcomes[table] = _outcome(job, future, table, stopped)
+                    outcomes[table] = _outcome(job, future, table)
                 for future in [each for each in running if stopped is not None and each.cancel()]:
                     table = running.pop(future)
-                    outcomes[table] = _unread(table, stopped)
+                    outcomes[table] = _unread(table)
     finally:
         # Where the block is left by Ctrl-C or "Terminate" reads are under way, which would be waited for.
         if running:
@@ -162,16 +161,22 @@ def _in_parallel(
     return outcomes, stopped
 
 
-def _outcome(
-    job: Extraction, future: Future[tuple[SlabRecord, str]], table: str, stopped: BqxError | None
-) -> SlabRecord | FailedTable:
+def _extract(job: Extraction, reader: TableReader, table: FeatureTable) -> tuple[SlabRecord, str]:
+    try:
+        return reader.extract(table)
+    except WarehouseUnavailable:
+        job.warehouse.outage.end()  # here and not where it is gathered: this thread's next table would ask, too
+        raise
+
+
+def _outcome(job: Extraction, future: Future[tuple[SlabRecord, str]], table: str) -> SlabRecord | FailedTable:
     error = future.exception()
     if error is None:
         record, note = future.result()
         job.progress.advance("extract", table, note)
         return record
-    if isinstance(error, (WarehouseUnavailable, ReadsEnded)) and stopped is not None:
-        return _unread(table, stopped)
+    if isinstance(error, (WarehouseUnavailable, ReadsEnded)):
+        return _unread(table)
     if not isinstance(error, Exception):
         raise error
     # Any error is the table's own: the others are still saved, and the run fails naming it.
@@ -180,9 +185,8 @@ def _outcome(
     return _failure(table, error)
 
 
-def _unread(table: str, stopped: BqxError | None) -> FailedTable:
-    got = stopped.got if stopped else "interrupted"
-    return FailedTable(table=table, error=NOT_EXTRACTED, message=f"not extracted, for the run ended: {got}")
+def _unread(table: str) -> FailedTable:
+    return FailedTable(table=table, error=NOT_EXTRACTED, message="not extracted: the run ended before")
 
 
 def _reading(job: Extraction, running: Mapping[Future[tuple[SlabRecord, str]], str]) -> str:

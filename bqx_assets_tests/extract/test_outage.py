@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
+import grpc
 import pyarrow as pa
 import pytest
 
@@ -16,11 +18,14 @@ from bqx_assets.base.progress import Silent
 from bqx_assets.catalogue.families import FEATURES_DATASET
 from bqx_assets.extract import outage as module
 from bqx_assets.extract import pair, read
+from bqx_assets.extract.bigquery.patience import Patience
 from bqx_assets.extract.outage import Outage
 from bqx_assets.extract.pair import NOT_EXTRACTED, extract_pair
 from bqx_assets.extract.slabs import SlabFolder
 from bqx_assets.extract.warehouse import ReadRequest
 from bqx_assets_tests.frames import FEW_TABLES, FrameWarehouse, frame_job, frame_warehouse
+from bqx_assets_tests.servers.bigquery.faults import Fault, FaultyReads
+from bqx_assets_tests.servers.bigquery.wire import wired
 
 
 class Told(Silent):
@@ -166,3 +171,57 @@ def test_while_nothing_arrives_the_attempts_of_a_table_are_not_counted(
     warehouse.faults["mkt_vol"] = [gone] * (read.ATTEMPTS * 3)
     warehouse.outage.failed("503", began=time.monotonic(), failures=1)  # as the adapter would note
     assert extract_pair(frame_job(tmp_path, warehouse)).failed == ()
+
+
+class _UnderWay(Told):
+    """Sets a fault for all calls once the spine is there."""
+
+    def __init__(self, reads: FaultyReads, fault: Fault) -> None:
+        super().__init__()
+        self._reads, self._fault = reads, fault
+
+    def start(self, stage: str, total: int) -> None:
+        assert (stage, total) == ("extract", len(FEW_TABLES))
+        self._reads.lasting = self._fault
+        self._reads.sessions.clear()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> Patience:
+    monkeypatch.setattr(read, "_FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(read, "_LONGEST_WAIT_SECONDS", 0.01)
+    return Patience(tries=2, first_wait_seconds=0.01, longest_wait_seconds=0.02)
+
+
+def test_an_outage_that_passes_costs_no_table_however_often_each_was_tried(
+    tmp_path: Path, warehouse: FrameWarehouse, quick: Patience
+) -> None:
+    with wired(warehouse, quick) as (wire, reads):
+        job = frame_job(tmp_path, warehouse, progress=_UnderWay(reads, Fault("status", batches=0)))
+        threading.Timer(1.0, lambda: setattr(reads, "lasting", None)).start()
+        record = extract_pair(replace(job, warehouse=wire))
+    assert record.failed == ()
+    assert len(reads.sessions) > read.ATTEMPTS * quick.tries * len(FEW_TABLES)
+
+
+@pytest.mark.parametrize("kind", ["network", "credentials", "permission"])
+def test_what_refuses_every_table_ends_the_run_as_one_error_after_few_calls(
+    tmp_path: Path, warehouse: FrameWarehouse, quick: Patience, kind: str
+) -> None:
+    plugin = "Getting metadata from plugin failed with error: ('invalid_grant: Bad Request', {})"
+    session = "request failed: the user does not have 'bigquery.readsessions.create' permission for 'projects/p'"
+    fault, words = {
+        "network": (Fault("status"), "injected UNAVAILABLE"),
+        "credentials": (Fault("status", message=plugin), "invalid_grant"),
+        "permission": (Fault("status", grpc.StatusCode.PERMISSION_DENIED, message=session), "readsessions"),
+    }[kind]
+    with wired(warehouse, quick) as (wire, reads):
+        wire.outage._lasting_seconds = 0.5
+        told = _UnderWay(reads, fault)
+        with pytest.raises(WarehouseUnavailable, match=words):
+            extract_pair(replace(frame_job(tmp_path, warehouse, progress=told), warehouse=wire))
+        asked = {each.read_session.table.rpartition("/")[2] for each in reads.sessions}
+    assert len(asked) <= 2  # the tables that were in work: as many as there are workers
+    assert {each.error for each in SlabFolder(tmp_path).load_extraction().failed} == {NOT_EXTRACTED}
+    if kind != "network":
+        assert len(reads.sessions) <= 2

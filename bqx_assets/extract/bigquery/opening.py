@@ -48,6 +48,7 @@ class OpenSession:
             GoogleAPICallError: refused, or no answer by the deadline.
             ReadsEnded: the run ends.
         """
+        self._outage.go_on()  # a table that begins when the run ends asks nothing
         answers: queue.Queue[Any] = queue.Queue()
         open_calls = [self._start(request, deadline_seconds, answers)]
         asked, next_at = 1, time.monotonic() + beside_seconds

@@ -1,0 +1,67 @@
+"""Frames read over the wire: the product's BigQuery warehouse in front of a Storage Read server that can fail.
+
+Belongs here: the warehouse whose catalogue is that of frames, and progress that sets a fault once a run is under way.
+Does not: the faults (``faults``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, cast
+
+import pyarrow as pa
+import pytest
+
+from bqx_assets.catalogue.tables import TableDescription
+from bqx_assets.extract.bigquery.clients import open_clients
+from bqx_assets.extract.bigquery.patience import Patience
+from bqx_assets.extract.bigquery.warehouse import BigQueryWarehouse
+from bqx_assets_tests.frames import FrameWarehouse
+from bqx_assets_tests.servers.bigquery.faults import FaultyReads, served
+
+
+class WireWarehouse(BigQueryWarehouse):
+    """The product's warehouse; its catalogue is that of frames, its rows come over the wire."""
+
+    def __init__(self, address: str, frames: FrameWarehouse, patience: Patience | None = None) -> None:
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("BIGQUERY_EMULATOR_HOST", "http://127.0.0.1:9")  # nothing asks it
+            clients = open_clients("bqx-ml", address)
+        super().__init__(clients, max_open_streams=8, patience=patience)
+        self._frames = frames
+
+    def describe(self) -> Sequence[TableDescription]:
+        """The frames'."""
+        return self._frames.describe()
+
+    def snapshot(self) -> datetime:
+        """The frames'."""
+        return self._frames.snapshot()
+
+    def close(self) -> None:
+        """End its connections."""
+        self._clients.reads.transport.close()
+
+
+@contextmanager
+def wired(frames: FrameWarehouse, patience: Patience | None = None) -> Generator[tuple[WireWarehouse, FaultyReads]]:
+    """Serve frames, and give the warehouse that reads them."""
+    tables = {name: _as_of_bigquery(frame.to_arrow()) for (_, name), frame in frames.frames.items()}
+    reads = FaultyReads(tables)
+    with served(reads) as address:
+        warehouse = WireWarehouse(address, frames, patience)
+        try:
+            yield warehouse, reads
+        finally:
+            warehouse.close()
+
+
+def _as_of_bigquery(table: pa.Table) -> pa.Table:
+    """Texts as BigQuery has them; Polars has two other kinds."""
+    texts = {str(pa.large_string()), str(pa.string_view())}
+    fields = cast("list[Any]", table.schema)
+    return table.cast(
+        pa.schema([(each.name, pa.string() if str(each.type) in texts else each.type) for each in fields])
+    )
