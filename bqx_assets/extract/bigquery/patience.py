@@ -23,7 +23,7 @@ class Patience:
     """Of opening a session: Google's own deadline, for a table of many partitions takes minutes to plan."""
     beside_seconds: float = 60.0
     """Until a second request is made beside a session that does not open: the first may have been lost."""
-    silent_seconds: float = 25.0
+    silent_seconds: float = 28.0
     """Of metadata and queries, where nobody answers: with them and its start, ``bqx plan`` ends within a minute."""
     first_wait_seconds: float = 1.0
     longest_wait_seconds: float = 32.0

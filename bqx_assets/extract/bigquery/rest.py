@@ -23,9 +23,10 @@ from bqx_assets.extract.bigquery.failures import may_pass, translated, why
 from bqx_assets.extract.bigquery.patience import Patience
 from bqx_assets.extract.outage import Outage
 
-CALL_SECONDS = 15.0
+CALL_SECONDS = 10.0
 """How long BigQuery may take over a query before it answers that it is not done yet."""
-_CONNECT_SECONDS, _ANSWER_SECONDS = 8.0, 25.0
+_CONNECT_SECONDS, _ANSWER_SECONDS = 6.0, 12.0
+"""Well below ``Patience.silent_seconds``: a request that hangs is asked again."""
 NO_TRIES: Any = None
 """For ``retry`` of Google's client, whose annotation leaves out that None is none."""
 _POLL_SECONDS = 0.1

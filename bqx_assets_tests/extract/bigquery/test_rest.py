@@ -15,8 +15,8 @@ from bqx_assets.base.errors import ReadsEnded, TransientReadError, WarehouseUnav
 from bqx_assets.extract.bigquery import rest as module
 from bqx_assets.extract.bigquery.catalogue import query
 from bqx_assets.extract.bigquery.patience import Patience
-from bqx_assets.extract.bigquery.rest import Rest
-from bqx_assets.extract.outage import Outage
+from bqx_assets.extract.bigquery.rest import CALL_SECONDS, Rest
+from bqx_assets.extract.outage import FIRST_SECONDS, LASTING_SECONDS, Outage
 from bqx_assets_tests.servers.bigquery.rest import Refusal, RestServer, rest_served
 
 QUICK = Patience(tries=4, first_wait_seconds=0.01, longest_wait_seconds=0.02, silent_seconds=1.0)
@@ -131,3 +131,11 @@ def test_a_refusal_of_the_project_is_one_for_all_and_is_not_asked_again(refusal:
     with server as answers, _rest(answers.url) as rest, pytest.raises(WarehouseUnavailable, match=text):
         _ask(rest)
     assert len(answers.calls) == 1
+
+
+def test_deadlines_are_well_below_the_patience_that_they_belong_to() -> None:
+    patience = Patience()
+    assert CALL_SECONDS < module._ANSWER_SECONDS <= patience.silent_seconds / 2
+    assert patience.beside_seconds * 5 <= patience.session_seconds
+    assert patience.deadline_seconds * 2 < LASTING_SECONDS
+    assert patience.silent_seconds + FIRST_SECONDS <= 60
