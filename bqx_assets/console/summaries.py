@@ -114,6 +114,7 @@ def policy_lines(policy: StorePolicy) -> list[Text | str]:
         _done(f"{policy.uri}: {'rules set' if policy.changed else 'the rules were right already'}, read back"),
         f"  what is unfinished goes after {policy.staging_days} days{soft}",
         f"  published files stay, and {policy.keep_versions} earlier versions of each",
+        *(f"  {each.level}: {each.what}. {each.cure}" for each in policy.findings),
     ]
 
 

@@ -23,7 +23,7 @@ from bqx_assets.doctor.case import Case, Probe
 from bqx_assets.doctor.network import TOKEN, reached
 from bqx_assets.doctor.refused import concerns_the_api
 from bqx_assets.doctor.report import Finding, missing, noted, passed, skipped
-from bqx_assets.release.lifecycle import refuse_deletion, rules
+from bqx_assets.release.lifecycle import has_rules, refuse_deletion, rules
 
 THEME = "output"
 API, LIST, SETTINGS, WRITE = "Cloud Storage API", "bucket", "bucket settings", "write, compose, delete"
@@ -115,12 +115,10 @@ def _versioning(case: Case) -> Finding:
 
 
 def _lifecycle(case: Case) -> Finding:
-    found = [dict(rule) for rule in case.bucket.rules]
-    uri, settings = _store(case).uri("x")[:-1], case.settings
-    refuse_deletion(uri, found)
-    prefix = _store(case).prefix
-    wanted = rules(prefix, staging_days=settings.staging_days, keep_versions=settings.keep_versions)
-    if all(dict(rule) in found for rule in wanted):
+    store, settings = _store(case), case.settings
+    refuse_deletion(store, case.bucket, staging_days=settings.staging_days, keep_versions=settings.keep_versions)
+    wanted = rules(store.prefix, staging_days=settings.staging_days, keep_versions=settings.keep_versions)
+    if has_rules(case.bucket.rules, wanted):
         return passed(f"as bqx store init sets it: staged objects go after {settings.staging_days} days")
     return noted("unfinished objects are not removed by the bucket", "bqx store init")
 

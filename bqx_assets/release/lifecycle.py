@@ -1,31 +1,35 @@
 """The output bucket's own rules: staged objects go after days, published ones never, their versions stay.
 
-Belongs here: what the rules are, setting and verifying them (``bqx store init``). Does not: removals this package
-makes itself (``retention``).
+Belongs here: what the rules are, setting and verifying them (``bqx store init``). Does not: what a rule of others can
+reach (``bucket_rules``), the bucket's other settings (``bucket_facts``), removals this package makes itself
+(``retention``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from datetime import datetime
 
 from bqx_assets.base.artifacts import Record
 from bqx_assets.base.errors import StoreError
-from bqx_assets.base.objects.protocol import STAGING, Governed, ObjectStore
+from bqx_assets.base.objects.protocol import STAGING, BucketPolicy, Governed, ObjectStore
 from bqx_assets.base.objects.staged import STAGED_PREFIXES
-from bqx_assets.base.pairs import ALL_PAIRS
+from bqx_assets.release.bucket_facts import Finding, findings, refuse_unfit
+from bqx_assets.release.bucket_rules import (
+    COMPANION_FOLDERS,
+    PUBLISHED,
+    Kept,
+    Rule,
+    canonical,
+    classes_of,
+    harm_of,
+)
 from bqx_assets.release.published import COMPANIONS
 
-Rule = Mapping[str, Any]
-_PUBLISHED = tuple(f"training_{pair}." for pair in ALL_PAIRS)
-"""How the names of published objects begin."""
-_COMPANIONS = tuple(f"{COMPANIONS}{pair}/" for pair in ALL_PAIRS)
-"""And those of their manifests and reports."""
-_EARLIER_PREFIXES = (STAGING, "training_")
-"""What the rules of versions up to 0.1.0 reached: files of others as well."""
-_ONLY_EARLIER = {"numNewerVersions", "daysSinceNoncurrentTime", "noncurrentTimeBefore"}
-"""Conditions that hold for versions that were replaced or deleted, never for a live object."""
+_EARLIER_PREFIXES = ((STAGING,), ("training_",), STAGED_PREFIXES)
+"""What the rules of earlier versions reached: up to 0.1.0 files of others as well, then no companions."""
+_DATED = {"createdBefore", "noncurrentTimeBefore"}
 
 
 class StorePolicy(Record):
@@ -39,13 +43,20 @@ class StorePolicy(Record):
     soft_delete_days: float
     """How long Cloud Storage itself keeps, and charges for, what was deleted. Left as the bucket's owner set it."""
     changed: bool
+    findings: tuple[Finding, ...] = ()
+    """What else of the bucket's settings an operator should know."""
 
 
-def init_store(store: ObjectStore, *, staging_days: int, keep_versions: int) -> StorePolicy:
+def init_store(
+    store: ObjectStore, *, staging_days: int, keep_versions: int, data_location: str | None = None
+) -> StorePolicy:
     """Set and verify the store's rules; other rules of the bucket stay. Doing it twice changes nothing.
 
+    ``data_location`` is where the tables lie, to tell what reading from there costs.
+
     Raises:
-        StoreError: the bucket refused, did not keep the rules, or has a rule that would delete published files.
+        StoreError: the bucket refused, did not keep the rules, has a rule that would delete published files or kept
+            versions, or can keep no versions at all.
         PreconditionFailed: somebody else changed the bucket meanwhile.
     """
     uri = store.uri("x")[:-1]
@@ -60,9 +71,10 @@ def init_store(store: ObjectStore, *, staging_days: int, keep_versions: int) -> 
         )
     ours = rules(_prefix(uri), staging_days=staging_days, keep_versions=keep_versions)
     before = store.policy()
-    others = _others(before.rules, [*ours, *_earlier(ours, _prefix(uri))])
+    refuse_unfit(uri, before)
+    kept = refuse_deletion(store, before, staging_days=staging_days, keep_versions=keep_versions)
+    others = others_of(before.rules, _prefix(uri))
     wanted = replace(before, rules=(*others, *ours), versioning=True)
-    refuse_deletion(uri, wanted.rules)
     changed = not before.versioning or not _same(before.rules, wanted.rules)
     if changed:
         store.set_policy(wanted)
@@ -81,6 +93,7 @@ def init_store(store: ObjectStore, *, staging_days: int, keep_versions: int) -> 
         versioning=after.versioning,
         soft_delete_days=after.soft_delete_seconds / 86_400,
         changed=changed,
+        findings=findings(uri, after, others, kept, data_location=data_location),
     )
 
 
@@ -90,16 +103,35 @@ def rules(prefix: str, *, staging_days: int, keep_versions: int) -> tuple[Rule, 
     **Source**: cloud.google.com/storage/docs/lifecycle, 2026-11.
     """
     staging = [f"{prefix}{each}" for each in STAGED_PREFIXES]
-    published = [f"{prefix}{each}" for each in _PUBLISHED]
     return (
         _delete({"age": staging_days, "matchesPrefix": staging}),
         # Under versioning a deleted component is only noncurrent, and would be charged for ever.
         _delete(
-            {"daysSinceNoncurrentTime": 1, "matchesPrefix": [*staging, *(f"{prefix}{each}" for each in _COMPANIONS)]}
+            {
+                "daysSinceNoncurrentTime": 1,
+                "matchesPrefix": [*staging, *(f"{prefix}{each}" for each in COMPANION_FOLDERS)],
+            }
         ),
         # The live one is newer than every version that is kept.
-        _delete({"numNewerVersions": keep_versions + 1, "isLive": False, "matchesPrefix": published}),
+        _delete(
+            {
+                "numNewerVersions": keep_versions + 1,
+                "isLive": False,
+                "matchesPrefix": [f"{prefix}{each}" for each in PUBLISHED],
+            }
+        ),
     )
+
+
+def others_of(found: Sequence[Rule], prefix: str) -> tuple[Rule, ...]:
+    """Return a bucket's rules that are none of ours: neither today's nor an earlier form, whatever their numbers."""
+    ours = rules(prefix, staging_days=0, keep_versions=0)
+    reached = [[f"{prefix}{each}" for each in prefixes] for prefixes in _EARLIER_PREFIXES]
+    earlier = [
+        {**rule, "condition": {**rule["condition"], "matchesPrefix": names}} for rule in ours for names in reached
+    ]
+    forms = [_form(rule) for rule in (*ours, *earlier)]
+    return tuple(rule for rule in found if _form(rule) not in forms)
 
 
 def _delete(condition: dict[str, object]) -> Rule:
@@ -110,48 +142,54 @@ def _prefix(uri: str) -> str:
     return uri.split("/", 3)[3]
 
 
-def _earlier(ours: Sequence[Rule], prefix: str) -> list[Rule]:
-    """Our rules as they were set before: the same conditions, on names of whatever is there."""
-    reached = [[f"{prefix}{each}"] for each in _EARLIER_PREFIXES]
-    return [
-        {**rule, "condition": {**rule["condition"], "matchesPrefix": prefixes}} for rule in ours for prefixes in reached
-    ]
-
-
-def _others(found: Sequence[Rule], ours: Sequence[Rule]) -> tuple[Rule, ...]:
-    """The rules that are not an earlier form of ours, with other numbers."""
-    forms = [_form(rule) for rule in ours]
-    return tuple(rule for rule in found if _form(rule) not in forms)
-
-
 def _form(rule: Rule) -> tuple[object, ...]:
-    condition: Mapping[str, Any] = rule["condition"]
-    return rule["action"]["type"], sorted(condition), sorted(condition.get("matchesPrefix", ()))
+    found = canonical(rule)
+    condition = found["condition"]
+    return found["type"], condition.get("isLive"), sorted(condition), condition.get("matchesPrefix", [])
 
 
 def _same(found: Sequence[Rule], wanted: Sequence[Rule]) -> bool:
-    return len(found) == len(wanted) and all(rule in found for rule in wanted)
+    return len(found) == len(wanted) and has_rules(found, wanted)
 
 
-def refuse_deletion(uri: str, found: Sequence[Rule]) -> None:
-    """Do nothing, unless a rule of somebody else's would delete published files: it is named, not removed.
+def has_rules(found: Sequence[Rule], wanted: Sequence[Rule]) -> bool:
+    """Return whether all the rules are among those found, however Cloud Storage writes them."""
+    compared = [canonical(rule) for rule in found]
+    return all(canonical(rule) in compared for rule in wanted)
+
+
+def refuse_deletion(store: ObjectStore, policy: BucketPolicy, *, staging_days: int, keep_versions: int) -> Kept:
+    """Return what has to stay, unless a rule of somebody else's would delete it: that is named, not removed.
 
     Raises:
-        StoreError: there is one.
+        StoreError: there is such a rule.
     """
-    published = [f"{_prefix(uri)}{each}" for each in (*_PUBLISHED, *_COMPANIONS)]
-    for rule in found:
-        condition: Mapping[str, Any] = rule["condition"]
-        spared = condition.keys() & _ONLY_EARLIER or condition.get("isLive") is False
-        reached = any(
-            name.startswith(each) or each.startswith(name)
-            for name in published
-            for each in condition.get("matchesPrefix", [""])
-        )
-        if rule["action"]["type"] == "Delete" and reached and not spared:
+    uri = store.uri("x")[:-1]
+    others = others_of(policy.rules, _prefix(uri))
+    dated = any(canonical(rule)["condition"].keys() & _DATED for rule in others)
+    kept = Kept(
+        prefix=_prefix(uri),
+        staging_days=staging_days,
+        keep_versions=keep_versions,
+        classes=classes_of(policy.rules, policy.storage_class),
+        oldest=_oldest(store) if dated else None,
+    )
+    for rule in others:
+        harm = harm_of(rule, kept)
+        if harm in {"published files", "kept versions"}:
+            versions = f", or keep no versions: BQX_KEEP_VERSIONS=0 (now {keep_versions})"
             raise StoreError(
                 uri,
-                got=f"a lifecycle rule that deletes published files: {dict(condition)}",
-                expected="published files to stay",
-                cure="Let the bucket's owner limit the rule by matchesPrefix, then run again: bqx store init",
+                got=f"a lifecycle rule that deletes {harm}: {dict(rule.get('condition') or {})}",
+                expected=f"{harm} to stay",
+                cure="Let the bucket's owner limit the rule by matchesPrefix to names of others"
+                f"{versions if harm == 'kept versions' else ''}, then run again: bqx store init",
             )
+    return kept
+
+
+def _oldest(store: ObjectStore) -> datetime | None:
+    """When the oldest published object, companion or kept version was written. **Cost**: listings."""
+    live = [info for head in ("training_", COMPANIONS) for info in store.list_objects(head)]
+    versions = [old for info in live if info.name.startswith(PUBLISHED) for old in store.earlier(info.name)]
+    return min((info.updated for info in (*live, *versions)), default=None)

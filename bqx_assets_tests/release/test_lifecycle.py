@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bqx_assets.base.errors import PreconditionFailed, StoreError
 from bqx_assets.base.objects.gcs import GcsObjectStore
 from bqx_assets.base.objects.local import LocalObjectStore
-from bqx_assets.release.lifecycle import init_store
+from bqx_assets.base.objects.staged import STAGED_PREFIXES
+from bqx_assets.release.lifecycle import init_store, rules
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
 from bqx_assets_tests.servers.gcs.server import GcsServer
 
@@ -74,16 +76,105 @@ def test_other_rules_stay_and_earlier_numbers_of_ours_are_replaced(gcs_store: Gc
     assert sorted(rule["condition"].get("age", 0) for rule in rules) == [0, 0, 7, 30]
 
 
+def _delete(**condition: object) -> dict[str, object]:
+    return {"action": {"type": "Delete"}, "condition": condition}
+
+
 @pytest.mark.parametrize(
-    "condition", [{"age": 90}, {"age": 90, "matchesPrefix": ["train"]}, {"age": 1, "isLive": True}]
-)
+    "condition",
+    [{"age": 90}, {"age": 90, "matchesPrefix": ["train"]}, {"age": 1, "isLive": True}, {"age": "90"},
+     {"age": 9, "matchesSuffix": [".parquet"]}, {"age": 9, "matchesSuffix": ["d.json", "usd.manifest.json"]},
+     {"age": 9, "matchesPrefix": ["logs/", "companions/"]}, {"age": 9, "matchesStorageClass": ["NEARLINE", "STANDARD"]},
+     {"createdBefore": "2999-01-01"}, {"age": 9, "isLive": True, "matchesSuffix": ["_usdjpy.parquet"]}],
+)  # fmt: skip
 def test_a_rule_that_would_delete_published_files_is_named_and_nothing_is_changed(
     gcs_store: GcsObjectStore, gcs: GcsServer, condition: dict[str, object]
 ) -> None:
-    gcs.buckets[BUCKET].patch({"lifecycle": {"rule": [{"action": {"type": "Delete"}, "condition": condition}]}}, {})
+    gcs.buckets[BUCKET].patch({"lifecycle": {"rule": [_delete(**condition)]}}, {})
     with pytest.raises(StoreError, match="deletes published files"):
         init_store(gcs_store, staging_days=7, keep_versions=3)
     assert gcs.log.count()["bucket.patch"] == 0
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [{"daysSinceNoncurrentTime": 30}, {"numNewerVersions": 3}, {"numNewerVersions": 1, "matchesPrefix": ["training_"]},
+     {"age": 30, "isLive": False}, {"noncurrentTimeBefore": "2999-01-01"}, {"daysSinceNoncurrentTime": 1, "isLive": False},
+     {"daysSinceNoncurrentTime": 9, "numNewerVersions": 2, "matchesSuffix": ["t"]}],
+)  # fmt: skip
+def test_a_rule_that_would_delete_kept_versions_is_named(
+    gcs_store: GcsObjectStore, gcs: GcsServer, condition: dict[str, object]
+) -> None:
+    gcs.buckets[BUCKET].patch({"lifecycle": {"rule": [_delete(**condition)]}}, {})
+    with pytest.raises(StoreError, match=r"deletes kept versions.*BQX_KEEP_VERSIONS=0 \(now 3\)"):
+        init_store(gcs_store, staging_days=7, keep_versions=3)
+    assert init_store(gcs_store, staging_days=7, keep_versions=0).changed
+
+
+HARMLESS = [
+    _delete(age=30, matchesPrefix=["logs/"]),
+    _delete(age=30, matchesSuffix=[".tmp", ".csv"]),
+    _delete(age=30, matchesPrefix=["training_"], matchesSuffix=[".csv"]),
+    _delete(age=1, matchesPrefix=["training_eurusd.parquet.old"]),
+    _delete(daysSinceCustomTime=1),
+    _delete(customTimeBefore="2999-01-01"),
+    _delete(age=30, matchesStorageClass=["NEARLINE", "ARCHIVE"]),
+    _delete(numNewerVersions=4),
+    _delete(numNewerVersions=10, daysSinceNoncurrentTime=3),
+    _delete(createdBefore="2001-01-01"),
+    _delete(noncurrentTimeBefore="2001-01-01"),
+    {"action": {"type": "AbortIncompleteMultipartUpload"}, "condition": {"age": 1}},
+]
+
+
+@pytest.mark.parametrize("rule", HARMLESS, ids=str)
+def test_a_rule_that_can_reach_nothing_of_ours_stays_and_deletes_nothing_of_ours(
+    gcs_store: GcsObjectStore, gcs: GcsServer, rule: dict[str, object]
+) -> None:
+    bucket = gcs.buckets[BUCKET]
+    bucket.patch({"lifecycle": {"rule": [rule]}}, {})
+    init_store(gcs_store, staging_days=7, keep_versions=3)
+    assert rule in gcs_store.policy().rules
+    for number in range(5):
+        gcs_store.put_bytes(NAME, b"%d" % number)
+    bucket.age(3_000)
+    assert [each.data for each in bucket.listing(NAME, versions=True)] == [b"1", b"2", b"3", b"4"]
+
+
+def test_a_date_that_has_passed_reaches_what_is_as_old(gcs_store: GcsObjectStore, gcs: GcsServer) -> None:
+    gcs_store.put_bytes(NAME, b"old")
+    gcs.buckets[BUCKET].age(365 * 20)
+    gcs.buckets[BUCKET].patch({"lifecycle": {"rule": [_delete(createdBefore="2010-01-01")]}}, {})
+    with pytest.raises(StoreError, match="deletes published files"):
+        init_store(gcs_store, staging_days=7, keep_versions=3)
+
+
+def _as_google_has_it(rule: dict[str, Any]) -> dict[str, Any]:
+    """The same rule read back: lists in another order, numbers as texts, empty fields more."""
+    condition = {
+        name: list(reversed(value)) if isinstance(value, list) else str(value) if type(value) is int else value
+        for name, value in rule["condition"].items()
+    }
+    return {"action": {"type": "Delete", "storageClass": ""}, "condition": condition | {"matchesSuffix": []}}
+
+
+def test_our_own_rules_are_known_again_however_they_are_written(gcs_store: GcsObjectStore, gcs: GcsServer) -> None:
+    ours = [dict(rule) for rule in rules("", staging_days=7, keep_versions=3)]
+    settings = gcs.buckets[BUCKET].settings
+    settings.update(versioning={"enabled": True}, lifecycle={"rule": [_as_google_has_it(rule) for rule in ours]})
+    assert not init_store(gcs_store, staging_days=7, keep_versions=3).changed
+    assert init_store(gcs_store, staging_days=8, keep_versions=1).changed
+    assert len(gcs_store.policy().rules) == 3
+
+
+def test_what_google_makes_of_the_patch_is_no_failure(gcs_store: GcsObjectStore, gcs: GcsServer) -> None:
+    settings = gcs.buckets[BUCKET].settings
+
+    def normalise() -> None:
+        settings["lifecycle"] = {"rule": [_as_google_has_it(rule) for rule in settings["lifecycle"]["rule"]]}
+
+    gcs.fail("bucket.get", "hook", skip=1, hook=normalise)
+    assert init_store(gcs_store, staging_days=7, keep_versions=3).changed
 
 
 def test_a_bucket_changed_meanwhile_is_not_overwritten(gcs_store: GcsObjectStore, gcs: GcsServer) -> None:
@@ -112,6 +203,7 @@ def test_files_of_others_under_staging_and_their_versions_outlast_any_age(
 ) -> None:
     bucket = gcs.buckets[BUCKET]
     earlier = [
+        _delete(daysSinceNoncurrentTime=1, matchesPrefix=list(STAGED_PREFIXES)),  # before there were companions
         {"action": {"type": "Delete"}, "condition": {"age": 30, "matchesPrefix": ["staging/"]}},
         {"action": {"type": "Delete"}, "condition": {"daysSinceNoncurrentTime": 1, "matchesPrefix": ["staging/"]}},
         {
@@ -121,6 +213,7 @@ def test_files_of_others_under_staging_and_their_versions_outlast_any_age(
     ]
     bucket.patch({"lifecycle": {"rule": earlier}}, {})  # as a version up to 0.1.0 had set them
     init_store(gcs_store, staging_days=7, keep_versions=0)
+    assert len(gcs_store.policy().rules) == 3
     theirs = ["staging/notes.txt", "staging/mymodel/weights.bin", "staging/eurusd/mine.csv", "training_data.csv"]
     for name in theirs:
         for number in range(3):
