@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import typer
 
-from bqx_assets.base.objects.choose import open_store
+from bqx_assets.base.errors import WarehouseError
+from bqx_assets.base.objects.choose import in_cloud, open_store
+from bqx_assets.base.settings import Settings
 from bqx_assets.console import summaries
 from bqx_assets.console.options import Json
 from bqx_assets.console.session import Session
+from bqx_assets.extract.connect import data_location
 from bqx_assets.release.lifecycle import init_store
 
 store_app = typer.Typer(no_args_is_help=True, help="The output bucket's own rules.")
@@ -27,6 +30,20 @@ def init(ctx: typer.Context, *, as_json: Json = False) -> None:
     session: Session = ctx.obj
     session.as_json = as_json
     settings = session.settings()
-    policy = init_store(open_store(settings), staging_days=settings.staging_days, keep_versions=settings.keep_versions)
+    policy = init_store(
+        open_store(settings),
+        staging_days=settings.staging_days,
+        keep_versions=settings.keep_versions,
+        data_location=_data_location(session, settings) if in_cloud(settings) else None,
+    )
     session.say(*summaries.policy_lines(policy))
     session.answer(policy)
+
+
+def _data_location(session: Session, settings: Settings) -> str | None:
+    """Where the tables lie. A bucket's rules do not wait for BigQuery: who may set them may have no right to read."""
+    try:
+        return data_location(settings)
+    except WarehouseError as error:
+        session.say(f"where the tables lie was not compared: {error}")
+        return None

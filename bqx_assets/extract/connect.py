@@ -32,19 +32,25 @@ def connect(settings: Settings) -> tuple[Warehouse, Expectations]:
     if settings.bigquery_project is None:
         return LocalWarehouse(settings.warehouse_dir), expectations
     # Google's clients take two seconds to import, pandas with them: not for every command on an embedded warehouse.
-    from bqx_assets.extract.bigquery.clients import open_clients  # noqa: PLC0415
-    from bqx_assets.extract.bigquery.warehouse import BigQueryWarehouse  # noqa: PLC0415
+    from bqx_assets.extract.bigquery.warehouse import open_bigquery  # noqa: PLC0415
 
-    warehouse = BigQueryWarehouse(
-        open_clients(
-            settings.bigquery_project,
-            settings.bigquery_storage_endpoint,
-            billing_project=settings.billing_project,
-        ),
-        max_open_streams=settings.bigquery_streams,
-        max_bytes=settings.max_bytes,
-    )
+    warehouse = open_bigquery(settings.bigquery_project, settings)
     return _staged(warehouse, settings) if settings.stage_shared else warehouse, expectations
+
+
+def data_location(settings: Settings) -> str | None:
+    """Return where BigQuery keeps the feature tables, such as EU; None for an embedded warehouse.
+
+    **Cost**: one ``datasets.get``; nothing is billed.
+
+    Raises:
+        WarehouseError: BigQuery does not tell.
+    """
+    if settings.bigquery_project is None:
+        return None
+    from bqx_assets.extract.bigquery.warehouse import open_bigquery  # noqa: PLC0415 -- as in connect
+
+    return open_bigquery(settings.bigquery_project, settings).location()
 
 
 def _staged(warehouse: Warehouse, settings: Settings) -> StagedWarehouse:

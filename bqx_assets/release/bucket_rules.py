@@ -26,7 +26,7 @@ PUBLISHED = tuple(f"training_{pair}." for pair in ALL_PAIRS)
 """How the names of published objects begin."""
 COMPANION_FOLDERS = tuple(f"{COMPANIONS}{pair}/" for pair in ALL_PAIRS)
 """And those of their manifests and reports."""
-_PUBLISHED_ENDS = ("parquet", "manifest.json", "report.json")
+_PUBLISHED_ENDS = ("parquet", "manifest.json", "report.json", "expectations.toml")
 _COMPANION_ENDS = (".manifest.json", ".report.json")
 _STAGED_ENDS = (".parquet", ".json", ".lease")
 _DIGITS = frozenset("0123456789abcdef")

@@ -43,7 +43,7 @@ def test_of_a_usual_bucket_there_is_nothing_to_tell(gcs_store: GcsObjectStore, s
         ({"objectRetention": {"mode": "Enabled"}}, "note", "object retention", "none"),
         ({"softDeletePolicy": {"retentionDurationSeconds": "604800"}}, "costs", "7 days more", "--clear-soft-delete"),
         ({"storageClass": "NEARLINE"}, "costs", "NEARLINE", "--default-storage-class STANDARD"),
-        ({"iamConfiguration": {"publicAccessPrevention": "inherited"}}, "note", "everybody", "--public-access-prevention"),
+        ({"iamConfiguration": {"publicAccessPrevention": "inherited"}}, "note", "everybody", "--public"),
     ],
 )  # fmt: skip
 def test_a_setting_is_told_with_its_cure(

@@ -99,7 +99,8 @@ def test_a_rule_that_would_delete_published_files_is_named_and_nothing_is_change
 @pytest.mark.parametrize(
     "condition",
     [{"daysSinceNoncurrentTime": 30}, {"numNewerVersions": 3}, {"numNewerVersions": 1, "matchesPrefix": ["training_"]},
-     {"age": 30, "isLive": False}, {"noncurrentTimeBefore": "2999-01-01"}, {"daysSinceNoncurrentTime": 1, "isLive": False},
+     {"age": 30, "isLive": False}, {"noncurrentTimeBefore": "2999-01-01"},
+     {"daysSinceNoncurrentTime": 1, "isLive": False},
      {"daysSinceNoncurrentTime": 9, "numNewerVersions": 2, "matchesSuffix": ["t"]}],
 )  # fmt: skip
 def test_a_rule_that_would_delete_kept_versions_is_named(

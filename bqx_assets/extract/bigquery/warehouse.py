@@ -17,10 +17,11 @@ from google.cloud import bigquery
 from google.cloud.bigquery_storage_v1 import types
 
 from bqx_assets.base.errors import BqxError
+from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets.catalogue.tables import TableDescription, standard_type
 from bqx_assets.extract.bigquery.catalogue import dataset_location, describe_dataset, server_time, table_states
-from bqx_assets.extract.bigquery.clients import Clients
+from bqx_assets.extract.bigquery.clients import Clients, open_clients
 from bqx_assets.extract.bigquery.failures import may_pass, needs_new_session, translated, why
 from bqx_assets.extract.bigquery.meter import Meter
 from bqx_assets.extract.bigquery.opening import OpenSession
@@ -35,6 +36,12 @@ _SESSIONS = 3
 """Opened for one read, where one after the other has run out before its first row."""
 _MAX_STREAMS = 4
 """Of one table. Several tables are read at once already, so this is for the widest ones."""
+
+
+def open_bigquery(project: str, settings: Settings) -> BigQueryWarehouse:
+    """Return a project's warehouse as the settings want it. Raises BadSetting, WarehouseError as ``open_clients``."""
+    clients = open_clients(project, settings.bigquery_storage_endpoint, billing_project=settings.billing_project)
+    return BigQueryWarehouse(clients, max_open_streams=settings.bigquery_streams, max_bytes=settings.max_bytes)
 
 
 class BigQueryWarehouse:
@@ -83,8 +90,11 @@ class BigQueryWarehouse:
 
     def snapshot(self) -> datetime:
         """Return BigQuery's present: the moment all reads of a run see the tables at. Asked where the features are."""
-        project = self._clients.project
-        return server_time(self._rest, project, dataset_location(self._rest, project, FEATURES_DATASET))
+        return server_time(self._rest, self._clients.project, self.location())
+
+    def location(self) -> str:
+        """Return where the features are, such as EU. Raises as ``describe``."""
+        return dataset_location(self._rest, self._clients.project, FEATURES_DATASET)
 
     def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
         """Yield the rows, in any order. **Cost**: billed by the selected columns of the partitions in range.
