@@ -88,7 +88,7 @@ def test_a_run_makes_the_calls_of_the_table_and_no_other_and_so_do_the_sensor_an
     assert always - logs <= found <= allowed - logs
 
     _bqx("store", "init")
-    assert heard.since() == _expected("operator", "storage")[0]
+    assert heard.since() == _expected("operator", "storage", "bigquery")[0]
 
     with dg.DagsterInstance.ephemeral() as instance:
         looked = targets_changed(dg.build_sensor_context(instance=instance), workspace=Workspace())

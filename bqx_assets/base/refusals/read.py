@@ -88,7 +88,12 @@ def _filled(facts: Facts, service: Service, known: Mapping[str, str], kind: str)
     row, named = row_of(facts, service)
     permission = _permission(facts, row)
     resource = facts.metadata.get("resource") or named.get("resource") or resource_in(facts.words) or _asked(known)
-    values = _values(facts, service, {**known, **named}, resource)
+    # What the answer says counts before what the caller knows: a read of one table can be refused for another.
+    values: dict[str, str] = {}
+    for name in known:
+        values |= _parts(known[name])
+    values |= {**known, **_values(facts, service, named, resource)}
+    values["sql_table"] = ".".join(values.get("table", "TABLE").rsplit(":", 1))
     if permission:
         values["permission"] = permission
     grant = grant_of(permission) if permission else None
@@ -128,7 +133,7 @@ def _permission(facts: Facts, row: Row) -> str | None:
     return grant.permission if grant is not None and whole else named
 
 
-def _values(facts: Facts, service: Service, known: Mapping[str, str], resource: str | None) -> dict[str, str]:
+def _values(facts: Facts, service: Service, named: Mapping[str, str], resource: str | None) -> dict[str, str]:
     """Whatever can stand in a sentence or cure, by name."""
     title, api = _SERVICES[service]
     url = facts.metadata.get("activationUrl", "")
@@ -144,10 +149,9 @@ def _values(facts: Facts, service: Service, known: Mapping[str, str], resource: 
             values[name.removesuffix("_limit")] = text
     consumer = facts.metadata.get("consumer", "").removeprefix("projects/").removeprefix("project_number:")
     values |= {"project": consumer} if consumer else {}
-    values |= known
+    values |= named
     for name in ("table", "dataset", "secret"):
         values |= _parts(values.get(name, ""))
-    values["sql_table"] = ".".join(values.get("table", "TABLE").rsplit(":", 1))
     if principal := principal_in(facts.words):
         kind = "serviceAccount" if principal.endswith(".gserviceaccount.com") else "user"
         values |= {"principal": principal, "member": f"{kind}:{principal}"}

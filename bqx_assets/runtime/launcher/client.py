@@ -21,6 +21,8 @@ from google.protobuf.duration_pb2 import Duration
 
 from bqx_assets.base.errors import BadSetting, CloudRunError, CloudRunUnavailable
 from bqx_assets.base.objects.naming import server_address
+from bqx_assets.base.refusals.facts import is_of_credentials
+from bqx_assets.base.refusals.read import read_refusal
 from bqx_assets.runtime.launcher.contract import RUN_ENV
 from bqx_assets.runtime.launcher.outcome import Ending, Outcome, outcome_of
 
@@ -29,7 +31,6 @@ Client = TypeVar("Client", run_v2.JobsClient, run_v2.ExecutionsClient, run_v2.Ta
 
 _UNSURE = (api.ServiceUnavailable, api.DeadlineExceeded, api.InternalServerError, api.Aborted, api.Unknown)
 """The call may have taken effect: the answer was lost, or never made."""
-_TRANSIENT = (api.ResourceExhausted, *_UNSURE)
 _LOOK_BACK = 200
 """Executions looked through for one that was started and whose answer was lost. Cloud Run lists the newest first."""
 
@@ -152,7 +153,11 @@ class CloudRun:
                 self._executions.cancel_execution(
                     name=execution, retry=None, timeout=self._endpoint.call_timeout_seconds
                 )
-            except (api.NotFound, api.FailedPrecondition):
+            except api.NotFound:
+                return False
+            except api.FailedPrecondition as error:
+                if read_refusal(error, "cloud_run").reason not in {"not_running", "bad_request"}:
+                    raise
                 return False
             return True
 
@@ -175,11 +180,14 @@ class CloudRun:
         return None
 
     def _ask(self, subject: str, once: Callable[[], T], patience_seconds: float | None = None) -> T:
-        """Try again what may pass, with random waits; name what does not."""
+        """Try again what may pass, by its reason and with random waits; name what does not.
+
+        A login that was revoked arrives as UNAVAILABLE, a quota as one code of several: codes do not decide.
+        """
         endpoint = self._endpoint
         patience = patience_seconds or endpoint.retry_timeout_seconds
         again = Retry(
-            predicate=lambda error: isinstance(error, _TRANSIENT),
+            predicate=lambda error: read_refusal(error, "cloud_run").again == "later",
             initial=endpoint.retry_wait_seconds,
             maximum=30.0,
             timeout=patience,
@@ -187,18 +195,22 @@ class CloudRun:
         try:
             return again(once)()
         except api.RetryError as error:
+            refusal = read_refusal(error, "cloud_run", resource=subject)
             raise CloudRunUnavailable(
                 subject,
-                got=f"{error.cause} for {patience:g} s",
+                got=f"{refusal.sentence} ({refusal.said}), for {patience:g} s",
                 expected="an answer of the Cloud Run Admin API",
-                cure="Wait, or raise the quota: https://cloud.google.com/run/quotas",
+                cure=refusal.cure,
             ) from error
-        except (api.GoogleAPICallError, GoogleAuthError) as error:
+        except Exception as error:
+            if not isinstance(error, (api.GoogleAPICallError, GoogleAuthError)) and not is_of_credentials(error):
+                raise
+            refusal = read_refusal(error, "cloud_run", resource=subject)
             raise CloudRunError(
                 subject,
-                got=f"{error}",
+                got=f"{refusal.sentence} ({refusal.said})",
                 expected="a call that Cloud Run accepts",
-                cure="Compare the job's name and the launcher's roles with deploy/README.md.",
+                cure=refusal.cure,
             ) from error
 
     @cached_property

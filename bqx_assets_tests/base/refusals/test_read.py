@@ -85,6 +85,19 @@ def test_the_cure_is_the_command_with_account_role_and_resource() -> None:
     assert "or it does not exist" in refusal.sentence
 
 
+def test_what_the_answer_names_counts_before_what_the_caller_asked_for() -> None:
+    words = "Access Denied: Project pays-1: User does not have bigquery.jobs.create permission in project pays-1."
+    refusal = read_refusal(rest(403, words, "accessDenied"), "bigquery", table="data-1:d.t")
+    assert "projects add-iam-policy-binding pays-1" in refusal.cure
+    refusal = read_refusal(
+        rest(403, "Permission bigquery.tables.getData denied", "accessDenied"), "bigquery", table="data-1.d.t"
+    )
+    assert (refusal.resource, "dataViewer data-1.d.t" in refusal.cure) == ("data-1.d.t", True)
+    filtered = "Cannot query over table 'a-1.d.other' without a filter over column(s) 'c'"
+    refusal = read_refusal(rest(400, filtered, "invalidQuery"), "bigquery", table="data-1.d.t")
+    assert "ALTER TABLE `a-1.d.other`" in refusal.cure
+
+
 def test_a_permission_on_the_project_stops_everything_and_one_on_a_table_does_not() -> None:
     assert read("User does not have bigquery.jobs.create permission in project p-1.").everywhere
     assert not read("Permission bigquery.tables.getData denied on table p-1:d.t").everywhere

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import grpc
@@ -16,6 +17,7 @@ from bqx_assets_tests.servers.cloud_run.faults import Fault
 from bqx_assets_tests.servers.cloud_run.server import PARENT, CloudRunServer
 
 QUOTA, AWAY = grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE
+DENIED = grpc.StatusCode.PERMISSION_DENIED
 
 
 def client(server: CloudRunServer, retry_timeout_seconds: float = 5.0) -> CloudRun:
@@ -101,6 +103,65 @@ def test_a_missing_job_is_named(cloud_run: CloudRunServer) -> None:
     assert cloud_run.called("RunJob") == 1
 
 
+REFUSALS = [
+    (
+        DENIED,
+        "Permission 'run.jobs.runWithOverrides' denied on resource 'projects/p-12345/locations/us-east1/jobs/bqx-pair' "
+        "(or it may not exist).",
+        r"lacks the permission run\.jobs\.runWithOverrides on projects/p-12345/locations/us-east1/jobs/bqx-pair, or it "
+        r"does not exist.*jobs add-iam-policy-binding bqx-pair --region us-east1.*roles/run\.jobsExecutorWithOverrides",
+    ),
+    (
+        DENIED,
+        "Permission 'iam.serviceaccounts.actAs' denied on service account bqx@p.iam.gserviceaccount.com (or it may "
+        "not exist).",
+        r"iam\.serviceAccounts\.actAs.*service-accounts add-iam-policy-binding bqx@p\.iam\.gserviceaccount\.com"
+        r".*roles/iam\.serviceAccountUser",
+    ),
+    (
+        DENIED,
+        "Cloud Run Admin API has not been used in project 1234 before or it is disabled. Enable it by visiting https://"
+        "console.developers.google.com/apis/api/run.googleapis.com/overview?project=1234 then retry.",
+        r"services enable run\.googleapis\.com --project 1234",
+    ),
+    (
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "Max instances must be set to 5 or fewer to set the requested total CPU.",
+        "region's quota",
+    ),
+    (AWAY, "Getting metadata from plugin failed with error: ('invalid_grant: Bad Request', {})", "Log in again"),
+    (AWAY, "Getting metadata from plugin failed with error: Reauthentication is needed.", "a new login"),
+]
+
+
+@pytest.mark.parametrize(("code", "words", "told"), REFUSALS)
+@pytest.mark.parametrize("call", ["start", "outcome", "cancel", "find"])
+def test_what_stays_is_refused_at_once_whatever_its_code_with_what_helps(
+    cloud_run: CloudRunServer, call: str, code: grpc.StatusCode, words: str, told: str
+) -> None:
+    execution = f"{PARENT}/jobs/bqx-pair/executions/x"
+    calls: dict[str, Callable[[], object]] = {
+        "start": lambda: start(cloud_run),
+        "outcome": lambda: client(cloud_run).outcome(execution),
+        "cancel": lambda: client(cloud_run).cancel(execution),
+        "find": lambda: client(cloud_run).find(f"{PARENT}/jobs/bqx-pair", "run-1"),
+    }
+    for method in ("RunJob", "GetExecution", "CancelExecution", "ListExecutions"):
+        cloud_run.inject(method, *[Fault(code, words)] * 50)
+    with pytest.raises(CloudRunError, match=told) as raised:
+        calls[call]()
+    assert type(raised.value) is CloudRunError
+    assert len(cloud_run.calls) == 1
+
+
+def test_a_job_that_is_not_in_the_region_says_which_region_and_project_were_asked(cloud_run: CloudRunServer) -> None:
+    with pytest.raises(CloudRunError) as raised:
+        client(cloud_run).start(f"{PARENT}/jobs/nowhere", env={}, args=["a"], timeout_seconds=60)
+    _, project, _, region = PARENT.split("/")
+    assert f"region '{region}' in project '{project}'" in raised.value.got
+    assert raised.value.cure == f"Correct its name and region: gcloud run jobs list --project {project}"
+
+
 def test_an_execution_that_is_not_there_is_an_outcome_and_no_error(cloud_run: CloudRunServer) -> None:
     gone = f"{PARENT}/jobs/bqx-pair/executions/gone"
     assert client(cloud_run).outcome(gone).ending is Ending.NOT_FOUND
@@ -137,9 +198,15 @@ def test_without_an_emulator_the_clients_speak_tls_to_the_configured_host(
     asked.close()
 
 
-def test_credentials_that_are_not_there_are_an_error_with_a_cure(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("make", ["missing", "folder", "list", "text", "other"])
+def test_a_bad_file_of_credentials_is_named_with_the_variable_to_correct_or_unset(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, make: str
 ) -> None:
-    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
-    with pytest.raises(CloudRunError, match=r"none\.json"):
+    path = tmp_path / "none.json"
+    if make == "folder":
+        path.mkdir()
+    elif make != "missing":
+        path.write_text({"list": "[]", "text": "no json", "other": '{"type": "aws"}'}[make])
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
+    with pytest.raises(CloudRunError, match=r"none\.json.*correct it, or unset it"):
         CloudRun(Endpoint()).find("j", "r")

@@ -108,7 +108,7 @@ class Methods:
 
     def get_job(self, request: run_v2.GetJobRequest) -> run_v2.Job:
         if request.name not in self._server.jobs:
-            raise NotFound(f"Resource '{request.name}' of kind 'JOB' does not exist.")
+            raise NotFound(_no_such(request.name, "JOB"))
         return self._server.jobs[request.name]
 
     def test_iam_permissions(self, request: TestIamPermissionsRequest) -> TestIamPermissionsResponse:
@@ -175,7 +175,8 @@ class Methods:
     def cancel_execution(self, request: run_v2.CancelExecutionRequest) -> lro.Operation:
         execution = self._execution(request.name)
         if execution.over:
-            raise FailedPrecondition("The execution is completed.")
+            short = request.name.rpartition("/")[2]
+            raise FailedPrecondition(f"Execution '{short}' cannot be cancelled because it is not running.")
         execution.cancel()
         return _operation(execution)
 
@@ -204,7 +205,7 @@ class Methods:
     def _execution(self, name: str) -> Execution:
         execution = self._server.executions.get(name)
         if execution is None or execution.deleted:
-            raise NotFound(f"Resource '{name.rpartition('/')[2]}' of kind 'EXECUTION' does not exist.")
+            raise NotFound(_no_such(name, "EXECUTION"))
         return execution
 
 
@@ -250,3 +251,9 @@ def _any(message: Any) -> AnyMessage:
 
 def _location(name: str) -> str:
     return "/".join(name.split("/")[:4])
+
+
+def _no_such(name: str, kind: str) -> str:
+    """Cloud Run's own words, as public captures have them."""
+    _, project, _, region, *_, short = name.split("/")
+    return f"Resource '{short}' of kind '{kind}' in region '{region}' in project '{project}' does not exist."
