@@ -93,7 +93,8 @@ def _filled(facts: Facts, service: Service, known: Mapping[str, str], kind: str)
     for name in known:
         values |= _parts(known[name])
     values |= {**known, **_values(facts, service, named, resource)}
-    values["sql_table"] = ".".join(values.get("table", "TABLE").rsplit(":", 1))
+    for name in ("table", "dataset"):  # SQL writes project.dataset.table, an old project's own colon stays
+        values[f"sql_{name}"] = ".".join(values.get(name, name.upper()).rsplit(":", 1))
     if permission:
         values["permission"] = permission
     grant = grant_of(permission) if permission else None

@@ -23,6 +23,10 @@ Service = Literal[
     "bigquery", "storage_read", "cloud_storage", "cloud_run", "secret_manager", "cloud_sql", "artifact_registry", "iam"
 ]
 
+_NOT_FOUND = 404
+_OF_USERS: frozenset[Service] = frozenset({"bigquery", "storage_read", "cloud_storage"})
+"""Here a 404 is little more than a name that users chose, and it may hold any words."""
+
 
 class Match(BaseModel):
     """What an answer must have, all of it."""
@@ -44,6 +48,9 @@ class Match(BaseModel):
 
     def found(self, facts: Facts, service: Service) -> Mapping[str, str] | None:
         """Return what the words say by name; None where this is not the answer."""
+        by_words_alone = not (self.codes or self.reasons or self.classes or self.credentials or self.permission)
+        if by_words_alone and facts.code == _NOT_FOUND and service in _OF_USERS:
+            return None
         if (
             (self.services and service not in self.services)
             or (self.codes and facts.code not in self.codes)

@@ -83,6 +83,12 @@ def test_the_cure_is_the_command_with_account_role_and_resource() -> None:
     refusal = read("Permission bigquery.tables.getData denied on table bqx-ml:d.t (or it may not exist).")
     assert "--role=roles/bigquery.dataViewer bqx-ml:d.t" in refusal.cure
     assert "or it does not exist" in refusal.sentence
+    words = (
+        "User does not have permission to query table p-1:d.INFORMATION_SCHEMA.COLUMNS, or perhaps it does not exist"
+    )
+    refusal = read_refusal(rest(403, words, "accessDenied"), "bigquery")
+    assert refusal.resource == "p-1:d"
+    assert "GRANT `roles/bigquery.dataViewer` ON SCHEMA `p-1.d` TO" in refusal.cure
 
 
 def test_what_the_answer_names_counts_before_what_the_caller_asked_for() -> None:

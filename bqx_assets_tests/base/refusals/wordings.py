@@ -79,6 +79,14 @@ COMMON: list[Wording] = [
 ]  # fmt: skip
 
 BIGQUERY: list[Wording] = [
+    ("bigquery", rest(403, "Access Denied: Table p-1:d.INFORMATION_SCHEMA.COLUMNS: User does not have permission to query table p-1:d.INFORMATION_SCHEMA.COLUMNS, or perhaps it does not exist in location US.", "accessDenied"), "permission"),
+    ("bigquery", rest(403, "Permission bigquery.tables.getData denied on table p-1:d.__TABLES__ (or it may not exist).", "accessDenied"), "permission"),
+    ("bigquery", rest(403, "Access Denied: BigQuery BigQuery: Permission denied while getting Drive credentials.", "accessDenied"), "source_database"),
+    ("bigquery", rest(400, "Query exceeded limit for bytes billed: 1000. 5000 or higher required.", "bytesBilledLimitExceeded"), "query_cap"),
+    ("bigquery", rest(404, "Not found: Table p-1:d.HNS", "notFound"), "table_missing"),
+    ("storage_read", grpc("PERMISSION_DENIED", 'request failed: Access Denied: BigQuery BigQuery: User has neither fine-grained reader nor masked get permission to get data protected by policy tag "tax : tag" on column p.d.t.c.'), "policy_tag"),
+    ("storage_read", grpc("INVALID_ARGUMENT", "request failed: The following selected fields do not exist in the table schema: abc"), "schema_changed"),
+    ("storage_read", grpc("INVALID_ARGUMENT", "request failed: cannot read an external table with the storage API"), "not_a_table"),
     ("bigquery", rest(403, "Access Denied: Table P:D.T: User does not have permission to query table P:D.T, or perhaps it does not exist in location US.", "accessDenied"), "permission"),
     ("bigquery", rest(403, "Access denied: User does not have permission to access policy tag projects/p/locations/us/taxonomies/1/policyTags/2 on column p.d.t.secret.", "accessDenied"), "policy_tag"),
     ("bigquery", rest(403, "Requires fineGrainedGet permission on the read columns", "accessDenied"), "policy_tag"),
@@ -135,6 +143,8 @@ STORAGE: list[Wording] = [
     ("cloud_storage", rest(401, "Anonymous caller does not have storage.objects.get access to the Google Cloud Storage object.", "required"), "credentials_missing"),
     ("cloud_storage", rest(404, "No such object: B/O", "notFound"), "object_missing"),
     ("cloud_storage", rest(404, "The specified bucket does not exist.", "notFound"), "bucket_missing"),
+    ("cloud_storage", rest(404, "No such object: b/Quota exceeded, session expired.parquet", "notFound"), "object_missing"),
+    ("cloud_storage", media(404, "No such object: b/HNS permission denied.parquet"), "object_missing"),
     ("cloud_storage", media(403, _RETENTION, "retentionPolicyNotMet"), "retention"),
     ("cloud_storage", media(403, "Object 'B/O' is subject to bucket's retention policy and cannot be deleted, overwritten or archived until 2026-12-01T00:00:00.0-08:00", "forbidden"), "retention"),
     ("cloud_storage", media(403, _HOLD, "forbidden"), "hold"),
@@ -217,6 +227,7 @@ CREDENTIALS: list[Wording] = [
     ("cloud_run", grpc("UNAVAILABLE", PLUGIN + "('invalid_grant: reauth related error (invalid_rapt)', {})"), "credentials_expired_login"),
     ("storage_read", grpc("UNAVAILABLE", PLUGIN + f"('{_CLOCK}', {{}})"), "clock_wrong"),
     ("storage_read", grpc("UNAVAILABLE", PLUGIN + _METADATA), "metadata_server"),
+    ("storage_read", grpc("UNAVAILABLE", PLUGIN + "('Connection aborted.', RemoteDisconnected('Remote end closed connection without response'))"), "network"),
     ("storage_read", grpc("UNAVAILABLE", PLUGIN + f"('Unable to acquire impersonated credentials', '{_IMPERSONATED}')"), "impersonation"),
     ("storage_read", grpc("UNAVAILABLE", PLUGIN + "something that nobody has seen"), "credentials"),
 ]  # fmt: skip
