@@ -29,6 +29,8 @@ THEME = "output"
 API, LIST, SETTINGS, WRITE = "Cloud Storage API", "bucket", "bucket settings", "write, compose, delete"
 _CALL: dict[str, Any] = {"timeout": (5, 10), "retry": None}
 _DAY_SECONDS = 86_400
+_WITHIN = {"us": "us-", "eu": "europe-", "asia": "asia-"}
+"""Multi-regions, and how the names of their regions begin."""
 
 
 def bucket_probes(case: Case) -> Iterator[Probe]:
@@ -105,7 +107,7 @@ _SEE = "To see them: roles/storage.legacyBucketReader for {} on the bucket"
 def _near(bucket: str, data: str) -> bool:
     """Whether the bucket is where the data are, or one lies in the other's multi-region."""
     one, other = bucket.lower(), data.lower()
-    return one == other or (len(one) == 2 and other.startswith(one)) or (len(other) == 2 and one.startswith(other))  # noqa: PLR2004 -- "us", "eu"
+    return one == other or other.startswith(_WITHIN.get(one, "-")) or one.startswith(_WITHIN.get(other, "-"))
 
 
 def _versioning(case: Case) -> Finding:
