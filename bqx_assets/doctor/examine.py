@@ -33,7 +33,15 @@ def examine(
 
     **Cost**: seconds where servers answer; at most ``all_seconds`` where nobody does. A probe that is given up goes on
     in a thread of its own, which ends with the process.
+
+    Raises:
+        ValueError: two probes of one name, or one that needs a probe which is none: it would be waited for for ever.
     """
+    names = [probe.name for probe in probes]
+    unknown = {need for probe in probes for need in (*probe.needs, *probe.after)} - {*names}
+    if unknown or len({*names}) < len(names):
+        msg = f"unknown {sorted(unknown)}, or two of one name in {sorted(names)}"
+        raise ValueError(msg)
     began = time.perf_counter()
     found = _Examination(case, probes, progress or Silent(), all_seconds).run()
     lines = tuple(

@@ -24,7 +24,7 @@ def settings_probes(case: Case) -> Iterator[Probe]:
     """Yield a probe for each setting that somebody chose, one for all others, and one for misspelt ones."""
     chosen = [name for name in Settings.model_fields if _origin(case, name) != "default"]
     for name in chosen:
-        yield Probe(THEME, name, partial(_one, name=name))
+        yield Probe(THEME, variable_of(name), partial(_one, name=name))
     yield Probe(THEME, "by default", partial(_others, shown=tuple(chosen)))
     yield Probe(THEME, "misspelt settings", _misspelt)
 

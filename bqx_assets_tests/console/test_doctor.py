@@ -88,7 +88,7 @@ def test_the_document_of_json_has_every_line_and_the_verdict(home: Path) -> None
     answer = json.loads(result.stdout)
     assert (result.exit_code, answer["passed"], answer["pair"]) == (0, True, "eurusd")
     assert {"theme", "name", "state", "found", "cure", "permission", "resource", "reason"} <= answer["lines"][0].keys()
-    assert next(line for line in answer["lines"] if line["name"] == "home")["found"].endswith("(option --home)")
+    assert next(line for line in answer["lines"] if line["name"] == "BQX_HOME")["found"].endswith("(option --home)")
 
 
 def test_plan_goes_on_where_nothing_is_missing(home: Path) -> None:

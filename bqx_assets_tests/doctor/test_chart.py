@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bqx_assets.base.settings import Settings
+from bqx_assets.base.settings import Settings, variable_of
 from bqx_assets.doctor.case import Case
 from bqx_assets.doctor.chart import look, probes_of
 from bqx_assets.doctor.report import Line, Report
@@ -43,7 +43,8 @@ def test_an_embedded_warehouse_lacks_nothing_and_googles_lines_are_left_out_by_n
 
 def test_names_of_probes_are_one_of_a_kind_and_whatever_is_needed_is_looked_at(home: Path) -> None:
     for settings in (Settings(home=home), Settings(home=home, bigquery_project="bqx-ml", output="gs://bqx-ml-output")):
-        case = Case(settings, EURUSD, environment={"DAGSTER_HOME": "x"})
+        stated = {variable_of(name): "x" for name in Settings.model_fields}
+        case = Case(settings, EURUSD, environment={"DAGSTER_HOME": "x", **stated})
         probes = list(probes_of(case))
         names = [probe.name for probe in probes]
         assert len(names) == len(set(names))

@@ -148,3 +148,11 @@ def test_a_report_with_lacks_is_refused_with_each_and_its_cure() -> None:
     assert refused.value.got == "a, first: is not; b, second: gone"
     assert refused.value.cure == "get it fetch it"
     _report(Probe("a", "first", GOOD)).refuse_lacks()
+
+
+def test_probes_that_would_be_waited_for_for_ever_are_refused() -> None:
+    """A setting and a probe were once both called ``expectations``: the examination never ended."""
+    with pytest.raises(ValueError, match="two of one name"):
+        _report(Probe("a", "first", GOOD), Probe("b", "first", GOOD))
+    with pytest.raises(ValueError, match="unknown"):
+        _report(Probe("a", "first", GOOD, needs=("zeroth",)))

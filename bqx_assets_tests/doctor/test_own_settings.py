@@ -21,8 +21,8 @@ def _findings(
 
 def test_each_chosen_setting_says_where_it_came_from() -> None:
     found = _findings({"BQX_WORKERS": "3"}, {"home": "option --home"}, workers=3, home="x")
-    assert found["workers"].found == "3  (BQX_WORKERS)"
-    assert found["home"].found == "x  (option --home)"
+    assert found["BQX_WORKERS"].found == "3  (BQX_WORKERS)"
+    assert found["BQX_HOME"].found == "x  (option --home)"
 
 
 def test_all_others_are_named_with_their_defaults() -> None:
@@ -32,7 +32,7 @@ def test_all_others_are_named_with_their_defaults() -> None:
 
 
 def test_an_empty_variable_is_one_that_is_not_set() -> None:
-    assert "start" not in _findings({"BQX_START": ""})
+    assert "BQX_START" not in _findings({"BQX_START": ""})
 
 
 @pytest.mark.parametrize("name", ["BQX_MAX_BYTE", "BQX_OUTPUTS", "BQX_BIGQUERY_PROJEKT", "BQX_KEEP_VERSION"])
