@@ -129,7 +129,7 @@ def _absent(
     expected = {table.table for each in pairs for table in expected_tables(each)}
     known = expectations.absent(pair)
     missing = {name for name in expected - known.keys() if (FEATURES_DATASET, name) not in by_name}
-    return {**expectations.excused_absent(missing), **known}
+    return {**expectations.excused_absent(pair, missing), **known}
 
 
 def _is_meant(table: TableDescription, pair: Pair) -> bool:

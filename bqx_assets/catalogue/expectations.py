@@ -117,17 +117,19 @@ class Expectations(BaseModel):
         facts = self.approved(pair)
         return self.known_absent | (facts.absent if facts is not None else {})
 
-    def excused_absent(self, missing: Collection[str]) -> dict[str, str]:
+    def excused_absent(self, pair: Pair, missing: Collection[str]) -> dict[str, str]:
         """Return those of ``missing`` tables, of all pairs of a warehouse, that ``max_absent_tables`` excuses, and why.
 
         Where more are missing than a pattern excuses, it excuses none: which of them are the known ones nobody can say.
+        A table that was approved as being there is never excused.
         """
+        facts = self.approved(pair)
         found: dict[str, str] = {}
         for pattern, most in self.max_absent_tables.items():
             fitting = sorted(table for table in missing if fnmatchcase(table, pattern))
             if len(fitting) <= most:
                 found |= dict.fromkeys(fitting, f"one of at most {most} {pattern} tables that may be absent")
-        return found
+        return {name: why for name, why in found.items() if facts is None or name not in facts.tables}
 
     def beyond_all_null(self, pair: Pair, columns: Iterable[str]) -> list[str]:
         """Return those of a file's columns without any value that nothing allows.

@@ -15,10 +15,12 @@ import polars as pl
 from bqx_assets.base.artifacts import Column, Quarantined, RowAccount, SlabProvenance, SlabRecord, Spine
 from bqx_assets.base.checksums import Sums, sums_of_files
 from bqx_assets.base.content import Periods
+from bqx_assets.base.errors import EmptyTable
 from bqx_assets.base.names import KEY, output_column, table_prefix
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.discovery import FORWARD_PREFIX
+from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.catalogue.families import PAIR_COLUMN, family_of
 from bqx_assets.extract.align import Placement, align, as_key, place
 from bqx_assets.extract.leaks import ForwardLook
@@ -227,8 +229,15 @@ class RawTable:
         return rows, record_of(self.file.source.sums(), provenance, content)
 
     def _place(self) -> Placement:
-        key = as_key(self.file.rows([KEY]), self.file.subject)
-        return place(key, self.spine.keys, subject=self.file.subject, policy=self.settings.duplicates)
+        key, policy = as_key(self.file.rows([KEY]), self.file.subject), self.settings.duplicates
+        try:
+            return place(key, self.spine.keys, subject=self.file.subject, policy=policy)
+        except EmptyTable:
+            # The users keep two such tables. Looked up here only: the expectations may be an object.
+            stated = load_expectations(self.settings.expectations)
+            if not stated.may_be_empty(self.file.pair, (column.name for column in self.columns)):
+                raise
+            return place(key, self.spine.keys, subject=self.file.subject, policy=policy, part=True)
 
     def _lies_as_the_spine(self) -> bool:
         """Whether the file's row groups and types are the training file's, by its footer."""

@@ -169,7 +169,7 @@ def tables_equal_catalogue(scan: Scan) -> Finding | None:
     merged = {slab.table for slab in extraction.features()}
     grammar = {table.table for table in expected_tables(scan.pair)}
     lacking = grammar - merged - expectations.absent(scan.pair).keys()
-    missing = sorted(lacking - expectations.excused_absent(lacking).keys())
+    missing = sorted(lacking - expectations.excused_absent(scan.pair, lacking).keys())
     unknown = sorted(merged - grammar - {*expectations.accepted_tables})
     failed = [each.table for each in extraction.failed]
     faults = {"missing": missing, "not in the catalogue": unknown, "failed at extraction": failed}

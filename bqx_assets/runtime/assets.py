@@ -178,5 +178,6 @@ def _cure_of_failed(pair: Pair) -> Generator[None]:
             got=error.got,
             expected=error.expected,
             cure="Mend the source, then materialise targets_spine, feature_slabs, training_parquet and "
-            f"published_training_file of {pair}, all four; a re-execution from failure takes the old file again.",
+            f"published_training_file of {pair}, all four; a re-execution from failure takes the old file again. "
+            f"Where the file is right, approve what is expected of it (bqx expectations propose {pair}), and re-execute.",
         ) from error

@@ -108,9 +108,9 @@ def test_a_table_may_have_no_row_where_all_its_columns_may_be_empty(columns: lis
 def test_13_absent_cov_tables_are_excused_a_14th_excuses_none_and_other_tables_never() -> None:
     names = sorted(each.table for each in expected_tables(EURUSD) if each.table.startswith("cov_"))
     found = load_expectations()
-    assert [*found.excused_absent(names[:13])] == names[:13]
-    assert found.excused_absent(names[:14]) == {}
-    assert found.excused_absent(["agg_eurusd", "tri_vol_idx_nzd_usd_jpy"]) == {}
+    assert [*found.excused_absent(EURUSD, names[:13])] == names[:13]
+    assert found.excused_absent(EURUSD, names[:14]) == {}
+    assert found.excused_absent(EURUSD, ["agg_eurusd", "tri_vol_idx_nzd_usd_jpy"]) == {}
 
 
 def test_a_pair_is_judged_by_its_own_approved_facts_and_no_other_pairs(tmp_path: Path) -> None:
@@ -134,3 +134,12 @@ def test_the_place_is_no_key_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "own.toml").write_text('place = "gs://elsewhere"')
     with pytest.raises(BadSetting, match="place"):
         load_expectations(tmp_path / "own.toml")
+
+
+def test_a_table_that_was_approved_as_being_there_is_never_excused(tmp_path: Path) -> None:
+    facts = 'found = "a test"\nspine = "s"\nrows = 9\nfirst = "2024-01-01T00:00:00Z"\nlast = "2024-01-02T00:00:00Z"\n'
+    there = "[pair.eurusd.tables]\ncov_agg_eurusd_gbpusd = { matched = 9, columns = 1, nulls = 0 }\n"
+    for approved, excused in (("", 2), ('approved = "by ann"\n', 1)):
+        (tmp_path / "expectations.toml").write_text(f"[pair.eurusd]\n{approved}{facts}{there}")
+        found = load_expectations(tmp_path)
+        assert len(found.excused_absent(EURUSD, ["cov_agg_eurusd_gbpusd", "cov_agg_eurusd_usdjpy"])) == excused

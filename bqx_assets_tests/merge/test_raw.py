@@ -409,3 +409,17 @@ def test_a_merge_never_writes_over_a_checkpoint_it_is_made_of(
     with pytest.raises(BadSetting, match="one of the checkpoints"):
         merge(plan_merge(EURUSD, tmp_path / "raw", SETTINGS), output, progress=Told())
     assert source.read_bytes() == before
+
+
+def test_a_table_that_the_users_know_to_be_empty_is_kept_without_a_row(
+    tmp_path: Path, frames: dict[str, pl.DataFrame]
+) -> None:
+    """The keys of two ETF tables were damaged when they were copied: they are of 1970."""
+    rows = frames["targets"].height if "targets" in frames else 200
+    table = pl.DataFrame([minutes(rows, datetime(1970, 1, 1, tzinfo=UTC)), pl.Series("corr_30min", [0.5] * rows)])
+    write_raw(tmp_path / "raw", "corr_etf_idx_eurusd_ewa", table)
+    for engine in ("splice", "join"):
+        merged, manifest, _ = _merge(tmp_path, engine)
+        assert merged.get_column("corr_etf_idx_ewa__corr_30min").null_count() == merged.height
+        slab = next(each for each in manifest.extraction.features() if each.table == "corr_etf_idx_eurusd_ewa")
+        assert (slab.provenance.rows.matched, slab.provenance.rows.extra) == (0, rows)
