@@ -179,5 +179,5 @@ def _cure_of_failed(pair: Pair) -> Generator[None]:
             expected=error.expected,
             cure="Mend the source, then materialise targets_spine, feature_slabs, training_parquet and "
             f"published_training_file of {pair}, all four; a re-execution from failure takes the old file again. "
-            f"Where the file is right, approve what is expected of it (bqx expectations propose {pair}), and re-execute.",
+            f"Where the file is right, approve what it holds (bqx expectations propose {pair}) and re-execute.",
         ) from error
