@@ -15,14 +15,13 @@ import polars as pl
 from bqx_assets.base.artifacts import Column, Quarantined, RowAccount, SlabProvenance, SlabRecord, Spine
 from bqx_assets.base.checksums import Sums, sums_of_files
 from bqx_assets.base.content import Periods
-from bqx_assets.base.errors import EmptyTable
 from bqx_assets.base.names import KEY, output_column, table_prefix
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.discovery import FORWARD_PREFIX
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.catalogue.families import PAIR_COLUMN, family_of
-from bqx_assets.extract.align import Placement, align, as_key, place
+from bqx_assets.extract.align import Placement, align, as_key, place, refuse_empty
 from bqx_assets.extract.leaks import ForwardLook
 from bqx_assets.merge.encoded import cast, digests, encode, provenance_of, record_of
 from bqx_assets.merge.footer import select, trim
@@ -229,15 +228,13 @@ class RawTable:
         return rows, record_of(self.file.source.sums(), provenance, content)
 
     def _place(self) -> Placement:
-        key, policy = as_key(self.file.rows([KEY]), self.file.subject), self.settings.duplicates
-        try:
-            return place(key, self.spine.keys, subject=self.file.subject, policy=policy)
-        except EmptyTable:
-            # The users keep two such tables. Looked up here only: the expectations may be an object.
-            stated = load_expectations(self.settings.expectations)
+        key, keys, subject = as_key(self.file.rows([KEY]), self.file.subject), self.spine.keys, self.file.subject
+        placed = place(key, keys, subject=subject, policy=self.settings.duplicates, part=True)
+        if not placed.rows.matched:
+            stated = load_expectations(self.settings.expectations)  # here only: they may be an object
             if not stated.may_be_empty(self.file.pair, (column.name for column in self.columns)):
-                raise
-            return place(key, self.spine.keys, subject=self.file.subject, policy=policy, part=True)
+                refuse_empty(placed.rows, keys, subject, key)
+        return placed
 
     def _lies_as_the_spine(self) -> bool:
         """Whether the file's row groups and types are the training file's, by its footer."""
