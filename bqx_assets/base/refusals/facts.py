@@ -140,7 +140,10 @@ class _Gathered:
         kind, get = _kind(detail), _getter(detail)
         if kind == "ErrorInfo" and "googleapis.com" in str(get("domain") or "googleapis.com"):
             self.reasons.append(str(get("reason") or ""))
-            self.metadata |= {str(key): str(value) for key, value in dict(get("metadata") or {}).items()}
+            metadata: object = get("metadata")
+            if isinstance(metadata, Mapping):
+                facts = cast("Mapping[object, object]", metadata)
+                self.metadata |= {str(key): str(value) for key, value in facts.items()}
         elif kind == "RetryInfo":
             self.wait_seconds = max(self.wait_seconds, _seconds(get("retryDelay") or get("retry_delay")))
         elif kind in {"PreconditionFailure", "QuotaFailure"}:

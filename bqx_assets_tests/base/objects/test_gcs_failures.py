@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from google.api_core.client_options import ClientOptions
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage
 
 from bqx_assets.base.errors import ObjectMissing, PreconditionFailed, StoreError
 from bqx_assets.base.objects.gcs import GcsObjectStore
@@ -174,3 +179,29 @@ def test_a_bad_file_of_credentials_is_named_when_the_store_is_opened(
     with pytest.raises(StoreError, match="correct it, or unset it") as raised:
         GcsObjectStore(BUCKET)
     assert str(path) in raised.value.got
+
+
+def test_cancelling_a_compose_does_not_wait_for_the_calls_under_way() -> None:
+    def cancel(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    names = [f"p{number:02}" for number in range(70)]
+    with GcsServer() as server:  # its own: calls that are left behind are none of the next test's
+        for name in names:
+            server.bucket(BUCKET).put(name, DATA, {})
+        options = ClientOptions(api_endpoint=server.url)
+        client = storage.Client(project=None, credentials=AnonymousCredentials(), client_options=options)
+        store = GcsObjectStore(BUCKET, client=client, call_seconds=2, patience_seconds=2)
+        server.fail("object.compose", "stall", times=8, seconds=2)
+        before = signal.signal(signal.SIGALRM, cancel)
+        began = time.monotonic()
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.3)
+            with pytest.raises(KeyboardInterrupt):
+                store.compose("whole", names, if_generation=ABSENT)
+            assert time.monotonic() - began < 1.5
+        finally:
+            signal.signal(signal.SIGALRM, before)
+        while any(thread.name.startswith("compose") for thread in threading.enumerate()):
+            time.sleep(0.05)
+        client.close()
