@@ -151,8 +151,8 @@ def _values(facts: Facts, service: Service, named: Mapping[str, str], resource: 
     consumer = facts.metadata.get("consumer", "").removeprefix("projects/").removeprefix("project_number:")
     values |= {"project": consumer} if consumer else {}
     values |= named
-    for name in ("table", "dataset", "secret"):
-        values |= _parts(values.get(name, ""))
+    for name in ("table", "dataset", "secret"):  # a project that the answer names is the one that is meant
+        values = _parts(values.get(name, "")) | values
     if principal := principal_in(facts.words):
         kind = "serviceAccount" if principal.endswith(".gserviceaccount.com") else "user"
         values |= {"principal": principal, "member": f"{kind}:{principal}"}

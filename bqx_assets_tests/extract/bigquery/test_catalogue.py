@@ -161,3 +161,31 @@ def test_a_refused_query_names_the_dataset(status: int, reason: str, expected: t
     server = rest_served(RestServer(lasting=Refusal(status, reason)))
     with server as rest, _client(rest) as client, pytest.raises(expected, match=text):
         describe_dataset(_rest(client, 0.5), PROJECT, "shelf")
+
+
+@pytest.mark.parametrize("view", ["__TABLES__", "INFORMATION_SCHEMA.COLUMNS"])
+def test_a_refused_view_of_bigquerys_own_names_the_permission_and_the_dataset_that_it_is_granted_on(view: str) -> None:
+    table = f"bqx-ml:shelf.{view}"
+    refused = f"User does not have permission to query table {table}, or perhaps it does not exist."
+    words = f"Access Denied: Table {table}: {refused}"
+    server = rest_served(RestServer(lasting=Refusal(403, "accessDenied", words)))
+    with server as rest, _client(rest) as client, pytest.raises(TableUnreadable) as caught:
+        describe_dataset(_rest(client), PROJECT, "shelf")
+    assert "bigquery.tables.getData" in caught.value.expected
+    assert "GRANT `roles/bigquery.dataViewer` ON SCHEMA `bqx-ml.shelf`" in caught.value.cure
+
+
+def test_an_api_that_is_off_is_switched_on_in_the_project_that_the_answer_names() -> None:
+    info = {
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": "SERVICE_DISABLED",
+        "domain": "googleapis.com",
+        "metadata": {"service": "bigquery.googleapis.com", "consumer": "projects/123456789012"},
+    }
+    words = "BigQuery API has not been used in project 123456789012 before or it is disabled."
+    off = Refusal(403, "accessNotConfigured", words, "PERMISSION_DENIED", [info])
+    server = rest_served(RestServer(lasting=off))
+    with server as rest, _client(rest) as client, pytest.raises(WarehouseUnavailable) as caught:
+        describe_dataset(_rest(client), PROJECT, "shelf")
+    assert "gcloud services enable bigquery.googleapis.com --project 123456789012" in caught.value.cure
+    assert len(rest.calls) == 1
