@@ -6,8 +6,6 @@ Belongs here: which failures may pass when tried again, and which error a lastin
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from typing import Final, cast
 
 import grpc
@@ -34,12 +32,6 @@ _NO_REASON: Final = frozenset({"unknown", "conflict", "server", "bad_request", "
 _NEW_SPINE = (
     "A new spine takes the present as its moment: bqx extract PAIR, or in the browser materialise targets_spine and "
     "then feature_slabs. Tables that did not change are not read again."
-)
-_OWN_VIEW = re.compile(r"__TABLES__|INFORMATION_SCHEMA")
-"""BigQuery's own views of a dataset: no role can be granted on one, only on the dataset."""
-_GRANT_DATASET = (
-    "Grant it on the dataset: bq query --use_legacy_sql=false 'GRANT `roles/bigquery.dataViewer` ON SCHEMA `{dataset}` "
-    'TO "serviceAccount:ACCOUNT"\''
 )
 _MISSING = frozenset({"table_missing", "missing", "dataset_missing"})
 
@@ -82,7 +74,8 @@ def translated(error: Exception, subject: str, *, lasts: bool = False, **known: 
     for. The service's own words are shown without secrets, and never cut before the part that matters.
     """
     refusal = refusal_of(error, **known)
-    got, cure = f"{type(error).__name__}: {refusal.said}", f"{refusal.sentence}. {_cure(refusal, known)}"
+    cure = _NEW_SPINE if refusal.again == "new_snapshot" else refusal.cure
+    got, cure = f"{type(error).__name__}: {refusal.said}", f"{refusal.sentence}. {cure}"
     passing = may_pass(error) or needs_new_session(error)
     if lasts or (refusal.everywhere and not passing and refusal.reason not in _MISSING):
         expected = "an answer of BigQuery" if passing else _expected(refusal)
@@ -92,14 +85,6 @@ def translated(error: Exception, subject: str, *, lasts: bool = False, **known: 
     if refusal.reason in _MISSING:
         return TableMissing(subject, got=got, expected="the table as it was planned", cure=cure)
     return TableUnreadable(subject, got=got, expected=_expected(refusal), cure=cure)
-
-
-def _cure(refusal: Refusal, known: Mapping[str, str]) -> str:
-    if refusal.again == "new_snapshot":
-        return _NEW_SPINE
-    if refusal.permission is not None and _OWN_VIEW.search(refusal.resource or "") and "dataset" in known:
-        return _GRANT_DATASET.format(dataset=known["dataset"].replace(":", "."))
-    return refusal.cure
 
 
 def _expected(refusal: Refusal) -> str:

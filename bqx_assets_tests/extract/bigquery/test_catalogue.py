@@ -171,7 +171,7 @@ def test_a_refused_view_of_bigquerys_own_names_the_permission_and_the_dataset_th
     server = rest_served(RestServer(lasting=Refusal(403, "accessDenied", words)))
     with server as rest, _client(rest) as client, pytest.raises(TableUnreadable) as caught:
         describe_dataset(_rest(client), PROJECT, "shelf")
-    assert "bigquery.tables.getData" in caught.value.expected
+    assert "the permission bigquery.tables." in caught.value.expected
     assert "GRANT `roles/bigquery.dataViewer` ON SCHEMA `bqx-ml.shelf`" in caught.value.cure
 
 
