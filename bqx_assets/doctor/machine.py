@@ -6,32 +6,34 @@ Belongs here: what a pair may use here. Does not: what a stage needs of it (the 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import replace
 
 import psutil
 
-from bqx_assets.base.limits import disk_free_bytes, memory_free_bytes, memory_limit_bytes, worker_count
+from bqx_assets.base.limits import disk_free_bytes, is_memory, memory_free_bytes, memory_limit_bytes, worker_count
 from bqx_assets.base.objects.choose import in_cloud
+from bqx_assets.doctor.bucket import LIST
 from bqx_assets.doctor.case import Case, Probe
 from bqx_assets.doctor.report import Finding, missing, noted, passed
-from bqx_assets.doctor.warehouse import READS, sized
+from bqx_assets.doctor.warehouse import READS, extraction, sized
+from bqx_assets.extract.plan import refuse_over_memory
+from bqx_assets.extract.slab_objects import slab_objects
 
 THEME = "machine"
 _GIB = 1 << 30
 _LEAST_BYTES = 1 << 30
 """A pair of 100,000 minutes was measured at a peak of 1.3 GB, one of a few thousand at 0.5."""
-_MEMORY_SYSTEMS = ("tmpfs", "ramfs")
-_CONTAINER = ("CLOUD_RUN_JOB", "K_SERVICE")
-"""Cloud Run sets these; its file system is memory under whatever name it is mounted."""
 _FILE_SHARE = 0.4
 """Bytes of a training file a byte read: 9.7 of 24.9 GB (``base/ways.toml``)."""
 _COPIES = 3
 """Slabs, training file, published file."""
 
 
-def machine_probes(_: Case) -> Iterator[Probe]:
+def machine_probes(case: Case) -> Iterator[Probe]:
     """Yield the probes of memory, processors and disk."""
     yield Probe(THEME, "memory", _memory)
+    needs = (READS, LIST) if in_cloud(case.settings) else (READS,)
+    yield Probe(THEME, "memory of a run", _pair_memory, needs=needs)
     yield Probe(THEME, "processors", _processors)
     yield Probe(THEME, "file system", _file_system)
     yield Probe(THEME, "disk", _disk, needs=(READS,))
@@ -54,19 +56,20 @@ def _processors(case: Case) -> Finding:
     return passed(f"{worker_count()}; {workers} tables at once")
 
 
-def _system_of(folder: Path) -> str:
-    """The type of the file system that a folder lies on, as it is mounted."""
-    place = folder.absolute()
-    mounts = {Path(each.mountpoint): each.fstype for each in psutil.disk_partitions(all=True)}
-    return next((mounts[each] for each in (place, *place.parents) if each in mounts), "unknown")
+def _pair_memory(case: Case) -> Finding:
+    """The extraction's own estimate, by the rows that are asked for and where slabs' files would lie."""
+    job = extraction(case)
+    if in_cloud(case.settings):
+        job = replace(job, kept_in=slab_objects(case.settings, case.pair))
+    refuse_over_memory(job, case.catalogue)
+    return passed(f"{case.pair} fits into {memory_limit_bytes() / _GIB:,.1f} GiB, by the estimate")
 
 
 def _file_system(case: Case) -> Finding:
-    kind = _system_of(case.settings.home)
-    container = any(name in case.environment for name in _CONTAINER)
-    if kind not in _MEMORY_SYSTEMS and not container:
-        return passed(f"{case.settings.home.absolute()} is on {kind}")
-    said = f"{case.settings.home.absolute()} is memory ({'Cloud Run' if container else kind}): each file there counts"
+    home = case.settings.home.absolute()
+    if not is_memory(home):
+        return passed(f"{home} is on a disk")
+    said = f"{home} is memory: each file there counts"
     if in_cloud(case.settings):
         return passed(f"{said}; slabs and training files go to the bucket")
     return noted(said, "Set BQX_HOME to a folder on a disk, or BQX_OUTPUT to a bucket.")

@@ -71,6 +71,14 @@ def test_bytes_over_the_budget_are_the_only_lack(home: Path) -> None:
     assert report.missing[0].reason == "budget"
 
 
+def test_a_history_that_this_machine_cannot_hold_is_the_only_lack(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit as a container of 256 MiB has it; the free memory is the machine's."""
+    monkeypatch.setattr("bqx_assets.extract.memory.memory_limit_bytes", lambda: 256 << 20)
+    report = look(Settings(home=home), EURUSD)
+    assert [(line.theme, line.name) for line in report.missing] == [("machine", "memory of a run")]
+    assert "GiB" in report.missing[0].found
+
+
 def test_a_disk_that_is_too_small_is_the_only_lack(home: Path, tmp_path: Path) -> None:
     """A true one of 256 KB, where this account may mount one."""
     small = tmp_path / "small"
@@ -84,7 +92,7 @@ def test_a_disk_that_is_too_small_is_the_only_lack(home: Path, tmp_path: Path) -
         subprocess.run(["/usr/bin/env", "umount", str(small)], check=True)
     assert [(line.theme, line.name) for line in report.missing] == [("machine", "disk")]
     assert _line(report, "machine", "file system").state == "note"
-    assert "is memory (tmpfs)" in _line(report, "machine", "file system").found
+    assert "is memory: each file there counts" in _line(report, "machine", "file system").found
 
 
 def test_without_google_none_of_its_libraries_is_imported(home: Path) -> None:
