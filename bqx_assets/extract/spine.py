@@ -122,7 +122,8 @@ def _read(
     """
     names = [column.source for column in spine_columns(job)]
     last = job.settings.last_span
-    twice = last is not None or 0 < job.settings.row_group_rows < catalogue.targets.rows
+    has_all = last is not None and last.unit == "rows" and catalogue.targets.rows <= last.count
+    twice = (last is not None and not has_all) or 0 < job.settings.row_group_rows < catalogue.targets.rows
     request = ReadRequest(
         table=catalogue.targets,
         columns=(KEY, job.expectations.shortest_target()) if twice else tuple(names),

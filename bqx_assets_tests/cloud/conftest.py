@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bqx_assets_tests.cloud.production import LOG_BUCKET, Production, production, tables_of
+from bqx_assets.base.objects.gcs import GcsObjectStore
+from bqx_assets_tests.cloud.production import EXPECTATIONS, LOG_BUCKET, Production, production, tables_of
 from bqx_assets_tests.runtime.homes import make_home
 from bqx_assets_tests.servers.bigquery.gate import ReadGate, gated
 from bqx_assets_tests.servers.bigquery.local_bigquery import PROJECT, LocalBigQuery, local_bigquery
@@ -46,15 +47,12 @@ def session_gate(bigquery: LocalBigQuery) -> Iterator[tuple[ReadGate, str]]:
 
 
 @pytest.fixture(scope="session")
-def endpoints(
-    gcs_process: GcsServer, bigquery: LocalBigQuery, session_gate: tuple[ReadGate, str], warehouse: Path
-) -> dict[str, str]:
-    """The environment that leads every process to the local servers."""
+def endpoints(gcs_process: GcsServer, bigquery: LocalBigQuery, session_gate: tuple[ReadGate, str]) -> dict[str, str]:
+    """The environment that leads every process to the local servers: addresses, and nothing else."""
     return {
         "STORAGE_EMULATOR_HOST": gcs_process.url,
         "BIGQUERY_EMULATOR_HOST": bigquery.rest_url,
         "BQX_BIGQUERY_STORAGE_ENDPOINT": session_gate[1],
-        "BQX_EXPECTATIONS": str(warehouse / "expectations.toml"),
     }
 
 
@@ -87,14 +85,30 @@ def bucket(gcs: GcsServer) -> GcsServer:
 
 
 @pytest.fixture
+def approved(bucket: GcsServer, warehouse: Path, gcs_store: GcsObjectStore) -> GcsServer:
+    """The buckets with what the recipe puts there before the first run: expectations that somebody approved.
+
+    They are laid over the packaged ones: what a small warehouse lacks, and its sizes.
+    """
+    gcs_store.put_bytes(EXPECTATIONS, (warehouse / "expectations.toml").read_bytes())
+    return bucket
+
+
+@pytest.fixture
 def cloud(
-    bucket: GcsServer, gate: ReadGate, endpoints: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bucket: GcsServer,
+    gate: ReadGate,
+    endpoints: dict[str, str],
+    warehouse: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> GcsServer:
     """A shell of a container: this process's own environment leads to the servers, its home is empty."""
     assert not gate.tables
     monkeypatch.chdir(tmp_path)
     for name, value in endpoints.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("BQX_EXPECTATIONS", str(warehouse / "expectations.toml"))
     monkeypatch.setenv("BQX_BIGQUERY_PROJECT", PROJECT)
     monkeypatch.setenv("BQX_OUTPUT", f"gs://{BUCKET}")
     return bucket

@@ -1,7 +1,8 @@
 """The whole of production on one machine: what ``deploy/`` says, with local servers under it.
 
 Belongs here: the wiring. Does not: assertions. Differences from what is deployed: the emulator's address of Cloud Run
-in ``dagster.yaml``, endpoints in the environment.
+in ``dagster.yaml``, addresses of servers and planted credentials in the environment. Every variable else is of
+``deploy/bqx.env``, the jobs' files and the Dockerfile.
 """
 
 from __future__ import annotations
@@ -39,14 +40,19 @@ from bqx_assets_tests.servers.postgres.server import PostgresServer
 
 ROOT = Path(__file__).resolve().parents[2]
 LOG_BUCKET = "bqx-logs"
+EXPECTATIONS = "expectations/expectations.toml"
+"""Where the approved ones lie, in the output bucket."""
 _VARIABLES = variables(
     BQX_PROJECT=PROJECT,
     BQX_REGION=REGION,
     BQX_BIGQUERY_PROJECT=BIGQUERY_PROJECT,
     BQX_OUTPUT=f"gs://{BUCKET}",
     BQX_LOG_BUCKET=LOG_BUCKET,
+    BQX_EXPECTATIONS=f"gs://{BUCKET}/{EXPECTATIONS}",
 )
-"""What is shipped, with the names of the local servers."""
+"""What is shipped, filled in as an operator does: a project, a region, two buckets, the expectations approved."""
+_MACHINE = ("PATH", "HOME", "LANG", "TMPDIR")
+"""Of this process's environment, what finds programs: systemd and compose pass no more of a machine's either."""
 
 
 def tables_of(warehouse: Path) -> dict[tuple[str, str], pl.DataFrame]:
@@ -103,12 +109,11 @@ def production(
     environment = {"DAGSTER_HOME": str(home), "PYTHONPATH": str(ROOT), **endpoints, **planted.environment()}
     # A container has the URL of Postgres from the secret alone, by its job's own line.
     cloud_run.image_env |= {name: value for name, value in environment.items() if name != "DAGSTER_POSTGRES_URL"}
-    filled = _VARIABLES | {name: value for name, value in environment.items() if name in _VARIABLES}
     for file in sorted(DEPLOY.glob("job*.yaml")):
-        name, job = job_from_yaml(rendered(file.name, filled | {"BQX_IMAGE": "bqx"}))
+        name, job = job_from_yaml(rendered(file.name, _VARIABLES | {"BQX_IMAGE": "bqx"}))
         cloud_run.deploy(job, name)
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("BQX_", "DAGSTER_"))}
-    with dagster_servers(home, inherited | filled | environment) as graphql:
+    machine = {name: value for name, value in os.environ.items() if name in _MACHINE}
+    with dagster_servers(home, machine | _VARIABLES | environment) as graphql:
         yield Production(cloud_run, graphql, home, planted)
 
 

@@ -106,6 +106,14 @@ def test_the_last_rows_are_the_end_of_the_whole_spine_with_the_same_values(
     assert min(request.start for request in features if request.start) == record.spine.first
 
 
+@pytest.mark.parametrize(("last", "reads"), [(f"{ROWS + 1} rows", 1), ("100 rows", 2), ("1d", 2)])
+def test_targets_that_have_no_more_rows_than_the_last_are_read_once(
+    tmp_path: Path, warehouse: FrameWarehouse, last: str, reads: int
+) -> None:
+    extract_spine(frame_job(tmp_path, warehouse, last=last))
+    assert warehouse.reads["targets_eurusd"] == reads
+
+
 def test_last_rows_move_with_the_targets_and_take_no_slab_of_the_spine_before(
     tmp_path: Path, warehouse: FrameWarehouse
 ) -> None:
