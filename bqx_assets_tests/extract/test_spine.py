@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from pathlib import Path
 from random import Random
 
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
 from bqx_assets.base.errors import EmptyTable, NullKeys
 from bqx_assets.base.names import KEY
 from bqx_assets.base.span import Last
 from bqx_assets.catalogue.expectations import load_expectations
+from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets.extract.columns import KEY_TYPE
+from bqx_assets.extract.pair import extract_pair, extract_spine
 from bqx_assets.extract.spine import latest_rows, spine_rows
+from bqx_assets_tests.frames import FrameWarehouse, frame_job, frame_warehouse
 
 _NAN = float("nan")
+ROWS = 200
+
+
+@pytest.fixture
+def warehouse() -> FrameWarehouse:
+    return frame_warehouse(ROWS)
+
+
+def _slab(folder: Path, table: str) -> pl.DataFrame:
+    return pl.read_parquet(folder / f"{table}.parquet")
 
 
 def _targets(**columns: list[float | None]) -> pl.DataFrame:
@@ -92,3 +108,44 @@ def test_a_row_without_a_key_is_refused_with_the_last_rows_as_well() -> None:
     read = _by_minute([True, True]).with_columns(pl.lit(None).cast(KEY_TYPE).alias(KEY))
     with pytest.raises(NullKeys):
         latest_rows(read, "t", Last(1, "rows"), "eurusd/targets")
+
+
+@pytest.mark.parametrize(("last", "rows"), [("100 rows", 100), ("1d", ROWS), (f"{2 * ROWS} rows", ROWS)])
+@pytest.mark.parametrize("row_group_rows", [0, 64])
+def test_the_last_rows_are_the_end_of_the_whole_spine_with_the_same_values(
+    tmp_path: Path, warehouse: FrameWarehouse, last: str, rows: int, row_group_rows: int
+) -> None:
+    extract_pair(frame_job(tmp_path / "whole", warehouse))
+    job = frame_job(tmp_path / "last", warehouse, last=last, row_group_rows=row_group_rows)
+    warehouse.requests.clear()
+    record = extract_pair(job)
+    assert (record.spine.rows, record.span) == (rows, f"the last {last}")
+    for slab in record.slabs:
+        whole = _slab(tmp_path / "whole", slab.object_name.removesuffix(".parquet"))
+        assert_frame_equal(_slab(tmp_path / "last", slab.object_name.removesuffix(".parquet")), whole.tail(rows))
+    features = [request for request in warehouse.requests if request.table.dataset == FEATURES_DATASET]
+    assert min(request.start for request in features if request.start) == record.spine.first
+
+
+@pytest.mark.parametrize(("last", "reads"), [(f"{ROWS + 1} rows", 1), ("100 rows", 2), ("1d", 2)])
+def test_targets_that_have_no_more_rows_than_the_last_are_read_once(
+    tmp_path: Path, warehouse: FrameWarehouse, last: str, reads: int
+) -> None:
+    extract_spine(frame_job(tmp_path, warehouse, last=last))
+    assert warehouse.reads["targets_eurusd"] == reads
+
+
+def test_last_rows_move_with_the_targets_and_take_no_slab_of_the_spine_before(
+    tmp_path: Path, warehouse: FrameWarehouse
+) -> None:
+    job = frame_job(tmp_path, warehouse, last="100 rows")
+    before = extract_pair(job).spine
+    assert extract_pair(job).spine == before
+    name = (TARGETS_DATASET, "targets_eurusd")
+    warehouse.frames[name] = warehouse.frames[name].with_columns(
+        pl.when(pl.int_range(pl.len()) < pl.len() - 20).then(pl.col("^target_.*$"))
+    )
+    warehouse.revised["targets_eurusd"] = warehouse.modified + timedelta(days=1)
+    after = extract_pair(job)
+    assert (after.spine.rows, after.spine.last < before.last) == (100, True)
+    assert {slab.provenance.spine_fingerprint for slab in after.slabs[1:]} == {after.spine.fingerprint}
