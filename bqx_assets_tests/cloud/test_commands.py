@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from bqx_assets.base.objects.gcs import GcsObjectStore
 from bqx_assets.base.objects.protocol import STAGING
 from bqx_assets.cli import app
 from bqx_assets.extract.slab_objects import slabs_prefix
@@ -81,17 +82,29 @@ def test_a_pair_goes_stage_by_stage_from_bigquery_into_the_bucket(
     assert not list(tmp_path.iterdir())
 
 
-def test_run_takes_a_pair_through_the_graph_into_the_bucket(cloud: GcsServer) -> None:
+def test_run_takes_a_pair_through_the_graph_into_the_bucket_by_expectations_that_lie_there(
+    cloud: GcsServer, endpoints: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = Path(endpoints["BQX_EXPECTATIONS"]).read_bytes()
+    GcsObjectStore(BUCKET).put_bytes("settings/expectations.toml", text)
+    monkeypatch.setenv("BQX_EXPECTATIONS", f"gs://{BUCKET}/settings")
     run = _json("run", "eurusd")
     assert run["passed"]
     assert run["published"]["uri"] == PUBLISHED
     assert [stage["name"] for stage in run["stages"]] == ["spine", "slabs", "merge", "validate", "publish"]
     assert not [name for name in Path().rglob("*.parquet") if name.is_file()]
     assert {name.split("/")[0] for name in cloud.buckets[BUCKET].live} == {
+        "settings",
         "staging",
         "companions",
-        *(f"training_eurusd.{end}" for end in ("parquet", "manifest.json", "report.json")),
+        *(f"training_eurusd.{end}" for end in ("parquet", "manifest.json", "report.json", "expectations.toml")),
     }
+    judged = run["published"]["expectations"]
+    assert judged["place"] == f"gs://{BUCKET}/settings/expectations.toml"
+    monkeypatch.delenv("BQX_EXPECTATIONS")
+    later = _json("validate", PUBLISHED, "--pair", "eurusd")["expectations"]
+    assert later["sha256"] == judged["sha256"]
+    assert later["place"] == f"kept with the file ({judged['place']})"
 
 
 def test_what_would_read_more_than_max_bytes_is_refused_before_a_row_is_read(
