@@ -61,7 +61,9 @@ class Match(BaseModel):
         ):
             return None
         found = re.search(self.words, facts.words, re.IGNORECASE)
-        return None if found is None else {name: text for name, text in found.groupdict().items() if text}
+        return (
+            None if found is None else {name: text.rstrip(".,:;") for name, text in found.groupdict().items() if text}
+        )
 
 
 class Row(BaseModel):

@@ -104,6 +104,12 @@ def test_what_the_answer_names_counts_before_what_the_caller_asked_for() -> None
     assert "ALTER TABLE `a-1.d.other`" in refusal.cure
 
 
+def test_a_full_stop_of_the_services_is_no_part_of_a_name() -> None:
+    words = "Caller does not have required permission to use project other-p. Grant the caller the role"
+    refusal = read_refusal(rest(403, words, "forbidden", info("USER_PROJECT_DENIED")), "bigquery")
+    assert "projects add-iam-policy-binding other-p --member" in refusal.cure
+
+
 def test_a_permission_on_the_project_stops_everything_and_one_on_a_table_does_not() -> None:
     assert read("User does not have bigquery.jobs.create permission in project p-1.").everywhere
     assert not read("Permission bigquery.tables.getData denied on table p-1:d.t").everywhere
