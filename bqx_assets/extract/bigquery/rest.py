@@ -60,18 +60,21 @@ class Rest:
             ReadsEnded: the run ends.
         """
         began, failures = time.monotonic(), 0
+        before: Exception | None = None
         while True:
             tried = time.monotonic()
             try:
                 return self._bounded(call, max(began, self._heard.at) + self._patience.silent_seconds)
-            except (GoogleAPIError, GoogleAuthError, OSError) as error:
-                failures += 1
+            except (GoogleAPIError, GoogleAuthError, OSError) as failed:
+                # The last try may be cut off by the end of the patience: what was answered before says more.
+                error = before if before is not None and isinstance(failed, TimeoutError) else failed
+                before, failures = error, failures + 1
                 silent = time.monotonic() - max(began, self._heard.at)
                 lasts = silent >= self._patience.silent_seconds
                 self._outage.failed(why(error), began=tried, failures=0)
                 heard = self._heard.at > tried
                 if not may_pass(error) or lasts or (heard and failures >= self._patience.tries):
-                    raise translated(error, subject, lasts=lasts, **known) from error
+                    raise translated(error, subject, lasts=lasts, **known) from failed
                 left = self._patience.silent_seconds - silent
                 self._outage.wait(min(self._patience.wait_seconds(failures, error), max(left, 0.0)))
 

@@ -160,7 +160,7 @@ def test_a_state_that_is_refused_is_no_table_left_out(
 def test_a_refused_query_names_the_dataset(status: int, reason: str, expected: type[BqxError], text: str) -> None:
     server = rest_served(RestServer(lasting=Refusal(status, reason)))
     with server as rest, _client(rest) as client, pytest.raises(expected, match=text):
-        describe_dataset(_rest(client, 0.5), PROJECT, "shelf")
+        describe_dataset(_rest(client, 1.5), PROJECT, "shelf")
 
 
 @pytest.mark.parametrize("view", ["__TABLES__", "INFORMATION_SCHEMA.COLUMNS"])

@@ -87,7 +87,7 @@ def test_where_nobody_answers_a_call_gives_up_in_time_with_an_error_for_all(plac
             began = time.monotonic()
             with pytest.raises(WarehouseUnavailable, match=r"^bqx-ml: .*expected an answer of BigQuery"):
                 _ask(rest)
-            assert QUICK.silent_seconds <= time.monotonic() - began < QUICK.silent_seconds + 2
+            assert QUICK.silent_seconds <= time.monotonic() - began < QUICK.silent_seconds + 10
 
 
 def test_a_call_that_waits_ends_with_the_run(silent: str) -> None:
