@@ -30,6 +30,8 @@ _MARKS: dict[State, tuple[str, str]] = {
 }
 _SHOWN, _SHOWN_MISSING = 300, 80
 """Characters of a finding in the table."""
+_NAME_WIDTH = 24
+"""Of the names in the table, so that 50 characters are left for a finding on a terminal of 80."""
 
 
 @doctor_app.command()
@@ -65,6 +67,7 @@ def report_table(report: Report) -> Table:
     """Return a heading a theme, below it a line a probe; below a note, what one may do about it."""
     table = plain_table("", "", "")
     table.show_header = False
+    table.columns[1].max_width = _NAME_WIDTH
     for theme, lines in groupby(report.lines, lambda line: line.theme):
         table.add_row("", Text(theme, style="bold"), "")
         for name, line in _shown_lines(list(lines)):
