@@ -21,6 +21,7 @@ from bqx_assets.runtime.workspace import Workspace
 _LOOK_SECONDS = 3_600
 """Between two looks at the warehouse: 28 calls for a table's metadata, which bill nothing. Tables change a few times a
 week, and a run takes longer than this."""
+_PRIORITY_TAG = "dagster/priority"
 _WILL_RETRY_TAG = "dagster/will_retry"
 _STATE_TAG = "bqx/targets_state"
 """On a run that the sensor asked for: the state of the targets table that it was asked for."""
@@ -111,4 +112,7 @@ def _has_failed(instance: dg.DagsterInstance, pair: str, state: str) -> bool:
 
 
 def _request(pair: str, run_key: str, tags: dict[str, str] | None = None) -> dg.RunRequest:
-    return dg.RunRequest(run_key=run_key, partition_key=pair, tags={PAIR_TAG: pair} | (tags or {}))
+    """Of runs that wait in the queue the majors go first: by themselves they would go by the alphabet, usdjpy last."""
+    priority = next(len(ALL_PAIRS) - place for place, each in enumerate(ALL_PAIRS) if each.name == pair)
+    own = {PAIR_TAG: pair, _PRIORITY_TAG: str(priority)}
+    return dg.RunRequest(run_key=run_key, partition_key=pair, tags=own | (tags or {}))

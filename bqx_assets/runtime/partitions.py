@@ -10,4 +10,4 @@ import dagster as dg
 from bqx_assets.base.pairs import ALL_PAIRS
 
 PAIRS = dg.StaticPartitionsDefinition([pair.name for pair in ALL_PAIRS])
-"""In market order: majors first, so that a backfill publishes those first."""
+"""In market order, as schedule and sensor ask for them, majors first; Dagster's own backfills go by the alphabet."""

@@ -65,6 +65,7 @@ def test_every_sunday_all_28_pairs_are_run_each_once() -> None:
     assert [request.partition_key for request in requests] == [pair.name for pair in ALL_PAIRS]
     assert {request.run_key for request in requests} == {f"2026-01-04:{pair}" for pair in ALL_PAIRS}
     assert all(request.tags["bqx/pair"] == request.partition_key for request in requests)
+    assert [int(request.tags["dagster/priority"]) for request in requests] == [*range(28, 0, -1)], "majors first"
 
 
 def test_every_saturday_what_is_published_is_verified_and_rot_fails_its_check_alone(tmp_path: Path) -> None:
