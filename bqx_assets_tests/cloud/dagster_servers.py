@@ -6,6 +6,7 @@ Belongs here: starting and stopping them, and asking. Does not: what is asserted
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,8 @@ import yaml
 from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._grpc.client import DagsterGrpcClient
 
-DEPLOYED = Path(__file__).resolve().parents[2] / "deploy" / "workspace.yaml"
+from bqx_assets_tests.deploy.recipe import DEPLOY
+
 BIN = Path(sys.executable).parent
 PATIENCE_SECONDS = 150
 _LOCATION = "bqx_assets"
@@ -81,35 +84,52 @@ class GraphQL:
         return status
 
 
+@dataclass(frozen=True)
+class Machine:
+    """The services of ``deploy/compose.yaml`` on this machine: their very words, with free ports."""
+
+    home: Path
+    environment: Mapping[str, str]
+    ports: Mapping[str, int] = field(default_factory=lambda: {"4000": _free_port(), "3000": _free_port()})
+    """By the ports that compose.yaml names."""
+
+    def words(self, service: str, *, health: bool = False) -> list[str]:
+        """Return the command of a service, or that of its health check, as this machine can run it."""
+        definition = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"][service]
+        program, *rest = definition["healthcheck"]["test"][1:] if health else definition["command"]
+        return [str(BIN / program), *(self._here(word) for word in rest)]
+
+    def healthy(self, service: str) -> bool:
+        """Say what the health check of a service says."""
+        words = self.words(service, health=True)
+        return subprocess.run(words, env=dict(self.environment), capture_output=True, check=False).returncode == 0
+
+    def _here(self, word: str) -> str:
+        for theirs, ours in self.ports.items():
+            word = re.sub(rf"\b{theirs}\b", str(ours), word)
+        return str(self.home / word) if word == "workspace.yaml" else word
+
+
 @contextmanager
-def dagster_servers(home: Path, environment: Mapping[str, str]) -> Generator[GraphQL]:
+def dagster_servers(home: Path, environment: Mapping[str, str]) -> Generator[tuple[GraphQL, Machine]]:
     """Run code server, web server and daemon on an instance's home; their logs lie beside it."""
-    code, web = _free_port(), _free_port()
-    workspace = home / "workspace.yaml"
-    document = yaml.safe_load(DEPLOYED.read_text())
+    machine = Machine(home, environment)
+    code, web = machine.ports["4000"], machine.ports["3000"]
+    document = yaml.safe_load((DEPLOY / "workspace.yaml").read_text())
     document["load_from"][0]["grpc_server"]["port"] = code
-    workspace.write_text(yaml.safe_dump(document))
-    host = ["-h", "127.0.0.1", "-p"]
+    (home / "workspace.yaml").write_text(yaml.safe_dump(document))
     with ExitStack() as running:
 
-        def start(name: str, *words: str) -> None:
-            running.enter_context(_process(home / f"{name}.log", [str(BIN / name), *words], environment))
+        def start(service: str) -> None:
+            running.enter_context(_process(home / f"{service}.log", machine.words(service), environment))
 
-        start("dagster", "code-server", "start", "-m", "bqx_assets.definitions", *host, str(code))
+        start("code")
         _await_code(code)
-        start(
-            "python",
-            "-c",
-            "from bqx_assets.runtime.web_server import main; main()",
-            "-w",
-            str(workspace),
-            *host,
-            str(web),
-        )
-        start("dagster-daemon", "run", "-w", str(workspace))
+        start("web")
+        start("daemon")
         graphql = GraphQL(web)
         graphql.await_location()
-        yield graphql
+        yield graphql, machine
 
 
 def _await_code(port: int) -> None:

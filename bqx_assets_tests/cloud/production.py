@@ -29,7 +29,7 @@ from bqx_assets.extract.local.warehouse import LocalWarehouse
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets.merge.engine import merge
 from bqx_assets.merge.plan import plan_merge
-from bqx_assets_tests.cloud.dagster_servers import GraphQL, dagster_servers
+from bqx_assets_tests.cloud.dagster_servers import GraphQL, Machine, dagster_servers
 from bqx_assets_tests.cloud.planted import Planted
 from bqx_assets_tests.deploy.recipe import DEPLOY, rendered, variables
 from bqx_assets_tests.servers.bigquery.local_bigquery import PROJECT as BIGQUERY_PROJECT
@@ -78,6 +78,7 @@ class Production:
 
     cloud_run: CloudRunServer
     graphql: GraphQL
+    machine: Machine
     home: Path
     """Dagster's."""
     planted: Planted
@@ -112,9 +113,9 @@ def production(
     for file in sorted(DEPLOY.glob("job*.yaml")):
         name, job = job_from_yaml(rendered(file.name, _VARIABLES | {"BQX_IMAGE": "bqx"}))
         cloud_run.deploy(job, name)
-    machine = {name: value for name, value in os.environ.items() if name in _MACHINE}
-    with dagster_servers(home, machine | _VARIABLES | environment) as graphql:
-        yield Production(cloud_run, graphql, home, planted)
+    found = {name: value for name, value in os.environ.items() if name in _MACHINE}
+    with dagster_servers(home, found | _VARIABLES | environment) as (graphql, machine):
+        yield Production(cloud_run, graphql, machine, home, planted)
 
 
 def _instance(cloud_run: CloudRunServer) -> dict[str, Any]:
