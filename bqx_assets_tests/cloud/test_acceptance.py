@@ -13,12 +13,10 @@ import re
 import signal
 import time
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
 import polars as pl
-import pytest
 from polars.testing import assert_frame_equal
 
 from bqx_assets.extract.slab_objects import slabs_prefix
@@ -151,13 +149,3 @@ def _await_slabs(gcs: GcsServer, count: int) -> set[str]:
         time.sleep(0.05)
     assert len(found) == count
     return found
-
-
-@pytest.mark.parametrize("service", ["code", "web", "daemon"])
-def test_a_service_that_runs_is_healthy_by_the_machines_own_check_and_one_that_does_not_is_not(
-    running: Production, service: str
-) -> None:
-    assert running.machine.healthy(service)
-    if service == "web":  # the others' checks take 3 s of CPU each
-        elsewhere = replace(running.machine, ports={"4000": 1, "3000": 1})
-        assert not elsewhere.healthy(service)

@@ -1,4 +1,4 @@
-"""Every call that a run, the sensor, the launcher and ``bqx store init`` really make is in the table of permissions."""
+"""Every call that a run, the doctor, the sensor, the launcher and ``bqx store init`` make is in the table."""
 
 from __future__ import annotations
 
@@ -86,6 +86,11 @@ def test_a_run_makes_the_calls_of_the_table_and_no_other_and_so_do_the_sensor_an
     logs = {name for name in allowed if name.startswith("logs ")}  # Dagster's own; below
     found = heard.since()
     assert always - logs <= found <= allowed - logs
+
+    _bqx("doctor", "eurusd")
+    found = heard.since()
+    assert "output bucket.get" in found
+    assert found <= allowed - logs
 
     _bqx("store", "init")
     assert heard.since() == _expected("operator", "storage", "bigquery")[0]

@@ -39,8 +39,9 @@ _HEAD = """\
 # What each account may do, and which calls need it
 
 Made by `python -m bqx_assets_tests.deploy.permissions` from `deploy/permissions.toml` and the grants in
-`deploy/commands.txt`; a test keeps it up to date. The calls are not from memory: a test runs a pair, the sensor, the
-launcher, the weekly verification and `bqx store init` against local servers, and holds their logs against this table.
+`deploy/commands.txt`; a test keeps it up to date. The calls are not from memory: a test runs a pair, the doctor, the
+sensor, the launcher, the weekly verification and `bqx store init` against local servers, and holds their logs against
+this table.
 A call marked *rare* need not be in those logs: it belongs to large files, recoveries, or other programs than ours.
 
 No Google account was at hand: that a permission is needed for a call, and that a role has it, is from Google's
