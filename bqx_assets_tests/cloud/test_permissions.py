@@ -26,6 +26,8 @@ from bqx_assets_tests.servers.cloud_run.server import CloudRunServer
 from bqx_assets_tests.servers.gcs.server import GcsServer
 
 _SATURDAY = datetime(2026, 1, 3, 12, tzinfo=UTC)
+_WITHOUT_CREDENTIALS = {"HEAD /", "output xml.head"}
+"""The doctor's look whether a server answers at all."""
 _REST = {
     r"POST \S+/queries": "jobs.query",
     r"GET \S+/queries/[^/]+": "jobs.getQueryResults",
@@ -90,7 +92,7 @@ def test_a_run_makes_the_calls_of_the_table_and_no_other_and_so_do_the_sensor_an
     _bqx("doctor", "eurusd")
     found = heard.since()
     assert "output bucket.get" in found
-    assert found <= allowed - logs
+    assert found - _WITHOUT_CREDENTIALS <= allowed - logs
 
     _bqx("store", "init")
     assert heard.since() == _expected("operator", "storage", "bigquery")[0]
