@@ -83,9 +83,9 @@ def test_a_pair_goes_stage_by_stage_from_bigquery_into_the_bucket(
 
 
 def test_run_takes_a_pair_through_the_graph_into_the_bucket_by_expectations_that_lie_there(
-    cloud: GcsServer, endpoints: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    cloud: GcsServer, warehouse: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = Path(endpoints["BQX_EXPECTATIONS"]).read_bytes()
+    text = (warehouse / "expectations.toml").read_bytes()
     GcsObjectStore(BUCKET).put_bytes("settings/expectations.toml", text)
     monkeypatch.setenv("BQX_EXPECTATIONS", f"gs://{BUCKET}/settings")
     run = _json("run", "eurusd")
