@@ -28,25 +28,24 @@ class NullFindings:
 
 
 def judge_nulls(scan: Scan, features: Sequence[ColumnFacts]) -> NullFindings:
-    """Return the features' nulls, held against what is approved of the pair, else against the families' limits."""
+    """Return the features' nulls, held against what is approved of the pair, else against the families' limits.
+
+    A table that came after the approval has no approved number, and is held against the limits.
+    """
     families = _grouped((family_word(column.name), column) for column in features)
     shares = {family: null_fraction(columns) for family, columns in families.items()}
     order = sorted((family for family in shares if shares[family]), key=lambda family: -shares[family])
     texts = [f"{family} {shares[family]:.2%}" for family in order]
     facts = scan.expectations.approved(scan.pair)
     if facts is not None:
-        return NullFindings(_by_table(scan, features, facts), texts, _expected_of(scan, facts))
+        tables = nulls_by_table(scan, features)
+        later = [column for table in tables if table not in facts.tables for column in tables[table]]
+        beyond = [*_by_table(scan, tables, facts), *_beyond_limits(scan.expectations, later)]
+        return NullFindings(beyond, texts, _expected_of(scan, facts))
     limits = scan.expectations
-    if isinstance(limits.max_feature_null_fraction, float):
-        limit = limits.max_feature_null_fraction
-        beyond = ["all of them together"] if null_fraction(features) >= limit else []
-        return NullFindings(beyond, texts, f"less than {limit:.2%} in features")
-    beyond = [
-        f"{family} {shares[family]:.2%} ({_worst_table(families[family])})"
-        for family in order
-        if shares[family] >= limits.max_null_share(family)
-    ]
-    return NullFindings(beyond, texts, _expected_by_family(limits))
+    one = limits.max_feature_null_fraction
+    expected = f"less than {one:.2%} in features" if isinstance(one, float) else _expected_by_family(limits)
+    return NullFindings(_beyond_limits(limits, features), texts, expected)
 
 
 def null_fraction(columns: Sequence[ColumnFacts]) -> float:
@@ -62,10 +61,23 @@ def nulls_by_table(scan: Scan, features: Sequence[ColumnFacts]) -> Mapping[str, 
     return _grouped((tables.get(column.name, column.name.partition(SEPARATOR)[0]), column) for column in features)
 
 
-def _by_table(scan: Scan, features: Sequence[ColumnFacts], facts: PairFacts) -> list[str]:
+def _beyond_limits(limits: Expectations, features: Sequence[ColumnFacts]) -> list[str]:
+    """What is told of features that have more nulls than the limits allow: all together, or by family."""
+    if isinstance(limits.max_feature_null_fraction, float):
+        return ["all of them together"] if features and null_fraction(features) >= limits.max_null_share("") else []
+    families = _grouped((family_word(column.name), column) for column in features)
+    shares = {family: null_fraction(columns) for family, columns in families.items()}
+    return [
+        f"{family} {shares[family]:.2%} ({_worst_table(families[family])})"
+        for family in sorted(shares, key=lambda family: -shares[family])
+        if shares[family] and shares[family] >= limits.max_null_share(family)
+    ]
+
+
+def _by_table(scan: Scan, tables: Mapping[str, Sequence[ColumnFacts]], facts: PairFacts) -> list[str]:
     spine = scan.manifest.extraction.spine.fingerprint if scan.manifest is not None else ""
     found: list[str] = []
-    for table, columns in nulls_by_table(scan, features).items():
+    for table, columns in tables.items():
         nulls = sum(column.nulls or 0 for column in columns)
         bounds = facts.null_range(table, spine, scan.rows, len(columns))
         if bounds is not None and not bounds[0] <= nulls <= bounds[1]:

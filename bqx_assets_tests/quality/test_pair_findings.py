@@ -95,6 +95,18 @@ def test_on_the_same_rows_one_row_or_null_more_or_less_fails_by_the_tables_name(
         assert "bqx expectations propose eurusd" in report.failures()[0].cure
 
 
+def test_a_table_that_came_after_the_approval_is_held_against_the_familys_limit(
+    made: tuple[Training, PairFacts],
+) -> None:
+    training, facts = made
+    earlier = facts.model_copy(update={"tables": {name: facts.tables[name] for name in facts.tables if name != ETF[1]}})
+    for limit, fails in ((1.0, False), (0.5, True)):
+        stated = _approved(earlier).model_copy(update={"max_feature_null_fraction": {"corr": limit, "*": 0.0}})
+        report = replace(training, expectations=stated).report(deep=False)
+        told = [each.got for each in report.failures() if each.rule == "completeness"]
+        assert ["too many in corr" in got for got in told] == [True] * fails
+
+
 def test_on_other_rows_the_share_counts_and_may_drift(made: tuple[Training, PairFacts]) -> None:
     training, facts = made
     for drift, fails in ((0.02, set[str]()), (0.0, {"tables_cover_spine"})):
