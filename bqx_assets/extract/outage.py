@@ -52,15 +52,20 @@ class Outage:
         self._arrived = time.monotonic()
         self._since = None
 
-    def failed(self, why: str, *, began: float, failures: int) -> bool:
+    def answered(self) -> None:
+        """A call was answered that brings no rows: it ends a silence, and does not make one to come last longer."""
+        self._since = None
+
+    def failed(self, why: str, *, began: float, failures: int, busy: bool = False) -> bool:
         """Note the failure of a call that ``began`` then (monotonic); return whether the outage is a lasting one.
 
-        ``failures`` counts those of this read in a row.
+        ``failures`` counts those of this read in a row. ``busy``: the service answers, and asks to be called less
+        often. Its limits are counted by the minute, so this may last longer than ``FIRST_SECONDS`` and pass.
         """
         self._why = why
         if self._since is None:
             self._since = max(began, self._arrived or began)
-        limit = self._first_seconds if self._arrived is None else self._lasting_seconds
+        limit = self._first_seconds if self._arrived is None and not busy else self._lasting_seconds
         if failures >= _FEWEST_FAILURES and time.monotonic() - self._since >= limit:
             self._lasts = True
         return self._lasts

@@ -91,6 +91,25 @@ def test_a_single_request_that_hung_for_long_is_tried_again_before_it_is_an_outa
     assert outage.failed("deadline", began=began, failures=2)
 
 
+def test_a_service_that_asks_for_fewer_calls_is_given_the_longer_time(clock: Clock) -> None:
+    outage, began = Outage(), clock.now
+    clock.now += module.LASTING_SECONDS - 1
+    assert not outage.failed("rate", began=began, failures=3, busy=True)
+    clock.now += 1
+    assert outage.failed("rate", began=began, failures=4, busy=True)
+
+
+def test_an_answer_without_rows_ends_a_silence_and_leaves_the_shorter_time(clock: Clock) -> None:
+    outage = Outage()
+    _failed(outage, clock)
+    clock.now += module.FIRST_SECONDS
+    outage.answered()
+    assert not outage.now
+    assert not _failed(outage, clock)
+    clock.now += module.FIRST_SECONDS
+    assert _failed(outage, clock)
+
+
 def test_a_wait_ends_with_the_reads(clock: Clock) -> None:
     outage = Outage()
     outage.wait(0)

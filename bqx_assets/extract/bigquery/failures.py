@@ -33,6 +33,7 @@ _NEW_SPINE = (
     "A new spine takes the present as its moment: bqx extract PAIR, or in the browser materialise targets_spine and "
     "then feature_slabs. Tables that did not change are not read again."
 )
+_BUSY = frozenset({"rate_limit", "rate_limit_job", "quota"})
 _MISSING = frozenset({"table_missing", "missing", "dataset_missing"})
 
 
@@ -55,6 +56,11 @@ def may_pass(error: BaseException) -> bool:
 def needs_new_session(error: BaseException) -> bool:
     """Return whether a read has to begin anew: its session, or the stream's place in it, is gone."""
     return refusal_of(error).again == "new_session"
+
+
+def is_busy(error: BaseException) -> bool:
+    """Return whether the service answered, and has more calls than its limits allow: they are counted by the minute."""
+    return refusal_of(error).reason in _BUSY
 
 
 def stream_removed(error: BaseException) -> bool:

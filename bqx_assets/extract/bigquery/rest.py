@@ -64,7 +64,7 @@ class Rest:
         while True:
             tried = time.monotonic()
             try:
-                return self._bounded(call, max(began, self._heard.at) + self._patience.silent_seconds)
+                answer = self._bounded(call, max(began, self._heard.at) + self._patience.silent_seconds)
             except (GoogleAPIError, GoogleAuthError, OSError) as failed:
                 # The last try may be cut off by the end of the patience: what was answered before says more.
                 error = before if before is not None and isinstance(failed, TimeoutError) else failed
@@ -77,6 +77,9 @@ class Rest:
                     raise translated(error, subject, lasts=lasts, **known) from failed
                 left = self._patience.silent_seconds - silent
                 self._outage.wait(min(self._patience.wait_seconds(failures, error), max(left, 0.0)))
+            else:
+                self._outage.answered()  # else a fault here, long passed, would count as the beginning of a later one
+                return answer
 
     def _bounded(self, call: Callable[[], _Answer], until: float) -> _Answer:
         """The call's outcome; on a thread of its own, which is left behind where names or proxies hang."""

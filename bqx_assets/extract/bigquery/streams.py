@@ -19,7 +19,7 @@ from google.cloud.bigquery_storage_v1.services.big_query_read import BigQueryRea
 
 from bqx_assets.base.freed import keep_freed_memory
 from bqx_assets.extract.bigquery.answers import Call, ReadRows, read_answer
-from bqx_assets.extract.bigquery.failures import may_pass, stream_removed, why
+from bqx_assets.extract.bigquery.failures import is_busy, may_pass, stream_removed, why
 from bqx_assets.extract.bigquery.patience import Patience
 from bqx_assets.extract.outage import Outage
 
@@ -48,6 +48,7 @@ class StreamReader:
             ReadsEnded: the run ends.
         """
         if not names:
+            self._outage.answered()  # the session of a range without rows has no streams
             return
         flow = _Flow(len(names) * _WAITING_BATCHES)
         with ThreadPoolExecutor(len(names), thread_name_prefix="stream") as pool:
@@ -100,7 +101,7 @@ class StreamReader:
                 failures = 1 if at.offset > before else failures + 1
                 if not may_pass(error) or (stream_removed(error) and failures > 1):
                     raise
-                lasts = self._outage.failed(why(error), began=began, failures=failures)
+                lasts = self._outage.failed(why(error), began=began, failures=failures, busy=is_busy(error))
                 if lasts or failures >= self._patience.tries:
                     raise
                 flow.stopped.wait(self._patience.wait_seconds(failures, error))

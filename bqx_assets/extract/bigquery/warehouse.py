@@ -22,7 +22,7 @@ from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets.catalogue.tables import TableDescription, standard_type
 from bqx_assets.extract.bigquery.catalogue import dataset_location, describe_dataset, server_time, table_states
 from bqx_assets.extract.bigquery.clients import Clients, open_clients
-from bqx_assets.extract.bigquery.failures import may_pass, needs_new_session, translated, why
+from bqx_assets.extract.bigquery.failures import is_busy, may_pass, needs_new_session, translated, why
 from bqx_assets.extract.bigquery.meter import Meter
 from bqx_assets.extract.bigquery.opening import OpenSession
 from bqx_assets.extract.bigquery.patience import Patience
@@ -149,7 +149,7 @@ class BigQueryWarehouse:
                 failures += 1
                 if not may_pass(error):
                     raise
-                lasts = self._outage.failed(why(error), began=began, failures=failures)
+                lasts = self._outage.failed(why(error), began=began, failures=failures, busy=is_busy(error))
                 if lasts or failures >= patience.tries:
                     raise
                 self._outage.wait(patience.wait_seconds(failures, error))

@@ -50,6 +50,15 @@ def test_a_refusal_that_passes_is_outlasted(refusal: Refusal) -> None:
     assert len({body["requestId"] for body in server.bodies}) == 4  # each try is a query of its own
 
 
+def test_a_fault_that_passed_is_not_counted_as_the_beginning_of_a_later_one() -> None:
+    outage = Outage(first_seconds=0.2)
+    with rest_served(RestServer(refusals=[BUSY])) as server, _rest(server.url, outage) as rest:
+        assert _ask(rest) == 1
+        time.sleep(0.3)
+    assert not outage.now
+    assert not outage.failed("503", began=time.monotonic(), failures=2)
+
+
 def test_a_request_that_hangs_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_ANSWER_SECONDS", 0.3)
     with rest_served(RestServer(hang_seconds=20)) as server, _rest(server.url) as rest:

@@ -161,6 +161,19 @@ def test_the_wait_a_server_asks_for_is_waited(reads: FaultyReads, clients: Clien
     assert time.monotonic() - began >= 0.4
 
 
+@pytest.mark.parametrize(("code", "lasts"), [("RESOURCE_EXHAUSTED", False), ("UNAVAILABLE", True)])
+def test_a_limit_of_a_minute_that_is_used_up_at_the_start_is_no_outage(
+    reads: FaultyReads, clients: Clients, monkeypatch: pytest.MonkeyPatch, code: str, *, lasts: bool
+) -> None:
+    monkeypatch.setattr("bqx_assets.extract.bigquery.warehouse.Outage", lambda: Outage(first_seconds=0.0))
+    reads.session_faults = [Fault("status", grpc.StatusCode[code])] * 2
+    if lasts:
+        with pytest.raises(WarehouseUnavailable):
+            _read(clients)
+    else:
+        assert _read(clients).height == ROWS
+
+
 def test_a_session_refused_for_now_is_asked_for_again(reads: FaultyReads, clients: Clients) -> None:
     reads.session_faults = [UNAVAILABLE, Fault("status", grpc.StatusCode.RESOURCE_EXHAUSTED)]
     assert _read(clients).height == ROWS
