@@ -78,10 +78,10 @@ phase_image() {
     return
   elif [[ $BQX_BUILD == docker ]]; then
     run "See the words above." gcloud auth configure-docker "$BQX_REGION-docker.pkg.dev" --quiet
-    run "Start Docker, or set BQX_BUILD=cloud." docker build --tag "$BQX_IMAGE" .
+    run "Start Docker, or set BQX_BUILD=cloud." docker build --platform=linux/amd64 --tag "$BQX_IMAGE" .
     run "Ask for roles/artifactregistry.writer on the repository." docker push "$BQX_IMAGE"
   else
-    run "gcloud builds list ${IN[*]} shows the log. Needed are roles/cloudbuild.builds.editor, and roles/iam.serviceAccountUser on $BUILD_ACCOUNT." \
+    run "gcloud builds list ${AT[*]} shows the builds. Where Cloud Build may not run in $BQX_REGION, as in some new projects, set BQX_BUILD=docker. Needed are roles/cloudbuild.builds.editor, and roles/iam.serviceAccountUser on $BUILD_ACCOUNT." \
       gcloud builds submit . --config=deploy/cloudbuild.yaml --region="$BQX_REGION" "${IN[@]}" \
       --gcs-source-staging-dir="gs://$BQX_LOG_BUCKET/build-sources" \
       --service-account="projects/$BQX_PROJECT/serviceAccounts/$BUILD_ACCOUNT" --substitutions="_IMAGE=$BQX_IMAGE"
@@ -220,7 +220,7 @@ on_machine() { # on_machine COMMAND: through Google's tunnel; the machine needs 
 
 # Everything is looked at by the account and in the container that a run will have; nothing is changed.
 phase_doctor() {
-  local look="gcloud logging read 'resource.labels.job_name=bqx-doctor' ${IN[*]} --limit=100 --freshness=1h --order=asc --format='value(textPayload)'"
+  local look="gcloud logging read 'resource.labels.job_name=bqx-doctor' ${IN[*]} --limit=1000 --freshness=1h --order=asc --format='value(textPayload)'"
   run "What is missing, with the command that grants it, is in its log: $look" \
     gcloud run jobs execute bqx-doctor --wait "${AT[@]}"
 }

@@ -4,6 +4,7 @@
 #
 #   deploy/up.sh --env FILE [--dry-run] [PHASE ...]     the phases below; without one: all from check to doctor
 #   deploy/up.sh --env FILE with COMMAND ...            run a command of this machine with the deployment's variables
+#   deploy/up.sh --help                                 these lines
 #
 # --dry-run prints the commands and runs none. Nothing is deleted by this script.
 set -euo pipefail
@@ -16,6 +17,7 @@ readonly ON_REQUEST=(pair schedule)
 readonly FEATURES=bqx_ml_v3_features_v2 TARGETS=bqx_ml_v3_analytics_v2
 readonly DATABASE=dagster DATABASE_USER=dagster
 readonly JOBS=(bqx-pair bqx-pair-large)
+readonly MAY_BE_EMPTY=' BQX_BILLING_PROJECT BQX_LAST BQX_START BQX_END BQX_MAX_BYTES BQX_EXPECTATIONS BQX_IMAGE_TAG BQX_UI_HOSTS '
 DRY_RUN='' UNCOMMITTED='' VARIABLES=''
 
 say() { printf '%s\n' "$*" >&2; }
@@ -82,15 +84,19 @@ owner() { # owner COMMAND ...: a grant on the data, or on the project that pays 
 }
 
 read_variables() { # read_variables FILE: NAME=value lines; the file is read and never run
-  local line number=0 name value
+  local line number=0 name value seen=' '
   VARIABLES=$(grep -o '^BQX_[A-Z_]*' deploy/bqx.env)
-  [[ -r $1 ]] || stop "the variables file $1 cannot be read" "cp deploy/bqx.env ~/bqx.env, fill it in, and name it with --env."
+  [[ -r $1 && ! -d $1 ]] || stop "the variables file $1 cannot be read" "cp deploy/bqx.env ~/bqx.env, fill it in, and name it with --env."
   while IFS= read -r line || [[ -n $line ]]; do
     number=$((number + 1))
+    [[ $line != *$'\r' ]] || stop "$1, line $number: the line ends as on Windows (CRLF)" "sed -i 's/\\r\$//' $(quoted "$1")"
     [[ -z $line || $line == '#'* ]] && continue
     [[ $line =~ ^(BQX_[A-Z_]+)=([A-Za-z0-9 _./:@%+,-]*)$ ]] ||
-      stop "$1, line $number: not NAME=value of plain characters" "Write no quotes, \$ or remarks there, and names as in deploy/bqx.env."
+      stop "$1, line $number: not NAME=value of plain characters" "Write no quotes, \$ or remarks there, no space around =, and names as in deploy/bqx.env."
     name=${BASH_REMATCH[1]} value=${BASH_REMATCH[2]}
+    [[ $value != ' '* && $value != *' ' ]] || stop "$1, line $number: the value of $name begins or ends with a space" "Remove that space."
+    [[ $seen != *" $name "* ]] || stop "$1, line $number: $name is set a second time" "Leave one of its lines."
+    seen+="$name "
     [[ $'\n'$VARIABLES$'\n' == *$'\n'"$name"$'\n'* ]] || stop "$1, line $number: $name is no variable of a deployment" "Compare it with deploy/bqx.env."
     [[ $value == *change-me* ]] && stop "$1, line $number: $name is still $value" "Write your own value there."
     printf -v "$name" '%s' "$value"
@@ -102,6 +108,13 @@ read_variables() { # read_variables FILE: NAME=value lines; the file is read and
 }
 
 derive() {
+  local name
+  for name in $VARIABLES; do
+    [[ -n ${!name} || $MAY_BE_EMPTY == *" $name "* ]] || stop "$name is empty" "Write a value: deploy/bqx.env says what it is."
+  done
+  [[ $BQX_REGION =~ ^[a-z]+-[a-z]+[0-9]+$ ]] || stop "BQX_REGION is $BQX_REGION, which is no region" "Write one region, for example us-central1; for data in the multi-region EU one inside it, for example europe-west1."
+  [[ $BQX_ZONE == "$BQX_REGION"-? ]] || stop "BQX_ZONE is $BQX_ZONE, which is no zone of $BQX_REGION" "Write a zone of that region: gcloud compute zones list shows them."
+  [[ $BQX_LOG_BUCKET =~ ^[a-z0-9][a-z0-9._-]+$ ]] || stop "BQX_LOG_BUCKET is $BQX_LOG_BUCKET" "Write the name of a bucket, without gs:// and without a folder."
   [[ $BQX_OUTPUT == gs://* ]] || stop "BQX_OUTPUT is $BQX_OUTPUT" "Write gs://bucket or gs://bucket/prefix."
   [[ -z $BQX_LAST || -z $BQX_START$BQX_END ]] || stop "BQX_LAST is set together with BQX_START or BQX_END" "Leave BQX_LAST empty, or both bounds."
   [[ $BQX_DATA_OWNER == me || $BQX_DATA_OWNER == another ]] || stop "BQX_DATA_OWNER is $BQX_DATA_OWNER" "Write me or another."
@@ -141,7 +154,8 @@ main() {
     case $1 in
       --env) file=${2:-} && shift $(($# > 1 ? 2 : 1)) ;;
       --dry-run) DRY_RUN=yes && shift ;;
-      *) stop "unknown option $1" "There are --env FILE and --dry-run." ;;
+      --help) sed -n '/^#   deploy/,/^# --dry-run/s/^# \{0,1\}//p' deploy/up.sh && exit ;;
+      *) stop "unknown option $1" "There are --env FILE, --dry-run and --help." ;;
     esac
   done
   [[ -n $file ]] || stop "no variables file" "cp deploy/bqx.env ~/bqx.env, fill it in, and call: deploy/up.sh --env ~/bqx.env"
@@ -150,10 +164,12 @@ main() {
   derive
   if [[ ${1:-} == with ]]; then
     shift
+    (($#)) || stop "\`with\` needs a command" "For example: deploy/up.sh --env FILE with .venv/bin/bqx status"
     cd "$CALLED_FROM"
     exec "$@"
   fi
   for phase in "$@"; do
+    [[ $phase != -* ]] || stop "$phase stands behind a phase" "Options come first: deploy/up.sh --env FILE --dry-run PHASE ..."
     [[ " ${USUAL[*]} ${ON_REQUEST[*]} " == *" $phase "* ]] || stop "no phase $phase" "There are: ${USUAL[*]}; on request: ${ON_REQUEST[*]}."
   done
   (($#)) || set -- "${USUAL[@]}"

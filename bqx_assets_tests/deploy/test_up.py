@@ -124,6 +124,13 @@ def test_an_account_that_is_not_known_everywhere_yet_is_granted_its_role_a_littl
         ({"BQX_END": "2024-01-01"}, "BQX_LAST is set together with"),
         ({"BQX_DATA_OWNER": "somebody"}, "BQX_DATA_OWNER is somebody"),
         ({"BQX_BUILD": "podman"}, "BQX_BUILD is podman"),
+        ({"BQX_PROJECT": "example-runs "}, "line 1: the value of BQX_PROJECT begins or ends with a space"),
+        ({"BQX_PROJECT": "example-runs\r"}, "line 1: the line ends as on Windows (CRLF)"),
+        ({"BQX_PROJECT": "example-runs\nBQX_PROJECT=other"}, "line 2: BQX_PROJECT is set a second time"),
+        ({"BQX_REGION": "EU"}, "BQX_REGION is EU, which is no region"),
+        ({"BQX_REGION": ""}, "BQX_REGION is empty"),
+        ({"BQX_ZONE": "europe-west1-b"}, "BQX_ZONE is europe-west1-b, which is no zone of us-central1"),
+        ({"BQX_LOG_BUCKET": "gs://example-logs"}, "BQX_LOG_BUCKET is gs://example-logs"),
     ],
 )
 def test_variables_that_cannot_be_are_refused_before_anything_is_called(
@@ -145,6 +152,14 @@ def test_a_missing_variable_and_an_unknown_phase_are_refused(player: Player) -> 
     assert (done.returncode, "BQX_REGION is missing" in done.stderr) == (1, True)
     done = player.up("buckets", "bukets")
     assert (done.code, "no phase bukets" in done.said, done.calls) == (1, True, [])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [(("with",), "`with` needs a command"), (("apis", "--dry-run"), "--dry-run")]
+)
+def test_words_that_say_less_than_they_mean_run_nothing(player: Player, words: tuple[str, ...], said: str) -> None:
+    done = player.up(*words)
+    assert (done.code, said in done.said, done.calls) == (1, True, [])
 
 
 def test_a_placeholder_is_shipped_for_what_nobody_can_guess() -> None:
