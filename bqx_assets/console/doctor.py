@@ -28,15 +28,16 @@ _MARKS: dict[State, tuple[str, str]] = {
     "skipped": ("·", "dim"),
     "note": ("!", "yellow"),
 }
-_SHOWN, _SHOWN_MISSING = 300, 80
-"""Characters of a finding in the table."""
+_SHOWN, _SHOWN_MISSING = 600, 80
+"""Characters of a finding in the table; a few more are shown, for a cut would save no line."""
+_FEW = 20
 _NAME_WIDTH = 24
 """Of the names in the table, so that 50 characters are left for a finding on a terminal of 80."""
 
 
 @doctor_app.command()
 def doctor(ctx: typer.Context, pair: PairIfAny = None, *, as_json: Json = False) -> None:
-    """Look at everything that a run needs, change nothing, and name what is missing, with the command that mends it.
+    """Look at everything that a run needs, change nothing, and name what is missing, with the command that fixes it.
 
     It takes seconds, and at most a minute where nobody answers.
     Exit code 0: nothing is missing, 1: something is.
@@ -102,14 +103,15 @@ def _kind(line: Line) -> tuple[str, str]:
 def _cut(line: Line) -> str:
     """What was found, short where it is missing: that stands below the table in full."""
     text, most = printable(line.found), _SHOWN_MISSING if line.state == "missing" else _SHOWN
-    return text if len(text) <= most else f"{text[:most]}…"
+    return text if len(text) <= most + _FEW else f"{text[:most]}…"
 
 
 def lack_lines(report: Report) -> Iterator[Text | str]:
     """Yield what is missing: in full, with the permission, the resource, and the command on a line of its own."""
     for line in report.missing:
         yield ""
-        yield Text.assemble(("✗ ", "bold red"), (f"{line.theme}, {line.name}: ", "bold"), printable(line.found))
+        where = line.name if line.name == line.theme else f"{line.theme}, {line.name}"
+        yield Text.assemble(("✗ ", "bold red"), (f"{where}: ", "bold"), printable(line.found))
         if line.permission:
             yield _part("missing", f"{line.permission} on {line.resource}" if line.resource else line.permission)
         yield _part("cure", line.cure)
@@ -122,7 +124,8 @@ def _part(name: str, text: str) -> Text:
 def summary_line(report: Report) -> Text:
     """Return the outcome in one line."""
     states = [line.state for line in report.lines]
-    rest = f"{states.count('note')} notes, {states.count('skipped')} not looked at, {report.seconds:.1f} s"
+    notes = states.count("note")
+    rest = f"{notes} note{'' if notes == 1 else 's'}, {states.count('skipped')} not looked at, {report.seconds:.1f} s"
     if report.passed:
         return Text.assemble(("✓ ", "bold green"), (f"nothing is missing for {report.pair}", "bold"), f"; {rest}")
     count = len(report.missing)

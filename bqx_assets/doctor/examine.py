@@ -91,7 +91,7 @@ class _Examination:
         for need in probe.needs:
             finding = self._found[need][0] if need in self._found else None
             if finding is not None and finding.state == "missing":
-                return skipped(f"mend {need!r} first")
+                return skipped(f"fix {need!r} first")
             if finding is not None and finding.state == "skipped":
                 return finding
         return None

@@ -379,8 +379,8 @@ def _only(answer: dict[str, Any], expected: str, cure: str) -> None:
     assert _named(answer) == [expected], [line for line in answer["lines"] if line["state"] == "missing"]
     (line,) = (each for each in answer["lines"] if each["state"] == "missing")
     assert cure in line["cure"], line
-    waiting = [each["found"] for each in answer["lines"] if each["state"] == "skipped" and "mend" in each["found"]]
-    assert all(each == f"not looked at: mend {line['name']!r} first" for each in waiting), waiting
+    waiting = [each["found"] for each in answer["lines"] if each["state"] == "skipped" and "fix" in each["found"]]
+    assert all(each == f"not looked at: fix {line['name']!r} first" for each in waiting), waiting
 
 
 def test_whoever_follows_the_recipe_lacks_nothing_and_leaves_nothing(somebody: Stranger) -> None:

@@ -29,8 +29,8 @@ LINES = (
         permission="bigquery.readsessions.create",
         resource="projects/bqx-ml",
     ),
-    Line(theme="bigquery", name="row: targets", state="skipped", found="not looked at: mend 'read sessions' first"),
-    Line(theme="bigquery", name="row: variance", state="skipped", found="not looked at: mend 'read sessions' first"),
+    Line(theme="bigquery", name="row: targets", state="skipped", found="not looked at: fix 'read sessions' first"),
+    Line(theme="bigquery", name="row: variance", state="skipped", found="not looked at: fix 'read sessions' first"),
     Line(theme="output", name="versioning", state="note", found="off \x1b[31m", cure="bqx store init"),
 )
 REPORT = Report(pair="eurusd", lines=LINES, seconds=1.5)
@@ -77,8 +77,13 @@ def test_a_lack_is_told_in_full_with_the_command_on_one_line() -> None:
     assert lines[3] == f"  cure     {COMMAND}"
 
 
+def test_what_is_missing_is_named_once_where_its_theme_has_the_same_name() -> None:
+    line = Line(theme="credentials", name="credentials", state="missing", found="There are none", cure="Sign in.")
+    assert str(list(lack_lines(Report(pair="eurusd", lines=(line,), seconds=0)))[1]) == "✗ credentials: There are none"
+
+
 def test_the_last_line_counts() -> None:
-    assert str(summary_line(REPORT)) == "✗ 1 thing is missing for eurusd; 1 notes, 2 not looked at, 1.5 s"
+    assert str(summary_line(REPORT)) == "✗ 1 thing is missing for eurusd; 1 note, 2 not looked at, 1.5 s"
 
 
 def test_the_document_of_json_has_every_line_and_the_verdict(home: Path) -> None:

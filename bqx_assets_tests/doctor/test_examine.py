@@ -40,7 +40,7 @@ def test_what_follows_from_a_lack_is_not_a_second_one() -> None:
     )
     assert [line.name for line in report.missing] == ["first"]
     assert _states(report) == {"first": "missing", "second": "skipped", "third": "skipped", "other": "passed"}
-    assert {line.found for line in report.lines if line.state == "skipped"} == {"not looked at: mend 'first' first"}
+    assert {line.found for line in report.lines if line.state == "skipped"} == {"not looked at: fix 'first' first"}
 
 
 def test_where_there_is_nothing_to_look_at_nothing_that_follows_is_either() -> None:

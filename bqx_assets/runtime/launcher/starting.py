@@ -24,7 +24,7 @@ from bqx_assets.runtime.launcher.outcome import Ending, Outcome
 _LOG = logging.getLogger(__name__)
 _WAITING = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING]
 _CURE = (
-    "What keeps a container from its run is the same for the next one, so the run is not retried: read its log, mend"
+    "What keeps a container from its run is the same for the next one, so the run is not retried: read its log, fix"
     " its image, secret, service account or memory class (deploy/README.md), then launch the run again."
 )
 
