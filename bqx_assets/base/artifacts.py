@@ -45,7 +45,7 @@ class Record(BaseModel):
             return cls.model_validate_json(read_regular(path))
         except (OSError, ValueError) as error:
             raise CheckpointCorrupt(
-                str(path), got=first_line(error), expected=f"a {cls.__name__} as JSON", cure="Make it again."
+                str(path), got=first_line(error), expected=f"a record {cls.__name__} as JSON", cure="Make it again."
             ) from error
 
 

@@ -13,8 +13,10 @@ from typing import Annotated
 
 import typer
 
+from bqx_assets.base.artifacts import ExtractionRecord
+from bqx_assets.base.errors import CheckpointCorrupt
 from bqx_assets.base.objects.naming import output_place
-from bqx_assets.base.pairs import ALL_PAIRS
+from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.expectations import Expectations, load_expectations
 from bqx_assets.catalogue.expectations_file import EXPECTATIONS_FILE, is_there, read_text, write_text
@@ -25,7 +27,7 @@ from bqx_assets.console.options import Json, PairArgument, SomePairs
 from bqx_assets.console.session import Session
 from bqx_assets.extract.connect import load_own_expectations, own_expectations_place
 from bqx_assets.extract.slab_objects import slab_objects
-from bqx_assets.extract.slabs import SlabFolder
+from bqx_assets.extract.slabs import SlabFolder, SlabStore
 from bqx_assets.quality.pair_findings import find_pair_facts
 
 expectations_app = typer.Typer(
@@ -89,7 +91,7 @@ def propose(
     session = _session(ctx, as_json=as_json)
     settings = session.settings()
     slabs = slab_objects(settings, pair) or SlabFolder(settings.checkpoint_dir / pair.name)
-    found = find_pair_facts(slabs, slabs.load_extraction(), datetime.now(UTC))
+    found = find_pair_facts(slabs, _last_extraction(slabs, pair), datetime.now(UTC))
     where = output or str(settings.home / EXPECTATIONS_FILE)
     own = where if is_there(where) else own_expectations_place(settings)
     before = read_text(own)[1] if own is not None else ""
@@ -103,6 +105,19 @@ def propose(
     session.answer(
         {"file": where, "pair": pair.name, "failed": [each.table for each in found.failed]} | _sums(found.facts)
     )
+
+
+def _last_extraction(slabs: SlabStore, pair: Pair) -> ExtractionRecord:
+    """Return what a proposal is made of. Raises CheckpointCorrupt with the command where there is none."""
+    try:
+        return slabs.load_extraction()
+    except CheckpointCorrupt as error:
+        raise CheckpointCorrupt(
+            error.subject,
+            got="no whole record of an extraction",
+            expected=f"what an extraction of {pair} found",
+            cure=f"bqx extract {pair}",
+        ) from error
 
 
 @expectations_app.command()

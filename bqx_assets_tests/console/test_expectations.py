@@ -50,7 +50,8 @@ def test_what_an_extraction_found_is_proposed_approved_and_then_in_force(tmp_pat
 
 
 def test_without_an_extraction_nothing_is_proposed(tmp_path: Path) -> None:
-    _bqx(tmp_path, "expectations", "propose", "eurusd", exit_code=1)
+    said = _json(tmp_path, "expectations", "propose", "eurusd", exit_code=1)
+    assert (said["got"], said["cure"]) == ("no whole record of an extraction", "bqx extract eurusd")
     assert not (tmp_path / "expectations.toml").exists()
 
 

@@ -23,7 +23,7 @@ def load_record(store: ObjectStore, name: str, kind: type[_R]) -> _R:
         raise CheckpointCorrupt(
             store.uri(name),
             got=first_line(error),
-            expected=f"a {kind.__name__} as JSON",
+            expected=f"a record {kind.__name__} as JSON",
             cure="Make it again.",
         ) from error
 
