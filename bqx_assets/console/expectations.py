@@ -166,7 +166,7 @@ def _lines(found: Expectations) -> list[str]:
         f"expectations: {found.place}, version {found.version}",
         *(f"  {pair}: approved {found.pair[pair].approved}; {found.pair[pair].found}" for pair in by_state["approved"]),
         *(f"  {pair}: proposed, not in force; {found.pair[pair].found}" for pair in by_state["proposed"]),
-        f"  {len(by_state['none'])} pairs without approved facts of their own, held against the numbers for all",
+        f"  {len(by_state['none'])} pairs without approved facts of their own, held against the numbers below",
         f"  at least {found.min_rows:,} rows, {found.min_columns:,} columns, {len(found.targets())} targets",
         f"  nulls, less than: {_shares(nulls)}",
         f"  rows a table may lack: {_shares(found.max_missing_fraction)}",
@@ -193,10 +193,10 @@ def _facts_lines(facts: PairFacts) -> list[str]:
     lacking = sorted(name for name, each in facts.tables.items() if each.matched < facts.rows)
     return [
         f"  {facts.found}",
-        f"  {len(facts.tables):,} tables on {facts.rows:,} rows, {len(lacking):,} without some: {_some(lacking)}",
+        f"  {len(facts.tables):,} tables on {facts.rows:,} rows; {len(lacking):,} of them lack rows: {_some(lacking)}",
         f"  {len(facts.all_null):,} columns without a value: {_some(facts.all_null)}",
         f"  {len(facts.constant):,} columns of one value",
-        f"  {len(facts.absent):,} tables absent: {_some(list(facts.absent))}",
+        f"  {len(facts.absent):,} absent tables: {_some(list(facts.absent))}",
     ]
 
 

@@ -30,12 +30,15 @@ def settings_probes(case: Case) -> Iterator[Probe]:
 
 
 def _one(case: Case, name: str) -> Finding:
-    return passed(f"{_shown(getattr(case.settings, name))}  ({_origin(case, name)})")
+    value, origin = _shown(getattr(case.settings, name)), _origin(case, name)
+    return passed(value if origin == variable_of(name) else f"{value}  ({origin})")  # the line has the variable's name
 
 
 def _others(case: Case, shown: tuple[str, ...]) -> Finding:
     rest = {name: getattr(case.settings, name) for name in Settings.model_fields if name not in shown}
-    return passed(", ".join(name if value is None else f"{name} {_shown(value)}" for name, value in rest.items()))
+    unset = ", ".join(name for name, value in rest.items() if value is None)
+    stated = ", ".join(f"{name} {_shown(value)}" for name, value in rest.items() if value is not None)
+    return passed(f"{stated}; not set: {unset}" if unset else stated)
 
 
 def _misspelt(case: Case) -> Finding:

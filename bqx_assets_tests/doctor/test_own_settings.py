@@ -21,7 +21,7 @@ def _findings(
 
 def test_each_chosen_setting_says_where_it_came_from() -> None:
     found = _findings({"BQX_WORKERS": "3"}, {"home": "option --home"}, workers=3, home="x")
-    assert found["BQX_WORKERS"].found == "3  (BQX_WORKERS)"
+    assert found["BQX_WORKERS"].found == "3"
     assert found["BQX_HOME"].found == "x  (option --home)"
 
 
