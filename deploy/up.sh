@@ -84,12 +84,13 @@ owner() { # owner COMMAND ...: a grant on the data, or on the project that pays 
 }
 
 read_variables() { # read_variables FILE: NAME=value lines; the file is read and never run
-  local line number=0 name value seen=' '
+  local line number=0 name value seen=' ' file
+  file=$(quoted "$1")
   VARIABLES=$(grep -o '^BQX_[A-Z_]*' deploy/bqx.env)
   [[ -r $1 && ! -d $1 ]] || stop "the variables file $1 cannot be read" "cp deploy/bqx.env ~/bqx.env, fill it in, and name it with --env."
   while IFS= read -r line || [[ -n $line ]]; do
     number=$((number + 1))
-    [[ $line != *$'\r' ]] || stop "$1, line $number: the line ends as on Windows (CRLF)" "sed -i 's/\\r\$//' $(quoted "$1")"
+    [[ $line != *$'\r' ]] || stop "$1, line $number: the line ends as on Windows (CRLF)" "sed -i 's/\\r\$//' $file"
     [[ -z $line || $line == '#'* ]] && continue
     [[ $line =~ ^(BQX_[A-Z_]+)=([A-Za-z0-9 _./:@%+,-]*)$ ]] ||
       stop "$1, line $number: not NAME=value of plain characters" "Write no quotes, \$ or remarks there, no space around =, and names as in deploy/bqx.env."
