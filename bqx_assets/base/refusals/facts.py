@@ -18,6 +18,8 @@ from bqx_assets.base.refusals.words import shown
 
 PLUGIN = "Getting metadata from plugin failed"
 """How gRPC wraps every failure of the credentials: as UNAVAILABLE, with nothing but these words to tell it."""
+PAGE = "HTML_PAGE"
+"""Our own word among the reasons: the body is a page for people, which none of Google's services answers with."""
 _METHOD = re.compile(r"^(?:GET|HEAD|POST|PUT|PATCH|DELETE) +https?://\S+: +")
 _CODES = {
     "INVALID_ARGUMENT": 400, "FAILED_PRECONDITION": 400, "OUT_OF_RANGE": 400, "UNAUTHENTICATED": 401,
@@ -121,6 +123,7 @@ class _Gathered:
                 self.add_entry(cast("Mapping[str, Any]", entry))
         body = "" if self.words else _text(response)
         if body and not self.add_body(body):
+            self.reasons.append(PAGE if _is_page(body) else "")
             self.words.append(_without_markup(body))
         if not any(self.words):
             self.add_message(error)
@@ -264,7 +267,11 @@ def _headers(response: object) -> Mapping[str, str]:
     return cast("Mapping[str, str]", headers) if isinstance(headers, Mapping) else {}
 
 
+def _is_page(body: str) -> bool:
+    return "<html" in body.lower()
+
+
 def _without_markup(body: str) -> str:
     """A page of a proxy's, as its title; any other text as it is."""
     title = re.search(r"<title>(.*?)</title>", body, re.DOTALL | re.IGNORECASE)
-    return title.group(1) if title else re.sub(r"<[^>]*>", " ", body) if "<html" in body.lower() else body
+    return title.group(1) if title else re.sub(r"<[^>]*>", " ", body) if _is_page(body) else body

@@ -93,8 +93,8 @@ def _filled(facts: Facts, service: Service, known: Mapping[str, str], kind: str)
     for name in known:
         values |= _parts(known[name])
     values |= {**known, **_values(facts, service, named, resource)}
-    for name in ("table", "dataset"):  # SQL writes project.dataset.table, an old project's own colon stays
-        values[f"sql_{name}"] = ".".join(values.get(name, name.upper()).rsplit(":", 1))
+    for name in ("table", "dataset"):
+        values[f"sql_{name}"] = _in_sql(values.get(name, name.upper()))
     if permission:
         values["permission"] = permission
     grant = grant_of(permission) if permission else None
@@ -185,6 +185,11 @@ def _parts(resource: str) -> dict[str, str]:
         found |= {"project": project, "dataset": f"{project}:{dataset}"}
         found |= {"table": resource} if name else {}
     return found
+
+
+def _in_sql(name: str) -> str:
+    """A name as SQL has it: ``project.dataset.table``. The colon behind an old project's domain stays."""
+    return name if _TABLES[1].match(name) else ".".join(name.rsplit(":", 1))
 
 
 def _files(file: str | None, words: str) -> dict[str, str]:

@@ -13,15 +13,20 @@ from bqx_assets.base.printable import printable
 LONGEST = 500
 """Characters shown of a service's words, unless what matters stands further behind."""
 
+_IS = r"(?:=|:|%3d|%253d|\\*u003d|&#61;|&#x3d;)"
+"""An equals sign, also as addresses, JSON and pages write it."""
 _SECRETS = (
     (re.compile(r"ya29\.[\w.~+/=-]+|eyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?|\b1//[\w-]{10,}|GOCSPX-[\w-]+"), "..."),
     (re.compile(r"-----BEGIN.*?(?:-----END[A-Z ]*-----|$)", re.DOTALL), "..."),
-    (re.compile(r"(?i)(\bbearer +)(?!token)[^\s\"',]+"), r"\1..."),
-    (re.compile(r"(?i)upload_?id[\"']?\s*[=:]\s*[\"']?[^&\s\"',}]+"), "..."),
+    (re.compile(r"\bAIza[\w-]{20,}|\b4/0[\w-]{8,}"), "..."),  # an API key; a login's code
+    (re.compile(r"(?i)(\bbearer +)(?!tokens?\b)[^\s\"',]+"), r"\1..."),
+    (re.compile(r"(?i)(\bauthorization[\"']?\s*[=:]\s*[\"']?(?:basic|digest|negotiate|ntlm) +)[^\s\"',]+"), r"\1..."),
+    (re.compile(rf"(?i)upload_?id[\"']?\s*{_IS}\s*[\"']?[^&\s\"',}}]+"), "..."),
     (
         re.compile(
             r"(?i)((?:access_token|refresh_token|id_token|subject_token|client_secret|private_key|assertion"
-            r"|x-goog-signature|x-goog-credential|signature|password)[\"']?\s*[=:]\s*[\"']?)[^&\s\"',}]+"
+            rf"|x-goog-signature|x-goog-credential|signature|password)[\"']?\s*{_IS}\s*)"
+            r"(?:\"[^\"]*\"|'[^']*'|[\"']?[^&\s\"',}]+)"
         ),
         r"\1...",
     ),

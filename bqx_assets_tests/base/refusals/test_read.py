@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 from google.api_core.exceptions import GoogleAPICallError, PermissionDenied, RetryError, ServiceUnavailable
+from google.auth.exceptions import RefreshError
 
 from bqx_assets.base.errors import StoreError
 from bqx_assets.base.refusals.read import Refusal, read_refusal, read_words
@@ -30,7 +31,7 @@ def test_failed_credentials_stop_everything_and_only_a_server_or_network_may_com
 ) -> None:
     refusal = read_refusal(error, service)
     assert refusal.everywhere
-    assert refusal.again == ("later" if reason in {"network", "metadata_server"} else "never")
+    assert refusal.again == ("later" if reason in {"network", "metadata_server", "token_server"} else "never")
 
 
 def read(words: str, service: Service = "bigquery") -> Refusal:
@@ -129,6 +130,8 @@ def test_what_matters_is_shown_however_far_behind_it_stands() -> None:
         "ya29.a0AfB_by-x", "Bearer abc.def", "eyJhbGciOi.eyJpc3Mi.c2ln", "https://x/upload/storage/v1/b/o?upload_id=Qq1",
         '{"refresh_token": "1//0gSecretSecret"}', "https://user:pw@proxy:3128", "client_secret=GOCSPX-abc", "upload_id=Zz9",
         "-----BEGIN PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----", "https://x/o?X-Goog-Signature=00ff", "jane@example.com",
+        "https://x/resumable%3Fupload_id%3DQq1", r"upload_id\u003dQq1", "upload_id&#61;Qq1", "Authorization: Basic Qq1",
+        "Bearer tokenQq1", "password='abc Qq1'", '"password": "abc Qq1"', "key=AIzaSyQq1Qq1Qq1Qq1Qq1Qq1Qq1",
     ],
 )  # fmt: skip
 def test_no_secret_and_no_persons_address_is_shown(secret: str) -> None:
@@ -148,6 +151,61 @@ def test_the_wait_that_the_service_asks_for_is_told() -> None:
     asked = detail("RetryInfo", retryDelay="3.5s")
     assert read_refusal(rest(429, "slow", "rateLimitExceeded", asked), "bigquery").wait_seconds == 3.5
     assert read_refusal(rest(429, "slow", "rateLimitExceeded"), "bigquery").wait_seconds == 0
+
+
+def page(code: int, title: str) -> Exception:
+    """A call that a proxy answers, with a page for people."""
+    return media(
+        code, f"<!DOCTYPE html><HTML><head><title>{title}</title></head><body>Your request was denied</body></HTML>"
+    )
+
+
+@pytest.mark.parametrize("service", ["bigquery", "cloud_storage", "cloud_run"])
+def test_a_page_of_a_proxy_is_no_refusal_of_googles(service: Service) -> None:
+    refusal = read_refusal(page(403, "Access Denied (policy_denied)"), service)
+    assert (refusal.reason, refusal.everywhere, refusal.permission) == ("not_google", True, None)
+    assert "HTTPS_PROXY" in refusal.cure
+    assert "policy_denied" in refusal.said
+    assert read_refusal(page(502, "Bad Gateway"), service).again == "later"
+    assert (
+        read_refusal(grpc("PERMISSION_DENIED", "Received http2 header with status: 403"), service).reason
+        == "not_google"
+    )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RefreshError("internal_failure: Backend Error", {"error": "internal_failure"}),
+        RefreshError("Unable to acquire impersonated credentials", '{"error": {"code": 503, "message": "busy"}}'),
+        RefreshError("<html><title>502 Bad Gateway</title></html>"),
+        grpc(
+            "UNAVAILABLE",
+            "Getting metadata from plugin failed with error: ('server_error: x', {'error': 'server_error'})",
+        ),
+    ],
+)
+def test_a_token_service_that_fails_for_the_moment_may_come_back(error: Exception) -> None:
+    refusal = read_refusal(error, "bigquery")
+    assert (refusal.reason, refusal.again) == ("token_server", "later")
+
+
+@pytest.mark.parametrize(
+    ("service", "words", "reason"),
+    [
+        ("bigquery", "Not found: Table bqx-ml:d.key_disabled was not found in location US", "table_missing"),
+        ("cloud_storage", "No such object: b/keys/the key is disabled.json", "object_missing"),
+        ("cloud_storage", "No such object: b/bucket of things not found", "object_missing"),
+    ],
+)
+def test_the_name_of_what_is_missing_is_not_read_as_the_reason(service: Service, words: str, reason: str) -> None:
+    assert read_refusal(rest(404, words, "notFound"), service).reason == reason
+
+
+@pytest.mark.parametrize("table", ["example.com:p-1.d.t", "example.com:p-1:d.t"])
+def test_a_project_with_a_domain_keeps_its_colon_in_sql(table: str) -> None:
+    refusal = read_refusal(rest(400, f"Cannot query over table '{table}' without a filter", "invalidQuery"), "bigquery")
+    assert "ALTER TABLE `example.com:p-1.d.t` SET" in refusal.cure
 
 
 def test_details_of_another_domain_are_not_googles() -> None:

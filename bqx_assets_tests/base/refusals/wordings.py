@@ -171,6 +171,7 @@ STORAGE: list[Wording] = [
     ("cloud_storage", media(499, ""), "upload_session"),
     ("cloud_storage", media(403, "x", "userRateLimitExceeded"), "rate_limit"),
     ("cloud_storage", media(503, "<!DOCTYPE html><html><head><title>Error 503</title></head></html>"), "server"),
+    ("cloud_storage", media(403, "<!DOCTYPE html><html><head><title>Blocked</title></head></html>"), "not_google"),
     ("cloud_storage", media(500, "We encountered an internal error. Please try again.", "backendError"), "server"),
     ("cloud_storage", media(408, "x", "uploadBrokenConnection"), "slow"),
     ("cloud_storage", media(416, "Requested range not satisfiable"), "range"),
@@ -229,6 +230,7 @@ CREDENTIALS: list[Wording] = [
     ("storage_read", grpc("UNAVAILABLE", PLUGIN + _METADATA), "metadata_server"),
     ("storage_read", grpc("UNAVAILABLE", PLUGIN + "('Connection aborted.', RemoteDisconnected('Remote end closed connection without response'))"), "network"),
     ("storage_read", grpc("UNAVAILABLE", PLUGIN + f"('Unable to acquire impersonated credentials', '{_IMPERSONATED}')"), "impersonation"),
+    ("bigquery", auth.RefreshError("internal_failure: Backend Error", {"error": "internal_failure"}), "token_server"),
     ("storage_read", grpc("UNAVAILABLE", PLUGIN + "something that nobody has seen"), "credentials"),
 ]  # fmt: skip
 
