@@ -58,8 +58,12 @@ def waiting(
     over = threading.Event()
 
     def tell() -> None:
-        while not over.wait(seconds):
+        pause = seconds
+        while not over.wait(pause):
             progress.wait(stage, what())
+            # Looked at more often than it is said: a progress that has just said something leaves one out, and whole
+            # pauses would make a silence of twelve seconds of that.
+            pause = seconds / 4
 
     teller = threading.Thread(target=tell, name="waiting", daemon=True)
     teller.start()

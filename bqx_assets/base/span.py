@@ -13,8 +13,10 @@ from typing import Literal
 
 from bqx_assets.base.errors import BadSetting
 
-_ROWS = re.compile(r"(\d[\d,_]*)\s*rows?", re.IGNORECASE)
-_DAYS = re.compile(r"(\d[\d,_]*)\s*d(?:ays?)?", re.IGNORECASE)
+_NUMBER = r"(\d{1,15}|\d{1,3}(?:,\d{3}){1,4}|\d{1,3}(?:_\d{3}){1,4})"
+"""A comma parts thousands only: ``1,5d`` means one day and a half to many, and is not 15 days."""
+_ROWS = re.compile(rf"{_NUMBER}\s*rows?", re.IGNORECASE)
+_DAYS = re.compile(rf"{_NUMBER}\s*d(?:ays?)?", re.IGNORECASE)
 _MOST = {"rows": 10**12, "days": 36_500}
 
 
@@ -42,7 +44,7 @@ def parse_last(text: str, subject: str) -> Last:
             return Last(count, "rows" if unit == "rows" else "days")
     raise BadSetting(
         subject,
-        got=repr(text),
+        got=repr(text[:60]),
         expected=f"a number of rows, or of days up to {_MOST['days']:,}",
         cure="For example: 100000 rows, or 395d. Leave it empty for the whole history.",
     )

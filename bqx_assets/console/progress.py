@@ -96,7 +96,7 @@ class ConsoleProgress:
     def wait(self, stage: str, message: str) -> None:
         """Say what is waited for, unless something was said just now."""
         with self._lock:
-            if self._clock() - self._said >= QUIET_SECONDS / 2:
+            if self._clock() - self._said >= QUIET_SECONDS * 7 / 8:
                 self._line(f"  {stage}: {printable(message)}", style="dim")
 
     def _line(self, text: str, style: str = "") -> None:

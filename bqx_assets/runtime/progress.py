@@ -103,7 +103,7 @@ class StepProgress:
     def wait(self, stage: str, message: str) -> None:
         """Log what is waited for, unless a line was logged just now."""
         with self._lock:
-            quiet = time.monotonic() - self._said >= QUIET_SECONDS / 2
+            quiet = time.monotonic() - self._said >= QUIET_SECONDS * 7 / 8
         if quiet:
             self._say("%s: %s", stage, printable(message))
         self._target.wait(stage, message)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import threading
 import time
+from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
+from rich.console import Console
 
+from bqx_assets.base import progress as module
 from bqx_assets.base.progress import Silent, waiting
+from bqx_assets.console.progress import ConsoleProgress
 
 
 class Told(Silent):
@@ -33,3 +40,35 @@ def test_a_wait_is_told_of_until_it_is_over_also_by_an_error() -> None:
     count = len(told.lines)
     time.sleep(0.05)
     assert len(told.lines) == count
+
+
+@pytest.mark.parametrize("line_at", [0.1, 0.9, 2.0, 3.9, 4.1, 6.9, 7.9, 9.0])
+def test_another_line_in_between_makes_no_silence_of_more_than_ten_seconds(
+    monkeypatch: pytest.MonkeyPatch, line_at: float
+) -> None:
+    """Where one came 3.9 s before a look, the look was left out, and the next was 8 s away."""
+    now, said = 0.0, [0.0]
+
+    class Kept(io.StringIO):
+        def write(self, text: str, /) -> int:
+            said.append(now)
+            return len(text)
+
+    class Jump(threading.Event):
+        """Pauses that take no time."""
+
+        def wait(self, timeout: float | None = None) -> bool:
+            nonlocal now
+            until = now + (timeout or 0.0)
+            if now < line_at <= until:
+                now = line_at
+                progress.warn("extract", "something else")
+            now = until
+            return now > 60
+
+    monkeypatch.setattr(module, "threading", SimpleNamespace(Event=Jump, Thread=threading.Thread))
+    progress = ConsoleProgress(Console(file=Kept()), clock=lambda: now)
+    with waiting(progress, "extract", lambda: "reading"):
+        pass
+    assert max(b - a for a, b in pairwise(said)) < 10
+    assert 60 - said[-1] < 10

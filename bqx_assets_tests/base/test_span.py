@@ -29,7 +29,22 @@ def test_rows_and_days_are_read_as_people_write_them_and_written_in_one_way(text
 
 
 @pytest.mark.parametrize(
-    "text", ["100000", "0 rows", "0d", "-5d", "5 weeks", "1.5d", "395d 10 rows", "rows", "99999999d", "\u0663d\u0663"]
+    "text",
+    [
+        "100000",
+        "0 rows",
+        "0d",
+        "-5d",
+        "5 weeks",
+        "1.5d",
+        "395d 10 rows",
+        "rows",
+        "99999999d",
+        "\u0663d\u0663",
+        "1,5d",
+        "1,,0 rows",
+        "9" * 5_000 + "d",
+    ],
 )
 def test_what_is_neither_is_refused_with_an_example(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("BQX_LAST", text)

@@ -34,6 +34,7 @@ _NEW_SPINE = (
     "then feature_slabs. Tables that did not change are not read again."
 )
 _BUSY = frozenset({"rate_limit", "rate_limit_job", "quota"})
+_WORTH_A_WORD_SECONDS = 60.0
 _MISSING = frozenset({"table_missing", "missing", "dataset_missing"})
 
 
@@ -81,7 +82,7 @@ def translated(error: Exception, subject: str, *, lasts: bool = False, **known: 
     """
     refusal = refusal_of(error, **known)
     cure = _NEW_SPINE if refusal.again == "new_snapshot" else refusal.cure
-    got, cure = f"{type(error).__name__}: {refusal.said}", f"{refusal.sentence}. {cure}"
+    got, cure = f"{type(error).__name__}: {refusal.said}{_asked(refusal)}", f"{refusal.sentence}. {cure}"
     passing = may_pass(error) or needs_new_session(error)
     if lasts or (refusal.everywhere and not passing and refusal.reason not in _MISSING):
         expected = "an answer of BigQuery" if passing else _expected(refusal)
@@ -91,6 +92,12 @@ def translated(error: Exception, subject: str, *, lasts: bool = False, **known: 
     if refusal.reason in _MISSING:
         return TableMissing(subject, got=got, expected="the table as it was planned", cure=cure)
     return TableUnreadable(subject, got=got, expected=_expected(refusal), cure=cure)
+
+
+def _asked(refusal: Refusal) -> str:
+    """How long the service asks to be left alone, where that is worth a word."""
+    asked = refusal.wait_seconds
+    return f" (it asks to be asked again in {asked:,.0f} s)" if asked > _WORTH_A_WORD_SECONDS else ""
 
 
 def _expected(refusal: Refusal) -> str:

@@ -27,11 +27,15 @@ class Patience:
     """Of metadata and queries, where nobody answers: with them and its start, ``bqx plan`` ends within a minute."""
     first_wait_seconds: float = 1.0
     longest_wait_seconds: float = 32.0
+    longest_asked_seconds: float = 120.0
+    """Of a wait that the server asks for. One of hours is an outage, which the run has to end at, and not sleep out."""
 
     def wait_seconds(self, failures: int, error: BaseException | None) -> float:
-        """Return the wait before the next try: random up to a bound that doubles, at least what the server asked for.
+        """Return the wait before the next try: random up to a bound that doubles, at least what the server asks for.
 
-        The randomness keeps many readers that failed together from coming back together.
+        What it asks for counts up to ``longest_asked_seconds``. The randomness keeps many readers that failed together
+        from coming back together.
         """
         bound = min(self.longest_wait_seconds, self.first_wait_seconds * 2 ** (failures - 1))
-        return max(random.uniform(0, bound), refusal_of(error).wait_seconds if error else 0.0)  # noqa: S311 (no secret)
+        asked = refusal_of(error).wait_seconds if error else 0.0
+        return max(random.uniform(0, bound), min(asked, self.longest_asked_seconds))  # noqa: S311 (no secret)

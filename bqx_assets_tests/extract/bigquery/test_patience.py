@@ -1,13 +1,15 @@
-"""Waits grow, differ, stay bounded, and are never shorter than the server asked for."""
+"""Waits grow, differ, stay bounded, and are no shorter than the server asked for, unless that is an outage."""
 
 from __future__ import annotations
 
+import pytest
 from google.api_core.exceptions import ResourceExhausted, ServiceUnavailable
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bqx_assets.extract.bigquery.failures import translated
 from bqx_assets.extract.bigquery.patience import Patience
 
 
@@ -26,3 +28,11 @@ def test_a_wait_is_at_least_what_the_server_asked_for(seconds: float) -> None:
     asked = RetryInfo(retry_delay=Duration(seconds=int(seconds), nanos=int(seconds % 1 * 1e9)))
     wait = Patience().wait_seconds(1, ResourceExhausted("quota", details=(asked,)))
     assert wait >= seconds - 1e-6
+
+
+@pytest.mark.parametrize("seconds", [7_200, 10**11])
+def test_a_wait_of_hours_is_not_slept_out_and_is_told(seconds: int) -> None:
+    asked = RetryInfo(retry_delay=Duration(seconds=seconds))
+    error = ResourceExhausted("quota", details=(asked,))
+    assert Patience().wait_seconds(1, error) == Patience().longest_asked_seconds
+    assert f"asked again in {seconds:,} s" in translated(error, "d.t").got
