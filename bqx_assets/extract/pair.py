@@ -33,6 +33,9 @@ from bqx_assets.extract.table import SpineInMemory, TableReader
 
 NOT_EXTRACTED = "NotExtracted"
 """As ``FailedTable.error``: neither there nor asked for."""
+_LOOK_SECONDS = 0.2
+"""Between two looks at a Ctrl-C. With the libraries of a run loaded the system goes on with a wait that the signal
+came into, and Python raised the KeyboardInterrupt only once a table ended: in an outage after 147 s."""
 
 
 def extract_spine(job: Extraction) -> Spine:
@@ -143,7 +146,7 @@ def _in_parallel(
     try:
         with waiting(job.progress, "extract", lambda: _reading(job, running)):
             while running:
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                done, _ = wait(running, _LOOK_SECONDS, FIRST_COMPLETED)
                 for future in done:
                     table = running.pop(future)
                     error = future.exception()

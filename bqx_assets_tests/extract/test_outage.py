@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -176,6 +178,31 @@ def test_an_interruption_waits_for_no_read_that_is_under_way(
     with pytest.raises(KeyboardInterrupt):
         extract_pair(frame_job(tmp_path, warehouse))
     assert time.monotonic() - began < 10
+
+
+def test_ctrl_c_is_heard_at_once_where_the_system_goes_on_with_a_wait_that_it_came_into(
+    tmp_path: Path, warehouse: FrameWarehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pressed: list[float] = []
+
+    def hanging(request: ReadRequest) -> Iterator[pa.RecordBatch]:
+        if request.table.dataset == FEATURES_DATASET:
+            if not pressed:
+                pressed.append(time.monotonic())
+                # As a run with its libraries was seen to be: the main thread's wait is not broken off.
+                signal.siginterrupt(signal.SIGINT, False)  # noqa: FBT003 (has no name)
+                time.sleep(0.5)  # until the main thread waits
+                os.kill(os.getpid(), signal.SIGINT)
+            warehouse.outage.wait(30)
+        yield from FrameWarehouse.read(warehouse, request)
+
+    monkeypatch.setattr(warehouse, "read", hanging)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            extract_pair(frame_job(tmp_path, warehouse))
+    finally:
+        signal.siginterrupt(signal.SIGINT, True)  # noqa: FBT003
+    assert time.monotonic() - pressed[0] < 10
 
 
 def test_while_nothing_arrives_the_attempts_of_a_table_are_not_counted(
