@@ -23,14 +23,13 @@ from bqx_assets.doctor.case import Case, Probe
 from bqx_assets.doctor.network import TOKEN, reached
 from bqx_assets.doctor.refused import concerns_the_api
 from bqx_assets.doctor.report import Finding, missing, noted, passed, skipped
+from bqx_assets.release.bucket_facts import same_place
 from bqx_assets.release.lifecycle import has_rules, refuse_deletion, rules
 
 THEME = "output"
 API, LIST, SETTINGS, WRITE = "Cloud Storage API", "bucket", "bucket settings", "write, compose, delete"
 _CALL: dict[str, Any] = {"timeout": (5, 10), "retry": None}
 _DAY_SECONDS = 86_400
-_WITHIN = {"us": "us-", "eu": "europe-", "asia": "asia-"}
-"""Multi-regions, and how the names of their regions begin."""
 
 
 def bucket_probes(case: Case) -> Iterator[Probe]:
@@ -96,18 +95,12 @@ def _settings(case: Case) -> Finding:
         )
     found = case.bucket = policy_of(bucket)
     kind = f"{found.location}, {found.storage_class}{f', key {found.kms_key}' if found.kms_key else ''}"
-    if case.location and found.location and not _near(found.location, case.location):
+    if case.location and found.location and not same_place(found.location, case.location):
         return noted(f"{kind}; the data lie in {case.location}: reading across places costs", "See docs/costs.md")
     return passed(kind)
 
 
 _SEE = "To see them: roles/storage.legacyBucketReader for {} on the bucket"
-
-
-def _near(bucket: str, data: str) -> bool:
-    """Whether the bucket is where the data are, or one lies in the other's multi-region."""
-    one, other = bucket.lower(), data.lower()
-    return one == other or other.startswith(_WITHIN.get(one, "-")) or one.startswith(_WITHIN.get(other, "-"))
 
 
 def _versioning(case: Case) -> Finding:

@@ -1,7 +1,7 @@
 """What a bucket's settings mean for training files: what stops a run, what costs money, what to know.
 
-Belongs here: retention, holds, who pays, namespace, places, as findings with a cure; ``bqx store init`` and
-``bqx doctor`` show them. Does not: lifecycle rules (``bucket_rules``), setting anything (``lifecycle``).
+Belongs here: retention, holds, who pays, namespace, places, as findings with a cure, which ``bqx store init``
+shows. Does not: lifecycle rules (``bucket_rules``), setting anything (``lifecycle``).
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from bqx_assets.release.bucket_rules import Kept, Rule, harm_of, moves_published
 Level = Literal["stops", "costs", "note"]
 """``stops``: runs fail until it is changed. ``costs``: money beyond the usual. ``note``: good to know."""
 _DAY_SECONDS = 86_400
-_CONTINENTS = {"US": ("US-", "NORTHAMERICA-"), "EU": ("EUROPE-",), "ASIA": ("ASIA-",)}
+_WITHIN = {"US": "US-", "EU": "EUROPE-", "ASIA": "ASIA-"}
 """Multi-regions, and how the regions within begin. **Source**: cloud.google.com/storage/docs/locations, 2026-11."""
+_OUTSIDE = {"EUROPE-WEST2", "EUROPE-WEST6"}
+"""London and Zurich: EU has places of the European Union's member states only."""
 
 
 class Finding(Record):
@@ -83,7 +85,7 @@ def _paying(bucket: str, policy: BucketPolicy, data_location: str | None) -> Ite
         what = f"soft delete: what is deleted, all staged objects included, is charged for {days:g} days more"
         cure = f"If kept versions are enough: {update} --clear-soft-delete"
         yield Finding(level="costs", what=what, cure=cure)
-    if data_location and policy.location and not _same_place(policy.location, data_location.upper()):
+    if data_location and policy.location and not same_place(policy.location, data_location):
         what = f"the bucket lies in {policy.location}, the tables in {data_location.upper()}"
         cure = (
             "Reading across places is charged by the GiB: make a bucket where the tables are, gcloud storage buckets "
@@ -111,10 +113,10 @@ def _rules(others: Sequence[Rule], kept: Kept) -> Iterator[Finding]:
             yield Finding(level="costs", what=what, cure="Let its owner limit it by matchesPrefix.")
 
 
-def _same_place(bucket: str, data: str) -> bool:
-    """Whether reading between two places is not charged: the same, or a region within the multi-region."""
-    return bucket == data or any(
-        (whole == one and other.startswith(within))
-        for whole, within in _CONTINENTS.items()
-        for one, other in ((bucket, data), (data, bucket))
+def same_place(bucket: str, data: str) -> bool:
+    """Return whether reading between two places is not charged: the same, or a region within the multi-region."""
+    one, other = bucket.upper(), data.upper()
+    return one == other or any(
+        region not in _OUTSIDE and region.startswith(_WITHIN.get(whole, "-"))
+        for whole, region in ((one, other), (other, one))
     )

@@ -8,6 +8,7 @@ import pytest
 
 from bqx_assets.base.errors import StoreError
 from bqx_assets.base.objects.gcs import GcsObjectStore
+from bqx_assets.release.bucket_facts import same_place
 from bqx_assets.release.lifecycle import StorePolicy, init_store
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
 from bqx_assets_tests.servers.gcs.server import GcsServer
@@ -114,3 +115,26 @@ def test_a_class_that_rules_move_to_can_be_deleted_by_it(gcs_store: GcsObjectSto
     }
     with pytest.raises(StoreError, match="deletes published files"):
         _init(gcs_store)
+
+
+@pytest.mark.parametrize(
+    ("bucket", "data", "near"),
+    [
+        ("US", "US", True),
+        ("US-CENTRAL1", "us-central1", True),
+        ("US-CENTRAL1", "US", True),
+        ("US", "us-east1", True),
+        ("EU", "europe-west1", True),
+        ("EUROPE-WEST1", "EU", True),
+        ("EU", "US", False),
+        ("US-CENTRAL1", "us-east1", False),
+        ("EUROPE-WEST1", "US", False),
+        ("ASIA", "asia-east1", True),
+        ("EU", "europe-west2", False),
+        ("EUROPE-WEST6", "EU", False),
+        ("EU", "europe-west12", True),
+        ("US", "northamerica-northeast1", False),
+    ],
+)
+def test_a_bucket_is_near_where_reading_from_it_crosses_no_region(bucket: str, data: str, near: bool) -> None:  # noqa: FBT001
+    assert same_place(bucket, data) is near
