@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from typing import get_args
 
 from bqx_assets.base.artifacts import JudgedBy, Manifest, Record
 from bqx_assets.base.checksums import crc32c, size_and_crc
@@ -100,7 +101,8 @@ class Release:
 
     def copies(self) -> dict[Kind, int]:
         """Return the generations of the plain-named copies, on which they will be written."""
-        return {kind: self._generation(plain_name(self.pair, kind)) for kind in self.texts}
+        kinds: tuple[Kind, ...] = get_args(Kind)  # an earlier publication may have kept more than this one does
+        return {kind: self._generation(plain_name(self.pair, kind)) for kind in kinds}
 
     def whole(self, info: ObjectInfo | None) -> Companions | None:
         """Return the companions of a published object that holds these very bytes; None where anything lacks."""

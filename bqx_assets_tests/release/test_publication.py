@@ -68,6 +68,16 @@ def test_a_file_that_an_earlier_version_published_stays_as_it_is(tmp_path: Path,
     assert look(store, EURUSD).state == "done"
 
 
+def test_a_copy_that_is_gone_is_written_again_by_a_publication_that_keeps_no_expectations(
+    tmp_path: Path, store: LocalObjectStore
+) -> None:
+    _publish(tmp_path, store, load_expectations())
+    store.delete("training_eurusd.expectations.toml")
+    again = _publish(tmp_path, store, None)
+    assert again.expectations is not None
+    assert store.read("training_eurusd.expectations.toml") == store.read(store.stated(NAME)["expectations"])
+
+
 def test_the_sweep_takes_expectations_that_no_version_names(tmp_path: Path, store: LocalObjectStore) -> None:
     for number in range(3):
         stated = load_expectations().model_copy(update={"min_rows": number + 1})
