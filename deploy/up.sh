@@ -56,7 +56,7 @@ there() { # there COMMAND ...: whether a description finds the thing; any other 
   local said
   said=$("$@" 2>&1 >/dev/null) && return 0
   case ${said,,} in
-    *permission* | *denied* | *forbidden* | *'not authorized'* | *403*) ;;
+    *permission* | *denied* | *forbidden* | *'not authorized'* | *[!0-9a-z-]403[!0-9a-z-]*) ;; # 403 not as a part of a number or name
     *'not found'* | *not_found* | *'does not exist'* | *'could not fetch resource'*) return 1 ;;
   esac
   say "$said"

@@ -59,6 +59,21 @@ def test_where_everything_is_there_nothing_is_made_and_no_password_changes(playe
     assert [call for call in done.made if not re.search(kinds, call)] == []
 
 
+@pytest.mark.parametrize(
+    ("words", "made"),
+    [
+        ("ERROR: NOT_FOUND: Unknown service account projects/140312/bqx-403-run.", True),
+        ("ERROR: HTTPError 403: something, as of an object that is not found.", False),
+    ],
+)
+def test_a_thing_that_is_not_there_is_told_from_a_refusal_whatever_its_number(
+    player: Player, words: str, *, made: bool
+) -> None:
+    done = player.up("registry", refused="repositories describe", words_of_refusal=words)
+    assert (done.code == 0) == made
+    assert any("repositories create" in call for call in done.calls) == made
+
+
 @pytest.mark.parametrize("there", ["sql instances|sql databases", "users list", "secrets describe"])
 def test_a_database_that_a_run_left_half_made_is_finished_with_a_new_password(player: Player, there: str) -> None:
     done = player.up("database", there=there)
