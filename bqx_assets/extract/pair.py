@@ -121,7 +121,7 @@ def _extract_features(
         unexpected=catalogue.unexpected,
         forward_looking_included=job.settings.include_forward_looking,
         origin=origin_of(job.settings),
-        span=job.settings.span,
+        span=spine.span,  # and not that of the settings: the two steps may run with different ones
     )
     slabs.save_extraction(record)
     if stopped is not None:

@@ -47,6 +47,8 @@ class SpineRecord(Record):
     spine: Spine
     slab: SlabRecord
     snapshot_time: datetime
+    span: str = ""
+    """The range that it was asked for, in words; empty for the whole history."""
 
 
 def source_of(description: TableDescription) -> SourceTable:

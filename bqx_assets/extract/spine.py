@@ -73,7 +73,7 @@ def extract_spine_slab(
         # Described anew and not from its record: a kill between slab and record leaves a slab alone.
         spine = describe_spine(slabs.frame(slab, [KEY]).get_column(KEY), job.settings.row_group_rows)
         admit(spine)
-    record = SpineRecord(spine=spine, slab=slab, snapshot_time=snapshot_time)
+    record = SpineRecord(spine=spine, slab=slab, snapshot_time=snapshot_time, span=job.settings.span)
     slabs.save_spine(record)
     return record
 

@@ -18,7 +18,7 @@ from bqx_assets.base.span import Last
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets.extract.columns import KEY_TYPE
-from bqx_assets.extract.pair import extract_pair, extract_spine
+from bqx_assets.extract.pair import extract_features, extract_pair, extract_spine
 from bqx_assets.extract.spine import latest_rows, spine_rows
 from bqx_assets_tests.frames import FrameWarehouse, frame_job, frame_warehouse
 
@@ -125,6 +125,14 @@ def test_the_last_rows_are_the_end_of_the_whole_spine_with_the_same_values(
         assert_frame_equal(_slab(tmp_path / "last", slab.object_name.removesuffix(".parquet")), whole.tail(rows))
     features = [request for request in warehouse.requests if request.table.dataset == FEATURES_DATASET]
     assert min(request.start for request in features if request.start) == record.spine.first
+
+
+def test_the_recorded_range_is_the_spines_whatever_the_step_after_it_was_asked_for(tmp_path: Path) -> None:
+    warehouse = frame_warehouse(200)
+    extract_spine(frame_job(tmp_path, warehouse, last="100 rows"))
+    for asked in (None, "50 rows"):
+        record = extract_features(frame_job(tmp_path, warehouse, last=asked))
+        assert (record.spine.rows, record.span) == (100, "the last 100 rows")
 
 
 @pytest.mark.parametrize(("last", "reads"), [(f"{ROWS + 1} rows", 1), ("100 rows", 2), ("1d", 2)])
