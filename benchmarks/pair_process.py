@@ -90,7 +90,7 @@ def main() -> None:
     verdicts = {verdict.rule: verdict.passed for verdict in report.verdicts}
     failed = {verdict.rule: verdict.got for verdict in report.verdicts if not verdict.passed}
     tell("publish", verdicts=len(verdicts), failed=failed)
-    published = made.publish(manifest, report, store, Silent())
+    published = made.publish(manifest, report, store, Silent(), work.expectations)
     facts = {"rows": manifest.file.rows, "columns": manifest.file.columns, "size_bytes": published.size_bytes}
     tell("", peak_bytes=peak_bytes(), uri=published.uri, **facts)
 
