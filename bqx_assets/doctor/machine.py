@@ -82,7 +82,7 @@ def _disk(case: Case) -> Finding:
         return passed(f"{said}; slabs and training files go to the bucket")
     file = case.read_bytes * _FILE_SHARE
     said = f"{said}; a training file takes about {sized(file)}, its slabs as much"
-    cure = "Free space, set BQX_HOME to a larger disk, or narrow BQX_START and BQX_END."
+    cure = "Free space, set BQX_HOME to a larger disk, or narrow BQX_LAST, or else BQX_START and BQX_END."
     if free < 2 * file:
         return missing(said, cure, reason="disk")
     return noted(f"{said}, its published copy, too", cure) if free < _COPIES * file else passed(said)

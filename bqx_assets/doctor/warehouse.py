@@ -164,7 +164,7 @@ def _reads(case: Case) -> Finding:
     if cap and total > cap:
         return missing(
             f"{said}; over the budget of {sized(cap)}",
-            "Raise BQX_MAX_BYTES, or narrow BQX_START and BQX_END.",
+            "Raise BQX_MAX_BYTES, or narrow BQX_LAST, or else BQX_START and BQX_END.",
             reason="budget",
         )
     return passed(said)
