@@ -34,8 +34,9 @@ from bqx_assets.extract.table import SpineInMemory, TableReader
 NOT_EXTRACTED = "NotExtracted"
 """As ``FailedTable.error``: neither there nor asked for."""
 _LOOK_SECONDS = 0.2
-"""Between two looks at a Ctrl-C. With the libraries of a run loaded the system goes on with a wait that the signal
-came into, and Python raised the KeyboardInterrupt only once a table ended: in an outage after 147 s."""
+"""Between two looks at a Ctrl-C. Polars sets its own handler of SIGINT when it is imported, with SA_RESTART: the system
+then goes on with a wait without a time-out, and a Python user heard a Ctrl-C only after 147 s of an outage. ``bqx`` and
+Dagster set handlers of their own later, which end every wait."""
 
 
 def extract_spine(job: Extraction) -> Spine:
