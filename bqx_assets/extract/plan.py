@@ -100,7 +100,7 @@ def refuse_over_memory(
     if rows is None:
         return
     slabs = job.slabs()
-    known = spine or _spine(slabs)
+    known = spine or _spine(job, slabs)
     wanted = [each for each in catalogue.tables if tables is None or each.description.table in tables]
     widths = [
         row_bytes(each.description, each.columns) for each in wanted if _state(job, slabs, known, each) != "fresh"
@@ -120,7 +120,7 @@ def _rows_asked(job: Extraction, catalogue: PairCatalogue) -> int | None:
 
 def _plan(job: Extraction, catalogue: PairCatalogue) -> PairPlan:
     slabs = job.slabs()
-    spine = _spine(slabs)
+    spine = _spine(job, slabs)
     states = {each.description.table: _state(job, slabs, spine, each) for each in catalogue.tables}
     cost = ReadCost(job, spine)
     by_family = [
@@ -129,7 +129,7 @@ def _plan(job: Extraction, catalogue: PairCatalogue) -> PairPlan:
     ]
     unread = [each for each in catalogue.tables if states[each.description.table] != "fresh"]
     read_bytes = sum(cost.of(each.description, each.columns) for each in unread)
-    if slabs.recorded_fingerprint(catalogue.targets.table) is None:
+    if spine is None or slabs.recorded_fingerprint(catalogue.targets.table) is None:
         read_bytes += cost.of(catalogue.targets, spine_columns(job))
     return PairPlan(
         pair=job.pair.name,
@@ -157,11 +157,13 @@ def _state(job: Extraction, slabs: SlabStore, spine: Spine | None, table: Featur
     return "fresh" if fresh else "stale"
 
 
-def _spine(slabs: SlabStore) -> Spine | None:
+def _spine(job: Extraction, slabs: SlabStore) -> Spine | None:
+    """The spine that is there, unless it was asked for another range: then none of its slabs will be kept."""
     try:
-        return slabs.load_spine().spine
+        found = slabs.load_spine()
     except CheckpointCorrupt:
         return None
+    return found.spine if found.span == job.settings.span else None
 
 
 def _family_plan(family: str, tables: Sequence[FeatureTable], states: dict[str, str], cost: ReadCost) -> FamilyPlan:
