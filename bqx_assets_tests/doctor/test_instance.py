@@ -60,6 +60,7 @@ def test_an_instance_in_sqlite_needs_no_postgres(tmp_path: Path) -> None:
         f"postgres_url: '{URL}'",
         f"postgres_db: {{hostname: 127.0.0.1, port: 1, username: bqx, password: {SECRET}, db_name: dagster}}",
     ],
+    ids=["url", "parts"],
 )
 def test_a_server_that_is_not_there_is_the_one_lack_and_no_password_is_shown(tmp_path: Path, storage: str) -> None:
     lines = _lines(tmp_path, f"storage: {{postgres: {{{storage}}}}}")
