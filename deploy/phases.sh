@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2154 # read by up.sh, which sets the variables
+# shellcheck disable=SC2154,SC2034 # set and read by up.sh
 # shellcheck disable=SC2016 # what SUFFIX says is shown, not expanded
 # The steps of up.sh, in their order. Each prints what it runs; `run`, `there`, `bind` and `stop` are in up.sh.
 
@@ -55,15 +55,31 @@ bucket() { # bucket gs://NAME FLAGS
 }
 
 phase_data() {
-  local dataset
+  local dataset location
   for dataset in "$FEATURES" "$TARGETS"; do
-    grant_on_dataset roles/bigquery.dataViewer "$dataset" "$RUN_ACCOUNT"
-    grant_on_dataset roles/bigquery.metadataViewer "$dataset" "$DAGSTER_ACCOUNT"
+    read_location "$dataset"
+    grant_on_dataset roles/bigquery.dataViewer "$dataset" "$RUN_ACCOUNT" "$location"
+    grant_on_dataset roles/bigquery.metadataViewer "$dataset" "$DAGSTER_ACCOUNT" "$location"
   done
 }
 
-grant_on_dataset() { # grant_on_dataset ROLE DATASET ACCOUNT: SQL, because `bq add-iam-policy-binding` takes tables only
-  owner bq query --project_id="$BQX_BIGQUERY_PROJECT" --use_legacy_sql=false \
+read_location() { # read_location DATASET: sets `location`; BigQuery does a grant only where the dataset lies
+  local asked=(bq --format=prettyjson show "$BQX_BIGQUERY_PROJECT:$1") said
+  location=LOCATION
+  [[ -n $DRY_RUN ]] && return
+  CALLED=yes
+  # bq says its errors on standard output. A label may be named location, too: that one stands further to the right.
+  said=$("${asked[@]}" 2>&1) && location=$(sed -n 's/^  "location": "\(.*\)",\{0,1\}$/\1/p' <<<"$said") && [[ -n $location ]] && return
+  if [[ $BQX_DATA_OWNER == me ]]; then
+    say "$said"
+    stop "this look was refused: $(quoted "${asked[@]}")" "Correct BQX_BIGQUERY_PROJECT, or ask for roles/bigquery.dataOwner on the dataset; set BQX_DATA_OWNER=another where another person grants."
+  fi
+  location=LOCATION
+  printf '# LOCATION below is what the line "location" of this says: ' && show "${asked[@]}"
+}
+
+grant_on_dataset() { # grant_on_dataset ROLE DATASET ACCOUNT LOCATION: SQL, because `bq add-iam-policy-binding` takes tables only
+  owner bq --project_id="$BQX_BIGQUERY_PROJECT" --location="$4" query --use_legacy_sql=false \
     "GRANT \`$1\` ON SCHEMA \`$BQX_BIGQUERY_PROJECT\`.$2 TO 'serviceAccount:$3'"
 }
 
@@ -194,7 +210,11 @@ phase_store() {
 }
 
 phase_machine() {
-  local machine=("$BQX_MACHINE" "${IN[@]}" --zone="$BQX_ZONE") files
+  local machine=("$BQX_MACHINE" "${IN[@]}" --zone="$BQX_ZONE") files place=()
+  [[ -z $BQX_NETWORK ]] || place+=(--network="$BQX_NETWORK")
+  [[ -z $BQX_SUBNET ]] || place+=(--subnet="$BQX_SUBNET")
+  [[ $BQX_MACHINE_ADDRESS != no ]] || place+=(--no-address)
+  tunnel_rule "${BQX_NETWORK:-default}"
   files=--metadata-from-file=startup-script=deploy/machine.sh,bqx-compose=deploy/compose.yaml,bqx-env=/dev/fd/3
   if there gcloud compute instances describe "${machine[@]}"; then
     SUFFIX=' 3<<<"$VARIABLES"' run "Ask for roles/compute.instanceAdmin.v1." \
@@ -204,8 +224,18 @@ phase_machine() {
     SUFFIX=' 3<<<"$VARIABLES"' run "Ask for roles/compute.instanceAdmin.v1 and roles/iam.serviceAccountUser on $DAGSTER_ACCOUNT." \
       gcloud compute instances create "${machine[@]}" --machine-type="$BQX_MACHINE_TYPE" --image-family=ubuntu-2404-lts-amd64 \
       --image-project=ubuntu-os-cloud --boot-disk-size=20GB --shielded-secure-boot --service-account="$DAGSTER_ACCOUNT" \
-      --scopes=cloud-platform "$files" 3< <(machine_variables)
+      --scopes=cloud-platform "${place[@]}" "$files" 3< <(machine_variables)
   fi
+}
+
+tunnel_rule() { # tunnel_rule NETWORK: Google's tunnel reaches its machines, from its own addresses and by ssh only
+  local network=${1##*/} project=$BQX_PROJECT rule
+  [[ $1 != projects/*/global/networks/* ]] || { project=${1#projects/} && project=${project%%/*}; } # a shared network
+  rule=bqx-tunnel-$network
+  there gcloud compute firewall-rules describe "${rule:0:63}" --project="$project" ||
+    run "Ask for roles/compute.securityAdmin on $project. Where there is no network $network, name another one in BQX_NETWORK, or make it: gcloud compute networks create $network --subnet-mode=auto --project=$project" \
+      gcloud compute firewall-rules create "${rule:0:63}" --project="$project" --network="$network" --allow=tcp:22 \
+      --source-ranges=35.235.240.0/20
 }
 
 machine_variables() { # those of the file, and the two that compose.yaml needs besides

@@ -17,8 +17,9 @@ readonly ON_REQUEST=(pair schedule)
 readonly FEATURES=bqx_ml_v3_features_v2 TARGETS=bqx_ml_v3_analytics_v2
 readonly DATABASE=dagster DATABASE_USER=dagster
 readonly JOBS=(bqx-pair bqx-pair-large)
-readonly MAY_BE_EMPTY=' BQX_BILLING_PROJECT BQX_LAST BQX_START BQX_END BQX_MAX_BYTES BQX_EXPECTATIONS BQX_IMAGE_TAG BQX_UI_HOSTS '
-DRY_RUN='' UNCOMMITTED='' VARIABLES=''
+readonly CURRENCIES='eur gbp aud nzd usd cad chf jpy' # of a pair, the earlier one comes first
+readonly MAY_BE_EMPTY=' BQX_BILLING_PROJECT BQX_LAST BQX_START BQX_END BQX_MAX_BYTES BQX_EXPECTATIONS BQX_IMAGE_TAG BQX_NETWORK BQX_SUBNET BQX_MACHINE_ADDRESS BQX_UI_HOSTS '
+DRY_RUN='' UNCOMMITTED='' VARIABLES='' CALLED=''
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -26,7 +27,7 @@ stop() { # stop WHAT_HAPPENED WHAT_TO_DO
   say ""
   say "up.sh: $1"
   say "To do: $2"
-  say "Then run the same command again: what is there already is left as it is."
+  say "Then run the same command again${CALLED:+: what is there already is left as it is}."
   exit 1
 }
 
@@ -48,12 +49,14 @@ run() { # run WHAT_TO_DO_IF_REFUSED COMMAND ...
   shift
   show "$@"
   [[ -n $DRY_RUN ]] && return
+  CALLED=yes
   "$@" || stop "this command was refused: $(quoted "$@")" "$hint"
 }
 
 there() { # there COMMAND ...: whether a description finds the thing; any other refusal than "not found" stops
   [[ -n $DRY_RUN ]] && return 1
   local said
+  CALLED=yes
   said=$("$@" 2>&1 >/dev/null) && return 0
   case ${said,,} in
     *permission* | *denied* | *forbidden* | *'not authorized'* | *[!0-9a-z-]403[!0-9a-z-]*) ;; # 403 not as a part of a number or name
@@ -67,6 +70,7 @@ bind() { # bind COMMAND ... : grant a role; a service account made a moment ago 
   local said try
   show "$@"
   [[ -n $DRY_RUN ]] && return
+  CALLED=yes
   for try in 1 2 3 4 5 6; do
     said=$("$@" 2>&1) && return # bq says its errors on standard output
     case $said in *'does not exist'* | *'INVALID_ARGUMENT'*) ((try < 6)) && sleep "${BQX_UP_WAIT_SECONDS:-10}" ;; *) break ;; esac
@@ -90,6 +94,7 @@ read_variables() { # read_variables FILE: NAME=value lines; the file is read and
   [[ -r $1 && ! -d $1 ]] || stop "the variables file $1 cannot be read" "cp deploy/bqx.env ~/bqx.env, fill it in, and name it with --env."
   while IFS= read -r line || [[ -n $line ]]; do
     number=$((number + 1))
+    ((number > 1)) || refuse_mark "$line" "$file"
     [[ $line != *$'\r' ]] || stop "$1, line $number: the line ends as on Windows (CRLF)" "sed -i 's/\\r\$//' $file"
     [[ -z $line || $line == '#'* ]] && continue
     [[ $line =~ ^(BQX_[A-Z_]+)=([A-Za-z0-9 _./:@%+,-]*)$ ]] ||
@@ -108,6 +113,26 @@ read_variables() { # read_variables FILE: NAME=value lines; the file is read and
   done
 }
 
+refuse_mark() { # refuse_mark FIRST_LINE FILE: Windows editors put one in front of the text
+  case $1 in
+    $'\xef\xbb\xbf'*) stop "$2, line 1: the file begins with a byte-order mark (UTF-8)" "sed -i '1s/^\xef\xbb\xbf//' $2" ;;
+    $'\xff\xfe'* | $'\xfe\xff'*) stop "$2, line 1: the file begins with a byte-order mark (UTF-16)" "Save it as UTF-8: iconv -f UTF-16 -t UTF-8 $2 >bqx-utf8.env" ;;
+  esac
+}
+
+refuse_forms() { # of values that runs read later, by the rules of bqx itself (base/span.py, base/pairs.py)
+  local number='([0-9]{1,15}|[0-9]{1,3}(,[0-9]{3}){1,4}|[0-9]{1,3}(_[0-9]{3}){1,4})' count most
+  if [[ -n $BQX_LAST ]]; then
+    count=0 most=0
+    [[ ${BQX_LAST,,} =~ ^${number}' '*(rows?|d|days?)$ ]] && count=$((10#${BASH_REMATCH[1]//[,_]/}))
+    case ${BQX_LAST,,} in *row*) most=1000000000000 ;; *) most=36500 ;; esac
+    ((count >= 1 && count <= most)) || stop "BQX_LAST is $BQX_LAST" "Write rows or days, at most 36500 days: 100000 rows, or 395d. Leave it empty for the whole history."
+  fi
+  [[ $BQX_MAX_BYTES =~ ^[0-9]{0,18}$ ]] || stop "BQX_MAX_BYTES is $BQX_MAX_BYTES" "Write the bytes in digits alone, for example 50000000000; 0 means no limit."
+  [[ $BQX_FIRST_PAIR =~ ^[a-z]{6}$ && $CURRENCIES == *"${BQX_FIRST_PAIR:0:3}"*"${BQX_FIRST_PAIR:3}"* ]] ||
+    stop "BQX_FIRST_PAIR is $BQX_FIRST_PAIR, which is none of the 28 pairs" "Write two of these currencies in their order, in lower case: $CURRENCIES; for example eurusd."
+}
+
 derive() {
   local name
   for name in $VARIABLES; do
@@ -120,6 +145,8 @@ derive() {
   [[ -z $BQX_LAST || -z $BQX_START$BQX_END ]] || stop "BQX_LAST is set together with BQX_START or BQX_END" "Leave BQX_LAST empty, or both bounds."
   [[ $BQX_DATA_OWNER == me || $BQX_DATA_OWNER == another ]] || stop "BQX_DATA_OWNER is $BQX_DATA_OWNER" "Write me or another."
   [[ $BQX_BUILD == cloud || $BQX_BUILD == docker ]] || stop "BQX_BUILD is $BQX_BUILD" "Write cloud or docker."
+  [[ $BQX_MACHINE_ADDRESS =~ ^(yes|no)?$ ]] || stop "BQX_MACHINE_ADDRESS is $BQX_MACHINE_ADDRESS" "Write yes or no; empty means yes."
+  refuse_forms
   PAYER=${BQX_BILLING_PROJECT:-$BQX_BIGQUERY_PROJECT}
   OUTPUT_BUCKET=${BQX_OUTPUT#gs://} OUTPUT_BUCKET=gs://${OUTPUT_BUCKET%%/*}
   RUN_ACCOUNT=$BQX_RUN_ACCOUNT@$BQX_PROJECT.iam.gserviceaccount.com

@@ -16,7 +16,7 @@ from bqx_assets_tests.deploy.recipe import DEPLOY, variables
 NAMES = ("bq", "bqx", "docker", "gcloud")
 EVERYTHING = "."
 NOTHING = "^$"
-LOOKS = (" describe ", " list ", " print-access-token")
+LOOKS = (" describe ", " list ", " show ", " print-access-token")
 FILLED = variables(
     BQX_PROJECT="example-runs",
     BQX_OUTPUT="gs://example-training-files",
@@ -33,6 +33,7 @@ if printf '%s' "$call" | grep -qF -- "$REFUSED"; then
   [ "$(grep -cF -- "$REFUSED" "$PLAYED/calls")" -gt "$REFUSED_TIMES" ] || { printf '%s\n' "$WORDS" >&2; exit 1; }
 fi
 case $call in
+  "bq "*" show "*) printf '{\n  "labels": {\n    "location": "here"\n  },\n  "location": "EU",\n  "type": "D"\n}\n' ;;
   *"auth list"*) echo operator@example.com ;;
   *"billing projects describe"*) echo True ;;
   *" projects describe"* | *print-access-token*) ;;

@@ -17,6 +17,7 @@ from bqx_assets_tests.deploy.test_up import ALL
 _HEAD = """\
 # Every command that deploy/up.sh runs in a fresh project, in order, for the project example-runs.
 # A dry run prints the same with your own values:  deploy/up.sh --env FILE --dry-run
+# LOCATION is where a dataset lies: a dry run asks nobody, the script reads it by `bq show`.
 
 """
 

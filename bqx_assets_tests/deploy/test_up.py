@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bqx_assets.base.errors import BadSetting
+from bqx_assets.base.pairs import CURRENCIES
+from bqx_assets.base.span import parse_last
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets_tests.deploy.fake_programs import EVERYTHING, FILLED, Player
 from bqx_assets_tests.deploy.recipe import DEPLOY, rendered, shipped_variables
@@ -43,7 +46,7 @@ def test_the_listed_commands_are_those_that_a_dry_run_prints(player: Player) -> 
 def test_a_fresh_project_gets_exactly_the_listed_commands_in_their_order(player: Player) -> None:
     done = player.up(*ALL)
     assert done.code == 0, done.said
-    assert done.made == shown_commands(COMMANDS.read_text())
+    assert done.made == shown_commands(COMMANDS.read_text().replace("=LOCATION ", "=EU "))
 
 
 def test_where_everything_is_there_nothing_is_made_and_no_password_changes(player: Player) -> None:
@@ -146,6 +149,13 @@ def test_an_account_that_is_not_known_everywhere_yet_is_granted_its_role_a_littl
         ({"BQX_REGION": ""}, "BQX_REGION is empty"),
         ({"BQX_ZONE": "europe-west1-b"}, "BQX_ZONE is europe-west1-b, which is no zone of us-central1"),
         ({"BQX_LOG_BUCKET": "gs://example-logs"}, "BQX_LOG_BUCKET is gs://example-logs"),
+        ({"BQX_MAX_BYTES": "50 GB"}, "BQX_MAX_BYTES is 50 GB"),
+        ({"BQX_MAX_BYTES": "-1"}, "BQX_MAX_BYTES is -1"),
+        ({"BQX_FIRST_PAIR": "usdeur"}, "BQX_FIRST_PAIR is usdeur"),
+        ({"BQX_FIRST_PAIR": "EURUSD"}, "BQX_FIRST_PAIR is EURUSD"),
+        ({"BQX_FIRST_PAIR": "eureur"}, "BQX_FIRST_PAIR is eureur"),
+        ({"BQX_FIRST_PAIR": "eurusd,gbpusd"}, "BQX_FIRST_PAIR is eurusd,gbpusd"),
+        ({"BQX_MACHINE_ADDRESS": "none"}, "BQX_MACHINE_ADDRESS is none"),
     ],
 )
 def test_variables_that_cannot_be_are_refused_before_anything_is_called(
@@ -154,8 +164,53 @@ def test_variables_that_cannot_be_are_refused_before_anything_is_called(
     done = player.up(changed=changed)
     assert done.code == 1
     assert named in done.said
+    assert done.said.endswith("\nThen run the same command again.\n")  # nothing is there yet that could be left
     assert done.calls == []
     assert not (player.folder / "x").exists()
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        "100000 rows",
+        "1row",
+        "100,000 Rows",
+        "100_000 rows",
+        "1e5 rows",
+        "1000000000000 rows",
+        "1000000000001 rows",
+        "0395 d",
+        "1D",
+    ],
+)
+def test_the_last_rows_or_days_are_read_as_a_run_reads_them(player: Player, last: str) -> None:
+    try:
+        parse_last(last, "BQX_LAST")
+        fits = True
+    except BadSetting:
+        fits = False
+    done = player.up("--dry-run", "check", changed={"BQX_LAST": last})
+    assert (done.code == 0, f"BQX_LAST is {last}" in done.said) == (fits, not fits)
+
+
+def test_the_pairs_are_those_of_the_currencies_in_their_order() -> None:
+    assert f"\nreadonly CURRENCIES='{' '.join(CURRENCIES)}' " in (DEPLOY / "up.sh").read_text()
+
+
+@pytest.mark.parametrize(("encoding", "cure"), [("utf-8-sig", "sed -i"), ("utf-16", "iconv -f UTF-16")])
+def test_a_byte_order_mark_is_named_with_the_command_that_takes_it_away(
+    player: Player, encoding: str, cure: str
+) -> None:
+    file = player.folder / "marked.env"
+    file.write_text((DEPLOY / "bqx.env").read_text(), encoding)
+    command = [str(DEPLOY / "up.sh"), "--env", str(file), "--dry-run"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "line 1: the file begins with a byte-order mark" in done.stderr
+    assert f"{cure} " in done.stderr
+    if encoding == "utf-8-sig":
+        subprocess.run(done.stderr.partition("To do: ")[2].partition("\n")[0], shell=True, check=True)  # noqa: S602 -- the cure is a line for a shell
+        assert file.read_text() == (DEPLOY / "bqx.env").read_text()
 
 
 def test_a_missing_variable_and_an_unknown_phase_are_refused(player: Player) -> None:
@@ -202,6 +257,39 @@ def test_what_only_the_owner_of_the_data_may_grant_is_printed_for_that_person_an
     assert set(mine.made) - set(theirs.made) == left
     assert set(theirs.made) < set(mine.made)
     assert all("--project=bqx-ml" in each or "binding bqx-ml" in each or "=bqx-ml " in each for each in left)
+
+
+def test_a_grant_on_data_names_the_place_of_the_dataset_and_without_it_nothing_is_granted(player: Player) -> None:
+    done = player.up("data")
+    granted = [call for call in done.made if "GRANT" in call]
+    assert len(granted) == 4
+    assert all(call.startswith("bq --project_id=bqx-ml --location=EU query ") for call in granted)
+    done = player.up("data", refused=" show bqx-ml:bqx_ml_v3_analytics_v2")
+    assert (done.code, sum("GRANT" in call for call in done.calls)) == (1, 2)
+    assert "To do: Correct BQX_BIGQUERY_PROJECT" in done.said
+    assert "what is there already is left as it is" in done.said
+
+
+def test_who_may_not_see_the_data_hands_on_the_command_that_tells_their_place(player: Player) -> None:
+    done = player.up("data", refused=" show ", changed={"BQX_DATA_OWNER": "another"})
+    assert (done.code, done.made) == (0, [])
+    assert done.shown.count("bq --format=prettyjson show bqx-ml:") == 2
+    assert done.shown.count(" --location=LOCATION query ") == 4
+
+
+def test_a_machine_stands_in_the_network_that_is_named_and_needs_no_address_of_its_own(player: Player) -> None:
+    changed = {
+        "BQX_NETWORK": "projects/net-host/global/networks/shared",
+        "BQX_SUBNET": "projects/net-host/regions/us-central1/subnetworks/runs",
+        "BQX_MACHINE_ADDRESS": "no",
+    }
+    rule, machine = player.up("machine", changed=changed).made
+    assert f" --network={changed['BQX_NETWORK']} --subnet={changed['BQX_SUBNET']} --no-address " in machine
+    assert "firewall-rules create bqx-tunnel-shared --project=net-host --network=shared --allow=tcp:22 " in rule
+    plain = player.up("machine", there="firewall-rules", changed={"BQX_MACHINE_ADDRESS": ""}).made
+    assert len(plain) == 1  # the rule is there
+    assert "-address" not in plain[0]
+    assert "network" not in plain[0]
 
 
 def test_expectations_in_a_bucket_of_their_own_are_readable_by_both_accounts(player: Player) -> None:
