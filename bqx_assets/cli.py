@@ -16,6 +16,7 @@ import typer
 from bqx_assets.base.objects.choose import open_store
 from bqx_assets.base.objects.naming import local_path, output_place
 from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair
+from bqx_assets.base.progress import at_work, waiting
 from bqx_assets.base.settings import Settings
 from bqx_assets.console import summaries, tables
 from bqx_assets.console.commands import Commands
@@ -270,7 +271,11 @@ def status(ctx: typer.Context, *, as_json: Json = False) -> None:
     session = _session(ctx, as_json=as_json)
     settings = session.settings()
     expectations, store = load_own_expectations(settings), open_store(settings)
-    with ThreadPoolExecutor(_PAIRS_AT_ONCE, thread_name_prefix="status") as pool:
+    with (
+        session.work() as (progress, _),
+        waiting(progress, "status", at_work("looking at 28 pairs")),
+        ThreadPoolExecutor(_PAIRS_AT_ONCE, thread_name_prefix="status") as pool,
+    ):
         status_of = partial(pair_status, settings=settings, expectations=expectations, store=store)
         found = list(pool.map(status_of, ALL_PAIRS))
     done = sum(each.published == "done" for each in found)

@@ -1,17 +1,20 @@
 """How a stage tells that it is moving: a protocol the command line and Dagster each implement.
 
-Belongs here: the protocol, the silent default, and telling what is waited for. Does not: drawing or logging.
+Belongs here: the protocol, the silent default, and telling what is waited for and why. Does not: drawing or logging.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Protocol
 
 QUIET_SECONDS = 8.0
 """Without a line, until one says what is waited for: somebody who watches should not wonder for more than ten."""
+_SETBACK_SECONDS = 30.0
+"""How long a failure is worth telling: a call that is silent is given up after 25 s, and made again 8 s later."""
 
 
 class Progress(Protocol):
@@ -48,6 +51,33 @@ class Silent:
 
     def wait(self, stage: str, message: str) -> None:
         """Ignore."""
+
+
+class Setbacks:
+    """The last call of a store that failed and is made again, for the line that says what a wait is for.
+
+    One for the process, as calls are: a store knows of no progress. Safe from several threads.
+    """
+
+    def __init__(self) -> None:
+        self._last = (-_SETBACK_SECONDS, "")
+
+    def note(self, words: str) -> None:
+        """Keep ``words``: what failed."""
+        self._last = (time.monotonic(), words)
+
+    def words(self) -> str:
+        """Return what failed lately, empty for nothing."""
+        noted, words = self._last
+        return words if time.monotonic() - noted < _SETBACK_SECONDS else ""
+
+
+SETBACKS = Setbacks()
+
+
+def at_work(what: str) -> Callable[[], str]:
+    """Return what :func:`waiting` tells of a stage that is at work: ``what``, and the call that is made again."""
+    return lambda: "; ".join(filter(None, (what, SETBACKS.words())))
 
 
 @contextmanager

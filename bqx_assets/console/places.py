@@ -20,7 +20,7 @@ from bqx_assets.base.objects.naming import GCS_SCHEME, local_path
 from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.objects.records import load_record
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
-from bqx_assets.base.progress import Progress
+from bqx_assets.base.progress import Progress, at_work, waiting
 from bqx_assets.base.settings import Settings, training_name
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.console.options import bucket_checkpoints_of, checkpoints_of
@@ -60,7 +60,9 @@ def merge_pair(
                 cure="Name a folder of slabs with --checkpoint-dir.",
             )
         store = open_store(settings)
-        return compose(plan_compose(pair, store), store, progress=progress), store.uri(merged_name(pair))
+        with waiting(progress, "merge", at_work("reading the footers of slabs")):
+            found = plan_compose(pair, store)
+        return compose(found, store, progress=progress), store.uri(merged_name(pair))
     if output is not None:
         _refuse_foreign(manifest_path(output))
     file = output or settings.training_file(pair)

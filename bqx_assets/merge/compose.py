@@ -21,7 +21,7 @@ from bqx_assets.base.objects.protocol import ABSENT, ObjectInfo, ObjectStore
 from bqx_assets.base.objects.records import load_record, save_record
 from bqx_assets.base.objects.staged import FOOTERS, TRAINING
 from bqx_assets.base.pairs import Pair
-from bqx_assets.base.progress import Progress
+from bqx_assets.base.progress import Progress, at_work, waiting
 from bqx_assets.base.settings import training_name
 from bqx_assets.extract.slab_objects import FOOTER_BYTES_KEY, has_recorded_bytes, slabs_prefix
 from bqx_assets.merge.footer import TAIL_BYTES, Footer, end_bytes, merge_footers, parse_footer
@@ -104,6 +104,15 @@ def compose(plan: ComposePlan, store: ObjectStore, *, progress: Progress) -> Man
         FooterError: a slab does not fit the others.
     """
     progress.start("merge", len(plan.extraction.slabs) + 1)
+    with waiting(progress, "merge", at_work("the bucket lays slabs end to end")):
+        manifest = _compose(plan, store)
+    for slab in plan.extraction.slabs:
+        progress.advance("merge", slab.table)
+    progress.advance("merge", merged_name(plan.pair), f"{manifest.file.size_bytes / 1e6:,.1f} MB")
+    return manifest
+
+
+def _compose(plan: ComposePlan, store: ObjectStore) -> Manifest:
     name = merged_name(plan.pair)
     before = store.head(name)
     end = merge_footers(
@@ -122,9 +131,6 @@ def compose(plan: ComposePlan, store: ObjectStore, *, progress: Progress) -> Man
         store.delete(footer.name, if_generation=footer.generation)
     manifest = manifest_of(plan.extraction, training_name(plan.pair), _ENGINE, expected)
     save_record(store, str(manifest_path(Path(name))), manifest)
-    for slab in plan.extraction.slabs:
-        progress.advance("merge", slab.table)
-    progress.advance("merge", name, f"{made.size_bytes / 1e6:,.1f} MB")
     return manifest
 
 

@@ -12,7 +12,7 @@ from bqx_assets.base.errors import BadSetting, MergeRefused
 from bqx_assets.base.files import FILE, atomic_path, kind_of, remove_partials
 from bqx_assets.base.freed import keep_freed_memory
 from bqx_assets.base.limits import PeakMemory
-from bqx_assets.base.progress import Progress
+from bqx_assets.base.progress import Progress, at_work, waiting
 from bqx_assets.merge.join import Join
 from bqx_assets.merge.plan import MergePlan, refuse_collisions
 from bqx_assets.merge.preflight import check_disk, check_memory
@@ -43,7 +43,7 @@ def merge(plan: MergePlan, output: Path, *, engine: str = "splice", progress: Pr
     progress.start("merge", len(plan.parts) + 1)
     if plan.left_out:
         progress.warn("merge", f"left out, being no table: {', '.join(plan.left_out)}")
-    with PeakMemory() as memory, atomic_path(output) as temp:
+    with PeakMemory() as memory, atomic_path(output) as temp, waiting(progress, "merge", at_work("writing")):
         written = chosen.write(plan, temp, progress)
         _refuse_other(plan, written)
         manifest = manifest_of(plan.extraction, output.name, chosen.name, written)

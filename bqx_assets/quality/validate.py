@@ -15,9 +15,9 @@ from bqx_assets.base.artifacts import Manifest
 from bqx_assets.base.limits import PeakMemory
 from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.pairs import Pair
-from bqx_assets.base.progress import Progress
+from bqx_assets.base.progress import Progress, at_work, waiting
 from bqx_assets.catalogue.expectations import Expectations
-from bqx_assets.quality.reading import read_source
+from bqx_assets.quality.reading import STAGE, read_source
 from bqx_assets.quality.report import Report
 from bqx_assets.quality.rules import RULES
 from bqx_assets.quality.scan import Scan
@@ -66,7 +66,7 @@ def validate_object(  # noqa: PLR0913 -- as validate, and an object is named by 
 
 def _report(opened: Callable[[], Source | None], scan: Scan, name: str, progress: Progress) -> Report:
     started = time.monotonic()
-    with PeakMemory() as memory:
+    with PeakMemory() as memory, waiting(progress, STAGE, at_work("reading and judging the file")):
         read_source(opened, scan, progress=progress)
         verdicts = [verdict for rule in RULES if (verdict := rule.verdict(scan)) is not None]
     judged = {verdict.rule for verdict in verdicts}

@@ -16,7 +16,7 @@ from pathlib import Path
 from bqx_assets.base.artifacts import Manifest
 from bqx_assets.base.errors import StoreError
 from bqx_assets.base.objects.protocol import ObjectStore
-from bqx_assets.base.progress import Progress
+from bqx_assets.base.progress import Progress, at_work, waiting
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.quality.report import Report
 from bqx_assets.release.origin import refuse_other_source
@@ -68,6 +68,11 @@ def publish_merged(
 
 def _publish(release: Release, unchanged: Callable[[], object]) -> Published:
     release.progress.start(STAGE, 5)
+    with waiting(release.progress, STAGE, at_work(f"writing {release.store.uri(release.name)}")):
+        return _swapped_in(release, unchanged)
+
+
+def _swapped_in(release: Release, unchanged: Callable[[], object]) -> Published:
     release.refuse_unfit()
     copies = release.copies()  # before the object is looked at: see the module's text
     before = release.store.head(release.name)

@@ -23,7 +23,7 @@ from bqx_assets.base.errors import BadSetting, ObjectMissing
 from bqx_assets.base.objects.protocol import ObjectInfo, ObjectStore, VerifiedBy
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.printable import first_line
-from bqx_assets.base.progress import Progress
+from bqx_assets.base.progress import Progress, at_work, waiting
 from bqx_assets.base.settings import training_name
 
 COMPANIONS = "companions/"
@@ -169,7 +169,8 @@ def verify_pairs(store: ObjectStore, pairs: Sequence[Pair], progress: Progress, 
         progress.warn("verify", f"nothing is published: there is no {store.uri('training_PAIR.parquet')} of any pair")
     found: list[Standing] = []
     for pair in chosen:
-        found.append(verify(store, pair, since=began))
+        with waiting(progress, "verify", at_work(store.uri(training_name(pair)))):
+            found.append(verify(store, pair, since=began))
         progress.advance("verify", pair.name, found[-1].state)
     return found
 

@@ -12,6 +12,7 @@ import dagster as dg
 
 from bqx_assets.base.errors import ExtractionIncomplete, TransientReadError, ValidationFailed
 from bqx_assets.base.pairs import Pair
+from bqx_assets.base.progress import at_work, waiting
 from bqx_assets.catalogue.families import FAMILIES
 from bqx_assets.extract.pair import extract_features, extract_spine
 from bqx_assets.extract.slabs import CODE_VERSION
@@ -131,7 +132,8 @@ def training_parquet(context: dg.AssetExecutionContext, workspace: Workspace) ->
     Downstream assets take it as a `pl.LazyFrame`, or 400 to 600 of its 17,031 columns by input metadata `columns`.
     """
     with step(context.partition_key, context.log, workspace) as run:
-        plan = workspace.plan(run.pair)
+        with waiting(run.progress, "merge", at_work("reading the footers of slabs")):
+            plan = workspace.plan(run.pair)
         context.add_output_metadata({"plan_seconds": run.cost()["seconds"]})
         return plan
 

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from bqx_assets.base import progress as module
-from bqx_assets.base.progress import Silent, waiting
+from bqx_assets.base.progress import Setbacks, Silent, at_work, waiting
 from bqx_assets.console.progress import ConsoleProgress
 
 
@@ -72,3 +72,16 @@ def test_another_line_in_between_makes_no_silence_of_more_than_ten_seconds(
         pass
     assert max(b - a for a, b in pairwise(said)) < 10
     assert 60 - said[-1] < 10
+
+
+def test_a_stage_at_work_tells_the_call_that_is_made_again_while_that_is_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    setbacks = Setbacks()
+    monkeypatch.setattr(module, "SETBACKS", setbacks)
+    now = 100.0
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now))
+    words = at_work("writing gs://b/x")
+    assert words() == "writing gs://b/x"
+    setbacks.note("Cloud Storage cannot answer, asked again")
+    assert words() == "writing gs://b/x; Cloud Storage cannot answer, asked again"
+    now += 31
+    assert words() == "writing gs://b/x"

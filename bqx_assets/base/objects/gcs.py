@@ -69,8 +69,7 @@ class GcsObjectStore:
         self.bucket, self.prefix = self.client.bucket(bucket), prefix
         self._retry = Retry(failures.may_pass, first_delay_seconds, _LONGEST_WAIT_SECONDS, 2.0, patience_seconds)
         self._timeout = (min(_CONNECT_SECONDS, call_seconds), call_seconds)
-        self._seen = False
-        """A call went well: the bucket is there."""
+        self._seen = False  # True: a call went well, so the bucket is there
 
     def uri(self, name: str) -> str:
         """Return ``gs://bucket/name``."""

@@ -18,6 +18,7 @@ from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 
 from bqx_assets.base.errors import ChecksumMismatch, ObjectMissing, PreconditionFailed, StoreError
 from bqx_assets.base.objects.protocol import ObjectInfo
+from bqx_assets.base.progress import SETBACKS
 from bqx_assets.base.refusals.facts import is_of_credentials
 from bqx_assets.base.refusals.read import Refusal, read_refusal
 
@@ -27,8 +28,12 @@ _OVERTAKEN = "Another run wrote this object meanwhile; look at it before writing
 
 
 def may_pass(error: BaseException) -> bool:
-    """Return whether the same call may succeed later."""
-    return _read(error).again == "later"
+    """Return whether the same call may succeed later; if so, keep why it is made again for whoever tells of waits."""
+    refusal = _read(error)
+    passing = refusal.again == "later"
+    if passing:
+        SETBACKS.note(f"{refusal.sentence}, asked again")
+    return passing
 
 
 def is_lost(error: BaseException, *, resumable: bool) -> bool:

@@ -14,8 +14,10 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
 from bqx_assets.base.errors import ObjectMissing, PreconditionFailed, StoreError
+from bqx_assets.base.objects import gcs_failures
 from bqx_assets.base.objects.gcs import GcsObjectStore
 from bqx_assets.base.objects.protocol import ABSENT
+from bqx_assets.base.progress import Setbacks
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
 from bqx_assets_tests.servers.gcs.refusals import ACCOUNT
 from bqx_assets_tests.servers.gcs.server import GcsServer
@@ -158,6 +160,19 @@ def test_one_request_that_stalls_is_given_up_and_retried(
     began = time.monotonic()
     CALLS[call](impatient)
     assert time.monotonic() - began < 5
+
+
+def test_why_a_call_is_made_again_is_told_to_whoever_waits(
+    store: GcsObjectStore, gcs: GcsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setbacks = Setbacks()
+    monkeypatch.setattr(gcs_failures, "SETBACKS", setbacks)
+    store.head("none")
+    assert setbacks.words() == ""
+    gcs.fail("object.get", status=503)
+    store.head("none")
+    assert "asked again" in setbacks.words()
+    assert "Cloud Storage" in setbacks.words()
 
 
 def test_the_deadline_of_a_call_leaves_room_for_four_in_the_patience(store: GcsObjectStore) -> None:
