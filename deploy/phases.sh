@@ -244,19 +244,24 @@ machine_variables() { # those of the file, and the two that compose.yaml needs b
 }
 
 on_machine() { # on_machine COMMAND: through Google's tunnel; the machine needs no open port
-  run "Ask for roles/iap.tunnelResourceAccessor and roles/compute.osAdminLogin; a new machine needs three minutes." \
+  run "${HINT:-Ask for roles/iap.tunnelResourceAccessor and roles/compute.osAdminLogin; a new machine needs three minutes.}" \
     gcloud compute ssh "$BQX_MACHINE" "${IN[@]}" --zone="$BQX_ZONE" --tunnel-through-iap --command="$1"
 }
 
-# Everything is looked at by the account and in the container that a run will have; nothing is changed.
+# Everything is looked at by the account and in the container that a run will have; then Postgres, the jobs and the right
+# to start them, by the machine's account where it launches runs. Nothing is changed.
 phase_doctor() {
   local look="gcloud logging read 'resource.labels.job_name=bqx-doctor' ${IN[*]} --limit=1000 --freshness=1h --order=asc --format='value(textPayload)'"
   run "What is missing, with the command that grants it, is in its log: $look" \
     gcloud run jobs execute bqx-doctor --wait "${AT[@]}"
+  # A new machine installs Docker and pulls the image first: the script goes on as soon as the code server is there.
+  on_machine "timeout 600 sh -c 'until sudo $COMPOSE exec -T code true; do sleep 10; done' >/dev/null 2>&1"
+  HINT="Where words of bqx doctor are above, do what they say; otherwise see on the machine: sudo journalctl -u google-startup-scripts" \
+    in_code_server 'bqx doctor --only dagster --only "cloud run"'
 }
 
 in_code_server() { # in_code_server COMMAND
-  on_machine "sudo docker compose --env-file /etc/bqx/bqx.env --file /etc/bqx/compose.yaml exec -T code $1"
+  on_machine "sudo $COMPOSE exec -T code $1"
 }
 
 phase_pair() {

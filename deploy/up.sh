@@ -17,6 +17,7 @@ readonly ON_REQUEST=(pair schedule)
 readonly FEATURES=bqx_ml_v3_features_v2 TARGETS=bqx_ml_v3_analytics_v2
 readonly DATABASE=dagster DATABASE_USER=dagster
 readonly JOBS=(bqx-pair bqx-pair-large)
+readonly COMPOSE='docker compose --env-file /etc/bqx/bqx.env --file /etc/bqx/compose.yaml'
 readonly CURRENCIES='eur gbp aud nzd usd cad chf jpy' # of a pair, the earlier one comes first
 readonly MAY_BE_EMPTY=' BQX_BILLING_PROJECT BQX_LAST BQX_START BQX_END BQX_MAX_BYTES BQX_EXPECTATIONS BQX_IMAGE_TAG BQX_NETWORK BQX_SUBNET BQX_MACHINE_ADDRESS BQX_UI_HOSTS '
 DRY_RUN='' UNCOMMITTED='' VARIABLES='' CALLED=''

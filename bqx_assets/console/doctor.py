@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -18,10 +19,19 @@ from bqx_assets.base.settings import Settings
 from bqx_assets.console.options import Json, PairIfAny
 from bqx_assets.console.session import Session
 from bqx_assets.console.tables import plain_table
-from bqx_assets.doctor.chart import look
+from bqx_assets.doctor.chart import THEMES, look
 from bqx_assets.doctor.report import Line, Report, State
 
 doctor_app = typer.Typer()
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only",
+        metavar="THEME",
+        help=f"Show this theme, and what it cannot be looked at without; may be repeated. One of: {', '.join(THEMES)}.",
+        show_default="all",
+    ),
+]
 _MARKS: dict[State, tuple[str, str]] = {
     "passed": ("✓", "green"),
     "missing": ("✗", "bold red"),
@@ -36,7 +46,7 @@ _NAME_WIDTH = 24
 
 
 @doctor_app.command()
-def doctor(ctx: typer.Context, pair: PairIfAny = None, *, as_json: Json = False) -> None:
+def doctor(ctx: typer.Context, pair: PairIfAny = None, *, only: Only = None, as_json: Json = False) -> None:
     """Look at everything that a run needs, change nothing, and name what is missing, with the command that fixes it.
 
     It takes seconds, and at most a minute where nobody answers.
@@ -45,8 +55,9 @@ def doctor(ctx: typer.Context, pair: PairIfAny = None, *, as_json: Json = False)
     session: Session = ctx.obj
     session.as_json = as_json
     settings = session.settings()
+    given = {"home": "option --home"} if session.home else None
     with session.work() as (progress, _):
-        report = look(settings, pair or ALL_PAIRS[0], progress, {"home": "option --home"} if session.home else None)
+        report = look(settings, pair or ALL_PAIRS[0], progress, given, only or ())
     session.say(report_table(report), *lack_lines(report), summary_line(report))
     session.answer({"passed": report.passed, **report.model_dump(mode="json")})
     raise typer.Exit(0 if report.passed else 1)
@@ -126,8 +137,9 @@ def summary_line(report: Report) -> Text:
     states = [line.state for line in report.lines]
     notes = states.count("note")
     rest = f"{notes} note{'' if notes == 1 else 's'}, {states.count('skipped')} not looked at, {report.seconds:.1f} s"
+    what = f"{report.pair} in {', '.join(report.only)}" if report.only else report.pair
     if report.passed:
-        return Text.assemble(("✓ ", "bold green"), (f"nothing is missing for {report.pair}", "bold"), f"; {rest}")
+        return Text.assemble(("✓ ", "bold green"), (f"nothing is missing for {what}", "bold"), f"; {rest}")
     count = len(report.missing)
-    said = f"{count} {'thing is' if count == 1 else 'things are'} missing for {report.pair}"
+    said = f"{count} {'thing is' if count == 1 else 'things are'} missing for {what}"
     return Text.assemble(("✗ ", "bold red"), (said, "bold"), f"; {rest}")

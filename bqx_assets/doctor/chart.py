@@ -5,8 +5,9 @@ Belongs here: which probes apply to a warehouse and an output. Does not: any pro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+from bqx_assets.base.errors import UsageError
 from bqx_assets.base.objects.choose import in_cloud
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.progress import Progress
@@ -21,17 +22,66 @@ from bqx_assets.doctor.own_settings import settings_probes
 from bqx_assets.doctor.report import Finding, Report, skipped
 from bqx_assets.doctor.warehouse import expectations_probe, folder_probes, pair_probes
 
+THEMES = (
+    "settings",
+    "network",
+    "credentials",
+    "tables",
+    "bigquery",
+    "pair",
+    "output",
+    "machine",
+    "dagster",
+    "cloud run",
+)
+"""Every theme of a report."""
+
 
 def look(
-    settings: Settings, pair: Pair, progress: Progress | None = None, given: Mapping[str, str] | None = None
+    settings: Settings,
+    pair: Pair,
+    progress: Progress | None = None,
+    given: Mapping[str, str] | None = None,
+    only: Sequence[str] = (),
 ) -> Report:
     """Return what is found of everything that a run of the pair needs by these settings; ``given`` are options.
 
+    With ``only``, the report has the lines of these themes. What they need of other themes is looked at as well, and
+    is in the report where it is missing: without that lack, a theme that could not be looked at would seem to be well.
+
     Nothing is changed, but for an object of six bytes below ``staging/`` of the bucket, which is removed.
     **Cost**: seconds; at most a minute where nobody answers. The dry queries are free, listing all tables bills 20 MB.
+
+    Raises:
+        UsageError: ``only`` names something that is no theme.
     """
+    if unknown := [theme for theme in only if theme not in THEMES]:
+        raise UsageError(
+            "--only",
+            got=", ".join(map(repr, unknown)),
+            expected=f"one of: {', '.join(THEMES)}",
+            cure="Write each theme after an --only of its own: --only dagster --only 'cloud run'",
+        )
     case = Case(settings, pair, given or {})
-    return examine(case, tuple(probes_of(case)), progress)
+    probes = tuple(probes_of(case))
+    if not only:
+        return examine(case, probes, progress)
+    report = examine(case, tuple(with_needs(probes, only)), progress)
+    lines = tuple(line for line in report.lines if line.theme in only or line.state == "missing")
+    return report.model_copy(update={"lines": lines, "only": tuple(only)})
+
+
+def with_needs(probes: Sequence[Probe], only: Sequence[str]) -> Iterator[Probe]:
+    """Yield, in their order, the probes of these themes and all that must have ended before them."""
+    by_name = {probe.name: probe for probe in probes}
+    wanted: set[str] = set()
+    ahead = [probe.name for probe in probes if probe.theme in only]
+    while ahead:
+        name = ahead.pop()
+        if name not in wanted:
+            wanted.add(name)
+            ahead += [*by_name[name].needs, *by_name[name].after]
+    yield from (probe for probe in probes if probe.name in wanted)
 
 
 def probes_of(case: Case) -> Iterator[Probe]:

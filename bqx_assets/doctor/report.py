@@ -43,6 +43,8 @@ class Report(Record):
     pair: str
     lines: tuple[Line, ...]
     seconds: float
+    only: tuple[str, ...] = ()
+    """The themes that were asked for; empty: all."""
 
     @property
     def missing(self) -> tuple[Line, ...]:

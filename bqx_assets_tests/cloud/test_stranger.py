@@ -11,7 +11,8 @@ import psycopg2
 import pytest
 
 from bqx_assets.base.objects.protocol import STAGING
-from bqx_assets_tests.cloud.stranger import ACCOUNT, Stranger, stranger
+from bqx_assets_tests.cloud.stranger import ACCOUNT, VARIABLES, Stranger, stranger
+from bqx_assets_tests.deploy.fake_programs import Player
 from bqx_assets_tests.servers.bigquery.gate import ReadGate
 from bqx_assets_tests.servers.bigquery.local_bigquery import LocalBigQuery
 from bqx_assets_tests.servers.bigquery.rest import Refusal
@@ -391,6 +392,44 @@ def test_whoever_follows_the_recipe_lacks_nothing_and_leaves_nothing(somebody: S
     written = [name for operation, name in somebody.gcs.log.calls if operation in {"object.insert", "object.compose"}]
     assert written
     assert all(name.startswith(STAGING) for name in written)
+
+
+ON_THE_MACHINE = ("--only", "dagster", "--only", "cloud run")
+"""As ``deploy/up.sh doctor`` calls it in the container of the code server."""
+
+
+def test_on_the_machine_postgres_the_jobs_and_the_right_to_start_them_are_looked_at(
+    somebody: Stranger, tmp_path: Path
+) -> None:
+    """By the variables that the recipe gives to the machine; what the image and the secret add is the stranger's."""
+    given = Player(tmp_path).up("machine", changed=VARIABLES | {"BQX_IMAGE_TAG": "abc"}).machine
+    of_recipe = dict(line.split("=", 1) for line in given.splitlines())
+    own = {name: value for name, value in somebody.environment.items() if name not in VARIABLES}
+    # The expectations of the test's tables lie in a folder, which no variable of a deployment names.
+    somebody.environment = of_recipe | own | {"BQX_EXPECTATIONS": somebody.environment["BQX_EXPECTATIONS"]}
+    answer = somebody.doctor(*ON_THE_MACHINE)
+    assert answer["passed"], _named(answer)
+    states = {(line["theme"], line["name"]): line["state"] for line in answer["lines"]}
+    assert {theme for theme, _ in states} == {"dagster", "cloud run"}
+    assert not [name for name, state in states.items() if state == "skipped"]
+    assert states["cloud run", "image"] == states["cloud run", "environment"] == "passed"
+
+
+@pytest.mark.parametrize(
+    ("lack", "expected"),
+    [
+        ("a job", "cloud run, jobs"),
+        ("the right to launch with overrides", "cloud run, may launch: run.jobs.runWithOverrides"),
+        ("the server of Postgres", "dagster, postgres"),
+        ("a key that is still good", "credentials, token"),
+    ],
+)
+def test_a_lack_of_the_machines_or_one_that_hides_it_fails_the_look_on_the_machine(
+    somebody: Stranger, lack: str, expected: str
+) -> None:
+    somebody.reads_a_folder()
+    OTHER_LACKS[lack][0](somebody)
+    assert _named(somebody.doctor(*ON_THE_MACHINE)) == [expected]
 
 
 @pytest.mark.parametrize("lack", BIGQUERY_LACKS)

@@ -86,6 +86,18 @@ def test_the_last_line_counts() -> None:
     assert str(summary_line(REPORT)) == "✗ 1 thing is missing for eurusd; 1 note, 2 not looked at, 1.5 s"
 
 
+def test_the_last_line_says_which_themes_were_asked_for() -> None:
+    report = REPORT.model_copy(update={"lines": (), "only": ("dagster", "cloud run")})
+    assert str(summary_line(report)).startswith("✓ nothing is missing for eurusd in dagster, cloud run; ")
+
+
+def test_an_unknown_theme_ends_with_2_and_names_the_themes(home: Path) -> None:
+    result = CliRunner().invoke(app, ["--home", str(home), "doctor", "--only", "cloudrun", "--json"])
+    answer = json.loads(result.stdout)
+    assert (result.exit_code, answer["error"]) == (2, "UsageError")
+    assert "dagster, cloud run" in answer["expected"]
+
+
 def test_the_document_of_json_has_every_line_and_the_verdict(home: Path) -> None:
     result = CliRunner().invoke(app, ["--home", str(home), "doctor", "--json"])
     answer = json.loads(result.stdout)

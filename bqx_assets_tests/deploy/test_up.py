@@ -112,6 +112,8 @@ def test_the_password_is_on_no_command_line_and_on_no_screen(player: Player) -> 
         "store init",
         "compute instances create",
         "jobs execute bqx-doctor",
+        "exec -T code true",
+        "exec -T code bqx doctor",
     ],
 )
 def test_a_refused_call_is_the_last_one_and_says_what_to_do(player: Player, refused: str) -> None:

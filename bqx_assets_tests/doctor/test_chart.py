@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from bqx_assets.base.errors import UsageError
 from bqx_assets.base.settings import Settings, variable_of
 from bqx_assets.doctor.case import Case
-from bqx_assets.doctor.chart import look, probes_of
+from bqx_assets.doctor.chart import THEMES, look, probes_of, with_needs
 from bqx_assets.doctor.report import Line, Report
 from bqx_assets_tests.frames import EURUSD
 from bqx_assets_tests.runtime.homes import make_home
@@ -49,6 +50,33 @@ def test_names_of_probes_are_one_of_a_kind_and_whatever_is_needed_is_looked_at(h
         names = [probe.name for probe in probes]
         assert len(names) == len(set(names))
         assert {need for probe in probes for need in (*probe.needs, *probe.after)} <= {*names}
+        assert {probe.theme for probe in probes} == {*THEMES}
+        for theme in THEMES:
+            asked = list(with_needs(probes, [theme]))
+            assert [probe for probe in asked if probe.theme == theme] == [
+                each for each in probes if each.theme == theme
+            ]
+            assert {need for probe in asked for need in (*probe.needs, *probe.after)} <= {probe.name for probe in asked}
+
+
+def test_of_the_themes_that_are_asked_for_the_lines_alone_are_shown(home: Path) -> None:
+    report = look(Settings(home=home), EURUSD, only=["machine", "output"])
+    assert report.passed
+    whole = look(Settings(home=home), EURUSD)
+    wanted = [(line.theme, line.name) for line in whole.lines if line.theme in {"machine", "output"}]
+    assert [(line.theme, line.name) for line in report.lines] == wanted
+
+
+def test_a_lack_of_another_theme_that_keeps_the_asked_one_from_being_looked_at_is_shown(tmp_path: Path) -> None:
+    report = look(Settings(home=tmp_path), EURUSD, only=["machine"])
+    assert [(line.theme, line.name) for line in report.missing] == [("tables", "warehouse")]
+    assert {line.theme for line in report.lines} == {"tables", "machine"}
+    assert look(Settings(home=tmp_path), EURUSD, only=["output"]).passed, "what it does not need is not counted"
+
+
+def test_an_unknown_theme_is_refused_with_those_that_there_are(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="one of: settings, .*, cloud run"):
+        look(Settings(home=tmp_path), EURUSD, only=["machine", "cloud"])
 
 
 def test_a_missing_warehouse_is_the_only_lack(tmp_path: Path) -> None:
