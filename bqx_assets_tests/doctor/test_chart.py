@@ -75,7 +75,7 @@ def test_a_lack_of_another_theme_that_keeps_the_asked_one_from_being_looked_at_i
 
 
 def test_an_unknown_theme_is_refused_with_those_that_there_are(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="one of: settings, .*, cloud run"):
+    with pytest.raises(UsageError, match=r"one of: settings, .*, cloud run"):
         look(Settings(home=tmp_path), EURUSD, only=["machine", "cloud"])
 
 
