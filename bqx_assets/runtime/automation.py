@@ -21,6 +21,10 @@ from bqx_assets.runtime.workspace import Workspace
 _LOOK_SECONDS = 3_600
 """Between two looks at the warehouse: 28 calls for a table's metadata, which bill nothing. Tables change a few times a
 week, and a run takes longer than this."""
+_LOOKS_IN_VAIN = 3
+"""So many looks in a row without an answer are an error: a grey skip every hour, for days, is seen by nobody."""
+_UNANSWERED = "looks without an answer"
+"""Beside the pairs in the cursor, while there are such looks: how many in a row. It is no pair's name."""
 _PRIORITY_TAG = "dagster/priority"
 _WILL_RETRY_TAG = "dagster/will_retry"
 _STATE_TAG = "bqx/targets_state"
@@ -77,11 +81,12 @@ def targets_changed(context: dg.SensorEvaluationContext, workspace: Workspace) -
         warehouse, _ = workspace.connect()
         now = {tables[table]: state for table, state in warehouse.states(tables).items()}
     except TransientReadError as error:
-        return dg.SkipReason(f"The warehouse could not be asked, and is asked again at the next look. {error}")
+        return _unanswered(context, error)
     # What a next look would meet as well, a missing role for example, is raised: a red tick, and not a grey one.
-    if context.cursor is None:
+    before: dict[str, str] = json.loads(context.cursor or "{}")
+    failed = before.pop(_UNANSWERED, None) is not None
+    if context.cursor is None or (failed and not before):
         return dg.SensorResult(cursor=json.dumps(now), skip_reason=_from_now_on(len(now)))
-    before: dict[str, str] = json.loads(context.cursor)
     changed = [name for name, state in now.items() if before.get(name) != state]
     asked = [_request(name, f"{name}:{now[name]}", {_STATE_TAG: now[name]}) for name in changed]
     # Once more a change, by the run key, whatever becomes of it: the cause may be the data.
@@ -91,8 +96,26 @@ def targets_changed(context: dg.SensorEvaluationContext, workspace: Workspace) -
         if before.get(name) == state and _has_failed(context.instance, name, state)
     ]
     if not asked:
+        if failed:
+            context.update_cursor(json.dumps(before))  # looks that are not in a row are not counted together
         return dg.SkipReason(f"none of {len(now)} targets tables changed")
     return dg.SensorResult(run_requests=asked, cursor=json.dumps(before | now))
+
+
+def _unanswered(context: dg.SensorEvaluationContext, error: TransientReadError) -> dg.SkipReason:
+    """Count a look without an answer in the cursor, beside what was noted; raise the error when it is the third.
+
+    An error leaves the cursor as it was, so each look after that is an error as well, until one is answered.
+    """
+    noted: dict[str, str] = json.loads(context.cursor or "{}")
+    looks = int(noted.get(_UNANSWERED, "0")) + 1
+    if looks >= _LOOKS_IN_VAIN:
+        raise error
+    context.update_cursor(json.dumps(noted | {_UNANSWERED: str(looks)}))
+    return dg.SkipReason(
+        f"The warehouse could not be asked, and is asked again at the next look; from the {_LOOKS_IN_VAIN}rd such look"
+        f" in a row on this is an error, this was look {looks}. {error}"
+    )
 
 
 def _from_now_on(tables: int) -> str:

@@ -193,18 +193,79 @@ def test_what_a_next_look_would_meet_as_well_is_an_error_and_no_skip(
         _look(Settings(home=tmp_path), instance)
 
 
-def test_a_warehouse_that_does_not_answer_is_a_skip_that_says_so_and_changes_no_cursor(
-    two_pairs: Path, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def away(_: LocalWarehouse, tables: object) -> dict[tuple[str, str], str]:
-        del tables
-        raise TransientReadError("warehouse", got="503 for 60 s", expected="an answer", cure="Wait.")
+class Sensor:
+    """The sensor from one look to the next, with the cursor as Dagster keeps it: an error leaves it as it was."""
 
-    monkeypatch.setattr(LocalWarehouse, "states", away)
-    found = _look(Settings(home=two_pairs), instance, "{}")
+    def __init__(self, settings: Settings, instance: dg.DagsterInstance, cursor: str | None) -> None:
+        self._workspace, self._instance = Workspace.of(settings), instance
+        self._definitions = build_definitions(self._workspace)
+        self.cursor = cursor
+
+    def look(self, *, answered: bool = True) -> dg.SensorResult | dg.SkipReason:
+        """What a look comes to, where the warehouse answers and where it does not."""
+
+        def away(_: LocalWarehouse, tables: object) -> dict[tuple[str, str], str]:
+            del tables
+            raise TransientReadError("warehouse", got="503 for 60 s", expected="an answer", cure="Wait.")
+
+        context = dg.build_sensor_context(
+            instance=self._instance,
+            cursor=self.cursor,
+            definitions=self._definitions,
+            resources={"workspace": self._workspace},
+        )
+        with pytest.MonkeyPatch.context() as patch:
+            if not answered:
+                patch.setattr(LocalWarehouse, "states", away)
+            found = targets_changed(context)
+        assert isinstance(found, dg.SensorResult | dg.SkipReason)
+        self.cursor = (found.cursor if isinstance(found, dg.SensorResult) else None) or context.cursor
+        return found
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_a_warehouse_that_does_not_answer_is_a_skip_that_says_so_and_forgets_nothing_that_was_noted(
+    two_pairs: Path, instance: dg.DagsterInstance, *, noted: bool
+) -> None:
+    settings = Settings(home=two_pairs)
+    before = _first(settings, instance) if noted else None
+    sensor = Sensor(settings, instance, before)
+    found = sensor.look(answered=False)
     assert isinstance(found, dg.SkipReason)
     assert "asked again at the next look" in str(found.skip_message)
     assert "503 for 60 s" in str(found.skip_message)
+    assert json.loads(sensor.cursor or "").items() >= json.loads(before or "{}").items()
+    after = sensor.look()
+    assert isinstance(after, dg.SkipReason) == noted, "a first look that comes late notes, and runs nothing"
+    assert _pairs(after) == [] if isinstance(after, dg.SensorResult) else sensor.cursor == before
+
+
+def test_three_looks_in_a_row_without_an_answer_are_an_error_until_one_is_answered(
+    two_pairs: Path, instance: dg.DagsterInstance
+) -> None:
+    settings = Settings(home=two_pairs)
+    sensor = Sensor(settings, instance, _first(settings, instance))
+    for _ in range(2):
+        for _ in range(2):
+            assert isinstance(sensor.look(answered=False), dg.SkipReason)
+        for _ in range(2):
+            with pytest.raises(TransientReadError, match="503 for 60 s"):
+                sensor.look(answered=False)
+        assert isinstance(sensor.look(), dg.SkipReason)
+    for _ in range(4):  # never three in a row
+        assert isinstance(sensor.look(answered=False), dg.SkipReason)
+        assert isinstance(sensor.look(), dg.SkipReason)
+
+
+def test_a_table_that_changed_while_nobody_answered_is_run_at_the_first_answer(
+    two_pairs: Path, instance: dg.DagsterInstance
+) -> None:
+    settings = Settings(home=two_pairs)
+    before = json.loads(_first(settings, instance)) | {"eurusd": "older"}
+    sensor = Sensor(settings, instance, json.dumps(before))
+    sensor.look(answered=False)
+    assert _pairs(sensor.look()) == ["eurusd"]
+    assert set(json.loads(sensor.cursor or "")) == {"eurusd", "gbpusd"}
 
 
 class Automation:
