@@ -16,21 +16,21 @@ from bqx_assets.base.refusals.read import CREDENTIALS_VARIABLE, Refusal, read_re
 KEY = {"type": "service_account", "client_email": "a@b.iam.gserviceaccount.com", "token_uri": "https://x/token"}
 FILES: dict[str, tuple[str, Callable[[Path], object]]] = {
     "missing": ("credentials_file_missing", lambda path: path),
-    "empty": ("credentials_file_malformed", lambda path: path.write_text("")),
-    "text": ("credentials_file_malformed", lambda path: path.write_text("ya29.hidden")),
-    "binary": ("credentials_file_malformed", lambda path: path.write_bytes(b"\xff\xfe\x00PK")),
-    "list": ("credentials_file_malformed", lambda path: path.write_text("[]")),
-    "null": ("credentials_file_malformed", lambda path: path.write_text("null")),
-    "number": ("credentials_file_malformed", lambda path: path.write_text("7")),
-    "no type": ("credentials_file_malformed", lambda path: path.write_text("{}")),
-    "other type": ("credentials_file_malformed", lambda path: path.write_text('{"type": "aws"}')),
+    "empty": ("credentials_file_no_json", lambda path: path.write_text("")),
+    "text": ("credentials_file_no_json", lambda path: path.write_text("ya29.hidden")),
+    "binary": ("credentials_file_no_json", lambda path: path.write_bytes(b"\xff\xfe\x00PK")),
+    "list": ("credentials_file_no_object", lambda path: path.write_text("[]")),
+    "null": ("credentials_file_no_object", lambda path: path.write_text("null")),
+    "number": ("credentials_file_no_object", lambda path: path.write_text("7")),
+    "no type": ("credentials_file_type", lambda path: path.write_text("{}")),
+    "other type": ("credentials_file_type", lambda path: path.write_text('{"type": "aws"}')),
     "key without fields": ("credentials_file_malformed", lambda path: path.write_text('{"type": "service_account"}')),
     "key damaged": ("credentials_file_malformed", lambda path: path.write_text(json.dumps(KEY | {"private_key": "x"}))),
     "key no text": ("credentials_file_malformed", lambda path: path.write_text(json.dumps(KEY | {"private_key": 7}))),
     "login incomplete": ("credentials_file_malformed", lambda path: path.write_text('{"type": "authorized_user"}')),
     "external incomplete": ("credentials_file_malformed", lambda path: path.write_text('{"type": "external_account"}')),
     "impersonation incomplete": (
-        "credentials_file_malformed",
+        "credentials_file_no_object",
         lambda path: path.write_text('{"type": "impersonated_service_account"}'),
     ),
     "folder": ("credentials_file_unreadable", lambda path: path.mkdir()),
@@ -71,7 +71,8 @@ def test_a_broken_login_without_the_variable_is_made_again(tmp_path: Path, monke
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
     (tmp_path / "application_default_credentials.json").write_text("{}")
     refusal = refused()
-    assert refusal.reason == "credentials_file_malformed"
+    assert refusal.reason == "credentials_file_type"
+    assert "(it is None)" in refusal.sentence
     assert refusal.cure == "Make it again: gcloud auth application-default login"
 
 

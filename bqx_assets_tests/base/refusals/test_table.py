@@ -8,7 +8,7 @@ from bqx_assets.base.refusals.table import Row, table
 from bqx_assets_tests.base.refusals.wordings import WORDINGS
 
 ROWS = table().refusal
-UNSEEN = {"tls", "proxy", "day_quota", "offset", "image_login", "permission_unnamed", "missing", "endpoint", "unknown", "credentials_file_unreadable"}  # fmt: skip
+UNSEEN = {"tls", "proxy", "day_quota", "offset", "image_login", "permission_unnamed", "missing", "endpoint", "unknown", "credentials_file_unreadable", "credentials_file_no_object"}  # fmt: skip
 """Rows without a wording of their own in the tables: they go by class or code, or nobody published their words."""
 
 

@@ -204,8 +204,8 @@ RUN: list[Wording] = [
 CREDENTIALS: list[Wording] = [
     ("bigquery", auth.DefaultCredentialsError("Your default credentials were not found. To set up Application Default Credentials, see https://x for more information."), "credentials_missing"),
     ("bigquery", auth.DefaultCredentialsError("File /no/key.json was not found."), "credentials_file_missing"),
-    ("bigquery", auth.DefaultCredentialsError("File /etc/key.json is not a valid json file.", ValueError("Expecting value")), "credentials_file_malformed"),
-    ("bigquery", auth.DefaultCredentialsError("The file /etc/key.json does not have a valid type. Type is None, expected one of ('authorized_user',)."), "credentials_file_malformed"),
+    ("bigquery", auth.DefaultCredentialsError("File /etc/key.json is not a valid json file.", ValueError("Expecting value")), "credentials_file_no_json"),
+    ("bigquery", auth.DefaultCredentialsError("The file /etc/key.json does not have a valid type. Type is None, expected one of ('authorized_user',)."), "credentials_file_type"),
     ("bigquery", auth.DefaultCredentialsError("Failed to load service account credentials from /etc/key.json", auth.MalformedError("missing fields client_email")), "credentials_file_malformed"),
     ("bigquery", auth.DefaultCredentialsError("Failed to load authorized user credentials from /etc/key.json", ValueError("x")), "credentials_file_malformed"),
     ("bigquery", auth.RefreshError("File '/var/run/token' was not found."), "workload_token"),
