@@ -164,20 +164,33 @@ def _lines(found: Expectations) -> list[str]:
     nulls = shares if isinstance(shares, dict) else {"all together": shares}
     return [
         f"expectations: {found.place}, version {found.version}",
-        *(f"  {pair}: approved {found.pair[pair].approved}; {found.pair[pair].found}" for pair in by_state["approved"]),
-        *(f"  {pair}: proposed, not in force; {found.pair[pair].found}" for pair in by_state["proposed"]),
+        *(
+            f"  {pair}: approved {found.pair[pair].approved}; {_within(found.pair[pair].found)}"
+            for pair in by_state["approved"]
+        ),
+        *(f"  {pair}: proposed, not in force; {_within(found.pair[pair].found)}" for pair in by_state["proposed"]),
         f"  {len(by_state['none'])} pairs without approved facts of their own, held against the numbers below",
         f"  at least {found.min_rows:,} rows, {found.min_columns:,} columns, {len(found.targets())} targets",
         f"  nulls, less than: {_shares(nulls)}",
         f"  rows a table may lack: {_shares(found.max_missing_fraction)}",
         f"  columns without a value: {_some(found.allowed_all_null)}"
         + "".join(f"; {name} at most {most}" for name, most in found.max_all_null_columns.items()),
-        f"  absent tables: {len(found.known_absent):,} by name"
-        + "".join(f"; {name} at most {most}, of all pairs" for name, most in found.max_absent_tables.items()),
+        f"  {_absent(found)}",
         f"  for information, the earlier gates: {found.earlier_gates.feature_null_fraction:.0%} of features, "
         f"{found.earlier_gates.target_null_fraction:.0%} of targets",
         "all of them: bqx expectations show --text",
     ]
+
+
+def _within(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]
+
+
+def _absent(found: Expectations) -> str:
+    names = f"{len(found.known_absent):,} tables, by name" if found.known_absent else ""
+    most = [f"of {name} at most {most}, over all pairs" for name, most in found.max_absent_tables.items() if most]
+    allowed = "; ".join([*([names] if names else []), *most])
+    return f"may be absent: {allowed}" if allowed else "no table may be absent"
 
 
 def _shares(shares: Mapping[str, float]) -> str:

@@ -33,7 +33,7 @@ def test_what_an_extraction_found_is_proposed_approved_and_then_in_force(tmp_pat
 
     proposed = _json(home, "expectations", "propose", "eurusd", "--output", file)
     assert (proposed["tables"], proposed["rows"]) == (2, 140)
-    assert "proposed, not in force" in _bqx(home, "expectations", "show", file)
+    assert "proposed, not in force; found " in _bqx(home, "expectations", "show", file)
     _bqx(home, "expectations", "approve", file, "--by", "ann")
     assert "by ann" in _bqx(home, "expectations", "show", file)
 
@@ -60,3 +60,11 @@ def test_a_fresh_home_has_the_packaged_ones_and_says_so(tmp_path: Path) -> None:
     assert "expectations: packaged, version" in said
     assert "28 pairs without approved facts" in said
     assert "corr_etf_idx_*__* at most 16" in said
+
+
+def test_which_tables_may_be_absent_is_told_in_words(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    assert "may be absent: of cov_* at most 13, over all pairs" in _bqx(home, "expectations", "show")
+    file = tmp_path / "expectations.toml"
+    file.write_text(_bqx(home, "expectations", "show", "--text").replace('"cov_*" = 13', '"cov_*" = 0'))
+    assert "  no table may be absent" in _bqx(home, "expectations", "show", file)
