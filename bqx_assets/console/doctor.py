@@ -80,9 +80,9 @@ def report_table(report: Report) -> Table:
     table = plain_table("", "", "")
     table.show_header = False
     table.columns[1].max_width = _NAME_WIDTH
-    for theme, lines in groupby(report.lines, lambda line: line.theme):
+    for theme in dict.fromkeys(line.theme for line in report.lines):  # a theme's probes need not follow each other
         table.add_row("", Text(theme, style="bold"), "")
-        for name, line in _shown_lines(list(lines)):
+        for name, line in _shown_lines([line for line in report.lines if line.theme == theme]):
             style = "dim" if line.state == "skipped" else ""
             table.add_row(Text(*_MARKS[line.state]), Text(name, style=style), Text(_cut(line), style=style))
             if line.state == "note" and line.cure:
@@ -121,8 +121,7 @@ def lack_lines(report: Report) -> Iterator[Text | str]:
     """Yield what is missing: in full, with the permission, the resource, and the command on a line of its own."""
     for line in report.missing:
         yield ""
-        where = line.name if line.name == line.theme else f"{line.theme}, {line.name}"
-        yield Text.assemble(("✗ ", "bold red"), (f"{where}: ", "bold"), printable(line.found))
+        yield Text.assemble(("✗ ", "bold red"), (f"{line.title}: ", "bold"), printable(line.found))
         if line.permission:
             yield _part("missing", f"{line.permission} on {line.resource}" if line.resource else line.permission)
         yield _part("cure", line.cure)

@@ -90,9 +90,12 @@ class Session:
         """Print results for people; nothing under ``--json``."""
         if not self.as_json:
             for line in lines:
-                self.out.print(
-                    Text(printable(line)) if isinstance(line, str) else line, soft_wrap=isinstance(line, str | Text)
-                )
+                if isinstance(line, str | Text):
+                    self.out.print(Text(printable(line)) if isinstance(line, str) else line, soft_wrap=True)
+                elif self.out.is_terminal:
+                    self.out.print(line)
+                else:
+                    self.out.print(Text(_without_padding(self.out, line)), soft_wrap=True)
 
     def suggest(self, *words: object) -> None:
         """Print what to type next, in the same home, as a shell takes it."""
@@ -103,6 +106,13 @@ class Session:
         if self.as_json:
             plain = facts.model_dump(mode="json") if isinstance(facts, Record) else facts
             sys.stdout.write(json.dumps(plain, indent=1, default=str) + "\n")
+
+
+def _without_padding(out: Console, drawn: object) -> str:
+    """What is drawn, without the blanks that fill each line of a table up to its width: a file has no use for them."""
+    with out.capture() as captured:
+        out.print(drawn)
+    return "\n".join(line.rstrip() for line in captured.get().removesuffix("\n").split("\n"))
 
 
 class _EscapingConsole(Console):

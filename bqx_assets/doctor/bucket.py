@@ -7,8 +7,8 @@ A probe object of a few bytes is written below ``staging/``, composed and delete
 
 from __future__ import annotations
 
-import os
 import secrets
+import shlex
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -19,6 +19,7 @@ from bqx_assets.base.objects.choose import in_cloud, open_store
 from bqx_assets.base.objects.gcs_facts import policy_of
 from bqx_assets.base.objects.naming import bucket_and_prefix
 from bqx_assets.base.objects.protocol import STAGING
+from bqx_assets.base.printable import first_line
 from bqx_assets.doctor.case import Case, Probe
 from bqx_assets.doctor.network import TOKEN, reached
 from bqx_assets.doctor.refused import concerns_the_api
@@ -49,13 +50,16 @@ def bucket_probes(case: Case) -> Iterator[Probe]:
 def _folder(case: Case) -> Finding:
     folder = case.settings.output_dir
     open_store(case.settings)  # refuses a file in its place
-    if folder.is_dir():
-        with tempfile.TemporaryFile(dir=folder):  # has no name, so nothing can stay of it
-            return passed(f"{folder} can be written to")
-    above = next(each for each in folder.absolute().parents if each.exists())
-    if above.is_dir() and os.access(above, os.W_OK | os.X_OK):
-        return passed(f"{folder} will be made")
-    return missing(f"{folder} cannot be made: {above} takes no files", f"Make it writable: chmod u+w {above}")
+    nearest = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+    try:
+        # By a file without a name, so nothing can stay of it. Permissions alone do not tell: a disk may be read-only.
+        with tempfile.TemporaryFile(dir=nearest):
+            return passed(f"{folder} can be written to" if folder.is_dir() else f"{folder} will be made")
+    except OSError as error:
+        return missing(
+            f"{folder} cannot be written to: {nearest} takes no files ({error.strerror or first_line(error)})",
+            f"Make it writable: chmod u+w {shlex.quote(str(nearest))}, or name another folder in BQX_OUTPUT.",
+        )
 
 
 def _store(case: Case) -> Any:  # noqa: ANN401 -- the client below the store is untyped

@@ -17,7 +17,7 @@ from bqx_assets.doctor.case import Case, Probe
 from bqx_assets.doctor.examine import examine
 from bqx_assets.doctor.instance import instance_probes
 from bqx_assets.doctor.machine import machine_probes
-from bqx_assets.doctor.network import network_probes
+from bqx_assets.doctor.network import network_as_one, network_probes
 from bqx_assets.doctor.own_settings import settings_probes
 from bqx_assets.doctor.report import Finding, Report, skipped
 from bqx_assets.doctor.warehouse import expectations_probe, folder_probes, pair_probes
@@ -64,10 +64,10 @@ def look(
         )
     case = Case(settings, pair, given or {})
     probes = tuple(probes_of(case))
-    if not only:
-        return examine(case, probes, progress)
-    report = examine(case, tuple(with_needs(probes, only)), progress)
-    lines = tuple(line for line in report.lines if line.theme in only or line.state == "missing")
+    report = examine(case, tuple(with_needs(probes, only)) if only else probes, progress)
+    lines = network_as_one(report.lines)
+    if only:
+        lines = tuple(line for line in lines if line.theme in only or line.state == "missing")
     return report.model_copy(update={"lines": lines, "only": tuple(only)})
 
 

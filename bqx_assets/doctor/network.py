@@ -13,7 +13,7 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from email.message import Message
 from email.utils import parsedate_to_datetime
@@ -23,11 +23,12 @@ from urllib.parse import urlsplit
 from bqx_assets.base.objects.choose import in_cloud
 from bqx_assets.base.objects.naming import storage_endpoint
 from bqx_assets.doctor.case import Case, Probe
-from bqx_assets.doctor.report import Finding, missing, noted, passed
+from bqx_assets.doctor.report import Finding, Line, missing, noted, passed
 
 THEME = "network"
 CLOCK, CREDENTIALS, TOKEN = "clock", "credentials", "token"
 """Names of probes that others need; two are in ``credentials``, which imports Google's libraries."""
+_REACH, _SILENT = "reach: ", " does not answer: "
 _SECONDS = 8.0
 _REFUSED_SECONDS = 240.0
 """Google takes a token of a clock that is up to five minutes off."""
@@ -82,7 +83,27 @@ def network_probes(case: Case) -> Iterator[Probe]:
 
 def reached(name: str) -> str:
     """Return the name of the probe that reaches a server."""
-    return f"reach: {name}"
+    return f"{_REACH}{name}"
+
+
+def network_as_one(lines: Sequence[Line]) -> tuple[Line, ...]:
+    """Return the lines, with one lack in the place of several where none of several servers answers: the network's."""
+    down = [line for line in lines if line.name.startswith(_REACH)]
+    if len(down) < 2 or any(line.state != "missing" for line in down):  # noqa: PLR2004 -- one alone is named as it is
+        return tuple(lines)
+    whys = {line.name.removeprefix(_REACH): line.found.rpartition(_SILENT) for line in down}
+    said = "; ".join(f"{address or name}: {why}" for name, (address, _, why) in whys.items())
+    one = down[0].model_copy(
+        update={
+            "name": _REACH + ", ".join(whys),
+            "found": f"none of the servers answers: {said}",
+            "seconds": max(line.seconds for line in down),
+        }
+    )
+    names = {f"not looked at: fix {line.name!r} first" for line in down}
+    follows = {"found": "not looked at: fix the network first"}
+    rest = [line.model_copy(update=follows) if line.found in names else line for line in lines if line not in down[1:]]
+    return tuple(one if line is down[0] else line for line in rest)
 
 
 def _reach(case: Case, server: Server) -> Finding:
@@ -91,7 +112,7 @@ def _reach(case: Case, server: Server) -> Finding:
         headers = _ask(server)
     except (OSError, ValueError) as error:
         return missing(
-            f"{server.address} does not answer: {_why(error)}",
+            f"{server.address}{_SILENT}{_why(error)}",
             "Look at the network, the proxy (HTTPS_PROXY) and the firewall of this machine.",
             reason="network",
         )

@@ -30,8 +30,15 @@ def finding_of(error: Exception, probe: Probe, case: Case) -> Finding:
     if isinstance(error, OSError):
         error = SystemRefused.of(error)
     if isinstance(error, BqxError):
-        return missing(f"{error.subject}: {error.got}", error.cure)
+        subject = _beyond(error.subject, probe)
+        return missing(f"{subject}: {error.got}" if subject else error.got, error.cure)
     return missing(f"{type(error).__name__}: {first_line(error)}", "This is not foreseen: report this line.")
+
+
+def _beyond(subject: str, probe: Probe) -> str:
+    """What a subject says beyond its first word, where that is the theme's or the probe's: both are shown before it."""
+    first, _, rest = subject.partition(" ")
+    return rest if first in (probe.theme, probe.name) else subject
 
 
 def concerns_the_api(error: BaseException, service: Service) -> bool:

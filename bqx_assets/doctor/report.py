@@ -36,6 +36,11 @@ class Line(Finding):
     name: str
     seconds: float = 0.0
 
+    @property
+    def title(self) -> str:
+        """Theme and name, once where they are the same."""
+        return self.name if self.name == self.theme else f"{self.theme}, {self.name}"
+
 
 class Report(Record):
     """All lines, in the order in which they are shown."""
@@ -63,7 +68,7 @@ class Report(Record):
             NotReady: it names each lack and its cure.
         """
         if self.missing:
-            named = "; ".join(f"{line.theme}, {line.name}: {line.found}" for line in self.missing)
+            named = "; ".join(f"{line.title}: {line.found}" for line in self.missing)
             cures = " ".join(dict.fromkeys(line.cure for line in self.missing))
             raise NotReady(f"{self.pair}", got=named, expected="nothing that is missing", cure=cures)
 

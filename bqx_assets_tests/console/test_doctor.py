@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from bqx_assets.cli import app
 from bqx_assets.console.doctor import lack_lines, report_table, summary_line
+from bqx_assets.console.session import Session
 from bqx_assets.doctor.report import Line, Report
 from bqx_assets_tests.runtime.homes import make_home
 
@@ -66,6 +67,13 @@ def test_lines_of_one_kind_stand_together_under_their_theme(width: int) -> None:
     assert any("→ bqx store init" in line for line in lines)
 
 
+def test_a_theme_whose_lines_do_not_follow_each_other_has_one_heading(capsys: pytest.CaptureFixture[str]) -> None:
+    Session().say(report_table(Report(pair="eurusd", lines=(*LINES, *LINES[:1]), seconds=0)))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.strip() for line in lines].count("network") == 1
+    assert [line for line in lines if line != line.rstrip()] == []  # nor do blanks fill a line, here in a pipe
+
+
 def test_what_a_server_said_moves_no_cursor() -> None:
     assert not any("\x1b" in line for line in _table(100))
 
@@ -118,5 +126,5 @@ def test_a_command_stops_on_a_lack_before_its_work(tmp_path: Path, command: str)
     result = CliRunner().invoke(app, ["--home", str(tmp_path), command, "eurusd", "--doctor", "--json"])
     answer = json.loads(result.stdout)
     assert (result.exit_code, answer["error"]) == (1, "NotReady")
-    assert "tables, warehouse" in answer["got"]
+    assert f"tables, warehouse: {tmp_path}" in answer["got"]  # and not "warehouse" a second time
     assert list(tmp_path.iterdir()) == []

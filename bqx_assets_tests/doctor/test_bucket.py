@@ -30,6 +30,14 @@ def test_a_folder_that_will_be_made_is_not_made_now(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no file system here that takes no files")
+def test_a_folder_is_tried_and_not_believed_by_its_permissions() -> None:
+    """Those of /proc let root write, and no file can be made there."""
+    line = _folder(Path("/proc/bqx/output"))
+    assert (line.state, "/proc takes no files" in line.found) == ("missing", True)
+    assert "BQX_OUTPUT" in line.cure
+
+
 @pytest.mark.parametrize("below", ["file", "file/a"])
 def test_a_file_in_the_place_of_the_folder_or_above_it_is_a_lack(tmp_path: Path, below: str) -> None:
     (tmp_path / "file").write_text("")
