@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import shlex
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -24,13 +24,13 @@ from bqx_assets.doctor.case import Case, Probe
 from bqx_assets.doctor.network import TOKEN, reached
 from bqx_assets.doctor.refused import concerns_the_api
 from bqx_assets.doctor.report import Finding, missing, noted, passed, skipped
-from bqx_assets.release.bucket_facts import same_place
-from bqx_assets.release.lifecycle import has_rules, refuse_deletion, rules
+from bqx_assets.release.bucket_facts import About, of_rules, of_settings, refuse_unfit, same_place
+from bqx_assets.release.bucket_facts import Finding as Fact
+from bqx_assets.release.lifecycle import has_rules, others_of, refuse_deletion, rules
 
 THEME = "output"
 API, LIST, SETTINGS, WRITE = "Cloud Storage API", "bucket", "bucket settings", "write, compose, delete"
 _CALL: dict[str, Any] = {"timeout": (5, 10), "retry": None}
-_DAY_SECONDS = 86_400
 
 
 def bucket_probes(case: Case) -> Iterator[Probe]:
@@ -115,67 +115,44 @@ def _versioning(case: Case) -> Finding:
 
 def _lifecycle(case: Case) -> Finding:
     store, settings = _store(case), case.settings
-    refuse_deletion(store, case.bucket, staging_days=settings.staging_days, keep_versions=settings.keep_versions)
+    kept = refuse_deletion(store, case.bucket, staging_days=settings.staging_days, keep_versions=settings.keep_versions)
+    felt = tuple(of_rules(others_of(case.bucket.rules, store.prefix), kept))
+    if stops := [each for each in felt if each.level == "stops"]:
+        return _found(case, stops[0])
     wanted = rules(store.prefix, staging_days=settings.staging_days, keep_versions=settings.keep_versions)
     if has_rules(case.bucket.rules, wanted):
+        if felt:
+            return _found(case, felt[0])
         return passed(f"as bqx store init sets it: staged objects go after {settings.staging_days} days")
     return noted("unfinished objects are not removed by the bucket", "bqx store init")
 
 
-def _retention(case: Case) -> Finding:
-    seconds = case.bucket.retention_seconds
-    if not seconds:
-        return passed("no policy")
-    cure = f"gcloud storage buckets update gs://{_name(case)} --clear-retention-period"
-    if case.bucket.retention_locked:
-        cure = "The policy is locked for good: publish to another bucket (BQX_OUTPUT)."
-    said = f"objects stay {seconds / _DAY_SECONDS:,.1f} days: no file can be replaced, and none of staging/ removed"
-    return missing(said, cure, resource=f"gs://{_name(case)}", reason="retention")
+def _setting(case: Case, about: About, *, good: str) -> Finding:
+    """What ``bqx store init`` says of a setting: a lack where it says that runs stop, else a note."""
+    for each in of_settings(case.settings.output or "", case.bucket):
+        if each.about == about:
+            return _found(case, each)
+    return passed(good)
 
 
-def _holds(case: Case) -> Finding:
-    if not case.bucket.default_hold:
-        return passed("none by default")
-    return missing(
-        "each new object is held: none can be replaced or removed",
-        f"gcloud storage buckets update gs://{_name(case)} --no-default-event-based-hold",
-        resource=f"gs://{_name(case)}",
-        reason="hold",
-    )
-
-
-def _soft_delete(case: Case) -> Finding:
-    seconds = case.bucket.soft_delete_seconds
-    if not seconds:
-        return passed("off")
-    return noted(
-        f"what is deleted is kept, and charged for, {seconds / _DAY_SECONDS:,.0f} more days",
-        f"gcloud storage buckets update gs://{_name(case)} --clear-soft-delete",
-    )
-
-
-def _requester_pays(case: Case) -> Finding:
-    if not case.bucket.requester_pays:
-        return passed("off")
-    return noted(
-        "on: readers name a project that pays",
-        f"gcloud storage buckets update gs://{_name(case)} --no-requester-pays",
-    )
+def _found(case: Case, fact: Fact) -> Finding:
+    if fact.level == "stops":
+        return missing(fact.what, fact.cure, resource=f"gs://{_name(case)}", reason=fact.about)
+    return noted(fact.what, fact.cure)
 
 
 def _namespace(case: Case) -> Finding:
-    if not case.bucket.hierarchical:
-        return passed("flat")
-    return noted("hierarchical: earlier versions of a file cannot be kept", "Publish to a bucket without it.")
+    refuse_unfit(f"gs://{_name(case)}", case.bucket)
+    return passed("flat")
 
 
-_OF_SETTINGS = {
+_OF_SETTINGS: dict[str, Callable[[Case], Finding]] = {
     "versioning": _versioning,
     "lifecycle": _lifecycle,
-    "retention": _retention,
-    "holds": _holds,
-    "soft delete": _soft_delete,
-    "requester pays": _requester_pays,
+    "retention": partial(_setting, about="retention", good="no policy"),
+    "holds": partial(_setting, about="holds", good="none by default"),
+    "soft delete": partial(_setting, about="soft delete", good="off"),
+    "requester pays": partial(_setting, about="requester pays", good="off"),
     "namespace": _namespace,
 }
 

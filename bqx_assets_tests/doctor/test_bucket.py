@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from bqx_assets.base.errors import StoreError
+from bqx_assets.base.objects.protocol import BucketPolicy
 from bqx_assets.base.settings import Settings
 from bqx_assets.doctor.bucket import bucket_probes
-from bqx_assets.doctor.case import Case
+from bqx_assets.doctor.case import Case, Probe
 from bqx_assets.doctor.examine import examine
 from bqx_assets.doctor.report import Line
+from bqx_assets.release.bucket_facts import of_settings, refuse_unfit
 from bqx_assets_tests.frames import EURUSD
 
 
@@ -42,3 +46,38 @@ def test_a_folder_is_tried_and_not_believed_by_its_permissions() -> None:
 def test_a_file_in_the_place_of_the_folder_or_above_it_is_a_lack(tmp_path: Path, below: str) -> None:
     (tmp_path / "file").write_text("")
     assert _folder(tmp_path / below).state == "missing"
+
+
+USUAL = BucketPolicy(rules=(), versioning=True, soft_delete_seconds=0, metageneration=1)
+SETTINGS = {
+    "retention": (replace(USUAL, retention_seconds=864_000), "missing", "--clear-retention-period"),
+    "holds": (replace(USUAL, default_hold=True), "missing", "--no-default-event-based-hold"),
+    "requester pays": (replace(USUAL, requester_pays=True), "missing", "--no-requester-pays"),
+    "namespace": (replace(USUAL, hierarchical=True), "missing", "gcloud storage buckets create"),
+    "soft delete": (replace(USUAL, soft_delete_seconds=604_800), "note", "--clear-soft-delete"),
+}
+
+
+def _looked_at(policy: BucketPolicy, name: str) -> Line:
+    """The line of one setting, of a bucket that has answered."""
+    case = Case(Settings(output="gs://bqx-ml-output"), EURUSD)
+    case.bucket = policy
+    probe = next(probe for probe in bucket_probes(case) if probe.name == name)
+    (line,) = examine(case, (Probe(probe.theme, name, probe.look, service=probe.service),)).lines
+    return line
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_setting_weighs_as_much_as_bqx_store_init_says(name: str) -> None:
+    policy, state, cure = SETTINGS[name]
+    line = _looked_at(policy, name)
+    assert (line.state, cure in line.cure) == (state, True)
+    assert _looked_at(USUAL, name).state == "passed"
+    if policy.hierarchical:
+        with pytest.raises(StoreError) as refused:
+            refuse_unfit("gs://bqx-ml-output", policy)
+        assert line.cure == refused.value.cure
+    else:
+        (fact,) = (each for each in of_settings("gs://bqx-ml-output", policy) if each.about == name)
+        assert (line.found, line.cure) == (fact.what, fact.cure)
+        assert (fact.level == "stops") == (state == "missing")
