@@ -32,7 +32,6 @@ from bqx_assets.runtime.launcher.contract import (
     ENDING_TAG,
     EXECUTION_TAG,
     MEMORY_TAG,
-    NEVER_BEGAN,
     PAIR_ENV,
     PAIR_TAG,
     RETRIES_TAG,
@@ -40,7 +39,7 @@ from bqx_assets.runtime.launcher.contract import (
     pair_of,
 )
 from bqx_assets.runtime.launcher.outcome import Ending, Outcome, console_link
-from bqx_assets.runtime.launcher.starting import StartWatch, has_not_begun, tell, tell_of_retry
+from bqx_assets.runtime.launcher.starting import StartWatch, has_not_begun, tags_of_never_begun, tell, tell_of_retry
 
 _LOG = logging.getLogger(__name__)
 _STATUS = {
@@ -170,7 +169,7 @@ class CloudRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
         if outcome is None:
             return None
         if has_not_begun(run) and outcome.ending is not Ending.RUNNING:
-            self._instance.add_run_tags(run.run_id, {ENDING_TAG: NEVER_BEGAN, RETRIES_TAG: "0"})
+            self._instance.add_run_tags(run.run_id, tags_of_never_begun(outcome))
         return f"{outcome}\nLogs: {outcome.logs}" if include_container_logs and outcome.logs else str(outcome)
 
     def dispose(self) -> None:

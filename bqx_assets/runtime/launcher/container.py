@@ -7,6 +7,7 @@ run itself, which is Dagster's command, in this same process.
 from __future__ import annotations
 
 import os
+import re
 import runpy
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,20 +15,33 @@ from collections.abc import Mapping, Sequence
 import dagster as dg
 from dagster._grpc.types import ExecuteRunArgs, ResumeRunArgs  # the arguments of `dagster api`, not public otherwise
 from dagster._serdes import deserialize_value
+from sqlalchemy.exc import OperationalError
 
 from bqx_assets.base.errors import BqxError, UsageError
 from bqx_assets.base.limits import memory_limit_bytes
 from bqx_assets.base.pairs import Pair, parse_pair
-from bqx_assets.runtime.launcher.contract import ATTEMPT_ENV, PAIR_ENV, RUN_ENV, pair_of
+from bqx_assets.runtime.launcher.contract import ATTEMPT_ENV, PAIR_ENV, PASSING_EXIT, RUN_ENV, pair_of
+
+_REFUSED_FOR_GOOD = re.compile(r"authentication failed|no password|does not exist|no pg_hba")
+"""Words of PostgreSQL's for a user, password or database that the next container would name as well."""
 
 
 def main() -> None:
-    """Check the pair, then become Dagster's command. Exits with 2 when the pair is not the run's."""
+    """Check the pair, then become Dagster's command.
+
+    Exits with 2 when the pair is not the run's, with 75 when Dagster's database does not answer: this may pass, and
+    the launcher lets Dagster launch such a run once more.
+    """
     try:
         command = command_of(sys.argv[1:], os.environ)
     except BqxError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_code)
+    except Exception as error:
+        if not (said := _database_away(error)):
+            raise
+        sys.stderr.write(f"error: Dagster's database does not answer: {said}\n")
+        sys.exit(PASSING_EXIT)
     sys.argv = command
     runpy.run_module("dagster", run_name="__main__", alter_sys=True)
 
@@ -65,6 +79,15 @@ def command_of(words: Sequence[str], environment: Mapping[str, str]) -> list[str
             sys.exit(0 if run.is_success else 1)
         _compare(instance, run, pair, environment)
         return list(words) if attempt == 0 else _go_on(instance, run, asked)
+
+
+def _database_away(error: BaseException) -> str:
+    """The first line of what the driver said where the database does not answer; empty for what lasts, or is else."""
+    behind: BaseException | None = error
+    while behind is not None and not isinstance(behind, OperationalError):
+        behind = behind.__cause__
+    said = next(iter(str(behind.orig).splitlines()), "") if isinstance(behind, OperationalError) else ""
+    return "" if _REFUSED_FOR_GOOD.search(said) else said
 
 
 def _environments_pair(environment: Mapping[str, str]) -> Pair:

@@ -21,6 +21,8 @@ NEVER_BEGAN = "never began"
 """The ending's tag of a run whose container died, or was refused, before the run had begun."""
 RETRIES_TAG = "dagster/max_retries"
 """Dagster's own: how often it may launch a run again that failed."""
+PASSING_EXIT = 75
+"""What a container leaves with that could not reach Dagster's database: EX_TEMPFAIL of sysexits.h."""
 
 PAIR_ENV = "BQX_PAIR"
 RUN_ENV = "BQX_RUN_ID"

@@ -12,6 +12,8 @@ from enum import StrEnum
 
 from google.cloud import run_v2
 
+from bqx_assets.runtime.launcher.contract import PASSING_EXIT
+
 _STATE = run_v2.Condition.State
 _REASON = run_v2.Condition.ExecutionReason
 # Cloud Run has no reason code for either: they are told apart by the message, which is its own.
@@ -19,6 +21,8 @@ _MEMORY = re.compile(r"memory limit|out of memory|\boom", re.IGNORECASE)
 _TIME = re.compile(r"timeout|timed out|deadline", re.IGNORECASE)
 _SIGKILL = 9
 _DEADLINE_EXCEEDED = 4
+_BY_SIGNAL = 128
+"""A main process that a signal ended leaves with this and the signal's number."""
 
 
 class Ending(StrEnum):
@@ -47,6 +51,9 @@ class Outcome:
     last_attempt: str = ""
     """How the attempt before the present one ended, where there was one."""
     logs: str = ""
+    may_pass: bool = False
+    """Whether the last container ended by what another one may not meet: its database was away, or a signal of which
+    Cloud Run does not say that it was for memory or time."""
 
     @property
     def console(self) -> str:
@@ -77,6 +84,7 @@ def outcome_of(execution: run_v2.Execution, tasks: Sequence[run_v2.Task]) -> Out
         attempts=1 + max(task.retried, min(execution.retried_count, 1)),
         last_attempt="" if over else _attempt(task.last_attempt_result),
         logs=execution.log_uri,
+        may_pass=over and _may_pass(execution, task),
     )
 
 
@@ -104,9 +112,16 @@ def _failure(execution: run_v2.Execution, task: run_v2.Task) -> Ending:
     return Ending.FAILED
 
 
+def _may_pass(execution: run_v2.Execution, task: run_v2.Task) -> bool:
+    words, result = " ".join(_words(execution, task)), task.last_attempt_result
+    if _TIME.search(words) or _MEMORY.search(words):
+        return False
+    return result.exit_code == PASSING_EXIT or result.term_signal > 0 or result.exit_code > _BY_SIGNAL
+
+
 def _killed(result: run_v2.TaskAttemptResult) -> bool:
     """Killed by the system: with neither cancellation nor timeout, that is the memory limit."""
-    return result.term_signal == _SIGKILL or result.exit_code == 128 + _SIGKILL
+    return result.term_signal == _SIGKILL or result.exit_code == _BY_SIGNAL + _SIGKILL
 
 
 def _completed(conditions: Sequence[run_v2.Condition]) -> run_v2.Condition:

@@ -23,9 +23,13 @@ from bqx_assets.runtime.launcher.outcome import Ending, Outcome
 
 _LOG = logging.getLogger(__name__)
 _WAITING = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING]
-_CURE = (
+_LASTS = (
     "What keeps a container from its run is the same for the next one, so the run is not retried: read its log, fix"
     " its image, secret, service account or memory class (deploy/README.md), then launch the run again."
+)
+_PASSES = (
+    "Another container may not meet this, so Dagster launches the run once more, where its retries are on (run_retries"
+    " in dagster.yaml). If that one fails as well, read its log: the database and its address, then memory."
 )
 
 
@@ -102,6 +106,14 @@ def tell(instance: dg.DagsterInstance, run: dg.DagsterRun, message: str, outcome
     instance.report_engine_event(message, run, EngineEventData(facts), cls=StartWatch)
 
 
+def tags_of_never_begun(outcome: Outcome) -> dict[str, str]:
+    """Return the tags of a run whose container never began it: no retry for what the next one would meet as well.
+
+    Of what may pass Dagster's own retry stays, after a second container of Cloud Run too: nothing was read yet.
+    """
+    return {ENDING_TAG: NEVER_BEGAN} if outcome.may_pass else {ENDING_TAG: NEVER_BEGAN, RETRIES_TAG: "0"}
+
+
 def _close(instance: dg.DagsterInstance, run_id: str, outcome: Outcome) -> None:
     run = instance.get_run_by_id(run_id)
     if run is None or not has_not_begun(run) or run.tags.get(EXECUTION_TAG) != outcome.execution:
@@ -110,7 +122,7 @@ def _close(instance: dg.DagsterInstance, run_id: str, outcome: Outcome) -> None:
         instance.add_run_tags(run_id, {ENDING_TAG: outcome.ending.value})
         instance.report_run_canceled(run, str(outcome))
         return
-    message = f"The container never began its run. {outcome}\n{_CURE}"
+    message = f"The container never began its run. {outcome}\n{_PASSES if outcome.may_pass else _LASTS}"
     tell(instance, run, message, outcome)
-    instance.add_run_tags(run_id, {ENDING_TAG: NEVER_BEGAN, RETRIES_TAG: "0"})
+    instance.add_run_tags(run_id, tags_of_never_begun(outcome))
     instance.report_run_failed(instance.get_run_by_id(run_id) or run, message)

@@ -6,7 +6,10 @@ import sys
 
 import dagster as dg
 import pytest
+import sqlalchemy
 from dagster._grpc.types import ExecuteRunArgs
+from dagster_postgres.utils import DagsterPostgresException
+from sqlalchemy.exc import OperationalError
 
 from bqx_assets.base.errors import UnknownPair, UsageError
 from bqx_assets.runtime.launcher.container import command_of, main
@@ -93,6 +96,58 @@ def test_a_container_that_follows_a_cancelled_one_closes_the_run(made: Deploymen
     with pytest.raises(SystemExit):
         command_of(words(run), environment(run, attempt=1))
     assert made.run(run.run_id).status == dg.DagsterRunStatus.CANCELED
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("postgresql+psycopg2://bqx:geheim@127.0.0.1:1/dagster", "Connection refused"),
+        ("postgresql+psycopg2://bqx:geheim@/dagster?host=/no/socket", "No such file"),
+    ],
+)
+def test_a_database_that_does_not_answer_is_told_by_the_exit_code_without_its_password(
+    made: Deployment,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    url: str,
+    says: str,
+) -> None:
+    """The error is the driver's own, wrapped as Dagster wraps it after its tries, which would take 6 s here."""
+
+    def away() -> dg.DagsterInstance:
+        try:
+            sqlalchemy.create_engine(url).connect()
+        except OperationalError as error:
+            raise DagsterPostgresException("too many retries for DB connection") from error
+        raise AssertionError(url)
+
+    run = made.create()
+    for name, value in environment(run).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "argv", ["container", *words(run)])
+    monkeypatch.setattr(dg.DagsterInstance, "get", away)
+    with pytest.raises(SystemExit) as left:
+        main()
+    said = capsys.readouterr().err
+    assert (left.value.code, says in said, "geheim" in said) == (75, True, False)
+
+
+@pytest.mark.parametrize(
+    "words_of_server", ['password authentication failed for user "x"', 'database "x" does not exist']
+)
+def test_a_database_that_refuses_for_good_is_no_passing_fault(
+    made: Deployment, monkeypatch: pytest.MonkeyPatch, words_of_server: str
+) -> None:
+    def refused() -> dg.DagsterInstance:
+        raise OperationalError("SELECT 1", None, Exception(f"FATAL:  {words_of_server}"))
+
+    run = made.create()
+    monkeypatch.setattr(sys, "argv", ["container", *words(run)])
+    for name, value in environment(run).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(dg.DagsterInstance, "get", refused)
+    with pytest.raises(OperationalError):
+        main()
 
 
 def test_started_by_hand_it_says_what_it_expects_and_exits_2(

@@ -66,6 +66,29 @@ def test_a_run_whose_container_never_began_it_is_failed_at_the_next_look_with_th
     assert deployment.told(run) == told
 
 
+PASSING: dict[str, tuple[str, str]] = {
+    "the database does not answer": ("exit 75", "exit code 75"),
+    "a signal to end": ("kill -TERM $$", "exit code 143"),
+    "a kill of which nobody says why": ("kill -KILL $$", "exit code 137"),
+}
+
+
+@pytest.mark.parametrize("death", PASSING)
+def test_a_run_whose_container_never_began_it_for_what_may_pass_is_failed_with_the_reason_and_launched_once_more(
+    deployment: Deployment, death: str
+) -> None:
+    script, reason = PASSING[death]
+    run = deployment.launch(shell(script))
+    deployment.ended()
+    deployment.launcher._starting.look(deployment.instance)
+    run = deployment.run(run.run_id)
+    assert (run.status, run.tags[ENDING_TAG]) == (dg.DagsterRunStatus.FAILURE, NEVER_BEGAN)
+    assert run.tags["dagster/will_retry"] == "true"
+    (failure,) = [each for each in deployment.told(run) if each.startswith("The container never began its run.")][:1]
+    assert reason in failure
+    assert "launches the run once more" in failure
+
+
 def test_a_run_that_has_begun_is_left_to_run_monitoring(deployment: Deployment) -> None:
     run = deployment.launch(shell("exit 3"))
     deployment.ended()
