@@ -5,7 +5,6 @@ Belongs here: commands, their options, and which stage each calls. Does not: the
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +17,7 @@ from bqx_assets.base.objects.naming import local_path, output_place
 from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair
 from bqx_assets.base.progress import at_work, waiting
 from bqx_assets.base.settings import Settings
+from bqx_assets.base.threads import in_threads
 from bqx_assets.console import summaries, tables
 from bqx_assets.console.commands import Commands
 from bqx_assets.console.cost import cost_app
@@ -271,13 +271,9 @@ def status(ctx: typer.Context, *, as_json: Json = False) -> None:
     session = _session(ctx, as_json=as_json)
     settings = session.settings()
     expectations, store = load_own_expectations(settings), open_store(settings)
-    with (
-        session.work() as (progress, _),
-        waiting(progress, "status", at_work("looking at 28 pairs")),
-        ThreadPoolExecutor(_PAIRS_AT_ONCE, thread_name_prefix="status") as pool,
-    ):
-        status_of = partial(pair_status, settings=settings, expectations=expectations, store=store)
-        found = list(pool.map(status_of, ALL_PAIRS))
+    status_of = partial(pair_status, settings=settings, expectations=expectations, store=store)
+    with session.work() as (progress, _), waiting(progress, "status", at_work("looking at 28 pairs")):
+        found = list(in_threads(status_of, ALL_PAIRS, _PAIRS_AT_ONCE, "status"))
     done = sum(each.published == "done" for each in found)
     session.say(
         tables.status_tables(found),

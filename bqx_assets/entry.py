@@ -35,9 +35,13 @@ def main() -> None:
         _end(signal.SIGINT, None)
     except SystemExit as ending:
         signal.signal(signal.SIGINT, _end)
-        if heard and ending.code != INTERRUPTED:  # something below took the interrupt for its own, as a parser does
+        if heard:
             sys.stdout.flush()
-            _end(signal.SIGINT, None)
+            if ending.code != INTERRUPTED:  # something below took the interrupt for its own, as a parser does
+                _end(signal.SIGINT, None)
+            # Python would wait for threads that still ask a server that does not answer: for two minutes.
+            sys.stderr.flush()
+            os._exit(INTERRUPTED)
         raise
 
 

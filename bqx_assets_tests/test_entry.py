@@ -35,6 +35,18 @@ def main():
         {_SENT}
 commands.main = main
 """,
+    "while a thread waits for a server that does not answer": f"""
+def main():
+    import threading
+    from concurrent.futures import ThreadPoolExecutor
+    ThreadPoolExecutor(1).submit(threading.Event().wait, 100)
+    try:
+        {_SENT}
+    except KeyboardInterrupt:
+        print(entry.SENTENCE, file=sys.stderr)
+        sys.exit(130)
+commands.main = main
+""",
     "while the process ends": f"""
 atexit.register(lambda: {_SENT})
 commands.main = lambda: sys.exit(0)

@@ -9,7 +9,6 @@ import hashlib
 import io
 import tempfile
 from collections.abc import Collection, Generator, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from bqx_assets.base.objects.records import load_record, save_record
 from bqx_assets.base.objects.staged import SLABS
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import Settings
+from bqx_assets.base.threads import in_threads
 from bqx_assets.extract.object_file import ObjectFile, read_columns
 from bqx_assets.extract.slab_file import ProvenanceAtEnd, encode_slab
 from bqx_assets.extract.slabs import SPINE_FILE, SpineRecord, content_of
@@ -144,8 +144,7 @@ class SlabObjects:
         names = [self._slab_name(each.table) for each in records]
         names += [name for each in records if (name := self._record_name(each.table)) in self._there()]
         names += [name for name in [f"{self.prefix}{EXTRACTION_FILE}"] if name in self._there()]
-        with ThreadPoolExecutor(_REMOVERS, thread_name_prefix="remove") as pool:
-            list(pool.map(self._remove, names))
+        list(in_threads(self._remove, names, _REMOVERS, "remove"))
 
     def write(
         self,

@@ -7,7 +7,6 @@ calls (``base/objects/gcs``), publication (``release``).
 from __future__ import annotations
 
 import secrets
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
@@ -23,6 +22,7 @@ from bqx_assets.base.objects.staged import FOOTERS, TRAINING
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.progress import Progress, at_work, waiting
 from bqx_assets.base.settings import training_name
+from bqx_assets.base.threads import in_threads
 from bqx_assets.extract.slab_objects import FOOTER_BYTES_KEY, has_recorded_bytes, slabs_prefix
 from bqx_assets.merge.footer import TAIL_BYTES, Footer, end_bytes, merge_footers, parse_footer
 from bqx_assets.merge.parts import not_recorded
@@ -82,8 +82,7 @@ def plan_compose(pair: Pair, store: ObjectStore) -> ComposePlan:
         check_slab(extraction.spine, record, found)
         return found
 
-    with ThreadPoolExecutor(_READERS, thread_name_prefix="footers") as pool:
-        return ComposePlan(pair, extraction, tuple(pool.map(footer, extraction.slabs)))
+    return ComposePlan(pair, extraction, tuple(in_threads(footer, extraction.slabs, _READERS, "footers")))
 
 
 def merged_name(pair: Pair) -> str:

@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from bqx_assets.base.threads import awaited
 from bqx_assets.merge.parts import Slab
 from bqx_assets.merge.plan import MergePlan
 
@@ -28,12 +29,17 @@ def prepared(plan: MergePlan, folder: Path) -> Generator[Iterator[Slab]]:
     """
     running: deque[Future[Slab]] = deque()
     pool = ThreadPoolExecutor(AHEAD, thread_name_prefix="merge")
+    patient = True
     try:
         yield _in_order(plan, folder, pool, running)
+    except BaseException as error:
+        # After Ctrl-C nothing is waited for: what a part under way leaves, the next merge removes.
+        patient = isinstance(error, Exception)
+        raise
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=patient, cancel_futures=True)
         for future in running:  # made and never asked for: the merge failed
-            if not future.cancelled() and future.exception() is None:
+            if future.done() and not future.cancelled() and future.exception() is None:
                 future.result().remove()
 
 
@@ -42,9 +48,9 @@ def _in_order(plan: MergePlan, folder: Path, pool: ThreadPoolExecutor, running: 
     for part in plan.parts:
         size_bytes = part.memory_bytes
         while running and (len(running) == AHEAD or sum(sizes_bytes) + size_bytes > MEMORY_BYTES):
-            yield running.popleft().result()
+            yield awaited(running.popleft())
             sizes_bytes.popleft()
         running.append(pool.submit(part.prepare, folder))
         sizes_bytes.append(size_bytes)
     while running:
-        yield running.popleft().result()
+        yield awaited(running.popleft())

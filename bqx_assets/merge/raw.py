@@ -8,7 +8,6 @@ or what its columns are called (``raw_names``).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath, PurePosixPath
 
@@ -22,6 +21,7 @@ from bqx_assets.base.names import KEY, is_identifier, refuse_same_names, table_p
 from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.settings import Settings
+from bqx_assets.base.threads import in_threads
 from bqx_assets.catalogue.expectations import Expectations, load_expectations
 from bqx_assets.catalogue.families import FAMILIES, PAIR_COLUMN, expected_tables, family_of, targets_table
 from bqx_assets.extract.leaks import ForwardLook
@@ -83,8 +83,7 @@ def plan_raw(pair: Pair, folder: Listed, settings: Settings) -> RawFolder:
     """
     targets = RawFile(_targets_source(pair, folder), pair)
     files = [RawFile(source, pair) for source in folder.sources if source is not targets.source]
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="footers") as pool:
-        list(pool.map(RawFile.look, [targets, *files]))
+    list(in_threads(RawFile.look, [targets, *files], _THREADS, "footers"))
     # An earlier merge's output is often kept beside its checkpoints: as a table it would give every column twice.
     left_out = [f"{file.table}{_SUFFIX} (a training file)" for file in files if file.is_training]
     left_out += [f"{file.table}{_SUFFIX} (a summary without {KEY})" for file in files if _is_summary(file)]

@@ -7,7 +7,6 @@ proposal (``catalogue.proposal``), or whether the facts are right: a person says
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
@@ -17,6 +16,7 @@ from bqx_assets.base.artifacts import ExtractionRecord, FailedTable, SlabRecord
 from bqx_assets.base.errors import CheckpointCorrupt, EmptyTable, TableMissing
 from bqx_assets.base.names import output_column, table_prefix
 from bqx_assets.base.pairs import Pair, parse_pair
+from bqx_assets.base.threads import in_threads
 from bqx_assets.catalogue.families import expected_tables
 from bqx_assets.catalogue.pair_facts import PairFacts, TableFacts
 from bqx_assets.extract.slab_objects import SlabObjects
@@ -50,8 +50,7 @@ def find_pair_facts(slabs: SlabStore, record: ExtractionRecord, now: datetime) -
     """
     pair = parse_pair(record.pair)
     _refuse_gone(slabs, record)
-    with ThreadPoolExecutor(_READERS, thread_name_prefix="footers") as pool:
-        footers = list(pool.map(_footers(slabs), record.slabs))
+    footers = list(in_threads(_footers(slabs), record.slabs, _READERS, "footers"))
     columns = [_columns(slab, footer) for slab, footer in zip(record.slabs, footers, strict=True)]
     every = [each for found in columns for each in found if each.role != "key"]
     empty = {each.table: _features(pair, each.table) for each in record.failed if each.error == EmptyTable.__name__}

@@ -5,15 +5,12 @@ Belongs here: what is read when, and what damage does to the pass. Does not: wha
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future as Promise
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from contextlib import closing
-from typing import TypeVar
 
 from bqx_assets.base.errors import FooterError
 from bqx_assets.base.progress import Progress
+from bqx_assets.base.threads import in_threads
 from bqx_assets.quality.columns import stated_columns
 from bqx_assets.quality.decode import Block
 from bqx_assets.quality.ending import End, footer_of, read_end
@@ -29,8 +26,6 @@ _AHEAD = 3
 """Groups read and decoded while another is judged: no processor waits for one step."""
 _HOLE_BYTES = 16 << 20
 """Of a stretch without columns, read at once."""
-_In = TypeVar("_In")
-_Out = TypeVar("_Out")
 
 
 def read_source(opened: Callable[[], Source | None], scan: Scan, *, progress: Progress) -> None:
@@ -107,19 +102,7 @@ def _take_all(
         progress.advance(STAGE, next(names).name)
         return parts
 
-    values.take(map(told, _ahead(decoded, work, _AHEAD)))
-
-
-def _ahead(function: Callable[[_In], _Out], items: Iterable[_In], count: int) -> Iterator[_Out]:
-    """Give the results in order, ``count`` more of them being made meanwhile; keep none of those given."""
-    with ThreadPoolExecutor(count, thread_name_prefix=STAGE) as pool:
-        coming: deque[Promise[_Out]] = deque()
-        for item in items:
-            coming.append(pool.submit(function, item))
-            if len(coming) > count:
-                yield coming.popleft().result()
-        while coming:
-            yield coming.popleft().result()
+    values.take(map(told, in_threads(decoded, work, _AHEAD, STAGE, ahead=_AHEAD)))
 
 
 def _check_rest(source: Source, end: End, groups: Sequence[Group], checksum: FileChecksum) -> None:

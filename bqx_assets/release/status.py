@@ -9,7 +9,6 @@ success was inferred from durations and exit codes.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
 from bqx_assets.base.artifacts import ExtractionRecord, Manifest, Record, SlabRecord, Spine
@@ -18,6 +17,7 @@ from bqx_assets.base.objects.choose import in_cloud
 from bqx_assets.base.objects.protocol import ObjectStore, VerifiedBy
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import Settings
+from bqx_assets.base.threads import in_threads
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.catalogue.families import expected_tables, targets_table
 from bqx_assets.extract.slab_objects import SlabObjects
@@ -118,10 +118,9 @@ def _finished(
     listed = [slab for slab in known.values() if _fits(slab, spine) and slabs.holds(slab)]
     rest = {*known, *(each.table for each in expected_tables(pair))} - {slab.table for slab in listed}
     yield from listed
-    with ThreadPoolExecutor(_READERS, thread_name_prefix="status") as pool:
-        for slab in pool.map(slabs.record, sorted(rest - {targets_table(pair)})):
-            if slab is not None and _fits(slab, spine):
-                yield slab
+    for slab in in_threads(slabs.record, sorted(rest - {targets_table(pair)}), _READERS, "status"):
+        if slab is not None and _fits(slab, spine):
+            yield slab
 
 
 def _fits(slab: SlabRecord, spine: Spine) -> bool:

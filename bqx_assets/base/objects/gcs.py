@@ -12,7 +12,6 @@ from __future__ import annotations
 import io
 import secrets
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -32,6 +31,7 @@ from bqx_assets.base.objects.gcs_logs import hide_upload_ids
 from bqx_assets.base.objects.naming import GCS_SCHEME, object_name
 from bqx_assets.base.objects.protocol import ABSENT, STAGING, BucketPolicy, ObjectInfo
 from bqx_assets.base.objects.tree import brought_below
+from bqx_assets.base.threads import in_threads
 
 _ONE_REQUEST_BYTES = 8 << 20
 """Up to here google-cloud-storage uploads in one request, beyond it in a resumable session."""
@@ -147,16 +147,9 @@ class GcsObjectStore:
         if not parts:
             return self.put_bytes(name, b"", metadata=metadata, if_generation=if_generation)
         stem = f"{STAGING}compose/{secrets.token_hex(8)}/"
-        pool, patient = ThreadPoolExecutor(_THREADS, thread_name_prefix="compose"), True
-        try:
-            last, made = brought_below(parts, stem, self._compose, pool)
-            info = self._compose(name, last, metadata, if_generation)
-            list(pool.map(self._discard, made))
-        except KeyboardInterrupt:
-            patient = False  # calls under way may go on for two minutes
-            raise
-        finally:
-            pool.shutdown(wait=patient, cancel_futures=True)
+        last, made = brought_below(parts, stem, self._compose, _THREADS)
+        info = self._compose(name, last, metadata, if_generation)
+        list(in_threads(self._discard, made, _THREADS, "compose"))
         return info
 
     def delete(self, name: str, *, if_generation: int | None = None) -> None:

@@ -6,9 +6,9 @@ Belongs here: the grouping, level by level. Does not: the calls themselves (``gc
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 
 from bqx_assets.base.objects.protocol import ObjectInfo
+from bqx_assets.base.threads import in_threads
 
 MOST_SOURCES = 32
 """Objects that one compose call takes. **Source**: cloud.google.com/storage/quotas, 2026-11."""
@@ -29,7 +29,7 @@ def first_groups(names: Sequence[str]) -> tuple[list[Sequence[str]], Sequence[st
 
 
 def brought_below(
-    parts: Sequence[str], stem: str, compose: Callable[[str, Sequence[str]], ObjectInfo], pool: Executor
+    parts: Sequence[str], stem: str, compose: Callable[[str, Sequence[str]], ObjectInfo], threads: int
 ) -> tuple[list[str], list[ObjectInfo]]:
     """Compose level by level until one call takes what is left; return that, and all that was made on the way.
 
@@ -39,6 +39,7 @@ def brought_below(
     while len(level) > MOST_SOURCES:
         groups, rest = first_groups(level)
         names = [f"{stem}{len(made) + at:05}" for at in range(len(groups))]
-        made += pool.map(compose, names, groups)
+        calls = zip(names, groups, strict=True)
+        made += in_threads(lambda call: compose(*call), calls, threads, "compose")
         level = [*names, *rest]
     return level, made
