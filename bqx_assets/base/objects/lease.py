@@ -98,7 +98,7 @@ def _take(store: ObjectStore, name: str, seconds: float, wait: Callable[[float],
             raise _busy(store, name, "in use by another extraction")
         if found is not None and not _is_dead(store, found):
             now = store_time(store, f"{name.rpartition('/')[0]}/")
-            first = first or now
+            first = min(first or now, now)  # of a clock that was put back a day, the dead would live for a day
             # A file can say that it was written in the future: then it has been silent since the first look.
             if (now - min(found.updated, first)).total_seconds() <= seconds:
                 seen = found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,19 @@ def test_of_any_other_container_nobody_can_know(monkeypatch: pytest.MonkeyPatch,
 def test_a_process_of_another_machine_may_live() -> None:
     assert not Holder(machine="another", process=2**22 + 1).is_dead()
     assert not Holder(machine=None, process=2**22 + 1).is_dead()
+
+
+def test_a_stores_clock_that_is_put_back_does_not_keep_a_dead_holder_alive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, told = LocalObjectStore(tmp_path), datetime.now(UTC)
+    _left_by(store, host="elsewhere")
+    moments = iter([told, *(told - timedelta(days=1) + timedelta(seconds=10 * look) for look in range(8))])
+
+    def put_back(store: ObjectStore, prefix: str) -> datetime:
+        del store, prefix
+        return next(moments)
+
+    monkeypatch.setattr(lease_module, "store_time", put_back)
+    with lease(store, NAME, seconds=30, wait=lambda _: None):
+        pass
