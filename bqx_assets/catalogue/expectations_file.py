@@ -40,6 +40,8 @@ def read_text(place: str | Path) -> tuple[str, str]:
             data = read_regular(path)
         except OSError as error:
             raise bad_expectations(where, error.strerror or str(error)) from error
+    if not data.strip():  # a failed upload; taken as it is, it would mean the packaged numbers under another name
+        raise bad_expectations(where, "an empty file")
     try:
         return where, data.decode()
     except UnicodeDecodeError as error:

@@ -20,9 +20,10 @@ def test_a_file_or_its_folder(tmp_path: Path) -> None:
 def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.toml")
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
+    (tmp_path / "empty.toml").write_text("\n")
     with (tmp_path / "large.toml").open("wb") as file:
         file.truncate(9 << 30)
-    for name in ("none.toml", "pipe.toml", "binary.toml", "large.toml", "."):
+    for name in ("none.toml", "pipe.toml", "binary.toml", "empty.toml", "large.toml", "."):
         with pytest.raises(BadSetting) as refused:
             read_text(tmp_path / name)
         assert refused.value.subject.startswith(f"expectations {tmp_path}")

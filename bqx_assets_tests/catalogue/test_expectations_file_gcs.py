@@ -25,6 +25,7 @@ def test_an_object_or_the_folder_it_is_in(gcs_store: GcsObjectStore, place: str)
     [
         (None, "no such object"),
         (b"\x89PAR1\xff\xfe", "bytes that are no text"),
+        (b"", "an empty file"),
         (b"<html>not found</html>", "Invalid"),
         (b'{"format_version": 1}', "Invalid"),
         (b"min_rows = 'many'", "min_rows"),
