@@ -32,7 +32,7 @@ def tables_cover_spine(scan: Scan) -> Finding | None:
         got=f"{count(len(lost), 'table')} with other rows than {'approved' if approved else 'such tables have'}: "
         + listed(told[table] for table in lost)
         if lost
-        else f"{count(len(rows), 'table')}, none without more rows than {'approved' if approved else 'usual'}"
+        else f"{count(len(rows), 'table')}, none lacks more rows than {'approved' if approved else 'usual'}"
         + f"; {len(empty)} without any, kept: {listed(empty)}" * bool(empty),
         expected="each table has the rows that were approved"
         if approved
