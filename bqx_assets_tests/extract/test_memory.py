@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
-import numpy as np
-import polars as pl
 import pytest
 
 from bqx_assets.base.errors import NotEnoughMemory
 from bqx_assets.base.names import KEY
-from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET, expected_tables, targets_table
+from bqx_assets.catalogue.families import FEATURES_DATASET
 from bqx_assets.extract import memory
 from bqx_assets.extract.job import Extraction
-from bqx_assets.extract.local.layout import EXPECTATIONS_FILE, table_path
-from bqx_assets.extract.local.table_files import write_table
 from bqx_assets.extract.memory import Kept, peak_bytes
 from bqx_assets.extract.pair import extract_features, extract_pair, extract_spine
-from bqx_assets_tests.frames import EURUSD, START, FrameWarehouse, frame_job, frame_warehouse
-from bqx_assets_tests.servers.cloud_run.memory import memory_cap
+from bqx_assets_tests.extract.wide import emptied, extract_capped, wide_warehouse
+from bqx_assets_tests.frames import START, FrameWarehouse, frame_job, frame_warehouse
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
 from bqx_assets_tests.servers.gcs.server import GcsServer
 
@@ -112,71 +105,22 @@ def test_slabs_that_are_there_take_nothing_so_that_a_small_container_may_go_on_w
         extract_features(frame_job(tmp_path, frames))
 
 
-_CHILD = """
-from bqx_assets.base.pairs import parse_pair
-from bqx_assets.base.progress import Silent
-from bqx_assets.extract.pair import extract_pair
-from bqx_assets.runtime.workspace import Workspace
-print(extract_pair(Workspace().extraction(parse_pair("eurusd"), Silent())).spine.rows)
-"""
-
-
-def _noise(name: str, kind: str, rows: int, rng: np.random.Generator) -> pl.Series:
-    if kind == "STRING":
-        return pl.Series(name, ["constant"]).new_from_index(0, rows)
-    return pl.Series(name, rng.integers(1 << 62, size=rows) if kind == "INT64" else rng.standard_normal(rows))
-
-
-def _wide_warehouse(root: Path, rows: int) -> None:
-    """The targets and a table of 232 columns, in which no value repeats."""
-    widest = max(expected_tables(EURUSD), key=lambda table: len(table.columns))
-    rng = np.random.default_rng(7)
-    keys = pl.Series(KEY, range(rows)).cast(pl.Int64) * 60_000_000
-    key = keys.cast(pl.Datetime("us", "UTC"))
-    names = [f"target_bqx{w}_h{h}" for w in (45, 90, 180, 360, 720, 1440, 2880) for h in range(15, 120, 15)]
-    frames = {
-        (TARGETS_DATASET, targets_table(EURUSD)): [pl.Series(name, rng.standard_normal(rows)) for name in names],
-        (FEATURES_DATASET, widest.table): [_noise(*column, rows, rng) for column in widest.columns],
-    }
-    for (dataset, table), columns in frames.items():
-        (root / dataset).mkdir(parents=True)
-        write_table(table_path(root, dataset, table), pl.DataFrame([key, *columns]))
-    absent = [each.table for each in expected_tables(EURUSD) if each.table != widest.table]
-    text = "[known_absent]\n" + "".join(f'{name} = "not part of this test"\n' for name in absent)
-    (root / EXPECTATIONS_FILE).write_text(text)
-
-
 def test_in_a_container_whose_files_are_memory_a_pair_is_refused_before_it_is_read_or_done_and_never_killed(
     gcs_process: GcsServer, tmp_path: Path
 ) -> None:
-    """The cure is followed to the word. At full size, 232 columns x 1,200,000 rows and 2 GiB: docs/adr/0013."""
+    """The cure is followed to the word. At full size, 232 columns x 1,200,000 rows and 2 GiB: benchmarks.memory."""
     gcs_process.reset()
     gcs_process.bucket(BUCKET)
-    _wide_warehouse(tmp_path / "warehouse", 64_000)
+    wide_warehouse(tmp_path / "warehouse", 64_000)
     files = Path("/dev/shm") / tmp_path.name  # noqa: S108 -- files in memory are what this is about
     files.mkdir()
-
-    def run(**variables: str) -> subprocess.CompletedProcess[str]:
-        cap = memory_cap(704 * MIB, files)
-        environment = {"HOME": str(files), "TMPDIR": str(files), "BQX_HOME": str(files), "CLOUD_RUN_JOB": "bqx-pair"}
-        environment |= {"BQX_WAREHOUSE": str(tmp_path / "warehouse"), "STORAGE_EMULATOR_HOST": gcs_process.url}
-        environment |= {"BQX_OUTPUT": f"gs://{BUCKET}", "PATH": os.environ["PATH"], **variables}
-        command = cap.wrapped([sys.executable, "-c", _CHILD])
-        done = subprocess.run(
-            command, env=environment, cwd=Path.cwd(), capture_output=True, text=True, check=False, timeout=120
-        )
-        cap.close()
-        return done
-
     try:
-        refused = run()
+        refused, _ = extract_capped(tmp_path / "warehouse", files, gcs_process, 704 * MIB)
         assert "NotEnoughMemory: eurusd: 64,000 rows" in refused.stderr
         assert not gcs_process.buckets[BUCKET].live
         fits = re.search(r"BQX_LAST=(\d+ rows)", refused.stderr)
         assert fits is not None
-        done = run(BQX_LAST=fits[1])
+        done, _ = extract_capped(tmp_path / "warehouse", files, gcs_process, 704 * MIB, BQX_LAST=fits[1])
         assert (done.returncode, f"{done.stdout.strip()} rows") == (0, fits[1]), done.stderr
     finally:
-        for left in sorted(files.rglob("*"), reverse=True):
-            left.unlink() if left.is_file() else left.rmdir()
-        files.rmdir()
+        emptied(files)

@@ -1,0 +1,81 @@
+"""A warehouse of the widest table, and a pair extracted from it in a container whose files are memory.
+
+Belongs here: what the test of a container's memory and ``benchmarks.memory`` share. Does not: what must come out.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from bqx_assets.base.names import KEY
+from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET, expected_tables, targets_table
+from bqx_assets.extract.local.layout import EXPECTATIONS_FILE, table_path
+from bqx_assets.extract.local.table_files import write_table
+from bqx_assets_tests.frames import EURUSD
+from bqx_assets_tests.servers.cloud_run.memory import memory_cap
+from bqx_assets_tests.servers.gcs.fixtures import BUCKET
+from bqx_assets_tests.servers.gcs.server import GcsServer
+
+_CHILD = """
+from bqx_assets.base.pairs import parse_pair
+from bqx_assets.base.progress import Silent
+from bqx_assets.extract.pair import extract_pair
+from bqx_assets.runtime.workspace import Workspace
+print(extract_pair(Workspace().extraction(parse_pair("eurusd"), Silent())).spine.rows)
+"""
+
+
+def _noise(name: str, kind: str, rows: int, rng: np.random.Generator) -> pl.Series:
+    if kind == "STRING":
+        return pl.Series(name, ["constant"]).new_from_index(0, rows)
+    return pl.Series(name, rng.integers(1 << 62, size=rows) if kind == "INT64" else rng.standard_normal(rows))
+
+
+def wide_warehouse(root: Path, rows: int) -> None:
+    """The targets and a table of 232 columns, in which no value repeats."""
+    widest = max(expected_tables(EURUSD), key=lambda table: len(table.columns))
+    rng = np.random.default_rng(7)
+    keys = pl.Series(KEY, range(rows)).cast(pl.Int64) * 60_000_000
+    key = keys.cast(pl.Datetime("us", "UTC"))
+    names = [f"target_bqx{w}_h{h}" for w in (45, 90, 180, 360, 720, 1440, 2880) for h in range(15, 120, 15)]
+    frames = {
+        (TARGETS_DATASET, targets_table(EURUSD)): [pl.Series(name, rng.standard_normal(rows)) for name in names],
+        (FEATURES_DATASET, widest.table): [_noise(*column, rows, rng) for column in widest.columns],
+    }
+    for (dataset, table), columns in frames.items():
+        (root / dataset).mkdir(parents=True)
+        write_table(table_path(root, dataset, table), pl.DataFrame([key, *columns]))
+    absent = [each.table for each in expected_tables(EURUSD) if each.table != widest.table]
+    text = "[known_absent]\n" + "".join(f'{name} = "not part of this test"\n' for name in absent)
+    (root / EXPECTATIONS_FILE).write_text(text)
+
+
+def extract_capped(
+    warehouse: Path, files: Path, gcs: GcsServer, limit_bytes: int, **variables: str
+) -> tuple[subprocess.CompletedProcess[str], int]:
+    """Extract the pair under a limit that counts ``files``; return how it ended, and the most that was in use."""
+    cap = memory_cap(limit_bytes, files)
+    environment = {"HOME": str(files), "TMPDIR": str(files), "BQX_HOME": str(files), "CLOUD_RUN_JOB": "bqx-pair"}
+    environment |= {"BQX_WAREHOUSE": str(warehouse), "STORAGE_EMULATOR_HOST": gcs.url}
+    environment |= {"BQX_OUTPUT": f"gs://{BUCKET}", "PATH": os.environ["PATH"], **variables}
+    command = cap.wrapped([sys.executable, "-c", _CHILD])
+    try:
+        done = subprocess.run(
+            command, env=environment, cwd=Path.cwd(), capture_output=True, text=True, check=False, timeout=900
+        )
+        return done, cap.peak_bytes()
+    finally:
+        cap.close()
+
+
+def emptied(files: Path) -> None:
+    """Remove a folder in memory with all that is in it."""
+    for left in sorted(files.rglob("*"), reverse=True):
+        left.unlink() if left.is_file() else left.rmdir()
+    files.rmdir()
