@@ -10,6 +10,7 @@ part of a page.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 _FIRST_LINE_CHARACTERS = 400
 
@@ -32,6 +33,12 @@ def first_line(error: BaseException) -> str:
     """
     lines = str(error).strip().splitlines()
     return (lines[0] if lines else type(error).__name__)[:_FIRST_LINE_CHARACTERS]
+
+
+def some_of(items: Sequence[str], most: int, separator: str = ", ") -> str:
+    """Return the first ``most`` items for a sentence, and how many more there are; empty for none."""
+    more = f" and {len(items) - most:,} more" if len(items) > most else ""
+    return separator.join(items[:most]) + more
 
 
 def markdown_code(text: str) -> str:

@@ -19,6 +19,7 @@ from bqx_assets.base.errors import (
 )
 from bqx_assets.base.names import KEY, is_identifier, output_column, refuse_same_names, table_prefix
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
+from bqx_assets.base.printable import some_of
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.catalogue.families import (
     FAMILIES,
@@ -265,5 +266,4 @@ def _refuse_types(pair: Pair, tables: Iterable[FeatureTable]) -> None:
 
 
 def _shown(items: Sequence[str], separator: str) -> str:
-    more = f" and {len(items) - _SAMPLE:,} more" if len(items) > _SAMPLE else ""
-    return (separator.join(items[:_SAMPLE]) or "none") + more
+    return some_of(items, _SAMPLE, separator) or "none"

@@ -17,6 +17,7 @@ from bqx_assets.base.artifacts import ExtractionRecord
 from bqx_assets.base.errors import CheckpointCorrupt
 from bqx_assets.base.objects.naming import output_place
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
+from bqx_assets.base.printable import some_of
 from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.expectations import Expectations, load_expectations
 from bqx_assets.catalogue.expectations_file import EXPECTATIONS_FILE, is_there, read_text, write_text
@@ -198,8 +199,7 @@ def _shares(shares: Mapping[str, float]) -> str:
 
 
 def _some(names: list[str] | tuple[str, ...]) -> str:
-    more = f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
-    return ", ".join(names[:_LISTED]) + more or "none"
+    return some_of(names, _LISTED) or "none"
 
 
 def _facts_lines(facts: PairFacts) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any, cast
 from bqx_assets.base.artifacts import Column
 from bqx_assets.base.costs import storage_read_usd
 from bqx_assets.base.names import KEY
+from bqx_assets.base.printable import some_of
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.ways import ways
 from bqx_assets.catalogue.discovery import discover
@@ -119,9 +120,8 @@ def _fit(case: Case) -> Finding:
     case.catalogue = found
     if found.problems:
         names = sorted(found.problems)
-        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         first = found.problems[names[0]]
-        return missing(f"{len(names)} do not fit: {', '.join(names[:_SHOWN])}{more}; first: {first.got}", first.cure)
+        return missing(f"{len(names)} do not fit: {some_of(names, _SHOWN)}; first: {first.got}", first.cure)
     said = f"{len(found.tables):,} of {case.pair}, {found.column_count:,} columns"
     if found.known_absent:
         said += f"; {len(found.known_absent)} known to be absent"

@@ -15,6 +15,7 @@ import tenacity
 
 from bqx_assets.base.errors import SchemaDrift, TransientReadError
 from bqx_assets.base.names import KEY
+from bqx_assets.base.printable import some_of
 from bqx_assets.base.progress import Progress
 from bqx_assets.extract.outage import Outage
 from bqx_assets.extract.warehouse import ReadRequest, Warehouse
@@ -66,8 +67,7 @@ def read_frame(warehouse: Warehouse, request: ReadRequest, *, subject: str, prog
 
 def reading(tables: Collection[str], outage: Outage) -> str:
     """Return what is waited for while tables are read: their names, and what stands in the way."""
-    names = ", ".join(sorted(tables)[:_NAMED]) + (f" and {len(tables) - _NAMED:,} more" if len(tables) > _NAMED else "")
-    return ": ".join(filter(None, (f"reading {names}", outage.words())))
+    return ": ".join(filter(None, (f"reading {some_of(sorted(tables), _NAMED)}", outage.words())))
 
 
 def _read_once(warehouse: Warehouse, request: ReadRequest, subject: str) -> pl.DataFrame:

@@ -23,7 +23,7 @@ from bqx_assets.base.errors import EmptyTable, FooterError, NullKeys, SchemaDrif
 from bqx_assets.base.frame_files import parquet_schema
 from bqx_assets.base.names import KEY, refuse_same_names
 from bqx_assets.base.pairs import Pair
-from bqx_assets.base.printable import first_line
+from bqx_assets.base.printable import first_line, some_of
 from bqx_assets.catalogue.families import PAIR_COLUMN
 from bqx_assets.catalogue.tables import READ_TYPES
 from bqx_assets.extract.columns import ColumnFile, as_floats
@@ -122,7 +122,7 @@ class RawFile:
             ]
             raise SchemaDrift(
                 self.subject,
-                got=", ".join(stored[:_NAMED]) + (f" and {len(wrong) - _NAMED:,} more" if len(wrong) > _NAMED else ""),
+                got=some_of(stored, _NAMED),
                 expected="; ".join(sorted(types)),
                 cure=f"Convert in the file, or leave out there: {', '.join(map(self._in_file, wrong[:_NAMED]))}.",
             )

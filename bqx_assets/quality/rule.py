@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from bqx_assets.base.printable import some_of
 from bqx_assets.quality.report import Plain, Verdict
 from bqx_assets.quality.scan import Scan
 
@@ -88,9 +89,7 @@ def sample(names: Iterable[Plain]) -> list[Plain]:
 
 def listed(names: Iterable[str]) -> str:
     """Return a few names and how many more there are, for a sentence."""
-    known = list(names)
-    more = f" and {len(known) - _IN_SENTENCE:,} more" if len(known) > _IN_SENTENCE else ""
-    return ", ".join(known[:_IN_SENTENCE]) + more
+    return some_of(list(names), _IN_SENTENCE)
 
 
 def count(number: int, word: str) -> str:
