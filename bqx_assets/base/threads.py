@@ -12,8 +12,10 @@ from typing import TypeVar
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
-_LOOK_SECONDS = 0.2
-"""Between two looks at a Ctrl-C: some libraries let the system go on with a wait that the signal came into."""
+LOOK_SECONDS = 0.2
+"""Between two looks at a Ctrl-C. Polars sets its own handler of SIGINT when it is imported, with SA_RESTART: the system
+then goes on with a wait without a time-out, and a Python user heard a Ctrl-C only after 147 s of an outage. ``bqx`` and
+Dagster set handlers of their own later, which end every wait."""
 
 
 def in_threads(
@@ -44,5 +46,5 @@ def in_threads(
 def awaited(future: Future[_Out]) -> _Out:
     """Return the result of work in a thread; Ctrl-C ends the wait."""
     while not future.done():
-        wait([future], _LOOK_SECONDS)
+        wait([future], LOOK_SECONDS)
     return future.result()

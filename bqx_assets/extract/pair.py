@@ -21,6 +21,7 @@ from bqx_assets.base.errors import (
 )
 from bqx_assets.base.limits import worker_count
 from bqx_assets.base.progress import waiting
+from bqx_assets.base.threads import LOOK_SECONDS
 from bqx_assets.catalogue.discovery import FeatureTable, PairCatalogue
 from bqx_assets.catalogue.drift import drift
 from bqx_assets.extract.connect import origin_of
@@ -33,10 +34,6 @@ from bqx_assets.extract.table import SpineInMemory, TableReader
 
 NOT_EXTRACTED = "NotExtracted"
 """As ``FailedTable.error``: neither there nor asked for."""
-_LOOK_SECONDS = 0.2
-"""Between two looks at a Ctrl-C. Polars sets its own handler of SIGINT when it is imported, with SA_RESTART: the system
-then goes on with a wait without a time-out, and a Python user heard a Ctrl-C only after 147 s of an outage. ``bqx`` and
-Dagster set handlers of their own later, which end every wait."""
 
 
 def extract_spine(job: Extraction) -> Spine:
@@ -147,7 +144,7 @@ def _in_parallel(
     try:
         with waiting(job.progress, "extract", lambda: _reading(job, running)):
             while running:
-                done, _ = wait(running, _LOOK_SECONDS, FIRST_COMPLETED)
+                done, _ = wait(running, LOOK_SECONDS, FIRST_COMPLETED)
                 for future in done:
                     table = running.pop(future)
                     error = future.exception()

@@ -8,7 +8,6 @@ Lesson 13: one INFORMATION_SCHEMA query a table took 80 s each; this is one for 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, cast
@@ -17,6 +16,7 @@ from google.api_core.exceptions import NotFound
 from google.cloud import bigquery
 
 from bqx_assets.base.names import check_identifier
+from bqx_assets.base.threads import in_threads
 from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.bigquery.clients import check_project
 from bqx_assets.extract.bigquery.rest import CALL_SECONDS, NO_TRIES, Rest
@@ -54,13 +54,9 @@ def table_states(rest: Rest, project: str, tables: Iterable[tuple[str, str]]) ->
     Raises what :func:`describe_dataset` raises; TableMissing only for a dataset or project that is not there.
     """
     wanted = list(tables)
-    pool = ThreadPoolExecutor(_GETS_AT_ONCE, thread_name_prefix="states")
-    try:
-        paths = [f"{check_project(project)}.{dataset}.{table}" for dataset, table in wanted]
-        states = pool.map(partial(_state, rest), paths)
-        return {table: state for table, state in zip(wanted, states, strict=True) if state is not None}
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    paths = [f"{check_project(project)}.{dataset}.{table}" for dataset, table in wanted]
+    states = in_threads(partial(_state, rest), paths, _GETS_AT_ONCE, "states")
+    return {table: state for table, state in zip(wanted, states, strict=True) if state is not None}
 
 
 def _state(rest: Rest, path: str) -> str | None:
