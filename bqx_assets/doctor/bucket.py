@@ -13,13 +13,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from bqx_assets.base.objects.choose import in_cloud, open_store
 from bqx_assets.base.objects.gcs_facts import policy_of
 from bqx_assets.base.objects.naming import bucket_and_prefix
 from bqx_assets.base.objects.protocol import STAGING
 from bqx_assets.base.printable import first_line
+from bqx_assets.base.refusals.read import read_refusal
 from bqx_assets.doctor.case import Case, Probe
 from bqx_assets.doctor.network import TOKEN, reached
 from bqx_assets.doctor.refused import concerns_the_api
@@ -31,6 +32,8 @@ from bqx_assets.release.lifecycle import has_rules, others_of, refuse_deletion, 
 THEME = "output"
 API, LIST, SETTINGS, WRITE = "Cloud Storage API", "bucket", "bucket settings", "write, compose, delete"
 _CALL: dict[str, Any] = {"timeout": (5, 10), "retry": None}
+_NO_PERMISSION = ("permission", "permission_unnamed")
+"""Rows of the table of refusals."""
 
 
 def bucket_probes(case: Case) -> Iterator[Probe]:
@@ -62,16 +65,12 @@ def _folder(case: Case) -> Finding:
         )
 
 
-def _store(case: Case) -> Any:  # noqa: ANN401 -- the client below the store is untyped
-    return open_store(case.settings)
-
-
 def _name(case: Case) -> str:
     return bucket_and_prefix(case.settings.output or "")[0]
 
 
 def _first_call(case: Case) -> Finding:
-    store = _store(case)
+    store = case.store = cast("Any", open_store(case.settings))
     try:
         list(store.client.list_blobs(store.bucket, prefix=store.prefix + STAGING, max_results=1, **_CALL))
     except Exception as error:
@@ -88,11 +87,12 @@ def _list(case: Case) -> Finding:
 
 
 def _settings(case: Case) -> Finding:
-    bucket = _store(case).bucket
+    bucket = case.store.bucket
     try:
         bucket.reload(**_CALL)
     except Exception as error:
-        if getattr(error, "code", None) != 403:  # noqa: PLR2004 -- a run needs no storage.buckets.get, objectUser has none
+        # A run needs no storage.buckets.get, and roles/storage.objectUser has none. Any other refusal is a lack.
+        if read_refusal(error, "cloud_storage").reason not in _NO_PERMISSION:
             raise
         return skipped(
             f"the account may not see them: no storage.buckets.get. {_SEE.format(case.account or 'ACCOUNT')}"
@@ -114,7 +114,7 @@ def _versioning(case: Case) -> Finding:
 
 
 def _lifecycle(case: Case) -> Finding:
-    store, settings = _store(case), case.settings
+    store, settings = case.store, case.settings
     kept = refuse_deletion(store, case.bucket, staging_days=settings.staging_days, keep_versions=settings.keep_versions)
     felt = tuple(of_rules(others_of(case.bucket.rules, store.prefix), kept))
     if stops := [each for each in felt if each.level == "stops"]:
@@ -159,7 +159,7 @@ _OF_SETTINGS: dict[str, Callable[[Case], Finding]] = {
 
 def _write(case: Case) -> Finding:
     """Write, compose, overwrite and delete, as a publication does. Names are of a form that every sweep knows."""
-    store = _store(case)
+    store = case.store
     token = secrets.token_hex(8)
     names = f"{STAGING}clock-{token}", f"{STAGING}compose/{token}/00000"
     part, whole = (store.bucket.blob(store.prefix + name) for name in names)

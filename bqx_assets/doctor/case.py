@@ -62,6 +62,8 @@ class Case:
     """What a run of the pair reads at most: "reads"."""
     location: str = ""
     """Where the data lie: "place of the data"."""
+    store: Any = None
+    """The bucket's ``GcsObjectStore``, whose client is untyped: "Cloud Storage API"."""
     bucket: BucketPolicy = field(init=False)
     """"bucket settings"."""
     instance: Mapping[str, Any] = field(default_factory=dict[str, Any])
