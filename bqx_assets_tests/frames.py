@@ -142,6 +142,17 @@ def frame_warehouse(rows: int = 200, tables: Sequence[str] = FEW_TABLES, pair: P
     return FrameWarehouse(frames)
 
 
+class Told(Silent):
+    """A progress that keeps the warnings."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+
+    def warn(self, stage: str, message: str) -> None:
+        """Keep it."""
+        self.warnings.append(f"{stage}: {message}")
+
+
 def few_tables_expectations(tables: Sequence[str] = FEW_TABLES, pair: Pair = EURUSD, rows: int = 200) -> Expectations:
     """The packaged expectations, all tables but ``tables`` known to be absent."""
     absent = {each.table: "not in this test" for each in expected_tables(pair) if each.table not in tables}

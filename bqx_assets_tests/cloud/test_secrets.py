@@ -6,12 +6,9 @@ The run's client signs in as a service account for real: the server sees its tok
 from __future__ import annotations
 
 import itertools
-import json
 import logging
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 from google.cloud import storage
@@ -25,6 +22,7 @@ from bqx_assets_tests.cloud.planted import Planted, files_of, objects_of
 from bqx_assets_tests.runtime.homes import copy_home, make_home
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
 from bqx_assets_tests.servers.gcs.server import GcsServer
+from bqx_assets_tests.servers.oauth import TokenServer
 
 FAULTS: list[list[dict[str, object]]] = [
     [
@@ -40,29 +38,12 @@ FAULTS: list[list[dict[str, object]]] = [
 @pytest.fixture
 def planted(tmp_path: Path) -> Iterator[Planted]:
     """Credentials whose tokens a server of their own gives out."""
-    tokens: list[str] = []
-
-    class Giving(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            body = json.dumps({"access_token": tokens[0], "expires_in": 3600, "token_type": "Bearer"}).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class's name
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Giving) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        folder = tmp_path / "secrets"
-        folder.mkdir()
-        made = Planted.into(folder, f"http://127.0.0.1:{server.server_port}/token")
-        tokens.append(made.token)
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    with TokenServer() as server:
+        made = Planted.into(folder, server.url)
+        server.token = made.token
         yield made
-        server.shutdown()
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ import pyarrow as pa
 import pytest
 
 from bqx_assets.base.errors import ExtractionIncomplete, ReadsEnded, TransientReadError, WarehouseUnavailable
-from bqx_assets.base.progress import Silent
 from bqx_assets.catalogue.families import FEATURES_DATASET
 from bqx_assets.extract import outage as module
 from bqx_assets.extract import pair, read
@@ -25,19 +24,9 @@ from bqx_assets.extract.outage import Outage
 from bqx_assets.extract.pair import NOT_EXTRACTED, extract_pair
 from bqx_assets.extract.slabs import SlabFolder
 from bqx_assets.extract.warehouse import ReadRequest
-from bqx_assets_tests.frames import FEW_TABLES, FrameWarehouse, frame_job, frame_warehouse
+from bqx_assets_tests.frames import FEW_TABLES, FrameWarehouse, Told, frame_job, frame_warehouse
 from bqx_assets_tests.servers.bigquery.faults import Fault, FaultyReads
 from bqx_assets_tests.servers.bigquery.wire import wired
-
-
-class Told(Silent):
-    """A progress that keeps the warnings."""
-
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warn(self, stage: str, message: str) -> None:
-        self.warnings.append(f"{stage}: {message}")
 
 
 @pytest.fixture

@@ -21,25 +21,13 @@ from bqx_assets.base.errors import (
     UnknownTable,
 )
 from bqx_assets.base.names import KEY
-from bqx_assets.base.progress import Silent
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets.extract import read, stretches
 from bqx_assets.extract.pair import NOT_EXTRACTED, extract_features, extract_pair, extract_spine
 from bqx_assets.extract.slabs import SlabFolder
-from bqx_assets_tests.frames import FEW_TABLES, FrameWarehouse, frame_job, frame_warehouse
+from bqx_assets_tests.frames import FEW_TABLES, FrameWarehouse, Told, frame_job, frame_warehouse
 
 ROWS = 200
-
-
-class Told(Silent):
-    """A progress that keeps the warnings."""
-
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warn(self, stage: str, message: str) -> None:
-        """Keep it."""
-        self.warnings.append(f"{stage}: {message}")
 
 
 @pytest.fixture

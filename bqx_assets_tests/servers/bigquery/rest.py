@@ -11,9 +11,10 @@ import threading
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from bqx_assets_tests.servers.local import LocalServer, QuietHandler
 
 _TABLE = re.compile(r"/bigquery/v2/projects/([^/]+)/datasets/([^/]+)/tables/([^/]+)")
 _DATASET = re.compile(r"/bigquery/v2/projects/([^/]+)/datasets/([^/]+)")
@@ -152,33 +153,15 @@ class RestServer:
 def rest_served(rest: RestServer) -> Generator[RestServer]:
     """Serve it on a free port; ``url`` is then its address."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def _do(self, method: str) -> None:
+    class Handler(QuietHandler):
+        def serve(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             rest.headers.append(dict(self.headers.items()))
-            code, body = rest.answer(method, self.path, self.rfile.read(length))
-            self.send_response(code)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.send_json(*rest.answer(self.command, self.path, self.rfile.read(length)))
 
-        def do_GET(self) -> None:
-            self._do("GET")
-
-        def do_POST(self) -> None:
-            self._do("POST")
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class's name)
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-        thread.start()
-        rest.url = f"http://127.0.0.1:{server.server_port}"
+    with LocalServer(Handler) as server:
+        rest.url = server.url
         try:
             yield rest
         finally:
             rest.released.set()
-            server.shutdown()

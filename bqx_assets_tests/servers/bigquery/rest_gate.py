@@ -8,14 +8,14 @@ from __future__ import annotations
 import http.client
 import json
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import cast
 from urllib.parse import urlsplit
 
 from bqx_assets_tests.servers.bigquery.rest import Refusal
+from bqx_assets_tests.servers.local import LocalServer, QuietHandler
 
 
 @dataclass
@@ -52,31 +52,29 @@ def _catalogue_query(path: str, body: bytes) -> str:
     return json.dumps([path, job.get("query", {}).get("query") or asked.get("query"), job.get("dryRun")])
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
+class _Server(LocalServer):
     def __init__(self, gate: RestGate, behind: str) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.gate, self.behind = gate, urlsplit(behind)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     protocol_version = "HTTP/1.1"
 
-    def _pass(self) -> None:
+    def serve(self) -> None:
         gate = cast("_Server", self.server).gate
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if gate.hang is not None:
             gate.hang.wait(60)
         refusal = gate.refusal(self.path, body)
         if refusal is not None:
-            self._send(refusal.code, refusal.body())
+            self.send_json(refusal.code, refusal.body())
             return
         key = _catalogue_query(self.path, body)
         code, answer = gate.kept.get(key) or self._ask(body)
         if key:
             gate.kept[key] = code, answer
-        self._send(code, answer)
+        self.send_json(code, answer)
 
     def _ask(self, body: bytes) -> tuple[int, bytes]:
         behind = cast("_Server", self.server).behind
@@ -86,31 +84,12 @@ class _Handler(BaseHTTPRequestHandler):
             answer = connection.getresponse()
             return answer.status, answer.read()
 
-    def _send(self, code: int, body: bytes) -> None:
-        self.send_response(code)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def __getattr__(self, name: str) -> Callable[[], None]:
-        """Serve every method alike."""
-        if name.startswith("do_"):
-            return self._pass
-        raise AttributeError(name)
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class's name)
-        pass
-
 
 @contextmanager
 def rest_gated(gate: RestGate, server_url: str) -> Generator[str]:
     """Serve the gate on a free port in front of a server; gives its address."""
     with _Server(gate, server_url) as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}"
+            yield server.url
         finally:
             gate.reset()
-            server.shutdown()

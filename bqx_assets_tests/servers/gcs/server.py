@@ -6,11 +6,8 @@ Belongs here: connections, bodies, faults. Does not: what a request asks for (``
 from __future__ import annotations
 
 import json
-import threading
 import time
-from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self, cast
+from typing import Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
 from bqx_assets_tests.servers.gcs.bucket import Bucket, Refused
@@ -18,30 +15,24 @@ from bqx_assets_tests.servers.gcs.faults import Fault, Faults, Log
 from bqx_assets_tests.servers.gcs.operations import Service, as_json
 from bqx_assets_tests.servers.gcs.refusals import refusal
 from bqx_assets_tests.servers.gcs.requests import Answer, Request
+from bqx_assets_tests.servers.local import LocalServer, QuietHandler
 
 
 class _Lost(Exception):
     """The connection is to be closed without an answer."""
 
 
-class GcsServer(ThreadingHTTPServer):
+class GcsServer(LocalServer):
     """A running server: ``url`` is for ``STORAGE_EMULATOR_HOST``."""
 
-    daemon_threads = True
     request_queue_size = 64
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.service = Service()
         self.faults = Faults()
         self.clock_ahead_seconds = 0.0
         """Of the time in every answer's ``Date``."""
-        self._thread = threading.Thread(target=lambda: self.serve_forever(poll_interval=0.02), daemon=True)
-
-    @property
-    def url(self) -> str:
-        """Scheme, host and port."""
-        return f"http://127.0.0.1:{self.server_address[1]}"
 
     @property
     def log(self) -> Log:
@@ -66,21 +57,9 @@ class GcsServer(ThreadingHTTPServer):
         """Plan a fault."""
         self.faults.plan(Fault(operation, kind, **facts))
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self.shutdown()
-        self._thread.join()
-        self.server_close()
-
-
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     protocol_version = "HTTP/1.1"
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class's name
-        """Stay silent."""
 
     def date_time_string(self, timestamp: float | None = None) -> str:
         """The server's clock as its answers tell it."""
@@ -98,13 +77,7 @@ class _Handler(BaseHTTPRequestHandler):
         except (ConnectionError, TimeoutError):
             self.close_connection = True
 
-    def __getattr__(self, name: str) -> Callable[[], None]:
-        """Serve every method alike: ``do_GET``, ``do_PUT``, ..."""
-        if name.startswith("do_"):
-            return self._serve
-        raise AttributeError(name)
-
-    def _serve(self) -> None:
+    def serve(self) -> None:
         server = cast("GcsServer", self.server)
         parts = urlsplit(self.path)
         headers = {key.lower(): value for key, value in self.headers.items()}
