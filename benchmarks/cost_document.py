@@ -8,7 +8,7 @@ from __future__ import annotations
 from benchmarks.report import DOCUMENT
 from bqx_assets.base.files import write_atomic
 from bqx_assets.base.month import Usage
-from bqx_assets.console.cost import cost_markdown
+from bqx_assets.cli.cost import cost_markdown
 
 PLACE = DOCUMENT.with_name("costs.md")
 _BEGIN, _END = "<!-- tables: written by python -m benchmarks.cost_document -->", "<!-- end of tables -->"

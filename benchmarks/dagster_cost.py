@@ -17,7 +17,7 @@ from benchmarks.place import parser_of, workplace
 from benchmarks.report import bars, table, write_section
 from bqx_assets.base.pairs import ALL_PAIRS
 from bqx_assets.base.progress import Silent
-from bqx_assets.extract.local.create import create_warehouse
+from bqx_assets.sandbox.create import create_warehouse
 
 LOAD_BAR_SECONDS = 1.5
 EVENTS_BAR_BYTES = 64 << 10

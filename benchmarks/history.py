@@ -27,10 +27,10 @@ from bqx_assets.catalogue.families import (
     expected_tables,
     targets_table,
 )
-from bqx_assets.extract.local.layout import EXPECTATIONS_FILE, table_path
-from bqx_assets.extract.local.table_files import write_table
+from bqx_assets.extract.embedded_layout import EXPECTATIONS_FILE, table_path
 from bqx_assets.merge.footer import read_footer
 from bqx_assets.quality.statistics import stated_groups
+from bqx_assets.sandbox.table_files import write_table
 
 WHOLE_COLUMNS = 17_031
 PEAK_BYTES = 1 << 30

@@ -24,8 +24,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from bqx_assets.base.errors import BqxError
-from bqx_assets.cli import app
-from bqx_assets.console.progress import ConsoleProgress
+from bqx_assets.cli.main import app
+from bqx_assets.cli.progress import ConsoleProgress
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets_tests.frames import frame_job, frame_warehouse
 from bqx_assets_tests.servers.bigquery.faults import Fault, FaultyReads

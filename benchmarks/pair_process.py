@@ -21,9 +21,9 @@ import pyarrow.parquet as pq
 from benchmarks.child import peak_bytes
 from benchmarks.folders import PAIR
 from benchmarks.served import ServedWarehouse, home_of, job
-from bqx_assets.base.objects.choose import open_store
-from bqx_assets.base.objects.gcs import GcsObjectStore
 from bqx_assets.base.progress import Silent
+from bqx_assets.base.store.choose import open_store
+from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.extract import slab_objects, table
 from bqx_assets.extract.leaks import ForwardLook
 from bqx_assets.extract.pair import extract_features, extract_spine

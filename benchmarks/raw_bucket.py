@@ -22,9 +22,9 @@ from benchmarks.pair_document import write_part
 from benchmarks.place import parser_of, workplace
 from benchmarks.report import bars, table
 from bqx_assets.base.limits import PeakMemory
-from bqx_assets.base.objects.choose import open_store
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
+from bqx_assets.base.store.choose import open_store
 from bqx_assets.merge.engine import merge
 from bqx_assets.merge.plan import MergePlan, plan_merge, plan_merge_of_objects
 

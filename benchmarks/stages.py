@@ -9,9 +9,9 @@ from pathlib import Path
 
 from benchmarks.folders import PAIR
 from bqx_assets.base.artifacts import Manifest, manifest_path
-from bqx_assets.base.objects.choose import open_store
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
+from bqx_assets.base.store.choose import open_store
 from bqx_assets.extract.connect import connect, load_own_expectations
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.pair import extract_pair

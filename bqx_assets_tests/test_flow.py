@@ -15,12 +15,12 @@ from bqx_assets.base.errors import BqxError
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
-from bqx_assets.extract.local.create import create_warehouse
-from bqx_assets.extract.local.simulate import simulate
-from bqx_assets.extract.local.spoil import SPOIL_MODES, spoil
 from bqx_assets.release.publish import Published
 from bqx_assets.runtime.keys import PUBLISHED, SLABS, SPINE
 from bqx_assets.runtime.step import failure_error
+from bqx_assets.sandbox.create import create_warehouse
+from bqx_assets.sandbox.simulate import simulate
+from bqx_assets.sandbox.spoil import SPOIL_MODES, spoil
 from bqx_assets_tests.runtime.homes import copy_home, failed_checks, make_home, materialised, run_graph, step_metadata
 
 EURUSD = parse_pair("eurusd")

@@ -17,8 +17,8 @@ from pathlib import Path
 import polars as pl
 
 from bqx_assets.base.files import regular_file
-from bqx_assets.base.objects.naming import GCS_SCHEME, storage_endpoint
 from bqx_assets.base.printable import first_line
+from bqx_assets.base.store.naming import GCS_SCHEME, storage_endpoint
 
 
 def scan_parquet(place: Path | str) -> pl.LazyFrame:

@@ -13,9 +13,9 @@ from typing import Literal, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from bqx_assets.base.objects.naming import local_path, output_place, server_address
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.span import Last, parse_last, refuse_two_ranges, span_text
+from bqx_assets.base.store.naming import local_path, output_place, server_address
 
 _PREFIX = "BQX_"
 DuplicatePolicy = Literal["refuse", "first", "last"]

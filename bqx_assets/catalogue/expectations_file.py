@@ -10,9 +10,9 @@ from pathlib import Path
 
 from bqx_assets.base.errors import BadSetting, ObjectMissing
 from bqx_assets.base.files import read_regular, write_atomic
-from bqx_assets.base.objects.choose import object_at
-from bqx_assets.base.objects.naming import GCS_SCHEME
-from bqx_assets.base.objects.protocol import ABSENT
+from bqx_assets.base.store.choose import object_at
+from bqx_assets.base.store.naming import GCS_SCHEME
+from bqx_assets.base.store.protocol import ABSENT
 
 EXPECTATIONS_FILE = "expectations.toml"
 """Its name in a folder."""

@@ -15,12 +15,12 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 
-from bqx_assets.base.objects.choose import in_cloud, open_store
-from bqx_assets.base.objects.gcs_facts import policy_of
-from bqx_assets.base.objects.naming import bucket_and_prefix
-from bqx_assets.base.objects.protocol import STAGING
 from bqx_assets.base.printable import first_line
 from bqx_assets.base.refusals.read import read_refusal
+from bqx_assets.base.store.choose import in_cloud, open_store
+from bqx_assets.base.store.gcs_facts import policy_of
+from bqx_assets.base.store.naming import bucket_and_prefix
+from bqx_assets.base.store.protocol import STAGING
 from bqx_assets.doctor.case import Case, Probe
 from bqx_assets.doctor.network import TOKEN, reached
 from bqx_assets.doctor.refused import concerns_the_api

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from bqx_assets.base.objects.protocol import BucketPolicy
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.refusals.table import Service
 from bqx_assets.base.settings import Settings
+from bqx_assets.base.store.protocol import BucketPolicy
 from bqx_assets.catalogue.discovery import PairCatalogue
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.catalogue.tables import TableDescription

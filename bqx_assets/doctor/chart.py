@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from bqx_assets.base.errors import UsageError
-from bqx_assets.base.objects.choose import in_cloud
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.progress import Progress
 from bqx_assets.base.settings import Settings
+from bqx_assets.base.store.choose import in_cloud
 from bqx_assets.doctor.bucket import bucket_probes
 from bqx_assets.doctor.case import Case, Probe
 from bqx_assets.doctor.examine import examine

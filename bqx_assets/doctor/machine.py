@@ -11,7 +11,7 @@ from dataclasses import replace
 import psutil
 
 from bqx_assets.base.limits import disk_free_bytes, is_memory, memory_free_bytes, memory_limit_bytes, worker_count
-from bqx_assets.base.objects.choose import in_cloud
+from bqx_assets.base.store.choose import in_cloud
 from bqx_assets.doctor.bucket import LIST
 from bqx_assets.doctor.case import Case, Probe
 from bqx_assets.doctor.report import Finding, missing, noted, passed

@@ -20,8 +20,8 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from urllib.parse import urlsplit
 
-from bqx_assets.base.objects.choose import in_cloud
-from bqx_assets.base.objects.naming import storage_endpoint
+from bqx_assets.base.store.choose import in_cloud
+from bqx_assets.base.store.naming import storage_endpoint
 from bqx_assets.doctor.case import Case, Probe
 from bqx_assets.doctor.report import Finding, Line, missing, noted, passed
 

@@ -7,11 +7,11 @@ Belongs here: an error turned into a finding, with the account filled into its c
 from __future__ import annotations
 
 from bqx_assets.base.errors import BqxError, SystemRefused
-from bqx_assets.base.objects.choose import in_cloud
-from bqx_assets.base.objects.naming import bucket_and_prefix
 from bqx_assets.base.printable import first_line
 from bqx_assets.base.refusals.read import Refusal, read_refusal
 from bqx_assets.base.refusals.table import Service
+from bqx_assets.base.store.choose import in_cloud
+from bqx_assets.base.store.naming import bucket_and_prefix
 from bqx_assets.doctor.case import Case, Probe
 from bqx_assets.doctor.report import Finding, missing
 

@@ -1,6 +1,6 @@
 """What was looked at, and what of it is missing: one line a probe.
 
-Belongs here: the records. Does not: looking (``examine``), or drawing (``console/doctor``).
+Belongs here: the records. Does not: looking (``examine``), or drawing (``cli/doctor``).
 """
 
 from __future__ import annotations

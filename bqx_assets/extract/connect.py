@@ -8,14 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from bqx_assets.base.artifacts import SIMULATED
-from bqx_assets.base.objects.choose import in_cloud, open_store
-from bqx_assets.base.objects.local import LocalObjectStore
-from bqx_assets.base.objects.staged import SHARED
 from bqx_assets.base.settings import Settings
+from bqx_assets.base.store.choose import in_cloud, open_store
+from bqx_assets.base.store.local import LocalObjectStore
+from bqx_assets.base.store.staged import SHARED
 from bqx_assets.catalogue.expectations import Expectations, load_expectations
 from bqx_assets.catalogue.expectations_file import EXPECTATIONS_FILE
-from bqx_assets.extract.local.layout import load_folder
-from bqx_assets.extract.local.warehouse import LocalWarehouse
+from bqx_assets.extract.embedded import LocalWarehouse
+from bqx_assets.extract.embedded_layout import load_folder
 from bqx_assets.extract.staging import StagedWarehouse
 from bqx_assets.extract.warehouse import Warehouse
 

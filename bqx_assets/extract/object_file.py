@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from bqx_assets.base.checksums import crc32c
 from bqx_assets.base.errors import ChecksumMismatch
-from bqx_assets.base.objects.protocol import ObjectInfo, ObjectStore
+from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore
 
 BLOCK_BYTES = 8 << 20
 """Of a checked file: 8 hexadecimal digits each, within the 8 KiB of metadata that Cloud Storage keeps of an object."""

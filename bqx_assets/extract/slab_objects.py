@@ -19,13 +19,13 @@ from bqx_assets.base.checksums import sha256_of_file
 from bqx_assets.base.content import Contents
 from bqx_assets.base.errors import CheckpointCorrupt
 from bqx_assets.base.names import check_identifier
-from bqx_assets.base.objects.choose import in_cloud, open_store
-from bqx_assets.base.objects.lease import LEASE_SECONDS, lease
-from bqx_assets.base.objects.protocol import ABSENT, ObjectInfo, ObjectStore
-from bqx_assets.base.objects.records import load_record, save_record
-from bqx_assets.base.objects.staged import SLABS
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import Settings
+from bqx_assets.base.store.choose import in_cloud, open_store
+from bqx_assets.base.store.lease import LEASE_SECONDS, lease
+from bqx_assets.base.store.protocol import ABSENT, ObjectInfo, ObjectStore
+from bqx_assets.base.store.records import load_record, save_record
+from bqx_assets.base.store.staged import SLABS
 from bqx_assets.base.threads import in_threads
 from bqx_assets.extract.object_file import ObjectFile, read_columns
 from bqx_assets.extract.slab_file import ProvenanceAtEnd, encode_slab

@@ -23,9 +23,9 @@ import pyarrow.parquet as pq
 from bqx_assets.base.errors import ChecksumMismatch, FolderBusy, ObjectMissing, PreconditionFailed
 from bqx_assets.base.fingerprints import fingerprint
 from bqx_assets.base.names import KEY, check_identifier
-from bqx_assets.base.objects.lease import lease
-from bqx_assets.base.objects.protocol import ABSENT, ObjectInfo, ObjectStore
 from bqx_assets.base.pairs import ALL_PAIRS
+from bqx_assets.base.store.lease import lease
+from bqx_assets.base.store.protocol import ABSENT, ObjectInfo, ObjectStore
 from bqx_assets.catalogue.families import FAMILIES, FEATURES_DATASET, PAIR_COLUMN, family_of
 from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.object_file import CheckedFile, block_checksums

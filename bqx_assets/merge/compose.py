@@ -1,7 +1,7 @@
 """The merge where the slabs are objects: composed inside the store, the merged footer the only byte sent.
 
 Belongs here: a pair's slab objects held against their record, and the splice by compose. Does not: the tree of compose
-calls (``base/objects/gcs``), publication (``release``).
+calls (``base/store/gcs``), publication (``release``).
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pathlib import Path
 from bqx_assets.base.artifacts import EXTRACTION_FILE, ExtractionRecord, Manifest, SlabRecord, manifest_path
 from bqx_assets.base.checksums import combine, crc32c
 from bqx_assets.base.errors import ChecksumMismatch, MergeRefused, StoreError
-from bqx_assets.base.objects.protocol import ABSENT, ObjectInfo, ObjectStore
-from bqx_assets.base.objects.records import load_record, save_record
-from bqx_assets.base.objects.staged import FOOTERS, TRAINING
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.progress import Progress, at_work, waiting
 from bqx_assets.base.settings import training_name
+from bqx_assets.base.store.protocol import ABSENT, ObjectInfo, ObjectStore
+from bqx_assets.base.store.records import load_record, save_record
+from bqx_assets.base.store.staged import FOOTERS, TRAINING
 from bqx_assets.base.threads import in_threads
 from bqx_assets.extract.slab_objects import FOOTER_BYTES_KEY, has_recorded_bytes, slabs_prefix
 from bqx_assets.merge.footer import TAIL_BYTES, Footer, end_bytes, merge_footers, parse_footer

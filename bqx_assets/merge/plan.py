@@ -20,9 +20,9 @@ from bqx_assets.base.artifacts import (
 from bqx_assets.base.errors import MergeRefused
 from bqx_assets.base.files import TEMP_MARK
 from bqx_assets.base.names import refuse_same_names
-from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import Settings
+from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.merge.footer import Footer, read_footer
 from bqx_assets.merge.parts import Part, SlabPart, not_recorded
 from bqx_assets.merge.raw import RawFolder, list_folder, list_objects, plan_raw

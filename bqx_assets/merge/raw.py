@@ -18,9 +18,9 @@ from bqx_assets.base.content import periods_of
 from bqx_assets.base.errors import MergeRefused, SchemaDrift
 from bqx_assets.base.files import TEMP_MARK, regular_file
 from bqx_assets.base.names import KEY, is_identifier, refuse_same_names, table_prefix
-from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.settings import Settings
+from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.base.threads import in_threads
 from bqx_assets.catalogue.expectations import Expectations, load_expectations
 from bqx_assets.catalogue.families import FAMILIES, PAIR_COLUMN, expected_tables, family_of, targets_table

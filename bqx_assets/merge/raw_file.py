@@ -26,8 +26,8 @@ from bqx_assets.base.pairs import Pair
 from bqx_assets.base.printable import first_line, some_of
 from bqx_assets.catalogue.families import PAIR_COLUMN
 from bqx_assets.catalogue.tables import READ_TYPES
+from bqx_assets.extract.arrow_types import bigquery_type
 from bqx_assets.extract.columns import ColumnFile, as_floats
-from bqx_assets.extract.local.arrow_types import bigquery_type
 from bqx_assets.merge.footer import Footer, alone, parse_footer, select
 from bqx_assets.merge.pages import Page, refuse_damaged_pages
 from bqx_assets.merge.raw_source import RawSource

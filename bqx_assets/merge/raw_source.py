@@ -17,7 +17,7 @@ from typing import BinaryIO, Protocol, cast
 from bqx_assets.base.checksums import Sums, crc32c, sums_of_blocks, sums_of_files
 from bqx_assets.base.errors import ChecksumMismatch, MergeRefused, ObjectMissing, PreconditionFailed
 from bqx_assets.base.files import TEMP_MARK, open_regular
-from bqx_assets.base.objects.protocol import ObjectInfo, ObjectStore
+from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore
 from bqx_assets.extract.object_file import BLOCK_BYTES, ObjectFile
 from bqx_assets.merge.footer import end_bytes, read_end, refuse_other_head
 

@@ -1,6 +1,6 @@
 """Two training files compared: by the digests that their manifests record, or value by value.
 
-Belongs here: what differs, as data. Does not: which files a caller means, how an answer looks (``console.diff``).
+Belongs here: what differs, as data. Does not: which files a caller means, how an answer looks (``cli.diff``).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from bqx_assets.base.errors import PreconditionFailed
 from bqx_assets.base.files import open_regular
-from bqx_assets.base.objects.protocol import ABSENT, ObjectInfo, ObjectStore
+from bqx_assets.base.store.protocol import ABSENT, ObjectInfo, ObjectStore
 
 
 class Source(Protocol):

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from bqx_assets.base.artifacts import Manifest
 from bqx_assets.base.limits import PeakMemory
-from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.progress import Progress, at_work, waiting
+from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.quality.reading import STAGE, read_source
 from bqx_assets.quality.report import Report

@@ -11,8 +11,8 @@ from typing import Literal
 
 from bqx_assets.base.artifacts import Record
 from bqx_assets.base.errors import StoreError
-from bqx_assets.base.objects.naming import GCS_SCHEME
-from bqx_assets.base.objects.protocol import BucketPolicy
+from bqx_assets.base.store.naming import GCS_SCHEME
+from bqx_assets.base.store.protocol import BucketPolicy
 from bqx_assets.release.bucket_rules import Kept, Rule, harm_of, moves_published
 
 Level = Literal["stops", "costs", "note"]

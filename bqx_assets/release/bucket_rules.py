@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
-from bqx_assets.base.objects.staged import STAGED_PREFIXES
 from bqx_assets.base.pairs import ALL_PAIRS
+from bqx_assets.base.store.staged import STAGED_PREFIXES
 from bqx_assets.release.published import COMPANIONS
 
 Rule = Mapping[str, Any]

@@ -15,8 +15,8 @@ from pathlib import Path
 from bqx_assets.base.artifacts import Manifest, Record
 from bqx_assets.base.checksums import crc32c_of_file, size_and_crc
 from bqx_assets.base.errors import CheckpointCorrupt, ChecksumMismatch, ValidationFailed
-from bqx_assets.base.objects.protocol import ObjectStore
-from bqx_assets.base.objects.records import load_record, save_record
+from bqx_assets.base.store.protocol import ObjectStore
+from bqx_assets.base.store.records import load_record, save_record
 from bqx_assets.quality.report import Report
 
 

@@ -13,8 +13,8 @@ from datetime import datetime
 
 from bqx_assets.base.artifacts import Record
 from bqx_assets.base.errors import StoreError
-from bqx_assets.base.objects.protocol import STAGING, BucketPolicy, Governed, ObjectStore
-from bqx_assets.base.objects.staged import STAGED_PREFIXES
+from bqx_assets.base.store.protocol import STAGING, BucketPolicy, Governed, ObjectStore
+from bqx_assets.base.store.staged import STAGED_PREFIXES
 from bqx_assets.release.bucket_facts import Finding, findings, refuse_unfit
 from bqx_assets.release.bucket_rules import (
     COMPANION_FOLDERS,

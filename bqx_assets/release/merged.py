@@ -12,13 +12,13 @@ from typing import Protocol
 
 from bqx_assets.base.artifacts import Manifest, manifest_path
 from bqx_assets.base.errors import CheckpointCorrupt, ChecksumMismatch
-from bqx_assets.base.objects.choose import in_cloud
-from bqx_assets.base.objects.protocol import ObjectStore
-from bqx_assets.base.objects.records import load_record
-from bqx_assets.base.objects.sidecars import state_of
 from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.base.progress import Progress
 from bqx_assets.base.settings import Settings
+from bqx_assets.base.store.choose import in_cloud
+from bqx_assets.base.store.protocol import ObjectStore
+from bqx_assets.base.store.records import load_record
+from bqx_assets.base.store.sidecars import state_of
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.merge.compose import merged_name
 from bqx_assets.quality.report import Report

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from bqx_assets.base.artifacts import SIMULATED, Manifest
 from bqx_assets.base.errors import ReplacementRefused
-from bqx_assets.base.objects.protocol import ObjectInfo
 from bqx_assets.base.settings import Settings
+from bqx_assets.base.store.protocol import ObjectInfo
 
 _FACT = "origin"
 """Metadata of a published object: the origin its manifest states, known without reading the manifest."""

@@ -15,11 +15,11 @@ from typing import get_args
 from bqx_assets.base.artifacts import JudgedBy, Manifest, Record
 from bqx_assets.base.checksums import crc32c, size_and_crc
 from bqx_assets.base.errors import ChecksumMismatch, ObjectMissing, PreconditionFailed, StoreError
-from bqx_assets.base.objects.protocol import ABSENT, ObjectInfo, ObjectStore, VerifiedBy
-from bqx_assets.base.objects.staged import RELEASES
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Progress
 from bqx_assets.base.settings import training_name
+from bqx_assets.base.store.protocol import ABSENT, ObjectInfo, ObjectStore, VerifiedBy
+from bqx_assets.base.store.staged import RELEASES
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.merge.compose import merged_name
 from bqx_assets.quality.report import Report

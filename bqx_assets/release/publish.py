@@ -15,8 +15,8 @@ from pathlib import Path
 
 from bqx_assets.base.artifacts import Manifest
 from bqx_assets.base.errors import StoreError
-from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.progress import Progress, at_work, waiting
+from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.quality.report import Report
 from bqx_assets.release.origin import refuse_other_source

@@ -20,11 +20,11 @@ from typing import Literal
 from bqx_assets.base.artifacts import Manifest, Record, TrainingFile
 from bqx_assets.base.checksums import crc32c, size_and_crc
 from bqx_assets.base.errors import BadSetting, ObjectMissing
-from bqx_assets.base.objects.protocol import ObjectInfo, ObjectStore, VerifiedBy
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.printable import first_line
 from bqx_assets.base.progress import Progress, at_work, waiting
 from bqx_assets.base.settings import training_name
+from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore, VerifiedBy
 
 COMPANIONS = "companions/"
 """Manifests, reports and expectations named by content lie under here, by pair."""

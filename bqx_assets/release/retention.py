@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 
 from bqx_assets.base.artifacts import Manifest, Record, SlabRecord
 from bqx_assets.base.errors import CheckpointMismatch, ChecksumMismatch, ObjectMissing, PreconditionFailed
-from bqx_assets.base.objects.protocol import STAGING, ObjectInfo, ObjectStore
-from bqx_assets.base.objects.staged import is_own, store_time
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.settings import training_name
+from bqx_assets.base.store.protocol import STAGING, ObjectInfo, ObjectStore
+from bqx_assets.base.store.staged import is_own, store_time
 from bqx_assets.extract.slabs import SlabStore
 from bqx_assets.release.published import COMPANIONS, is_companion, verify
 

@@ -13,10 +13,10 @@ from datetime import datetime
 
 from bqx_assets.base.artifacts import ExtractionRecord, Manifest, Record, SlabRecord, Spine
 from bqx_assets.base.errors import CheckpointCorrupt
-from bqx_assets.base.objects.choose import in_cloud
-from bqx_assets.base.objects.protocol import ObjectStore, VerifiedBy
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import Settings
+from bqx_assets.base.store.choose import in_cloud
+from bqx_assets.base.store.protocol import ObjectStore, VerifiedBy
 from bqx_assets.base.threads import in_threads
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.catalogue.families import expected_tables, targets_table

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.pairs import Pair
+from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.quality.report import Report, Verdict
 from bqx_assets.quality.rules import RULES
 from bqx_assets.release.published import verified_text, verify

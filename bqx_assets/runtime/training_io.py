@@ -19,8 +19,8 @@ from upath import UPath
 from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.files import atomic_path
 from bqx_assets.base.frame_files import scan_parquet
-from bqx_assets.base.objects.choose import in_cloud
 from bqx_assets.base.pairs import parse_pair
+from bqx_assets.base.store.choose import in_cloud
 from bqx_assets.merge.compose import ComposePlan, compose
 from bqx_assets.merge.engine import merge
 from bqx_assets.merge.plan import MergePlan

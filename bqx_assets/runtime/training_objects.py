@@ -12,8 +12,8 @@ import polars as pl
 
 from bqx_assets.base.errors import ObjectMissing
 from bqx_assets.base.frame_files import scan_parquet
-from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.pairs import parse_pair
+from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.merge.compose import merged_name
 
 Frame = pl.LazyFrame | pl.DataFrame

@@ -13,11 +13,11 @@ import dagster as dg
 from pydantic import Field, ValidationError
 
 from bqx_assets.base.errors import BadSetting
-from bqx_assets.base.objects.choose import in_cloud, open_store
-from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.progress import Progress
 from bqx_assets.base.settings import Settings
+from bqx_assets.base.store.choose import in_cloud, open_store
+from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.extract.connect import connect, load_own_expectations
 from bqx_assets.extract.job import Extraction

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from bqx_assets.base import progress as module
 from bqx_assets.base.progress import Setbacks, Silent, at_work, waiting
-from bqx_assets.console.progress import ConsoleProgress
+from bqx_assets.cli.progress import ConsoleProgress
 
 
 class Told(Silent):

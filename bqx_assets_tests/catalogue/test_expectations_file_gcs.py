@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bqx_assets.base.errors import BadSetting, BqxError
-from bqx_assets.base.objects.gcs import GcsObjectStore
+from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bqx_assets.base.objects.gcs import GcsObjectStore
+from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets_tests.cloud.production import EXPECTATIONS, LOG_BUCKET, Production, production, tables_of
 from bqx_assets_tests.runtime.homes import make_home
 from bqx_assets_tests.servers.bigquery.gate import ReadGate, gated

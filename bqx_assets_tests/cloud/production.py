@@ -23,9 +23,9 @@ from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
 from bqx_assets.extract.connect import load_own_expectations
+from bqx_assets.extract.embedded import LocalWarehouse
+from bqx_assets.extract.embedded_layout import DATASETS, table_paths
 from bqx_assets.extract.job import Extraction
-from bqx_assets.extract.local.layout import DATASETS, table_paths
-from bqx_assets.extract.local.warehouse import LocalWarehouse
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets.merge.engine import merge
 from bqx_assets.merge.plan import plan_merge

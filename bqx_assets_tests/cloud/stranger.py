@@ -16,7 +16,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from bqx_assets.cli import app
+from bqx_assets.cli.main import app
 from bqx_assets_tests.cloud.planted import Planted
 from bqx_assets_tests.deploy.recipe import DEPLOY, rendered, variables
 from bqx_assets_tests.servers.bigquery.gate import ReadGate

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from bqx_assets.base.objects.gcs import GcsObjectStore
-from bqx_assets.base.objects.protocol import STAGING
-from bqx_assets.cli import app
+from bqx_assets.base.store.gcs import GcsObjectStore
+from bqx_assets.base.store.protocol import STAGING
+from bqx_assets.cli.main import app
 from bqx_assets.extract.slab_objects import slabs_prefix
 from bqx_assets.merge.compose import merged_name
 from bqx_assets.quality.rules import RULES

@@ -2,7 +2,7 @@
 
 The words of the command line and the environment, what a warehouse's catalogue says its tables and columns are called,
 and what a manifest says its slabs are. The adapters' own guards have tests beside them: ``base/test_names``,
-``base/objects/test_gcs``, ``extract/bigquery/test_session``, ``extract/local/test_warehouse``.
+``base/store/test_gcs``, ``extract/bigquery/test_session``, ``sandbox/test_warehouse``.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from bqx_assets.base.errors import BqxError, ExtractionIncomplete
-from bqx_assets.base.objects.gcs import GcsObjectStore
-from bqx_assets.base.objects.local import LocalObjectStore
-from bqx_assets.base.objects.naming import object_name
+from bqx_assets.base.store.gcs import GcsObjectStore
+from bqx_assets.base.store.local import LocalObjectStore
+from bqx_assets.base.store.naming import object_name
 from bqx_assets.catalogue.families import FEATURES_DATASET
-from bqx_assets.cli import app
+from bqx_assets.cli.main import app
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets.extract.slab_objects import SlabObjects
 from bqx_assets.extract.slabs import SlabFolder, SlabStore

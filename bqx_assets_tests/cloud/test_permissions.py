@@ -12,7 +12,7 @@ import pytest
 from dagster_gcp.gcs.compute_log_manager import GCSComputeLogManager
 from typer.testing import CliRunner
 
-from bqx_assets.cli import app
+from bqx_assets.cli.main import app
 from bqx_assets.runtime.automation import targets_changed, verify_weekly
 from bqx_assets.runtime.launcher.client import CloudRun, Endpoint
 from bqx_assets.runtime.workspace import Workspace

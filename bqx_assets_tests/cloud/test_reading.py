@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from polars.testing import assert_frame_equal
 
-from bqx_assets.base.objects.gcs import GcsObjectStore
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
+from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets.extract.slab_objects import SlabObjects
 from bqx_assets.merge.compose import compose, merged_name, plan_compose

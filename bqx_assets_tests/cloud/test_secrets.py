@@ -15,9 +15,9 @@ from google.cloud import storage
 from google.oauth2.service_account import Credentials
 from typer.testing import CliRunner, Result
 
-from bqx_assets.base.objects import choose
-from bqx_assets.base.objects.gcs import GcsObjectStore
-from bqx_assets.cli import app
+from bqx_assets.base.store import choose
+from bqx_assets.base.store.gcs import GcsObjectStore
+from bqx_assets.cli.main import app
 from bqx_assets_tests.cloud.planted import Planted, files_of, objects_of
 from bqx_assets_tests.runtime.homes import copy_home, make_home
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET

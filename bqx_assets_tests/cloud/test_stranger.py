@@ -10,7 +10,7 @@ import grpc
 import psycopg2
 import pytest
 
-from bqx_assets.base.objects.protocol import STAGING
+from bqx_assets.base.store.protocol import STAGING
 from bqx_assets_tests.cloud.stranger import ACCOUNT, VARIABLES, Stranger, stranger
 from bqx_assets_tests.deploy.fake_programs import Player
 from bqx_assets_tests.servers.bigquery.gate import ReadGate

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from bqx_assets.base.errors import StoreError
-from bqx_assets.base.objects.protocol import BucketPolicy
 from bqx_assets.base.settings import Settings
+from bqx_assets.base.store.protocol import BucketPolicy
 from bqx_assets.doctor.bucket import bucket_probes
 from bqx_assets.doctor.case import Case, Probe
 from bqx_assets.doctor.examine import examine

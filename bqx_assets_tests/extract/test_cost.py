@@ -11,7 +11,7 @@ import pytest
 from bqx_assets.base.artifacts import Column
 from bqx_assets.base.errors import BudgetExceeded
 from bqx_assets.base.names import KEY
-from bqx_assets.base.objects.local import LocalObjectStore
+from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.extract.cost import ReadCost
 from bqx_assets.extract.pair import extract_features, extract_pair, extract_spine
 from bqx_assets.extract.plan import plan_pair

@@ -14,8 +14,8 @@ from polars.testing import assert_frame_equal
 from bqx_assets.base.artifacts import ExtractionRecord
 from bqx_assets.base.errors import CheckpointCorrupt, ExtractionIncomplete, FolderBusy
 from bqx_assets.base.names import KEY
-from bqx_assets.base.objects.gcs import GcsObjectStore
 from bqx_assets.base.settings import Settings
+from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.catalogue.families import FEATURES_DATASET
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.pair import extract_features, extract_pair

@@ -20,11 +20,11 @@ from bqx_assets.base.artifacts import ExtractionRecord
 from bqx_assets.base.errors import ReadsEnded, TransientReadError
 from bqx_assets.base.holder import Holder
 from bqx_assets.base.names import KEY
-from bqx_assets.base.objects.gcs import GcsObjectStore
-from bqx_assets.base.objects.local import LocalObjectStore
-from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.base.settings import Settings
+from bqx_assets.base.store.gcs import GcsObjectStore
+from bqx_assets.base.store.local import LocalObjectStore
+from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets.extract import object_file, staging
 from bqx_assets.extract.connect import connect

@@ -21,10 +21,10 @@ from bqx_assets.base.errors import (
     PreconditionFailed,
     StoreError,
 )
-from bqx_assets.base.objects.gcs import GcsObjectStore
-from bqx_assets.base.objects.protocol import STAGING
-from bqx_assets.base.objects.records import load_record
 from bqx_assets.base.progress import Silent
+from bqx_assets.base.store.gcs import GcsObjectStore
+from bqx_assets.base.store.protocol import STAGING
+from bqx_assets.base.store.records import load_record
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets.extract.slab_objects import FOOTER_BYTES_KEY, SlabObjects, slabs_prefix
 from bqx_assets.merge.compose import compose, merged_name, plan_compose

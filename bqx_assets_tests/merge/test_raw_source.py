@@ -15,8 +15,8 @@ from polars.testing import assert_frame_equal
 from bqx_assets.base.artifacts import Manifest
 from bqx_assets.base.errors import BqxError, ChecksumMismatch, FooterError, MergeRefused
 from bqx_assets.base.names import KEY, table_prefix
-from bqx_assets.base.objects.gcs import GcsObjectStore
-from bqx_assets.base.objects.local import LocalObjectStore
+from bqx_assets.base.store.gcs import GcsObjectStore
+from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.merge.engine import merge
 from bqx_assets.merge.plan import plan_merge, plan_merge_of_objects
 from bqx_assets.merge.raw_source import ObjectSource, Range

@@ -16,7 +16,7 @@ from bqx_assets.base.names import KEY
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.families import FEATURES_DATASET
-from bqx_assets.console.places import diff_places
+from bqx_assets.cli.places import diff_places
 from bqx_assets.extract.columns import KEY_TYPE
 from bqx_assets.merge.engine import merge
 from bqx_assets.merge.plan import plan_merge

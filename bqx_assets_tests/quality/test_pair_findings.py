@@ -11,7 +11,7 @@ import pytest
 
 from bqx_assets.base.artifacts import ExtractionRecord
 from bqx_assets.base.errors import CheckpointCorrupt, ExtractionIncomplete
-from bqx_assets.base.objects.gcs import GcsObjectStore
+from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.catalogue.families import FEATURES_DATASET
 from bqx_assets.catalogue.pair_facts import PairFacts

@@ -10,10 +10,10 @@ import pytest
 
 from bqx_assets.base.artifacts import Manifest
 from bqx_assets.base.errors import ObjectMissing, PreconditionFailed, StoreError
-from bqx_assets.base.objects.gcs import GcsObjectStore
-from bqx_assets.base.objects.local import LocalObjectStore
-from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.progress import Silent
+from bqx_assets.base.store.gcs import GcsObjectStore
+from bqx_assets.base.store.local import LocalObjectStore
+from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets.extract.slab_objects import SlabObjects
 from bqx_assets.merge.compose import compose, merged_name, plan_compose

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bqx_assets.base.errors import StoreError
-from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.progress import Silent
+from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.release.publish import Published, publish
 from bqx_assets_tests.release.training import FaultyStore, training
 

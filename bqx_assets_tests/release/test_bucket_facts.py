@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bqx_assets.base.errors import StoreError
-from bqx_assets.base.objects.gcs import GcsObjectStore
+from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.release.bucket_facts import same_place
 from bqx_assets.release.lifecycle import StorePolicy, init_store
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bqx_assets.base.errors import StoreError, ValidationFailed
-from bqx_assets.base.objects.gcs import GcsObjectStore
-from bqx_assets.base.objects.protocol import STAGING
+from bqx_assets.base.store.gcs import GcsObjectStore
+from bqx_assets.base.store.protocol import STAGING
 from bqx_assets.release.checked import (
     made_here,
     object_report_for,

@@ -8,12 +8,12 @@ import pytest
 
 from bqx_assets.base.artifacts import SIMULATED, Manifest
 from bqx_assets.base.errors import ReplacementRefused
-from bqx_assets.base.objects.local import LocalObjectStore
-from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
+from bqx_assets.base.store.local import LocalObjectStore
+from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.extract.connect import origin_of
-from bqx_assets.extract.local.layout import Folder, Made, begin, finish
+from bqx_assets.extract.embedded_layout import Folder, Made, begin, finish
 from bqx_assets.release.origin import with_the_word
 from bqx_assets.release.publish import publish
 from bqx_assets_tests.release.training import training

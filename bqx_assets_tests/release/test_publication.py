@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from bqx_assets.base.artifacts import Manifest
-from bqx_assets.base.objects.local import LocalObjectStore
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Silent
+from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.catalogue.expectations import Expectations, load_expectations, parse_expectations
 from bqx_assets.release.publish import Published, publish
 from bqx_assets.release.published import COMPANIONS, look

@@ -13,9 +13,9 @@ import pytest
 from bqx_assets.base.artifacts import Manifest
 from bqx_assets.base.checksums import crc32c
 from bqx_assets.base.errors import ChecksumMismatch, PreconditionFailed, StoreError, ValidationFailed
-from bqx_assets.base.objects.local import LocalObjectStore
-from bqx_assets.base.objects.protocol import STAGING, ObjectInfo, ObjectStore
 from bqx_assets.base.progress import Silent
+from bqx_assets.base.store.local import LocalObjectStore
+from bqx_assets.base.store.protocol import STAGING, ObjectInfo, ObjectStore
 from bqx_assets.release.publish import Published, publish
 from bqx_assets_tests.release.training import FaultyStore, report, training
 
@@ -188,7 +188,7 @@ def test_bytes_the_store_got_wrong_are_never_swapped_in(tmp_path: Path, store: L
 _PUBLISH_FOREVER = """
 import sys
 from pathlib import Path
-from bqx_assets.base.objects.local import LocalObjectStore
+from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets_tests.release.training import training
 from bqx_assets.base.progress import Silent
 from bqx_assets.release.publish import publish

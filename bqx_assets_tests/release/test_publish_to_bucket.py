@@ -14,9 +14,9 @@ from bqx_assets.base.checksums import crc32c
 from bqx_assets.base.errors import ChecksumMismatch, ObjectMissing, PreconditionFailed, StoreError
 from bqx_assets.base.frame_files import scan_parquet
 from bqx_assets.base.names import KEY
-from bqx_assets.base.objects.gcs import GcsObjectStore
-from bqx_assets.base.objects.protocol import STAGING
 from bqx_assets.base.progress import Silent
+from bqx_assets.base.store.gcs import GcsObjectStore
+from bqx_assets.base.store.protocol import STAGING
 from bqx_assets.catalogue.families import FEATURES_DATASET
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets.extract.slab_objects import SlabObjects

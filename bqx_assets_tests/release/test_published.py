@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from bqx_assets.base import files
 from bqx_assets.base.artifacts import Manifest
 from bqx_assets.base.errors import BadSetting, ChecksumMismatch, PreconditionFailed, StoreError
-from bqx_assets.base.objects.gcs import GcsObjectStore
-from bqx_assets.base.objects.local import LocalObjectStore
-from bqx_assets.base.objects.protocol import ObjectStore
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Silent
+from bqx_assets.base.store.gcs import GcsObjectStore
+from bqx_assets.base.store.local import LocalObjectStore
+from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.extract.slabs import SlabFolder
 from bqx_assets.release import published
 from bqx_assets.release.lifecycle import init_store

@@ -12,12 +12,12 @@ import pytest
 
 from bqx_assets.base.artifacts import EXTRACTION_FILE
 from bqx_assets.base.errors import CheckpointMismatch, ChecksumMismatch
-from bqx_assets.base.objects import staged
-from bqx_assets.base.objects.gcs import GcsObjectStore
-from bqx_assets.base.objects.local import LocalObjectStore
-from bqx_assets.base.objects.protocol import ObjectInfo
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Silent
+from bqx_assets.base.store import staged
+from bqx_assets.base.store.gcs import GcsObjectStore
+from bqx_assets.base.store.local import LocalObjectStore
+from bqx_assets.base.store.protocol import ObjectInfo
 from bqx_assets.extract.slabs import SlabFolder
 from bqx_assets.release import retention
 from bqx_assets.release.publish import publish

@@ -10,10 +10,10 @@ import pytest
 
 from bqx_assets.base.artifacts import EXTRACTION_FILE, ExtractionRecord, Manifest, manifest_path
 from bqx_assets.base.errors import ExtractionIncomplete
-from bqx_assets.base.objects.local import LocalObjectStore
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
+from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets.release.checked import save_report
 from bqx_assets.release.publish import publish

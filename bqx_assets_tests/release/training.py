@@ -20,7 +20,7 @@ from bqx_assets.base.artifacts import (
 )
 from bqx_assets.base.checksums import crc32c
 from bqx_assets.base.errors import StoreError
-from bqx_assets.base.objects.protocol import ObjectInfo, ObjectStore
+from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore
 from bqx_assets.quality.report import Report, Verdict
 
 _T = TypeVar("_T")

@@ -11,12 +11,12 @@ import dagster as dg
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
-from bqx_assets.extract.local.create import create_warehouse
 from bqx_assets.runtime.automation import pair_job
 from bqx_assets.runtime.graph import build_definitions
 from bqx_assets.runtime.in_process import terminal_logging
 from bqx_assets.runtime.keys import PUBLISHED, SLABS, SPINE, TRAINING
 from bqx_assets.runtime.workspace import Workspace
+from bqx_assets.sandbox.create import create_warehouse
 
 ROWS = 3_600
 """The longest window and horizon together are 2,985 rows: fewer would leave targets without a value."""

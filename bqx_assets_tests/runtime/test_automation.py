@@ -13,18 +13,18 @@ import dagster as dg
 import pytest
 
 from bqx_assets.base.errors import TableMissing, TransientReadError
-from bqx_assets.base.objects.choose import open_store
 from bqx_assets.base.pairs import ALL_PAIRS, parse_pair
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
-from bqx_assets.extract.local.spoil import spoil
-from bqx_assets.extract.local.warehouse import LocalWarehouse
+from bqx_assets.base.store.choose import open_store
+from bqx_assets.extract.embedded import LocalWarehouse
 from bqx_assets.release.publish import publish
 from bqx_assets.runtime.automation import targets_changed, verify_weekly, weekly
 from bqx_assets.runtime.graph import build_definitions
 from bqx_assets.runtime.in_process import terminal_logging
 from bqx_assets.runtime.keys import PUBLISHED, SLABS, SPINE, TRAINING
 from bqx_assets.runtime.workspace import Workspace
+from bqx_assets.sandbox.spoil import spoil
 from bqx_assets_tests.release.training import training
 from bqx_assets_tests.runtime.homes import STAGES, copy_home, make_home
 

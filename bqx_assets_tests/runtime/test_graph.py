@@ -20,8 +20,7 @@ from bqx_assets.base.errors import TransientReadError
 from bqx_assets.base.pairs import ALL_PAIRS, parse_pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.definitions import defs
-from bqx_assets.extract.local.spoil import spoil
-from bqx_assets.extract.local.warehouse import LocalWarehouse
+from bqx_assets.extract.embedded import LocalWarehouse
 from bqx_assets.extract.read import ATTEMPTS
 from bqx_assets.extract.warehouse import ReadRequest
 from bqx_assets.quality.rules import RULES
@@ -30,6 +29,7 @@ from bqx_assets.release.publish import Published
 from bqx_assets.runtime.graph import build_definitions
 from bqx_assets.runtime.keys import PUBLISHED, SLABS, SPINE, TARGETS, TRAINING, family_key
 from bqx_assets.runtime.workspace import Workspace
+from bqx_assets.sandbox.spoil import spoil
 from bqx_assets_tests.runtime.homes import STAGES, failed_checks, materialised, run_graph, step_metadata
 
 EVENT_BYTES = 64_000

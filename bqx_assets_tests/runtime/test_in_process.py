@@ -13,10 +13,10 @@ from bqx_assets.base.errors import ExtractionIncomplete, SystemRefused, TableMis
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
-from bqx_assets.extract.local.spoil import spoil
 from bqx_assets.quality.rules import RULES
 from bqx_assets.runtime.in_process import PairRun, run_pair
 from bqx_assets.runtime.instance import PROCESS_TAG, process_tag
+from bqx_assets.sandbox.spoil import spoil
 from bqx_assets_tests.runtime.homes import copy_home
 
 EURUSD = parse_pair("eurusd")

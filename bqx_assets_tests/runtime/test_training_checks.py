@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bqx_assets.base.objects.local import LocalObjectStore
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Silent
+from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.release.publish import publish
 from bqx_assets.runtime.training_checks import intact
 from bqx_assets_tests.release.training import training

@@ -20,9 +20,9 @@ from google.cloud.bigquery_storage_v1.services.big_query_read.transports import 
 from google.oauth2.credentials import Credentials as PersonsCredentials
 
 from bqx_assets.base.errors import BadSetting, WarehouseError
-from bqx_assets.base.objects.naming import server_address
 from bqx_assets.base.refusals.facts import is_of_credentials
 from bqx_assets.base.refusals.read import read_refusal
+from bqx_assets.base.store.naming import server_address
 
 _PROJECT = re.compile(r"(?:[a-z0-9.-]{1,63}:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
 _REST_VARIABLE = "BIGQUERY_EMULATOR_HOST"

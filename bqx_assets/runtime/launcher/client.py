@@ -20,9 +20,9 @@ from google.cloud import run_v2
 from google.protobuf.duration_pb2 import Duration
 
 from bqx_assets.base.errors import BadSetting, CloudRunError, CloudRunUnavailable
-from bqx_assets.base.objects.naming import server_address
 from bqx_assets.base.refusals.facts import is_of_credentials
 from bqx_assets.base.refusals.read import read_refusal
+from bqx_assets.base.store.naming import server_address
 from bqx_assets.runtime.launcher.contract import RUN_ENV
 from bqx_assets.runtime.launcher.outcome import Ending, Outcome, outcome_of
 

@@ -19,7 +19,7 @@ from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.bigquery.clients import open_clients
 from bqx_assets.extract.bigquery.warehouse import BigQueryWarehouse
 from bqx_assets.extract.connect import connect
-from bqx_assets.extract.local.warehouse import LocalWarehouse
+from bqx_assets.extract.embedded import LocalWarehouse
 from bqx_assets.extract.staging import StagedWarehouse
 from bqx_assets.extract.warehouse import ReadRequest
 from bqx_assets_tests.frames import START

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bqx_assets.base.objects.gcs import GcsObjectStore
+from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets_tests.servers.gcs.server import GcsServer
 
 BUCKET = "bqx-ml-output"

@@ -1,0 +1,292 @@
+"""Cloud Storage as object store, by Google's own client.
+
+Belongs here: the one place that imports ``google.cloud.storage``; retries, preconditions, checksums, errors without
+URLs. Does not: what an object is for, what a bucket's rules should be (``release/lifecycle``).
+
+Endpoint and credentials are the client's own configuration: ``STORAGE_EMULATOR_HOST`` (anonymous then), else the
+application's default credentials.
+"""
+
+from __future__ import annotations
+
+import io
+import secrets
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+
+from google.api_core import exceptions as api
+from google.api_core.retry import Retry
+from google.auth.exceptions import GoogleAuthError
+from google.cloud import storage
+from requests.adapters import HTTPAdapter
+
+from bqx_assets.base.checksums import crc32c, crc32c_of_file, to_base64
+from bqx_assets.base.errors import StoreError
+from bqx_assets.base.store import gcs_failures as failures
+from bqx_assets.base.store.gcs_facts import WRITER, info_of, policy_of
+from bqx_assets.base.store.gcs_logs import hide_upload_ids
+from bqx_assets.base.store.naming import GCS_SCHEME, object_name
+from bqx_assets.base.store.protocol import ABSENT, STAGING, BucketPolicy, ObjectInfo
+from bqx_assets.base.store.tree import brought_below
+from bqx_assets.base.threads import in_threads
+
+_ONE_REQUEST_BYTES = 8 << 20
+"""Up to here google-cloud-storage uploads in one request, beyond it in a resumable session."""
+_CHUNK_BYTES = 8 << 20
+"""Of a resumable upload: what stands in memory. The client's own default is 100 MiB a thread."""
+_THREADS, _CONNECTIONS, _SESSIONS = 8, 64, 3  # sessions begun for one upload at most, where the server loses them
+_CONNECT_SECONDS, _LONGEST_WAIT_SECONDS = 10.0, 8.0
+
+
+class GcsObjectStore:
+    """Objects of a bucket whose names begin with ``prefix``. Implements ``ObjectStore``; safe to use from threads.
+
+    Reads and conditional writes are retried with back-off and jitter for ``patience_seconds``, where the reason of a
+    refusal says that it may pass. A write without a condition is not: repeated, it could undo somebody else's. A call
+    that is silent for ``call_seconds`` is given up and retried: of a server that stalls once, patience outlives four.
+    """
+
+    def __init__(
+        self,
+        bucket: str,
+        prefix: str = "",
+        *,
+        client: storage.Client | None = None,
+        patience_seconds: float = 120.0,
+        call_seconds: float = 25.0,
+        first_delay_seconds: float = 0.5,
+    ) -> None:
+        with failures.told(f"{GCS_SCHEME}{bucket}", opening=True):
+            # No project: it is needed to make buckets, not to use one.
+            self.client: Any = client or storage.Client(project=None)  # its methods are untyped
+        hide_upload_ids()
+        # requests keeps 10 connections a host, and warns of each one more that threads ask for.
+        session, endpoint = self.client._http, self.client._connection.API_BASE_URL  # noqa: SLF001 -- no other way
+        session.mount(endpoint, HTTPAdapter(pool_maxsize=_CONNECTIONS))
+        self.bucket, self.prefix = self.client.bucket(bucket), prefix
+        self._retry = Retry(failures.may_pass, first_delay_seconds, _LONGEST_WAIT_SECONDS, 2.0, patience_seconds)
+        self._timeout = (min(_CONNECT_SECONDS, call_seconds), call_seconds)
+        self._seen = False  # True: a call went well, so the bucket is there
+
+    def uri(self, name: str) -> str:
+        """Return ``gs://bucket/name``."""
+        return self._subject(self._full(name))
+
+    def head(self, name: str) -> ObjectInfo | None:
+        """Return the object's facts: one request."""
+        with self._told(self._full(name)):
+            blob = self.bucket.get_blob(self._full(name), **self._how)
+            if blob is None and not self._seen and self._is_missing():
+                raise api.NotFound(failures.NO_BUCKET)
+            return self._info(blob) if blob is not None else None
+
+    def verify(self, name: str, *, since: datetime | None = None) -> ObjectInfo | None:
+        """Return the object's facts: the store made its CRC32C from the bytes it holds. One request."""
+        del since  # asking costs no reading
+        return self.head(name)
+
+    def earlier(self, name: str) -> Sequence[ObjectInfo]:
+        """Return the facts of the object's noncurrent versions, oldest first: one request a thousand."""
+        # The client sends a True as "True", which JSON does not know.
+        with self._told(self._full(name)):
+            found = self.client.list_blobs(self.bucket, prefix=self._full(name), versions="true", **self._how)
+            infos = [self._info(blob) for blob in found if blob.name == self._full(name) and blob.time_deleted]
+        return sorted(infos, key=lambda info: info.generation)
+
+    def list_objects(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Yield all objects whose name starts with ``prefix``, by name: one request a thousand."""
+        with self._told(self.prefix + prefix):
+            yield from map(self._info, self.client.list_blobs(self.bucket, prefix=self.prefix + prefix, **self._how))
+
+    def read(self, name: str, start: int = 0, length: int | None = None, if_generation: int | None = None) -> bytes:
+        """Return a range of the object's bytes; a whole object's are held against its CRC32C by the client."""
+        if length == 0:
+            return b""
+        blob, end = self.bucket.blob(self._full(name)), None if length is None else start + length - 1
+
+        def once() -> bytes:
+            # Not the client's own retry: it leaves the connection of a refused download open.
+            how: dict[str, Any] = {**self._how, "retry": None, "if_generation_match": if_generation}
+            return blob.download_as_bytes(start=start or None, end=end, checksum="crc32c", **how)
+
+        with self._told(self._full(name)):
+            try:
+                return self._retry(once)()
+            except api.RequestRangeNotSatisfiable:
+                return b""  # behind the end, as with a file
+
+    def put_bytes(
+        self, name: str, data: bytes, *, metadata: Mapping[str, str] | None = None, if_generation: int | None = None
+    ) -> ObjectInfo:
+        """Store ``data``; the server holds it against its CRC32C before it is visible."""
+        return self._put(name, io.BytesIO(data), len(data), crc32c(data), metadata, if_generation)
+
+    def put_file(
+        self, name: str, path: Path, *, metadata: Mapping[str, str] | None = None, if_generation: int | None = None
+    ) -> ObjectInfo:
+        """Store a copy of ``path``. **Cost**: the file is read twice (checksum, upload), 8 MiB in memory."""
+        with path.open("rb") as file:
+            return self._put(name, file, path.stat().st_size, crc32c_of_file(path), metadata, if_generation)
+
+    def compose(
+        self,
+        name: str,
+        parts: Sequence[str],
+        *,
+        metadata: Mapping[str, str] | None = None,
+        if_generation: int | None = None,
+    ) -> ObjectInfo:
+        """Store the concatenation of any number of objects: a tree of compose calls, 32 sources each.
+
+        Intermediate objects under ``staging/`` go after success; after a failure they are the bucket's lifecycle's.
+        **Cost**: ceil((n - 1) / 31) calls; no byte passes through this process.
+        """
+        if not parts:
+            return self.put_bytes(name, b"", metadata=metadata, if_generation=if_generation)
+        stem = f"{STAGING}compose/{secrets.token_hex(8)}/"
+        last, made = brought_below(parts, stem, self._compose, _THREADS)
+        info = self._compose(name, last, metadata, if_generation)
+        list(in_threads(self._discard, made, _THREADS, "compose"))
+        return info
+
+    def delete(self, name: str, *, if_generation: int | None = None) -> None:
+        """Delete the live object; the bucket's versioning decides what stays of it."""
+        blob, tried = self.bucket.blob(self._full(name)), list[Exception]()
+
+        def once() -> None:
+            blob.delete(if_generation_match=if_generation, timeout=self._timeout, retry=None)
+
+        with self._told(self._full(name)):
+            try:
+                (self._retry(once, on_error=tried.append) if if_generation else once)()
+            except (api.NotFound, api.PreconditionFailed):
+                # After a lost answer "not there" is what was asked for; a successor is none of ours.
+                if not tried:
+                    raise
+
+    def policy(self) -> BucketPolicy:
+        """Return how long the bucket keeps what, and what else it holds to: ``storage.buckets.get``."""
+        with self._told():
+            self.bucket.reload(**self._how)
+            return policy_of(self.bucket)
+
+    def set_policy(self, policy: BucketPolicy) -> None:
+        """Set rules and versioning, unless the bucket changed since they were read: ``storage.buckets.update``."""
+        self.bucket.lifecycle_rules, self.bucket.versioning_enabled = list(policy.rules), policy.versioning
+        with self._told():
+            self.bucket.patch(if_metageneration_match=policy.metageneration, **self._how)
+
+    def _put(
+        self,
+        name: str,
+        file: IO[bytes],
+        size_bytes: int,
+        crc: int,
+        metadata: Mapping[str, str] | None,
+        if_generation: int | None,
+    ) -> ObjectInfo:
+        blob = self._blob(name, metadata)
+        resumable = size_bytes > _ONE_REQUEST_BYTES
+        with self._own_write(blob, if_generation):
+            for session in range(1, _SESSIONS + 1):
+                try:
+                    blob.upload_from_file(
+                        file,
+                        rewind=True,
+                        size=size_bytes,
+                        if_generation_match=if_generation,
+                        timeout=self._timeout,
+                        retry=self._retry if if_generation is not None else None,
+                        # A resumable upload's own comparison ends in a deletion without a condition: the server is
+                        # given the CRC32C before the bytes, and the comparison is made here.
+                        checksum=None if resumable else "crc32c",
+                        crc32c_checksum_value=to_base64(crc),
+                    )
+                    break
+                except (api.GoogleAPICallError, ValueError) as error:
+                    # ValueError: the server kept only part of a chunk.
+                    lost = resumable if isinstance(error, ValueError) else failures.is_lost(error, resumable=resumable)
+                    if not lost or if_generation is None or session == _SESSIONS:
+                        raise
+        info = self._info(blob)
+        if (info.size_bytes, info.crc32c) != (size_bytes, crc):
+            self._discard(info)
+            raise failures.other_bytes(self.uri(name), info, size_bytes, crc)
+        return info
+
+    def _compose(
+        self,
+        name: str,
+        parts: Sequence[str],
+        metadata: Mapping[str, str] | None = None,
+        if_generation: int | None = 0,
+    ) -> ObjectInfo:
+        blob = self._blob(name, metadata)
+        how = self._how if if_generation is not None else self._how | {"retry": None}
+        with self._own_write(blob, if_generation):
+            sources = [self.bucket.blob(self._full(part)) for part in parts]
+            blob.compose(sources, if_generation_match=if_generation, **how)
+        return self._info(blob)
+
+    @contextmanager
+    def _own_write(self, blob: Any, if_generation: int | None) -> Generator[None]:  # noqa: ANN401 -- untyped client
+        """Take a refusal for a success where the object that is in the way is this very write.
+
+        Its answer was lost, its repetition then failed on the condition.
+        """
+        token = blob.metadata[WRITER]
+        with self._told(blob.name):
+            try:
+                yield
+            except api.PreconditionFailed as error:
+                if not failures.is_overtaken(error):
+                    raise
+                with suppress(api.NotFound):
+                    blob.reload(**self._how)
+                if (blob.metadata or {}).get(WRITER) != token or not blob.generation:
+                    found = f"generation {blob.generation or ABSENT}"
+                    raise failures.overtaken(self._subject(blob.name), found, if_generation) from None
+
+    def _discard(self, info: ObjectInfo) -> None:
+        """Remove this very generation for good: under versioning it would go on being charged for."""
+        blob = self.bucket.blob(self._full(info.name), generation=info.generation)
+        with suppress(StoreError), failures.told(info.name):  # the lifecycle removes what cannot be removed now
+            blob.delete(**self._how)
+
+    @property
+    def _how(self) -> dict[str, Any]:
+        return {"timeout": self._timeout, "retry": self._retry}
+
+    def _subject(self, full_name: str = "") -> str:
+        return f"{GCS_SCHEME}{self.bucket.name}/{full_name}".rstrip("/")
+
+    @contextmanager
+    def _told(self, full_name: str = "") -> Generator[None]:
+        with failures.told(self._subject(full_name), self._is_missing):
+            yield
+        self._seen = True
+
+    def _is_missing(self) -> bool:
+        """Whether the bucket is: an object asked for in none is "No such object", too.
+
+        Asked by a listing, for the role that reads objects may list them, and may not get the bucket.
+        """
+        try:
+            list(self.client.list_blobs(self.bucket, prefix=self.prefix, max_results=1, **self._how))
+        except (api.GoogleAPIError, GoogleAuthError, OSError) as error:
+            return isinstance(error, api.NotFound)  # not known: what was refused first is told
+        return False
+
+    def _full(self, name: str) -> str:
+        return self.prefix + object_name(name)
+
+    def _blob(self, name: str, metadata: Mapping[str, str] | None) -> Any:  # noqa: ANN401 -- untyped client
+        blob = self.bucket.blob(self._full(name), chunk_size=_CHUNK_BYTES)
+        blob.metadata = {**(metadata or {}), WRITER: secrets.token_hex(8)}
+        return blob
+
+    def _info(self, blob: Any) -> ObjectInfo:  # noqa: ANN401 -- untyped client
+        return info_of(blob, self.prefix)

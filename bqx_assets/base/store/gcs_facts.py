@@ -1,0 +1,62 @@
+"""The facts of a bucket and of an object as Google's client knows them, as this package's own.
+
+Belongs here: ``BucketPolicy`` and ``ObjectInfo`` of what the client loaded. Does not: calls (``gcs``), what a bucket's
+rules should be (``release/lifecycle``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from bqx_assets.base.checksums import from_base64
+from bqx_assets.base.store.protocol import BucketPolicy, ObjectInfo, Verified
+
+WRITER = "bqx-writer"
+"""Metadata key of the token by which a writer knows its own write again, and this package what it wrote."""
+
+
+def policy_of(bucket: Any) -> BucketPolicy:  # noqa: ANN401 -- the client is untyped
+    """Return the facts of a bucket that was loaded. What an older server does not tell is what it does not have."""
+    facts = cast("Mapping[str, Any]", bucket._properties)  # noqa: SLF001 -- the JSON; properties do not cover all of it
+    retention = _part(facts, "retentionPolicy")
+    iam = _part(facts, "iamConfiguration")
+    return BucketPolicy(
+        rules=tuple(dict(rule) for rule in _part(facts, "lifecycle").get("rule") or ()),
+        versioning=_part(facts, "versioning").get("enabled") is True,
+        soft_delete_seconds=int(_part(facts, "softDeletePolicy").get("retentionDurationSeconds") or 0),
+        metageneration=int(facts["metageneration"]),
+        retention_seconds=int(retention.get("retentionPeriod") or 0),
+        retention_locked=retention.get("isLocked") is True,
+        object_retention=_part(facts, "objectRetention").get("mode") == "Enabled",
+        default_hold=facts.get("defaultEventBasedHold") is True,
+        requester_pays=_part(facts, "billing").get("requesterPays") is True,
+        hierarchical=_part(facts, "hierarchicalNamespace").get("enabled") is True,
+        public_access_prevented=iam.get("publicAccessPrevention") == "enforced",
+        uniform_access=_part(iam, "uniformBucketLevelAccess").get("enabled") is True,
+        location=str(facts.get("location") or "").upper(),
+        location_type=str(facts.get("locationType") or ""),
+        storage_class=str(facts.get("storageClass") or ""),
+        kms_key=str(_part(facts, "encryption").get("defaultKmsKeyName") or ""),
+    )
+
+
+def info_of(blob: Any, prefix: str) -> ObjectInfo:  # noqa: ANN401 -- the client is untyped
+    """Return the facts of an object that was loaded; its name less the store's ``prefix``."""
+    metadata: dict[str, str] = blob.metadata or {}
+    return ObjectInfo(
+        name=blob.name.removeprefix(prefix),
+        size_bytes=int(blob.size),
+        crc32c=from_base64(blob.crc32c),
+        generation=int(blob.generation),
+        updated=blob.updated,
+        metadata={key: value for key, value in metadata.items() if key != WRITER},
+        own=WRITER in metadata,
+        verified=Verified(datetime.now(UTC), "store checksum"),
+    )
+
+
+def _part(facts: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = facts.get(name)
+    return cast("Mapping[str, Any]", part) if isinstance(part, Mapping) else {}

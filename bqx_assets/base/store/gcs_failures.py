@@ -1,0 +1,125 @@
+"""What a refusal of Cloud Storage means to a user: this package's errors, by the table of refusals.
+
+Belongs here: which of our errors a refusal is, and what is tried again. Does not: the client (``gcs``), what a reason
+means (``base/refusals``).
+
+The client's own errors are not chained: they hold URLs, and the URL of a resumable upload is a permission to write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from http import HTTPStatus
+
+from google.api_core import exceptions as api
+from google.auth.exceptions import GoogleAuthError
+from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
+
+from bqx_assets.base.errors import ChecksumMismatch, ObjectMissing, PreconditionFailed, StoreError
+from bqx_assets.base.progress import SETBACKS
+from bqx_assets.base.refusals.facts import is_of_credentials
+from bqx_assets.base.refusals.read import Refusal, read_refusal
+from bqx_assets.base.store.protocol import ObjectInfo
+
+NO_BUCKET = "The specified bucket does not exist."
+"""Cloud Storage's own words."""
+_OVERTAKEN = "Another run wrote this object meanwhile; look at it before writing again."
+
+
+def may_pass(error: BaseException) -> bool:
+    """Return whether the same call may succeed later; if so, keep why it is made again for whoever tells of waits."""
+    refusal = _read(error)
+    passing = refusal.again == "later"
+    if passing:
+        SETBACKS.note(f"{refusal.sentence}, asked again")
+    return passing
+
+
+def is_lost(error: BaseException, *, resumable: bool) -> bool:
+    """Return whether an upload has to begin anew: its session is no more, or other bytes arrived."""
+    refusal = _read(error)
+    # 404 without more words: within a session that is the session's.
+    gone = resumable and (refusal.reason == "object_missing" or getattr(error, "code", None) == HTTPStatus.GONE)
+    return refusal.again == "new_session" or gone
+
+
+def is_overtaken(error: BaseException) -> bool:
+    """Return whether a condition did not hold. An organisation's policy is refused with the same code, 412."""
+    return _read(error).reason == "precondition"
+
+
+def failure(
+    subject: str, error: BaseException | None, when: str = "", is_missing: Callable[[], bool] = lambda: False
+) -> StoreError:
+    """Return the error to raise for what Google's client raised; ``is_missing`` asks whether the bucket is."""
+    error = error or StoreError(subject, got="no answer", expected="one", cure="Try again.")
+    refusal = _read(error, subject)
+    if refusal.reason == "object_missing":
+        if not is_missing():
+            return ObjectMissing(subject, got="no such object", expected="an object", cure=refusal.cure)
+        refusal = _read(api.NotFound(NO_BUCKET), subject)
+    if refusal.reason == "precondition":
+        return overtaken(subject, "another generation", None)
+    code = getattr(error, "code", None) or getattr(getattr(error, "response", None), "status_code", None) or 0
+    answer = f"HTTP {code} {_phrase(code)} {when}" if code else f"{type(error).__name__} {when}"
+    got = f"{' '.join(answer.split())}: {refusal.sentence} ({refusal.said})"
+    return StoreError(subject, got=got, expected="an answer from Cloud Storage", cure=refusal.cure)
+
+
+def overtaken(subject: str, got: str, if_generation: int | None) -> PreconditionFailed:
+    """Return the error for a write whose condition did not hold."""
+    expected = "the one asked for" if if_generation is None else f"generation {if_generation}"
+    return PreconditionFailed(subject, got=got, expected=expected, cure=_OVERTAKEN)
+
+
+def other_bytes(subject: str, info: ObjectInfo, size_bytes: int, crc: int) -> ChecksumMismatch:
+    """Return the error for an upload that the store reports as other bytes than were sent."""
+    return ChecksumMismatch(
+        subject,
+        got=f"{info.size_bytes:,} bytes, crc32c {info.crc32c:08x}, removed again",
+        expected=f"{size_bytes:,} bytes, crc32c {crc:08x}",
+        cure="Upload again.",
+    )
+
+
+def _read(error: BaseException, subject: str = "") -> Refusal:
+    bucket, _, name = subject.partition("://")[2].partition("/")
+    return read_refusal(
+        error, "cloud_storage", **({"bucket": bucket} if bucket else {}) | ({"object": name} if name else {})
+    )
+
+
+def _phrase(code: int) -> str:
+    try:
+        return HTTPStatus(code).phrase
+    except ValueError:
+        return ""
+
+
+@contextmanager
+def told(subject: str, is_missing: Callable[[], bool] = lambda: False, *, opening: bool = False) -> Generator[None]:
+    """Raise what goes wrong with ``subject`` in the block as this package's own errors, the client's not chained.
+
+    ``is_missing`` asks whether the bucket itself is; ``opening``: the block makes a client, and a file of credentials
+    can make it fail with any error.
+
+    Raises:
+        ChecksumMismatch: the bytes that came are not those of the object's CRC32C.
+        StoreError: whatever else, by its reason.
+    """
+    try:
+        yield
+    except DataCorruption:
+        raise ChecksumMismatch(
+            subject, got="other bytes", expected="those of the object's CRC32C", cure="Read again."
+        ) from None
+    except api.RetryError as error:
+        cause: BaseException | None = error.cause
+        raise failure(subject, cause, "after retries", is_missing) from None
+    except (api.GoogleAPIError, GoogleAuthError, InvalidResponse, OSError) as error:
+        raise failure(subject, error, is_missing=is_missing) from None
+    except Exception as error:
+        if opening and is_of_credentials(error):
+            raise failure(subject, error) from None
+        raise

@@ -1,0 +1,56 @@
+"""What this package keeps under ``staging/`` of an output: the forms of its names, and the clock they age by.
+
+Belongs here: how an object of ours is told from somebody else's. Does not: who writes one, or when it goes
+(``release/retention``, ``release/lifecycle``).
+
+An output is a folder or bucket that others use too: a sweep of all that was old under ``staging/`` removed a file of
+theirs.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from contextlib import suppress
+from datetime import datetime
+
+from bqx_assets.base.errors import StoreError
+from bqx_assets.base.pairs import ALL_PAIRS
+from bqx_assets.base.store.protocol import ABSENT, STAGING, ObjectInfo, ObjectStore
+
+RELEASES, SLABS, SHARED = f"{STAGING}releases/", f"{STAGING}slabs/", f"{STAGING}shared/"
+TRAINING, FOOTERS, COMPOSE = f"{STAGING}training/", f"{STAGING}footers/", f"{STAGING}compose/"
+STAGED_PREFIXES = (RELEASES, SLABS, SHARED, TRAINING, FOOTERS, COMPOSE, f"{STAGING}clock-")
+"""How the names of all staged objects begin. Others may have files beside these, and even below."""
+_PAIR = f"(?:{'|'.join(pair.name for pair in ALL_PAIRS)})"
+_WORD, _HEX8, _HEX16 = "[A-Za-z_][A-Za-z0-9_]*", "[0-9a-f]{8}", "[0-9a-f]{16}"
+_OWN_NAME = re.compile(
+    "|".join(
+        (
+            # Versions up to 0.1.0 wrote these without ``releases/``.
+            rf"{STAGING}(?:releases/)?{_PAIR}/{_HEX8}-{_HEX8}/training_{_PAIR}\.parquet",
+            rf"{SLABS}{_PAIR}/{_WORD}(?:\.parquet|\.slab\.json|\.json)",
+            rf"{SHARED}{_WORD}/{_WORD}\.parquet(?:\.lease)?",
+            rf"{TRAINING}{_PAIR}/training_{_PAIR}\.(?:parquet|manifest\.json|report\.json)",
+            rf"{FOOTERS}{_PAIR}-{_HEX16}",
+            rf"{COMPOSE}{_HEX16}/[0-9]{{5}}",
+            rf"{STAGING}(?:[A-Za-z0-9_]+/)*clock-{_HEX16}",
+        )
+    )
+)
+
+
+def is_own(info: ObjectInfo) -> bool:
+    """Return whether this package staged the object: its store says so, and its name has one of our forms."""
+    return info.own and _OWN_NAME.fullmatch(info.name) is not None
+
+
+def store_time(store: ObjectStore, prefix: str) -> datetime:
+    """Return the time by the clock that gives ``updated``: that of this machine may be days off.
+
+    **Cost**: two small requests. An object is written below ``prefix``, and removed.
+    """
+    info = store.put_bytes(f"{prefix}clock-{secrets.token_hex(8)}", b"", if_generation=ABSENT)
+    with suppress(StoreError):  # what cannot be removed now goes with a later sweep
+        store.delete(info.name, if_generation=info.generation)
+    return info.updated

@@ -1,0 +1,223 @@
+"""``bqx expectations``: which are in force, a proposal from an extraction, and a person's approval of it.
+
+Belongs here: the three commands, their options, and what they say. Does not: finding facts (``quality.pair_findings``),
+the text of a proposal (``catalogue.proposal``).
+"""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from bqx_assets.base.artifacts import ExtractionRecord
+from bqx_assets.base.errors import CheckpointCorrupt
+from bqx_assets.base.pairs import ALL_PAIRS, Pair
+from bqx_assets.base.printable import some_of
+from bqx_assets.base.settings import Settings
+from bqx_assets.base.store.naming import output_place
+from bqx_assets.catalogue.expectations import Expectations, load_expectations
+from bqx_assets.catalogue.expectations_file import EXPECTATIONS_FILE, is_there, read_text, write_text
+from bqx_assets.catalogue.pair_facts import PairFacts
+from bqx_assets.catalogue.proposal import with_approval, with_proposal
+from bqx_assets.cli.judged import expectations_for
+from bqx_assets.cli.options import Json, PairArgument, SomePairs
+from bqx_assets.cli.session import Session
+from bqx_assets.extract.connect import load_own_expectations, own_expectations_place
+from bqx_assets.extract.slab_objects import slab_objects
+from bqx_assets.extract.slabs import SlabFolder, SlabStore
+from bqx_assets.quality.pair_findings import find_pair_facts
+
+expectations_app = typer.Typer(
+    no_args_is_help=True, help="What a training file is held against: see it, propose a pair's own, approve them."
+)
+_LISTED = 20
+
+
+def _place(text: str) -> str:
+    return output_place(text, "expectations file")
+
+
+Place = Annotated[str, typer.Argument(parser=_place, metavar="FILE", help="An expectations file, path or gs:// URI.")]
+
+
+@expectations_app.command()
+def show(
+    ctx: typer.Context,
+    place: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[FILE]",
+            help="An expectations file, its folder, or a training parquet that they are kept with; path or gs:// URI.",
+            show_default="those in force",
+        ),
+    ] = None,
+    *,
+    text: Annotated[bool, typer.Option("--text", help="Print all of them as one TOML file.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Say which expectations are in force, where they were found, and which pairs have approved ones of their own."""
+    session = _session(ctx, as_json=as_json)
+    found = _shown(place, session.settings())
+    if text:
+        session.say(*found.text().splitlines())
+    else:
+        session.say(*_lines(found))
+    session.answer({"place": found.place, **found.model_dump(mode="json")})
+
+
+@expectations_app.command()
+def propose(
+    ctx: typer.Context,
+    pair: PairArgument,
+    *,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            parser=_place,
+            metavar="FILE",
+            help="Where to; other pairs' in it stay.",
+            show_default="HOME/expectations.toml",
+        ),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Also in the place of approved ones of this pair.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Write what the pair's last extraction found, table by table, as a proposal that a person may approve."""
+    session = _session(ctx, as_json=as_json)
+    settings = session.settings()
+    slabs = slab_objects(settings, pair) or SlabFolder(settings.checkpoint_dir / pair.name)
+    found = find_pair_facts(slabs, _last_extraction(slabs, pair), datetime.now(UTC))
+    where = output or str(settings.home / EXPECTATIONS_FILE)
+    own = where if is_there(where) else own_expectations_place(settings)
+    before = read_text(own)[1] if own is not None else ""
+    write_text(where, with_proposal(before, pair, found.facts, where=where, replace=replace))
+    session.say(f"✓ {where}: {pair}, proposed and not in force", *_facts_lines(found.facts))
+    if found.failed:
+        session.say(
+            f"! {len(found.failed):,} tables failed and are not in it: {_some([f.table for f in found.failed])}"
+        )
+    session.suggest("expectations", "approve", where)
+    session.answer(
+        {"file": where, "pair": pair.name, "failed": [each.table for each in found.failed]} | _sums(found.facts)
+    )
+
+
+def _last_extraction(slabs: SlabStore, pair: Pair) -> ExtractionRecord:
+    """Return what a proposal is made of. Raises CheckpointCorrupt with the command where there is none."""
+    try:
+        return slabs.load_extraction()
+    except CheckpointCorrupt as error:
+        raise CheckpointCorrupt(
+            error.subject,
+            got="no whole record of an extraction",
+            expected=f"what an extraction of {pair} found",
+            cure=f"bqx extract {pair}",
+        ) from error
+
+
+@expectations_app.command()
+def approve(
+    ctx: typer.Context,
+    place: Place,
+    pairs: SomePairs = None,
+    *,
+    by: Annotated[str | None, typer.Option(metavar="NAME", help="Who approves.", show_default="your login")] = None,
+    as_json: Json = False,
+) -> None:
+    """Approve the proposals in FILE, all or those of PAIRs: from then on these pairs are held against exactly them."""
+    session = _session(ctx, as_json=as_json)
+    where, before = read_text(place)
+    after, stated = with_approval(before, pairs or (), by=by or getpass.getuser(), at=datetime.now(UTC), where=where)
+    write_text(where, after)
+    names = [pair.name for pair in ALL_PAIRS if stated.approved(pair) is not None]
+    session.say(f"✓ {where}: version {stated.version}, approved for {', '.join(names)}")
+    settings = session.settings()
+    if where not in {settings.expectations, str(own_expectations_place(settings))}:
+        session.say(f"In force where BQX_EXPECTATIONS={where} is set; a gs:// URI serves containers too.")
+    session.answer({"file": where, "version": stated.version, "approved": names})
+
+
+def _session(ctx: typer.Context, *, as_json: bool) -> Session:
+    session: Session = ctx.obj
+    session.as_json = as_json
+    return session
+
+
+def _shown(place: str | None, settings: Settings) -> Expectations:
+    if place is None:
+        return load_own_expectations(settings)
+    return expectations_for(place, settings) if place.endswith(".parquet") else load_expectations(_place(place))
+
+
+def _lines(found: Expectations) -> list[str]:
+    judged = [found.judged_by(pair) for pair in ALL_PAIRS]
+    by_state = {
+        state: [pair.name for pair, each in zip(ALL_PAIRS, judged, strict=True) if each.approval == state]
+        for state in ("approved", "proposed", "none")
+    }
+    shares = found.max_feature_null_fraction
+    nulls = shares if isinstance(shares, dict) else {"all together": shares}
+    return [
+        f"expectations: {found.place}, version {found.version}",
+        *(
+            f"  {pair}: approved {found.pair[pair].approved}; {_within(found.pair[pair].found)}"
+            for pair in by_state["approved"]
+        ),
+        *(f"  {pair}: proposed, not in force; {_within(found.pair[pair].found)}" for pair in by_state["proposed"]),
+        f"  {len(by_state['none'])} pairs without approved facts of their own, held against the numbers below",
+        f"  at least {found.min_rows:,} rows, {found.min_columns:,} columns, {len(found.targets())} targets",
+        f"  nulls, less than: {_shares(nulls)}",
+        f"  rows a table may lack: {_shares(found.max_missing_fraction)}",
+        f"  columns without a value: {_some(found.allowed_all_null)}"
+        + "".join(f"; {name} at most {most}" for name, most in found.max_all_null_columns.items()),
+        f"  {_absent(found)}",
+        f"  for information, the earlier gates: {found.earlier_gates.feature_null_fraction:.0%} of features, "
+        f"{found.earlier_gates.target_null_fraction:.0%} of targets",
+        "all of them: bqx expectations show --text",
+    ]
+
+
+def _within(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]
+
+
+def _absent(found: Expectations) -> str:
+    names = f"{len(found.known_absent):,} tables, by name" if found.known_absent else ""
+    most = [f"of {name} at most {most}, over all pairs" for name, most in found.max_absent_tables.items() if most]
+    allowed = "; ".join([*([names] if names else []), *most])
+    return f"may be absent: {allowed}" if allowed else "no table may be absent"
+
+
+def _shares(shares: Mapping[str, float]) -> str:
+    return _some([f"{name} {share:.2%}" for name, share in shares.items()])
+
+
+def _some(names: list[str] | tuple[str, ...]) -> str:
+    return some_of(names, _LISTED) or "none"
+
+
+def _facts_lines(facts: PairFacts) -> list[str]:
+    lacking = sorted(name for name, each in facts.tables.items() if each.matched < facts.rows)
+    return [
+        f"  {facts.found}",
+        f"  {len(facts.tables):,} tables on {facts.rows:,} rows; {len(lacking):,} of them lack rows: {_some(lacking)}",
+        f"  {len(facts.all_null):,} columns without a value: {_some(facts.all_null)}",
+        f"  {len(facts.constant):,} columns of one value",
+        f"  {len(facts.absent):,} absent tables: {_some(list(facts.absent))}",
+    ]
+
+
+def _sums(facts: PairFacts) -> dict[str, object]:
+    return {
+        "rows": facts.rows,
+        "tables": len(facts.tables),
+        "all_null": facts.all_null,
+        "constant": len(facts.constant),
+        "absent": list(facts.absent),
+    }

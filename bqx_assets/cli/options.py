@@ -1,0 +1,141 @@
+"""Options that several commands take, and what an option's value means.
+
+Belongs here: option types, and the step from an option to a folder or a threshold. Does not: commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from bqx_assets.base.artifacts import EXTRACTION_FILE
+from bqx_assets.base.errors import BadSetting, MergeRefused
+from bqx_assets.base.pairs import Pair, parse_pair
+from bqx_assets.base.settings import Settings
+from bqx_assets.base.store.choose import open_store
+from bqx_assets.base.store.naming import local_path, output_place
+from bqx_assets.base.store.protocol import ObjectStore
+from bqx_assets.catalogue.expectations import Expectations
+
+_NAMED = 5
+PairArgument = Annotated[
+    Pair,
+    typer.Argument(parser=parse_pair, metavar="PAIR", help="One of the 28, for example eurusd.", show_default=False),
+]
+PairIfAny = Annotated[
+    Pair | None, typer.Argument(parser=parse_pair, metavar="[PAIR]", help="One of the 28.", show_default="eurusd")
+]
+SomePairs = Annotated[
+    list[Pair] | None, typer.Argument(parser=parse_pair, metavar="[PAIR]...", help="Of the 28.", show_default=False)
+]
+Every = Annotated[bool, typer.Option("--all", help="All pairs that are published.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")]
+
+
+def path_of(subject: str) -> Callable[[str], Path]:
+    """Return the parser of an option or argument that is a path of this machine: as ``local_path``."""
+
+    def path(text: str) -> Path:
+        return local_path(text, subject)
+
+    return path
+
+
+def place_of(subject: str) -> Callable[[str], str]:
+    """Return the parser of an option that is a folder of this machine or of a bucket: as ``output_place``."""
+
+    def place(text: str) -> str:
+        return output_place(text, subject)
+
+    return place
+
+
+Checkpoints = typer.Option(
+    parser=path_of("folder of slabs"),
+    metavar="DIR",
+    help="Root of the slabs: a pair's are in DIR/PAIR.",
+    show_default="HOME/checkpoints",
+)
+TrainingFile = Annotated[
+    Path | None,
+    typer.Option(
+        parser=path_of("training file"),
+        metavar="FILE",
+        help="The training file.",
+        show_default="HOME/training/training_PAIR.parquet",
+    ),
+]
+ReplaceSource = Annotated[
+    bool, typer.Option("--replace-source", help="Publish also in the place of a file made of another source.")
+]
+Doctor = Annotated[
+    bool, typer.Option("--doctor", help="First look whether anything is missing, as bqx doctor does, and stop if so.")
+]
+Workers = Annotated[int | None, typer.Option(min=0, help="Parallel table readers; 0: one a processor.")]
+Engine = Annotated[
+    Literal["splice", "join"] | None, typer.Option(help="splice: concatenates bytes; join: the slow, readable oracle.")
+]
+
+
+def checkpoints_of(pair: Pair, root: Path) -> Path:
+    """Return ``root/pair``, or ``root`` where it holds the checkpoints itself, as folders of another origin do.
+
+    Raises:
+        MergeRefused: there is neither.
+    """
+    own = root / pair.name
+    if own.is_dir():
+        return own
+    if any((root / name).is_file() for name in _first_files(pair)):
+        return root
+    others = sorted(path.name for path in root.glob("targets_*.parquet")) if root.is_dir() else []
+    raise _no_checkpoints(pair, str(root), others, f"bqx extract {pair}, or correct --checkpoint-dir")
+
+
+def bucket_checkpoints_of(pair: Pair, root: str) -> tuple[ObjectStore, str]:
+    """Return a store of ``root/pair``, or of ``root`` where the bucket has the checkpoints there, and its URI.
+
+    Raises:
+        MergeRefused: there is neither. StoreError: the bucket cannot be read.
+    """
+    root = root.rstrip("/")
+    for place in (f"{root}/{pair}", root):
+        store = open_store(Settings(output=place))
+        if any(store.head(name) is not None for name in _first_files(pair)):
+            return store, place
+    others = [info.name for info in open_store(Settings(output=root)).list_objects("targets_") if "/" not in info.name]
+    raise _no_checkpoints(pair, root, others, f"Correct --checkpoint-dir; what is there: gcloud storage ls {root}")
+
+
+def _first_files(pair: Pair) -> tuple[str, ...]:
+    """One of these is in every folder of checkpoints."""
+    return ("targets.parquet", f"targets_{pair}.parquet", EXTRACTION_FILE)
+
+
+def _no_checkpoints(pair: Pair, root: str, others: Sequence[str], cure: str) -> MergeRefused:
+    """``others``: targets that are there, of other pairs."""
+    besides = f" of it, but {', '.join(others[:_NAMED])}" if others else ""
+    expected = "the slabs of an extraction, or targets.parquet and *.parquet"
+    return MergeRefused(root, got=f"neither a folder {pair} nor checkpoints{besides}", expected=expected, cure=cure)
+
+
+def with_thresholds(
+    own: Expectations, required_targets: int | None, min_rows: int | None, min_columns: int | None
+) -> Expectations:
+    """Return the expectations under the thresholds that were given. Raises BadSetting for horizons that are not."""
+    if required_targets is not None and required_targets > len(own.horizons):
+        raise BadSetting(
+            "--required-targets",
+            got=str(required_targets),
+            expected=f"1 to {len(own.horizons)}, the horizons there are",
+            cure=f"For all: --required-targets {len(own.horizons)}",
+        )
+    stated = {
+        "horizons": own.horizons[:required_targets] if required_targets else None,
+        "min_rows": min_rows,
+        "min_columns": min_columns,
+    }
+    return own.model_copy(update={name: value for name, value in stated.items() if value is not None})

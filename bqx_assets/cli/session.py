@@ -1,0 +1,136 @@
+"""One command's surroundings: its settings, where it writes, and what its work cost.
+
+Belongs here: what every command needs before and after its work. Does not: the work, or drawing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+import time
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
+
+from bqx_assets.base.artifacts import Record
+from bqx_assets.base.errors import BadSetting
+from bqx_assets.base.limits import PeakMemory
+from bqx_assets.base.printable import printable
+from bqx_assets.base.settings import Settings
+from bqx_assets.cli.progress import ConsoleProgress
+
+_PLAIN_WIDTH = 140
+"""Characters of a line in a file or a pipe: a table there must not break at 80."""
+
+
+@dataclass(slots=True)
+class Cost:
+    """What a stretch of work took."""
+
+    seconds: float = 0.0
+    peak_bytes: int = 0
+
+
+@dataclass(slots=True)
+class Session:
+    """The global options of one call of ``bqx``. Results go to ``out``, progress and failures to ``err``."""
+
+    home: Path | None = None
+    debug: bool = False
+    as_json: bool = False
+    out: Console = field(default_factory=lambda: console(stderr=False))
+    err: Console = field(default_factory=lambda: console(stderr=True))
+
+    @property
+    def bqx(self) -> str:
+        """What to type for another command in the same home."""
+        return f"bqx --home {shlex.quote(str(self.home))}" if self.home else "bqx"
+
+    def settings(self, **overrides: object) -> Settings:
+        """Return the settings of the environment under the options that were given.
+
+        Raises:
+            BadSetting: a ``BQX_*`` variable outside its allowed values.
+        """
+        given: dict[str, Any] = {"home": self.home} | overrides
+        stated = {name: value for name, value in given.items() if value is not None}
+        try:
+            return Settings(**stated)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = "_".join(["BQX", *(str(word).upper() for word in first["loc"])])
+            raise BadSetting(
+                name, got=repr(first["input"]), expected=first["msg"], cure="Correct the environment variable."
+            ) from error
+
+    @contextmanager
+    def work(self) -> Generator[tuple[ConsoleProgress, Cost]]:
+        """Give a progress on ``err`` and a cost that is filled in when the block ends."""
+        cost = Cost()
+        began = time.perf_counter()
+        with PeakMemory() as memory:
+            try:
+                with ConsoleProgress(self.err) as progress:
+                    yield progress, cost
+            finally:
+                cost.seconds = time.perf_counter() - began
+                cost.peak_bytes = max(cost.peak_bytes, memory.peak_bytes)
+        cost.peak_bytes = max(cost.peak_bytes, memory.peak_bytes)
+
+    def say(self, *lines: object) -> None:
+        """Print results for people; nothing under ``--json``."""
+        if not self.as_json:
+            for line in lines:
+                if isinstance(line, str | Text):
+                    self.out.print(Text(printable(line)) if isinstance(line, str) else line, soft_wrap=True)
+                elif self.out.is_terminal:
+                    self.out.print(line)
+                else:
+                    self.out.print(Text(_without_padding(self.out, line)), soft_wrap=True)
+
+    def suggest(self, *words: object) -> None:
+        """Print what to type next, in the same home, as a shell takes it."""
+        self.say(f"next: {self.bqx} {shlex.join(map(str, words))}")
+
+    def answer(self, facts: dict[str, object] | Record) -> None:
+        """Print the one JSON document of a command under ``--json``; nothing otherwise."""
+        if self.as_json:
+            plain = facts.model_dump(mode="json") if isinstance(facts, Record) else facts
+            sys.stdout.write(json.dumps(plain, indent=1, default=str) + "\n")
+
+
+def _without_padding(out: Console, drawn: object) -> str:
+    """What is drawn, without the blanks that fill each line of a table up to its width: a file has no use for them."""
+    with out.capture() as captured:
+        out.print(drawn)
+    return "\n".join(line.rstrip() for line in captured.get().removesuffix("\n").split("\n"))
+
+
+class _EscapingConsole(Console):
+    """A console on which whatever was not escaped before shows itself and does nothing: a last line of defence."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield the base's segments; what moves the cursor is a control segment of Rich's own, and stays."""
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text.isprintable() or segment.text == "\n":
+                yield segment
+            else:
+                lines = "\n".join(map(printable, segment.text.split("\n")))
+                yield Segment(lines, segment.style)
+
+
+def console(*, stderr: bool) -> Console:
+    """Return a console on stdout or stderr; colours by terminal and NO_COLOR, as Rich does."""
+    made = _EscapingConsole(stderr=stderr, highlight=False, markup=False, emoji=False)
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made.width = _PLAIN_WIDTH
+    return made

@@ -1,0 +1,140 @@
+"""``bqx warehouse``: make an embedded warehouse, and spoil one on purpose.
+
+Belongs here: the two commands and their options. Does not: the simulator (``sandbox``).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bqx_assets.base.errors import BadSetting
+from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair
+from bqx_assets.cli.options import path_of
+from bqx_assets.cli.session import Session
+from bqx_assets.sandbox.create import create_warehouse
+from bqx_assets.sandbox.spoil import SPOIL_MODES, spoil
+
+warehouse_app = typer.Typer(no_args_is_help=True, help="Make an embedded warehouse, or spoil one to see it caught.")
+
+Folder = Annotated[
+    Path, typer.Argument(parser=path_of("folder of the warehouse"), metavar="DIR", help="Folder of the warehouse.")
+]
+
+
+def parse_pairs(text: str) -> tuple[Pair, ...]:
+    """Return the pairs of ``all`` or of a comma-separated list. Raises UnknownPair, BadSetting for none or twice."""
+    if text == "all":
+        return ALL_PAIRS
+    pairs = tuple(parse_pair(word.strip().lower()) for word in text.split(","))
+    if len(set(pairs)) < len(pairs):
+        raise BadSetting("--pairs", got=text, expected="each pair once", cure="Leave the repeated pair out.")
+    return pairs
+
+
+def parse_tables(text: str) -> int | None:
+    """Return the number of tables a pair, None for ``all``. Raises BadSetting for anything else."""
+    if text == "all":
+        return None
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise BadSetting("--tables", got=repr(text), expected="all or a number from 1", cure="For example --tables 20.")
+
+
+def parse_mode(text: str) -> str:
+    """Return the spoil mode ``text``. Raises BadSetting, naming all modes, for anything else."""
+    if text in SPOIL_MODES:
+        return text
+    modes = "; ".join(f"{mode}: {what}" for mode, what in SPOIL_MODES.items())
+    raise BadSetting("spoil mode", got=repr(text), expected=", ".join(SPOIL_MODES), cure=modes)
+
+
+@warehouse_app.command()
+def create(  # noqa: PLR0913 -- one parameter an option
+    ctx: typer.Context,
+    folder: Folder,
+    *,
+    pairs: Annotated[str, typer.Option(help="Comma-separated pairs, or all 28.", metavar="PAIRS|all")],
+    rows: Annotated[int, typer.Option(min=100, help="Bars (rows) a table.")] = 6_000,
+    tables: Annotated[str, typer.Option(help="Feature tables a pair, all: 667.", metavar="N|all")] = "all",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
+    rates: Annotated[
+        Path | None,
+        typer.Option(
+            parser=path_of("--rates"),
+            metavar="FILE",
+            help="Compute from these rates: Parquet or CSV with interval_time, pair, close (docs/rates.md).",
+        ),
+    ] = None,
+    invert: Annotated[bool, typer.Option("--invert", help="Take 1/price of pairs that FILE quotes reversed.")] = False,
+    quirks: Annotated[
+        bool | None,
+        typer.Option(
+            "--quirks/--no-quirks",
+            help="Gaps, surplus rows and two empty tables, as real tables have them.",
+            show_default="without --rates only",
+        ),
+    ] = None,
+    known_gaps: Annotated[
+        bool, typer.Option("--known-gaps", help="Rows, values and tables missing as the users' own are known to miss.")
+    ] = False,
+    mode: Annotated[
+        str | None, typer.Option("--spoil", metavar="MODE", help="Then spoil the first pair: see `warehouse spoil`.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Fill DIR with simulated, or your own, minute rates and the feature tables computed from them."""
+    session: Session = ctx.obj
+    session.as_json = as_json
+    wanted, count = parse_pairs(pairs), parse_tables(tables)
+    spoiling = parse_mode(mode) if mode is not None else None
+    with session.work() as (progress, cost):
+        made = create_warehouse(
+            folder,
+            pairs=wanted,
+            rows=rows,
+            tables=count,
+            seed=seed,
+            rates=rates,
+            progress=progress,
+            invert=invert,
+            quirks=quirks,
+            known_gaps=known_gaps,
+        )
+        spoiled = spoil(folder, spoiling, wanted[0]) if spoiling else None
+    session.say(
+        f"✓ {folder}: {len(wanted)} pair{'s' * (len(wanted) > 1)}, {cost.seconds:.1f} s, "
+        f"peak {cost.peak_bytes / 1e6:,.0f} MB resident",
+        *(f"- {said}" for said in made.said),
+        *(f"! {doubt}" for doubt in made.doubts),
+        *([f"! spoiled {wanted[0]}: {spoiled}"] if spoiled else []),
+        "next: "
+        + ("" if folder == session.settings().warehouse_dir else f"BQX_WAREHOUSE={folder} ")
+        + f"{session.bqx} run {wanted[0]}",
+    )
+    session.answer(
+        {
+            "warehouse": str(folder),
+            "pairs": [pair.name for pair in wanted],
+            "said": made.said,
+            "doubts": made.doubts,
+            "spoiled": spoiled,
+            "seconds": round(cost.seconds, 3),
+            "peak_bytes": cost.peak_bytes,
+        }
+    )
+
+
+@warehouse_app.command(name="spoil")
+def spoil_command(
+    ctx: typer.Context,
+    folder: Folder,
+    mode: Annotated[str, typer.Argument(metavar="MODE", help="What to break; an unknown one lists all.")],
+    *,
+    pair: Annotated[Pair, typer.Option(parser=parse_pair, metavar="PAIR", help="Whose tables.")],
+) -> None:
+    """Break one pair's tables in DIR as real ones have been broken, to see that it is caught."""
+    session: Session = ctx.obj
+    session.say(f"! spoiled {pair}: {spoil(folder, parse_mode(mode), pair)}")

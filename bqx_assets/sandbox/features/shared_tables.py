@@ -1,0 +1,76 @@
+"""The 411 tables that all pairs share: tri_*, csi_*, var_* and mkt_*.
+
+Belongs here: which formula makes a table, and which tables a market cannot have. Does not: the formulas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+import polars as pl
+
+from bqx_assets.base.pairs import ALL_PAIRS
+from bqx_assets.catalogue.families import ExpectedTable
+from bqx_assets.sandbox.features.currency_strength import currency_strength_columns
+from bqx_assets.sandbox.features.market_wide import LEADING, market_wide_columns
+from bqx_assets.sandbox.features.shared_clock import clock_of
+from bqx_assets.sandbox.features.shared_frames import Column, frame
+from bqx_assets.sandbox.features.shared_panel import Panel
+from bqx_assets.sandbox.features.triangulation import legs_of, triangle_of, triangulation_columns
+from bqx_assets.sandbox.features.variance import variance_columns
+from bqx_assets.sandbox.market import Market
+
+_LEAST_PAIRS = {"csi": 1, "var": 2, "var_corr": 3, "mkt": 2}
+"""Pairs that a mean, a variance and three named members need."""
+
+
+def compute_shared_tables(
+    market: Market, tables: Sequence[ExpectedTable]
+) -> Iterator[tuple[ExpectedTable, pl.DataFrame]]:
+    """Yield each table of the shared families, kind by kind.
+
+    **Shape**: one row for each time at which a pair of the market has a bar; ``interval_time``, then the grammar's
+    columns in its order and types. Unknown, undefined and infinite is null. A row depends on bars up to its own time
+    only. **Cost**: the widest kind at up to half a gibibyte, whatever the tables.
+
+    Raises:
+        KeyError: for a table that :func:`uncomputable` gives a reason for.
+    """
+    panel = Panel(market, clock_of(market))
+    for _, group in groupby(sorted(tables, key=lambda table: table.kind), key=lambda table: table.kind):
+        for table, columns in _columns(panel, [*group]):
+            yield table, frame(table, panel.clock, columns)
+
+
+def uncomputable(market: Market, table: ExpectedTable) -> str | None:
+    """Return why the market cannot have a shared table, by the first pair it lacks; None where it can.
+
+    A triangle needs its three pairs and ``mkt_corr`` its leading ones. A mean over a currency's or the market's pairs
+    is taken of those there are.
+    """
+    family = table.table.split("_", 1)[0]
+    if family == "tri":
+        needs = [leg.pair for leg in legs_of(triangle_of(table))]
+    elif table.kind.startswith("mkt_corr"):
+        needs = [*LEADING]
+    else:
+        currency = None if family == "mkt" else table.table.rsplit("_", 1)[1]
+        members = [pair.name for pair in ALL_PAIRS if currency in (None, pair.base, pair.quote)]
+        least = _LEAST_PAIRS["var_corr" if table.kind.startswith("var_corr") else family]
+        present = sum(pair in market.pairs for pair in members)
+        needs = [] if present >= least else members
+    absent = next((pair for pair in needs if pair not in market.pairs), None)
+    return None if absent is None else f"needs {absent}: {market.missing.get(absent, 'no bars')}"
+
+
+def _columns(panel: Panel, tables: Sequence[ExpectedTable]) -> Iterator[tuple[ExpectedTable, dict[str, Column]]]:
+    match tables[0].family:
+        case "currency_strength":
+            yield from currency_strength_columns(panel, tables)
+        case "variance":
+            yield from variance_columns(panel, tables)
+        case "triangulation":
+            yield from ((table, triangulation_columns(panel, table)) for table in tables)
+        case _:
+            yield from ((table, market_wide_columns(panel, table.kind)) for table in tables)

@@ -1,0 +1,90 @@
+"""Which of the grammar's tables an embedded warehouse gets, and why each other one is left out.
+
+Belongs here: the choice, before anything is computed. Does not: computing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
+
+from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair
+from bqx_assets.catalogue.families import FAMILIES, ExpectedTable, expected_tables
+from bqx_assets.sandbox.features import pair_tables, shared_tables
+from bqx_assets.sandbox.market import Market
+
+_PAIR_SPECIFIC = FAMILIES[0]
+_FIRST = "base_bqx"
+"""Every warehouse has this table: it carries the users' label leak."""
+NOT_ASKED_FOR = "not made: --tables"
+"""How the reason begins for a table that could be computed."""
+_PAIR_NAMES = frozenset(pair.name for pair in ALL_PAIRS)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Tables to make by name, each with the pair whose bars are its rows (None: the whole market's), and the others."""
+
+    made: dict[str, tuple[Pair | None, ExpectedTable]] = field(
+        default_factory=dict[str, tuple[Pair | None, ExpectedTable]]
+    )
+    absent: dict[str, str] = field(default_factory=dict[str, str])
+
+
+def select(market: Market, pairs: Sequence[Pair], count: int | None) -> Selection:
+    """Return the choice for ``pairs``: all tables that can be computed, or ``count`` of them a pair.
+
+    A count takes from every family by its size and from as many kinds as possible; ``cov_*`` tables, which two pairs
+    share, come last, so that several pairs have ``count`` tables each as long as that is below about 200.
+    """
+    made: dict[str, tuple[Pair | None, ExpectedTable]] = {}
+    absent: dict[str, str] = {}
+    for pair in pairs:
+        computable: list[ExpectedTable] = []
+        for table in expected_tables(pair):
+            reason = _uncomputable(market, table)
+            if reason is None:
+                computable.append(table)
+            else:
+                absent[table.table] = reason
+        chosen = computable if count is None else _spread(computable, count)
+        made |= {table.table: (_owner(table), table) for table in chosen}
+        absent |= {table.table: f"{NOT_ASKED_FOR} {count}" for table in computable if table not in chosen}
+    return Selection(made, {name: reason for name, reason in sorted(absent.items()) if name not in made})
+
+
+def _uncomputable(market: Market, table: ExpectedTable) -> str | None:
+    module = pair_tables if table.family == _PAIR_SPECIFIC else shared_tables
+    return module.uncomputable(market, table)
+
+
+def _owner(table: ExpectedTable) -> Pair | None:
+    """The pair whose bars are the rows; of a ``cov_*`` table's two the first, so that both find the same table."""
+    if table.family != _PAIR_SPECIFIC:
+        return None
+    return parse_pair(next(word for word in table.table.split("_") if word in _PAIR_NAMES))
+
+
+def _spread(tables: Sequence[ExpectedTable], count: int) -> list[ExpectedTable]:
+    queues = {family: _by_kind_in_turn([each for each in tables if each.family == family]) for family in FAMILIES}
+    taken = dict.fromkeys(FAMILIES, 0)
+    for _ in range(min(count, len(tables))):
+        open_families = [family for family in FAMILIES if taken[family] < len(queues[family])]
+        taken[min(open_families, key=lambda family: taken[family] / len(queues[family]))] += 1
+    return [table for family in FAMILIES for table in queues[family][: taken[family]]]
+
+
+def _by_kind_in_turn(tables: Sequence[ExpectedTable]) -> list[ExpectedTable]:
+    kinds: dict[str, list[ExpectedTable]] = {}
+    for table in tables:
+        kinds.setdefault(table.kind, []).append(table)
+    own = sorted((kind for kind in kinds if not kind.startswith("cov_")), key=lambda kind: (kind != _FIRST, kind))
+    shared = [kind for kind in kinds if kind.startswith("cov_")]
+    return [
+        table
+        for group in (own, shared)
+        for turn in zip_longest(*(kinds[kind] for kind in group))
+        for table in turn
+        if table is not None
+    ]

@@ -1,0 +1,78 @@
+"""Ctrl-C before, between and after a command's own work: 130 and a sentence, no traceback."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from bqx_assets.cli.entry import SENTENCE
+
+_SENT = "os.kill(os.getpid(), signal.SIGINT)"
+_MOMENTS = {
+    "while the commands are imported": f"""
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == "bqx_assets.cli.main":
+            {_SENT}
+sys.meta_path.insert(0, Slow())
+""",
+    "where nobody catches it": f"commands.main = lambda: {_SENT}",
+    "where a parser takes it for its own": f"""
+def main():
+    try:
+        {_SENT}
+    except KeyboardInterrupt:
+        sys.exit(1)
+commands.main = main
+""",
+    "twice": f"""
+def main():
+    try:
+        {_SENT}
+    finally:
+        {_SENT}
+commands.main = main
+""",
+    "while a thread waits for a server that does not answer": f"""
+def main():
+    import threading
+    from concurrent.futures import ThreadPoolExecutor
+    ThreadPoolExecutor(1).submit(threading.Event().wait, 100)
+    try:
+        {_SENT}
+    except KeyboardInterrupt:
+        print(entry.SENTENCE, file=sys.stderr)
+        sys.exit(130)
+commands.main = main
+""",
+    "while the process ends": f"""
+atexit.register(lambda: {_SENT})
+commands.main = lambda: sys.exit(0)
+""",
+}
+
+
+def _run(moment: str, before: str = "") -> subprocess.CompletedProcess[str]:
+    code = f"import atexit, os, signal, sys, types\n{before}\nfrom bqx_assets.cli import entry\n"
+    if "commands" in moment:
+        code += "commands = sys.modules['bqx_assets.cli.main'] = types.ModuleType('bqx_assets.cli.main')\n"
+    return subprocess.run(
+        [sys.executable, "-c", f"{code}{moment}\nentry.main()"], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+@pytest.mark.parametrize("moment", _MOMENTS.values(), ids=_MOMENTS.keys())
+def test_ctrl_c_ends_with_130_and_one_sentence_at_any_moment(moment: str) -> None:
+    done = _run(moment)
+    assert (done.returncode, done.stderr) == (130, f"{SENTENCE}\n")
+
+
+def test_a_program_that_was_told_to_ignore_ctrl_c_goes_on_ignoring_it() -> None:
+    done = _run(f"commands.main = lambda: ({_SENT}, print('done'))", "signal.signal(signal.SIGINT, signal.SIG_IGN)")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
+
+
+def test_an_exit_code_of_a_command_is_the_programs() -> None:
+    assert _run("commands.main = lambda: sys.exit(2)").returncode == 2

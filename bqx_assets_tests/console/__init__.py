@@ -1,1 +1,0 @@
-"""Tests of bqx_assets.console."""
