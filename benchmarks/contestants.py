@@ -23,8 +23,7 @@ from benchmarks.folders import PAIR, TARGETS
 from bqx_assets.base.names import KEY, output_column, table_prefix
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
-from bqx_assets.merge.engine import merge
-from bqx_assets.merge.plan import plan_merge
+from bqx_assets.merge.engine import merge, plan_merge
 
 
 def splice(folder: str, output: str) -> None:

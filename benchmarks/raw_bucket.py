@@ -25,8 +25,8 @@ from bqx_assets.base.limits import PeakMemory
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.choose import open_store
-from bqx_assets.merge.engine import merge
-from bqx_assets.merge.plan import MergePlan, plan_merge, plan_merge_of_objects
+from bqx_assets.merge.engine import merge, plan_merge, plan_merge_of_objects
+from bqx_assets.merge.plan import MergePlan
 
 _PLACE = "gs://bqx-ml-output/eurusd_checkpoints_validated"
 _NOTES = """\

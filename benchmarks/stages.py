@@ -15,8 +15,7 @@ from bqx_assets.base.store.choose import open_store
 from bqx_assets.extract.connect import connect, load_own_expectations
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.pair import extract_pair
-from bqx_assets.merge.engine import merge
-from bqx_assets.merge.plan import plan_merge
+from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets.quality.report import Report
 from bqx_assets.quality.validate import validate
 from bqx_assets.release.publish import publish

@@ -25,8 +25,8 @@ from bqx_assets.base.store.records import load_record
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.cli.options import bucket_checkpoints_of, checkpoints_of
 from bqx_assets.merge.compose import compose, merged_name, plan_compose
-from bqx_assets.merge.engine import merge
-from bqx_assets.merge.plan import MergePlan, plan_merge, plan_merge_of_objects
+from bqx_assets.merge.engine import merge, plan_merge, plan_merge_of_objects
+from bqx_assets.merge.plan import MergePlan
 from bqx_assets.quality.diff import Difference, Side, WideFile, diff_manifests, diff_values, has_digests
 from bqx_assets.quality.ending import is_of
 from bqx_assets.quality.report import Report

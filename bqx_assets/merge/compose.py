@@ -25,10 +25,15 @@ from bqx_assets.base.store.staged import FOOTERS, TRAINING
 from bqx_assets.base.threads import in_threads
 from bqx_assets.extract.slab_objects import FOOTER_BYTES_KEY, has_recorded_bytes, slabs_prefix
 from bqx_assets.merge.footer import TAIL_BYTES, Footer, end_bytes, merge_footers, parse_footer
-from bqx_assets.merge.parts import not_recorded
-from bqx_assets.merge.plan import check_slab, refuse_collisions, refuse_incomplete
-from bqx_assets.merge.preflight import check_memory, footers_memory_bytes
-from bqx_assets.merge.written import Written, manifest_of, own_metadata
+from bqx_assets.merge.plan import (
+    check_memory,
+    check_slab,
+    footers_memory_bytes,
+    not_recorded,
+    refuse_collisions,
+    refuse_incomplete,
+)
+from bqx_assets.merge.result import MergeResult, manifest_of, own_metadata
 
 _ENGINE = "compose"
 _READERS = 16
@@ -133,12 +138,12 @@ def _compose(plan: ComposePlan, store: ObjectStore) -> Manifest:
     return manifest
 
 
-def _expected(plan: ComposePlan, end: bytes) -> Written:
+def _expected(plan: ComposePlan, end: bytes) -> MergeResult:
     slabs = plan.extraction.slabs
     parts = [(slab.crc32c, slab.size_bytes) for slab in slabs] + [(crc32c(end), len(end))]
     crc = reduce(lambda sofar, part: combine(sofar, *part), parts, 0)
     columns = sum(len(footer.columns) for footer in plan.footers)
-    return Written(sum(size for _, size in parts), crc, sha256(end).hexdigest(), columns, slabs)
+    return MergeResult(sum(size for _, size in parts), crc, sha256(end).hexdigest(), columns, slabs)
 
 
 def read_object_footer(store: ObjectStore, info: ObjectInfo, subject: str) -> Footer:
@@ -156,7 +161,7 @@ def read_object_footer(store: ObjectStore, info: ObjectInfo, subject: str) -> Fo
     return parse_footer(end, info.size_bytes, subject)
 
 
-def _verify(store: ObjectStore, made: ObjectInfo, expected: Written) -> None:
+def _verify(store: ObjectStore, made: ObjectInfo, expected: MergeResult) -> None:
     if (made.size_bytes, made.crc32c) == (expected.size_bytes, expected.crc32c):
         return
     store.delete(made.name, if_generation=made.generation)

@@ -18,8 +18,7 @@ from typing import NamedTuple
 
 from bqx_assets.base.errors import FooterError
 from bqx_assets.base.files import open_regular
-from bqx_assets.merge.bounds import texts_unordered
-from bqx_assets.merge.chunks import Chunk, checked, described, made_chunk, moved, refuse_overlap
+from bqx_assets.merge.chunks import Chunk, checked, described, made_chunk, moved, refuse_overlap, texts_unordered
 from bqx_assets.merge.fields import (
     CHILDREN,
     CHUNKS,

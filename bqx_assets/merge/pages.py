@@ -18,8 +18,7 @@ from zlib import crc32
 import polars as pl
 
 from bqx_assets.base.errors import FooterError
-from bqx_assets.merge.bounds import UNKNOWN, Stated, Value, decoder
-from bqx_assets.merge.chunks import Chunk, bounds_of
+from bqx_assets.merge.chunks import UNKNOWN, Chunk, Stated, Value, bounds_of, decoder
 from bqx_assets.merge.fields import (
     BIT_PACKED,
     BOOLEAN,

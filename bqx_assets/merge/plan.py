@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
+
+import polars as pl
 
 from bqx_assets.base.artifacts import (
     EXTRACTION_FILE,
@@ -17,15 +20,187 @@ from bqx_assets.base.artifacts import (
     SlabRecord,
     Spine,
 )
-from bqx_assets.base.errors import MergeRefused
+from bqx_assets.base.direct import Span, prefetch
+from bqx_assets.base.errors import CheckpointMismatch, MergeRefused, NotEnoughDisk, NotEnoughMemory
 from bqx_assets.base.files import TEMP_MARK
+from bqx_assets.base.frame_files import read_parquet
+from bqx_assets.base.limits import disk_free_bytes, memory_free_bytes
 from bqx_assets.base.names import refuse_same_names
 from bqx_assets.base.pairs import Pair
-from bqx_assets.base.settings import Settings
-from bqx_assets.base.store.protocol import ObjectStore
+from bqx_assets.extract.slabs import has_recorded_bytes
 from bqx_assets.merge.footer import Footer, read_footer
-from bqx_assets.merge.parts import Part, SlabPart, not_recorded
-from bqx_assets.merge.raw import RawFolder, list_folder, list_objects, plan_raw
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A parquet file from byte ``start`` on, and the footer by which its columns are found there."""
+
+    path: Path
+    footer: Footer
+    start: int = 0
+
+    @property
+    def span(self) -> Span:
+        """Its bytes."""
+        return self.path, self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Slab:
+    """One table, ready to be spliced: its columns in one file, or in several side by side."""
+
+    pieces: tuple[Piece, ...]
+    record: SlabRecord
+    note: str = ""
+    temporary: bool = False
+    """To be removed once its bytes are copied."""
+
+    def remove(self) -> None:
+        """Remove its files if they are temporary."""
+        for piece in self.pieces if self.temporary else ():
+            piece.path.unlink(missing_ok=True)
+
+
+class Part(Protocol):
+    """One table of a merge, spine or feature."""
+
+    @property
+    def path(self) -> Path | None:
+        """The checkpoint that it is read from; None where it is an object."""
+        ...
+
+    @property
+    def table(self) -> str:
+        """The source table's name."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """What it will add to the output; an estimate where it is yet to be encoded."""
+        ...
+
+    @property
+    def column_count(self) -> int:
+        """Columns it gives at most."""
+        ...
+
+    @property
+    def memory_bytes(self) -> int:
+        """What preparing it takes."""
+        ...
+
+    def prepare(self, scratch: Path) -> Slab:
+        """Return the table as a slab, made in folder ``scratch`` where it must be made."""
+        ...
+
+    def frame(self) -> tuple[pl.DataFrame, SlabRecord]:
+        """Return the table's columns under their output names, and its record; for the oracle."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SlabPart:
+    """A slab that extraction left, its footer read and found in order."""
+
+    path: Path
+    record: SlabRecord
+    footer: Footer
+
+    @property
+    def table(self) -> str:
+        """The warehouse table."""
+        return self.record.table
+
+    @property
+    def size_bytes(self) -> int:
+        """The file's size."""
+        return self.record.size_bytes
+
+    @property
+    def column_count(self) -> int:
+        """The recorded columns."""
+        return len(self.record.provenance.columns)
+
+    @property
+    def memory_bytes(self) -> int:
+        """None: its bytes are only copied."""
+        return 0
+
+    def prepare(self, scratch: Path) -> Slab:  # noqa: ARG002 -- made already
+        """Return the slab as it lies there. **Cost**: reads it once for its SHA-256, while another one is copied.
+
+        Raises CheckpointMismatch when it was changed since it was planned, or recorded.
+        """
+        size_bytes = self.path.stat().st_size if self.path.is_file() else -1
+        if size_bytes != self.record.size_bytes or read_footer(self.path, self.footer.subject) != self.footer:
+            raise CheckpointMismatch(
+                self.footer.subject,
+                got="changed since the merge was planned",
+                expected=f"{self.record.size_bytes:,} bytes as recorded",
+                cure="Merge again.",
+            )
+        prefetch(self.path)
+        self._refuse_other_bytes()
+        return Slab((Piece(self.path, self.footer),), self.record)
+
+    def frame(self) -> tuple[pl.DataFrame, SlabRecord]:
+        """Return the slab, decoded: the spine's rows x the part's columns."""
+        self._refuse_other_bytes()
+        return read_parquet(self.path), self.record
+
+    def _refuse_other_bytes(self) -> None:
+        if not has_recorded_bytes(self.path, self.record):
+            raise not_recorded(self.record, "other bytes of the same length", "the recorded SHA-256")
+
+
+def not_recorded(record: SlabRecord, got: str, expected: str) -> CheckpointMismatch:
+    """Return the error for a slab that is not the recorded one."""
+    pair, role = record.provenance.pair, record.provenance.role
+    table = "" if role == "spine" else f" --table {record.table}"
+    return CheckpointMismatch(
+        f"{pair}/{record.table}", got=got, expected=expected, cure=f"Extract again: bqx extract {pair}{table}"
+    )
+
+
+_DISK_MARGIN = 1.05
+_DISK_MARGIN_BYTES = 64 << 20
+"""For the footer and the manifest: 1.5 MB and 6 MB at 17,031 columns."""
+_CHUNK_MEMORY_BYTES = 6_000
+"""A column chunk's share of the footer as Python holds it, twice."""
+
+
+def footers_memory_bytes(columns: int, row_groups: int) -> int:
+    """Return what the footers of a merge take: the parts' and the merged one as Python holds them."""
+    return (64 << 20) + columns * row_groups * _CHUNK_MEMORY_BYTES
+
+
+def check_disk(folder: Path, output_bytes: int, subject: str) -> None:
+    """Raise NotEnoughDisk unless the output and a margin of 5% and 64 MiB fit beside what is there."""
+    needed_bytes = int(output_bytes * _DISK_MARGIN) + _DISK_MARGIN_BYTES
+    free_bytes = disk_free_bytes(folder)
+    if free_bytes < needed_bytes:
+        raise NotEnoughDisk(
+            subject,
+            got=f"{free_bytes / 1e6:,.0f} MB free in {folder}",
+            expected=f"{needed_bytes / 1e6:,.0f} MB",
+            cure="Free disk space, or choose another place with --output.",
+        )
+
+
+def check_memory(needed_bytes: int, subject: str, *, also: str = "") -> None:
+    """Raise NotEnoughMemory unless this process may still take that much, by its container's own limit.
+
+    ``also``: what would help besides more memory.
+    """
+    free_bytes = memory_free_bytes()
+    if free_bytes < needed_bytes:
+        raise NotEnoughMemory(
+            subject,
+            got=f"{free_bytes / 1e6:,.0f} MB of memory free",
+            expected=f"{needed_bytes / 1e6:,.0f} MB",
+            cure=f"Give the container more memory{also}.",
+        )
+
 
 _NAMED = 10
 
@@ -52,46 +227,8 @@ class MergePlan:
         return sum(part.column_count for part in self.parts)
 
 
-def plan_merge(pair: Pair, folder: Path, settings: Settings) -> MergePlan:
-    """Return the merge of a pair's checkpoint folder: slabs by their record, else raw checkpoints.
-
-    **Cost**: reads the footers, about 90 bytes a column; of raw checkpoints the targets as well.
-
-    Raises:
-        MergeRefused: a table is missing, failed or superfluous, or the folder holds another pair.
-        ColumnCollision: two tables give one column name.
-        CheckpointMismatch: a slab is not the recorded one.
-        CheckpointCorrupt, FooterError: the record or a slab is damaged.
-        TableDefect: raw targets cannot be a spine.
-    """
-    if (folder / EXTRACTION_FILE).is_file():
-        return _plan_slabs(pair, folder)
-    return _of_raw(pair, plan_raw(pair, list_folder(pair, folder), settings))
-
-
-def plan_merge_of_objects(pair: Pair, store: ObjectStore, place: str, settings: Settings) -> MergePlan:
-    """Return the merge of raw checkpoints that are a store's objects, ``place`` as a user names it.
-
-    **Cost**: a listing, two requests an object for its footer, and the targets.
-
-    Raises as ``plan_merge``, and:
-        MergeRefused: an object is replaced while it is read, or these are slabs of an extraction.
-    """
-    if store.head(EXTRACTION_FILE) is not None:
-        raise MergeRefused(
-            place,
-            got=f"slabs of an extraction, with their {EXTRACTION_FILE}",
-            expected="raw checkpoints: slabs in a bucket are merged there",
-            cure=f"Merge them where they are, with BQX_OUTPUT and without --checkpoint-dir: bqx merge {pair}",
-        )
-    return _of_raw(pair, plan_raw(pair, list_objects(pair, store, place), settings))
-
-
-def _of_raw(pair: Pair, raw: RawFolder) -> MergePlan:
-    return MergePlan(pair, raw.extraction, raw.parts, raw.left_out)
-
-
-def _plan_slabs(pair: Pair, folder: Path) -> MergePlan:
+def plan_slabs(pair: Pair, folder: Path) -> MergePlan:
+    """Return the merge of the slabs in a checkpoint folder, by their record. Raises as ``plan_merge`` does."""
     extraction = ExtractionRecord.load(folder / EXTRACTION_FILE)
     if extraction.pair != pair.name:
         raise MergeRefused(

@@ -26,8 +26,7 @@ from bqx_assets.catalogue.expectations import Expectations, load_expectations
 from bqx_assets.catalogue.families import FAMILIES, PAIR_COLUMN, expected_tables, family_of, targets_table
 from bqx_assets.extract.leaks import ForwardLook
 from bqx_assets.extract.spine import describe_spine, latest_rows, spine_rows
-from bqx_assets.merge.parts import Part
-from bqx_assets.merge.preflight import check_memory
+from bqx_assets.merge.plan import MergePlan, check_memory
 from bqx_assets.merge.raw_file import NUMBERS, RawFile
 from bqx_assets.merge.raw_names import RawNames, own_names
 from bqx_assets.merge.raw_source import FileSource, ObjectSource, RawSource
@@ -58,20 +57,8 @@ class Listed:
     left_out: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RawFolder:
-    """A folder's raw checkpoints: parts, and what their merge will record."""
-
-    extraction: ExtractionRecord
-    """Its slabs are yet to come."""
-    parts: tuple[Part, ...]
-    """The spine first."""
-    left_out: tuple[str, ...]
-    """What else lies in the folder, by name."""
-
-
-def plan_raw(pair: Pair, folder: Listed, settings: Settings) -> RawFolder:
-    """Return the parts of a folder of raw checkpoints.
+def plan_raw(pair: Pair, folder: Listed, settings: Settings) -> MergePlan:
+    """Return the merge of a folder of raw checkpoints.
 
     **Cost**: the targets in memory, 50 columns; of the tables the footers only.
 
@@ -103,7 +90,7 @@ def plan_raw(pair: Pair, folder: Listed, settings: Settings) -> RawFolder:
         origin="raw checkpoints",
         span=settings.span,
     )
-    return RawFolder(extraction, (spine_part, *parts), (*folder.left_out, *left_out))
+    return MergePlan(pair, extraction, (spine_part, *parts), (*folder.left_out, *left_out))
 
 
 def list_folder(pair: Pair, folder: Path) -> Listed:

@@ -6,7 +6,9 @@ checkpoint becomes a slab.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections import deque
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -16,12 +18,50 @@ from bqx_assets.base.checksums import combine, crc32c
 from bqx_assets.base.direct import Span
 from bqx_assets.base.files import concatenate
 from bqx_assets.base.progress import Progress
+from bqx_assets.base.threads import awaited
 from bqx_assets.merge.footer import Footer, merge_footers
-from bqx_assets.merge.parts import Slab
-from bqx_assets.merge.plan import MergePlan
-from bqx_assets.merge.preflight import footers_memory_bytes
-from bqx_assets.merge.prepare import AHEAD, MEMORY_BYTES, prepared
-from bqx_assets.merge.written import Written, own_metadata
+from bqx_assets.merge.plan import MergePlan, Slab, footers_memory_bytes
+from bqx_assets.merge.result import MergeResult, own_metadata
+
+AHEAD = 2
+"""Parts in work at once: Polars uses all processors for one already, the second fills its single-threaded stretches."""
+MEMORY_BYTES = 400 << 20
+"""What parts in work may take together; one that needs more is in work alone."""
+
+
+@contextmanager
+def prepared(plan: MergePlan, folder: Path) -> Generator[Iterator[Slab]]:
+    """Give the plan's slabs in order; those to be made are made in ``folder``, the output's own.
+
+    **Cost**: at most ``AHEAD`` parts in memory and on disk, within ``MEMORY_BYTES`` unless one alone passes it.
+    """
+    running: deque[Future[Slab]] = deque()
+    pool = ThreadPoolExecutor(AHEAD, thread_name_prefix="merge")
+    patient = True
+    try:
+        yield _in_order(plan, folder, pool, running)
+    except BaseException as error:
+        # After Ctrl-C nothing is waited for: what a part under way leaves, the next merge removes.
+        patient = isinstance(error, Exception)
+        raise
+    finally:
+        pool.shutdown(wait=patient, cancel_futures=True)
+        for future in running:  # made and never asked for: the merge failed
+            if future.done() and not future.cancelled() and future.exception() is None:
+                future.result().remove()
+
+
+def _in_order(plan: MergePlan, folder: Path, pool: ThreadPoolExecutor, running: deque[Future[Slab]]) -> Iterator[Slab]:
+    sizes_bytes: deque[int] = deque()
+    for part in plan.parts:
+        size_bytes = part.memory_bytes
+        while running and (len(running) == AHEAD or sum(sizes_bytes) + size_bytes > MEMORY_BYTES):
+            yield awaited(running.popleft())
+            sizes_bytes.popleft()
+        running.append(pool.submit(part.prepare, folder))
+        sizes_bytes.append(size_bytes)
+    while running:
+        yield awaited(running.popleft())
 
 
 class Splice:
@@ -35,7 +75,7 @@ class Splice:
         largest_bytes = max(part.memory_bytes for part in plan.parts)
         return footer_bytes + min(AHEAD * largest_bytes, max(MEMORY_BYTES, largest_bytes))
 
-    def write(self, plan: MergePlan, target: Path, progress: Progress) -> Written:
+    def write(self, plan: MergePlan, target: Path, progress: Progress) -> MergeResult:
         """Write the merge as ``target``. **Cost**: one sequential copy past the page cache, footers in memory.
 
         The CRC32C is combined from the slabs' recorded ones, each slab having been held against its SHA-256 while the
@@ -67,7 +107,7 @@ class Splice:
 
         size_bytes = concatenate(bytes_in_order(), target)
         columns = sum(len(part.columns) for part in footer_parts)
-        return Written(size_bytes, copy.crc32c, sha256(end).hexdigest(), columns, tuple(records))
+        return MergeResult(size_bytes, copy.crc32c, sha256(end).hexdigest(), columns, tuple(records))
 
 
 class _Copy:

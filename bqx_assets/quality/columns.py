@@ -14,7 +14,7 @@ from typing import Literal, cast
 import polars as pl
 
 from bqx_assets.base.names import KEY
-from bqx_assets.merge.bounds import UNKNOWN, Stated, Value
+from bqx_assets.merge.chunks import UNKNOWN, Stated, Value
 from bqx_assets.merge.footer import Footer
 from bqx_assets.quality.statistics import StatedGroup
 

@@ -18,7 +18,7 @@ from bqx_assets.base.names import KEY, SEPARATOR
 from bqx_assets.base.progress import Progress
 from bqx_assets.extract.columns import KEY_TYPE, as_moments
 from bqx_assets.merge.footer import Footer
-from bqx_assets.merge.written import content_digest
+from bqx_assets.merge.result import content_digest
 from bqx_assets.quality.decode import Unreadable, decode
 from bqx_assets.quality.ending import footer_of, read_end
 from bqx_assets.quality.ranges import GROUP_BYTES, group_of

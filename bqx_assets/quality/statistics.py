@@ -1,7 +1,7 @@
 """What a footer states of each column chunk: where and how it lies, null count, smallest and largest value.
 
 Belongs here: the chunks' facts in little memory. Does not: what a chunk's fields are (``merge.chunks``), what its
-statistics mean (``merge.bounds``).
+statistics mean (``merge.chunks``).
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from bqx_assets.merge.bounds import UNKNOWN, Stated, Value, decoder
-from bqx_assets.merge.chunks import Chunk
+from bqx_assets.merge.chunks import UNKNOWN, Chunk, Stated, Value, decoder
 from bqx_assets.merge.footer import Footer, RowGroup
 
 _SHORTENED_BYTES = 61

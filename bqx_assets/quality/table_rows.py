@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bqx_assets.base.artifacts import RowAccount, SlabRecord
-from bqx_assets.merge.encoded import RAW_DATASET
+from bqx_assets.merge.raw_table import RAW_DATASET
 from bqx_assets.quality.rule import NAMED, Finding, count, listed, no_manifest, sample
 from bqx_assets.quality.scan import Scan
 

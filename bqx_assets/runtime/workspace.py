@@ -24,7 +24,8 @@ from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.slab_objects import slab_objects
 from bqx_assets.extract.warehouse import Warehouse
 from bqx_assets.merge.compose import ComposePlan, plan_compose
-from bqx_assets.merge.plan import MergePlan, plan_merge
+from bqx_assets.merge.engine import plan_merge
+from bqx_assets.merge.plan import MergePlan
 from bqx_assets.release.merged import Merged, merged
 from bqx_assets.runtime.instance import PROCESS_TAG, process_tag
 

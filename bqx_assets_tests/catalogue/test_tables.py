@@ -7,7 +7,7 @@ import pytest
 from bqx_assets.catalogue.tables import READ_TYPES, standard_type
 from bqx_assets.extract.bigquery.session import _ARROW_TYPES
 from bqx_assets.extract.read import POLARS_TYPES
-from bqx_assets.merge.encoded import _TYPES
+from bqx_assets.merge.raw_table import _TYPES
 from bqx_assets.merge.schema import _ELEMENTS
 
 

@@ -9,8 +9,7 @@ import polars as pl
 from bqx_assets.base.progress import Silent
 from bqx_assets.cli.session import Cost
 from bqx_assets.cli.summaries import merge_facts, merge_lines
-from bqx_assets.merge.engine import merge
-from bqx_assets.merge.plan import plan_merge
+from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets_tests.frames import EURUSD
 from bqx_assets_tests.merge.slabs import SETTINGS, raw_folder, write_raw
 

@@ -27,8 +27,7 @@ from bqx_assets.extract.embedded import LocalWarehouse
 from bqx_assets.extract.embedded_layout import DATASETS, table_paths
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.pair import extract_pair
-from bqx_assets.merge.engine import merge
-from bqx_assets.merge.plan import plan_merge
+from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets_tests.cloud.dagster_servers import GraphQL, Machine, dagster_servers
 from bqx_assets_tests.cloud.planted import Planted
 from bqx_assets_tests.deploy.recipe import DEPLOY, rendered, variables

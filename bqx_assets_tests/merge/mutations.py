@@ -21,8 +21,7 @@ from polars.testing import assert_frame_equal
 from bqx_assets.base.errors import BqxError
 from bqx_assets.base.progress import Silent
 from bqx_assets.catalogue.expectations import load_expectations
-from bqx_assets.merge.engine import merge
-from bqx_assets.merge.plan import plan_merge
+from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets.quality.report import Report
 from bqx_assets.quality.validate import validate
 from bqx_assets_tests.frames import EURUSD, minutes

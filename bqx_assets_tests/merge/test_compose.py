@@ -28,9 +28,8 @@ from bqx_assets.base.store.records import load_record
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets.extract.slab_objects import FOOTER_BYTES_KEY, SlabObjects, slabs_prefix
 from bqx_assets.merge.compose import compose, merged_name, plan_compose
-from bqx_assets.merge.engine import merge
+from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets.merge.footer import read_footer
-from bqx_assets.merge.plan import plan_merge
 from bqx_assets_tests.forgery import exchange, writer_name
 from bqx_assets_tests.frames import EURUSD, frame_job, frame_warehouse
 from bqx_assets_tests.merge.slabs import SETTINGS, Told, slab_folder

@@ -14,9 +14,8 @@ import pytest
 from bqx_assets.base.artifacts import ExtractionRecord, Manifest, manifest_path
 from bqx_assets.base.checksums import crc32c_of_file
 from bqx_assets.base.errors import BadSetting, CheckpointMismatch, NotEnoughDisk, NotEnoughMemory
-from bqx_assets.merge.engine import merge
-from bqx_assets.merge.plan import plan_merge
-from bqx_assets.merge.preflight import check_disk, check_memory
+from bqx_assets.merge.engine import merge, plan_merge
+from bqx_assets.merge.plan import check_disk, check_memory
 from bqx_assets_tests.frames import EURUSD
 from bqx_assets_tests.merge.slabs import SETTINGS, Told, extracted
 
@@ -24,7 +23,7 @@ _KILLED = """
 import os, signal, sys
 from pathlib import Path
 from bqx_assets.merge.engine import merge
-from bqx_assets.merge.plan import plan_merge
+from bqx_assets.merge.engine import plan_merge
 from bqx_assets_tests.frames import EURUSD
 from bqx_assets_tests.merge.slabs import SETTINGS, Told
 class Deadly(Told):

@@ -14,10 +14,9 @@ import pytest
 from bqx_assets.base.errors import BqxError, FooterError
 from bqx_assets.base.progress import Silent
 from bqx_assets.catalogue.expectations import load_expectations
-from bqx_assets.merge.engine import merge
+from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets.merge.footer import read_footer
 from bqx_assets.merge.pages import refuse_damaged_pages
-from bqx_assets.merge.plan import plan_merge
 from bqx_assets.quality.validate import validate
 from bqx_assets_tests.frames import EURUSD
 from bqx_assets_tests.merge.footers import (

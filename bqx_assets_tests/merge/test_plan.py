@@ -12,7 +12,7 @@ from bqx_assets.base.artifacts import EXTRACTION_FILE, ExtractionRecord, FailedT
 from bqx_assets.base.errors import CheckpointCorrupt, CheckpointMismatch, ColumnCollision, FooterError, MergeRefused
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.extract.pair import extract_pair
-from bqx_assets.merge.plan import plan_merge
+from bqx_assets.merge.engine import plan_merge
 from bqx_assets_tests.frames import EURUSD, frame_job, frame_warehouse
 from bqx_assets_tests.merge.slabs import SETTINGS, extracted, slab_folder
 

@@ -32,9 +32,8 @@ from bqx_assets.base.errors import (
 from bqx_assets.base.limits import PeakMemory
 from bqx_assets.base.names import KEY
 from bqx_assets.base.settings import Settings
-from bqx_assets.merge import preflight
-from bqx_assets.merge.engine import merge
-from bqx_assets.merge.plan import plan_merge
+from bqx_assets.merge import plan
+from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets_tests.frames import EURUSD, START, minutes
 from bqx_assets_tests.merge.readers import arrow
 from bqx_assets_tests.merge.slabs import SETTINGS, Told, extracted, raw_folder, write_raw
@@ -357,7 +356,7 @@ def test_what_else_lies_in_the_folder_is_said_to_be_left_out(tmp_path: Path) -> 
 def test_a_table_that_needs_more_memory_than_there_is_is_refused_before_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(preflight, "memory_free_bytes", lambda: 1 << 16)
+    monkeypatch.setattr(plan, "memory_free_bytes", lambda: 1 << 16)
     with pytest.raises(NotEnoughMemory, match=r"eurusd/targets: .* Give the container more memory\.$"):
         plan_merge(EURUSD, tmp_path / "raw", SETTINGS)
 

@@ -17,8 +17,7 @@ from bqx_assets.base.errors import BqxError, ChecksumMismatch, FooterError, Merg
 from bqx_assets.base.names import KEY, table_prefix
 from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.base.store.local import LocalObjectStore
-from bqx_assets.merge.engine import merge
-from bqx_assets.merge.plan import plan_merge, plan_merge_of_objects
+from bqx_assets.merge.engine import merge, plan_merge, plan_merge_of_objects
 from bqx_assets.merge.raw_source import ObjectSource, Range
 from bqx_assets_tests.frames import EURUSD, minutes
 from bqx_assets_tests.merge.slabs import SETTINGS, Told, extracted, raw_folder, write_raw

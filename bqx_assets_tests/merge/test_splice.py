@@ -18,8 +18,7 @@ from bqx_assets.base.checksums import crc32c_of_file
 from bqx_assets.base.errors import CheckpointMismatch
 from bqx_assets.base.names import KEY
 from bqx_assets.base.progress import Silent
-from bqx_assets.merge.engine import merge
-from bqx_assets.merge.plan import plan_merge
+from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets_tests.forgery import exchange, writer_name
 from bqx_assets_tests.frames import EURUSD, minutes
 from bqx_assets_tests.merge.readers import READERS, arrow

@@ -18,8 +18,7 @@ from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.families import FEATURES_DATASET
 from bqx_assets.cli.places import diff_places
 from bqx_assets.extract.columns import KEY_TYPE
-from bqx_assets.merge.engine import merge
-from bqx_assets.merge.plan import plan_merge
+from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets.quality import diff
 from bqx_assets.quality.diff import Difference
 from bqx_assets_tests.frames import EURUSD, START

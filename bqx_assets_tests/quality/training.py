@@ -18,8 +18,7 @@ from bqx_assets.catalogue.expectations import Expectations, load_expectations
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets.extract.encoding import as_arrow
 from bqx_assets.extract.pair import extract_pair
-from bqx_assets.merge.engine import merge
-from bqx_assets.merge.plan import plan_merge
+from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets.quality.integrity import SPLICED
 from bqx_assets.quality.report import Report, Verdict
 from bqx_assets.quality.validate import validate

@@ -28,7 +28,7 @@ from bqx_assets.merge.plan import MergePlan
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class MergeResult:
     """A finished file: its bytes, and the slabs it is made of, in column order."""
 
     size_bytes: int
@@ -51,7 +51,7 @@ class Engine(Protocol):
         """Return the memory that the merge needs."""
         ...
 
-    def write(self, plan: MergePlan, target: Path, progress: Progress) -> Written:
+    def write(self, plan: MergePlan, target: Path, progress: Progress) -> MergeResult:
         """Write the file; tell one step of stage "merge" a part."""
         ...
 
@@ -71,7 +71,7 @@ def own_metadata(extraction: ExtractionRecord, engine: str, slabs: Sequence[Slab
     return known | ({CONTENT_KEY: content} if content else {})
 
 
-def manifest_of(extraction: ExtractionRecord, name: str, engine: str, written: Written) -> Manifest:
+def manifest_of(extraction: ExtractionRecord, name: str, engine: str, written: MergeResult) -> Manifest:
     """Return the manifest of a finished file: what it holds, and the slabs it is made of."""
     return Manifest(
         pair=extraction.pair,
