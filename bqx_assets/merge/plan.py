@@ -228,7 +228,12 @@ class MergePlan:
 
 
 def plan_slabs(pair: Pair, folder: Path) -> MergePlan:
-    """Return the merge of the slabs in a checkpoint folder, by their record. Raises as ``plan_merge`` does."""
+    """Return the merge of the slabs in a checkpoint folder, by their record.
+
+    Raises:
+        MergeRefused: a table is missing, failed or superfluous, or the folder holds another pair.
+        ColumnCollision, CheckpointMismatch, CheckpointCorrupt, FooterError: as they say.
+    """
     extraction = ExtractionRecord.load(folder / EXTRACTION_FILE)
     if extraction.pair != pair.name:
         raise MergeRefused(
