@@ -28,9 +28,8 @@ from bqx_assets.merge.compose import compose, merged_name, plan_compose
 from bqx_assets.merge.engine import merge, plan_merge, plan_merge_of_objects
 from bqx_assets.merge.plan import MergePlan
 from bqx_assets.quality.diff import Difference, Side, WideFile, diff_manifests, diff_values, has_digests
-from bqx_assets.quality.ending import is_of
 from bqx_assets.quality.report import Report
-from bqx_assets.quality.source import Source, open_file, open_object
+from bqx_assets.quality.stored_file import Source, is_of, open_file, open_object
 from bqx_assets.quality.validate import validate, validate_object
 from bqx_assets.release.checked import save_object_report, save_report
 from bqx_assets.release.merged import merged

@@ -19,11 +19,9 @@ from bqx_assets.base.progress import Progress
 from bqx_assets.extract.columns import KEY_TYPE, as_moments
 from bqx_assets.merge.footer import Footer
 from bqx_assets.merge.result import content_digest
-from bqx_assets.quality.decode import Unreadable, decode
-from bqx_assets.quality.ending import footer_of, read_end
-from bqx_assets.quality.ranges import GROUP_BYTES, group_of
-from bqx_assets.quality.source import Source
-from bqx_assets.quality.statistics import StatedGroup, stated_groups, without_chunks
+from bqx_assets.quality.chunk_reader import GROUP_BYTES, Unreadable, decode, group_of
+from bqx_assets.quality.scan import StatedGroup, stated_groups, without_chunks
+from bqx_assets.quality.stored_file import Source, footer_of, read_end
 
 STAGE = "diff"
 _FIRST = 5

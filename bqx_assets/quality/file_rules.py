@@ -9,7 +9,7 @@ from bqx_assets.base.artifacts import PAIR_KEY
 from bqx_assets.base.content import file_digest
 from bqx_assets.base.errors import FooterError
 from bqx_assets.quality.integrity import FOOTER, SPLICED
-from bqx_assets.quality.rule import Finding, count, listed, no_manifest, not_recorded, sample
+from bqx_assets.quality.report import Finding, count, listed, no_manifest, not_recorded, sample
 from bqx_assets.quality.scan import Scan
 
 _DIGITS = 16
@@ -110,7 +110,7 @@ def footer_checksum(scan: Scan) -> Finding | None:
     known = recorded.end_sha256
     same = same_size and scan.end_crc32c == recorded.crc32c
     if same and known is None:
-        return not_recorded(f"{size}, by CRC32C the recorded ones; no SHA-256 of the footer is recorded", scan)
+        return not_recorded(f"{size}, by CRC32C the recorded ones; no SHA-256 of the footer is recorded", scan.pair)
     forged = known is not None and scan.end_sha256 != known
     end = f"a footer of {'another' if forged else 'the recorded'} SHA-256"
     return Finding(
@@ -141,7 +141,7 @@ def slabs_intact(scan: Scan) -> Finding | None:
     silent = [slab.table for slab in slabs if slab.sha256 is None]
     if silent and not damaged:
         got = f"{len(slabs):,} intact by CRC32C; no SHA-256 is recorded of {count(len(silent), 'slab')}"
-        return not_recorded(f"{got}: {listed(silent)}", scan)
+        return not_recorded(f"{got}: {listed(silent)}", scan.pair)
     return Finding(
         passed=not damaged,
         got=f"{count(len(damaged), 'damaged slab')}: {listed(damaged)}"
@@ -162,7 +162,7 @@ def content_digest(scan: Scan) -> Finding | None:
     if scan.manifest is None and not recorded:
         return no_manifest("the content digest that the manifest records")
     if scan.manifest is not None and "manifest" not in recorded:
-        return not_recorded("no content digest is recorded", scan)
+        return not_recorded("no content digest is recorded", scan.pair)
     found = {column.name: column.content for column in scan.columns if column.content is not None}
     if len(found) < len(scan.columns):
         return None

@@ -23,8 +23,7 @@ from bqx_assets.extract.slab_objects import SlabObjects
 from bqx_assets.extract.slabs import SlabStore
 from bqx_assets.merge.compose import read_object_footer
 from bqx_assets.merge.footer import Footer, read_footer
-from bqx_assets.quality.columns import ColumnFacts, stated_columns
-from bqx_assets.quality.statistics import stated_groups
+from bqx_assets.quality.scan import ColumnFacts, stated_columns, stated_groups
 
 _READERS = 16
 

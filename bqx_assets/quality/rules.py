@@ -9,9 +9,39 @@ missing manifest or damage keeps from being judged is left out of the report, or
 
 from __future__ import annotations
 
-from bqx_assets.quality import file_rules, future_rules, shape_rules, value_rules
-from bqx_assets.quality.rule import Rule
-from bqx_assets.quality.table_rows import tables_cover_spine
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bqx_assets.quality import file_rules, shape_rules, target_rules, value_rules
+from bqx_assets.quality.report import Finding, Severity, Verdict
+from bqx_assets.quality.scan import Scan
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One law for training files."""
+
+    name: str
+    description: str
+    severity: Severity
+    judge: Callable[[Scan], Finding | None]
+    """None: the pass gives nothing to judge by."""
+
+    def verdict(self, scan: Scan) -> Verdict | None:
+        """Return the verdict on what was read; None where that does not reach."""
+        finding = self.judge(scan)
+        if finding is None:
+            return None
+        return Verdict(
+            rule=self.name,
+            passed=finding.passed,
+            severity=finding.severity or self.severity,
+            got=finding.got,
+            expected=finding.expected,
+            cure="" if finding.passed else finding.cure,
+            evidence=dict(finding.evidence),
+        )
+
 
 RULES: tuple[Rule, ...] = (
     Rule("file_exists", "The training file is there.", "error", file_rules.exists),
@@ -50,7 +80,7 @@ RULES: tuple[Rule, ...] = (
         "tables_cover_spine",
         "Each table has as many of the spine's rows as its name lets expect.",
         "error",
-        tables_cover_spine,
+        shape_rules.tables_cover_spine,
     ),
     Rule("targets_complete", "Every window has a target at every horizon.", "error", shape_rules.targets_complete),
     Rule("features_non_zero", "There are features, and not all zero.", "error", value_rules.features_non_zero),
@@ -89,18 +119,18 @@ RULES: tuple[Rule, ...] = (
         "no_feature_looks_forward",
         "No feature is named as a target, or equals the future.",
         "error",
-        future_rules.no_feature_looks_forward,
+        target_rules.no_feature_looks_forward,
     ),
     Rule(
         "targets_are_the_future",
         "Each target equals its window's BQX that many rows later.",
         "error",
-        future_rules.targets_are_the_future,
+        target_rules.targets_are_the_future,
     ),
     Rule(
         "target_ends",
         "Each target lacks exactly the first rows that its window and the last rows that its horizon leave unknown.",
         "error",
-        future_rules.target_ends,
+        target_rules.target_ends,
     ),
 )

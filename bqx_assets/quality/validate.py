@@ -1,27 +1,123 @@
-"""From a training file to its report.
+"""Validates a training file: one pass over its bytes, all rules, a report.
 
-Belongs here: one pass, all rules, time and memory. Does not: reading (``reading``), judging (``rules``).
+Each byte is read once; damage is a fact for the rules, never an exception.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from bqx_assets.base.artifacts import Manifest
+from bqx_assets.base.errors import FooterError
 from bqx_assets.base.limits import PeakMemory
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.progress import Progress, at_work, waiting
 from bqx_assets.base.store.protocol import ObjectStore
+from bqx_assets.base.threads import in_threads
 from bqx_assets.catalogue.expectations import Expectations
-from bqx_assets.quality.reading import STAGE, read_source
+from bqx_assets.quality.chunk_reader import GROUP_BYTES, Block, Group, holes
+from bqx_assets.quality.deep_scan import DeepScan, Part, Work
+from bqx_assets.quality.integrity import FileChecksum, segments
 from bqx_assets.quality.report import Report
 from bqx_assets.quality.rules import RULES
-from bqx_assets.quality.scan import Scan
-from bqx_assets.quality.source import Source, open_file, open_object
+from bqx_assets.quality.scan import Scan, stated_columns, stated_groups, unchecked_columns, without_chunks
+from bqx_assets.quality.stored_file import End, Source, footer_of, open_file, open_object, read_end
+
+STAGE = "validate"
+_AHEAD = 3
+"""Groups read and decoded while another is judged: no processor waits for one step."""
+_HOLE_BYTES = 16 << 20
+"""Of a stretch without columns, read at once."""
+
+
+def read_source(opened: Callable[[], Source | None], scan: Scan, *, progress: Progress) -> None:
+    """Add to ``scan`` what one pass over a source gives; whatever is wrong with its bytes is a fact there.
+
+    **Cost**: shallow, the footer. Deep, every byte is read once, for its checksum and its values, but for the features
+    that hold a window's BQX: they are needed before their turn. Requests: one a group of columns, and a few. Memory:
+    ten times ``GROUP_BYTES`` where nothing compresses, 14 columns of a row group's length (the known future), the
+    keys of all rows, and the footer.
+
+    Raises:
+        StoreError: the store could not deliver: no verdict follows from that.
+        PreconditionFailed: the object was replaced meanwhile.
+    """
+    progress.start(STAGE, 1)
+    name = "the file"
+    try:
+        source = opened()
+        if source is not None:
+            name, scan.size_bytes, scan.stored_crc32c = source.name, source.size_bytes, source.crc32c
+            with closing(source):
+                _read(source, scan, progress)
+                source.confirm()
+    except OSError as error:
+        scan.unreadable.append(str(error))
+    progress.advance(STAGE, name)
+
+
+def _read(source: Source, scan: Scan, progress: Progress) -> None:
+    """Checksums too where there is a manifest: they speak even of a file whose footer is damaged."""
+    parts = segments(scan.manifest, source.size_bytes) if scan.manifest is not None else []
+    checksum = FileChecksum(parts) if parts and scan.deep else None
+    end = read_end(source, parts)
+    scan.end_crc32c, scan.end_sha256 = end.crc32c, end.sha256
+    values: DeepScan | None = None
+    try:
+        footer = footer_of(source, end)
+        stated = stated_groups(footer)
+        scan.columns = stated_columns(footer, stated)
+        scan.unchecked = unchecked_columns(footer)
+        scan.footer = footer = without_chunks(footer)
+        if scan.deep and footer.rows:
+            values = DeepScan(scan, footer, [group for group in stated if group.rows], checksum)
+    except FooterError as error:
+        scan.unreadable.append(error.got)
+    work = values.plan(GROUP_BYTES, end.start) if values is not None else []
+    if values is not None:
+        progress.start(STAGE, len(work) + 1)
+        _take_all(source, values, work, checksum, progress)
+    if checksum is not None:
+        _check_rest(source, end, [each.group for each in work], checksum)
+        checksum.read_again(source.read)
+        checksum.finish()
+        scan.crc32c, scan.damaged = checksum.crc32c, [each.name for each in checksum.damaged]
+    if values is not None:
+        values.finish()
+
+
+def _take_all(
+    source: Source, values: DeepScan, work: Sequence[Work], checksum: FileChecksum | None, progress: Progress
+) -> None:
+    def decoded(each: Work) -> list[Part]:
+        blocks: list[Block] = []
+        for wanted in each.group.ranges:
+            data = source.read(wanted.start, wanted.end - wanted.start)
+            blocks.append((wanted.start, data))
+            if checksum is not None:
+                checksum.add(wanted.start, data, wanted.counted_from - wanted.start)
+        return values.decode(each.group, blocks)
+
+    names = iter(work)
+
+    def told(parts: list[Part]) -> list[Part]:
+        progress.advance(STAGE, next(names).name)
+        return parts
+
+    values.take(map(told, in_threads(decoded, work, _AHEAD, STAGE, ahead=_AHEAD)))
+
+
+def _check_rest(source: Source, end: End, groups: Sequence[Group], checksum: FileChecksum) -> None:
+    """Check the bytes that no column needed."""
+    for start, stop in holes(groups, end.start, _HOLE_BYTES):
+        checksum.add(start, source.read(start, stop - start))
+    counted_to = max((each.end for group in groups for each in group.ranges), default=0)
+    checksum.add(end.start, end.data, max(0, counted_to - end.start))
 
 
 def validate(

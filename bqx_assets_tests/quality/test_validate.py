@@ -1,11 +1,13 @@
-"""Validation as a whole: a good file passes every rule, a bad one never raises, whatever is wrong with it."""
-
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,13 +16,13 @@ from hypothesis import strategies as st
 from bqx_assets.base.names import KEY
 from bqx_assets.base.progress import Silent
 from bqx_assets.merge.footer import read_footer
-from bqx_assets.quality import reading
+from bqx_assets.quality import validate as validation
 from bqx_assets.quality.report import Report
 from bqx_assets.quality.rules import RULES
-from bqx_assets.quality.statistics import stated_groups
+from bqx_assets.quality.scan import stated_groups
 from bqx_assets.quality.validate import validate
 from bqx_assets_tests.forgery import exchange, restore_crc32c, writer_name
-from bqx_assets_tests.frames import EURUSD
+from bqx_assets_tests.frames import EURUSD, minutes
 from bqx_assets_tests.quality.training import Training, content_of, rewritten, verdict_of
 
 NEEDS_VALUES = {"target_ends",
@@ -200,7 +202,7 @@ def test_what_was_decoded_of_a_slab_before_its_damage_was_known_is_forgotten(
 ) -> None:
     """Bytes are read once, in groups that end anywhere: a slab is judged when its last byte is there."""
     assert copy.manifest is not None
-    monkeypatch.setattr(reading, "GROUP_BYTES", 8 * 400)
+    monkeypatch.setattr(validation, "GROUP_BYTES", 8 * 400)
     *before, damaged = copy.manifest.extraction.slabs[:4]
     content = bytearray(copy.file.read_bytes())
     content[sum(slab.size_bytes for slab in [*before, damaged]) - 9] ^= (
@@ -287,3 +289,41 @@ def test_a_manifest_of_an_earlier_version_warns_of_what_it_does_not_record(train
     assert report.passed
     unknown = {verdict.rule for verdict in report.verdicts if not verdict.passed}
     assert unknown == {"footer_checksum", "slabs_intact", "content_digest"}
+
+
+ROWS, COLUMNS, GROUP_BYTES = 20_000, 2_000, 4 << 20
+_VALIDATE = """
+import sys
+from pathlib import Path
+from bqx_assets.base.limits import resident_bytes
+from bqx_assets.base.progress import Silent
+from bqx_assets.catalogue.expectations import load_expectations
+from bqx_assets.merge.footer import read_footer
+from bqx_assets.quality import validate as validation
+from bqx_assets.quality.validate import validate
+from bqx_assets_tests.frames import EURUSD
+validation.GROUP_BYTES = int(sys.argv[2])
+read_footer(Path(sys.argv[1]))  # the first one loads libraries
+before = resident_bytes()
+report = validate(Path(sys.argv[1]), EURUSD, load_expectations(), manifest=None, progress=Silent())
+print(report.rows, report.columns, report.peak_bytes - before)
+"""
+
+
+def test_peak_memory_follows_the_group_and_not_the_file(tmp_path: Path) -> None:
+    values = np.random.default_rng(1).standard_normal(ROWS)
+    frame = pl.DataFrame([minutes(ROWS), *(pl.Series(f"t__{i}", np.roll(values, i)) for i in range(COLUMNS))])
+    frame.write_parquet(tmp_path / "wide.parquet", row_group_size=ROWS, compression="lz4")
+    decoded_bytes = int(frame.estimated_size())
+    done = subprocess.run(
+        [sys.executable, "-c", _VALIDATE, str(tmp_path / "wide.parquet"), str(GROUP_BYTES)],
+        check=True,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        timeout=120,
+    )
+    rows, columns, grown_bytes = map(int, done.stdout.split())
+    assert (rows, columns) == (ROWS, COLUMNS + 1)
+    # Three groups at a time read, copied and decoded, another one judged; the footer, and what allocators keep.
+    assert grown_bytes < 10 * GROUP_BYTES + (50 << 20) < decoded_bytes / 3

@@ -1,5 +1,3 @@
-"""Targets against each other and against BQX: exact where rows are known to follow each other, silent elsewhere."""
-
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -11,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bqx_assets.quality.future import Future, WindowRows
+from bqx_assets.quality.target_checks import TargetComparer, WindowRows
 from bqx_assets_tests.frames import minutes
 
 ROWS, HORIZONS = 600, (15, 30, 105)
@@ -26,15 +24,17 @@ def _targets(window: int, shift: int = 0) -> pl.DataFrame:
     )
 
 
-def _future(keep: pl.Series | None = None, shift: int = 0) -> Future:
+def _future(keep: pl.Series | None = None, shift: int = 0) -> TargetComparer:
     kept = pl.Series([True] * ROWS) if keep is None else keep
     return _entered(
-        Future(KEYS.filter(kept), HORIZONS),
+        TargetComparer(KEYS.filter(kept), HORIZONS),
         {w: (_targets(w, shift).filter(kept), pl.Series(BQX[w][:ROWS]).filter(kept)) for w in (45, 90)},
     )
 
 
-def _entered(future: Future, windows: dict[int, tuple[pl.DataFrame, pl.Series]], cuts: Iterable[int] = ()) -> Future:
+def _entered(
+    future: TargetComparer, windows: dict[int, tuple[pl.DataFrame, pl.Series]], cuts: Iterable[int] = ()
+) -> TargetComparer:
     """Feed the windows in row groups that end at ``cuts``."""
     rows = future.keys.len()
     for start, end in pairwise(sorted({0, rows, *(cut for cut in cuts if cut < rows)}) if rows else (0, 0)):
@@ -76,7 +76,7 @@ def test_row_groups_give_the_counts_of_the_same_rows_in_one(cuts: set[int], gaps
     """Every pair of rows is compared once, those across any number of boundaries included."""
     keep = pl.Series([row not in gaps for row in range(ROWS)])
     windows = {w: (_targets(w, shift).filter(keep), pl.Series(BQX[w][:ROWS]).filter(keep)) for w in (45, 90)}
-    several = _entered(Future(KEYS.filter(keep), HORIZONS), windows, cuts)
+    several = _entered(TargetComparer(KEYS.filter(keep), HORIZONS), windows, cuts)
     assert several.comparisons == _future(keep, shift).comparisons
 
 
@@ -94,7 +94,7 @@ def test_where_no_two_rows_follow_each_other_most_must_agree() -> None:
     times = np.cumsum(RNG.integers(60, 6_000, ROWS)) * 1_000_000
     keys = pl.Series("interval_time", times).cast(pl.Datetime("us", "UTC"))
     for shift, failed in ((0, False), (1, True)):
-        future = _entered(Future(keys, HORIZONS), {45: (_targets(45, shift), pl.Series(BQX[45][:ROWS]))})
+        future = _entered(TargetComparer(keys, HORIZONS), {45: (_targets(45, shift), pl.Series(BQX[45][:ROWS]))})
         assert {each.failed for each in future.comparisons if each.other == "base_bqx__bqx_45"} == {failed}
 
 
@@ -134,6 +134,8 @@ def test_a_leak_is_found_among_innocent_columns_however_many_holes_it_has(
 
 @pytest.mark.parametrize("rows", [0, 1, 20])
 def test_too_few_rows_prove_nothing_and_raise_nothing(rows: int) -> None:
-    future = _entered(Future(KEYS.head(rows), HORIZONS), {45: (_targets(45).head(rows), pl.Series(BQX[45][:rows]))})
+    future = _entered(
+        TargetComparer(KEYS.head(rows), HORIZONS), {45: (_targets(45).head(rows), pl.Series(BQX[45][:rows]))}
+    )
     assert not any(each.failed for each in future.comparisons)
     assert future.look(pl.DataFrame({"x": BQX[45][15 : 15 + rows]})) == {}

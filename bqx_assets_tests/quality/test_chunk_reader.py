@@ -1,5 +1,3 @@
-"""Ranges of any columns, overlapping ones of a damaged footer included, count each byte of a file once."""
-
 from __future__ import annotations
 
 from dataclasses import replace
@@ -7,8 +5,8 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bqx_assets.quality.ranges import Group, Range, column_groups, counted_once, group_of, holes, uncounted
-from bqx_assets.quality.statistics import StatedGroup
+from bqx_assets.quality.chunk_reader import Group, Range, column_groups, counted_once, group_of, holes, uncounted
+from bqx_assets.quality.scan import StatedGroup
 
 SIZE = 1 << 20
 SPANS = st.lists(st.tuples(st.integers(4, SIZE), st.integers(0, SIZE)), min_size=1, max_size=12)

@@ -1,5 +1,3 @@
-"""A table of the users that has no row on the spine is kept and named; one that nobody knows to be empty is not."""
-
 from __future__ import annotations
 
 from datetime import UTC, datetime

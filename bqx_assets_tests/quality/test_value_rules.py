@@ -1,5 +1,3 @@
-"""Nulls are judged by family as the users know them, and by table once a person approved a pair's own numbers."""
-
 from __future__ import annotations
 
 from dataclasses import replace
@@ -9,9 +7,8 @@ import pytest
 from bqx_assets.base.names import output_column, table_prefix
 from bqx_assets.catalogue.expectations import Expectations, family_word, load_expectations
 from bqx_assets.catalogue.families import expected_tables
-from bqx_assets.quality.columns import ColumnFacts
-from bqx_assets.quality.nulls import judge_nulls
-from bqx_assets.quality.scan import Scan
+from bqx_assets.quality.scan import ColumnFacts, Scan
+from bqx_assets.quality.value_rules import judge_nulls
 from bqx_assets_tests.frames import EURUSD
 from bqx_assets_tests.quality.training import Training, verdict_of
 

@@ -16,13 +16,19 @@ from bqx_assets.base.errors import InexactValue
 from bqx_assets.base.names import KEY
 from bqx_assets.extract.columns import as_moments
 from bqx_assets.merge.footer import Footer
-from bqx_assets.quality.columns import measure
-from bqx_assets.quality.decode import Block, Unreadable, decode
-from bqx_assets.quality.future import Future, WindowRows, bqx_column
+from bqx_assets.quality.chunk_reader import (
+    Block,
+    Group,
+    Unreadable,
+    column_groups,
+    counted_once,
+    decode,
+    group_of,
+    uncounted,
+)
 from bqx_assets.quality.integrity import FileChecksum
-from bqx_assets.quality.ranges import Group, column_groups, counted_once, group_of, uncounted
-from bqx_assets.quality.scan import Scan
-from bqx_assets.quality.statistics import StatedGroup
+from bqx_assets.quality.scan import Scan, StatedGroup, measure
+from bqx_assets.quality.target_checks import TargetComparer, WindowRows, bqx_column
 
 Part = tuple[Sequence[int], pl.DataFrame]
 """Columns by position, and their values in one row group."""
@@ -37,7 +43,7 @@ class Work(NamedTuple):
     """Whether its bytes are read once more, in their turn."""
 
 
-class DeepPass:
+class DeepScan:
     """The values' part of a scan. From its start on values speak: what is not decoded is not known."""
 
     def __init__(
@@ -165,7 +171,7 @@ class DeepPass:
             self._unreadable.setdefault(self._places[KEY], error.got)
             return
         if not keys.null_count():
-            self._scan.future = Future(self._scan.keys, self._scan.expectations.horizons)
+            self._scan.future = TargetComparer(self._scan.keys, self._scan.expectations.horizons)
             if self._scan.recorded_content() and keys.is_sorted():
                 self._periods = periods_of(self._scan.keys)
                 self._add_content(self._places[KEY], keys)

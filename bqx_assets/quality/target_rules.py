@@ -16,9 +16,9 @@ import numpy.typing as npt
 from bqx_assets.base.names import SEPARATOR
 from bqx_assets.catalogue.discovery import FORWARD_PREFIX
 from bqx_assets.catalogue.expectations import target_name
-from bqx_assets.quality.future import BQX_PREFIX, Comparison
-from bqx_assets.quality.rule import Finding, count, listed, sample
+from bqx_assets.quality.report import Finding, count, listed, sample
 from bqx_assets.quality.scan import Scan
+from bqx_assets.quality.target_checks import BQX_PREFIX, Comparison
 
 
 def no_feature_looks_forward(scan: Scan) -> Finding | None:

@@ -1,5 +1,3 @@
-"""A composed object validated over the wire: no copy of it anywhere, few requests, and no verdict on a failed read."""
-
 from __future__ import annotations
 
 import tempfile
@@ -17,7 +15,7 @@ from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets.extract.slab_objects import SlabObjects
 from bqx_assets.merge.compose import compose, merged_name, plan_compose
-from bqx_assets.quality import reading
+from bqx_assets.quality import validate as validation
 from bqx_assets.quality.report import Report
 from bqx_assets.quality.rules import RULES
 from bqx_assets.quality.validate import validate, validate_object
@@ -70,7 +68,7 @@ def test_every_byte_is_read_once_in_a_request_a_group_and_kept_nowhere(
     gcs_store: GcsObjectStore, gcs: GcsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest = _composed(gcs_store)
-    monkeypatch.setattr(reading, "GROUP_BYTES", 8 * ROWS * 20)
+    monkeypatch.setattr(validation, "GROUP_BYTES", 8 * ROWS * 20)
     monkeypatch.setattr(tempfile, "mkstemp", None)
     gcs.log.clear()
     report = _report(gcs_store, manifest)
@@ -90,7 +88,7 @@ def test_row_groups_cost_at_most_a_request_each(
     gcs_store: GcsObjectStore, gcs: GcsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     manifest = _composed(gcs_store, row_group_rows=150)
-    monkeypatch.setattr(reading, "GROUP_BYTES", 8 * ROWS * 20)
+    monkeypatch.setattr(validation, "GROUP_BYTES", 8 * ROWS * 20)
     gcs.log.clear()
     report = _report(gcs_store, manifest)
     assert report.passed

@@ -71,7 +71,7 @@ class WindowRows:
 
 
 @dataclass(slots=True)
-class Future:
+class TargetComparer:
     """Fed one row group after another, each compared with the rows before it as well.
 
     **Cost**: the keys of the whole file; of the present row group two numbers a row and window, and of the one before

@@ -1,5 +1,3 @@
-"""Targets lack exactly the rows that their windows and horizons leave unknown, wherever the history is cut."""
-
 from __future__ import annotations
 
 from datetime import UTC, datetime
@@ -14,11 +12,9 @@ from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.catalogue.expectations import Expectations, load_expectations, target_name
 from bqx_assets.extract.align import KEY_TYPE
-from bqx_assets.quality.columns import ColumnFacts, measure
-from bqx_assets.quality.future_rules import target_ends
-from bqx_assets.quality.rule import Finding
-from bqx_assets.quality.scan import Scan
-from bqx_assets.quality.statistics import Stated
+from bqx_assets.quality.report import Finding
+from bqx_assets.quality.scan import ColumnFacts, Scan, Stated, measure
+from bqx_assets.quality.target_rules import target_ends
 
 EURUSD = parse_pair("eurusd")
 BARS = 700
