@@ -28,7 +28,7 @@ from bqx_assets.extract import slab_objects, table
 from bqx_assets.extract.leaks import ForwardLook
 from bqx_assets.extract.pair import extract_features, extract_spine
 from bqx_assets.merge.compose import compose, plan_compose
-from bqx_assets.release.merged import merged
+from bqx_assets.release.merged_file import merged
 
 
 class Steps:

@@ -51,7 +51,7 @@ from bqx_assets.extract.pair import extract_pair
 from bqx_assets.extract.plan import plan_pair, refuse_plan_over_budget
 from bqx_assets.extract.slab_objects import slab_objects
 from bqx_assets.extract.slabs import SlabFolder
-from bqx_assets.release.merged import MergedFile, merged, publish_checked
+from bqx_assets.release.merged_file import MergedFile, merged, publish_checked
 from bqx_assets.release.published import is_whole, verify_pairs
 from bqx_assets.release.retention import clean_checkpoints, sweep
 from bqx_assets.release.status import pair_status

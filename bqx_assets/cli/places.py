@@ -31,8 +31,7 @@ from bqx_assets.quality.diff import Difference, Side, WideFile, diff_manifests, 
 from bqx_assets.quality.report import Report
 from bqx_assets.quality.stored_file import Source, is_of, open_file, open_object
 from bqx_assets.quality.validate import validate, validate_object
-from bqx_assets.release.checked import save_object_report, save_report
-from bqx_assets.release.merged import merged
+from bqx_assets.release.merged_file import merged, save_object_report, save_report
 from bqx_assets.release.published import Companions, companions_of
 
 PUBLISHED = {training_name(pair): pair for pair in ALL_PAIRS}

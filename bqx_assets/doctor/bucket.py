@@ -25,8 +25,7 @@ from bqx_assets.doctor.case import Case, Probe
 from bqx_assets.doctor.network import TOKEN, reached
 from bqx_assets.doctor.refused import concerns_the_api
 from bqx_assets.doctor.report import Finding, missing, noted, passed, skipped
-from bqx_assets.release.bucket_facts import About, of_rules, of_settings, refuse_unfit, same_place
-from bqx_assets.release.bucket_facts import Finding as Fact
+from bqx_assets.release.bucket_policy import About, BucketFinding, of_rules, of_settings, refuse_unfit, same_place
 from bqx_assets.release.lifecycle import has_rules, others_of, refuse_deletion, rules
 
 THEME = "output"
@@ -135,7 +134,7 @@ def _setting(case: Case, about: About, *, good: str) -> Finding:
     return passed(good)
 
 
-def _found(case: Case, fact: Fact) -> Finding:
+def _found(case: Case, fact: BucketFinding) -> Finding:
     if fact.level == "stops":
         return missing(fact.what, fact.cure, resource=f"gs://{_name(case)}", reason=fact.about)
     return noted(fact.what, fact.cure)

@@ -15,15 +15,17 @@ from bqx_assets.base.artifacts import Record
 from bqx_assets.base.errors import StoreError
 from bqx_assets.base.store.protocol import STAGING, BucketPolicy, Governed, ObjectStore
 from bqx_assets.base.store.staged import STAGED_PREFIXES
-from bqx_assets.release.bucket_facts import Finding, findings, refuse_unfit
-from bqx_assets.release.bucket_rules import (
+from bqx_assets.release.bucket_policy import (
     COMPANION_FOLDERS,
     PUBLISHED,
+    BucketFinding,
     Kept,
-    Rule,
+    LifecycleRule,
     canonical,
     classes_of,
+    findings,
     harm_of,
+    refuse_unfit,
 )
 from bqx_assets.release.published import COMPANIONS
 
@@ -43,7 +45,7 @@ class StorePolicy(Record):
     soft_delete_days: float
     """How long Cloud Storage itself keeps, and charges for, what was deleted. Left as the bucket's owner set it."""
     changed: bool
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[BucketFinding, ...] = ()
     """What else of the bucket's settings an operator should know."""
 
 
@@ -97,7 +99,7 @@ def init_store(
     )
 
 
-def rules(prefix: str, *, staging_days: int, keep_versions: int) -> tuple[Rule, ...]:
+def rules(prefix: str, *, staging_days: int, keep_versions: int) -> tuple[LifecycleRule, ...]:
     """Return the lifecycle rules of a bucket whose objects' names begin with ``prefix``.
 
     **Source**: cloud.google.com/storage/docs/lifecycle, 2026-11.
@@ -123,7 +125,7 @@ def rules(prefix: str, *, staging_days: int, keep_versions: int) -> tuple[Rule, 
     )
 
 
-def others_of(found: Sequence[Rule], prefix: str) -> tuple[Rule, ...]:
+def others_of(found: Sequence[LifecycleRule], prefix: str) -> tuple[LifecycleRule, ...]:
     """Return a bucket's rules that are none of ours: neither today's nor an earlier form, whatever their numbers."""
     ours = rules(prefix, staging_days=0, keep_versions=0)
     reached = [[f"{prefix}{each}" for each in prefixes] for prefixes in _EARLIER_PREFIXES]
@@ -134,7 +136,7 @@ def others_of(found: Sequence[Rule], prefix: str) -> tuple[Rule, ...]:
     return tuple(rule for rule in found if _form(rule) not in forms)
 
 
-def _delete(condition: dict[str, object]) -> Rule:
+def _delete(condition: dict[str, object]) -> LifecycleRule:
     return {"action": {"type": "Delete"}, "condition": condition}
 
 
@@ -142,17 +144,17 @@ def _prefix(uri: str) -> str:
     return uri.split("/", 3)[3]
 
 
-def _form(rule: Rule) -> tuple[object, ...]:
+def _form(rule: LifecycleRule) -> tuple[object, ...]:
     found = canonical(rule)
     condition = found["condition"]
     return found["type"], condition.get("isLive"), sorted(condition), condition.get("matchesPrefix", [])
 
 
-def _same(found: Sequence[Rule], wanted: Sequence[Rule]) -> bool:
+def _same(found: Sequence[LifecycleRule], wanted: Sequence[LifecycleRule]) -> bool:
     return len(found) == len(wanted) and has_rules(found, wanted)
 
 
-def has_rules(found: Sequence[Rule], wanted: Sequence[Rule]) -> bool:
+def has_rules(found: Sequence[LifecycleRule], wanted: Sequence[LifecycleRule]) -> bool:
     """Return whether all the rules are among those found, however Cloud Storage writes them."""
     compared = [canonical(rule) for rule in found]
     return all(canonical(rule) in compared for rule in wanted)

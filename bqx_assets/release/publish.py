@@ -1,7 +1,4 @@
-"""From a validated local file to a published object: staged, verified, swapped in whole, verified again.
-
-Belongs here: the order of these steps and what is refused. Does not: rules, cleanup by age (``retention``), what is
-published now (``published``).
+"""Publishes a validated training file: staged, verified, swapped in with its companions, verified again.
 
 The swap moves the file with its companions, which the object names, if the object is still the one that was found. A
 plain-named copy is written only on a condition that was read before the object was seen to be this publication's own:
@@ -10,18 +7,287 @@ of two that interleave in any way, whoever swaps later has the last word on it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
+from typing import get_args
 
-from bqx_assets.base.artifacts import Manifest
-from bqx_assets.base.errors import StoreError
+from bqx_assets.base.artifacts import SIMULATED, JudgedBy, Manifest, Record
+from bqx_assets.base.checksums import crc32c, size_and_crc
+from bqx_assets.base.errors import ChecksumMismatch, ObjectMissing, PreconditionFailed, ReplacementRefused, StoreError
+from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Progress, at_work, waiting
-from bqx_assets.base.store.protocol import ObjectStore
+from bqx_assets.base.settings import Settings, training_name
+from bqx_assets.base.store.protocol import ABSENT, ObjectInfo, ObjectStore, VerifiedBy
+from bqx_assets.base.store.staged import RELEASES
 from bqx_assets.catalogue.expectations import Expectations
+from bqx_assets.merge.compose import merged_name
 from bqx_assets.quality.report import Report
-from bqx_assets.release.origin import refuse_other_source
-from bqx_assets.release.publication import STAGE, Published, Release
-from bqx_assets.release.published import same_bytes
+from bqx_assets.release.merged_file import refuse_file, refuse_report
+from bqx_assets.release.published import Companions, Kind, companion_name, companions_of, plain_name, same_bytes
+
+_FACT = "origin"
+"""Metadata of a published object: the origin its manifest states, known without reading the manifest."""
+
+
+def with_the_word(manifest: Manifest, settings: Settings) -> Manifest:
+    """Return the manifest, which records that a file of another source may be replaced where the settings say so."""
+    return manifest.model_copy(update={"replace_source": True}) if settings.replace_source else manifest
+
+
+def origin_fact(manifest: Manifest) -> dict[str, str]:
+    """Return what an object's metadata says of its origin: nothing where that is not known."""
+    return {_FACT: manifest.extraction.origin} if manifest.extraction.origin else {}
+
+
+def refuse_other_source(manifest: Manifest, uri: str, published: ObjectInfo | None) -> None:
+    """Refuse to put a training file in the place of one made of another source.
+
+    Simulated numbers replace nothing but simulated ones: one run of a demonstration with ``BQX_OUTPUT`` still set has
+    put made-up prices under the name that trainers read. Simulated ones may be replaced by any.
+
+    Raises:
+        ReplacementRefused: the sources differ, or the published one is not known and the new one is simulated.
+    """
+    if published is None or manifest.replace_source:
+        return
+    own, theirs = manifest.extraction.origin, published.metadata.get(_FACT, "")
+    if theirs in {own, SIMULATED} or (not theirs and own != SIMULATED):
+        return
+    raise ReplacementRefused(
+        uri,
+        got=f"a file made of {own or 'an unknown source'}, to replace one made of {theirs or 'an unknown source'}",
+        expected="the same source",
+        cure=f"Nothing was published. Name another output with BQX_OUTPUT; or, if the published file may go: "
+        f"bqx publish {manifest.pair} --replace-source",
+    )
+
+
+STAGE = "publish"
+_TRIES = 10
+"""Of one plain-named copy, each lost to another writer of it."""
+
+
+class Published(Record):
+    """What a publication did."""
+
+    pair: str
+    uri: str
+    manifest_uri: str
+    report_uri: str
+    size_bytes: int
+    crc32c: int
+    generation: int
+    replaced_generation: int | None
+    """Of the object that was there before; None for the first publication, or when nothing was done."""
+    already_there: bool
+    """These very bytes were published before, with their manifest, and read again now: nothing was written."""
+    verified_at: datetime | None = None
+    verified_by: VerifiedBy | None = None
+    """When and how the published bytes were held against the CRC32C."""
+    expectations: JudgedBy | None = None
+    """What the file was held against."""
+
+
+class Release:
+    """One publication: what is published, as what, where to."""
+
+    def __init__(
+        self,
+        file: Path | None,
+        manifest: Manifest,
+        report: Report,
+        store: ObjectStore,
+        progress: Progress,
+        expectations: Expectations | None,
+    ) -> None:
+        self.file, self.report, self.store, self.progress = file, report, store, progress
+        self.pair = parse_pair(manifest.pair)
+        self.name = training_name(self.pair)
+        # `bqx merge --output` may have given the file another name than the object gets.
+        named = manifest.file.model_copy(update={"name": self.name})
+        judged = expectations.judged_by(self.pair) if expectations is not None else None
+        self.manifest = manifest.model_copy(update={"file": named, "expectations": judged})
+        self.texts: dict[Kind, bytes] = {
+            "manifest": self.manifest.model_dump_json(indent=1).encode(),
+            "report": report.model_dump_json(indent=1).encode(),
+        }
+        if expectations is not None:
+            self.texts["expectations"] = expectations.of(self.pair).text().encode()
+
+    def refuse_unfit(self) -> None:
+        """Refuse a file that is not the manifest's and a report that is not a deep pass on it."""
+        refuse_report(self.file or Path(self.name), self.manifest, self.report)
+        if self.file is None:
+            self._verified(merged_name(self.pair))
+        else:
+            refuse_file(self.file, self.manifest)
+        self.progress.advance(STAGE, "checked", f"{self.manifest.file.size_bytes / 1e6:,.1f} MB")
+
+    def stage(self) -> ObjectInfo:
+        """Upload or copy under a name of its own, which nobody writes again; return it once it is the manifest's."""
+        token = f"{self.manifest.file.crc32c:08x}-{secrets.token_hex(4)}"
+        name = f"{RELEASES}{self.pair}/{token}/{self.name}"
+        if self.file is None:
+            self.store.compose(name, [merged_name(self.pair)], metadata=self._facts(), if_generation=ABSENT)
+        else:
+            self.store.put_file(name, self.file, metadata=self._facts(), if_generation=ABSENT)
+        self.progress.advance(STAGE, "uploaded" if self.file else "copied inside the store")
+        return self._verified(name)
+
+    def copies(self) -> dict[Kind, int]:
+        """Return the generations of the plain-named copies, on which they will be written."""
+        kinds: tuple[Kind, ...] = get_args(Kind)  # an earlier publication may have kept more than this one does
+        return {kind: self._generation(plain_name(self.pair, kind)) for kind in kinds}
+
+    def whole(self, info: ObjectInfo | None) -> Companions | None:
+        """Return the companions of a published object that holds these very bytes; None where anything lacks."""
+        if info is None or not same_bytes(info, self.manifest.file):
+            return None
+        found = companions_of(self.store, self.pair, info.metadata)
+        return None if isinstance(found, str) or not found.are_of(info) else found
+
+    def judged_alike(self, published: Manifest) -> bool:
+        """Return whether a published file was held against the same expectations, as far as both say."""
+        own, theirs = self.manifest.expectations, published.expectations
+        return own is None or theirs is None or own.sha256 == theirs.sha256
+
+    def swap(self, staged: ObjectInfo, before: ObjectInfo | None) -> ObjectInfo:
+        """Give the staged bytes the published name, if that still is what it was when this publication began.
+
+        The object names its manifest and report, so they change with it in the same step.
+        """
+        names = {kind: self._keep(kind, text) for kind, text in self.texts.items()}
+        generation = before.generation if before else ABSENT
+        try:
+            facts = self._facts() | names
+            info = self.store.compose(self.name, [staged.name], metadata=facts, if_generation=generation)
+        except PreconditionFailed as error:
+            raise self._overtaken(error.got) from error
+        self.progress.advance(STAGE, "swapped in")
+        return self._refuse_other(info)
+
+    def follow(self, info: ObjectInfo, texts: Mapping[Kind, bytes], copies: Mapping[Kind, int], *, always: bool) -> int:
+        """Put the plain-named copies of the object's companions beside it; return how many were written.
+
+        ``always``: even where the text is there: an earlier publication may be about to write on its generation.
+        """
+        written = [
+            self._follow(plain_name(self.pair, kind), text, copies[kind], info)
+            for kind, text in texts.items()
+            if always or not self._is(plain_name(self.pair, kind), text)
+        ]
+        self.progress.advance(STAGE, "manifest")
+        return len(written)
+
+    def _follow(self, name: str, text: bytes, generation: int, own: ObjectInfo) -> None:
+        for _ in range(_TRIES):
+            try:
+                self.store.put_bytes(name, text, if_generation=generation)
+            except PreconditionFailed:
+                # In this order: a publication that swaps after the second line writes its copy after the first.
+                generation = self._generation(name)
+                self._refuse_overtaken(own)
+            else:
+                return
+        raise self._overtaken(f"{name} written by others {_TRIES} times")
+
+    def published(self, info: ObjectInfo, replaced: int | None, *, already_there: bool) -> Published:
+        """Return the outcome, once the object is seen to be this publication's own, and whole, a last time.
+
+        Raises:
+            PreconditionFailed: another run published meanwhile.
+            ObjectMissing: a companion is gone or damaged.
+        """
+        self._refuse_overtaken(info)
+        found = self.whole(info)
+        if found is None:
+            raise ObjectMissing(
+                self.store.uri(self.name),
+                got="its manifest or report is gone, or damaged",
+                expected="both, as they were just written",
+                cure=f"Publish again: bqx publish {self.pair}",
+            )
+        self.progress.advance(STAGE, "verified", "was published before" if already_there else "")
+        return Published(
+            pair=self.pair.name,
+            uri=self.store.uri(self.name),
+            manifest_uri=self.store.uri(plain_name(self.pair, "manifest")),
+            report_uri=self.store.uri(plain_name(self.pair, "report")),
+            size_bytes=info.size_bytes,
+            crc32c=info.crc32c,
+            generation=info.generation,
+            replaced_generation=replaced,
+            already_there=already_there,
+            verified_at=info.verified.at if info.verified else None,
+            verified_by=info.verified.by if info.verified else None,
+            expectations=found.manifest.expectations,
+        )
+
+    def unstage(self, staged: ObjectInfo) -> None:
+        """Remove the staged copy: the published one is verified by now, or this publication lost."""
+        try:
+            self.store.delete(staged.name, if_generation=staged.generation)
+        except StoreError as error:
+            # The publication stands; the sweep removes the copy when it is ``staging_days`` old.
+            self.progress.warn(STAGE, f"the staged copy stays for the sweep: {error}")
+
+    def _facts(self) -> dict[str, str]:
+        file = self.manifest.file
+        return {
+            "pair": self.pair.name,
+            "crc32c": f"{file.crc32c:08x}",
+            "rows": str(file.rows),
+            "columns": str(file.columns),
+            "created_at": self.manifest.created_at.isoformat(),
+        } | origin_fact(self.manifest)
+
+    def _verified(self, name: str) -> ObjectInfo:
+        info = self.store.head(name)
+        if info is None:
+            gone = "nothing under this name"
+            raise ObjectMissing(name, got=gone, expected="the object just written", cure="Publish again.")
+        return self._refuse_other(info)
+
+    def _refuse_other(self, info: ObjectInfo) -> ObjectInfo:
+        if not same_bytes(info, self.manifest.file):
+            raise ChecksumMismatch(
+                self.store.uri(info.name),
+                got=size_and_crc(info.size_bytes, info.crc32c),
+                expected=size_and_crc(self.manifest.file.size_bytes, self.manifest.file.crc32c),
+                cure=f"Publish again: bqx publish {self.pair}. Until then the earlier versions are the ones to use.",
+            )
+        return info
+
+    def _generation(self, name: str) -> int:
+        info = self.store.head(name)
+        return info.generation if info else ABSENT
+
+    def _is(self, name: str, text: bytes) -> bool:
+        info = self.store.head(name)
+        return info is not None and (info.size_bytes, info.crc32c) == (len(text), crc32c(text))
+
+    def _keep(self, kind: Kind, text: bytes) -> str:
+        """Write a companion under the name of its content; again if it is there, for the sweep goes by its age."""
+        name = companion_name(self.pair, kind, text)
+        with suppress(PreconditionFailed):  # somebody else wrote the same bytes
+            self.store.put_bytes(name, text, if_generation=self._generation(name))
+        return name
+
+    def _refuse_overtaken(self, own: ObjectInfo) -> None:
+        found = self._generation(self.name)
+        if found != own.generation:
+            raise self._overtaken(f"generation {found}")
+
+    def _overtaken(self, got: str) -> PreconditionFailed:
+        return PreconditionFailed(
+            self.store.uri(self.name),
+            got=f"{got}: another run published {self.pair} meanwhile",
+            expected="the object this publication found when it began",
+            cure=f"Look at what is published, then run again if this file is the better one: bqx publish {self.pair}",
+        )
 
 
 def publish(  # noqa: PLR0913 -- what a publication is made of

@@ -22,7 +22,7 @@ from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.catalogue.families import expected_tables, targets_table
 from bqx_assets.extract.slab_objects import SlabObjects
 from bqx_assets.extract.slabs import SlabFolder, SlabStore
-from bqx_assets.release.merged import Merged, merged
+from bqx_assets.release.merged_file import Merged, merged
 from bqx_assets.release.published import State, look
 
 _READERS = 16

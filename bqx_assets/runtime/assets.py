@@ -18,7 +18,7 @@ from bqx_assets.extract.pair import extract_features, extract_spine
 from bqx_assets.extract.slabs import CODE_VERSION
 from bqx_assets.merge.compose import ComposePlan
 from bqx_assets.merge.plan import MergePlan
-from bqx_assets.release.merged import publish_checked
+from bqx_assets.release.merged_file import publish_checked
 from bqx_assets.release.retention import sweep
 from bqx_assets.runtime.facts import extraction_facts, publication_facts, read_facts, spine_facts
 from bqx_assets.runtime.keys import (

@@ -19,7 +19,7 @@ from bqx_assets.base.printable import first_line
 from bqx_assets.base.progress import Progress
 from bqx_assets.base.settings import Settings
 from bqx_assets.quality.report import Verdict
-from bqx_assets.release.merged import Merged
+from bqx_assets.release.merged_file import Merged
 from bqx_assets.release.publish import Published
 from bqx_assets.runtime.automation import pair_job
 from bqx_assets.runtime.graph import build_definitions

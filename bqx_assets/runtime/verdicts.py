@@ -1,6 +1,6 @@
 """Checks and verdicts: a rule as a Dagster check, a verdict as its result and back again.
 
-Belongs here: the translation. Does not: rules, when they run, or where a report lies (``release/checked.py``).
+Belongs here: the translation. Does not: rules, when they run, or where a report lies (``release/merged_file.py``).
 """
 
 from __future__ import annotations

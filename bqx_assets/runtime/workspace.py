@@ -26,7 +26,7 @@ from bqx_assets.extract.warehouse import Warehouse
 from bqx_assets.merge.compose import ComposePlan, plan_compose
 from bqx_assets.merge.engine import plan_merge
 from bqx_assets.merge.plan import MergePlan
-from bqx_assets.release.merged import Merged, merged
+from bqx_assets.release.merged_file import Merged, merged
 from bqx_assets.runtime.instance import PROCESS_TAG, process_tag
 
 RUN_SETTINGS = ("bigquery_streams", "end", "engine", "last", "row_group_rows", "start", "workers")

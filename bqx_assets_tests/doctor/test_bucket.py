@@ -14,7 +14,7 @@ from bqx_assets.doctor.bucket import bucket_probes
 from bqx_assets.doctor.case import Case, Probe
 from bqx_assets.doctor.examine import examine
 from bqx_assets.doctor.report import Line
-from bqx_assets.release.bucket_facts import of_settings, refuse_unfit
+from bqx_assets.release.bucket_policy import of_settings, refuse_unfit
 from bqx_assets_tests.frames import EURUSD
 
 

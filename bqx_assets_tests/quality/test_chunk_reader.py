@@ -1,3 +1,5 @@
+"""Ranges of any columns, overlapping ones of a damaged footer included, count each byte of a file once."""
+
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,3 +1,5 @@
+"""Values and statistics say the same of a column; a footer whose statistics are false is caught."""
+
 from __future__ import annotations
 
 import struct

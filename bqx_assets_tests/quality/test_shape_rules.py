@@ -1,3 +1,5 @@
+"""A table that is known to be empty on the spine is kept and named; one that nobody knows to be empty is not."""
+
 from __future__ import annotations
 
 from datetime import UTC, datetime

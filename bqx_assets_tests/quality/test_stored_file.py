@@ -1,3 +1,5 @@
+"""A composed object is validated over the wire: no copy of it, few requests, and no verdict on a failed read."""
+
 from __future__ import annotations
 
 import tempfile

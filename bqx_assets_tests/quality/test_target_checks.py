@@ -1,3 +1,5 @@
+"""Targets are compared with each other and with BQX: exact where rows follow each other, silent elsewhere."""
+
 from __future__ import annotations
 
 from collections.abc import Iterable

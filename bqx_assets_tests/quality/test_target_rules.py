@@ -1,3 +1,5 @@
+"""Targets lack exactly the rows that their windows and horizons leave unknown, wherever the history is cut."""
+
 from __future__ import annotations
 
 from datetime import UTC, datetime

@@ -1,3 +1,5 @@
+"""A good file passes every rule, a bad one never raises, and a wide one is never held whole (lesson 10: 35 GB)."""
+
 from __future__ import annotations
 
 import os

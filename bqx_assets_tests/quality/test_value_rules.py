@@ -1,3 +1,5 @@
+"""Nulls are judged by family as the users know them, and by table once a person approved a pair's own numbers."""
+
 from __future__ import annotations
 
 from dataclasses import replace

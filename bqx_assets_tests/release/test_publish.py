@@ -1,4 +1,4 @@
-"""Publication: refused unless fit, atomic, verified, done once; whatever fails, what was published stays whole."""
+"""Publication is refused unless fit, is atomic, verified and done once; made-up numbers never replace real ones."""
 
 from __future__ import annotations
 
@@ -6,17 +6,31 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from bqx_assets.base.artifacts import Manifest
+from bqx_assets.base.artifacts import SIMULATED, Manifest
 from bqx_assets.base.checksums import crc32c
-from bqx_assets.base.errors import ChecksumMismatch, PreconditionFailed, StoreError, ValidationFailed
+from bqx_assets.base.errors import (
+    ChecksumMismatch,
+    PreconditionFailed,
+    ReplacementRefused,
+    StoreError,
+    ValidationFailed,
+)
+from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Silent
+from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.base.store.protocol import STAGING, ObjectInfo, ObjectStore
-from bqx_assets.release.publish import Published, publish
+from bqx_assets.catalogue.expectations import Expectations, load_expectations, parse_expectations
+from bqx_assets.extract.connect import origin_of
+from bqx_assets.extract.embedded_layout import Folder, Made, begin, finish
+from bqx_assets.release.publish import Published, publish, with_the_word
+from bqx_assets.release.published import COMPANIONS, look
+from bqx_assets.release.retention import sweep
 from bqx_assets_tests.release.training import FaultyStore, report, training
 
 NAME = "training_eurusd.parquet"
@@ -214,3 +228,154 @@ def test_a_publication_killed_at_any_moment_leaves_a_whole_file(tmp_path: Path, 
     store = LocalObjectStore(tmp_path / "store", keep_versions=1)
     assert _published_is_whole(store, {b"A" * 300_000, b"B" * 300_000})
     assert _publish(tmp_path, NEW, store).crc32c == crc32c(NEW)
+
+
+EURUSD = parse_pair("eurusd")
+
+
+def _publish_judged(
+    folder: Path, store: LocalObjectStore, expectations: Expectations | None, data: bytes = b"bytes"
+) -> Published:
+    return publish(*training(folder, data), store, progress=Silent(), expectations=expectations)
+
+
+def _kept(store: LocalObjectStore) -> list[str]:
+    return [info.name for info in store.list_objects(COMPANIONS) if info.name.endswith(".toml")]
+
+
+def test_the_object_names_its_expectations_the_manifest_their_digest(tmp_path: Path, store: LocalObjectStore) -> None:
+    stated = load_expectations().model_copy(update={"version": 41, "place": "gs://settings/expectations.toml"})
+    published = _publish_judged(tmp_path, store, stated)
+    name = store.stated(NAME)["expectations"]
+    text = store.read(name).decode()
+    manifest = Manifest.model_validate_json(store.read(store.stated(NAME)["manifest"]))
+    assert manifest.expectations == published.expectations == stated.judged_by(EURUSD)
+    assert manifest.expectations is not None
+    assert (manifest.expectations.version, manifest.expectations.place) == (41, "gs://settings/expectations.toml")
+    assert manifest.expectations.sha256 in name
+    assert parse_expectations(text, stated.place) == stated
+    assert store.read("training_eurusd.expectations.toml").decode() == text
+    assert look(store, EURUSD).state == "done"
+
+
+def test_the_same_bytes_held_against_others_are_published_again(tmp_path: Path, store: LocalObjectStore) -> None:
+    first = _publish_judged(tmp_path, store, load_expectations())
+    assert _publish_judged(tmp_path, store, load_expectations()).already_there
+    other = load_expectations().model_copy(update={"min_rows": 5})
+    again = _publish_judged(tmp_path, store, other)
+    assert (again.already_there, again.replaced_generation) == (False, first.generation)
+    assert parse_expectations(store.read(store.stated(NAME)["expectations"]).decode(), "").min_rows == 5
+
+
+def test_a_file_that_an_earlier_version_published_stays_as_it_is(tmp_path: Path, store: LocalObjectStore) -> None:
+    _publish_judged(tmp_path, store, None)
+    assert "expectations" not in store.stated(NAME)
+    again = _publish_judged(tmp_path, store, load_expectations())
+    assert (again.already_there, again.expectations) == (True, None)
+    assert look(store, EURUSD).state == "done"
+
+
+def test_a_copy_that_is_gone_is_written_again_by_a_publication_that_keeps_no_expectations(
+    tmp_path: Path, store: LocalObjectStore
+) -> None:
+    _publish_judged(tmp_path, store, load_expectations())
+    store.delete("training_eurusd.expectations.toml")
+    again = _publish_judged(tmp_path, store, None)
+    assert again.expectations is not None
+    assert store.read("training_eurusd.expectations.toml") == store.read(store.stated(NAME)["expectations"])
+
+
+def test_the_sweep_takes_expectations_that_no_version_names(tmp_path: Path, store: LocalObjectStore) -> None:
+    for number in range(3):
+        stated = load_expectations().model_copy(update={"min_rows": number + 1})
+        _publish_judged(tmp_path, store, stated, data=bytes([number]))
+    before = _kept(store)
+    later = max(info.updated for info in store.list_objects(COMPANIONS)) + timedelta(days=30)
+    removed = sweep(store, staging_days=7, now=later).names
+    assert len(before) == 3
+    assert len(_kept(store)) == 2
+    assert {*before} - {*_kept(store)} <= {*removed}
+    assert store.stated(NAME)["expectations"] in _kept(store)
+
+
+def test_a_published_file_whose_expectations_are_damaged_is_failed(tmp_path: Path, store: LocalObjectStore) -> None:
+    _publish_judged(tmp_path, store, load_expectations())
+    name = store.stated(NAME)["expectations"]
+    (tmp_path / "store" / name).write_text("min_rows = 1\n")
+    found = look(store, EURUSD)
+    assert found.state == "failed"
+    assert "no expectations" in found.got
+
+
+BIGQUERY, OTHER_PROJECT, RATES, RAW = "BigQuery project a", "BigQuery project b", "a rates file", "raw checkpoints"
+
+
+def _publish_made_of(folder: Path, data: bytes, store: ObjectStore, origin: str, *, word: bool = False) -> None:
+    file, manifest, report = training(folder, data)
+    extraction = manifest.extraction.model_copy(update={"origin": origin})
+    manifest = with_the_word(manifest.model_copy(update={"extraction": extraction}), Settings(replace_source=word))
+    publish(file, manifest, report, store, progress=Silent())
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def either_store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    if request.param == "bucket":
+        return request.getfixturevalue("gcs_store")
+    return LocalObjectStore(tmp_path / "store")
+
+
+@pytest.mark.parametrize(
+    ("there", "new"),
+    [
+        (BIGQUERY, SIMULATED),
+        (RATES, SIMULATED),
+        (RAW, SIMULATED),
+        ("", SIMULATED),
+        (BIGQUERY, RATES),
+        (BIGQUERY, OTHER_PROJECT),
+        (BIGQUERY, ""),
+        (RATES, RAW),
+    ],
+)
+def test_a_file_of_another_source_is_not_replaced_without_the_word(
+    tmp_path: Path, either_store: ObjectStore, there: str, new: str
+) -> None:
+    _publish_made_of(tmp_path, b"the trainers' file", either_store, there)
+    with pytest.raises(ReplacementRefused, match="--replace-source") as caught:
+        _publish_made_of(tmp_path, b"another", either_store, new)
+    assert (new or "unknown") in caught.value.got
+    assert (there or "unknown") in caught.value.got
+    assert either_store.read(NAME) == b"the trainers' file"
+    assert [info.name for info in either_store.list_objects("staging/")] == []
+    _publish_made_of(tmp_path, b"another", either_store, new, word=True)
+    assert either_store.read(NAME) == b"another"
+    assert Manifest.model_validate_json(either_store.read("training_eurusd.manifest.json")).replace_source
+
+
+@pytest.mark.parametrize(
+    ("there", "new"),
+    [(SIMULATED, BIGQUERY), (SIMULATED, SIMULATED), (SIMULATED, RATES), (BIGQUERY, BIGQUERY), ("", BIGQUERY), ("", "")],
+)
+def test_the_same_source_and_simulated_numbers_are_replaced_as_ever(
+    tmp_path: Path, either_store: ObjectStore, there: str, new: str
+) -> None:
+    _publish_made_of(tmp_path, b"before", either_store, there)
+    _publish_made_of(tmp_path, b"after", either_store, new)
+    assert either_store.read(NAME) == b"after"
+
+
+def test_a_file_that_somebody_else_put_there_is_not_replaced_by_simulated_numbers(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / NAME).write_bytes(b"of the earlier pipeline")
+    with pytest.raises(ReplacementRefused):
+        _publish_made_of(tmp_path, b"made up", LocalObjectStore(tmp_path / "store"), SIMULATED)
+    assert (tmp_path / "store" / NAME).read_bytes() == b"of the earlier pipeline"
+
+
+@pytest.mark.parametrize(("rates", "origin"), [(None, SIMULATED), ("00ff", RATES)])
+def test_a_warehouse_says_what_it_was_made_of(tmp_path: Path, rates: str | None, origin: str) -> None:
+    begin(tmp_path)
+    finish(tmp_path, Folder(made=Made(pairs=("eurusd",), rows=300, tables=1, seed=1, rates=rates)))
+    assert origin_of(Settings(warehouse=tmp_path)) == origin
+    assert origin_of(Settings(warehouse=tmp_path, bigquery_project="a")) == BIGQUERY
+    assert origin_of(Settings(warehouse=tmp_path / "none")) == "a folder of tables"

@@ -15,7 +15,7 @@ from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.extract.pair import extract_pair
-from bqx_assets.release.checked import save_report
+from bqx_assets.release.merged_file import save_report
 from bqx_assets.release.publish import publish
 from bqx_assets.release.status import PairStatus, pair_status
 from bqx_assets_tests.frames import FEW_TABLES, FrameWarehouse, few_tables_expectations, frame_job, frame_warehouse

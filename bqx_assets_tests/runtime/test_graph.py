@@ -24,7 +24,7 @@ from bqx_assets.extract.embedded import LocalWarehouse
 from bqx_assets.extract.read import ATTEMPTS
 from bqx_assets.extract.warehouse import ReadRequest
 from bqx_assets.quality.rules import RULES
-from bqx_assets.release.checked import report_path
+from bqx_assets.release.merged_file import report_path
 from bqx_assets.release.publish import Published
 from bqx_assets.runtime.graph import build_definitions
 from bqx_assets.runtime.keys import PUBLISHED, SLABS, SPINE, TARGETS, TRAINING, family_key

@@ -8,7 +8,7 @@ import pytest
 
 from bqx_assets.base.errors import StoreError
 from bqx_assets.base.store.gcs import GcsObjectStore
-from bqx_assets.release.bucket_facts import same_place
+from bqx_assets.release.bucket_policy import same_place
 from bqx_assets.release.lifecycle import StorePolicy, init_store
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
 from bqx_assets_tests.servers.gcs.server import GcsServer

@@ -9,7 +9,7 @@ import pytest
 from bqx_assets.base.errors import StoreError, ValidationFailed
 from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.base.store.protocol import STAGING
-from bqx_assets.release.checked import (
+from bqx_assets.release.merged_file import (
     made_here,
     object_report_for,
     refuse_report,

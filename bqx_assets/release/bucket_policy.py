@@ -1,0 +1,302 @@
+"""Judges a bucket's settings and lifecycle rules: what stops runs, what costs money, what each rule can reach.
+
+``bqx store init`` and ``bqx doctor`` show the same findings. Setting the package's own rules is ``lifecycle``'s work.
+
+**Source**: cloud.google.com/storage/docs/lifecycle, 2026-11: all conditions of a rule must hold; a name is meant that
+begins with any of ``matchesPrefix`` and ends with any of ``matchesSuffix``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, cast
+
+from bqx_assets.base.artifacts import Record
+from bqx_assets.base.errors import StoreError
+from bqx_assets.base.pairs import ALL_PAIRS
+from bqx_assets.base.store.naming import GCS_SCHEME
+from bqx_assets.base.store.protocol import BucketPolicy
+from bqx_assets.base.store.staged import STAGED_PREFIXES
+from bqx_assets.release.published import COMPANIONS
+
+LifecycleRule = Mapping[str, Any]
+Harm = Literal["published files", "kept versions", "staged objects"]
+"""What a rule of somebody else's deletes, the worst first."""
+
+PUBLISHED = tuple(f"training_{pair}." for pair in ALL_PAIRS)
+"""How the names of published objects begin."""
+COMPANION_FOLDERS = tuple(f"{COMPANIONS}{pair}/" for pair in ALL_PAIRS)
+"""And those of their manifests and reports."""
+_PUBLISHED_ENDS = ("parquet", "manifest.json", "report.json", "expectations.toml")
+_COMPANION_ENDS = (".manifest.json", ".report.json")
+_STAGED_ENDS = (".parquet", ".json", ".lease")
+_DIGITS = frozenset("0123456789abcdef")
+"""Of the numbers that other staged objects' names end with."""
+_NONCURRENT = frozenset({"numNewerVersions", "daysSinceNoncurrentTime", "noncurrentTimeBefore"})
+"""Conditions that hold for versions that were replaced or deleted, never for a live object."""
+_CUSTOM_TIME = frozenset({"daysSinceCustomTime", "customTimeBefore"})
+"""Conditions on a time that a writer gives an object. This package gives none, and then they do not hold."""
+_STANDARD = frozenset({"STANDARD", "MULTI_REGIONAL", "REGIONAL"})
+"""Three names of one class: the last two are from before 2019."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What has to stay, and what is known of it."""
+
+    prefix: str
+    """The store's own, before every name."""
+    staging_days: int
+    keep_versions: int
+    classes: frozenset[str]
+    """Storage classes that our objects can be in: the bucket's default, and where rules move them."""
+    oldest: datetime | None
+    """When the oldest published object or kept version was written; None: there is none."""
+
+
+def canonical(rule: LifecycleRule) -> dict[str, Any]:
+    """Return a rule as it is compared: Cloud Storage sorts lists, writes numbers as texts, and adds empty fields."""
+    action = cast("Mapping[str, Any]", rule.get("action") or {})
+    condition = cast("Mapping[str, Any]", rule.get("condition") or {})
+    plain = {name: _plain(value) for name, value in condition.items()}
+    wanted = {name: value for name, value in plain.items() if value not in ([], "", None)}
+    found: dict[str, Any] = {"type": str(action.get("type", "")), "condition": wanted}
+    return found | ({"class": action["storageClass"]} if action.get("storageClass") else {})
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, (list, tuple)):
+        return sorted({str(each) for each in cast("Iterable[object]", value)})
+    if isinstance(value, str) and value.isdecimal():
+        return int(value)
+    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+
+
+def classes_of(rules: Iterable[LifecycleRule], default: str) -> frozenset[str]:
+    """Return the storage classes that objects of a bucket can be in, by its default class and its rules."""
+    moved = {
+        str(rule["class"]) for rule in map(canonical, rules) if rule["type"] == "SetStorageClass" and "class" in rule
+    }
+    found = {default.upper() or "STANDARD", *moved}
+    return frozenset(found | _STANDARD if found & _STANDARD else found)
+
+
+def harm_of(rule: LifecycleRule, kept: Kept) -> Harm | None:
+    """Return the worst that a rule does to what has to stay; None where it cannot reach any of it.
+
+    A condition that is not known here limits nothing: what it may mean is not guessed.
+    """
+    found = canonical(rule)
+    condition: Mapping[str, Any] = found["condition"]
+    if found["type"] != "Delete" or condition.keys() & _CUSTOM_TIME:
+        return None
+    classes = condition.get("matchesStorageClass")
+    if classes is not None and not kept.classes & {str(each).upper() for each in classes}:
+        return None
+    published = _reaches_published(condition, kept.prefix)
+    companions = _reaches_any(condition, [f"{kept.prefix}{each}" for each in COMPANION_FOLDERS], _COMPANION_ENDS)
+    if (published or companions) and _ever_before(condition, "createdBefore", kept.oldest):
+        if not _spares_live(condition):
+            return "published files"
+        if published and _breaks_versions(condition, kept):
+            return "kept versions"
+    staged = _reaches_any(condition, [f"{kept.prefix}{each}" for each in STAGED_PREFIXES], _STAGED_ENDS)
+    age = condition.get("age")
+    if staged and not _spares_live(condition) and isinstance(age, int) and age < kept.staging_days:
+        return "staged objects"
+    return None
+
+
+def moves_published(rule: LifecycleRule, prefix: str) -> str | None:
+    """Return the class that a rule moves published files to, if it does."""
+    found = canonical(rule)
+    moved = found["type"] == "SetStorageClass" and found.get("class") not in _STANDARD
+    if not moved or found["condition"].keys() & _CUSTOM_TIME or _spares_live(found["condition"]):
+        return None
+    return found.get("class") if _reaches_published(found["condition"], prefix) else None
+
+
+def _means(condition: Mapping[str, Any], begins: Callable[[str], bool], ends: Callable[[str], bool]) -> bool:
+    """Whether one of a rule's prefixes and one of its suffixes allow a name: none of either allow any."""
+    return any(map(begins, condition.get("matchesPrefix") or [""])) and any(
+        map(ends, condition.get("matchesSuffix") or [""])
+    )
+
+
+def _reaches_published(condition: Mapping[str, Any], prefix: str) -> bool:
+    names = [f"{prefix}{head}{end}" for head in PUBLISHED for end in _PUBLISHED_ENDS]
+    return any(_means(condition, name.startswith, name.endswith) for name in names)
+
+
+def _reaches_any(condition: Mapping[str, Any], heads: Iterable[str], ends: Sequence[str]) -> bool:
+    """Whether a name can be meant that has one of ``heads``, then whatever, then one of ``ends`` or a number."""
+
+    def begins(name: str) -> bool:
+        return any(head.startswith(name) or name.startswith(head) for head in heads)
+
+    def finishes(name: str) -> bool:
+        return set(name) <= _DIGITS or any(end.endswith(name) or name.endswith(end) for end in ends)
+
+    return _means(condition, begins, finishes)
+
+
+def _spares_live(condition: Mapping[str, Any]) -> bool:
+    newer = condition.get("numNewerVersions")
+    spared = condition.keys() & _NONCURRENT - {"numNewerVersions"} or (isinstance(newer, int) and newer > 0)
+    return bool(spared) or condition.get("isLive") is False
+
+
+def _breaks_versions(condition: Mapping[str, Any], kept: Kept) -> bool:
+    """Whether a rule about earlier versions deletes one of those that are kept: the last ``keep_versions``."""
+    if kept.keep_versions == 0 or not _ever_before(condition, "noncurrentTimeBefore", kept.oldest):
+        return False
+    newer = condition.get("numNewerVersions")
+    return not (isinstance(newer, int) and newer > kept.keep_versions)
+
+
+def _ever_before(condition: Mapping[str, Any], name: str, oldest: datetime | None) -> bool:
+    """Whether a condition on a date can hold: it is to come, or something that has to stay is as old."""
+    date = condition.get(name)
+    if date is None:
+        return True
+    try:
+        limit = datetime.fromisoformat(str(date)).replace(tzinfo=UTC)
+    except ValueError:
+        return True
+    return limit > datetime.now(UTC) or (oldest is not None and oldest < limit)
+
+
+Level = Literal["stops", "costs", "note"]
+"""``stops``: runs fail until it is changed. ``costs``: money beyond the usual. ``note``: good to know."""
+About = Literal[
+    "retention",
+    "holds",
+    "object retention",
+    "requester pays",
+    "soft delete",
+    "place",
+    "storage class",
+    "public access",
+    "lifecycle",
+]
+"""Which of a bucket's settings a finding is about."""
+_DAY_SECONDS = 86_400
+_WITHIN = {"US": "US-", "EU": "EUROPE-", "ASIA": "ASIA-"}
+"""Multi-regions, and how the regions within begin. **Source**: cloud.google.com/storage/docs/locations, 2026-11."""
+_OUTSIDE = {"EUROPE-WEST2", "EUROPE-WEST6"}
+"""London and Zurich: EU has places of the European Union's member states only."""
+
+
+class BucketFinding(Record):
+    """One thing about a bucket."""
+
+    level: Level
+    about: About
+    what: str
+    cure: str
+
+
+def refuse_unfit(uri: str, policy: BucketPolicy) -> None:
+    """Refuse a bucket that can never keep versions. Raises StoreError."""
+    if policy.hierarchical:
+        raise StoreError(
+            uri,
+            got="a bucket with a hierarchical namespace, which keeps no versions",
+            expected="a bucket whose earlier versions stay",
+            cure=f"It cannot be changed later: gcloud storage buckets create gs://NEW_BUCKET --location "
+            f"{policy.location or 'LOCATION'} --uniform-bucket-level-access, and set BQX_OUTPUT to it.",
+        )
+
+
+def findings(
+    uri: str, policy: BucketPolicy, others: Sequence[LifecycleRule], kept: Kept, *, data_location: str | None = None
+) -> tuple[BucketFinding, ...]:
+    """Return what an operator should know of a bucket, what stops runs first."""
+    found = [*of_settings(uri, policy, data_location=data_location), *of_rules(others, kept)]
+    order: list[Level] = ["stops", "costs", "note"]
+    return tuple(sorted(found, key=lambda each: order.index(each.level)))
+
+
+def of_settings(uri: str, policy: BucketPolicy, *, data_location: str | None = None) -> Iterator[BucketFinding]:
+    """Yield what an operator should know of a bucket's settings other than its lifecycle rules."""
+    bucket = uri.removeprefix(GCS_SCHEME).split("/", maxsplit=1)[0]
+    yield from _keeping(bucket, policy)
+    yield from _paying(bucket, policy, data_location)
+
+
+def _keeping(bucket: str, policy: BucketPolicy) -> Iterator[BucketFinding]:
+    """Settings under which objects cannot be replaced or deleted."""
+    update = f"gcloud storage buckets update gs://{bucket}"
+    if policy.retention_seconds:
+        days = policy.retention_seconds / _DAY_SECONDS
+        cure = (
+            "It is locked and stays: use another bucket for training files."
+            if policy.retention_locked
+            else f"Remove it: {update} --clear-retention-period"
+        )
+        what = f"a retention policy: no object can be replaced or deleted for {days:g} days, unfinished ones included"
+        yield BucketFinding(level="stops", about="retention", what=what, cure=cure)
+    if policy.default_hold:
+        what = "a default event-based hold: no new object can be replaced or deleted"
+        yield BucketFinding(
+            level="stops", about="holds", what=what, cure=f"Remove it: {update} --no-default-event-based-hold"
+        )
+    if policy.object_retention:
+        what = "object retention is enabled: an object that somebody gives a time to cannot be replaced before it"
+        yield BucketFinding(level="note", about="object retention", what=what, cure="Give training files none.")
+
+
+def _paying(bucket: str, policy: BucketPolicy, data_location: str | None) -> Iterator[BucketFinding]:
+    """Who pays, what for, and who may look."""
+    update = f"gcloud storage buckets update gs://{bucket}"
+    if policy.requester_pays:
+        what = "requester pays: every call must name a project that pays, and this program names none"
+        yield BucketFinding(
+            level="stops", about="requester pays", what=what, cure=f"Switch it off: {update} --no-requester-pays"
+        )
+    if policy.soft_delete_seconds:
+        days = policy.soft_delete_seconds / _DAY_SECONDS
+        what = f"soft delete: what is deleted, all staged objects included, is charged for {days:g} days more"
+        cure = f"If kept versions are enough: {update} --clear-soft-delete"
+        yield BucketFinding(level="costs", about="soft delete", what=what, cure=cure)
+    if data_location and policy.location and not same_place(policy.location, data_location):
+        what = f"the bucket lies in {policy.location}, the tables in {data_location.upper()}"
+        cure = (
+            "Reading across places is charged by the GiB: make a bucket where the tables are, gcloud storage buckets "
+            f"create gs://NEW_BUCKET --location {data_location}, and run the jobs in a region within."
+        )
+        yield BucketFinding(level="costs", about="place", what=what, cure=cure)
+    if policy.location and policy.storage_class not in {"", "STANDARD", "MULTI_REGIONAL", "REGIONAL"}:
+        what = f"new objects are {policy.storage_class}: reading is charged, and deleting before their minimum time"
+        yield BucketFinding(
+            level="costs", about="storage class", what=what, cure=f"{update} --default-storage-class STANDARD"
+        )
+    if policy.location and not policy.public_access_prevented:
+        what = "nothing prevents that the bucket is opened to everybody"
+        yield BucketFinding(level="note", about="public access", what=what, cure=f"{update} --public-access-prevention")
+
+
+def of_rules(others: Sequence[LifecycleRule], kept: Kept) -> Iterator[BucketFinding]:
+    """Yield the rules of others that delete nothing that has to stay, and are felt all the same."""
+    for rule in others:
+        condition = dict(rule.get("condition") or {})
+        if harm_of(rule, kept) == "staged objects":
+            what = f"another rule deletes staged objects before their {kept.staging_days} days: {condition}"
+            cure = "Let its owner limit it by matchesPrefix: a run that takes longer loses its checkpoints."
+            yield BucketFinding(level="stops", about="lifecycle", what=what, cure=cure)
+        elif storage_class := moves_published(rule, kept.prefix):
+            what = f"another rule moves published files to {storage_class}, where each reading is charged: {condition}"
+            yield BucketFinding(
+                level="costs", about="lifecycle", what=what, cure="Let its owner limit it by matchesPrefix."
+            )
+
+
+def same_place(bucket: str, data: str) -> bool:
+    """Return whether reading between two places is not charged: the same, or a region within the multi-region."""
+    one, other = bucket.upper(), data.upper()
+    return one == other or any(
+        region not in _OUTSIDE and region.startswith(_WITHIN.get(whole, "-"))
+        for whole, region in ((one, other), (other, one))
+    )
