@@ -6,6 +6,7 @@ check compares with (the expectations file).
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Self
@@ -33,7 +34,7 @@ class Settings(BaseSettings):
     home: Path = Path(".bqx")
     """Folder for everything a run makes."""
     warehouse: Path | None = None
-    """Embedded warehouse; default ``{home}/warehouse``."""
+    """Embedded warehouse; default: the one in this home that was last made for the pair, else ``{home}/warehouse``."""
     expectations: str | None = None
     """Expectations file or its folder, a path or ``gs://`` URI; default: the warehouse's own ``expectations.toml``,
     else the packaged one."""
@@ -120,6 +121,22 @@ class Settings(BaseSettings):
     def warehouse_dir(self) -> Path:
         """Folder of the embedded warehouse."""
         return self.warehouse or self.home / "warehouse"
+
+    def source_link(self, pair: Pair) -> Path:
+        """Return the link to the embedded warehouse that was last made for the pair in this home."""
+        return self.home / "sources" / pair.name
+
+    def of_pair(self, pair: Pair) -> Self:
+        """Return these settings with the pair's own embedded warehouse, where the home has one and none is named.
+
+        ``make run`` makes one warehouse for each pair, row count and file of rates, and leaves a link to it: each
+        command that follows reads the same tables, and no two warehouses are mixed.
+        """
+        link = self.source_link(pair)
+        if self.warehouse is not None or self.bigquery_project is not None or not link.is_symlink():
+            return self
+        made = Path(os.path.normpath(link.parent / link.readlink()))
+        return self.model_copy(update={"warehouse": made}) if made.is_dir() else self
 
     @property
     def staging_dir(self) -> Path:

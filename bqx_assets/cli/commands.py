@@ -107,6 +107,6 @@ def _tell(ctx: typer.Context, error: BqxError) -> None:
     session = ctx.obj if isinstance(ctx.obj, Session) else Session()
     if session.debug:
         session.err.print_exception()
-    show_failure(session.err, error)
+    show_failure(session.err, error, session.bqx)
     session.answer(failure_facts(error))
     sys.stdout.flush()

@@ -16,6 +16,7 @@ from rich.text import Text
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.printable import printable
 from bqx_assets.base.settings import Settings
+from bqx_assets.cli.failures import pasteable
 from bqx_assets.cli.options import Json, PairIfAny
 from bqx_assets.cli.session import Session
 from bqx_assets.cli.tables import plain_table
@@ -54,11 +55,12 @@ def doctor(ctx: typer.Context, pair: PairIfAny = None, *, only: Only = None, as_
     """
     session: Session = ctx.obj
     session.as_json = as_json
-    settings = session.settings()
+    pair = pair or ALL_PAIRS[0]
+    settings = session.settings().of_pair(pair)
     given = {"home": "option --home"} if session.home else None
     with session.work() as (progress, _):
-        report = look(settings, pair or ALL_PAIRS[0], progress, given, only or ())
-    session.say(report_table(report), *lack_lines(report), summary_line(report))
+        report = look(settings, pair, progress, given, only or ())
+    session.say(report_table(report, session.bqx), *lack_lines(report, session.bqx), summary_line(report))
     session.answer({"passed": report.passed, **report.model_dump(mode="json")})
     raise typer.Exit(0 if report.passed else 1)
 
@@ -71,11 +73,11 @@ def stop_on_a_lack(session: Session, pair: Pair, settings: Settings) -> None:
     """
     with session.work() as (progress, _):
         report = look(settings, pair, progress, {"home": "option --home"} if session.home else None)
-    session.say(*lack_lines(report), summary_line(report))
+    session.say(*lack_lines(report, session.bqx), summary_line(report))
     report.refuse_lacks()
 
 
-def report_table(report: Report) -> Table:
+def report_table(report: Report, bqx: str = "bqx") -> Table:
     """Return a heading a theme, below it a line a probe; below a note, what one may do about it."""
     table = plain_table("", "", "")
     table.show_header = False
@@ -86,7 +88,7 @@ def report_table(report: Report) -> Table:
             style = "dim" if line.state == "skipped" else ""
             table.add_row(Text(*_MARKS[line.state]), Text(name, style=style), Text(_cut(line), style=style))
             if line.state == "note" and line.cure:
-                table.add_row("", "", Text(f"→ {printable(line.cure)}", style="italic"))
+                table.add_row("", "", Text(f"→ {printable(pasteable(line.cure, bqx))}", style="italic"))
     return table
 
 
@@ -117,14 +119,14 @@ def _cut(line: Line) -> str:
     return text if len(text) <= most + _FEW else f"{text[:most]}…"
 
 
-def lack_lines(report: Report) -> Iterator[Text | str]:
+def lack_lines(report: Report, bqx: str = "bqx") -> Iterator[Text | str]:
     """Yield what is missing: in full, with the permission, the resource, and the command on a line of its own."""
     for line in report.missing:
         yield ""
         yield Text.assemble(("✗ ", "bold red"), (f"{line.title}: ", "bold"), printable(line.found))
         if line.permission:
             yield _part("missing", f"{line.permission} on {line.resource}" if line.resource else line.permission)
-        yield _part("cure", line.cure)
+        yield _part("cure", pasteable(line.cure, bqx))
 
 
 def _part(name: str, text: str) -> Text:

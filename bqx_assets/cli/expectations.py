@@ -90,7 +90,7 @@ def propose(
 ) -> None:
     """Write what the pair's last extraction found, table by table, as a proposal that a person may approve."""
     session = _session(ctx, as_json=as_json)
-    settings = session.settings()
+    settings = session.settings().of_pair(pair)
     slabs = slab_objects(settings, pair) or SlabFolder(settings.checkpoint_dir / pair.name)
     found = find_pair_facts(slabs, _last_extraction(slabs, pair), datetime.now(UTC))
     where = output or str(settings.home / EXPECTATIONS_FILE)

@@ -5,7 +5,6 @@ Belongs here: commands, their options, and which stage each calls. Does not: the
 
 from __future__ import annotations
 
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -54,7 +53,7 @@ from bqx_assets.extract.slabs import SlabFolder
 from bqx_assets.release.merged_file import MergedFile, merged, publish_checked
 from bqx_assets.release.published import is_whole, verify_pairs
 from bqx_assets.release.retention import clean_checkpoints, sweep
-from bqx_assets.release.status import pair_status
+from bqx_assets.release.status import PairStatus, pair_status
 
 app = typer.Typer(
     cls=Commands,
@@ -109,7 +108,7 @@ def plan(ctx: typer.Context, pair: PairArgument, *, output_dir: Annotated[Path |
     """Show what an extraction would read: tables, columns, bytes, cost in USD, and what is fresh already."""
     session = _session(ctx, as_json=as_json)
     if doctor:
-        stop_on_a_lack(session, pair, session.settings())
+        stop_on_a_lack(session, pair, session.settings().of_pair(pair))
     found = plan_pair(_extraction(session.settings(), pair, output_dir, ConsoleProgress(session.err)))
     session.say(*summaries.plan_lines(found), tables.plan_table(found))
     refuse_plan_over_budget(found, session.settings().max_bytes)
@@ -192,13 +191,13 @@ def validate_command(  # noqa: PLR0913 -- one parameter an option
 ) -> None:
     """Check a training file by every rule. Exit code 0: passed, 1: failed, 2: wrongly called."""
     session = _session(ctx, as_json=as_json)
-    settings = session.settings()
+    settings = session.settings().of_pair(pair)
     own = expectations_for(file, settings)
     asked = with_thresholds(own, required_targets, min_rows, min_columns)
     with session.work() as (progress, _):
         # Judged by other numbers, `bqx publish` must look again.
         report = validate_place(file, pair, settings, asked, keep=asked == own, deep=not shallow, progress=progress)
-    session.say(tables.verdict_table(report.verdicts), tables.report_line(report))
+    session.say(tables.verdict_table(report.verdicts, session.bqx), tables.report_line(report))
     session.answer({"passed": report.passed, **report.model_dump(mode="json")})
     raise typer.Exit(0 if report.passed else 1)
 
@@ -224,7 +223,7 @@ def publish_command(  # noqa: PLR0913 -- one parameter an option
     settings = session.settings(
         output=None if output_dir is None else output_place(output_dir, "--output-dir"),
         replace_source=replace_source or None,
-    )
+    ).of_pair(pair)
     store = open_store(settings)
     chosen = MergedFile(file, pair) if file else merged(settings, pair, store)
     manifest = chosen.manifest()
@@ -247,7 +246,7 @@ def run(ctx: typer.Context, pair: PairArgument, *, workers: Workers = None, engi
     from bqx_assets.cli.pair_run import run_and_show  # noqa: PLC0415
 
     session = _session(ctx, as_json=as_json)
-    settings = session.settings(workers=workers, engine=engine, replace_source=replace_source or None)
+    settings = session.settings(workers=workers, engine=engine, replace_source=replace_source or None).of_pair(pair)
     if doctor:
         stop_on_a_lack(session, pair, settings)
     passed = run_and_show(session, pair, settings)
@@ -260,7 +259,7 @@ def verify_command(ctx: typer.Context, pairs: SomePairs = None, *, every: Every 
     session = _session(ctx, as_json=as_json)
     with session.work() as (progress, _):
         found = verify_pairs(open_store(session.settings()), pairs or (), progress, every=every)
-    session.say(tables.standing_table(found))
+    session.say(tables.standing_table(found, session.bqx))
     session.answer({"verified": all(map(is_whole, found)), "pairs": [summaries.standing_facts(each) for each in found]})
     raise typer.Exit(0 if all(map(is_whole, found)) else 1)
 
@@ -270,8 +269,12 @@ def status(ctx: typer.Context, *, as_json: Json = False) -> None:
     """Show all 28 pairs' stages, as their records, manifests and the store say."""
     session = _session(ctx, as_json=as_json)
     settings = session.settings()
-    expectations, store = load_own_expectations(settings), open_store(settings)
-    status_of = partial(pair_status, settings=settings, expectations=expectations, store=store)
+    common, store = load_own_expectations(settings), open_store(settings)
+
+    def status_of(pair: Pair) -> PairStatus:
+        own = settings.of_pair(pair)
+        return pair_status(pair, own, common if own is settings else load_own_expectations(own), store)
+
     with session.work() as (progress, _), waiting(progress, "status", at_work("looking at 28 pairs")):
         found = list(in_threads(status_of, ALL_PAIRS, _PAIRS_AT_ONCE, "status"))
     done = sum(each.published == "done" for each in found)
@@ -289,6 +292,7 @@ def _session(ctx: typer.Context, *, as_json: bool) -> Session:
 
 
 def _extraction(settings: Settings, pair: Pair, folder: Path | None, progress: ConsoleProgress) -> Extraction:
+    settings = settings.of_pair(pair)
     warehouse, expectations = connect(settings)
     root = folder or settings.checkpoint_dir
     kept_in = slab_objects(settings, pair) if folder is None else None

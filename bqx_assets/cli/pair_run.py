@@ -14,7 +14,7 @@ from rich.text import Text
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.cli import summaries, tables
-from bqx_assets.cli.session import Cost, Session
+from bqx_assets.cli.session import Cost, Session, invocation
 from bqx_assets.extract.connect import load_own_expectations
 from bqx_assets.extract.embedded_layout import refuse_unusable
 from bqx_assets.runtime.in_process import PairRun, Stage, run_pair
@@ -32,7 +32,7 @@ def run_and_show(session: Session, pair: Pair, settings: Settings) -> bool:
         refuse_unusable(settings.warehouse_dir)  # before Dagster keeps a run of it: there is nothing to run
     with session.work() as (progress, cost):
         run = run_pair(pair, settings, progress, log_level="DEBUG" if session.debug else "CRITICAL")
-    session.say(_headline(run), stage_table(run, cost), tables.verdict_table(run.verdicts))
+    session.say(_headline(run), stage_table(run, cost), tables.verdict_table(run.verdicts, session.bqx))
     session.say(f"  {load_own_expectations(settings).judged_by(pair).sentence(pair.name)}")
     if run.published is not None:
         session.say(*summaries.published_lines(run.published), *summaries.reading_lines(run.published.uri))
@@ -78,5 +78,5 @@ def _browser_lines(settings: Settings) -> list[str]:
     if settings.home == Path(".bqx") and Path("Makefile").is_file() and Path("workspace.yaml").is_file():
         command = "make ui"
     else:
-        command = f"bqx --home {shlex.quote(str(settings.home.absolute()))} ui"
+        command = f"{invocation()} --home {shlex.quote(str(settings.home.absolute()))} ui"
     return ["  " + command + "   # this run, all pairs and backfills in the browser"]

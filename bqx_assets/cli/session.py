@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import sys
 import time
 from collections.abc import Generator, Iterable
@@ -53,7 +54,7 @@ class Session:
     @property
     def bqx(self) -> str:
         """What to type for another command in the same home."""
-        return f"bqx --home {shlex.quote(str(self.home))}" if self.home else "bqx"
+        return f"{invocation()} --home {shlex.quote(str(self.home))}" if self.home else invocation()
 
     def settings(self, **overrides: object) -> Settings:
         """Return the settings of the environment under the options that were given.
@@ -106,6 +107,15 @@ class Session:
         if self.as_json:
             plain = facts.model_dump(mode="json") if isinstance(facts, Record) else facts
             sys.stdout.write(json.dumps(plain, indent=1, default=str) + "\n")
+
+
+def invocation() -> str:
+    """Return what starts this program again in a shell: ``bqx`` where PATH leads to it, else as it was called."""
+    called = Path(sys.argv[0])
+    if called.name != "bqx" or not called.is_file():
+        return "bqx"
+    found = shutil.which("bqx")
+    return "bqx" if found is not None and called.samefile(found) else shlex.quote(sys.argv[0])
 
 
 def _without_padding(out: Console, drawn: object) -> str:

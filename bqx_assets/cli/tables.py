@@ -13,6 +13,7 @@ from rich.text import Text
 
 from bqx_assets.base.costs import storage_read_usd
 from bqx_assets.base.printable import printable
+from bqx_assets.cli.failures import pasteable
 from bqx_assets.extract.plan import PairPlan
 from bqx_assets.quality.report import Report, Verdict
 from bqx_assets.release.published import Standing, State, verified_text
@@ -95,25 +96,25 @@ def _stages(pairs: Sequence[PairStatus]) -> Table:
     return table
 
 
-def standing_table(found: Sequence[Standing]) -> Table:
+def standing_table(found: Sequence[Standing], bqx: str = "bqx") -> Table:
     """Return a line a pair: whether its published file is whole, and when it was read; the cure under a failure."""
     table = plain_table("", "pair", "got", "expected", "verified")
     for each in found:
         when = verified_text(each.verified_at, each.verified_by).removeprefix("verified ")
         table.add_row(_mark(each.state), each.pair, _short(each.got), _short(each.expected), when)
         if each.cure:
-            table.add_row("", "", Text(f"→ {each.cure}", style="italic"), "", "")
+            table.add_row("", "", Text(f"→ {pasteable(each.cure, bqx)}", style="italic"), "", "")
     return table
 
 
-def verdict_table(verdicts: Sequence[Verdict]) -> Table:
+def verdict_table(verdicts: Sequence[Verdict], bqx: str = "bqx") -> Table:
     """Return a line a rule: its verdict, what it got and what it expected; the cure under a failure."""
     table = plain_table("", "check", "got", "expected")
     table.columns[1].no_wrap = True
     for each in verdicts:
         table.add_row(_verdict_mark(each), each.rule, _short(each.got), _short(each.expected))
         if not each.passed and each.cure:
-            table.add_row("", "", Text(f"→ {printable(each.cure)}", style="italic"), "")
+            table.add_row("", "", Text(f"→ {printable(pasteable(each.cure, bqx))}", style="italic"), "")
     return table
 
 

@@ -5,6 +5,9 @@ Belongs here: the two commands and their options. Does not: the simulator (``san
 
 from __future__ import annotations
 
+import os
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +15,7 @@ import typer
 
 from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair
+from bqx_assets.base.settings import Settings
 from bqx_assets.cli.options import path_of
 from bqx_assets.cli.session import Session
 from bqx_assets.sandbox.create import create_warehouse
@@ -104,15 +108,14 @@ def create(  # noqa: PLR0913 -- one parameter an option
             known_gaps=known_gaps,
         )
         spoiled = spoil(folder, spoiling, wanted[0]) if spoiling else None
+    _link(session.settings(), folder, wanted)
     session.say(
         f"✓ {folder}: {len(wanted)} pair{'s' * (len(wanted) > 1)}, {cost.seconds:.1f} s, "
         f"peak {cost.peak_bytes / 1e6:,.0f} MB resident",
         *(f"- {said}" for said in made.said),
         *(f"! {doubt}" for doubt in made.doubts),
         *([f"! spoiled {wanted[0]}: {spoiled}"] if spoiled else []),
-        "next: "
-        + ("" if folder == session.settings().warehouse_dir else f"BQX_WAREHOUSE={folder} ")
-        + f"{session.bqx} run {wanted[0]}",
+        f"next: {_variable(session.settings().of_pair(wanted[0]), folder)}{session.bqx} run {wanted[0]}",
     )
     session.answer(
         {
@@ -125,6 +128,24 @@ def create(  # noqa: PLR0913 -- one parameter an option
             "peak_bytes": cost.peak_bytes,
         }
     )
+
+
+def _link(settings: Settings, folder: Path, pairs: Sequence[Pair]) -> None:
+    """Note in the home that its pairs are read from this folder, if it lies in the home."""
+    if not folder.resolve().is_relative_to(settings.home.resolve()):
+        return
+    for pair in pairs:
+        link = settings.source_link(pair)
+        link.parent.mkdir(exist_ok=True)
+        new = link.with_name(f".{link.name}.{os.getpid()}")
+        new.symlink_to(os.path.relpath(folder.resolve(), link.parent.resolve()))
+        new.replace(link)
+
+
+def _variable(settings: Settings, folder: Path) -> str:
+    """Return what a command needs before it to read this folder; empty where these settings lead to it."""
+    read = settings.warehouse_dir.resolve() == folder.resolve()
+    return "" if read else f"BQX_WAREHOUSE={shlex.quote(str(folder))} "
 
 
 @warehouse_app.command(name="spoil")

@@ -159,7 +159,7 @@ def published_training_file(context: dg.AssetExecutionContext, workspace: Worksp
         # By the report of this run's own checks. Publishing alone, by a click on this asset, validates first.
         with _cure_of_failed(run.pair):
             published = publish_checked(
-                file, manifest, workspace.settings(), workspace.expectations(), store, run.progress
+                file, manifest, workspace.settings(), workspace.expectations(run.pair), store, run.progress
             )
         swept = sweep(store, staging_days=workspace.settings().staging_days)
         return dg.MaterializeResult(

@@ -76,10 +76,11 @@ def targets_changed(context: dg.SensorEvaluationContext, workspace: Workspace) -
 
     The first look notes how the tables are now and runs nothing: switching the sensor on is no order for 28 runs.
     """
-    tables = {(TARGETS_DATASET, targets_table(pair)): pair.name for pair in ALL_PAIRS}
+    now: dict[str, str] = {}
     try:
-        warehouse, _ = workspace.connect()
-        now = {tables[table]: state for table, state in warehouse.states(tables).items()}
+        for warehouse, pairs in workspace.warehouses():
+            tables = {(TARGETS_DATASET, targets_table(pair)): pair.name for pair in pairs}
+            now |= {tables[table]: state for table, state in warehouse.states(tables).items()}
     except TransientReadError as error:
         return _unanswered(context, error)
     # What a next look would meet as well, a missing role for example, is raised: a red tick, and not a grey one.

@@ -23,7 +23,8 @@ def doctor(context: dg.OpExecutionContext, workspace: Workspace) -> None:
     """Examine, and show the report in the step's metadata."""
     with errors_as_failures():
         progress = StepProgress(context.log, listener(workspace.channel))
-        report = look(workspace.settings(), parse_pair(context.partition_key), progress)
+        pair = parse_pair(context.partition_key)
+        report = look(workspace.settings().of_pair(pair), pair, progress)
     metadata: dict[str, dg.RawMetadataValue] = {
         "report": dg.MetadataValue.md(markdown(report)),
         "missing": len(report.missing),

@@ -30,7 +30,7 @@ def training_rules(context: dg.AssetCheckExecutionContext, workspace: Workspace)
     """Validate the pair's training file once, and give every selected rule its verdict."""
     with step(context.partition_key, context.log, workspace) as run:
         file = workspace.merged(run.pair)
-        report = file.validate(file.manifest(), workspace.expectations(), run.progress)
+        report = file.validate(file.manifest(), workspace.expectations(run.pair), run.progress)
         selected = {key.name for key in context.selected_asset_check_keys}
         for verdict in verdicts(report):
             if verdict.rule in selected:

@@ -7,13 +7,14 @@ the settings' meaning (``base/settings.py``).
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 from pydantic import Field, ValidationError
 
 from bqx_assets.base.errors import BadSetting
-from bqx_assets.base.pairs import Pair
+from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.progress import Progress
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.choose import in_cloud, open_store
@@ -102,18 +103,23 @@ class Workspace(dg.ConfigurableResource[object]):
             cure="Leave it out of the launchpad.",
         )
 
-    def connect(self) -> tuple[Warehouse, Expectations]:
-        """Return the warehouse and its expectations. Raises TableMissing when there is none."""
-        return connect(self.settings())
+    def warehouses(self) -> list[tuple[Warehouse, list[Pair]]]:
+        """Return each warehouse with the pairs that are read from it. Raises TableMissing when there is none."""
+        settings = self.settings()
+        folders: dict[Path, list[Pair]] = {}
+        for pair in ALL_PAIRS:
+            folders.setdefault(settings.of_pair(pair).warehouse_dir, []).append(pair)
+        there = {folder: pairs for folder, pairs in folders.items() if folder.is_dir()} or folders
+        return [(connect(settings.of_pair(pairs[0]))[0], pairs) for pairs in there.values()]
 
-    def expectations(self) -> Expectations:
-        """Return what a training file is held against; needs no warehouse."""
-        return load_own_expectations(self.settings())
+    def expectations(self, pair: Pair) -> Expectations:
+        """Return what the pair's training file is held against; needs no warehouse."""
+        return load_own_expectations(self.settings().of_pair(pair))
 
     def extraction(self, pair: Pair, progress: Progress) -> Extraction:
         """Return the pair's extraction, bound to where its slabs are kept: its folder, or the output bucket."""
-        settings = self.settings()
-        warehouse, expectations = self.connect()
+        settings = self.settings().of_pair(pair)
+        warehouse, expectations = connect(settings)
         return Extraction(
             pair=pair,
             warehouse=warehouse,

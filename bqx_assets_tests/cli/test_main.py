@@ -152,7 +152,7 @@ def test_a_bad_environment_variable_is_named(bqx: Bqx, monkeypatch: pytest.Monke
 def test_without_a_warehouse_the_failure_says_how_to_make_one(tmp_path: Path) -> None:
     result = Bqx(tmp_path / "empty")("plan", "eurusd")
     assert result.exit_code == 1
-    assert "bqx warehouse create" in result.stderr
+    assert "warehouse create" in result.stderr
     assert result.stdout == ""
 
 
@@ -335,7 +335,7 @@ def test_verify_finds_rot_and_publishing_again_mends_it(bqx: Bqx) -> None:
     os.utime(published, ns=(times.st_atime_ns, times.st_mtime_ns))
     assert bqx.json("status")["pairs"][0]["published"] == "failed"
     assert bqx.json("verify", "eurusd", exit_code=1)["pairs"][0]["state"] == "failed"
-    assert "bqx publish eurusd" in bqx("verify", "eurusd").stdout
+    assert "publish eurusd" in bqx("verify", "eurusd").stdout
     assert bqx.json("publish", "eurusd")["already_there"] is False
     assert bqx.json("verify", "eurusd")["pairs"][0]["verified_by"] == "reading"
     assert bqx("verify").exit_code == 2

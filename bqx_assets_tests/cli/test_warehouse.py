@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from bqx_assets.base.pairs import parse_pair
+from bqx_assets.base.settings import Settings
 from bqx_assets.cli.main import app
 from bqx_assets.cli.warehouse import parse_pairs
 
@@ -55,3 +61,51 @@ def test_a_reversed_pair_is_no_warehouse_unless_it_is_to_be_inverted(rates: Path
 
 def test_pairs_may_be_written_in_capitals_and_with_blanks() -> None:
     assert [pair.name for pair in parse_pairs("EURUSD, gbpusd")] == ["eurusd", "gbpusd"]
+
+
+def _make(home: Path, folder: str, pairs: str, *words: str) -> str:
+    command = ["--home", str(home), "warehouse", "create", str(home / folder), "--pairs", pairs]
+    done = CliRunner().invoke(app, [*command, "--rows", "100", "--tables", "1", *words], env={"COLUMNS": "400"})
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_a_warehouse_made_in_the_home_is_read_without_a_variable_by_the_pairs_it_was_made_for(tmp_path: Path) -> None:
+    eurusd, gbpusd = parse_pair("eurusd"), parse_pair("gbpusd")
+    settings = Settings(home=tmp_path)
+    assert "BQX_WAREHOUSE" not in _make(tmp_path, "warehouses/a", "eurusd,gbpusd")
+    _make(tmp_path, "warehouses/b", "eurusd", "--seed", "7")
+    assert settings.of_pair(eurusd).warehouse_dir == tmp_path / "warehouses" / "b"
+    assert settings.of_pair(gbpusd).warehouse_dir == tmp_path / "warehouses" / "a"
+    assert settings.of_pair(parse_pair("usdjpy")) == settings
+    _make(tmp_path, "warehouses/a", "eurusd,gbpusd")  # is there already, and asked for last
+    assert settings.of_pair(eurusd).warehouse_dir == tmp_path / "warehouses" / "a"
+    assert settings.of_pair(eurusd).warehouse_dir.is_dir()
+
+
+def test_a_named_warehouse_wins_and_one_outside_of_the_home_is_named_in_the_hint(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    _make(home, "warehouses/a", "eurusd")
+    named = Settings(home=home, warehouse=tmp_path / "named")
+    assert named.of_pair(parse_pair("eurusd")) == named
+    assert f"next: BQX_WAREHOUSE={tmp_path / 'other'} bqx" in _make(home, "../other", "eurusd").replace("home/../", "")
+    assert Settings(home=home).of_pair(parse_pair("eurusd")).warehouse_dir == home / "warehouses" / "a"
+
+
+def test_each_printed_next_command_works_when_it_is_pasted(tmp_path: Path) -> None:
+    """From a shell on whose PATH there is no ``bqx``, in a folder whose name a shell would take apart."""
+    folder = tmp_path / "a [b] 'ü'"
+    folder.mkdir()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("BQX_")}
+    environment |= {"PATH": "/usr/bin:/bin", "COLUMNS": "300"}
+    bqx = shlex.quote(str(Path(sys.executable).with_name("bqx")))
+    command = f"{bqx} --home 'the home' warehouse create 'the home/w' --pairs eurusd --rows 100 --tables 1"
+    for expected in ("warehouse create", "plan", "extract", "merge", "validate"):
+        assert f" {expected} " in command
+        done = subprocess.run(
+            ["/bin/sh", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr.count("✗")) == (0, 0) or expected == "validate", done.stderr
+        hints = [line.removeprefix("next: ") for line in done.stdout.splitlines() if line.startswith("next: ")]
+        command = hints[0].replace(" run ", " plan ") if hints else ""
+    assert "rows_equal_spine" in done.stdout
