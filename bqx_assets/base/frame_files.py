@@ -20,6 +20,21 @@ from bqx_assets.base.files import regular_file
 from bqx_assets.base.printable import first_line
 from bqx_assets.base.store.naming import GCS_SCHEME, storage_endpoint
 
+PARQUET_MAGIC = b"PAR1"
+"""The first and the last bytes of every parquet file."""
+TAIL_BYTES = 8
+"""The last bytes of a parquet file: the length of its footer, and the magic."""
+
+
+def parquet_end_bytes(tail: bytes) -> int:
+    """Return how many bytes the end of a parquet file has: footer, its length and magic, by its last ``TAIL_BYTES``.
+
+    0 where ``tail`` is not the end of a parquet file. The length is what the file states: it may exceed the file.
+    """
+    tail = tail[-TAIL_BYTES:]
+    size = int.from_bytes(tail[:4], "little")
+    return size + TAIL_BYTES if size and tail[4:] == PARQUET_MAGIC else 0
+
 
 def scan_parquet(place: Path | str) -> pl.LazyFrame:
     """Return one parquet file as a lazy frame. A text is a ``gs://`` address, anything else a path.

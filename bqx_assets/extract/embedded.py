@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from bqx_assets.base.checksums import crc32c
 from bqx_assets.base.errors import BqxError, TableChanged, TableMissing, TableUnreadable
 from bqx_assets.base.files import open_regular
+from bqx_assets.base.frame_files import TAIL_BYTES, parquet_end_bytes
 from bqx_assets.base.names import KEY
 from bqx_assets.base.printable import first_line
 from bqx_assets.catalogue.families import PAIR_COLUMN
@@ -34,7 +35,8 @@ from bqx_assets.extract.warehouse import ReadRequest
 _PIECE_BYTES = 16 << 20
 """Decoded size of the columns that are decoded at once."""
 _READERS = 4
-_TAIL_BYTES = 8
+_MOST_FOOTER_BYTES = 1 << 26
+"""Bytes of a footer that are read for a table's etag."""
 
 
 class LocalWarehouse:
@@ -184,10 +186,9 @@ def _defective(dataset: str, name: str, defect: str) -> TableDescription:
 def _etag(file: BinaryIO) -> str:
     """Size, time and the footer's checksum: the footer holds every column's sizes, offsets and bounds."""
     stat = os.fstat(file.fileno())
-    file.seek(max(0, stat.st_size - _TAIL_BYTES))
-    tail = file.read(_TAIL_BYTES)
-    footer_bytes = min(int.from_bytes(tail[:4], "little"), 1 << 26) if tail[4:] == b"PAR1" else 0
-    file.seek(max(0, stat.st_size - _TAIL_BYTES - footer_bytes))
+    file.seek(max(0, stat.st_size - TAIL_BYTES))
+    end_bytes = parquet_end_bytes(file.read()) or TAIL_BYTES
+    file.seek(max(0, stat.st_size - min(end_bytes, TAIL_BYTES + _MOST_FOOTER_BYTES)))
     return f"{stat.st_size:x}-{stat.st_mtime_ns:x}-{crc32c(file.read()):08x}"
 
 

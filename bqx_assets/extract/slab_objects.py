@@ -18,6 +18,7 @@ from bqx_assets.base.artifacts import EXTRACTION_FILE, ExtractionRecord, SlabRec
 from bqx_assets.base.checksums import sha256_of_file
 from bqx_assets.base.content import Contents
 from bqx_assets.base.errors import CheckpointCorrupt
+from bqx_assets.base.frame_files import TAIL_BYTES, parquet_end_bytes
 from bqx_assets.base.names import check_identifier
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import Settings
@@ -232,5 +233,5 @@ class SlabObjects:
 def _footer_bytes(path: Path) -> int:
     """Footer, its length and the magic: what a reader must fetch to find every column."""
     with path.open("rb") as file:
-        file.seek(-8, io.SEEK_END)
-        return int.from_bytes(file.read(4), "little") + 8
+        file.seek(-TAIL_BYTES, io.SEEK_END)
+        return parquet_end_bytes(file.read())

@@ -16,6 +16,7 @@ from pathlib import Path
 from bqx_assets.base.artifacts import EXTRACTION_FILE, ExtractionRecord, Manifest, SlabRecord, manifest_path
 from bqx_assets.base.checksums import combine, crc32c
 from bqx_assets.base.errors import ChecksumMismatch, MergeRefused, StoreError
+from bqx_assets.base.frame_files import TAIL_BYTES
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.progress import Progress, at_work, waiting
 from bqx_assets.base.settings import training_name
@@ -24,7 +25,7 @@ from bqx_assets.base.store.records import load_record, save_record
 from bqx_assets.base.store.staged import FOOTERS, TRAINING
 from bqx_assets.base.threads import in_threads
 from bqx_assets.extract.slab_objects import FOOTER_BYTES_KEY, has_recorded_bytes, slabs_prefix
-from bqx_assets.merge.footer import TAIL_BYTES, Footer, end_bytes, merge_footers, parse_footer
+from bqx_assets.merge.footer import Footer, merge_footers, parse_footer, read_end
 from bqx_assets.merge.plan import (
     check_memory,
     check_slab,
@@ -153,11 +154,12 @@ def read_object_footer(store: ObjectStore, info: ObjectInfo, subject: str) -> Fo
         FooterError: not a whole parquet file.
     """
     stated = info.metadata.get(FOOTER_BYTES_KEY, "")
-    size = min(int(stated), info.size_bytes) if stated.isdigit() else TAIL_BYTES
-    end = store.read(info.name, max(0, info.size_bytes - size), size)
-    needed = end_bytes(end, info.size_bytes, subject)
-    if needed > len(end):
-        end = store.read(info.name, info.size_bytes - needed, needed)
+    end = read_end(
+        lambda start, length: store.read(info.name, start, length),
+        info.size_bytes,
+        subject,
+        guess_bytes=int(stated) if stated.isdigit() else TAIL_BYTES,
+    )
     return parse_footer(end, info.size_bytes, subject)
 
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 import os
 import struct
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from bqx_assets.base.errors import FooterError
 from bqx_assets.base.files import open_regular
+from bqx_assets.base.frame_files import PARQUET_MAGIC, TAIL_BYTES, parquet_end_bytes
 from bqx_assets.merge.chunks import Chunk, checked, described, made_chunk, moved, refuse_overlap, texts_unordered
 from bqx_assets.merge.fields import (
     CHILDREN,
@@ -42,10 +43,9 @@ from bqx_assets.merge.fields import (
 from bqx_assets.merge.schema import Leaf, leaves_of
 from bqx_assets.merge.thrift import Struct, parse, render
 
-_MAGIC = b"PAR1"
-TAIL_BYTES = 8
-"""Length of the footer and magic."""
 CREATED_BY = b"bqx-assets"
+Read = Callable[[int, int], bytes]
+"""Reads bytes of a file: from where, and how many at most."""
 _FLAT = "flat columns as all readers take them"
 
 
@@ -112,52 +112,62 @@ def read_footer(path: Path, subject: str = "") -> Footer:
         FooterError: not a parquet file, cut short, damaged, encrypted, nested, or chunks outside the file.
     """
     subject = subject or path.name
-    return parse_footer(*read_end(path, subject), subject)
+    return parse_footer(*read_file_end(path, subject), subject)
 
 
-def read_end(path: Path, subject: str) -> tuple[bytes, int]:
-    """Return a file's last bytes, footer, length and magic, and how many it has in all. Raises FooterError."""
+def read_file_end(path: Path, subject: str) -> tuple[bytes, int]:
+    """Return the end of a local file as ``read_end`` does, and the file's size. Raises FooterError."""
     try:
         with open_regular(path) as file:
-            file_bytes = os.fstat(file.fileno()).st_size
-            head = file.read(len(_MAGIC))
-            file.seek(max(0, file_bytes - TAIL_BYTES))
-            size = end_bytes(file.read(), file_bytes, subject)
-            file.seek(file_bytes - size)
-            end = file.read()
+            handle = file.fileno()
+            file_bytes = os.fstat(handle).st_size
+
+            def read(start: int, length: int) -> bytes:
+                return os.pread(handle, length, start)
+
+            end = read_end(read, file_bytes, subject)
+            refuse_other_head(read(0, len(PARQUET_MAGIC)), file_bytes, subject)
+            return end, file_bytes
     except OSError as error:
         raise _mismatch(subject, str(error), "a readable parquet file") from error
-    refuse_other_head(head, file_bytes, subject)
-    return end, file_bytes
+
+
+def read_end(read: Read, file_bytes: int, subject: str, *, guess_bytes: int = TAIL_BYTES) -> bytes:
+    """Return the end of a parquet file: its footer, the footer's length and the magic.
+
+    ``guess_bytes``: how much is read at first. **Cost**: one more read where the end is longer than that.
+
+    Raises:
+        FooterError: not the end of a parquet file.
+    """
+    first = max(0, file_bytes - max(guess_bytes, TAIL_BYTES))
+    last = read(first, file_bytes - first)
+    size = _end_bytes(last, file_bytes, subject)
+    return last[-size:] if size <= len(last) else read(file_bytes - size, size - len(last)) + last
 
 
 def refuse_other_head(head: bytes, file_bytes: int, subject: str) -> None:
     """Refuse a file that does not begin as a parquet file does. Raises FooterError."""
-    if not head.startswith(_MAGIC):
+    if not head.startswith(PARQUET_MAGIC):
         raise _not_whole(subject, file_bytes)
 
 
 def alone(end: bytes) -> bytes:
-    """Return a parquet file of nothing but a footer, for readers that want its columns' names and types."""
-    return _MAGIC + end
+    """Return a parquet file that consists of a footer, for readers that want the names and types of its columns."""
+    return PARQUET_MAGIC + end
 
 
-def end_bytes(tail: bytes, file_bytes: int, subject: str) -> int:
-    """Return how many of a file's last bytes its footer takes, length and magic included, from its last ``TAIL_BYTES``.
-
-    Raises:
-        FooterError: not the tail of a parquet file.
-    """
-    tail = tail[-TAIL_BYTES:]
-    size = struct.unpack("<I", tail[:4])[0] if len(tail) == TAIL_BYTES else 0
-    if tail[4:] != _MAGIC or not 0 < size <= file_bytes - TAIL_BYTES - len(_MAGIC):
+def _end_bytes(last: bytes, file_bytes: int, subject: str) -> int:
+    """Return the size of a file's end, which its ``last`` bytes state; refuse one that the file has no room for."""
+    size = parquet_end_bytes(last)
+    if not 0 < size <= file_bytes - len(PARQUET_MAGIC):
         raise _not_whole(subject, file_bytes)
-    return int(size) + TAIL_BYTES
+    return size
 
 
 def parse_footer(end: bytes, file_bytes: int, subject: str) -> Footer:
-    """Return the footer of a file from its last bytes, at least ``end_bytes`` of them. Raises as ``read_footer``."""
-    size = end_bytes(end, file_bytes, subject)
+    """Return the footer of a file from its last bytes, as ``read_end`` gives them, or more. Raises as ``read_footer``."""
+    size = _end_bytes(end, file_bytes, subject)
     if size > len(end):
         raise _mismatch(subject, f"the last {len(end):,} bytes", f"the last {size:,}")
     try:
@@ -228,7 +238,7 @@ def merge_footers(parts: Sequence[Footer], row_groups: Sequence[int], metadata: 
     data = render(content, file_metadata())
     if len(data) > 2**31 - 1:
         raise _mismatch("merged footer", f"{len(data):,} bytes", "less than 2 GiB: fewer row groups")
-    return data + struct.pack("<I", len(data)) + _MAGIC
+    return data + struct.pack("<I", len(data)) + PARQUET_MAGIC
 
 
 def _group(parts: Iterable[Footer], number: int, rows: int) -> Struct:
@@ -273,7 +283,7 @@ def _row_group(group: Struct, leaves: Sequence[Leaf], data_end: int) -> RowGroup
     found: list[Chunk] = []
     for chunk, leaf in zip(chunks, leaves, strict=True):
         try:
-            found.append(checked(chunk, leaf, rows, (len(_MAGIC), data_end)))
+            found.append(checked(chunk, leaf, rows, (len(PARQUET_MAGIC), data_end)))
         except ValueError as error:
             raise ValueError(f"{leaf.name}: {error}") from error
     return RowGroup(rows, tuple(found))

@@ -11,7 +11,7 @@ them refuses, another one reads as other values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import BinaryIO, NamedTuple, cast
 from zlib import crc32
 
@@ -55,12 +55,9 @@ from bqx_assets.merge.fields import (
     SPLIT,
     UNCOMPRESSED,
 )
-from bqx_assets.merge.footer import Footer
+from bqx_assets.merge.footer import Footer, Read
 from bqx_assets.merge.schema import Leaf
 from bqx_assets.merge.thrift import Struct, parse, varint
-
-Read = Callable[[int, int], bytes]
-"""Bytes of a file: from where, and how many at most."""
 
 _NOTHING = Stated(None, None, None)
 _HEADER_BYTES = 256

@@ -17,14 +17,15 @@ from typing import BinaryIO, Protocol, cast
 from bqx_assets.base.checksums import Sums, crc32c, sums_of_blocks, sums_of_files
 from bqx_assets.base.errors import ChecksumMismatch, MergeRefused, ObjectMissing, PreconditionFailed
 from bqx_assets.base.files import TEMP_MARK, open_regular
+from bqx_assets.base.frame_files import PARQUET_MAGIC
 from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore
 from bqx_assets.extract.object_file import BLOCK_BYTES, ObjectFile
-from bqx_assets.merge.footer import end_bytes, read_end, refuse_other_head
+from bqx_assets.merge.footer import read_end, read_file_end, refuse_other_head
 
 Range = tuple[int, int]
 """A first byte, and the one behind the last."""
 
-_TAIL_BYTES = 32 << 10
+_GUESS_BYTES = 32 << 10
 """Of an object, read at once: the footer of 100 columns and more, as pandas writes it."""
 _GAP_BYTES = 64 << 10
 """Bytes nobody wants that are read too, where that spares a request."""
@@ -99,8 +100,8 @@ class FileSource:
         return f"{stat.st_size}-{stat.st_mtime_ns}"
 
     def end(self, subject: str) -> bytes:
-        """Return its last bytes, as ``read_end``."""
-        return read_end(self.path, subject)[0]
+        """Return its last bytes, as ``read_file_end``."""
+        return read_file_end(self.path, subject)[0]
 
     def open(self, ranges: Iterable[Range] = ()) -> BinaryIO:
         """Open it. Raises OSError: it is no file, or a link to none."""
@@ -157,12 +158,10 @@ class ObjectSource:
             ) from error
 
     def end(self, subject: str) -> bytes:
-        """Return its last bytes. **Cost**: two requests, three for a long footer; one for a small object."""
-        first = max(0, self.size_bytes - _TAIL_BYTES)
-        tail = self.read(first, self.size_bytes - first)
-        size = end_bytes(tail, self.size_bytes, subject)
-        refuse_other_head(self.read(0, 4) if first else tail, self.size_bytes, subject)
-        return tail[-size:] if size <= len(tail) else self.read(self.size_bytes - size, size)
+        """Return its last bytes. **Cost**: two requests, three for a long footer."""
+        end = read_end(self.read, self.size_bytes, subject, guess_bytes=_GUESS_BYTES)
+        refuse_other_head(self.read(0, len(PARQUET_MAGIC)), self.size_bytes, subject)
+        return end
 
     def open(self, ranges: Iterable[Range] = ()) -> BinaryIO:
         """Open it. **Cost**: the ``ranges`` in memory; a request a run of them, or for 8 MiB of one."""
