@@ -166,7 +166,7 @@ def _end_bytes(last: bytes, file_bytes: int, subject: str) -> int:
 
 
 def parse_footer(end: bytes, file_bytes: int, subject: str) -> Footer:
-    """Return the footer of a file from its last bytes, as ``read_end`` gives them, or more. Raises as ``read_footer``."""
+    """Return the footer of a file from its last bytes, as ``read_end`` gives them. Raises as ``read_footer``."""
     size = _end_bytes(end, file_bytes, subject)
     if size > len(end):
         raise _mismatch(subject, f"the last {len(end):,} bytes", f"the last {size:,}")

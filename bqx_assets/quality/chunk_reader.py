@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from bqx_assets.base.frame_files import read_parquet
+from bqx_assets.base.frame_files import PARQUET_MAGIC, read_parquet
 from bqx_assets.base.printable import first_line
 from bqx_assets.merge.chunks import moved
 from bqx_assets.merge.footer import Footer, RowGroup, merge_footers
@@ -118,8 +118,6 @@ def holes(groups: Sequence[Group], end: int, piece_bytes: int) -> list[tuple[int
     return found
 
 
-_MAGIC = b"PAR1"
-
 Block = tuple[int, bytes]
 """Bytes of the file, and where they begin there."""
 
@@ -144,12 +142,15 @@ def decode(
         Unreadable: the bytes are not such columns.
     """
     starts = [start for start, _ in blocks]
-    ahead = [len(_MAGIC) + sum(len(data) for _, data in blocks[:number]) - start for number, start in enumerate(starts)]
+    ahead = [
+        len(PARQUET_MAGIC) + sum(len(data) for _, data in blocks[:number]) - start
+        for number, start in enumerate(starts)
+    ]
     leaves = tuple(footer.leaves[place]._replace(name=str(place)) for place in places)
     chunks = (group.chunk(place, leaf.kind) for place, leaf in zip(places, leaves, strict=True))
     shifted = tuple(moved(chunk, ahead[bisect_right(starts, chunk.start) - 1]) for chunk in chunks)
     end = merge_footers([Footer(footer.subject, 0, 0, leaves, (RowGroup(group.rows, shifted),))], (group.rows,), {})
-    small = b"".join((_MAGIC, *(data for _, data in blocks), end))
+    small = b"".join((PARQUET_MAGIC, *(data for _, data in blocks), end))
     try:
         pages = [
             check_pages(lambda start, length: small[start : start + length], chunk, leaf)

@@ -17,9 +17,11 @@ from bqx_assets.base.artifacts import Manifest
 from bqx_assets.base.checksums import crc32c
 from bqx_assets.base.errors import FooterError, PreconditionFailed
 from bqx_assets.base.files import open_regular
+from bqx_assets.base.frame_files import PARQUET_MAGIC
 from bqx_assets.base.printable import first_line
 from bqx_assets.base.store.protocol import ABSENT, ObjectInfo, ObjectStore
-from bqx_assets.merge.footer import TAIL_BYTES, Footer, end_bytes, merge_footers, parse_footer
+from bqx_assets.merge.footer import Footer, alone, merge_footers, parse_footer, refuse_other_head
+from bqx_assets.merge.footer import read_end as read_parquet_end
 from bqx_assets.quality.integrity import Segment, end_crc32c, segments
 
 
@@ -111,7 +113,6 @@ def open_object(store: ObjectStore, name: str) -> ObjectSource | None:
     return ObjectSource(store, info) if info is not None else None
 
 
-_MAGIC = b"PAR1"
 _ARROW = "ARROW:schema"
 _KINDS: dict[str, Callable[[Any], bool]] = {
     "text": lambda t: pa.types.is_string(t) or pa.types.is_large_string(t) or pa.types.is_string_view(t),
@@ -186,14 +187,14 @@ def footer_of(source: Source, end: End) -> Footer:
     Raises:
         FooterError: as ``merge.footer.parse_footer``; or the file does not begin as a parquet file.
     """
-    needed = end_bytes(end.data[-TAIL_BYTES:], source.size_bytes, source.name)
-    if source.read(0, len(_MAGIC)) != _MAGIC:
-        raise FooterError(
-            source.name, got="no parquet magic in front", expected="a parquet file", cure="Make the file again."
-        )
-    missing = needed - len(end.data)
-    before = source.read(source.size_bytes - needed, missing) if missing > 0 else b""
-    footer = parse_footer(before + end.data, source.size_bytes, source.name)
+
+    def read(start: int, length: int) -> bytes:
+        at = start - end.start
+        return source.read(start, length) if at < 0 else end.data[at : at + length]
+
+    last = read_parquet_end(read, source.size_bytes, source.name, guess_bytes=len(end.data))
+    refuse_other_head(source.read(0, len(PARQUET_MAGIC)), source.size_bytes, source.name)
+    footer = parse_footer(last, source.size_bytes, source.name)
     _refuse_arrow_schema(footer)
     return footer
 
@@ -213,8 +214,8 @@ def _refuse_arrow_schema(footer: Footer) -> None:
     bare = replace(footer, groups=(), key_values=())
     try:
         found = pa.ipc.read_schema(pa.py_buffer(b64decode(metadata[_ARROW], validate=True)))
-        plain = pq.read_schema(pa.BufferReader(_MAGIC + merge_footers([bare], (), {})))
-        pq.read_schema(pa.BufferReader(_MAGIC + merge_footers([bare], (), {_ARROW: metadata[_ARROW]})))
+        plain = pq.read_schema(pa.BufferReader(alone(merge_footers([bare], (), {}))))
+        pq.read_schema(pa.BufferReader(alone(merge_footers([bare], (), {_ARROW: metadata[_ARROW]}))))
         fields: list[tuple[Any, Any]] = [*zip(plain, found, strict=True)]
         wrong = [ours.name for ours, theirs in fields if not _alike(ours, theirs)]
         got = f"for {', '.join(wrong[:3])} another type than the column's" if wrong else ""
