@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bqx_assets.base.artifacts import Manifest, Record, manifest_path
-from bqx_assets.base.checksums import crc32c_of_file, size_and_crc
-from bqx_assets.base.errors import CheckpointCorrupt, ChecksumMismatch, ValidationFailed
+from bqx_assets.base.errors import CheckpointCorrupt, ChecksumMismatch
 from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.base.progress import Progress
 from bqx_assets.base.settings import Settings
@@ -99,41 +98,6 @@ def object_report_for(store: ObjectStore, name: str, manifest: Manifest) -> Repo
         return _on_these_bytes(load_record(store, str(report_path(Path(name))), SavedReport), manifest)
     except CheckpointCorrupt:
         return None
-
-
-def refuse_report(file: Path, manifest: Manifest, report: Report) -> None:
-    """Raise ValidationFailed where a report is not a deep pass on the manifest's file."""
-    stated = (report.pair, Path(report.file).name, report.rows, report.columns)
-    expected = (manifest.pair, file.name, manifest.file.rows, manifest.file.columns)
-    if stated != expected:
-        raise ValidationFailed(
-            str(file),
-            got="a report on {} {}, {:,} x {:,}".format(*stated),
-            expected="one on {} {}, {:,} x {:,}".format(*expected),
-            cure=f"Validate and publish it as the file that it is: bqx publish {manifest.pair} --file {file}",
-        )
-    failed = ", ".join(verdict.rule for verdict in report.failures())
-    if failed or not report.deep or not report.verdicts:
-        raise ValidationFailed(
-            str(file),
-            got=f"failed: {failed}" if failed else "a report that looked at no value",
-            expected="a deep validation with every blocking rule passed",
-            cure=f"See what is wrong: bqx validate {file} --pair {manifest.pair}. Nothing was published.",
-        )
-
-
-def refuse_file(file: Path, manifest: Manifest) -> None:
-    """Raise ChecksumMismatch where a file is not the manifest's. **Cost**: reads it once."""
-    size_bytes = file.stat().st_size if file.is_file() else -1
-    crc = crc32c_of_file(file) if size_bytes == manifest.file.size_bytes else 0
-    if (size_bytes, crc) != (manifest.file.size_bytes, manifest.file.crc32c):
-        got = "no such file" if size_bytes < 0 else f"{size_bytes:,} bytes"
-        raise ChecksumMismatch(
-            str(file),
-            got=size_and_crc(size_bytes, crc) if size_bytes == manifest.file.size_bytes else got,
-            expected=size_and_crc(manifest.file.size_bytes, manifest.file.crc32c) + " as in its manifest",
-            cure=f"Merge again: bqx merge {manifest.pair}. Nothing was published.",
-        )
 
 
 def _checked(manifest: Manifest, report: Report) -> SavedReport:

@@ -15,8 +15,15 @@ from pathlib import Path
 from typing import get_args
 
 from bqx_assets.base.artifacts import SIMULATED, JudgedBy, Manifest, Record
-from bqx_assets.base.checksums import crc32c, size_and_crc
-from bqx_assets.base.errors import ChecksumMismatch, ObjectMissing, PreconditionFailed, ReplacementRefused, StoreError
+from bqx_assets.base.checksums import crc32c, crc32c_of_file, size_and_crc
+from bqx_assets.base.errors import (
+    ChecksumMismatch,
+    ObjectMissing,
+    PreconditionFailed,
+    ReplacementRefused,
+    StoreError,
+    ValidationFailed,
+)
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Progress, at_work, waiting
 from bqx_assets.base.settings import Settings, training_name
@@ -25,7 +32,6 @@ from bqx_assets.base.store.staged import RELEASES
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.merge.compose import merged_name
 from bqx_assets.quality.report import Report
-from bqx_assets.release.merged_file import refuse_file, refuse_report
 from bqx_assets.release.published import Companions, Kind, companion_name, companions_of, plain_name, same_bytes
 
 _FACT = "origin"
@@ -35,11 +41,6 @@ _FACT = "origin"
 def with_the_word(manifest: Manifest, settings: Settings) -> Manifest:
     """Return the manifest, which records that a file of another source may be replaced where the settings say so."""
     return manifest.model_copy(update={"replace_source": True}) if settings.replace_source else manifest
-
-
-def origin_fact(manifest: Manifest) -> dict[str, str]:
-    """Return what an object's metadata says of its origin: nothing where that is not known."""
-    return {_FACT: manifest.extraction.origin} if manifest.extraction.origin else {}
 
 
 def refuse_other_source(manifest: Manifest, uri: str, published: ObjectInfo | None) -> None:
@@ -242,7 +243,7 @@ class Release:
             "rows": str(file.rows),
             "columns": str(file.columns),
             "created_at": self.manifest.created_at.isoformat(),
-        } | origin_fact(self.manifest)
+        } | ({_FACT: origin} if (origin := self.manifest.extraction.origin) else {})
 
     def _verified(self, name: str) -> ObjectInfo:
         info = self.store.head(name)
@@ -262,8 +263,7 @@ class Release:
         return info
 
     def _generation(self, name: str) -> int:
-        info = self.store.head(name)
-        return info.generation if info else ABSENT
+        return info.generation if (info := self.store.head(name)) else ABSENT
 
     def _is(self, name: str, text: bytes) -> bool:
         info = self.store.head(name)
@@ -360,3 +360,38 @@ def _swapped_in(release: Release, unchanged: Callable[[], object]) -> Published:
         raise
     release.unstage(staged)
     return done
+
+
+def refuse_report(file: Path, manifest: Manifest, report: Report) -> None:
+    """Raise ValidationFailed where a report is not a deep pass on the manifest's file."""
+    stated = (report.pair, Path(report.file).name, report.rows, report.columns)
+    expected = (manifest.pair, file.name, manifest.file.rows, manifest.file.columns)
+    if stated != expected:
+        raise ValidationFailed(
+            str(file),
+            got="a report on {} {}, {:,} x {:,}".format(*stated),
+            expected="one on {} {}, {:,} x {:,}".format(*expected),
+            cure=f"Validate and publish it as the file that it is: bqx publish {manifest.pair} --file {file}",
+        )
+    failed = ", ".join(verdict.rule for verdict in report.failures())
+    if failed or not report.deep or not report.verdicts:
+        raise ValidationFailed(
+            str(file),
+            got=f"failed: {failed}" if failed else "a report that looked at no value",
+            expected="a deep validation with every blocking rule passed",
+            cure=f"See what is wrong: bqx validate {file} --pair {manifest.pair}. Nothing was published.",
+        )
+
+
+def refuse_file(file: Path, manifest: Manifest) -> None:
+    """Raise ChecksumMismatch where a file is not the manifest's. **Cost**: reads it once."""
+    size_bytes = file.stat().st_size if file.is_file() else -1
+    crc = crc32c_of_file(file) if size_bytes == manifest.file.size_bytes else 0
+    if (size_bytes, crc) != (manifest.file.size_bytes, manifest.file.crc32c):
+        got = "no such file" if size_bytes < 0 else f"{size_bytes:,} bytes"
+        raise ChecksumMismatch(
+            str(file),
+            got=size_and_crc(size_bytes, crc) if size_bytes == manifest.file.size_bytes else got,
+            expected=size_and_crc(manifest.file.size_bytes, manifest.file.crc32c) + " as in its manifest",
+            cure=f"Merge again: bqx merge {manifest.pair}. Nothing was published.",
+        )
