@@ -12,12 +12,12 @@ from bqx_assets.base.store.protocol import STAGING
 from bqx_assets.release.merged_file import (
     made_here,
     object_report_for,
-    refuse_report,
     remember,
     report_for,
     save_object_report,
     save_report,
 )
+from bqx_assets.release.publish import refuse_report
 from bqx_assets_tests.release.training import training
 from bqx_assets_tests.servers.gcs.server import GcsServer
 
