@@ -7,12 +7,7 @@ PORT ?= 3000
 TABLES ?= 100
 HOME_DIR := .bqx
 PY := .venv/bin/python
-UV := $(shell command -v uv 2>/dev/null || echo .tools/uv/bin/uv)
-BQX := .venv/bin/bqx --home $(HOME_DIR)
-# One warehouse a pair, row count and source of rates: changing one of them never mixes two.
-WAREHOUSE := $(HOME_DIR)/warehouses/$(PAIR)-$(ROWS)$(if $(RATES),-rates-$(firstword $(shell printf %s '$(RATES)' | cksum)))
-
-UI_WAREHOUSE := $(HOME_DIR)/warehouses/ui-$(ROWS)
+BQX := .venv/bin/bqx$(if $(filter-out .bqx,$(HOME_DIR)), --home "$(HOME_DIR)")
 
 # Of the caller's environment only this reaches a recipe: what finds programs, a terminal, a proxy or a package index. With
 # BQX_OUTPUT in the shell `make run` once replaced a published file there by simulated data; PYTHONPATH, VIRTUAL_ENV,
@@ -27,30 +22,33 @@ ASKED := $(strip $(foreach name,$(filter BQX_% DAGSTER_%,$(.VARIABLES)),\
   $(if $(findstring command,$(origin $(name))),$(name))))
 $(if $(ASKED),$(error $(ASKED): not taken by make. For other settings use .venv/bin/bqx, which reads BQX_* variables))
 
+# What a person types reaches a recipe as a variable of the shell, so that a file's name may hold blanks and quotes.
+export PAIR ROWS RATES UI_PAIRS PORT
+
 .DEFAULT_GOAL := help
 .PHONY: help setup run ui test test-cloud test-servers check bench-merge bench-extract bench-pair bench-more image-check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
-setup: .venv/.ready ## Make .venv from uv.lock, with `bqx` in it
+setup: ## Make .venv from uv.lock, with `bqx` in it
+	@.ci/setup.sh
 
-.tools/uv/bin/uv:
-	python3 -m venv .tools/uv
-	.tools/uv/bin/pip install --quiet --disable-pip-version-check "uv>=0.9"
-
-.venv/.ready: pyproject.toml uv.lock | $(filter .tools/uv/bin/uv,$(UV))
-	$(UV) sync --frozen --quiet --compile-bytecode
-	@touch $@
+# One warehouse for the pairs, row count and content of the rates: another one of them never mixes two. The home keeps a
+# link from each pair to the warehouse that was asked for last, by which every later command finds it.
+WAREHOUSE = rates=$$([ -z "$$RATES" ] || { cksum <"$$RATES" | cut -d ' ' -f 1; } 2>/dev/null) && \
+	$(BQX) warehouse create "$(HOME_DIR)/warehouses/$$pairs-$$ROWS$${RATES:+-rates-$$rates}" \
+	--pairs "$$pairs" --rows "$$ROWS" $${RATES:+--rates "$$RATES"}
 
 run: setup ## One pair, warehouse to published file (PAIR=eurusd ROWS=6000 RATES=file)
-	@$(BQX) warehouse create $(WAREHOUSE) --pairs $(PAIR) --rows $(ROWS) $(if $(RATES),--rates '$(RATES)')
-	@BQX_WAREHOUSE=$(WAREHOUSE) $(BQX) run $(PAIR)
+	@pairs=$$PAIR; $(WAREHOUSE) && $(BQX) run "$$PAIR"
 
 ui: setup ## Dagster's web server and daemon on the same home (PORT=3000 UI_PAIRS=eurusd,gbpusd,usdjpy)
-	@$(BQX) warehouse create $(UI_WAREHOUSE) --pairs $(UI_PAIRS) --rows $(ROWS)
-	@mkdir -p $(HOME_DIR)/dagster && cp dagster.yaml $(HOME_DIR)/dagster/dagster.yaml
-	@cd $(HOME_DIR) && BQX_WAREHOUSE=$(abspath $(UI_WAREHOUSE)) exec $(CURDIR)/.venv/bin/bqx --home $(abspath $(HOME_DIR)) ui --port $(PORT)
+	@pairs=; for pair in $$(printf %s "$$UI_PAIRS" | tr , ' '); do \
+	  [ -d "$(HOME_DIR)/sources/$$pair" ] || pairs=$$pairs$${pairs:+,}$$pair; done; \
+	[ -z "$$pairs" ] || { $(WAREHOUSE); }
+	@mkdir -p "$(HOME_DIR)/dagster" && cp dagster.yaml "$(HOME_DIR)/dagster/dagster.yaml"
+	@bqx=$$PWD/.venv/bin/bqx; cd "$(HOME_DIR)" && exec "$$bqx" --home "$$PWD" ui --port "$$PORT"
 
 test: setup test-servers ## The whole suite
 	$(PY) -m pytest -q -n 2 --dist worksteal
@@ -67,7 +65,7 @@ check: setup ## Lint, types, import contracts, shell scripts
 	.venv/bin/ruff format --check .
 	.venv/bin/pyright --warnings
 	.venv/bin/lint-imports
-	.venv/bin/shellcheck -x -P SCRIPTDIR deploy/*.sh
+	.venv/bin/shellcheck -x -P SCRIPTDIR .ci/run .ci/setup.sh deploy/*.sh
 
 bench-merge: setup ## The merge against cat, joins, DuckDB, pyarrow (TABLES=100)
 	$(PY) -m benchmarks.merge --tables $(TABLES)
@@ -88,4 +86,4 @@ image-check: setup ## The Dockerfile's own steps, without Docker
 	$(PY) deploy/check_image.py
 
 clean: ## Remove everything a run made; keeps .venv
-	rm -rf $(HOME_DIR)
+	rm -rf "$(HOME_DIR)"

@@ -30,16 +30,21 @@ def install() -> Path:
     with ROOT.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         mark = ROOT / "installed.txt"
-        if not mark.is_file() or mark.read_text() != REQUIREMENTS.read_text():
+        # Its programs name the folder that they were installed in: a moved checkout needs them anew.
+        wanted = f"# {ROOT}\n{REQUIREMENTS.read_text()}"
+        if not mark.is_file() or mark.read_text() != wanted or not _fits(str(ROOT / "bin" / "python")):
             shutil.rmtree(ROOT, ignore_errors=True)
             _make()
-            shutil.copyfile(REQUIREMENTS, mark)
+            mark.write_text(wanted)
     return ROOT / "bin" / "local-bigquery"
 
 
 def _make() -> None:
     uv = shutil.which("uv") or str(ROOT.parent / "uv" / "bin" / "uv")
-    _run(uv, "venv", "--quiet", "--python", _python(), str(ROOT))
+    try:
+        _run(uv, "venv", "--quiet", "--python", _python(), str(ROOT))
+    except subprocess.CalledProcessError as error:
+        raise SystemExit(_no_python(error)) from None
     python = str(ROOT / "bin" / "python")
     _run(uv, "pip", "install", "--quiet", "--no-deps", "--python", python, "--requirement", str(REQUIREMENTS))
     for extension in ROOT.glob("lib/python*/site-packages/duckdb_extension_*/extensions/v*/*.duckdb_extension"):
@@ -48,6 +53,16 @@ def _make() -> None:
         target = SERVER_HOME / ".duckdb" / "extensions" / version / platform / extension.name
         target.parent.mkdir(parents=True, exist_ok=True)
         os.link(extension, target)
+
+
+def _no_python(error: subprocess.CalledProcessError) -> str:
+    said: str = error.stderr or ""
+    return (
+        "make test needs Python 3.13, 3.14 or 3.15 beside the one that runs it, for local-bigquery, the server that stands "
+        f"for BigQuery. There is none on PATH or below ~/.pyenv, and uv could not fetch one:\n{said.rstrip()}\n"
+        "Install one, for example: sudo apt install python3.13, or uv python install 3.13. `make run` and the tests "
+        "without a server need no second Python: .venv/bin/python -m pytest -m 'not cloud'"
+    )
 
 
 def _python() -> str:
