@@ -1,6 +1,8 @@
 #!/bin/sh
 # Makes .venv from uv.lock, or leaves it alone where it is whole. `make` calls it before each target.
 set -eu
+# uv starts Python in isolated mode, which in the C locale cannot read a path with an umlaut.
+export LC_ALL=C.UTF-8
 stamp=.venv/.ready
 
 stop() { printf '%s\n' "$@" >&2; exit 1; }
