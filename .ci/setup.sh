@@ -54,4 +54,10 @@ if ! "$uv" sync --frozen --quiet --compile-bytecode >.tools/setup.log 2>&1; then
   stop "No Python from 3.11 to 3.14 was found, and uv could not fetch one: $(tail -n 1 .tools/setup.log)" \
     "Install one, then run make again. $advice"
 fi
+# Python 3.11 and 3.12 read this file by the locale, and end where the checkout's path does not fit it: a path relative to
+# the file does always. Replaced and not written to, for it is linked to uv's cache.
+for link in .venv/lib/python3.*/site-packages/_editable_impl_bqx_assets.pth; do
+  printf '../../../..\n' >"$link.new"
+  mv -f "$link.new" "$link"
+done
 state >$stamp
