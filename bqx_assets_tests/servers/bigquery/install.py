@@ -58,7 +58,7 @@ def _make() -> None:
 def _no_python(error: subprocess.CalledProcessError) -> str:
     said: str = error.stderr or ""
     return (
-        "make test needs Python 3.13, 3.14 or 3.15 beside the one that runs it, for local-bigquery, the server that stands "
+        "make test needs Python 3.13, 3.14 or 3.15 as well, for local-bigquery, the server that stands "
         f"for BigQuery. There is none on PATH or below ~/.pyenv, and uv could not fetch one:\n{said.rstrip()}\n"
         "Install one, for example: sudo apt install python3.13, or uv python install 3.13. `make run` and the tests "
         "without a server need no second Python: .venv/bin/python -m pytest -m 'not cloud'"
