@@ -81,9 +81,9 @@ def sha256_of_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def size_and_crc(size_bytes: int, crc: int) -> str:
+def size_and_crc(size_bytes: int, crc: int | None) -> str:
     """Return both as errors and verdicts say them."""
-    return f"{size_bytes:,} bytes, crc32c {crc:08x}"
+    return f"{size_bytes:,} bytes, crc32c {'unknown' if crc is None else f'{crc:08x}'}"
 
 
 def to_base64(crc: int) -> str:

@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import shlex
+import shutil
 import stat
 import time
 from collections.abc import Generator, Iterable
@@ -25,6 +26,7 @@ TEMP_MARK = ".partial-"
 """Part of the name of every file being written; whoever lists a folder leaves such names out."""
 _PARTIAL = re.compile(rf"\..+{re.escape(TEMP_MARK)}(?P<process>[0-9]{{1,10}})-[0-9a-f]{{8}}", re.DOTALL)
 """The whole of such a name. ``.notes.partial-old`` is somebody else's."""
+_SCRATCH = ".scratch"
 _NO_FILE = {errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EMLINK}
 """What opening says of a link, a folder and a socket."""
 FILE, FOLDER = "a file", "a folder"
@@ -80,6 +82,20 @@ def _no_file(path: Path, mode: int) -> OSError:
     return OSError(f"{kind_of(mode)}, not a file: {path}")
 
 
+def partial_path(path: Path) -> Path:
+    """Return a new hidden name beside ``path`` for what is to become it; one that :func:`remove_partials` knows."""
+    return path.with_name(f".{path.name}{_partial_mark()}")
+
+
+def scratch_name() -> str:
+    """Return a new hidden name for a folder of temporary files; one that :func:`remove_partials` knows."""
+    return f"{_SCRATCH}{_partial_mark()}"
+
+
+def _partial_mark() -> str:
+    return f"{TEMP_MARK}{os.getpid()}-{secrets.token_hex(4)}"
+
+
 @contextmanager
 def atomic_path(path: Path) -> Generator[Path]:
     """Give a temp path in ``path``'s folder; on success fsync it and rename it to ``path``, on failure remove it.
@@ -88,7 +104,7 @@ def atomic_path(path: Path) -> Generator[Path]:
     nothing trusts and :func:`remove_partials` removes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temp = path.with_name(f".{path.name}{TEMP_MARK}{os.getpid()}-{secrets.token_hex(4)}")
+    temp = partial_path(path)
     try:
         yield temp
         sync_file(temp)
@@ -122,8 +138,9 @@ def sync_folder(path: Path) -> None:
 def remove_partials(folder: Path, *, idle_seconds: float = 0.0) -> list[str]:
     """Remove what dead processes left half-written in ``folder``; return the names. Living writers are spared.
 
-    So is whatever has not the whole form of a name that :func:`atomic_path` gives, or is no file. ``idle_seconds``: and
-    what was written to since; for folders that other machines or containers share, whose processes are not seen here.
+    So is whatever has not the whole form of a name that :func:`partial_path` gives and is a file, or that
+    :func:`scratch_name` gives and is a folder. ``idle_seconds`` spares what was written to since, too: for folders that
+    other machines or containers share, whose processes are not seen here.
     """
     removed: list[str] = []
     for path in folder.iterdir() if folder.is_dir() else ():
@@ -134,6 +151,11 @@ def remove_partials(folder: Path, *, idle_seconds: float = 0.0) -> list[str]:
                 if stat.S_ISREG(found.st_mode) and time.time() - found.st_mtime >= idle_seconds:
                     path.unlink()
                     removed.append(path.name)
+                elif stat.S_ISDIR(found.st_mode) and path.name.startswith(f"{_SCRATCH}{TEMP_MARK}"):
+                    written = max(each.lstat().st_mtime for each in (path, *path.iterdir()))
+                    if time.time() - written >= idle_seconds:
+                        shutil.rmtree(path)
+                        removed.append(path.name)
     return removed
 
 
@@ -168,6 +190,18 @@ def locked(folder: Path, *, busy: str | None = None) -> Generator[None]:
         os.close(handle)
 
 
+@contextmanager
+def locked_folder(folder: Path) -> Generator[None]:
+    """Wait for, and hold, a lock on a folder that leaves no file in it; where the file system has none, go on."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):  # NFS locks files alone
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def _foreign_lock(path: Path) -> ForeignFile:
     return ForeignFile(
         f"lock {path}",
@@ -182,7 +216,13 @@ def concatenate(parts: Iterable[Path | Span | bytes], target: Path) -> int:
 
     ``parts`` is consumed lazily, so a generator may make each part when its turn comes, the footer last.
     """
-    with atomic_path(target) as temp, DirectFile(temp) as file:
+    with atomic_path(target) as temp:
+        return join(parts, temp)
+
+
+def join(parts: Iterable[Path | Span | bytes], target: Path) -> int:
+    """Write a new file of ``parts`` end to end, as :func:`concatenate` does, neither synced nor renamed."""
+    with DirectFile(target) as file:
         for part in parts:
             if isinstance(part, bytes):
                 file.append(part)

@@ -12,7 +12,7 @@ from bqx_assets.base.errors import BadSetting, ObjectMissing
 from bqx_assets.base.files import read_regular, write_atomic
 from bqx_assets.base.store.choose import object_at
 from bqx_assets.base.store.naming import GCS_SCHEME
-from bqx_assets.base.store.protocol import ABSENT
+from bqx_assets.base.store.protocol import version_of
 
 EXPECTATIONS_FILE = "expectations.toml"
 """Its name in a folder."""
@@ -61,7 +61,7 @@ def write_text(where: str, text: str) -> None:
         return
     store, name = object_at(where, "expectations")
     info = store.head(name)
-    store.put_bytes(name, text.encode(), if_generation=info.generation if info else ABSENT)
+    store.put_bytes(name, text.encode(), only_if=version_of(info))
 
 
 def is_there(place: str) -> bool:

@@ -48,7 +48,8 @@ def _kept(place: str) -> tuple[Manifest, str] | None:
     else:
         file = file_of(place)
         folder = LocalObjectStore(file.parent)
-        found = named_companions(folder, file.name, folder.stated(file.name) if file.name in PUBLISHED else {})
+        info = folder.head(file.name) if file.name in PUBLISHED else None
+        found = named_companions(folder, file.name, info.metadata if info else {})
         if found is None:
             return _kept_beside(file)
     text = found.texts.get("expectations") if found is not None else None

@@ -220,7 +220,8 @@ def _file_manifest(file: Path, *, beside: bool = False) -> Manifest | None:
     named: Manifest | None = None
     if not beside and file.name in PUBLISHED:
         folder = LocalObjectStore(file.parent)
-        found = named_companions(folder, file.name, folder.stated(file.name))
+        info = folder.head(file.name)
+        found = named_companions(folder, file.name, info.metadata if info else {})
         named = found.manifest if found is not None else None
     return named or (Manifest.load(manifest_path(file)) if manifest_path(file).is_file() else None)
 

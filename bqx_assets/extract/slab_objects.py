@@ -15,7 +15,7 @@ from pathlib import Path
 import polars as pl
 
 from bqx_assets.base.artifacts import EXTRACTION_FILE, ExtractionRecord, SlabRecord
-from bqx_assets.base.checksums import sha256_of_file
+from bqx_assets.base.checksums import sums_of_files
 from bqx_assets.base.content import Contents
 from bqx_assets.base.errors import CheckpointCorrupt
 from bqx_assets.base.frame_files import TAIL_BYTES, parquet_end_bytes
@@ -24,7 +24,7 @@ from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.choose import in_cloud, open_store
 from bqx_assets.base.store.lease import LEASE_SECONDS, lease
-from bqx_assets.base.store.protocol import ABSENT, ObjectInfo, ObjectStore
+from bqx_assets.base.store.protocol import Condition, ObjectInfo, ObjectStore, version_of
 from bqx_assets.base.store.records import load_record, save_record
 from bqx_assets.base.store.staged import SLABS
 from bqx_assets.base.threads import in_threads
@@ -65,7 +65,7 @@ def has_recorded_bytes(store: ObjectStore, info: ObjectInfo, record: SlabRecord,
     if (info.size_bytes, info.crc32c) != (record.size_bytes, record.crc32c):
         return False
     written = beside.metadata.get(_GENERATION_KEY) if beside is not None else None
-    if record.sha256 is None or written in (None, str(info.generation)):
+    if record.sha256 is None or written in (None, info.version):
         return True
     sha = hashlib.sha256()
     for start in range(0, info.size_bytes, _PIECE_BYTES):
@@ -163,23 +163,23 @@ class SlabObjects:
         with tempfile.TemporaryDirectory(prefix="bqx-slab-") as folder:
             path = Path(folder) / f"{table}.parquet"
             known = encode_slab(frames, path, row_groups, provenance, contents)
-            sha256 = sha256_of_file(path)
+            sums = sums_of_files([(path, 0)])
             metadata = {_FINGERPRINT_KEY: known.fingerprint, FOOTER_BYTES_KEY: str(_footer_bytes(path))}
             name = self._slab_name(table)
-            info = self.store.put_file(name, path, metadata=metadata, if_generation=self._generation(name))
+            info = self.store.put_file(name, path, metadata=metadata, only_if=self._version(name))
         record = SlabRecord(
             provenance=known,
             object_name=f"{table}.parquet",
             size_bytes=info.size_bytes,
-            crc32c=info.crc32c,
-            sha256=sha256,
+            crc32c=sums.crc32c,
+            sha256=sums.sha256,
             content=content_of(known, contents),
         )
         self._there()[info.name] = info
         name = self._record_name(table)
         data = record.model_dump_json(indent=1).encode()
-        written = {_GENERATION_KEY: str(info.generation)}
-        self._there()[name] = self.store.put_bytes(name, data, metadata=written, if_generation=self._generation(name))
+        written = {_GENERATION_KEY: info.version}
+        self._there()[name] = self.store.put_bytes(name, data, metadata=written, only_if=self._version(name))
         return record
 
     def frame(self, record: SlabRecord, columns: Sequence[str]) -> pl.DataFrame:
@@ -207,7 +207,7 @@ class SlabObjects:
         return load_record(self.store, f"{self.prefix}{EXTRACTION_FILE}", ExtractionRecord)
 
     def _remove(self, name: str) -> None:
-        self.store.delete(name, if_generation=self._generation(name))
+        self.store.delete(name, only_if=self._version(name))
         del self._there()[name]
 
     def _there(self) -> dict[str, ObjectInfo]:
@@ -215,10 +215,9 @@ class SlabObjects:
             self._known = self._listed()
         return self._known
 
-    def _generation(self, name: str) -> int:
+    def _version(self, name: str) -> Condition:
         """What a write of ``name`` must find: nobody else writes here, and if somebody did it is an error."""
-        found = self._there().get(name)
-        return found.generation if found else ABSENT
+        return version_of(self._there().get(name))
 
     def _listed(self) -> dict[str, ObjectInfo]:
         return {info.name: info for info in self.store.list_objects(self.prefix)}

@@ -25,7 +25,7 @@ from bqx_assets.base.fingerprints import fingerprint
 from bqx_assets.base.names import KEY, check_identifier
 from bqx_assets.base.pairs import ALL_PAIRS
 from bqx_assets.base.store.lease import lease
-from bqx_assets.base.store.protocol import ABSENT, ObjectInfo, ObjectStore
+from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore, version_of
 from bqx_assets.catalogue.families import FAMILIES, FEATURES_DATASET, PAIR_COLUMN, family_of
 from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.object_file import CheckedFile, block_checksums
@@ -147,7 +147,7 @@ class StagedWarehouse:
             facts |= {_COLUMNS: f"{_marks(wanted):x}"}
             facts |= {key: bound.isoformat() for key, bound in bounds.items() if bound is not None}
             with suppress(PreconditionFailed):  # somebody was quicker: these rows are right all the same
-                self.store.put_file(name, path, metadata=facts, if_generation=before.generation if before else ABSENT)
+                self.store.put_file(name, path, metadata=facts, only_if=version_of(before))
             self._listed = None
             with pa.OSFile(str(path), mode="r") as file:
                 return list(_rows(file, request))

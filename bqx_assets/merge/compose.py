@@ -20,7 +20,7 @@ from bqx_assets.base.frame_files import TAIL_BYTES
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.progress import Progress, at_work, waiting
 from bqx_assets.base.settings import training_name
-from bqx_assets.base.store.protocol import ABSENT, ObjectInfo, ObjectStore
+from bqx_assets.base.store.protocol import ABSENT, ObjectInfo, ObjectStore, version_of
 from bqx_assets.base.store.records import load_record, save_record
 from bqx_assets.base.store.staged import FOOTERS, TRAINING
 from bqx_assets.base.threads import in_threads
@@ -57,7 +57,7 @@ class ComposePlan:
 def plan_compose(pair: Pair, store: ObjectStore) -> ComposePlan:
     """Return the merge of a pair's slab objects, by their record.
 
-    Sizes, CRC32C and generations are the store's own. **Cost**: one listing, and one range read a slab: its footer. A
+    Sizes, CRC32C and versions are the store's own. **Cost**: one listing, and one range read a slab: its footer. A
     slab that was written since it was recorded is read whole, for its SHA-256.
 
     Raises:
@@ -124,16 +124,16 @@ def _compose(plan: ComposePlan, store: ObjectStore) -> Manifest:
         plan.footers, plan.extraction.spine.row_groups, own_metadata(plan.extraction, _ENGINE, plan.extraction.slabs)
     )
     expected = _expected(plan, end)
-    footer = store.put_bytes(f"{FOOTERS}{plan.pair}-{secrets.token_hex(8)}", end, if_generation=ABSENT)
+    footer = store.put_bytes(f"{FOOTERS}{plan.pair}-{secrets.token_hex(8)}", end, only_if=ABSENT)
     made = store.compose(
         name,
         [*(f"{slabs_prefix(plan.pair)}{slab.object_name}" for slab in plan.extraction.slabs), footer.name],
         metadata={"pair": plan.pair.name, "crc32c": f"{expected.crc32c:08x}"},
-        if_generation=before.generation if before else ABSENT,
+        only_if=version_of(before),
     )
     _verify(store, made, expected)
     with suppress(StoreError):  # the lifecycle removes what cannot be removed now
-        store.delete(footer.name, if_generation=footer.generation)
+        store.delete(footer.name, only_if=footer.version)
     manifest = manifest_of(plan.extraction, training_name(plan.pair), _ENGINE, expected)
     save_record(store, str(manifest_path(Path(name))), manifest)
     return manifest
@@ -166,7 +166,7 @@ def read_object_footer(store: ObjectStore, info: ObjectInfo, subject: str) -> Fo
 def _verify(store: ObjectStore, made: ObjectInfo, expected: MergeResult) -> None:
     if (made.size_bytes, made.crc32c) == (expected.size_bytes, expected.crc32c):
         return
-    store.delete(made.name, if_generation=made.generation)
+    store.delete(made.name, only_if=made.version)
     raise ChecksumMismatch(
         store.uri(made.name),
         got=f"{made.size_bytes:,} bytes, crc32c {made.crc32c:08x}, removed again",

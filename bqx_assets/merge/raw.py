@@ -101,7 +101,7 @@ def list_folder(pair: Pair, folder: Path) -> Listed:
 
 
 def list_objects(pair: Pair, store: ObjectStore, place: str) -> Listed:
-    """Return what a folder of a bucket holds, each object pinned to the generation that is listed now.
+    """Return what a folder of a bucket holds, each object pinned to the version that is listed now.
 
     **Cost**: a request a thousand objects. Raises as ``list_folder``.
     """

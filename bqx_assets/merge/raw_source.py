@@ -1,6 +1,6 @@
 """Where a raw checkpoint's bytes are: a file of this machine, or an object of a bucket that is read by ranges.
 
-Belongs here: opening one, its facts, and that all ranges are of one generation. Does not: which there are (``raw``), or
+Belongs here: opening one, its facts, and that all ranges are of one version. Does not: which there are (``raw``), or
 what their columns are (``raw_file``).
 """
 
@@ -18,7 +18,7 @@ from bqx_assets.base.checksums import Sums, crc32c, sums_of_blocks, sums_of_file
 from bqx_assets.base.errors import ChecksumMismatch, MergeRefused, ObjectMissing, PreconditionFailed
 from bqx_assets.base.files import TEMP_MARK, open_regular
 from bqx_assets.base.frame_files import PARQUET_MAGIC
-from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore
+from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore, version_text
 from bqx_assets.extract.object_file import BLOCK_BYTES, ObjectFile
 from bqx_assets.merge.footer import read_end, read_file_end, refuse_other_head
 
@@ -142,18 +142,18 @@ class ObjectSource:
 
     @property
     def etag(self) -> str:
-        """The generation."""
-        return str(self.info.generation)
+        """The version."""
+        return self.info.version
 
     def read(self, start: int, length: int) -> bytes:
-        """Return a range of this very generation. **Cost**: one request. Raises MergeRefused: it is gone."""
+        """Return a range of this very version. **Cost**: one request. Raises MergeRefused: it is gone."""
         try:
-            return self.store.read(self.info.name, start, length, if_generation=self.info.generation)
+            return self.store.read(self.info.name, start, length, only_if=self.info.version)
         except (PreconditionFailed, ObjectMissing) as error:
             raise MergeRefused(
                 self.store.uri(self.info.name),
                 got="replaced or removed while it was being read",
-                expected=f"generation {self.info.generation} from the merge's first look to its last",
+                expected=f"{version_text(self.info.version)} from the merge's first look to its last",
                 cure="Merge again, once nobody writes there any more.",
             ) from error
 
@@ -193,7 +193,7 @@ class ObjectSource:
         for block in self._blocks():
             crc = crc32c(block, crc)
             yield block
-        if crc != self.info.crc32c:
+        if self.info.crc32c not in (None, crc):
             raise ChecksumMismatch(
                 self.store.uri(self.info.name),
                 got=f"bytes with CRC32C {crc:08x}",
@@ -224,7 +224,7 @@ class FetchedSource(FileSource):
 
     @property
     def etag(self) -> str:
-        """The object's generation."""
+        """The object's version."""
         return self.origin.etag
 
 

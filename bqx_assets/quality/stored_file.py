@@ -19,7 +19,7 @@ from bqx_assets.base.errors import FooterError, PreconditionFailed
 from bqx_assets.base.files import open_regular
 from bqx_assets.base.frame_files import PARQUET_MAGIC
 from bqx_assets.base.printable import first_line
-from bqx_assets.base.store.protocol import ABSENT, ObjectInfo, ObjectStore
+from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore, version_of, version_text
 from bqx_assets.merge.footer import Footer, alone, merge_footers, parse_footer, refuse_other_head
 from bqx_assets.merge.footer import read_end as read_parquet_end
 from bqx_assets.quality.integrity import Segment, end_crc32c, segments
@@ -85,16 +85,16 @@ class ObjectSource:
         return self._store.read(self.name, start, length)
 
     def confirm(self) -> None:
-        """Raise PreconditionFailed where the object is no longer the generation that the validation began with.
+        """Raise PreconditionFailed where the object is no longer the version that the validation began with.
 
-        A write always gives a new generation: the same one before and after means the same bytes between.
+        A write always gives a new version: the same one before and after means the same bytes between.
         """
         found = self._store.head(self.name)
-        if found is None or found.generation != self._info.generation:
+        if found is None or found.version != self._info.version:
             raise PreconditionFailed(
                 self._store.uri(self.name),
-                got=f"generation {found.generation if found else ABSENT} after the validation",
-                expected=f"generation {self._info.generation}, as before it",
+                got=f"{version_text(version_of(found))} after the validation",
+                expected=f"{version_text(self._info.version)}, as before it",
                 cure="Another run replaced the object meanwhile: validate again.",
             )
 

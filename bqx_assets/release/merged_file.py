@@ -18,7 +18,7 @@ from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.base.progress import Progress
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.choose import in_cloud
-from bqx_assets.base.store.protocol import ObjectStore
+from bqx_assets.base.store.protocol import ObjectStore, version_text
 from bqx_assets.base.store.records import load_record, save_record
 from bqx_assets.base.store.sidecars import state_of
 from bqx_assets.catalogue.expectations import Expectations
@@ -310,9 +310,9 @@ class MergedObject:
         )
 
     def state(self) -> str:
-        """Return its generation: every write gives another."""
+        """Return its version: every write gives another."""
         info = self._store.head(self._name)
-        return f"generation {info.generation}" if info is not None else ""
+        return version_text(info.version) if info is not None else ""
 
     def publish(
         self,

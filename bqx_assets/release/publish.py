@@ -27,7 +27,7 @@ from bqx_assets.base.errors import (
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Progress, at_work, waiting
 from bqx_assets.base.settings import Settings, training_name
-from bqx_assets.base.store.protocol import ABSENT, ObjectInfo, ObjectStore, VerifiedBy
+from bqx_assets.base.store.protocol import ABSENT, ObjectInfo, ObjectStore, VerifiedBy, head_with_crc32c, version_of
 from bqx_assets.base.store.staged import RELEASES
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.merge.compose import merged_name
@@ -80,8 +80,9 @@ class Published(Record):
     report_uri: str
     size_bytes: int
     crc32c: int
-    generation: int
-    replaced_generation: int | None
+    generation: int | str
+    """The object's version: an integer in a folder and in Cloud Storage."""
+    replaced_generation: int | str | None
     """Of the object that was there before; None for the first publication, or when nothing was done."""
     already_there: bool
     """These very bytes were published before, with their manifest, and read again now: nothing was written."""
@@ -132,16 +133,16 @@ class Release:
         token = f"{self.manifest.file.crc32c:08x}-{secrets.token_hex(4)}"
         name = f"{RELEASES}{self.pair}/{token}/{self.name}"
         if self.file is None:
-            self.store.compose(name, [merged_name(self.pair)], metadata=self._facts(), if_generation=ABSENT)
+            self.store.compose(name, [merged_name(self.pair)], metadata=self._facts(), only_if=ABSENT)
         else:
-            self.store.put_file(name, self.file, metadata=self._facts(), if_generation=ABSENT)
+            self.store.put_file(name, self.file, metadata=self._facts(), only_if=ABSENT)
         self.progress.advance(STAGE, "uploaded" if self.file else "copied inside the store")
         return self._verified(name)
 
-    def copies(self) -> dict[Kind, int]:
-        """Return the generations of the plain-named copies, on which they will be written."""
+    def copies(self) -> dict[Kind, str]:
+        """Return the versions of the plain-named copies, on which they will be written."""
         kinds: tuple[Kind, ...] = get_args(Kind)  # an earlier publication may have kept more than this one does
-        return {kind: self._generation(plain_name(self.pair, kind)) for kind in kinds}
+        return {kind: self._version(plain_name(self.pair, kind)) for kind in kinds}
 
     def whole(self, info: ObjectInfo | None) -> Companions | None:
         """Return the companions of a published object that holds these very bytes; None where anything lacks."""
@@ -161,19 +162,19 @@ class Release:
         The object names its manifest and report, so they change with it in the same step.
         """
         names = {kind: self._keep(kind, text) for kind, text in self.texts.items()}
-        generation = before.generation if before else ABSENT
+        found = version_of(before)
         try:
             facts = self._facts() | names
-            info = self.store.compose(self.name, [staged.name], metadata=facts, if_generation=generation)
+            info = self.store.compose(self.name, [staged.name], metadata=facts, only_if=found)
         except PreconditionFailed as error:
             raise self._overtaken(error.got) from error
         self.progress.advance(STAGE, "swapped in")
         return self._refuse_other(info)
 
-    def follow(self, info: ObjectInfo, texts: Mapping[Kind, bytes], copies: Mapping[Kind, int], *, always: bool) -> int:
+    def follow(self, info: ObjectInfo, texts: Mapping[Kind, bytes], copies: Mapping[Kind, str], *, always: bool) -> int:
         """Put the plain-named copies of the object's companions beside it; return how many were written.
 
-        ``always``: even where the text is there: an earlier publication may be about to write on its generation.
+        ``always``: even where the text is there: an earlier publication may be about to write on its version.
         """
         written = [
             self._follow(plain_name(self.pair, kind), text, copies[kind], info)
@@ -183,19 +184,19 @@ class Release:
         self.progress.advance(STAGE, "manifest")
         return len(written)
 
-    def _follow(self, name: str, text: bytes, generation: int, own: ObjectInfo) -> None:
+    def _follow(self, name: str, text: bytes, version: str, own: ObjectInfo) -> None:
         for _ in range(_TRIES):
             try:
-                self.store.put_bytes(name, text, if_generation=generation)
+                self.store.put_bytes(name, text, only_if=version)
             except PreconditionFailed:
                 # In this order: a publication that swaps after the second line writes its copy after the first.
-                generation = self._generation(name)
+                version = self._version(name)
                 self._refuse_overtaken(own)
             else:
                 return
         raise self._overtaken(f"{name} written by others {_TRIES} times")
 
-    def published(self, info: ObjectInfo, replaced: int | None, *, already_there: bool) -> Published:
+    def published(self, info: ObjectInfo, replaced: int | str | None, *, already_there: bool) -> Published:
         """Return the outcome, once the object is seen to be this publication's own, and whole, a last time.
 
         Raises:
@@ -218,7 +219,7 @@ class Release:
             manifest_uri=self.store.uri(plain_name(self.pair, "manifest")),
             report_uri=self.store.uri(plain_name(self.pair, "report")),
             size_bytes=info.size_bytes,
-            crc32c=info.crc32c,
+            crc32c=self.manifest.file.crc32c,
             generation=info.generation,
             replaced_generation=replaced,
             already_there=already_there,
@@ -230,7 +231,7 @@ class Release:
     def unstage(self, staged: ObjectInfo) -> None:
         """Remove the staged copy: the published one is verified by now, or this publication lost."""
         try:
-            self.store.delete(staged.name, if_generation=staged.generation)
+            self.store.delete(staged.name, only_if=staged.version)
         except StoreError as error:
             # The publication stands; the sweep removes the copy when it is ``staging_days`` old.
             self.progress.warn(STAGE, f"the staged copy stays for the sweep: {error}")
@@ -246,7 +247,7 @@ class Release:
         } | ({_FACT: origin} if (origin := self.manifest.extraction.origin) else {})
 
     def _verified(self, name: str) -> ObjectInfo:
-        info = self.store.head(name)
+        info = head_with_crc32c(self.store, name)
         if info is None:
             gone = "nothing under this name"
             raise ObjectMissing(name, got=gone, expected="the object just written", cure="Publish again.")
@@ -262,24 +263,24 @@ class Release:
             )
         return info
 
-    def _generation(self, name: str) -> int:
-        return info.generation if (info := self.store.head(name)) else ABSENT
+    def _version(self, name: str) -> str:
+        return version_of(self.store.head(name))
 
     def _is(self, name: str, text: bytes) -> bool:
-        info = self.store.head(name)
+        info = head_with_crc32c(self.store, name)
         return info is not None and (info.size_bytes, info.crc32c) == (len(text), crc32c(text))
 
     def _keep(self, kind: Kind, text: bytes) -> str:
         """Write a companion under the name of its content; again if it is there, for the sweep goes by its age."""
         name = companion_name(self.pair, kind, text)
         with suppress(PreconditionFailed):  # somebody else wrote the same bytes
-            self.store.put_bytes(name, text, if_generation=self._generation(name))
+            self.store.put_bytes(name, text, only_if=self._version(name))
         return name
 
     def _refuse_overtaken(self, own: ObjectInfo) -> None:
-        found = self._generation(self.name)
-        if found != own.generation:
-            raise self._overtaken(f"generation {found}")
+        found = self._version(self.name)
+        if found != own.version:
+            raise self._overtaken(f"version {found}")
 
     def _overtaken(self, got: str) -> PreconditionFailed:
         return PreconditionFailed(
@@ -341,7 +342,7 @@ def _publish(release: Release, unchanged: Callable[[], object]) -> Published:
 def _swapped_in(release: Release, unchanged: Callable[[], object]) -> Published:
     release.refuse_unfit()
     copies = release.copies()  # before the object is looked at: see the module's text
-    before = release.store.head(release.name)
+    before = head_with_crc32c(release.store, release.name)
     if before is not None and same_bytes(before, release.manifest.file):
         before = release.store.verify(release.name)
     there = release.whole(before)

@@ -24,7 +24,7 @@ from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.printable import first_line
 from bqx_assets.base.progress import Progress, at_work, waiting
 from bqx_assets.base.settings import training_name
-from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore, VerifiedBy
+from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore, VerifiedBy, head_with_crc32c
 
 COMPANIONS = "companions/"
 """Manifests, reports and expectations named by content lie under here, by pair."""
@@ -205,7 +205,7 @@ def _of_another_version(store: ObjectStore, pair: Pair, companions: Companions) 
     """The plain-named copies that are not of the published object: a publication died before it wrote them."""
     found: list[str] = []
     for kind, text in companions.texts.items():
-        info = store.head(plain_name(pair, kind)) if companions.named else None
+        info = head_with_crc32c(store, plain_name(pair, kind)) if companions.named else None
         if companions.named and (info is None or (info.size_bytes, info.crc32c) != (len(text), crc32c(text))):
             found.append(f"{kind} of this version under the name {plain_name(pair, kind)}")
     return found

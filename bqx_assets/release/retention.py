@@ -30,7 +30,7 @@ def sweep(store: ObjectStore, *, staging_days: int, now: datetime | None = None)
     """Delete objects that this package staged more than ``staging_days`` ago, and companions as old that nobody names.
 
     A published object is never touched. Age is by the store's own clock. What others keep under ``staging/`` stays,
-    whatever its age. An object written again between the look and the deletion stays: it is deleted by its generation.
+    whatever its age. An object written again between the look and the deletion stays: it is deleted by its version.
     """
     staged = [info for info in store.list_objects(STAGING) if is_own(info)]
     companions = [info for info in store.list_objects(COMPANIONS) if info.own]
@@ -42,7 +42,7 @@ def sweep(store: ObjectStore, *, staging_days: int, now: datetime | None = None)
         if limit is None or info.updated >= limit:
             continue
         try:
-            store.delete(info.name, if_generation=info.generation)
+            store.delete(info.name, only_if=info.version)
         except (ObjectMissing, PreconditionFailed):
             continue  # another sweep was first, or somebody is writing it now: either way it is not ours
         removed.append(info.name)

@@ -179,7 +179,7 @@ def test_of_a_long_table_only_the_blocks_of_the_range_are_fetched(
     key = frames.frames[FEATURES_DATASET, "mkt_vol"].get_column(KEY)
     whole = _request(frames, start=key[0], end=key[-1])
     assert_frame_equal(_rows(staged, whole), _rows(frames, whole))
-    size = LocalObjectStore(tmp_path / "staging").path(NAME).stat().st_size
+    size = LocalObjectStore(tmp_path / "staging").local_path(NAME).stat().st_size
     store.read_bytes = 0
     part = replace(whole, start=key[95], end=key[104])
     assert_frame_equal(_rows(staged, part), _rows(frames, part))
@@ -248,7 +248,7 @@ def test_a_damaged_object_is_never_served(
 def _change_silently(place: ObjectStore, data: bytes) -> None:
     """Other bytes of which the store's own facts do not know."""
     if isinstance(place, LocalObjectStore):
-        path = place.path(NAME)
+        path = place.local_path(NAME)
         stat = path.stat()
         path.write_bytes(data)
         os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))

@@ -24,7 +24,7 @@ from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.local import LocalObjectStore
-from bqx_assets.base.store.protocol import STAGING, ObjectInfo, ObjectStore
+from bqx_assets.base.store.protocol import STAGING, Condition, ObjectInfo, ObjectStore
 from bqx_assets.catalogue.expectations import Expectations, load_expectations, parse_expectations
 from bqx_assets.extract.connect import origin_of
 from bqx_assets.extract.embedded_layout import Folder, Made, begin, finish
@@ -189,9 +189,16 @@ def test_of_two_racing_publications_one_wins_and_the_other_says_so(
 def test_bytes_the_store_got_wrong_are_never_swapped_in(tmp_path: Path, store: LocalObjectStore) -> None:
     class Flipping(FaultyStore):
         def put_file(
-            self, name: str, path: Path, *, metadata: Mapping[str, str] | None = None, if_generation: int | None = None
+            self,
+            name: str,
+            path: Path,
+            *,
+            metadata: Mapping[str, str] | None = None,
+            only_if: Condition | None = None,
+            move: bool = False,
         ) -> ObjectInfo:
-            return self.inner.put_bytes(name, path.read_bytes()[::-1], metadata=metadata, if_generation=if_generation)
+            del move
+            return self.inner.put_bytes(name, path.read_bytes()[::-1], metadata=metadata, only_if=only_if)
 
     _publish(tmp_path, OLD, store)
     with pytest.raises(ChecksumMismatch, match="Publish again"):
@@ -239,6 +246,12 @@ def _publish_judged(
     return publish(*training(folder, data), store, progress=Silent(), expectations=expectations)
 
 
+def _facts(store: LocalObjectStore) -> Mapping[str, str]:
+    info = store.head(NAME)
+    assert info is not None
+    return info.metadata
+
+
 def _kept(store: LocalObjectStore) -> list[str]:
     return [info.name for info in store.list_objects(COMPANIONS) if info.name.endswith(".toml")]
 
@@ -246,9 +259,9 @@ def _kept(store: LocalObjectStore) -> list[str]:
 def test_the_object_names_its_expectations_the_manifest_their_digest(tmp_path: Path, store: LocalObjectStore) -> None:
     stated = load_expectations().model_copy(update={"version": 41, "place": "gs://settings/expectations.toml"})
     published = _publish_judged(tmp_path, store, stated)
-    name = store.stated(NAME)["expectations"]
+    name = _facts(store)["expectations"]
     text = store.read(name).decode()
-    manifest = Manifest.model_validate_json(store.read(store.stated(NAME)["manifest"]))
+    manifest = Manifest.model_validate_json(store.read(_facts(store)["manifest"]))
     assert manifest.expectations == published.expectations == stated.judged_by(EURUSD)
     assert manifest.expectations is not None
     assert (manifest.expectations.version, manifest.expectations.place) == (41, "gs://settings/expectations.toml")
@@ -264,12 +277,12 @@ def test_the_same_bytes_held_against_others_are_published_again(tmp_path: Path, 
     other = load_expectations().model_copy(update={"min_rows": 5})
     again = _publish_judged(tmp_path, store, other)
     assert (again.already_there, again.replaced_generation) == (False, first.generation)
-    assert parse_expectations(store.read(store.stated(NAME)["expectations"]).decode(), "").min_rows == 5
+    assert parse_expectations(store.read(_facts(store)["expectations"]).decode(), "").min_rows == 5
 
 
 def test_a_file_that_an_earlier_version_published_stays_as_it_is(tmp_path: Path, store: LocalObjectStore) -> None:
     _publish_judged(tmp_path, store, None)
-    assert "expectations" not in store.stated(NAME)
+    assert "expectations" not in _facts(store)
     again = _publish_judged(tmp_path, store, load_expectations())
     assert (again.already_there, again.expectations) == (True, None)
     assert look(store, EURUSD).state == "done"
@@ -282,7 +295,7 @@ def test_a_copy_that_is_gone_is_written_again_by_a_publication_that_keeps_no_exp
     store.delete("training_eurusd.expectations.toml")
     again = _publish_judged(tmp_path, store, None)
     assert again.expectations is not None
-    assert store.read("training_eurusd.expectations.toml") == store.read(store.stated(NAME)["expectations"])
+    assert store.read("training_eurusd.expectations.toml") == store.read(_facts(store)["expectations"])
 
 
 def test_the_sweep_takes_expectations_that_no_version_names(tmp_path: Path, store: LocalObjectStore) -> None:
@@ -295,12 +308,12 @@ def test_the_sweep_takes_expectations_that_no_version_names(tmp_path: Path, stor
     assert len(before) == 3
     assert len(_kept(store)) == 2
     assert {*before} - {*_kept(store)} <= {*removed}
-    assert store.stated(NAME)["expectations"] in _kept(store)
+    assert _facts(store)["expectations"] in _kept(store)
 
 
 def test_a_published_file_whose_expectations_are_damaged_is_failed(tmp_path: Path, store: LocalObjectStore) -> None:
     _publish_judged(tmp_path, store, load_expectations())
-    name = store.stated(NAME)["expectations"]
+    name = _facts(store)["expectations"]
     (tmp_path / "store" / name).write_text("min_rows = 1\n")
     found = look(store, EURUSD)
     assert found.state == "failed"

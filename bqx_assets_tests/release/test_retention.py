@@ -79,7 +79,7 @@ def test_staged_objects_go_when_they_are_older_than_allowed_and_nothing_else_doe
     ],
 )
 def test_what_others_keep_under_staging_stays_whatever_its_age(store: LocalObjectStore, name: str, put: str) -> None:
-    path = store.path(f"staging/{name}")
+    path = store.local_path(f"staging/{name}")
     if put == "by hand":
         path.parent.mkdir(parents=True)
         path.write_bytes(b"six months of work")
@@ -92,7 +92,7 @@ def test_what_others_keep_under_staging_stays_whatever_its_age(store: LocalObjec
 
 
 def test_a_name_of_ours_that_somebody_else_wrote_stays(store: LocalObjectStore) -> None:
-    path = store.path("staging/slabs/eurusd/corr_eurusd.parquet")
+    path = store.local_path("staging/slabs/eurusd/corr_eurusd.parquet")
     path.parent.mkdir(parents=True)
     path.write_bytes(b"a copy made by hand")
     assert sweep(store, staging_days=7, now=datetime.now(UTC) + timedelta(days=400)).names == ()
@@ -176,7 +176,7 @@ def test_without_a_published_file_no_slab_goes(tmp_path: Path, store: LocalObjec
 def test_with_a_damaged_published_file_no_slab_goes(tmp_path: Path, store: LocalObjectStore) -> None:
     names = _checkpoints(tmp_path / "eurusd")
     _publish_of(tmp_path, store)
-    store.path("training_eurusd.parquet").write_bytes(b"all of iT")
+    store.local_path("training_eurusd.parquet").write_bytes(b"all of iT")
     with pytest.raises(ChecksumMismatch, match="No checkpoint was deleted"):
         clean_checkpoints(EURUSD, SlabFolder(tmp_path / "eurusd"), store)
     assert all((tmp_path / "eurusd" / name).is_file() for name in names)

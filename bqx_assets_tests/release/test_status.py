@@ -145,7 +145,7 @@ def test_a_failed_report_is_shown_as_failed(home: Home) -> None:
 
 def test_a_published_object_that_is_not_its_manifests_is_shown_as_failed(home: Home) -> None:
     publish(home.file, home.merge(home.extract()), report(home.file), home.store, progress=Silent())
-    home.store.path("training_eurusd.parquet").write_bytes(b"something else")
+    home.store.local_path("training_eurusd.parquet").write_bytes(b"something else")
     assert home.status().published == "failed"
     assert home.status().uri is None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -20,7 +21,7 @@ from bqx_assets.base.artifacts import (
 )
 from bqx_assets.base.checksums import crc32c
 from bqx_assets.base.errors import StoreError
-from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore
+from bqx_assets.base.store.protocol import Condition, ObjectInfo, ObjectStore
 from bqx_assets.quality.report import Report, Verdict
 
 _T = TypeVar("_T")
@@ -107,6 +108,12 @@ class FaultyStore:
     def uri(self, name: str) -> str:
         return self.inner.uri(name)
 
+    def local_path(self, name: str) -> Path | None:
+        return self.inner.local_path(name)
+
+    def scratch(self, beside: str = "") -> AbstractContextManager[Path]:
+        return self.inner.scratch(beside)
+
     def head(self, name: str) -> ObjectInfo | None:
         return self._call(f"head {name}", lambda: self.inner.head(name))
 
@@ -119,23 +126,29 @@ class FaultyStore:
     def list_objects(self, prefix: str = "") -> Iterator[ObjectInfo]:
         return self._call(f"list {prefix}", lambda: self.inner.list_objects(prefix))
 
-    def read(self, name: str, start: int = 0, length: int | None = None, if_generation: int | None = None) -> bytes:
-        return self._call(f"read {name}", lambda: self.inner.read(name, start, length, if_generation))
+    def read(self, name: str, start: int = 0, length: int | None = None, only_if: Condition | None = None) -> bytes:
+        return self._call(f"read {name}", lambda: self.inner.read(name, start, length, only_if))
 
     def put_bytes(
-        self, name: str, data: bytes, *, metadata: Mapping[str, str] | None = None, if_generation: int | None = None
+        self, name: str, data: bytes, *, metadata: Mapping[str, str] | None = None, only_if: Condition | None = None
     ) -> ObjectInfo:
         return self._call(
             f"put {name}",
-            lambda: self.inner.put_bytes(name, data, metadata=metadata, if_generation=if_generation),
+            lambda: self.inner.put_bytes(name, data, metadata=metadata, only_if=only_if),
         )
 
     def put_file(
-        self, name: str, path: Path, *, metadata: Mapping[str, str] | None = None, if_generation: int | None = None
+        self,
+        name: str,
+        path: Path,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        only_if: Condition | None = None,
+        move: bool = False,
     ) -> ObjectInfo:
         return self._call(
             f"upload {name}",
-            lambda: self.inner.put_file(name, path, metadata=metadata, if_generation=if_generation),
+            lambda: self.inner.put_file(name, path, metadata=metadata, only_if=only_if, move=move),
         )
 
     def compose(
@@ -144,15 +157,15 @@ class FaultyStore:
         parts: Sequence[str],
         *,
         metadata: Mapping[str, str] | None = None,
-        if_generation: int | None = None,
+        only_if: Condition | None = None,
     ) -> ObjectInfo:
         return self._call(
             f"compose {name}",
-            lambda: self.inner.compose(name, parts, metadata=metadata, if_generation=if_generation),
+            lambda: self.inner.compose(name, parts, metadata=metadata, only_if=only_if),
         )
 
-    def delete(self, name: str, *, if_generation: int | None = None) -> None:
-        self._call(f"delete {name}", lambda: self.inner.delete(name, if_generation=if_generation))
+    def delete(self, name: str, *, only_if: Condition | None = None) -> None:
+        self._call(f"delete {name}", lambda: self.inner.delete(name, only_if=only_if))
 
 
 def _fault(name: str) -> StoreError:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import secrets
+import tempfile
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -29,7 +30,7 @@ from bqx_assets.base.store import gcs_failures as failures
 from bqx_assets.base.store.gcs_facts import WRITER, info_of, policy_of
 from bqx_assets.base.store.gcs_logs import hide_upload_ids
 from bqx_assets.base.store.naming import GCS_SCHEME, object_name
-from bqx_assets.base.store.protocol import ABSENT, STAGING, BucketPolicy, ObjectInfo
+from bqx_assets.base.store.protocol import ABSENT, STAGING, BucketPolicy, Condition, ObjectInfo, version_text
 from bqx_assets.base.store.tree import brought_below
 from bqx_assets.base.threads import in_threads
 
@@ -75,6 +76,16 @@ class GcsObjectStore:
         """Return ``gs://bucket/name``."""
         return self._subject(self._full(name))
 
+    def local_path(self, name: str) -> None:
+        """Return None: the bytes of an object are in no file of this machine."""
+
+    @contextmanager
+    def scratch(self, beside: str = "") -> Generator[Path]:
+        """Give a folder of the system's temporary folder. On Cloud Run that folder is memory."""
+        del beside
+        with tempfile.TemporaryDirectory(prefix="bqx-") as folder:
+            yield Path(folder)
+
     def head(self, name: str) -> ObjectInfo | None:
         """Return the object's facts: one request."""
         with self._told(self._full(name)):
@@ -94,14 +105,14 @@ class GcsObjectStore:
         with self._told(self._full(name)):
             found = self.client.list_blobs(self.bucket, prefix=self._full(name), versions="true", **self._how)
             infos = [self._info(blob) for blob in found if blob.name == self._full(name) and blob.time_deleted]
-        return sorted(infos, key=lambda info: info.generation)
+        return sorted(infos, key=lambda info: int(info.version))
 
     def list_objects(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """Yield all objects whose name starts with ``prefix``, by name: one request a thousand."""
         with self._told(self.prefix + prefix):
             yield from map(self._info, self.client.list_blobs(self.bucket, prefix=self.prefix + prefix, **self._how))
 
-    def read(self, name: str, start: int = 0, length: int | None = None, if_generation: int | None = None) -> bytes:
+    def read(self, name: str, start: int = 0, length: int | None = None, only_if: Condition | None = None) -> bytes:
         """Return a range of the object's bytes; a whole object's are held against its CRC32C by the client."""
         if length == 0:
             return b""
@@ -109,7 +120,7 @@ class GcsObjectStore:
 
         def once() -> bytes:
             # Not the client's own retry: it leaves the connection of a refused download open.
-            how: dict[str, Any] = {**self._how, "retry": None, "if_generation_match": if_generation}
+            how: dict[str, Any] = {**self._how, "retry": None, "if_generation_match": _generation(only_if)}
             return blob.download_as_bytes(start=start or None, end=end, checksum="crc32c", **how)
 
         with self._told(self._full(name)):
@@ -119,17 +130,26 @@ class GcsObjectStore:
                 return b""  # behind the end, as with a file
 
     def put_bytes(
-        self, name: str, data: bytes, *, metadata: Mapping[str, str] | None = None, if_generation: int | None = None
+        self, name: str, data: bytes, *, metadata: Mapping[str, str] | None = None, only_if: Condition | None = None
     ) -> ObjectInfo:
         """Store ``data``; the server holds it against its CRC32C before it is visible."""
-        return self._put(name, io.BytesIO(data), len(data), crc32c(data), metadata, if_generation)
+        return self._put(name, io.BytesIO(data), len(data), crc32c(data), metadata, only_if)
 
     def put_file(
-        self, name: str, path: Path, *, metadata: Mapping[str, str] | None = None, if_generation: int | None = None
+        self,
+        name: str,
+        path: Path,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        only_if: Condition | None = None,
+        move: bool = False,
     ) -> ObjectInfo:
-        """Store a copy of ``path``. **Cost**: the file is read twice (checksum, upload), 8 MiB in memory."""
+        """Upload ``path``. **Cost**: the file is read twice (checksum, upload), 8 MiB in memory."""
         with path.open("rb") as file:
-            return self._put(name, file, path.stat().st_size, crc32c_of_file(path), metadata, if_generation)
+            info = self._put(name, file, path.stat().st_size, crc32c_of_file(path), metadata, only_if)
+        if move:
+            path.unlink()
+        return info
 
     def compose(
         self,
@@ -137,7 +157,7 @@ class GcsObjectStore:
         parts: Sequence[str],
         *,
         metadata: Mapping[str, str] | None = None,
-        if_generation: int | None = None,
+        only_if: Condition | None = None,
     ) -> ObjectInfo:
         """Store the concatenation of any number of objects: a tree of compose calls, 32 sources each.
 
@@ -145,23 +165,23 @@ class GcsObjectStore:
         **Cost**: ceil((n - 1) / 31) calls; no byte passes through this process.
         """
         if not parts:
-            return self.put_bytes(name, b"", metadata=metadata, if_generation=if_generation)
+            return self.put_bytes(name, b"", metadata=metadata, only_if=only_if)
         stem = f"{STAGING}compose/{secrets.token_hex(8)}/"
         last, made = brought_below(parts, stem, self._compose, _THREADS)
-        info = self._compose(name, last, metadata, if_generation)
+        info = self._compose(name, last, metadata, only_if)
         list(in_threads(self._discard, made, _THREADS, "compose"))
         return info
 
-    def delete(self, name: str, *, if_generation: int | None = None) -> None:
+    def delete(self, name: str, *, only_if: Condition | None = None) -> None:
         """Delete the live object; the bucket's versioning decides what stays of it."""
         blob, tried = self.bucket.blob(self._full(name)), list[Exception]()
 
         def once() -> None:
-            blob.delete(if_generation_match=if_generation, timeout=self._timeout, retry=None)
+            blob.delete(if_generation_match=_generation(only_if), timeout=self._timeout, retry=None)
 
         with self._told(self._full(name)):
             try:
-                (self._retry(once, on_error=tried.append) if if_generation else once)()
+                (self._retry(once, on_error=tried.append) if only_if not in (None, ABSENT) else once)()
             except (api.NotFound, api.PreconditionFailed):
                 # After a lost answer "not there" is what was asked for; a successor is none of ours.
                 if not tried:
@@ -186,20 +206,20 @@ class GcsObjectStore:
         size_bytes: int,
         crc: int,
         metadata: Mapping[str, str] | None,
-        if_generation: int | None,
+        only_if: Condition | None,
     ) -> ObjectInfo:
         blob = self._blob(name, metadata)
         resumable = size_bytes > _ONE_REQUEST_BYTES
-        with self._own_write(blob, if_generation):
+        with self._own_write(blob, only_if):
             for session in range(1, _SESSIONS + 1):
                 try:
                     blob.upload_from_file(
                         file,
                         rewind=True,
                         size=size_bytes,
-                        if_generation_match=if_generation,
+                        if_generation_match=_generation(only_if),
                         timeout=self._timeout,
-                        retry=self._retry if if_generation is not None else None,
+                        retry=self._retry if only_if is not None else None,
                         # A resumable upload's own comparison ends in a deletion without a condition: the server is
                         # given the CRC32C before the bytes, and the comparison is made here.
                         checksum=None if resumable else "crc32c",
@@ -209,7 +229,7 @@ class GcsObjectStore:
                 except (api.GoogleAPICallError, ValueError) as error:
                     # ValueError: the server kept only part of a chunk.
                     lost = resumable if isinstance(error, ValueError) else failures.is_lost(error, resumable=resumable)
-                    if not lost or if_generation is None or session == _SESSIONS:
+                    if not lost or only_if is None or session == _SESSIONS:
                         raise
         info = self._info(blob)
         if (info.size_bytes, info.crc32c) != (size_bytes, crc):
@@ -222,17 +242,17 @@ class GcsObjectStore:
         name: str,
         parts: Sequence[str],
         metadata: Mapping[str, str] | None = None,
-        if_generation: int | None = 0,
+        only_if: Condition | None = ABSENT,
     ) -> ObjectInfo:
         blob = self._blob(name, metadata)
-        how = self._how if if_generation is not None else self._how | {"retry": None}
-        with self._own_write(blob, if_generation):
+        how = self._how if only_if is not None else self._how | {"retry": None}
+        with self._own_write(blob, only_if):
             sources = [self.bucket.blob(self._full(part)) for part in parts]
-            blob.compose(sources, if_generation_match=if_generation, **how)
+            blob.compose(sources, if_generation_match=_generation(only_if), **how)
         return self._info(blob)
 
     @contextmanager
-    def _own_write(self, blob: Any, if_generation: int | None) -> Generator[None]:  # noqa: ANN401 -- untyped client
+    def _own_write(self, blob: Any, only_if: Condition | None) -> Generator[None]:  # noqa: ANN401 -- untyped client
         """Take a refusal for a success where the object that is in the way is this very write.
 
         Its answer was lost, its repetition then failed on the condition.
@@ -247,12 +267,12 @@ class GcsObjectStore:
                 with suppress(api.NotFound):
                     blob.reload(**self._how)
                 if (blob.metadata or {}).get(WRITER) != token or not blob.generation:
-                    found = f"generation {blob.generation or ABSENT}"
-                    raise failures.overtaken(self._subject(blob.name), found, if_generation) from None
+                    found = version_text(str(blob.generation) if blob.generation else ABSENT)
+                    raise failures.overtaken(self._subject(blob.name), found, only_if) from None
 
     def _discard(self, info: ObjectInfo) -> None:
         """Remove this very generation for good: under versioning it would go on being charged for."""
-        blob = self.bucket.blob(self._full(info.name), generation=info.generation)
+        blob = self.bucket.blob(self._full(info.name), generation=int(info.version))
         with suppress(StoreError), failures.told(info.name):  # the lifecycle removes what cannot be removed now
             blob.delete(**self._how)
 
@@ -290,3 +310,8 @@ class GcsObjectStore:
 
     def _info(self, blob: Any) -> ObjectInfo:  # noqa: ANN401 -- untyped client
         return info_of(blob, self.prefix)
+
+
+def _generation(only_if: Condition | None) -> int | None:
+    """Return a condition as Cloud Storage takes it, for which generation 0 is that of no object."""
+    return None if only_if is None else 0 if only_if == ABSENT else int(only_if)

@@ -49,7 +49,7 @@ def info_of(blob: Any, prefix: str) -> ObjectInfo:  # noqa: ANN401 -- the client
         name=blob.name.removeprefix(prefix),
         size_bytes=int(blob.size),
         crc32c=from_base64(blob.crc32c),
-        generation=int(blob.generation),
+        version=str(blob.generation),
         updated=blob.updated,
         metadata={key: value for key, value in metadata.items() if key != WRITER},
         own=WRITER in metadata,

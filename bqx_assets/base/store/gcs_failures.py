@@ -20,7 +20,7 @@ from bqx_assets.base.errors import ChecksumMismatch, ObjectMissing, Precondition
 from bqx_assets.base.progress import SETBACKS
 from bqx_assets.base.refusals.facts import is_of_credentials
 from bqx_assets.base.refusals.read import Refusal, read_refusal
-from bqx_assets.base.store.protocol import ObjectInfo
+from bqx_assets.base.store.protocol import Condition, ObjectInfo, version_text
 
 NO_BUCKET = "The specified bucket does not exist."
 """Cloud Storage's own words."""
@@ -60,16 +60,16 @@ def failure(
             return ObjectMissing(subject, got="no such object", expected="an object", cure=refusal.cure)
         refusal = _read(api.NotFound(NO_BUCKET), subject)
     if refusal.reason == "precondition":
-        return overtaken(subject, "another generation", None)
+        return overtaken(subject, "another version", None)
     code = getattr(error, "code", None) or getattr(getattr(error, "response", None), "status_code", None) or 0
     answer = f"HTTP {code} {_phrase(code)} {when}" if code else f"{type(error).__name__} {when}"
     got = f"{' '.join(answer.split())}: {refusal.sentence} ({refusal.said})"
     return StoreError(subject, got=got, expected="an answer from Cloud Storage", cure=refusal.cure)
 
 
-def overtaken(subject: str, got: str, if_generation: int | None) -> PreconditionFailed:
+def overtaken(subject: str, got: str, only_if: Condition | None) -> PreconditionFailed:
     """Return the error for a write whose condition did not hold."""
-    expected = "the one asked for" if if_generation is None else f"generation {if_generation}"
+    expected = "the one asked for" if only_if is None else version_text(only_if)
     return PreconditionFailed(subject, got=got, expected=expected, cure=_OVERTAKEN)
 
 

@@ -4,7 +4,7 @@ Belongs here: taking, renewing and giving back. Does not: what the holder does, 
 
 Whether a lease has run out is decided by the store's clock alone. The clocks of two machines differ, one that is
 suspended stops its monotonic clock, and a wrong one would end the lease of a living holder. The clock of this machine
-decides how often the store is asked, and nothing else; that a lease is still the holder's own says its generation.
+decides how often the store is asked, and nothing else; that a lease is still the holder's own says its version.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from datetime import datetime
 
 from bqx_assets.base.errors import FolderBusy, ObjectMissing, PreconditionFailed, StoreError
 from bqx_assets.base.holder import Holder
-from bqx_assets.base.store.protocol import ABSENT, ObjectInfo, ObjectStore
+from bqx_assets.base.store.protocol import Condition, ObjectInfo, ObjectStore, version_of
 from bqx_assets.base.store.staged import store_time
 
 LEASE_SECONDS = 90.0
@@ -54,7 +54,7 @@ class _Held:
     def __init__(self, store: ObjectStore, name: str, seconds: float, wait: Callable[[float], object]) -> None:
         self.lost = False
         self._store, self._name, self._seconds = store, name, seconds
-        self._generation = _take(store, name, seconds, wait)
+        self._version = _take(store, name, seconds, wait)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
 
@@ -67,7 +67,7 @@ class _Held:
         self._over.set()
         self._thread.join()
         try:
-            self._store.delete(self._name, if_generation=self._generation)
+            self._store.delete(self._name, only_if=self._version)
         except (PreconditionFailed, ObjectMissing):
             self.lost = True  # after the last renewal, by somebody for whom it had run out
         except StoreError:
@@ -76,17 +76,17 @@ class _Held:
     def _renew(self) -> None:
         while not self._over.wait(self._seconds / _RENEWALS):
             try:
-                info = self._store.put_bytes(self._name, _holder(), if_generation=self._generation)
+                info = self._store.put_bytes(self._name, _holder(), only_if=self._version)
             except (PreconditionFailed, ObjectMissing):
                 self.lost = True
                 return
             except StoreError:
                 continue  # the next renewal may come through
-            self._generation = info.generation
+            self._version = info.version
 
 
-def _take(store: ObjectStore, name: str, seconds: float, wait: Callable[[float], object]) -> int:
-    """Return the generation of the lease once it is this process's.
+def _take(store: ObjectStore, name: str, seconds: float, wait: Callable[[float], object]) -> Condition:
+    """Return the version of the lease once it is this process's.
 
     **Cost**: while somebody else has it, three small requests every ``seconds / 20``.
     """
@@ -94,7 +94,7 @@ def _take(store: ObjectStore, name: str, seconds: float, wait: Callable[[float],
     first: datetime | None = None
     while True:
         found = store.head(name)
-        if found is not None and seen is not None and found.generation != seen.generation:
+        if found is not None and seen is not None and found.version != seen.version:
             raise _busy(store, name, "in use by another extraction")
         if found is not None and not _is_dead(store, found):
             now = store_time(store, f"{name.rpartition('/')[0]}/")
@@ -105,7 +105,7 @@ def _take(store: ObjectStore, name: str, seconds: float, wait: Callable[[float],
                 wait(seconds / _LOOKS)
                 continue
         try:
-            return store.put_bytes(name, _holder(), if_generation=found.generation if found else ABSENT).generation
+            return store.put_bytes(name, _holder(), only_if=version_of(found)).version
         except PreconditionFailed:
             raise _busy(store, name, "in use by another extraction, which was quicker") from None
 

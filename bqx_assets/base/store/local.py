@@ -1,18 +1,19 @@
-"""A folder as object store: the local twin of a Cloud Storage bucket, its generations and preconditions included.
+"""A local folder as object store.
 
-Belongs here: files, sidecars with their facts, the lock. Does not: policy on what to keep.
-
-An object ``a/b`` is the file ``root/a/b``; its facts are in ``root/.objects/a/b.json`` (``sidecars``), valid only for
-a file of exactly the recorded size and modification time. A file put there by hand is an object too, without metadata.
+An object ``a/b`` is the file ``root/a/b``. A folder of published files keeps sidecars: the facts of an object are in
+``root/.objects/a/b.json`` (``sidecars``), valid only for a file of exactly the recorded size and modification time. A
+file put there by hand is an object too, without metadata. A folder of working files keeps no sidecars: its files cost
+no more to write than without a store.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import re
-import secrets
+import shutil
 import time
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from bqx_assets.base import files
 from bqx_assets.base.checksums import crc32c_of_file
 from bqx_assets.base.errors import ForeignFile, ObjectMissing, PreconditionFailed
 from bqx_assets.base.store.naming import object_name
-from bqx_assets.base.store.protocol import ABSENT, ObjectInfo, Verified
+from bqx_assets.base.store.protocol import ABSENT, Condition, ObjectInfo, Verified, version_text
 from bqx_assets.base.store.sidecars import FOLDER, Facts, Reading, Sidecars, state_of
 
 _VERSIONS = ".versions"
@@ -32,40 +33,45 @@ _GENERATION = re.compile(r"[0-9]{19}")
 
 
 class LocalObjectStore:
-    """An object store in a local folder.
+    """An object store in a local folder. Implements ``ObjectStore``.
 
     ``keep_versions``: how many earlier versions of an object stay under ``.versions/{name}/{generation}`` when it is
-    replaced; 0 keeps none. Implements ``ObjectStore``.
+    replaced; 0 keeps none. ``sidecars``: False for working files, of which no facts are kept: metadata are dropped,
+    ``head`` states no CRC32C, the version is the modification time, and nothing but the files themselves is written.
     """
 
-    def __init__(self, root: Path, *, keep_versions: int = 0) -> None:
+    def __init__(self, root: Path, *, keep_versions: int = 0, sidecars: bool = True) -> None:
         self.root = root
         self.keep_versions = keep_versions
-        self._sidecars = Sidecars(root)
+        self._sidecars = Sidecars(root, kept=sidecars)
 
-    def path(self, name: str) -> Path:
+    def local_path(self, name: str) -> Path:
         """Return the file of object ``name``. Raises BadSetting for a name that would leave the folder."""
         return self.root.joinpath(*object_name(name).split("/"))
 
     def uri(self, name: str) -> str:
         """Return the file's path."""
-        return str(self.path(name))
+        return str(self.local_path(name))
+
+    @contextmanager
+    def scratch(self, beside: str = "") -> Generator[Path]:
+        """Give a hidden folder on the same file system as the objects whose names begin with ``beside``."""
+        folder = self.root / FOLDER if self._sidecars.kept else self.root.joinpath(*beside.split("/")[:-1])
+        path = folder / files.scratch_name()
+        path.mkdir(parents=True)
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
 
     def head(self, name: str) -> ObjectInfo | None:
-        """Return the object's facts; a file without valid facts is read once for its CRC32C."""
+        """Return the object's facts; a file without valid facts has no CRC32C."""
         while (stat := self._stat(name)) is not None:
             facts, reading = self._sidecars.facts(name, stat), self._sidecars.reading(name, stat)
-            if facts is None and reading is None:
-                reading = self._read_all(name, stat)
-            if (facts or reading) and self._is_still(name, stat):
-                return _info(name, stat, facts, reading, own=self._sidecars.are_of_ours(name, stat))
+            own = self._sidecars.are_of_ours(name, stat)
+            if not self._sidecars.kept or self._is_still(name, stat):
+                return _info(name, stat, facts, reading, own=own)
         return None
-
-    def stated(self, name: str) -> Mapping[str, str]:
-        """Return the object's metadata, empty where it has none; no byte of it is read."""
-        stat = self._stat(name)
-        facts = self._sidecars.facts(name, stat) if stat else None
-        return facts.metadata if facts else {}
 
     def verify(self, name: str, *, since: datetime | None = None) -> ObjectInfo | None:
         """Return the object's facts with the CRC32C of its bytes, read from the disk unless that was done ``since``.
@@ -95,34 +101,47 @@ class LocalObjectStore:
 
     def list_objects(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """Yield all objects whose name starts with ``prefix``, by name."""
-        names = (path.relative_to(self.root).as_posix() for path in self.root.rglob("*") if path.is_file())
-        for name in sorted(name for name in names if name.startswith(prefix) and not _is_hidden(name)):
+        for name in sorted(name for name in self._names(prefix) if name.startswith(prefix) and not _is_hidden(name)):
             info = self.head(name)
             if info is not None:
                 yield info
 
-    def read(self, name: str, start: int = 0, length: int | None = None, if_generation: int | None = None) -> bytes:
+    def _names(self, prefix: str) -> Iterator[str]:
+        """Yield the names of the files below the folder that ``prefix`` begins with."""
+        for folder, below, names in os.walk(self.root / prefix.rpartition("/")[0]):
+            path = Path(folder)
+            if path == self.root:
+                below[:] = [each for each in below if not each.startswith(".")]
+            yield from ((path / name).relative_to(self.root).as_posix() for name in names if (path / name).is_file())
+
+    def read(self, name: str, start: int = 0, length: int | None = None, only_if: Condition | None = None) -> bytes:
         """Return a range of the object's bytes."""
         try:
-            if self._check(name, if_generation) == ABSENT:
+            if not self._check(name, only_if):
                 raise _missing(name)
-            with files.open_regular(self.path(name)) as file:
+            with files.open_regular(self.local_path(name)) as file:
                 file.seek(start)
                 return file.read() if length is None else file.read(length)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise _missing(name) from error
 
     def put_bytes(
-        self, name: str, data: bytes, *, metadata: Mapping[str, str] | None = None, if_generation: int | None = None
+        self, name: str, data: bytes, *, metadata: Mapping[str, str] | None = None, only_if: Condition | None = None
     ) -> ObjectInfo:
         """Store ``data`` atomically."""
-        return self._store(name, [data], metadata, if_generation)
+        return self._store(name, [data], metadata, only_if)
 
     def put_file(
-        self, name: str, path: Path, *, metadata: Mapping[str, str] | None = None, if_generation: int | None = None
+        self,
+        name: str,
+        path: Path,
+        *,
+        metadata: Mapping[str, str] | None = None,
+        only_if: Condition | None = None,
+        move: bool = False,
     ) -> ObjectInfo:
-        """Store a copy of ``path`` atomically."""
-        return self._store(name, [path], metadata, if_generation)
+        """Store a copy of ``path`` atomically; with ``move`` the file itself, renamed if it is on this file system."""
+        return self._store(name, [path], metadata, only_if, move=move)
 
     def compose(
         self,
@@ -130,19 +149,19 @@ class LocalObjectStore:
         parts: Sequence[str],
         *,
         metadata: Mapping[str, str] | None = None,
-        if_generation: int | None = None,
+        only_if: Condition | None = None,
     ) -> ObjectInfo:
         """Store the concatenation of ``parts`` atomically."""
-        missing = [part for part in parts if not self.path(part).is_file()]
+        missing = [part for part in parts if not self.local_path(part).is_file()]
         if missing:
             raise _missing(missing[0])
-        return self._store(name, [self.path(part) for part in parts], metadata, if_generation)
+        return self._store(name, [self.local_path(part) for part in parts], metadata, only_if)
 
-    def delete(self, name: str, *, if_generation: int | None = None) -> None:
+    def delete(self, name: str, *, only_if: Condition | None = None) -> None:
         """Delete the object and its facts, the kept versions not."""
-        with self._locked():
-            self._check(name, if_generation)
-            path = self.path(name)
+        path = self.local_path(name)
+        with self._locked(path.parent, needed=only_if is not None):
+            self._check(name, only_if)
             if not path.is_file():
                 raise _missing(name)
             path.unlink()
@@ -157,35 +176,55 @@ class LocalObjectStore:
     def _store(
         self,
         name: str,
-        parts: Iterable[Path | bytes],
+        parts: Sequence[Path | bytes],
         metadata: Mapping[str, str] | None,
-        if_generation: int | None,
+        only_if: Condition | None,
+        *,
+        move: bool = False,
     ) -> ObjectInfo:
-        self.path(name)
-        self._check(name, if_generation)  # early: before any byte is copied
-        files.remove_partials(self.root / FOLDER, idle_seconds=_IDLE_SECONDS)
-        incoming = self.root / FOLDER / f".incoming{files.TEMP_MARK}{os.getpid()}-{secrets.token_hex(4)}"
+        self._check(name, only_if)  # early: before any byte is copied
+        incoming = self._incoming(name)
         try:
-            files.concatenate(parts, incoming)
+            _write(parts, incoming, move=move)
+            at = datetime.now(UTC)
             # Read back, so that the facts are of the bytes that were stored, not of those that were to be.
-            reading = Reading(crc32c=crc32c_of_file(incoming), at=datetime.now(UTC), state=state_of(incoming.stat()))
-            return self._swap(name, incoming, reading, metadata, if_generation)
+            crc = crc32c_of_file(incoming) if self._sidecars.kept else None
+            return self._swap(name, incoming, (crc, at), metadata, only_if)
         finally:
             incoming.unlink(missing_ok=True)
 
+    def _incoming(self, name: str) -> Path:
+        """Return where an object is written before it gets its name, on the same file system, in a folder that is."""
+        if not self._sidecars.kept:
+            path = self.local_path(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return files.partial_path(path)
+        folder = self.root / FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        files.remove_partials(folder, idle_seconds=_IDLE_SECONDS)
+        return files.partial_path(folder / "incoming")
+
     def _swap(
-        self, name: str, incoming: Path, reading: Reading, metadata: Mapping[str, str] | None, if_generation: int | None
+        self,
+        name: str,
+        incoming: Path,
+        read: tuple[int | None, datetime],
+        metadata: Mapping[str, str] | None,
+        only_if: Condition | None,
     ) -> ObjectInfo:
-        stat = incoming.stat()
-        path = self.path(name)
-        with self._locked():
-            before = self._check(name, if_generation)
+        path, (crc, at) = self.local_path(name), read
+        with self._locked(path.parent, needed=only_if is not None):
+            before = self._check(name, only_if)
+            # Never the version of an earlier object, whatever the clock does.
+            generation = max(time.time_ns(), before + 1)
+            if crc is None:
+                os.utime(incoming, ns=(generation, generation))
+            stat = incoming.stat()
             facts = Facts(
                 size_bytes=stat.st_size,
                 mtime_ns=stat.st_mtime_ns,
-                crc32c=reading.crc32c,
-                # Never that of an earlier one, whatever the clock does.
-                generation=max(time.time_ns(), before + 1),
+                crc32c=crc or 0,
+                generation=generation,
                 metadata=dict(metadata or {}),
             )
             self._keep_version(name, path, facts)
@@ -199,7 +238,9 @@ class LocalObjectStore:
                 files.sync_folder(path.parent)
             # Renaming changes the state that a reading holds for.
             stat = path.stat()
-            reading = self._sidecars.keep_reading(name, reading.crc32c, reading.at, stat)
+            if crc is None:
+                return _info(name, stat, None, None, own=False)
+            reading = self._sidecars.keep_reading(name, crc, at, stat)
         return _info(name, stat, facts, reading, own=True)
 
     def _keep_version(self, name: str, path: Path, coming: Facts) -> None:
@@ -222,22 +263,23 @@ class LocalObjectStore:
             old.unlink()
             self._sidecars.remove(old.relative_to(self.root).as_posix())
 
-    def _check(self, name: str, if_generation: int | None) -> int:
-        """Return the generation that is there. Raises PreconditionFailed where it is not the one asked for."""
+    def _check(self, name: str, only_if: Condition | None) -> int:
+        """Return the generation that is there, 0 for none. Raises PreconditionFailed where it is another one."""
         stat = self._stat(name)
         facts = self._sidecars.facts(name, stat) if stat else None
-        found = facts.generation if facts else stat.st_mtime_ns if stat else ABSENT
-        if if_generation not in (None, found):
+        generation = facts.generation if facts else stat.st_mtime_ns if stat else 0
+        found = ABSENT if stat is None else str(generation)
+        if only_if not in (None, found):
             raise PreconditionFailed(
                 name,
-                got=f"generation {found}",
-                expected=f"generation {if_generation}",
+                got=version_text(found),
+                expected=version_text(only_if),
                 cure="Another run wrote this object meanwhile; look at it before writing again.",
             )
-        return found
+        return generation
 
     def _stat(self, name: str) -> os.stat_result | None:
-        path = self.path(name)
+        path = self.local_path(name)
         try:
             stat = path.stat()
         except (FileNotFoundError, NotADirectoryError):
@@ -250,7 +292,7 @@ class LocalObjectStore:
 
     def _read_all(self, name: str, stat: os.stat_result) -> Reading | None:
         """Read the file's bytes from the disk, and keep what they were; None where they are no longer ``stat``'s."""
-        path, at = self.path(name), datetime.now(UTC)
+        path, at = self.local_path(name), datetime.now(UTC)
         try:
             with files.open_regular(path) as file:
                 # The kernel may hold pages of before the disk lost them.
@@ -261,10 +303,20 @@ class LocalObjectStore:
         return self._sidecars.keep_reading(name, crc, at, stat) if self._is_still(name, stat) else None
 
     @contextmanager
-    def _locked(self) -> Generator[None]:
-        folder = self.root / FOLDER
-        folder.mkdir(parents=True, exist_ok=True)
-        with files.locked(folder):
+    def _locked(self, folder: Path, *, needed: bool) -> Generator[None]:
+        """Hold off other writers of this store while a condition is checked and the file renamed.
+
+        Among working files only a write with a condition needs that, and no lock file is left beside them.
+        """
+        if self._sidecars.kept:
+            own = self.root / FOLDER
+            own.mkdir(parents=True, exist_ok=True)
+            with files.locked(own):
+                yield
+        elif needed and folder.is_dir():
+            with files.locked_folder(folder):
+                yield
+        else:
             yield
 
 
@@ -282,13 +334,29 @@ def _is_object(path: Path, stat: os.stat_result) -> bool:
     return kind == files.FILE
 
 
+def _write(parts: Sequence[Path | bytes], target: Path, *, move: bool) -> None:
+    """Make a new file of parts end to end, forced to the disk; with ``move`` of the one file that they are."""
+    if move and isinstance(parts[0], Path):
+        try:
+            parts[0].replace(target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            files.join(parts, target)
+            parts[0].unlink()
+    elif len(parts) == 1 and isinstance(parts[0], bytes):
+        target.write_bytes(parts[0])  # a record needs neither buffers nor threads
+    else:
+        files.join(parts, target)
+    files.sync_file(target)
+
+
 def _info(name: str, stat: os.stat_result, facts: Facts | None, reading: Reading | None, *, own: bool) -> ObjectInfo:
-    crc = reading.crc32c if reading else facts.crc32c if facts else 0
     return ObjectInfo(
         name=name,
         size_bytes=stat.st_size,
-        crc32c=crc,
-        generation=facts.generation if facts else stat.st_mtime_ns,
+        crc32c=reading.crc32c if reading else facts.crc32c if facts else None,
+        version=str(facts.generation if facts else stat.st_mtime_ns),
         updated=datetime.fromtimestamp(stat.st_mtime, UTC),
         metadata=facts.metadata if facts else {},
         own=own,

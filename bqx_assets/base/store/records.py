@@ -10,7 +10,7 @@ from typing import TypeVar
 from bqx_assets.base.artifacts import Record
 from bqx_assets.base.errors import CheckpointCorrupt, ObjectMissing
 from bqx_assets.base.printable import first_line
-from bqx_assets.base.store.protocol import ABSENT, ObjectInfo, ObjectStore
+from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore, version_of
 
 _R = TypeVar("_R", bound=Record)
 
@@ -34,6 +34,5 @@ def save_record(store: ObjectStore, name: str, record: Record) -> ObjectInfo:
     Raises:
         PreconditionFailed: somebody else wrote it between the look and the write.
     """
-    before = store.head(name)
-    data = record.model_dump_json(indent=1).encode()
-    return store.put_bytes(name, data, if_generation=before.generation if before else ABSENT)
+    found = version_of(store.head(name))
+    return store.put_bytes(name, record.model_dump_json(indent=1).encode(), only_if=found)

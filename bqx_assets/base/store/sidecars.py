@@ -48,13 +48,16 @@ _Kind = TypeVar("_Kind", Facts, Reading)
 
 
 class Sidecars:
-    """The facts and readings of a folder's objects."""
+    """The facts and readings of a folder's objects; with ``kept`` False there are none, and nothing is written."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, kept: bool = True) -> None:
         self._folder = root / FOLDER
+        self.kept = kept
 
     def facts(self, name: str, stat: os.stat_result) -> Facts | None:
         """Return the facts of the file that ``stat`` is of; None where there are none that fit it."""
+        if not self.kept:
+            return None
         for path in (self._path(name), self._coming(name)):
             found = _load(path, Facts)
             if found is not None and (found.size_bytes, found.mtime_ns) == (stat.st_size, stat.st_mtime_ns):
@@ -63,12 +66,14 @@ class Sidecars:
 
     def are_of_ours(self, name: str, stat: os.stat_result) -> bool:
         """Return whether an object was written through this package, as far as its size tells."""
+        if not self.kept:
+            return False
         known = [_load(path, Facts) for path in (self._path(name), self._coming(name))]
         return any(found is not None and found.size_bytes == stat.st_size for found in known)
 
     def reading(self, name: str, stat: os.stat_result) -> Reading | None:
         """Return the last reading of the file that ``stat`` is of; None where it could have changed since."""
-        found = _load(self._read(name), Reading)
+        found = _load(self._read(name), Reading) if self.kept else None
         return found if found is not None and found.state == state_of(stat) else None
 
     @contextmanager
@@ -78,6 +83,9 @@ class Sidecars:
         A crash at any moment leaves old bytes with old facts or new bytes with new facts: both lie there while the
         file is renamed, and only one of them fits it.
         """
+        if not self.kept:
+            yield
+            return
         files.write_atomic(self._coming(name), facts.model_dump_json().encode())
         yield
         self._coming(name).replace(self._path(name))
@@ -85,6 +93,8 @@ class Sidecars:
 
     def keep_reading(self, name: str, crc32c: int, at: datetime, stat: os.stat_result) -> Reading:
         """Record that the file's bytes were read; where nothing can be written, the reading counts this once."""
+        if not self.kept:
+            return Reading(crc32c=crc32c, at=at.astimezone(UTC), state=state_of(stat))
         since_seconds = (time.time_ns() - stat.st_ctime_ns) / 1e9
         # No more than a tick: a file server's clock may be hours ahead of this machine's, or this one was set back.
         time.sleep(min(_TICK_SECONDS, max(0.0, _TICK_SECONDS - since_seconds)))
@@ -99,7 +109,7 @@ class Sidecars:
 
     def remove(self, name: str) -> None:
         """Remove what is known of an object."""
-        for path in (self._path(name), self._coming(name), self._read(name)):
+        for path in (self._path(name), self._coming(name), self._read(name)) if self.kept else ():
             path.unlink(missing_ok=True)
 
     # An object's facts end in ".json", and so no other object's file can have one of the two longer names.

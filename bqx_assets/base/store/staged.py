@@ -50,7 +50,7 @@ def store_time(store: ObjectStore, prefix: str) -> datetime:
 
     **Cost**: two small requests. An object is written below ``prefix``, and removed.
     """
-    info = store.put_bytes(f"{prefix}clock-{secrets.token_hex(8)}", b"", if_generation=ABSENT)
+    info = store.put_bytes(f"{prefix}clock-{secrets.token_hex(8)}", b"", only_if=ABSENT)
     with suppress(StoreError):  # what cannot be removed now goes with a later sweep
-        store.delete(info.name, if_generation=info.generation)
+        store.delete(info.name, only_if=info.version)
     return info.updated

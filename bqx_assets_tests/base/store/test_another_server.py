@@ -34,28 +34,28 @@ def other() -> Iterator[GcsObjectStore]:
 
 
 def test_small_and_large_objects_are_stored_and_read(other: GcsObjectStore, tmp_path: Path) -> None:
-    small = other.put_bytes("a/small", b"0123456789", metadata={"pair": "eurusd"}, if_generation=ABSENT)
+    small = other.put_bytes("a/small", b"0123456789", metadata={"pair": "eurusd"}, only_if=ABSENT)
     assert (small.crc32c, small.metadata) == (crc32c(b"0123456789"), {"pair": "eurusd"})
     assert (other.read("a/small"), other.read("a/small", 3, 4)) == (b"0123456789", b"3456")
     data = random.Random(3).randbytes(17 << 20)
     (tmp_path / "large").write_bytes(data)
-    large = other.put_file("a/large", tmp_path / "large", if_generation=ABSENT)
+    large = other.put_file("a/large", tmp_path / "large", only_if=ABSENT)
     assert (large.size_bytes, large.crc32c) == (len(data), crc32c(data))
     assert [info.name for info in other.list_objects("a/")] == ["a/large", "a/small"]
 
 
 def test_a_condition_that_fails_is_told(other: GcsObjectStore) -> None:
-    made = other.put_bytes("once", b"1", if_generation=ABSENT)
+    made = other.put_bytes("once", b"1", only_if=ABSENT)
     with pytest.raises(PreconditionFailed):
-        other.put_bytes("once", b"2", if_generation=ABSENT)
-    assert other.put_bytes("once", b"3", if_generation=made.generation).generation != made.generation
+        other.put_bytes("once", b"2", only_if=ABSENT)
+    assert other.put_bytes("once", b"3", only_if=made.version).version != made.version
 
 
 def test_seventy_parts_are_composed_and_the_components_removed(other: GcsObjectStore) -> None:
     names = [f"p/{number:02}" for number in range(70)]
     for name in names:
         other.put_bytes(name, name.encode())
-    whole = other.compose("whole", names, if_generation=ABSENT)
+    whole = other.compose("whole", names, only_if=ABSENT)
     data = "".join(names).encode()
     assert other.read("whole") == data
     assert whole.crc32c == crc32c(data)
@@ -64,7 +64,7 @@ def test_seventy_parts_are_composed_and_the_components_removed(other: GcsObjectS
 
 def test_what_was_deleted_is_missing(other: GcsObjectStore) -> None:
     made = other.put_bytes("gone", b"1")
-    other.delete("gone", if_generation=made.generation)
+    other.delete("gone", only_if=made.version)
     assert other.head("gone") is None
     with pytest.raises(ObjectMissing):
         other.read("gone")

@@ -39,7 +39,7 @@ def test_the_default_is_a_folder_under_home(tmp_path: Path) -> None:
 def test_gs_is_a_bucket_with_or_without_prefix(gcs: GcsServer, prefix: str) -> None:
     store = open_store(Settings(output=f"gs://{BUCKET}/{prefix}"))
     assert isinstance(store, GcsObjectStore)
-    store.put_bytes("x", b"1", if_generation=ABSENT)
+    store.put_bytes("x", b"1", only_if=ABSENT)
     store.client.close()
     assert list(gcs.buckets[BUCKET].live) == [f"{prefix}/x".lstrip("/")]
 
@@ -74,7 +74,7 @@ def test_an_address_is_no_pattern(gcs: GcsServer, tmp_path: Path, named: str, de
     for prefix, value in ((named, 1.0), (decoy, 2.0)):
         pl.DataFrame({"a": [value]}).write_parquet(tmp_path / "f.parquet")
         store = open_store(Settings(output=f"gs://{BUCKET}/{prefix}"))
-        store.put_file("f.parquet", tmp_path / "f.parquet", if_generation=ABSENT)
+        store.put_file("f.parquet", tmp_path / "f.parquet", only_if=ABSENT)
         assert scan_parquet(store.uri("f.parquet")).collect().item() == value
 
 
@@ -85,7 +85,7 @@ def test_ten_of_many_columns_cost_the_footer_and_their_ranges(
     frame = pl.DataFrame({f"c{number:05}": rng.standard_normal(ROWS) for number in range(COLUMNS)})
     path = tmp_path / "wide.parquet"
     frame.write_parquet(path, row_group_size=ROWS)
-    store.put_file("training_eurusd.parquet", path, if_generation=ABSENT)
+    store.put_file("training_eurusd.parquet", path, only_if=ABSENT)
     chosen = frame.columns[5 : COLUMNS : COLUMNS // 10][:10]
     gcs.log.clear()
     uri = store.uri("training_eurusd.parquet")

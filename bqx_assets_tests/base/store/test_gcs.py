@@ -13,7 +13,7 @@ import pytest
 from bqx_assets.base.checksums import crc32c
 from bqx_assets.base.errors import BadSetting, ChecksumMismatch, ObjectMissing, PreconditionFailed, StoreError
 from bqx_assets.base.store.gcs import GcsObjectStore
-from bqx_assets.base.store.protocol import ABSENT, STAGING
+from bqx_assets.base.store.protocol import ABSENT, STAGING, Condition
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
 from bqx_assets_tests.servers.gcs.server import GcsServer
 
@@ -30,7 +30,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_was_put_is_reported_and_read_back(store: GcsObjectStore, gcs: GcsServer) -> None:
-    made = store.put_bytes("a/b.parquet", DATA, metadata={"pair": "eurusd"}, if_generation=ABSENT)
+    made = store.put_bytes("a/b.parquet", DATA, metadata={"pair": "eurusd"}, only_if=ABSENT)
     assert (made.name, made.size_bytes, made.crc32c) == ("a/b.parquet", len(DATA), crc32c(DATA))
     assert made.metadata == {"pair": "eurusd"}
     assert store.head("a/b.parquet") == made
@@ -50,7 +50,7 @@ def test_a_range_is_what_a_file_would_give(store: GcsObjectStore, start: int, le
 
 
 def test_a_large_file_goes_in_chunks_and_is_checked(store: GcsObjectStore, gcs: GcsServer, large: Path) -> None:
-    made = store.put_file("slab.parquet", large, if_generation=ABSENT)
+    made = store.put_file("slab.parquet", large, only_if=ABSENT)
     assert (made.size_bytes, made.crc32c) == (len(LARGE), crc32c(LARGE))
     assert gcs.log.count() == {"object.start": 1, "object.chunk": 3}
     assert gcs.log.uploaded_bytes == len(LARGE)
@@ -83,24 +83,24 @@ def test_hostile_names_reach_no_url(store: GcsObjectStore, gcs: GcsServer, name:
     assert not gcs.log.calls
 
 
-WRITES: dict[str, Callable[[GcsObjectStore, int | None], object]] = {
-    "put": lambda store, generation: store.put_bytes("x", DATA, if_generation=generation),
-    "compose": lambda store, generation: store.compose("x", ["part"], if_generation=generation),
-    "delete": lambda store, generation: store.delete("x", if_generation=generation),
+WRITES: dict[str, Callable[[GcsObjectStore, Condition | None], object]] = {
+    "put": lambda store, version: store.put_bytes("x", DATA, only_if=version),
+    "compose": lambda store, version: store.compose("x", ["part"], only_if=version),
+    "delete": lambda store, version: store.delete("x", only_if=version),
 }
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 def test_a_write_whose_condition_fails_changes_nothing(
-    store: GcsObjectStore, write: Callable[[GcsObjectStore, int | None], object]
+    store: GcsObjectStore, write: Callable[[GcsObjectStore, Condition | None], object]
 ) -> None:
     store.put_bytes("part", b"part")
-    first = store.put_bytes("x", b"first", if_generation=ABSENT)
-    second = store.put_bytes("x", b"second", if_generation=first.generation)
+    first = store.put_bytes("x", b"first", only_if=ABSENT)
+    second = store.put_bytes("x", b"second", only_if=first.version)
     with pytest.raises(PreconditionFailed, match="Another run wrote"):
-        write(store, first.generation)
+        write(store, first.version)
     assert store.head("x") == second
-    write(store, second.generation)
+    write(store, second.version)
     assert store.head("x") != second
 
 
@@ -109,7 +109,7 @@ def test_a_large_upload_obeys_its_condition_even_when_overtaken_under_way(
 ) -> None:
     gcs.fail("object.chunk", "hook", skip=1, hook=lambda: store.put_bytes("x", b"the other run's"))
     with pytest.raises(PreconditionFailed):
-        store.put_file("x", large, if_generation=ABSENT)
+        store.put_file("x", large, only_if=ABSENT)
     assert store.read("x") == b"the other run's"
 
 
@@ -124,14 +124,14 @@ def test_a_conditional_write_is_retried_and_its_own_effect_is_no_conflict(
     store.put_bytes("part", DATA)
     before = store.put_bytes("x", b"before")
     gcs.fail(operation, kind, after=after, times=2 if not after else 1)
-    WRITES[write](store, before.generation)
+    WRITES[write](store, before.version)
     found = store.head("x")
     assert found is None if write == "delete" else (found and found.crc32c == crc32c(DATA))
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
 def test_a_write_without_a_condition_is_not_repeated(
-    store: GcsObjectStore, gcs: GcsServer, write: Callable[[GcsObjectStore, int | None], object]
+    store: GcsObjectStore, gcs: GcsServer, write: Callable[[GcsObjectStore, Condition | None], object]
 ) -> None:
     store.put_bytes("part", DATA)
     store.put_bytes("x", b"before")
@@ -179,7 +179,7 @@ def test_a_large_upload_outlasts_a_fault_of_any_chunk(
     store: GcsObjectStore, gcs: GcsServer, large: Path, kind: str, facts: dict[str, int], skip: int
 ) -> None:
     gcs.fail("object.chunk", kind, skip=skip, **facts)
-    made = store.put_file("x", large, if_generation=ABSENT)
+    made = store.put_file("x", large, only_if=ABSENT)
     assert made.crc32c == crc32c(LARGE)
     assert gcs.buckets[BUCKET].live["x"].data == LARGE
 
@@ -192,7 +192,7 @@ def test_an_object_with_another_checksum_than_the_files_is_removed_and_refused(
     file = large if size == "large" else tmp_path / "small"
     (tmp_path / "small").write_bytes(DATA)
     with pytest.raises(ChecksumMismatch, match="removed again"):
-        store.put_file("x", file, if_generation=ABSENT)
+        store.put_file("x", file, only_if=ABSENT)
     assert store.head("x") is None
 
 
@@ -203,7 +203,7 @@ def test_a_file_that_changes_while_it_is_uploaded_is_never_stored(
     path.write_bytes(LARGE)
     gcs.fail("object.chunk", "hook", skip=1, hook=lambda: path.write_bytes(LARGE[:-5] + b"other"))
     with pytest.raises(StoreError, match="checksum was refused"):
-        store.put_file("x", path, if_generation=ABSENT)
+        store.put_file("x", path, only_if=ABSENT)
     assert store.head("x") is None
 
 
@@ -224,11 +224,11 @@ def test_no_error_quotes_the_server_or_a_url_that_is_a_permission(
     store._retry = store._retry.with_timeout(0.2)
     for operation, act in {
         "object.get": lambda: store.head("x"),
-        "object.chunk": lambda: store.put_file("x", large, if_generation=ABSENT),
-        "object.insert": lambda: store.put_bytes("x", DATA, if_generation=ABSENT),
+        "object.chunk": lambda: store.put_file("x", large, only_if=ABSENT),
+        "object.insert": lambda: store.put_bytes("x", DATA, only_if=ABSENT),
         "object.media": lambda: store.read("x"),
         "object.list": lambda: list(store.list_objects()),
-        "object.compose": lambda: store.compose("x", ["x"], if_generation=ABSENT),
+        "object.compose": lambda: store.compose("x", ["x"], only_if=ABSENT),
     }.items():
         for status in (403, 503):
             gcs.fail(operation, status=status, message=secret, times=30)
@@ -246,7 +246,7 @@ def test_no_log_names_the_id_of_an_upload(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     gcs.fail("object.chunk", skip=1)
-    store.put_file("x", large, if_generation=ABSENT)
+    store.put_file("x", large, only_if=ABSENT)
     assert "upload_id=..." in caplog.text
     assert "Retrying due to" in caplog.text
     assert not any(token in caplog.text for token in gcs.service.sessions)
@@ -277,7 +277,7 @@ def test_any_number_of_parts_is_composed_in_the_fewest_calls_and_no_byte_moves(
     for name in names:
         gcs.buckets[BUCKET].put(name, f"<{name}>".encode(), {})
     gcs.buckets[BUCKET].patch({"versioning": {"enabled": True}}, {})
-    info = store.compose("whole", names, if_generation=ABSENT)
+    info = store.compose("whole", names, only_if=ABSENT)
     assert gcs.log.count()["object.compose"] == calls
     assert (gcs.log.uploaded_bytes, gcs.log.downloaded_bytes) == (0, 0)
     whole = "".join(f"<{name}>" for name in names).encode()
@@ -294,7 +294,7 @@ def test_components_of_a_failed_compose_are_left_to_the_lifecycle_under_staging(
         gcs.buckets[BUCKET].put(name, b"x", {})
     gcs.fail("object.compose", name="whole", status=403)
     with pytest.raises(StoreError):
-        store.compose("whole", names, if_generation=ABSENT)
+        store.compose("whole", names, only_if=ABSENT)
     left = sorted(gcs.buckets[BUCKET].live.keys() - set(names))
     assert left
     assert all(name.startswith(f"{STAGING}compose/") for name in left)
@@ -305,4 +305,4 @@ def test_a_component_that_cannot_be_deleted_does_not_undo_the_whole(store: GcsOb
     for name in names:
         gcs.buckets[BUCKET].put(name, b"x", {})
     gcs.fail("object.delete", status=403)
-    assert store.compose("whole", names, if_generation=ABSENT).size_bytes == 33
+    assert store.compose("whole", names, only_if=ABSENT).size_bytes == 33

@@ -30,9 +30,9 @@ CALLS: dict[str, Callable[[GcsObjectStore], object]] = {
     "read a range": lambda store: store.read("x", 1, 2),
     "list": lambda store: list(store.list_objects()),
     "earlier": lambda store: store.earlier("x"),
-    "put": lambda store: store.put_bytes("x", DATA, if_generation=ABSENT),
-    "put large": lambda store: store.put_bytes("x", LARGE, if_generation=ABSENT),
-    "compose": lambda store: store.compose("y", ["x"], if_generation=ABSENT),
+    "put": lambda store: store.put_bytes("x", DATA, only_if=ABSENT),
+    "put large": lambda store: store.put_bytes("x", LARGE, only_if=ABSENT),
+    "compose": lambda store: store.compose("y", ["x"], only_if=ABSENT),
     "delete": lambda store: store.delete("x"),
     "policy": lambda store: store.policy(),
 }
@@ -81,7 +81,7 @@ def test_writing_over_an_object_without_the_right_to_delete_says_so(store: GcsOb
     made = store.put_bytes("x", DATA)
     gcs.service.denied = frozenset({"storage.objects.delete"})
     with pytest.raises(StoreError, match=r"storage\.objects\.delete.*to write over an object is to delete it"):
-        store.put_bytes("x", b"other", if_generation=made.generation)
+        store.put_bytes("x", b"other", only_if=made.version)
 
 
 @pytest.mark.parametrize("write", ["put", "put large", "compose over", "delete"])
@@ -96,10 +96,10 @@ def test_an_object_under_retention_or_hold_is_no_conflict_and_not_retried(
     else:
         bucket.live["x"].held = state
     calls: dict[str, Callable[[], object]] = {
-        "put": lambda: store.put_bytes("x", DATA, if_generation=made.generation),
-        "put large": lambda: store.put_bytes("x", LARGE, if_generation=made.generation),
-        "compose over": lambda: store.compose("x", ["x"], if_generation=made.generation),
-        "delete": lambda: store.delete("x", if_generation=made.generation),
+        "put": lambda: store.put_bytes("x", DATA, only_if=made.version),
+        "put large": lambda: store.put_bytes("x", LARGE, only_if=made.version),
+        "compose over": lambda: store.compose("x", ["x"], only_if=made.version),
+        "delete": lambda: store.delete("x", only_if=made.version),
     }
     gcs.log.clear()
     with pytest.raises(StoreError, match="retention" if state == "retention" else f"hold .{state}") as raised:
@@ -213,7 +213,7 @@ def test_cancelling_a_compose_does_not_wait_for_the_calls_under_way() -> None:
         try:
             signal.setitimer(signal.ITIMER_REAL, 0.3)
             with pytest.raises(KeyboardInterrupt):
-                store.compose("whole", names, if_generation=ABSENT)
+                store.compose("whole", names, only_if=ABSENT)
             assert time.monotonic() - began < 1.5
         finally:
             signal.signal(signal.SIGALRM, before)
