@@ -1,8 +1,6 @@
-"""One column chunk as a footer states it: where it lies, how it is encoded, and its statistics as bytes.
+"""A column chunk as a footer states it: where it lies, how it is encoded, and the statistics of its values.
 
-Belongs here: a chunk's fields, and which of them cannot be. Does not: what statistics mean (``bounds``), its pages.
-
-**Source**: parquet-format, ``ColumnMetaData``.
+**Source**: parquet-format, ``ColumnMetaData``, ``Statistics`` and ``ColumnOrder``; bounds are in plain encoding.
 """
 
 from __future__ import annotations
@@ -58,30 +56,30 @@ from bqx_assets.merge.thrift import Struct
 Value = float | int | str | bool | None
 
 UNKNOWN = -1
-"""Where the footer has no such number."""
+"""Stands for a number that the footer does not state."""
 _LONGEST_BYTES = 4096
-"""As pyarrow writes them at most. Longer ones make a footer of 17,000 columns too large for what they are worth."""
+"""The longest bounds that are kept, as in pyarrow. Longer ones would bloat a footer of 17,000 columns."""
 _CODES = {"FLOAT64": "<d", "INT64": "<q", "TIMESTAMP": "<q", "BOOL": "<?"}
 _WRITER = re.compile(rb"(parquet-mr|parquet-cpp|impala)(?: version (\d+)\.(\d+))?")
 _FIRST_RIGHT = {b"parquet-mr": (1, 10), b"parquet-cpp": (1, 3), b"impala": (3, 0)}
-"""Releases from which text bounds are in the order of the format: PARQUET-251, PARQUET-1025, IMPALA-6527."""
+"""The first release of each writer whose text bounds are correct: PARQUET-251, PARQUET-1025, IMPALA-6527."""
 
 
 class Stated(NamedTuple):
-    """One column chunk's statistics. None where there are none."""
+    """The statistics of one column chunk or page; None for what is not stated."""
 
     nulls: int | None
     low: Value | bytes
     high: Value | bytes
-    """Of a text the bytes: a shortened one may end within a character."""
+    """The bound of a text stays bytes: a shortened one may end within a character."""
     low_exact: bool | None = None
     high_exact: bool | None = None
-    """None: the footer does not say so."""
+    """Whether the bounds are values, not shortened ones; None where the footer does not say so."""
 
     def wrong(self, nulls: int, low: Value, high: Value) -> str:
-        """Return how this differs from values with so many nulls, from ``low`` to ``high``; empty where it does not.
+        """Return how this differs from values with that many nulls, from ``low`` to ``high``; empty if it does not.
 
-        A text's bound may have been shortened unless the footer says that it was not: it is right where it bounds.
+        The bound of a text may be shortened unless the footer says otherwise: it is right if no value exceeds it.
         """
         found = (
             ("nulls", self.nulls, nulls, self.nulls not in (None, nulls)),
@@ -92,7 +90,7 @@ class Stated(NamedTuple):
 
 
 def texts_unordered(creator: bytes) -> bool:
-    """Return whether a writer's text bounds are not to be relied on, its stated order notwithstanding."""
+    """Return whether text bounds of this writer are unreliable, although it states their order."""
     found = _WRITER.match(creator)
     if found is None:
         return not creator
@@ -113,8 +111,11 @@ def decoder(type_name: str | None) -> Callable[[bytes | None], Value | bytes]:
     return lambda data: None if data is None else layout.unpack(data)[0]
 
 
-def carried(stated: Stated, leaf: Leaf) -> Struct | None:
-    """Return the statistics that no reader can lose rows by, as they are written; None where there are none."""
+def kept_statistics(stated: Stated, leaf: Leaf) -> Struct | None:
+    """Return the statistics, as fields, that a merged file may keep; None if there are none.
+
+    A reader skips rows by them, so bounds that may be wrong for any reader are dropped.
+    """
     facts: Struct = {} if stated.nulls is None else {NULLS: stated.nulls}
     low, high = stated.low, stated.high
     if not leaf.ordered or low is None or high is None:
@@ -125,7 +126,7 @@ def carried(stated: Stated, leaf: Leaf) -> Struct | None:
     else:
         fit = low <= high  # type: ignore[operator] # NaN is in no order
         code = _CODES[leaf.type or ""]
-        # A zero stands for both zeros, as the format has it.
+        # The format demands it: as a lower bound a zero means -0.0, as an upper bound +0.0.
         signed = (-0.0 if low == 0 else low, 0.0 if high == 0 else high) if code == "<d" else (low, high)
         bounds = struct.pack(code, signed[0]), struct.pack(code, signed[1])
     if fit:
@@ -136,7 +137,7 @@ def carried(stated: Stated, leaf: Leaf) -> Struct | None:
 def _ascend(low: bytes, high: bytes) -> bool:
     try:
         return low.decode() <= high.decode()
-    except UnicodeDecodeError:  # DuckDB refuses a file with a bound that is no text
+    except UnicodeDecodeError:  # DuckDB refuses a file with a bound that is not text
         return False
 
 
@@ -155,15 +156,15 @@ def _shown(value: Value | bytes) -> str:
 
 
 _WIDTHS = {BOOLEAN: 1, INT32: 4, INT64: 8, FLOAT: 4, DOUBLE: 8}
-"""Bytes of a bound: DuckDB refuses a file with another one."""
+"""Bytes of a bound, by physical type: DuckDB refuses a file with a bound of another length."""
 _MOST_PACKED = 1 << 20
-"""Bytes that no codec makes one byte of: a page of 16 MiB of one value takes some 20."""
+"""Bytes that no codec can compress into one: a page of 16 MiB of a single value takes about 20 bytes."""
 _ENCODINGS = frozenset(range(SPLIT + 1)) - {1}
-"""All but one that was never in use."""
+"""All encodings; number 1 was never in use."""
 
 
 class Chunk(NamedTuple):
-    """One column's part of a row group. A tuple takes a quarter of the memory of the fields as they are parsed."""
+    """One column's part of a row group. A tuple takes a quarter of the memory of the parsed fields."""
 
     path: bytes
     kind: int
@@ -171,7 +172,7 @@ class Chunk(NamedTuple):
     encodings: tuple[int, ...]
     codec: int
     raw_bytes: int
-    """Uncompressed, as encoded."""
+    """Size encoded but not compressed."""
     size_bytes: int
     data_page: int
     dictionary_page: int
@@ -180,30 +181,30 @@ class Chunk(NamedTuple):
     high: bytes | None
     low_exact: bool | None
     high_exact: bool | None
-    """None: the footer does not say whether the bound was shortened."""
+    """Whether the bounds were not shortened; None where the footer does not say so."""
     beyond: tuple[int, ...]
-    """Where its page indexes and its Bloom filter lie."""
+    """Positions of its page indexes and its Bloom filter."""
     histograms: tuple[int, int, bool]
-    """Of its size statistics: repetition and definition levels counted, and whether a text's bytes are."""
+    """From its size statistics: counts of repetition and definition levels, and whether bytes of texts are counted."""
 
     def stated(self, decode: Callable[[bytes | None], Value | bytes]) -> Stated:
-        """Return what is stated of its values, by its type's ``decoder``."""
+        """Return the statistics of its values; ``decode`` is the ``decoder`` of its type."""
         nulls = None if self.nulls == UNKNOWN else self.nulls
         return Stated(nulls, decode(self.low), decode(self.high), self.low_exact, self.high_exact)
 
     @property
     def start(self) -> int:
-        """Its first byte in the file."""
+        """The position of its first byte in the file."""
         return self.data_page if self.dictionary_page == UNKNOWN else self.dictionary_page
 
     @property
     def end(self) -> int:
-        """Where it ends."""
+        """The position behind its last byte."""
         return self.start + self.size_bytes
 
 
-def made_chunk(chunk: Struct) -> Chunk:
-    """Return a chunk from its fields. Raises ValueError where its bytes are in another file or encrypted."""
+def parsed_chunk(chunk: Struct) -> Chunk:
+    """Return a chunk from its parsed fields. Raises ValueError where its bytes are in another file or encrypted."""
     if any(field in chunk for field in (FILE_PATH, CRYPTO, ENCRYPTED_META)):
         raise ValueError("a column in another file or encrypted")
     meta: Struct = chunk[META]
@@ -225,7 +226,7 @@ def made_chunk(chunk: Struct) -> Chunk:
         raw_bytes=meta[RAW_BYTES],
         size_bytes=meta[SIZE_BYTES],
         data_page=meta[DATA_PAGE],
-        # 0 is some writers' word for none.
+        # Some writers state 0 where there is no dictionary page.
         dictionary_page=meta.get(DICTIONARY_PAGE) or UNKNOWN,
         nulls=facts.get(NULLS, UNKNOWN),
         low=low,
@@ -238,9 +239,9 @@ def made_chunk(chunk: Struct) -> Chunk:
 
 
 def bounds_of(facts: Struct, kind: int) -> tuple[bytes | None, bytes | None]:
-    """Return the bounds in statistics of a chunk or a page. Raises ValueError where they are of another type's size.
+    """Return the bounds in statistics of a chunk or a page. Raises ValueError where their size does not fit ``kind``.
 
-    Older writers state numbers' bounds in fields without an order; of texts those are of no use to anybody.
+    Older writers state bounds in fields that have no defined order: usable for numbers, not for texts.
     """
     bounds = [facts[field] for field in (OLD_LOW, OLD_HIGH, LOW, HIGH) if field in facts]
     if any(len(each) != _WIDTHS.get(kind, len(each)) for each in bounds):
@@ -249,11 +250,11 @@ def bounds_of(facts: Struct, kind: int) -> tuple[bytes | None, bytes | None]:
     return facts.get(OLD_LOW if old else LOW), facts.get(OLD_HIGH if old else HIGH)
 
 
-def checked(chunk: Chunk, leaf: Leaf, rows: int, data: tuple[int, int]) -> Chunk:
-    """Return the chunk without its path. ``data``: first and last byte that columns may take.
+def checked_chunk(chunk: Chunk, leaf: Leaf, rows: int, data: tuple[int, int]) -> Chunk:
+    """Return the chunk without its path. ``data``: the range of the file that columns may occupy.
 
     Raises:
-        ValueError: not a chunk of that column and of so many rows, or one that some reader refuses.
+        ValueError: this is not a chunk of that column with that many rows, or some reader refuses it.
     """
     if (chunk.path, chunk.kind, chunk.values) != (leaf.name.encode(), leaf.kind, rows):
         raise ValueError(f"path {chunk.path[:80]!r}, type {chunk.kind} or {chunk.values:,} values, not {rows:,}")
@@ -264,7 +265,7 @@ def checked(chunk: Chunk, leaf: Leaf, rows: int, data: tuple[int, int]) -> Chunk
     repetitions, definitions, texts = chunk.histograms
     if repetitions > 1 or definitions not in (0, 1 + leaf.optional) or texts > (chunk.kind == BYTE_ARRAY):
         raise ValueError(f"size statistics of {repetitions} and {definitions} levels, of texts: {texts}")
-    if not rows:  # no page at all, as some writers have it: its offsets may be anything
+    if not rows:  # some writers write no page at all: the offsets may be anything
         return chunk._replace(path=b"", data_page=data[0], dictionary_page=UNKNOWN, size_bytes=0, raw_bytes=0, nulls=0)
     last = chunk.data_page if chunk.dictionary_page == UNKNOWN else max(chunk.data_page, chunk.dictionary_page + 1)
     if not data[0] <= chunk.start <= chunk.data_page == last < chunk.end <= data[1] or chunk.raw_bytes < 0:
@@ -286,18 +287,18 @@ def refuse_overlap(chunks: Iterable[tuple[Chunk, Leaf]]) -> None:
 
 
 def moved(chunk: Chunk, offset: int) -> Chunk:
-    """Return the chunk ``offset`` bytes further on."""
+    """Return the chunk ``offset`` bytes further back in the file."""
     pages = chunk.dictionary_page
     return chunk._replace(
         data_page=chunk.data_page + offset, dictionary_page=pages if pages == UNKNOWN else pages + offset
     )
 
 
-def described(chunk: Chunk, leaf: Leaf) -> Struct:
+def fields_of_chunk(chunk: Chunk, leaf: Leaf) -> Struct:
     """Return the fields of a chunk as they are written.
 
-    Only what was checked is written: page indexes and Bloom filters hold absolute offsets themselves, and nobody has
-    counted distinct values or encodings.
+    Only what was checked is written. Page indexes and Bloom filters contain absolute offsets themselves, and counts of
+    distinct values or encodings were not verified.
     """
     meta: Struct = {
         KIND: chunk.kind,
@@ -309,6 +310,6 @@ def described(chunk: Chunk, leaf: Leaf) -> Struct:
         SIZE_BYTES: chunk.size_bytes,
         DATA_PAGE: chunk.data_page,
         DICTIONARY_PAGE: None if chunk.dictionary_page == UNKNOWN else chunk.dictionary_page,
-        STATISTICS: carried(chunk.stated(decoder(leaf.type)), leaf),
+        STATISTICS: kept_statistics(chunk.stated(decoder(leaf.type)), leaf),
     }
     return {CHUNK_OFFSET: 0, META: meta}

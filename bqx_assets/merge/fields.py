@@ -1,9 +1,6 @@
-"""Parquet's own structs: the number, type and need of every field that is read or written here.
+"""Lists the fields of Parquet's own structs: their numbers, their types, and which of them are required.
 
-Fields that nobody here uses are in the layouts as well: other readers refuse a file in which they are damaged.
-
-Belongs here: ``parquet.thrift`` as far as a flat file needs it. Does not: the wire (``thrift``), what is refused
-(``schema``, ``chunks``, ``pages``).
+The layouts contain fields that nothing here uses as well: other readers refuse a file in which these are damaged.
 
 **Source**: parquet-format 2.12, ``parquet.thrift``.
 """
@@ -124,7 +121,7 @@ _ORDER = Layout("ColumnOrder", {1: (STRUCT, _NOTHING)}, frozenset((1,)), closed=
 
 
 def file_metadata(made: Callable[[Struct], Any] | None = None) -> Layout:
-    """Return the layout of a whole footer; ``made`` is what each column chunk becomes when it is read."""
+    """Return the layout of a whole footer; ``made`` converts each column chunk as soon as it is read."""
     return Layout(
         "FileMetaData",
         {

@@ -1,9 +1,7 @@
-"""Parquet footers: read, narrowed to columns, renamed, and merged into the footer of a concatenation.
+"""Reads parquet footers, selects and renames their columns, and merges them into the footer of a concatenated file.
 
-Belongs here: what the fields of ``FileMetaData`` mean. Does not: their bytes (``thrift``), copying column data.
-
-**Source**: parquet-format, ``parquet.thrift``. All column data is found by absolute offsets in the footer alone, so
-the bytes between (the parts' own footers) are allowed.
+**Source**: parquet-format, ``parquet.thrift``. A reader finds all column data by absolute offsets in the footer, so
+other bytes may lie between the columns: here the footers of the concatenated files.
 """
 
 from __future__ import annotations
@@ -19,7 +17,15 @@ from typing import NamedTuple
 from bqx_assets.base.errors import FooterError
 from bqx_assets.base.files import open_regular
 from bqx_assets.base.frame_files import PARQUET_MAGIC, TAIL_BYTES, parquet_end_bytes
-from bqx_assets.merge.chunks import Chunk, checked, described, made_chunk, moved, refuse_overlap, texts_unordered
+from bqx_assets.merge.chunks import (
+    Chunk,
+    checked_chunk,
+    fields_of_chunk,
+    moved,
+    parsed_chunk,
+    refuse_overlap,
+    texts_unordered,
+)
 from bqx_assets.merge.fields import (
     CHILDREN,
     CHUNKS,
@@ -50,7 +56,7 @@ _FLAT = "flat columns as all readers take them"
 
 
 class RowGroup(NamedTuple):
-    """Rows, and a chunk a column."""
+    """A row group: its number of rows, and one chunk for each column."""
 
     rows: int
     chunks: tuple[Chunk, ...]
@@ -60,7 +66,7 @@ class RowGroup(NamedTuple):
 class Footer:
     """The footer of one flat parquet file, checked against the file's size and the format.
 
-    **Cost**: about 450 bytes a column chunk, and the key-value metadata.
+    **Cost**: about 450 bytes of memory a column chunk, and the key-value metadata.
     """
 
     subject: str
@@ -70,46 +76,46 @@ class Footer:
     groups: tuple[RowGroup, ...]
     key_values: tuple[tuple[bytes, bytes], ...] = ()
     creator: bytes = b""
-    """What wrote the file, by its own word."""
+    """The program that wrote the file, as the file itself states it."""
 
     @property
     def rows(self) -> int:
-        """Rows of the file."""
+        """The number of rows of the file."""
         return sum(self.row_groups)
 
     @property
     def row_groups(self) -> tuple[int, ...]:
-        """Rows of each row group."""
+        """The number of rows of each row group."""
         return tuple(group.rows for group in self.groups)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names, in order."""
+        """The names of the columns, in the file's order."""
         return tuple(leaf.name for leaf in self.leaves)
 
     @property
     def types(self) -> tuple[str | None, ...]:
-        """BigQuery's name of each column's type; None for a type that a training file does not hold."""
+        """BigQuery's name of each column's type; None for a type that a training file cannot contain."""
         return tuple(leaf.type for leaf in self.leaves)
 
     @property
     def raw_bytes(self) -> int:
-        """Uncompressed bytes of all columns, as encoded."""
+        """The size of all columns, encoded but not compressed."""
         return sum(chunk.raw_bytes for group in self.groups for chunk in group.chunks)
 
     def metadata(self) -> dict[str, str]:
-        """Return the key-value metadata. Raises FooterError where it is no text."""
+        """Return the key-value metadata. Raises FooterError where it is not text."""
         try:
             return {key.decode(): value.decode() for key, value in self.key_values}
         except UnicodeDecodeError as error:
-            raise _mismatch(self.subject, "metadata that is no text", "UTF-8") from error
+            raise _mismatch(self.subject, "metadata that is not text", "UTF-8") from error
 
 
 def read_footer(path: Path, subject: str = "") -> Footer:
-    """Return a file's footer. **Cost**: reads the footer alone, about 90 bytes a column chunk.
+    """Return a local file's footer. **Cost**: reads the footer, about 90 bytes a column chunk, and the first 4 bytes.
 
     Raises:
-        FooterError: not a parquet file, cut short, damaged, encrypted, nested, or chunks outside the file.
+        FooterError: the file is not parquet, is cut short, damaged, encrypted or nested, or a chunk lies outside it.
     """
     subject = subject or path.name
     return parse_footer(*read_file_end(path, subject), subject)
@@ -152,7 +158,7 @@ def refuse_other_head(head: bytes, file_bytes: int, subject: str) -> None:
         raise _not_whole(subject, file_bytes)
 
 
-def alone(end: bytes) -> bytes:
+def footer_as_file(end: bytes) -> bytes:
     """Return a parquet file that consists of a footer, for readers that want the names and types of its columns."""
     return PARQUET_MAGIC + end
 
@@ -171,7 +177,7 @@ def parse_footer(end: bytes, file_bytes: int, subject: str) -> Footer:
     if size > len(end):
         raise _mismatch(subject, f"the last {len(end):,} bytes", f"the last {size:,}")
     try:
-        content, stop = parse(end, file_metadata(made_chunk), len(end) - size)
+        content, stop = parse(end, file_metadata(parsed_chunk), len(end) - size)
         leaves, groups = _checked(content, file_bytes - size, len(end) - TAIL_BYTES - stop)
     except (ValueError, IndexError) as error:
         reason = "it ends too early" if isinstance(error, IndexError) else str(error)
@@ -183,10 +189,10 @@ def parse_footer(end: bytes, file_bytes: int, subject: str) -> Footer:
 def select(footer: Footer, names: Mapping[str, str]) -> Footer:
     """Return the footer with only the columns in ``names``, in that order, each under its new name.
 
-    The key-value metadata goes: it speaks of the whole file.
+    The key-value metadata is dropped: it describes the whole file.
 
     Raises:
-        FooterError: a column is not there.
+        FooterError: a column does not exist.
     """
     place = {name: position for position, name in enumerate(footer.columns)}
     absent = [name for name in names if name not in place]
@@ -201,19 +207,20 @@ def select(footer: Footer, names: Mapping[str, str]) -> Footer:
 
 
 def trim(footer: Footer) -> tuple[Footer, int]:
-    """Return the footer of the file without the bytes before its first column, and how many those are."""
+    """Return the footer of the file without the bytes before its first column, and the number of those bytes."""
     start = min((chunk.start for group in footer.groups for chunk in group.chunks), default=0)
     groups = tuple(RowGroup(rows, tuple(moved(chunk, -start) for chunk in chunks)) for rows, chunks in footer.groups)
     return replace(footer, file_bytes=footer.file_bytes - start, groups=groups), start
 
 
 def merge_footers(parts: Sequence[Footer], row_groups: Sequence[int], metadata: Mapping[str, str]) -> bytes:
-    """Return the end of the file that is the parts' files one behind another: footer, its length, magic.
+    """Return the end of the file that concatenates the parts' files: the footer, its length and the magic.
 
-    **Shape**: every part has ``row_groups``; the columns are the parts', in order. **Cost**: about 3 kB a chunk.
+    **Shape**: every part has ``row_groups``; the columns are those of the parts, in order.
+    **Cost**: about 3 kB of memory a chunk.
 
     Raises:
-        FooterError: a part's row groups are not ``row_groups``, a name repeats, or the footer passes 2 GiB.
+        FooterError: a part has other row groups, a name repeats, or the footer is larger than 2 GiB.
     """
     expected = tuple(row_groups)
     for part in parts:
@@ -229,10 +236,10 @@ def merge_footers(parts: Sequence[Footer], row_groups: Sequence[int], metadata: 
         SCHEMA: [{NAME: b"schema", CHILDREN: len(leaves), REPETITION: None}, *(leaf.canonical for leaf in leaves)],
         ROWS: sum(expected),
         GROUPS: [_group(parts, number, rows) for number, rows in enumerate(expected)],
-        # No ARROW:schema: the slabs' own ones speak of their few columns, and these types need none.
+        # No ARROW:schema: each slab's own describes only its few columns, and these types do not need one.
         KEY_VALUES: [{1: key.encode(), 2: value.encode()} for key, value in metadata.items()],
         CREATOR: CREATED_BY,
-        # Without them readers may not use min_value and max_value at all.
+        # Without column orders readers must ignore min_value and max_value.
         ORDERS: [{1: {}} for _ in leaves],
     }
     data = render(content, file_metadata())
@@ -242,13 +249,13 @@ def merge_footers(parts: Sequence[Footer], row_groups: Sequence[int], metadata: 
 
 
 def _group(parts: Iterable[Footer], number: int, rows: int) -> Struct:
-    """One row group of the merged file. Its ordinal is left out: only encryption needs it, and it has 16 bits."""
+    """Return one row group of the merged file, without its ordinal: only encryption needs it, and it has 16 bits."""
     chunks: list[Chunk] = []
     described_chunks: list[Struct] = []
     offset = 0
     for part in parts:
         placed = [moved(chunk, offset) for chunk in part.groups[number].chunks]
-        described_chunks += map(described, placed, part.leaves)
+        described_chunks += map(fields_of_chunk, placed, part.leaves)
         chunks += placed
         offset += part.file_bytes
     return {
@@ -261,7 +268,7 @@ def _group(parts: Iterable[Footer], number: int, rows: int) -> Struct:
 
 
 def _checked(content: Struct, data_end: int, behind_bytes: int) -> tuple[tuple[Leaf, ...], tuple[RowGroup, ...]]:
-    """Return columns and row groups. Raises ValueError for what the merge would carry on, or some reader refuses."""
+    """Return columns and row groups. Raises ValueError for damage that a merge would copy, or that a reader refuses."""
     if ENCRYPTION in content or SIGNING_KEY in content:
         raise ValueError("encrypted")
     if behind_bytes:
@@ -283,7 +290,7 @@ def _row_group(group: Struct, leaves: Sequence[Leaf], data_end: int) -> RowGroup
     found: list[Chunk] = []
     for chunk, leaf in zip(chunks, leaves, strict=True):
         try:
-            found.append(checked(chunk, leaf, rows, (len(PARQUET_MAGIC), data_end)))
+            found.append(checked_chunk(chunk, leaf, rows, (len(PARQUET_MAGIC), data_end)))
         except ValueError as error:
             raise ValueError(f"{leaf.name}: {error}") from error
     return RowGroup(rows, tuple(found))

@@ -1,12 +1,9 @@
-"""A column chunk's content against what is stated of it: pages, their checksums, and statistics.
+"""Compares a column chunk's pages with what their headers and the footer state: sizes, checksums and statistics.
 
-Belongs here: page headers, versions 1 and 2 and dictionaries, their CRC-32, and statistics against values. Does not:
-decoding.
+Nothing is decoded here. Readers verify checksums only when they are told to, and each reader finds other
+contradictions: where one refuses a page, another reads wrong values from it.
 
-Readers do not look at checksums unless they are told to, and each of them finds other contradictions: what one of
-them refuses, another one reads as other values.
-
-**Source**: parquet-format, ``PageHeader``; the checksum is that of the page's bytes as they are stored.
+**Source**: parquet-format, ``PageHeader``; the CRC-32 is that of the page's bytes as they are stored.
 """
 
 from __future__ import annotations
@@ -61,10 +58,10 @@ from bqx_assets.merge.thrift import Struct, parse, varint
 
 _NOTHING = Stated(None, None, None)
 _HEADER_BYTES = 256
-"""Of a page header that is read at once; a longer one, with long bounds in it, is read again."""
+"""First read of a page header; a longer one, which contains long bounds, is read again."""
 _DATA, _DICTIONARY, _DATA_V2 = 0, 2, 3
 _WIDTHS = {INT32: 4, INT64: 8, INT96: 12, FLOAT: 4, DOUBLE: 8}
-"""Bytes of a plain value."""
+"""Bytes of a plain value, by physical type."""
 _DICTIONARIES = frozenset((PLAIN_DICTIONARY, RLE_DICTIONARY))
 _KINDS = {
     PLAIN: frozenset(range(8)),
@@ -75,24 +72,23 @@ _KINDS = {
     SPLIT: frozenset((INT32, INT64, FLOAT, DOUBLE, FIXED)),
     **dict.fromkeys(_DICTIONARIES, frozenset(range(1, 8))),
 }
-"""Physical types by the encodings that data pages of them may have."""
+"""The physical types that a data page of each encoding may have."""
 
 
 class Page(NamedTuple):
-    """A data page."""
+    """A data page: its values, and the statistics in its header."""
 
     values: int
     stated: Stated
     bounded: bool
-    """Whether its header states anything of its values."""
+    """Whether its header contains any statistics."""
 
 
 def refuse_damaged_pages(file: BinaryIO, footer: Footer, columns: Iterable[str]) -> dict[str, list[Page]]:
-    """Hold the pages of an open file's ``columns`` against their headers and the footer; absent columns apart.
+    """Compare the pages of ``columns`` with their headers and the footer, and return the data pages by column.
 
-    Return each column's data pages, of all row groups.
-
-    **Cost**: 256 bytes a page; of pages that have a checksum all bytes.
+    Columns that the file does not have are ignored. **Cost**: reads 256 bytes a page, and all bytes of pages that have
+    a checksum.
 
     Raises:
         FooterError: a page is damaged or contradicts its column; names the column.
@@ -115,19 +111,23 @@ def refuse_damaged_pages(file: BinaryIO, footer: Footer, columns: Iterable[str])
 
 
 def unordered_texts(footer: Footer, pages: Mapping[str, Sequence[Page]]) -> bool:
-    """Return whether pages of texts have bounds of no stated order: they cannot stand in a file that states one."""
+    """Return whether pages of text columns have bounds in an order that the footer does not state.
+
+    Such pages cannot be copied into a file whose footer states an order for all columns.
+    """
     ordered = {leaf.name for leaf in footer.leaves if leaf.ordered or leaf.type != "STRING"}
     return any(page.bounded for name, found in pages.items() if name not in ordered for page in found)
 
 
 def refuse_false_statistics(footer: Footer, frame: pl.DataFrame, pages: Mapping[str, Sequence[Page]]) -> None:
-    """Hold what is stated of some columns' values, as far as it is to be carried on, against the values.
+    """Compare the statistics that a merge carries on with the values: those of chunks and those in page headers.
 
-    **Shape**: ``frame`` has the file's rows, of any of its columns; ``pages`` as ``refuse_damaged_pages`` gives them:
-    their own statistics lie between their values, and DuckDB skips pages by them. **Cost**: six passes over the values.
+    DuckDB skips pages by the statistics in their headers, and a splice copies these with the pages.
+    **Shape**: ``frame`` has the file's rows and any of its columns; ``pages`` come from ``refuse_damaged_pages``.
+    **Cost**: six passes over the values.
 
     Raises:
-        FooterError: they differ, so that one of them is damaged; names the column.
+        FooterError: statistics and values differ, so one of them is damaged; names the column.
     """
     places = {name: place for place, name in enumerate(footer.columns)}
     for series in frame.iter_columns():
@@ -145,7 +145,7 @@ def refuse_false_statistics(footer: Footer, frame: pl.DataFrame, pages: Mapping[
 
 
 def false_pages(pages: Iterable[Page], series: pl.Series) -> str:
-    """Return how a page's own statistics differ from its values; empty where none does."""
+    """Return how the statistics in a page's header differ from the page's values; empty if they agree."""
     first = 0
     for page in pages:
         wrong = _wrong(page.stated, series[first : first + page.values]) if page.bounded else ""
@@ -162,10 +162,10 @@ def _wrong(stated: Stated, series: pl.Series) -> str:
 
 
 def check_pages(read: Read, chunk: Chunk, leaf: Leaf) -> list[Page]:
-    """Hold a chunk's pages against their headers and the footer; return its data pages.
+    """Compare a chunk's pages with their headers and the footer, and return its data pages.
 
     Raises:
-        ValueError: they contradict each other, or a page's bytes are not those of its checksum.
+        ValueError: they contradict each other, or a page fails its checksum.
         IndexError: a header does not end.
     """
     at, raw_bytes, dictionary = chunk.start, 0, False
@@ -213,7 +213,7 @@ def _refused(footer: Footer, leaf: Leaf, got: str, expected: str) -> FooterError
 
 
 def _header(read: Read, at: int, end: int) -> tuple[Struct, int]:
-    """Return a page's header, and where its bytes begin."""
+    """Return a page's header, and the position of its content."""
     length = min(_HEADER_BYTES, end - at)
     try:
         header, size = parse(read(at, length), PAGE_HEADER)
@@ -235,9 +235,10 @@ def _checked_size(header: Struct, room_bytes: int) -> int:
 
 
 def _refuse_levels(read: Read, body: int, header: Struct, chunk: Chunk) -> None:
-    """Walk the runs that say which values are null, where they are not compressed. Raises ValueError, IndexError.
+    """Check the definition levels, which say which values are null, where they are stored uncompressed.
 
-    Polars takes any level for one of the two that there are; pyarrow refuses the file.
+    Only 0 and 1 are valid. Polars reads any other level as one of them; pyarrow refuses the file.
+    Raises ValueError, IndexError.
     """
     if header[PAGE_KIND] == _DATA_V2:
         values, data = header[PAGE_V2][1], read(body, header[PAGE_V2][5])
@@ -269,7 +270,7 @@ def _is_dictionary(header: Struct, leaf: Leaf) -> bool:
 
 
 def _values(header: Struct, chunk: Chunk, leaf: Leaf, *, dictionary: bool) -> int:
-    """Return how many values a data page has, of an encoding that fits its column."""
+    """Return how many values a data page has. Raises ValueError where its encoding does not fit its column."""
     if header[PAGE_KIND] == _DATA:
         values, encoding, levels, repetitions = (header[PAGE_V1][field] for field in (1, 2, 3, 4))
         fit = levels in (RLE, BIT_PACKED)[: 2 - leaf.optional] and repetitions in (RLE, BIT_PACKED)

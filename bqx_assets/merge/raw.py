@@ -1,8 +1,7 @@
-"""Checkpoint folders of another origin: targets and tables with ``interval_time``, rows in any order.
+"""Plans the merge of raw checkpoints: a folder or bucket of targets and tables whose rows may be in any order.
 
-Belongs here: reading such a folder, of this machine or of a bucket, as a merge's parts, a spine from its targets.
-Does not: slabs of our own extraction (``plan``), one file (``raw_file``), how one table becomes a slab (``raw_table``),
-or what its columns are called (``raw_names``).
+Such folders come from other programs. The spine is made from their targets. ``raw_file`` reads one file of them,
+``raw_names`` finds the names of its columns, ``raw_table`` makes a slab of it.
 """
 
 from __future__ import annotations
@@ -41,16 +40,16 @@ _LIKE_A_TABLE = (
     ".pq",
     *(f"{_SUFFIX}.{packed}" for packed in ("gz", "zst", "bz2", "xz", "lz4", "zip")),
 )
-"""Names that end so, in whatever case, are meant as tables: to leave one out would lose its columns without a word."""
+"""Names with these endings, in any case, are meant as tables: leaving one out would lose its columns silently."""
 
 
 _THREADS = 16
-"""Objects whose footers are asked for at once: 668 of them one after another would take a minute without a word."""
+"""Objects whose footers are requested at once: 668 requests one after another would take a minute."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What a folder holds: tables in order of their names, and what else by name."""
+    """What a folder contains: the tables by name, and the names of everything else."""
 
     place: str
     sources: tuple[RawSource, ...]
@@ -60,18 +59,18 @@ class Listed:
 def plan_raw(pair: Pair, folder: Listed, settings: Settings) -> MergePlan:
     """Return the merge of a folder of raw checkpoints.
 
-    **Cost**: the targets in memory, 50 columns; of the tables the footers only.
+    **Cost**: the targets in memory, 50 columns; of the tables only the footers are read.
 
     Raises:
-        MergeRefused: no targets, no table, a file without ``interval_time``, an entry that is no table and named like
-            one.
-        ColumnCollision, SchemaDrift, NullKeys, DuplicateKeys, EmptyTable, InexactValue, FooterError: as they say.
-        NotEnoughMemory: for the targets.
+        MergeRefused: there are no targets or no table, or a file has no ``interval_time``.
+        ColumnCollision, SchemaDrift, NullKeys, DuplicateKeys, EmptyTable, InexactValue, FooterError: a file is not
+            what a merge needs.
+        NotEnoughMemory: the targets do not fit.
     """
     targets = RawFile(_targets_source(pair, folder), pair)
     files = [RawFile(source, pair) for source in folder.sources if source is not targets.source]
     list(in_threads(RawFile.look, [targets, *files], _THREADS, "footers"))
-    # An earlier merge's output is often kept beside its checkpoints: as a table it would give every column twice.
+    # The output of an earlier merge often lies beside its checkpoints: as a table it would give every column twice.
     left_out = [f"{file.table}{_SUFFIX} (a training file)" for file in files if file.is_training]
     left_out += [f"{file.table}{_SUFFIX} (a summary without {KEY})" for file in files if _is_summary(file)]
     tables = [file for file in files if not file.is_training and not _is_summary(file)]
@@ -94,16 +93,16 @@ def plan_raw(pair: Pair, folder: Listed, settings: Settings) -> MergePlan:
 
 
 def list_folder(pair: Pair, folder: Path) -> Listed:
-    """Return what a folder of this machine holds. Raises MergeRefused: entries named like tables that are none."""
+    """Return what a local folder contains. Raises MergeRefused where an entry is named like a table and is none."""
     entries = {path.name: FileSource(path) for path in folder.iterdir()} if folder.is_dir() else {}
     troubles = {name: _no_table(entry.path) for name, entry in entries.items() if _is_meant(name)}
     return _listed(pair, str(folder), entries, troubles)
 
 
 def list_objects(pair: Pair, store: ObjectStore, place: str) -> Listed:
-    """Return what a folder of a bucket holds, each object pinned to the version that is listed now.
+    """Return what a folder of a bucket contains, each object pinned to the version that is listed now.
 
-    **Cost**: a request a thousand objects. Raises as ``list_folder``.
+    **Cost**: one request for a thousand objects. Raises as ``list_folder``.
     """
     entries: dict[str, RawSource] = {}
     folders: set[str] = set()
@@ -111,7 +110,7 @@ def list_objects(pair: Pair, store: ObjectStore, place: str) -> Listed:
         name, below, _ = info.name.partition("/")
         if below:
             folders.add(name)
-        elif name:  # an object of the folder's own name stands for the folder in some tools
+        elif name:  # some tools write an object of the folder's own name
             entries[name] = ObjectSource(store, info)
     troubles = {name: _no_name(PurePosixPath(name)) for name in entries if _is_meant(name)}
     found = _listed(pair, place, entries, troubles)
@@ -132,7 +131,7 @@ def _listed(pair: Pair, place: str, entries: Mapping[str, RawSource], troubles: 
 
 
 def _is_meant(name: str) -> bool:
-    """Whether an entry of that name is meant as a table."""
+    """Return whether an entry of that name is meant as a table."""
     return not name.startswith(".") and name.lower().endswith(_LIKE_A_TABLE)
 
 
@@ -141,14 +140,14 @@ def _shown(name: str) -> str:
 
 
 def _no_name(path: PurePath) -> str:
-    """Why an entry's name cannot be a table's; empty where it can."""
+    """Return why an entry's name cannot be the name of a table; empty if it can."""
     if path.suffix != _SUFFIX:
         return f"its name does not end in {_SUFFIX}"
     return "" if is_identifier(path.stem) else "its name is no table's name"
 
 
 def _no_table(path: Path) -> str:
-    """Why a folder's entry cannot be a table; empty where it can."""
+    """Return why an entry of a folder cannot be a table; empty if it can."""
     if trouble := _no_name(path):
         return trouble
     try:
@@ -181,7 +180,7 @@ def _is_targets(table: str) -> bool:
 
 
 def _is_summary(file: RawFile) -> bool:
-    """Whether a file is one of the users' summaries of a family, which have no rows by time: ``mkt_corr_summary``."""
+    """Return whether a file is a users' summary of a family, which has no rows by time: ``mkt_corr_summary``."""
     return KEY not in file.stored and file.table.endswith("_summary") and family_of(file.table, file.pair) is None
 
 
@@ -201,14 +200,14 @@ def _refuse_unfit(pair: Pair, place: str, tables: Sequence[RawFile]) -> None:
 
 
 def _of_another_pair(table: str, pair: Pair) -> bool:
-    """Whether a table's name holds another pair and not this one, and is none of the families that all pairs share."""
+    """Return whether a table's name contains another pair, and the table is not one that all pairs share."""
     words = set(table.lower().split("_"))
     return family_of(table, pair) is None and not words.isdisjoint(other.name for other in ALL_PAIRS if other != pair)
 
 
 def _name_columns(pair: Pair, targets: RawFile, tables: Sequence[RawFile], expectations: Expectations) -> None:
-    """Let each file know what its columns are called in its table. Raises MergeRefused, ColumnCollision."""
-    # By the name without the pair: a file may be called base_bqx.parquet as well.
+    """Tell each file the names that its columns have in its table. Raises MergeRefused, ColumnCollision."""
+    # Keyed by the name without the pair: a file may also be called base_bqx.parquet.
     known = {table_prefix(each.table, pair): {name for name, _ in each.columns} for each in expected_tables(pair)}
     known["targets"] = {*expectations.targets(), *(f"bqx_{window}" for window in expectations.windows)}
     files = {file.table: file for file in (targets, *tables)}
@@ -230,7 +229,7 @@ def _family_order(family: str) -> int:
 
 
 def _read_spine(file: RawFile, settings: Settings) -> tuple[RawSpine, SpinePart]:
-    """Read the rows whose shortest target is known, one a key, ascending, within the settings' bounds."""
+    """Read the rows whose shortest target is known: one per key, in ascending order, within the settings' bounds."""
     expectations = load_expectations(settings.expectations)
     targets = expectations.targets()
     names = (KEY, *targets)

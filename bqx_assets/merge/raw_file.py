@@ -28,7 +28,7 @@ from bqx_assets.catalogue.families import PAIR_COLUMN
 from bqx_assets.catalogue.tables import READ_TYPES
 from bqx_assets.extract.arrow_types import bigquery_type
 from bqx_assets.extract.columns import ColumnFile, as_floats
-from bqx_assets.merge.footer import Footer, alone, parse_footer, select
+from bqx_assets.merge.footer import Footer, footer_as_file, parse_footer, select
 from bqx_assets.merge.pages import Page, refuse_damaged_pages
 from bqx_assets.merge.raw_source import RawSource
 from bqx_assets.merge.schema import NestedColumns
@@ -197,7 +197,7 @@ class RawFile:
     def _described(self) -> list[tuple[str, pa.DataType, int]]:
         """Of each column its name, type in the file and decoded bytes."""
         self._refuse_unsound()
-        file = self._as_columns(BytesIO(alone(self._end)))
+        file = self._as_columns(BytesIO(footer_as_file(self._end)))
         return [(name, kind, file.decoded_bytes(name)) for name, kind in file.fields]
 
     @contextmanager
@@ -232,17 +232,19 @@ class RawFile:
     def _nested(self) -> list[str]:
         """Return the columns that are not flat, with their types; none where Arrow does not open the file either."""
         try:
-            fields: list[Any] = [*pq.read_schema(BytesIO(alone(self._end)))]
+            fields: list[Any] = [*pq.read_schema(BytesIO(footer_as_file(self._end)))]
         except (pa.ArrowException, OSError):
             return []
         return [f"{each.name} {each.type}" for each in fields if pt.is_nested(each.type)]
 
     def _as_columns(self, file: BinaryIO) -> ColumnFile:
         try:
-            return ColumnFile(file, self.subject, pq.read_metadata(BytesIO(alone(self._end))))
+            return ColumnFile(file, self.subject, pq.read_metadata(BytesIO(footer_as_file(self._end))))
         except pa.ArrowNotImplementedError as error:
             wide = [
-                f"{name} {kind}" for name, kind in parquet_schema(alone(self._end)).items() if str(kind).endswith("128")
+                f"{name} {kind}"
+                for name, kind in parquet_schema(footer_as_file(self._end)).items()
+                if str(kind).endswith("128")
             ]
             raise SchemaDrift(
                 self.subject,

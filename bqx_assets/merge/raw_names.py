@@ -1,11 +1,8 @@
-"""Columns of raw checkpoints that carry their table's name already, read back as the table's own columns.
+"""Finds the table's own column names in raw checkpoints whose columns carry the table's name as a prefix.
 
-Belongs here: the spellings of such names, and which of them a file's columns have. Does not: the training file's
-names (``base.names``), or reading files (``raw_file``).
-
-A checkpoint of the users' own pipeline holds ``base_bqx_bqx_45`` for column ``bqx_45`` of ``base_bqx_eurusd``, one of
-its earlier form ``basebqx_bqx_45``. As it stood the first became ``base_bqx__base_bqx_bqx_45``, and the leak
-``base_bqx_target_45`` was no longer known by its name.
+A checkpoint of the users' own pipeline contains ``base_bqx_bqx_45`` for column ``bqx_45`` of ``base_bqx_eurusd``, and
+earlier versions of it ``basebqx_bqx_45``. Unchanged, the first would become ``base_bqx__base_bqx_bqx_45``, and the leak
+``base_bqx_target_45`` would not be recognised by its name. The names in the training file stand in ``base.names``.
 """
 
 from __future__ import annotations
@@ -21,27 +18,27 @@ from bqx_assets.base.pairs import Pair
 _AS_IT_IS = "column"
 _SHORT, _TWO = "table without pair", "two underscores"
 _OUTPUT = f"{_SHORT}, {_TWO}"
-"""The training file's own form, which is decided where nothing else decides."""
+"""The training file's own form, which is assumed where nothing else decides."""
 _NAMED = 5
 
 Readings = dict[str, set[str]]
-"""What a file's column may be in its table, and by which spellings."""
+"""The names that a file's column may have in its table, each with the spellings that lead to it."""
 Names = dict[str, str]
-"""A file's columns, and what each is in its table."""
+"""The name that each column of a file has in its table."""
 
 
 @dataclass(frozen=True)
 class RawNames:
-    """A table's columns as its file has them, without key; ``known`` are those of the catalogue, none if unknown."""
+    """The columns of a table as its file names them, without the key; ``known`` are those that the catalogue lists."""
 
     table: str
     columns: tuple[str, ...]
     known: Collection[str] = ()
 
     def readings(self, pair: Pair) -> dict[str, Readings]:
-        """Return what each column may be, by all spellings.
+        """Return the names that each column may have in its table, by all spellings.
 
-        ``table__x`` is ``_x`` of no table but one that has it by the catalogue: it is the training file's own form.
+        ``table__x`` is the training file's own form of ``x``; read as ``_x`` only if the catalogue lists that name.
         """
         prefixes = _prefixes(self.table, pair)
         found: dict[str, Readings] = {}
@@ -53,14 +50,14 @@ class RawNames:
 
 
 def own_names(pair: Pair, tables: Iterable[RawNames]) -> dict[str, Names]:
-    """Return, by table, what each column of a folder's files is called in its table.
+    """Return, by table, the name that each column of a folder's files has in its table.
 
-    The catalogue decides: of what a column may be, the one name that its table has. A column that the catalogue does
-    not know is spelled like the others of its file, else like those of the whole folder: one program wrote them.
+    Where the catalogue lists one of the possible names, it is that one. Other columns are taken to be spelled like the
+    rest of their file, or like those of the whole folder: one program wrote them.
 
     Raises:
-        MergeRefused: a column may be two, and nothing decides; names both.
-        ColumnCollision: two columns of a file are one column of the table; names both.
+        MergeRefused: a column may have two names, and nothing decides; names both.
+        ColumnCollision: two columns of a file are the same column of the table; names both.
     """
     files = [(each, each.readings(pair)) for each in tables]
     decided = {each.table: _decided(each, readings) for each, readings in files}
@@ -97,7 +94,7 @@ def _readings(column: str, prefixes: Mapping[str, str]) -> Readings:
 
 
 def _decided(names: RawNames, readings: Mapping[str, Readings]) -> dict[str, set[str]]:
-    """Return the spellings of the columns that the catalogue knows by one name alone."""
+    """Return the spellings of those columns of which the catalogue lists exactly one possible name."""
     found: dict[str, set[str]] = {}
     for column, may_be in readings.items():
         known = [name for name in may_be if name in names.known]

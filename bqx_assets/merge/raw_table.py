@@ -1,7 +1,4 @@
-"""One raw checkpoint made into a slab: spliced as it lies where its rows are the spine's, else aligned and encoded.
-
-Belongs here: one table's rows, types, quarantine and record. Does not: which files are a pair's (``raw``).
-"""
+"""Makes a slab of a raw checkpoint: its bytes as they are where its rows are the spine's, else aligned and encoded."""
 
 from __future__ import annotations
 
@@ -37,7 +34,7 @@ from bqx_assets.merge.raw_file import RawFile
 from bqx_assets.merge.raw_source import FetchedSource, ObjectSource, RawSource
 
 RAW_DATASET = "raw"
-"""Of a source that is a file of a raw folder, and no table of a warehouse."""
+"""Stands for the dataset of a source that is a raw checkpoint, not a table of a warehouse."""
 _TYPES: dict[str, Callable[[], pl.DataType]] = {
     "INT64": pl.Int64,
     "FLOAT64": pl.Float64,
@@ -48,8 +45,8 @@ _TYPES: dict[str, Callable[[], pl.DataType]] = {
 
 
 def encode(frame: pl.DataFrame, columns: Sequence[Column], scratch: Path, table: str, spine: Spine) -> Piece:
-    """Write the frame's ``columns`` under their output names as a file in ``scratch``, to be spliced and removed."""
-    # A name that remove_partials knows: a killed merge's leavings go at the next one.
+    """Write the frame's ``columns`` under their output names as a temporary file in ``scratch``."""
+    # A name that remove_partials recognises: the next merge removes what a killed one left.
     path = scratch / f".{table}.parquet{TEMP_MARK}{os.getpid()}-{secrets.token_hex(4)}"
     kept = frame.select(cast(column) for column in columns)
     with parquet_writer(path, kept) as writer:
@@ -58,7 +55,7 @@ def encode(frame: pl.DataFrame, columns: Sequence[Column], scratch: Path, table:
 
 
 def digests(frame: pl.DataFrame, columns: Sequence[Column], periods: Periods) -> dict[str, str]:
-    """Return the content digests of the frame's ``columns`` by their output names, in the types they are encoded in."""
+    """Return the content digests of the frame's ``columns`` by output name, in the types they are encoded in."""
     kept = frame.select(cast(column) for column in columns)
     contents = Contents(periods)
     contents.add(as_arrow(kept))
@@ -66,14 +63,14 @@ def digests(frame: pl.DataFrame, columns: Sequence[Column], periods: Periods) ->
 
 
 def record_of(sums: Sums, provenance: SlabProvenance, content: Mapping[str, str]) -> SlabRecord:
-    """Return the record of a slab of bytes with these checksums."""
+    """Return the record of a slab whose bytes have these checksums."""
     name = f"{provenance.source.table}.parquet"
     known = tuple(content[column.name] for column in provenance.columns)
     return SlabRecord(provenance=provenance, object_name=name, content=known, **sums._asdict())
 
 
 def cast(column: Column) -> pl.Expr:
-    """Return the column in the type that its BigQuery type is read as, under its output name."""
+    """Return the column under its output name, in the type that its BigQuery type is read as."""
     return pl.col(column.source).cast(_TYPES[column.type]()).alias(column.name)
 
 
@@ -115,16 +112,16 @@ def provenance_of(  # noqa: PLR0913 -- one parameter a fact
 
 
 _COPIES = 3
-"""Columns stand in memory as read, aligned, and while they are encoded."""
+"""Columns are in memory three times: as read, aligned, and while they are encoded."""
 _STRIP_BYTES = 32 << 20
-"""Decoded size of a table's columns in work at once; a single column of a very long history may pass it."""
+"""Decoded size of the columns that are worked on at once; a single column of a very long history may exceed it."""
 _PLACE_BYTES = 100
-"""What finding a row's place on the spine takes for a moment."""
+"""Memory that finding a row's position in the spine takes for a moment."""
 
 
 @dataclass(frozen=True, slots=True)
 class RawSpine:
-    """The spine that all raw tables are put onto."""
+    """The spine that all raw tables are aligned with."""
 
     facts: Spine
     keys: pl.Series
@@ -134,7 +131,7 @@ class RawSpine:
 
 @dataclass(frozen=True)
 class SpinePart:
-    """The targets file: always encoded anew, 50 columns."""
+    """The targets file as a part of a merge: 50 columns, always encoded anew. Implements ``Part``."""
 
     file: RawFile
     spine: RawSpine
@@ -159,16 +156,16 @@ class SpinePart:
 
     @property
     def column_count(self) -> int:
-        """Key and targets."""
+        """The number of its columns, key and targets."""
         return len(self.columns)
 
     @property
     def memory_bytes(self) -> int:
-        """What the frame takes as read, aligned and encoded."""
+        """The memory that the frame takes as read, aligned and encoded."""
         return targets_memory_bytes(self.file, [column.source for column in self.columns])
 
     def prepare(self, scratch: Path) -> Slab:
-        """Return the spine's rows of the file as a slab."""
+        """Return the rows of the file that are in the spine, as a slab."""
         rows = self._rows()
         piece = encode(rows, self.columns, scratch, self.table, self.spine.facts)
         return Slab((piece,), self._record(sums_of_files([piece.span]), rows), note="aligned", temporary=True)
@@ -201,7 +198,7 @@ class SpinePart:
 
 @dataclass(frozen=True)
 class RawTable:
-    """A feature table's file."""
+    """A feature table's file as a part of a merge. Implements ``Part``."""
 
     file: RawFile
     spine: RawSpine
@@ -224,21 +221,21 @@ class RawTable:
 
     @property
     def column_count(self) -> int:
-        """Features, those that may turn out to look forward included."""
+        """The number of its features, including those that may turn out to look forward."""
         return len(self.columns)
 
     @property
     def memory_bytes(self) -> int:
-        """What its columns in work take, in all their copies, or finding the place of its rows before."""
+        """The memory for the columns that are worked on at once, or for finding the positions of its rows before."""
         largest_bytes = max((sum(map(self._column_bytes, strip)) for strip in self._strips()), default=0)
         return max(_copies(self.file) * largest_bytes, _PLACE_BYTES * self.file.footer.rows)
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
-        """Features under their output names, without those whose name looks forward; types by the file.
+        """The features under their output names, without those whose name looks forward; types are the file's.
 
         Raises:
-            SchemaDrift, BadSetting: a column of another type, or with a name that BigQuery does not take.
+            SchemaDrift, BadSetting: a column has another type, or a name that BigQuery does not accept.
         """
         prefix, types = table_prefix(self.table, self.file.pair), self.file.types
         kept = [name for name in types if name not in (KEY, PAIR_COLUMN) and not self._looks_forward(name)]
@@ -247,7 +244,7 @@ class RawTable:
         return tuple(Column(name=name, source=source, type=types[source]) for name, source in named)
 
     def _column_bytes(self, column: Column) -> int:
-        """A column's decoded size, in the file or on the spine, whichever has more rows."""
+        """Return a column's decoded size, in the file or on the spine, whichever has more rows."""
         rows, there, stated = self.spine.facts.rows, self.file.footer.rows, self.file.decoded_bytes[column.source]
         return max(8 * rows, stated * -(-rows // there) if 0 < there < rows else stated)
 
@@ -258,15 +255,15 @@ class RawTable:
         """Return the table as a slab. **Cost**: ``_STRIP_BYTES`` of its columns in memory, about three times.
 
         Raises:
-            TableDefect: null or repeated keys, no row on the spine.
-            FooterError: damaged.
+            TableDefect: keys are null or repeated, or no row is in the spine.
+            FooterError: the file is damaged.
         """
         placed = self._place()
         if placed.found is not None or not self._lies_as_the_spine():
             return self._slab(scratch, placed, None)
         if not isinstance(self.file.source, ObjectSource):
             return self._slab(scratch, placed, self._usable_pages())
-        # Its bytes are to be copied as they are: they come once, and stand in the folder until then like encoded ones.
+        # The object's bytes are copied as they are: they are fetched once, into a temporary file like encoded columns.
         path = self.file.source.fetch(scratch)
         try:
             near = replace(self, file=replace(self.file, source=FetchedSource(path, self.file.source)))
@@ -279,7 +276,7 @@ class RawTable:
         return replace(slab, temporary=True)
 
     def _slab(self, scratch: Path, placed: Placement, pages: dict[str, list[Page]] | None) -> Slab:
-        """Return the table as it lies, its ``pages`` being usable, or else encoded."""
+        """Return the file itself as the slab if its ``pages`` are usable; None: encode the columns."""
         pieces: list[Piece] = []
         looking: dict[str, str] = {}
         content: dict[str, str] = {}
@@ -297,7 +294,7 @@ class RawTable:
             record = record_of(sums_of_files(piece.span for piece in pieces), provenance, content)
             return Slab(tuple(pieces), record, note="aligned", temporary=True)
         narrowed = select(self.file.footer, {column.source: column.name for column in provenance.columns})
-        # The key comes first in most files: 8 bytes a row nobody would read.
+        # In most files the key comes first: 8 bytes a row that nobody would read.
         piece = Piece(self.path, *trim(narrowed))
         return Slab((piece,), record_of(sums_of_files([piece.span]), provenance, content), note="as it lies")
 
@@ -315,13 +312,13 @@ class RawTable:
         key, keys, subject = as_key(self.file.rows([KEY]), self.file.subject), self.spine.keys, self.file.subject
         placed = place(key, keys, subject=subject, policy=self.settings.duplicates, part=True)
         if not placed.rows.matched:
-            stated = load_expectations(self.settings.expectations)  # here only: they may be an object
+            stated = load_expectations(self.settings.expectations)  # only in this case: reading them may be a request
             if not stated.may_be_empty(self.file.pair, (column.name for column in self.columns)):
                 refuse_empty(placed.rows, keys, subject, key)
         return placed
 
     def _lies_as_the_spine(self) -> bool:
-        """Whether the file's row groups and types are the training file's, by its footer."""
+        """Return whether the file's row groups and types are those of the training file, by its footer."""
         footer = self.file.footer
         if footer.row_groups != self.spine.facts.row_groups:
             return False
@@ -329,12 +326,12 @@ class RawTable:
         return narrowed.types == tuple(column.type for column in self.columns)
 
     def _usable_pages(self) -> dict[str, list[Page]] | None:
-        """Return the file's own pages if they can stand in the training file, rows and types being the spine's."""
+        """Return the file's pages if they may be copied into the training file as they are, else None."""
         pages = self.file.pages([column.source for column in self.columns])
         return None if unordered_texts(self.file.footer, pages) else pages
 
     def _strips(self) -> list[list[Column]]:
-        """Columns in runs that fit ``_STRIP_BYTES``, as far as one column does."""
+        """Return the columns in groups of at most ``_STRIP_BYTES``, or of a single column."""
         strips: list[list[Column]] = []
         room_bytes = 0
         for column in self.columns:
@@ -347,7 +344,7 @@ class RawTable:
         return strips
 
     def _strip(self, columns: Sequence[Column], placed: Placement) -> tuple[pl.DataFrame, dict[str, str]]:
-        """Return the columns on the spine's rows, and why some of them look forward."""
+        """Return the columns on the spine's rows, and for those that look forward the reason."""
         frame = placed.put(self.file.rows([column.source for column in columns]))
         return frame, {} if self.settings.include_forward_looking else self.spine.forward.find_all(frame)
 
@@ -369,15 +366,15 @@ class RawTable:
 
 
 def raw_family(table: str, pair: Pair) -> str:
-    """Return the family of a file's table; "other" for names that no family's rule selects."""
+    """Return the family of a file's table; "other" if no family's rule selects its name."""
     return family_of(table, pair) or "other"
 
 
 def targets_memory_bytes(file: RawFile, columns: Sequence[str]) -> int:
-    """Return what reading these columns of a targets file whole takes, as read, aligned and encoded."""
+    """Return the memory that these columns of a targets file take as read, aligned and encoded."""
     return _copies(file) * sum(file.decoded_bytes[name] for name in columns) + _PLACE_BYTES * file.footer.rows
 
 
 def _copies(file: RawFile) -> int:
-    """How often columns stand in memory: those of an object as they came, too."""
+    """Return how many copies of columns are in memory at once: of an object also the fetched bytes."""
     return _COPIES if file.source.path else _COPIES + 1

@@ -1,9 +1,7 @@
-"""The columns that a footer states: names, types, and whether all readers take them for the same type.
-
-Belongs here: one schema element. Does not: where a column's bytes lie (``chunks``).
+"""The columns that a footer states: their names and types, and whether all readers agree on each type.
 
 **Source**: parquet-format, ``LogicalTypes.md``. DuckDB reads the older annotation, Polars and pyarrow the newer one:
-where the two contradict each other, one file has two contents.
+where the two contradict each other, readers see different contents in one file.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ from bqx_assets.merge.fields import (
 from bqx_assets.merge.thrift import Struct
 
 _UTF8, _ENUM, _DECIMAL, _DATE, _JSON, _BSON, _INTERVAL = 0, 4, 5, 6, 19, 20, 21
-"""Converted types, the older annotations; those of times and integers are in the tables below."""
+"""Converted types, which are the older annotations; those of times and integers stand in the tables below."""
 _UTC_MICROSECONDS: Struct = {8: {1: True, 2: {2: {}}}}
 _ELEMENTS: dict[str, Struct] = {
     "BOOL": {PHYSICAL: BOOLEAN},
@@ -41,9 +39,9 @@ _ELEMENTS: dict[str, Struct] = {
 """The types that a training file holds, by BigQuery's name, each in the one form that all readers know."""
 
 _TIME, _TIMESTAMP, _INTEGER, _NANOSECONDS = 7, 8, 10, 3
-"""Logical types, and the unit that no converted type has."""
+"""Logical types, and the unit that has no converted type."""
 _FIRST_UNITS = {_TIME: 7, _TIMESTAMP: 9}
-"""Converted types of milliseconds; those of microseconds follow."""
+"""Converted types of milliseconds by logical type; microseconds have the next number."""
 _NUMBERS = frozenset((INT32, INT64, BYTE_ARRAY, FIXED))
 _PLAIN_KINDS: dict[int, tuple[frozenset[int], frozenset[int]]] = {
     1: (frozenset((BYTE_ARRAY,)), frozenset((_UTF8,))),
@@ -56,7 +54,7 @@ _PLAIN_KINDS: dict[int, tuple[frozenset[int], frozenset[int]]] = {
     14: (frozenset((FIXED,)), frozenset()),
     15: (frozenset((FIXED,)), frozenset()),
 }
-"""Logical types without a unit or a width: the physical types they may have, and the converted ones beside them."""
+"""Logical types without unit or width: the physical types that each may have, and the converted types beside it."""
 _LENGTHS = {14: 16, 15: 2}
 _CONVERTED_KINDS: dict[int, frozenset[int]] = {
     **dict.fromkeys((_UTF8, _ENUM, _JSON, _BSON), frozenset((BYTE_ARRAY,))),
@@ -65,34 +63,34 @@ _CONVERTED_KINDS: dict[int, frozenset[int]] = {
     **dict.fromkeys((8, 9, 10, 14, 18), frozenset((INT64,))),
     _INTERVAL: frozenset((FIXED,)),
 }
-"""Physical types of each converted type of a flat column."""
+"""The physical types that each converted type of a flat column may have."""
 
 
 class NestedColumns(ValueError):
-    """The columns are not flat."""
+    """Says that a file has nested columns, or none."""
 
 
 class Leaf(NamedTuple):
-    """One column."""
+    """A column of a flat file, which the format calls a leaf of the schema."""
 
     name: str
     kind: int
     """Physical type."""
     type: str | None
-    """BigQuery's name of its type; None for a type that a training file does not hold."""
+    """BigQuery's name of its type; None for a type that a training file cannot contain."""
     element: Struct
-    """As the file has it."""
+    """The schema element as the file has it."""
     ordered: bool = False
-    """Whether the file states the order of its bounds, and by a writer that kept to it."""
+    """Whether the file states the order of its bounds, and its writer is known to keep that order."""
 
     @property
     def optional(self) -> bool:
-        """Whether it may hold nulls."""
+        """Whether it may contain nulls."""
         return self.element[REPETITION] == 1
 
     @property
     def canonical(self) -> Struct:
-        """Return its schema element in the form that all readers take for the same type."""
+        """Return its schema element in the form that all readers understand as the same type."""
         form = self.element if self.type is None else _ELEMENTS[self.type] | {REPETITION: self.element[REPETITION]}
         return form | {NAME: self.name.encode()}
 
@@ -100,18 +98,18 @@ class Leaf(NamedTuple):
 def leaves_of(schema: Sequence[Struct], ordered: Sequence[bool] | None, *, numbers_only: bool) -> tuple[Leaf, ...]:
     """Return a flat file's columns.
 
-    ``ordered``: of each column whether the order of its bounds is stated, None where the file states none at all.
-    ``numbers_only``: the file's writer is known for false bounds of texts.
+    ``ordered``: whether the order of bounds is stated, for each column; None where the file states no order at all.
+    ``numbers_only``: the file's writer is known for wrong bounds of texts.
 
     Raises:
-        NestedColumns: not flat.
-        ValueError: a column that not all readers take for the same type; it says which.
+        NestedColumns: the file is not flat.
+        ValueError: readers disagree on the type of a column; the message names it.
     """
     if not schema or schema[0].get(CHILDREN) != len(schema) - 1 or len(schema) == 1:
         raise NestedColumns("nested columns or none")
     root = schema[0]
     if root.get(REPETITION, 0) not in (0, 1, 2) or PHYSICAL in root or not 0 <= root.get(CONVERTED, 0) <= _INTERVAL:
-        raise ValueError("a root that is no group of columns")
+        raise ValueError("a root that is not a group of columns")
     if root[NAME].decode(errors="replace").encode() != root[NAME]:
         raise ValueError(f"a root named {root[NAME][:40]!r}")
     if ordered is not None and len(ordered) != len(schema) - 1:

@@ -1,9 +1,8 @@
-"""Thrift's compact protocol: bytes to structs of field numbers and back, every length checked before it is used.
+"""Thrift's compact protocol: parses bytes into structs and renders them, with every length checked before it is used.
 
-Belongs here: the wire format, and which of a struct's fields are read. Does not: what a field means (``fields``).
-
-Fields that a layout does not name are stepped over: an unknown field of any size is neither kept nor written. Writers
-in C that this module replaced took room for a struct by a guess, and an unknown field of 200 kB ended the process.
+What a field means stands in ``fields``. Fields that a layout does not name are skipped: an unknown field of any size
+is neither kept nor written. The C implementation that this module replaced guessed how much memory a struct needs, and
+an unknown field of 200 kB crashed the process.
 
 **Source**: thrift-compact-protocol.md of Apache Thrift.
 """
@@ -15,45 +14,45 @@ from dataclasses import dataclass
 from typing import Any
 
 Struct = dict[int, Any]
-"""Values by field number."""
+"""A struct: values by field number."""
 
 ANY, BOOL, I8, I16, I32, I64, BINARY, LIST, STRUCT = 0, 1, 3, 4, 5, 6, 8, 9, 12
-"""Types as the wire has them; ``ANY`` is a field of which only the presence is noted, as True."""
+"""Type codes of the wire format. ``ANY`` stands for a field of which only the presence is recorded, as True."""
 _FALSE, _DOUBLE = 2, 7
 _WIDTHS = {BOOL: 0, _FALSE: 0, I8: 1, _DOUBLE: 8}
-"""Bytes of the types that always take as many."""
+"""Types of a fixed size, and their bytes."""
 _LONG = 15
 _DEEPEST = 32
 _MOST = 1_000_000
-"""Elements of one list: each takes time and memory, and no writer has a reason for more."""
+"""Most elements of one list: each takes time and memory, and no writer has a reason for more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The fields of a struct that are read and written, in ascending order of their numbers."""
+    """Names the fields of a struct that are read and written, in ascending order of their numbers."""
 
     name: str
     fields: Mapping[int, tuple[int, Layout | int | None]]
-    """Type by number; of a struct its layout as well, of a list its elements' layout or type."""
+    """Each field's type by its number; for a struct also its layout, for a list the layout or type of its elements."""
     required: frozenset[int] = frozenset()
     closed: bool = False
-    """Whether another field is an error: a union's unknown member would be taken for an empty union."""
+    """Whether an unknown field is an error: otherwise a union with an unknown member would look like an empty union."""
     made: Callable[[Struct], Any] | None = None
-    """What a struct becomes as soon as it is read, where keeping all of its fields would take too much memory."""
+    """Converts a struct as soon as it is read, where keeping all of its fields would take too much memory."""
 
 
 def parse(data: bytes, layout: Layout, start: int = 0) -> tuple[Struct, int]:
-    """Return the struct that begins at ``start``, and where it ends. **Cost**: 0.1 s a megabyte.
+    """Return the struct that begins at ``start``, and the position behind it. **Cost**: 0.1 s a megabyte.
 
     Raises:
-        ValueError: not such a struct.
-        IndexError: it does not end within ``data``.
+        ValueError: the bytes are not such a struct.
+        IndexError: the struct does not end within ``data``.
     """
     return _struct(data, start, layout)
 
 
 def render(struct: Struct, layout: Layout) -> bytes:
-    """Return a struct's bytes: of its values those that the layout names, None apart."""
+    """Return a struct's bytes. Only fields that the layout names are written, and only those that are not None."""
     out = bytearray()
     _write_struct(out, struct, layout)
     return bytes(out)
@@ -79,7 +78,7 @@ def _struct(data: bytes, at: int, layout: Any) -> tuple[Struct, int]:  # noqa: A
         code, inner = known
         if number in found or (code not in (kind, ANY) and (code, kind) != (BOOL, _FALSE)):
             raise ValueError(f"{layout.name}: field {number} of type {kind}, or twice")
-        # The most frequent types first and without a call: a footer of 17,038 columns has 600,000 fields.
+        # The most frequent types come first and without a call: a footer of 17,038 columns has 600,000 fields.
         if code in (I32, I64):
             value: Any = data[at]
             if value < 0x80:
@@ -150,7 +149,7 @@ def _list_head(data: bytes, at: int) -> tuple[int, int, int]:
 
 
 def _skip(data: bytes, at: int, kind: int, depth: int) -> int:
-    """Return where a value ends that nobody reads. ``data`` is looked at behind it in any case: a struct ends there."""
+    """Return the position behind a value that is skipped. The caller reads on there: too far is an error."""
     if kind in _WIDTHS:
         return at + _WIDTHS[kind]
     if kind in (I16, I32, I64):
@@ -171,10 +170,10 @@ def _skip(data: bytes, at: int, kind: int, depth: int) -> int:
 
 
 def _skip_elements(data: bytes, at: int, kind: int, depth: int) -> int:
-    if kind != LIST:  # maps and sets: Polars does not step over them either
+    if kind != LIST:  # maps and sets: Polars cannot skip them either
         raise ValueError(f"a value of type {kind}")
     size, inner, at = _list_head(data, at)
-    for _ in range(size):  # as an element a flag takes a byte
+    for _ in range(size):  # as an element of a list a boolean takes a byte
         at = at + 1 if inner in (BOOL, _FALSE) else _skip(data, at, inner, depth + 1)
     return at
 
@@ -187,10 +186,10 @@ def _integer(data: bytes, at: int, bits: int) -> tuple[int, int]:
 
 
 def varint(data: bytes, at: int) -> tuple[int, int]:
-    """Return the unsigned integer that begins at ``at``, and where it ends.
+    """Return the unsigned integer that begins at ``at``, and the position behind it.
 
     Raises:
-        ValueError: of more than 64 bits.
+        ValueError: it has more than 64 bits.
         IndexError: it does not end within ``data``.
     """
     value = shift = 0
@@ -204,7 +203,7 @@ def varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _size(data: bytes, at: int) -> tuple[int, int]:
-    """Return the size that is written there. Each element and each byte takes at least one of those that follow."""
+    """Return a length, checked: each element takes at least one of the bytes that follow."""
     size, at = varint(data, at)
     if size > len(data) - at:
         raise ValueError(f"{size:,} elements or bytes, {len(data) - at:,} left")

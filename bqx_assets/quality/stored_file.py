@@ -20,7 +20,7 @@ from bqx_assets.base.files import open_regular
 from bqx_assets.base.frame_files import PARQUET_MAGIC
 from bqx_assets.base.printable import first_line
 from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore, version_of, version_text
-from bqx_assets.merge.footer import Footer, alone, merge_footers, parse_footer, refuse_other_head
+from bqx_assets.merge.footer import Footer, footer_as_file, merge_footers, parse_footer, refuse_other_head
 from bqx_assets.merge.footer import read_end as read_parquet_end
 from bqx_assets.quality.integrity import Segment, end_crc32c, segments
 
@@ -214,8 +214,8 @@ def _refuse_arrow_schema(footer: Footer) -> None:
     bare = replace(footer, groups=(), key_values=())
     try:
         found = pa.ipc.read_schema(pa.py_buffer(b64decode(metadata[_ARROW], validate=True)))
-        plain = pq.read_schema(pa.BufferReader(alone(merge_footers([bare], (), {}))))
-        pq.read_schema(pa.BufferReader(alone(merge_footers([bare], (), {_ARROW: metadata[_ARROW]}))))
+        plain = pq.read_schema(pa.BufferReader(footer_as_file(merge_footers([bare], (), {}))))
+        pq.read_schema(pa.BufferReader(footer_as_file(merge_footers([bare], (), {_ARROW: metadata[_ARROW]}))))
         fields: list[tuple[Any, Any]] = [*zip(plain, found, strict=True)]
         wrong = [ours.name for ours, theirs in fields if not _alike(ours, theirs)]
         got = f"for {', '.join(wrong[:3])} another type than the column's" if wrong else ""

@@ -1,4 +1,4 @@
-"""Column chunks that cannot be are refused by column; bounds are carried on where every reader may rely on them."""
+"""Column chunks that cannot be are refused by column; bounds are kept where every reader may rely on them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from bqx_assets.base.errors import FooterError
-from bqx_assets.merge.chunks import Stated, carried, decoder, texts_unordered
+from bqx_assets.merge.chunks import Stated, decoder, kept_statistics, texts_unordered
 from bqx_assets.merge.fields import HIGH, LOW, NULLS
 from bqx_assets.merge.footer import merge_footers, read_footer
 from bqx_assets.merge.schema import Leaf
@@ -132,7 +132,7 @@ def _leaf(type_name: str, *, ordered: bool = True) -> Leaf:
 
 
 def test_bounds_are_carried_on_with_their_flags() -> None:
-    found = carried(Stated(2, b"a", b"b\xc3\xa9", None, False), _leaf("STRING"))  # noqa: FBT003
+    found = kept_statistics(Stated(2, b"a", b"b\xc3\xa9", None, False), _leaf("STRING"))  # noqa: FBT003
     assert found == {NULLS: 2, LOW: b"a", HIGH: b"b\xc3\xa9", 8: None, 7: False}
 
 
@@ -145,16 +145,16 @@ def test_bounds_are_carried_on_with_their_flags() -> None:
     ],
 )  # fmt: skip
 def test_bounds_that_cannot_be_are_not_carried_on(type_name: str, low: Any, high: Any) -> None:
-    assert carried(Stated(0, low, high), _leaf(type_name)) == {NULLS: 0}
+    assert kept_statistics(Stated(0, low, high), _leaf(type_name)) == {NULLS: 0}
 
 
 def test_bounds_without_a_stated_order_are_not_carried_on() -> None:
-    assert carried(Stated(0, b"a", b"b"), _leaf("STRING", ordered=False)) == {NULLS: 0}
-    assert carried(Stated(None, 1, 2), _leaf("INT64", ordered=False)) is None
+    assert kept_statistics(Stated(0, b"a", b"b"), _leaf("STRING", ordered=False)) == {NULLS: 0}
+    assert kept_statistics(Stated(None, 1, 2), _leaf("INT64", ordered=False)) is None
 
 
 def test_a_zero_bound_stands_for_both_zeros() -> None:
-    found = carried(Stated(0, 0.0, -0.0), _leaf("FLOAT64")) or {}
+    found = kept_statistics(Stated(0, 0.0, -0.0), _leaf("FLOAT64")) or {}
     assert (found[LOW], found[HIGH]) == (struct.pack("<d", -0.0), struct.pack("<d", 0.0))
 
 
