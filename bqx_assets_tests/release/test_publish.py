@@ -299,14 +299,14 @@ def test_a_copy_that_is_gone_is_written_again_by_a_publication_that_keeps_no_exp
 
 
 def test_the_sweep_takes_expectations_that_no_version_names(tmp_path: Path, store: LocalObjectStore) -> None:
-    for number in range(3):
+    for number in range(4):
         stated = load_expectations().model_copy(update={"min_rows": number + 1})
         _publish_judged(tmp_path, store, stated, data=bytes([number]))
     before = _kept(store)
     later = max(info.updated for info in store.list_objects(COMPANIONS)) + timedelta(days=30)
     removed = sweep(store, staging_days=7, now=later).names
-    assert len(before) == 3
-    assert len(_kept(store)) == 2
+    assert len(before) == 4
+    assert len(_kept(store)) == 3
     assert {*before} - {*_kept(store)} <= {*removed}
     assert _facts(store)["expectations"] in _kept(store)
 
