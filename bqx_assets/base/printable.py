@@ -35,10 +35,16 @@ def first_line(error: BaseException) -> str:
     return (lines[0] if lines else type(error).__name__)[:_FIRST_LINE_CHARACTERS]
 
 
+def first_of(items: Sequence[str], most: int) -> list[str]:
+    """Return the first ``most`` items, and as one more item how many are left out, if any."""
+    more = [f"and {len(items) - most:,} more"] if len(items) > most else []
+    return [*items[:most], *more]
+
+
 def some_of(items: Sequence[str], most: int, separator: str = ", ") -> str:
     """Return the first ``most`` items for a sentence, and how many more there are; empty for none."""
-    more = f" and {len(items) - most:,} more" if len(items) > most else ""
-    return separator.join(items[:most]) + more
+    more = first_of(items, most)[most:]
+    return " ".join([separator.join(items[:most]), *more])
 
 
 def markdown_code(text: str) -> str:

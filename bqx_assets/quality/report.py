@@ -1,23 +1,33 @@
-"""Holds verdicts and reports: what a rule finds, what becomes of it, and the words that findings share."""
+"""Defines rules, their verdicts, and the report that collects the verdicts on one training file.
+
+What each rule judges is defined in the modules ``*_rules``; ``rules`` lists them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, Field
 
 from bqx_assets.base.artifacts import JudgedBy, Record
 from bqx_assets.base.pairs import Pair
-from bqx_assets.base.printable import printable, some_of
+from bqx_assets.base.printable import first_of, printable, some_of
 
 Plain = str | int | float | bool | None
+Evidence = Mapping[str, Plain | list[Plain]]
+Severity = Literal["error", "warn"]
+_Facts = TypeVar("_Facts")
+
+NAMED = 20
+"""Most names in one piece of evidence."""
+_IN_SENTENCE = 3
 
 
 def _shown(evidence: dict[str, Plain | list[Plain]]) -> dict[str, Plain | list[Plain]]:
-    """Evidence with its texts escaped. A name in a list is one line; a text of several lines keeps them."""
+    """Escape the texts of evidence. A name in a list stays on one line; a text of several lines keeps its lines."""
     shown = dict(evidence)
     for name, value in evidence.items():
         if isinstance(value, list):
@@ -28,20 +38,20 @@ def _shown(evidence: dict[str, Plain | list[Plain]]) -> dict[str, Plain | list[P
 
 
 Shown = Annotated[str, AfterValidator(printable)]
-"""A text that may quote names of others."""
+"""A text that may quote names written by others."""
 
 
 class Verdict(Record):
-    """What one rule found."""
+    """The outcome of one rule."""
 
     rule: str
     passed: bool
-    severity: Literal["error", "warn"] = "error"
-    """A failed "error" blocks publication; a failed "warn" is shown."""
+    severity: Severity = "error"
+    """A failed "error" blocks publication; a failed "warn" is only shown."""
     got: Shown
     expected: Shown
     cure: Shown = ""
-    """What to do about a failure; empty when passed."""
+    """What to do about a failure; empty when the rule passed."""
     evidence: Annotated[dict[str, Plain | list[Plain]], AfterValidator(_shown)] = Field(
         default_factory=dict[str, "Plain | list[Plain]"]
     )
@@ -56,15 +66,15 @@ class Report(Record):
     rows: int
     columns: int
     deep: bool
-    """Whether every value was decoded, or the footer and statistics only."""
+    """True if every value was decoded; False if only the footer and its statistics were read."""
     created_at: datetime
     seconds: float
     peak_bytes: int
     verdicts: tuple[Verdict, ...]
     expectations: JudgedBy | None = None
-    """What the file was held against; None in reports made before it was kept."""
+    """The expectations that the file was compared with; None in reports of earlier versions."""
     not_checked: tuple[str, ...] = ()
-    """Rules without a verdict: the pass was shallow, or the file could not be read so far."""
+    """Rules without a verdict, because the pass was shallow or the file could not be read that far."""
 
     @property
     def passed(self) -> bool:
@@ -76,17 +86,9 @@ class Report(Record):
         return [verdict for verdict in self.verdicts if not verdict.passed and verdict.severity == "error"]
 
 
-NAMED = 20
-"""Names at most in a piece of evidence."""
-_IN_SENTENCE = 3
-
-Severity = Literal["error", "warn"]
-Evidence = Mapping[str, Plain | list[Plain]]
-
-
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A rule's outcome before it has the rule's name."""
+    """The outcome of a rule's function: a verdict without the rule's name."""
 
     passed: bool
     got: str
@@ -94,11 +96,37 @@ class Finding:
     cure: str = ""
     evidence: Evidence = field(default_factory=dict[str, "Plain | list[Plain]"])
     severity: Severity | None = None
-    """Where it is not the rule's own: what could not be checked warns."""
+    """Set where it differs from the rule's own: something that could not be checked only warns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule(Generic[_Facts]):
+    """A named requirement, and the function that judges it by the facts of a scan or an extraction."""
+
+    name: str
+    description: str
+    severity: Severity
+    judge: Callable[[_Facts], Finding | None]
+    """Returns None if the facts do not suffice to decide."""
+
+    def verdict(self, facts: _Facts) -> Verdict | None:
+        """Return the verdict; None if the facts do not suffice to decide."""
+        finding = self.judge(facts)
+        if finding is None:
+            return None
+        return Verdict(
+            rule=self.name,
+            passed=finding.passed,
+            severity=finding.severity or self.severity,
+            got=finding.got,
+            expected=finding.expected,
+            cure="" if finding.passed else finding.cure,
+            evidence=dict(finding.evidence),
+        )
 
 
 def no_manifest(what: str) -> Finding:
-    """Return that ``what`` was not checked, for want of a manifest: a warning, never a pass."""
+    """Return the warning that ``what`` could not be checked because there is no manifest."""
     return Finding(
         passed=False,
         severity="warn",
@@ -109,7 +137,7 @@ def no_manifest(what: str) -> Finding:
 
 
 def not_recorded(got: str, pair: Pair) -> Finding:
-    """Return that a manifest of an earlier version lacks what would find intent: a warning, never a pass."""
+    """Return the warning that a manifest of an earlier version lacks the digest that would find intent."""
     return Finding(
         passed=False,
         severity="warn",
@@ -119,13 +147,13 @@ def not_recorded(got: str, pair: Pair) -> Finding:
     )
 
 
-def sample(names: Iterable[Plain]) -> list[Plain]:
-    """Return the first names, as evidence."""
-    return list(names)[:NAMED]
+def sample(names: Iterable[str]) -> list[Plain]:
+    """Return the first names as evidence, and how many more there are."""
+    return [*first_of(list(names), NAMED)]
 
 
 def listed(names: Iterable[str]) -> str:
-    """Return a few names and how many more there are, for a sentence."""
+    """Return the first few names for a sentence, and how many more there are."""
     return some_of(list(names), _IN_SENTENCE)
 
 

@@ -1,49 +1,18 @@
-"""The rules: everything a training file must be, as one table.
+"""Lists the rules for training files as one table, in the order in which a report shows them.
 
-Belongs here: names, descriptions and severities, in the order a reader wants them. Does not: how each judges.
-
-A failed "error" stops a release. Constant columns are kept and reported (``no_unexpected_constant`` warns); a column
-without any value stops the release until the expectations' ``allowed_all_null`` lists it. What a shallow pass, a
-missing manifest or damage keeps from being judged is left out of the report, or warns; it never passes.
+A failed "error" stops a release. A constant column is kept and reported (``no_unexpected_constant`` warns). A column
+without any value stops the release until the expectations' ``allowed_all_null`` lists it. What cannot be judged,
+because the pass was shallow, the manifest is missing or the file is damaged, is left out of the report or warns; it
+never passes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 from bqx_assets.quality import file_rules, shape_rules, target_rules, value_rules
-from bqx_assets.quality.report import Finding, Severity, Verdict
+from bqx_assets.quality.report import Report, Rule, Verdict
 from bqx_assets.quality.scan import Scan
 
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One law for training files."""
-
-    name: str
-    description: str
-    severity: Severity
-    judge: Callable[[Scan], Finding | None]
-    """None: the pass gives nothing to judge by."""
-
-    def verdict(self, scan: Scan) -> Verdict | None:
-        """Return the verdict on what was read; None where that does not reach."""
-        finding = self.judge(scan)
-        if finding is None:
-            return None
-        return Verdict(
-            rule=self.name,
-            passed=finding.passed,
-            severity=finding.severity or self.severity,
-            got=finding.got,
-            expected=finding.expected,
-            cure="" if finding.passed else finding.cure,
-            evidence=dict(finding.evidence),
-        )
-
-
-RULES: tuple[Rule, ...] = (
+RULES: tuple[Rule[Scan], ...] = (
     Rule("file_exists", "The training file is there.", "error", file_rules.exists),
     Rule("file_readable", "The footer parses, and every column decodes.", "error", file_rules.readable),
     Rule("file_is_of_pair", "The file and its manifest name this pair.", "error", file_rules.of_this_pair),
@@ -134,3 +103,20 @@ RULES: tuple[Rule, ...] = (
         target_rules.target_ends,
     ),
 )
+
+
+def one_for_each_rule(report: Report) -> list[Verdict]:
+    """Return one verdict for each rule, in the rules' order. A rule that could not judge warns; it never passes."""
+    found = {verdict.rule: verdict for verdict in report.verdicts}
+    return [
+        found.get(rule.name)
+        or Verdict(
+            rule=rule.name,
+            passed=False,
+            severity="warn",
+            got="not checked: the file gives nothing to judge by, or cannot be read that far",
+            expected="a verdict",
+            cure="Mend what the failed checks name, if any.",
+        )
+        for rule in RULES
+    ]

@@ -14,7 +14,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from bqx_assets.base.artifacts import Manifest, Record, TrainingFile
@@ -25,6 +25,7 @@ from bqx_assets.base.printable import first_line
 from bqx_assets.base.progress import Progress, at_work, waiting
 from bqx_assets.base.settings import training_name
 from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore, VerifiedBy, head_with_crc32c
+from bqx_assets.quality.report import Verdict
 
 COMPANIONS = "companions/"
 """Manifests, reports and expectations named by content lie under here, by pair."""
@@ -36,6 +37,8 @@ _SUFFIXES: dict[Kind, str] = {
     "expectations": ".expectations.toml",
 }
 _NAME = re.compile(rf"{COMPANIONS}([a-z]{{6}})/([0-9a-f]{{64}})\.(manifest\.json|report\.json|expectations\.toml)")
+INTACT_RULE = "object_equals_manifest"
+_FRESH = timedelta(hours=1)
 _LOOK_BYTES = 64 << 20
 """A look reads a file up to this size that could have changed since it was last read: 0.1 s."""
 
@@ -173,6 +176,21 @@ def verify_pairs(store: ObjectStore, pairs: Sequence[Pair], progress: Progress, 
             found.append(verify(store, pair, since=began))
         progress.advance("verify", pair.name, found[-1].state)
     return found
+
+
+def intact(store: ObjectStore, pair: Pair) -> Verdict:
+    """Return the verdict whether the published object is, by its bytes, what the manifest it names says.
+
+    **Cost**: in a folder, reads the file, unless it was read within the last hour, as the publication just before does.
+    """
+    found = verify(store, pair, since=datetime.now(UTC) - _FRESH)
+    return Verdict(
+        rule=INTACT_RULE,
+        passed=is_whole(found),
+        got=", ".join(filter(None, [found.got, verified_text(found.verified_at, found.verified_by)])),
+        expected=found.expected,
+        cure=found.cure,
+    )
 
 
 def is_whole(standing: Standing) -> bool:

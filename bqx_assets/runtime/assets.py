@@ -18,6 +18,7 @@ from bqx_assets.extract.pair import extract_features, extract_spine
 from bqx_assets.extract.slabs import CODE_VERSION
 from bqx_assets.merge.compose import ComposePlan
 from bqx_assets.merge.plan import MergePlan
+from bqx_assets.quality.slab_rules import SLAB_RULES, slab_verdicts
 from bqx_assets.release.merged_file import publish_checked
 from bqx_assets.release.retention import sweep
 from bqx_assets.runtime.facts import extraction_facts, publication_facts, read_facts, spine_facts
@@ -32,8 +33,8 @@ from bqx_assets.runtime.keys import (
     family_key,
 )
 from bqx_assets.runtime.partitions import PAIRS
-from bqx_assets.runtime.slab_checks import slab_check_specs, slab_results
 from bqx_assets.runtime.step import step
+from bqx_assets.runtime.verdicts import check_result, check_specs
 from bqx_assets.runtime.workspace import Workspace
 
 _SINCE = "since the last extraction: "
@@ -76,7 +77,7 @@ def targets_spine(context: dg.AssetExecutionContext, workspace: Workspace) -> dg
 @dg.asset(
     key=SLABS,
     deps=[SPINE, *(family_key(family) for family in FAMILIES)],
-    check_specs=slab_check_specs(),
+    check_specs=check_specs(SLAB_RULES, SLABS),
     partitions_def=PAIRS,
     group_name=GROUP,
     owners=OWNERS,
@@ -102,7 +103,7 @@ def feature_slabs(
         except ExtractionIncomplete:
             record = job.slabs().load_extraction()
             # The verdicts must not be lost with the step: they name the tables.
-            yield from slab_results(record, ())
+            yield from (check_result(SLABS, verdict) for verdict in slab_verdicts(record, ()))
             run.transient = all(each.error == TransientReadError.__name__ for each in record.failed)
             raise
         changes = [text.removeprefix(_SINCE) for text in run.progress.warnings if text.startswith(_SINCE)]
@@ -112,7 +113,7 @@ def feature_slabs(
             asset_key=SLABS,
             metadata=extraction_facts(record, run.progress.count_resumed()) | read_facts(job.warehouse) | run.cost(),
         )
-        yield from slab_results(record, changes)
+        yield from (check_result(SLABS, verdict) for verdict in slab_verdicts(record, changes))
 
 
 @dg.asset(

@@ -12,7 +12,7 @@ import dagster as dg
 
 from bqx_assets.base.artifacts import ExtractionRecord, Manifest, Quarantined, SlabRecord, Spine
 from bqx_assets.base.costs import storage_read_usd
-from bqx_assets.base.printable import markdown_code
+from bqx_assets.base.printable import first_of, markdown_code
 from bqx_assets.catalogue.families import FAMILIES
 from bqx_assets.extract.warehouse import Warehouse
 from bqx_assets.release.publish import Published
@@ -20,8 +20,8 @@ from bqx_assets.release.retention import Removed
 
 Metadata = dict[str, dg.MetadataValue]
 _SAMPLE = 20
+"""Most names in a list: a failure of all 667 tables must still make a small event."""
 _EXACT_IN_BROWSERS = 2**53
-"""Names listed at most: a failure of all 667 tables must still make a small event."""
 
 
 def spine_facts(spine: Spine, slab_bytes: int, columns: int) -> Metadata:
@@ -114,14 +114,8 @@ def families_table(record: ExtractionRecord) -> str:
 
 def quarantine_table(quarantined: Iterable[Quarantined]) -> str:
     """Return a markdown list of the columns left out because they look forward."""
-    lines = [f"- {markdown_code(f'{each.table}.{each.column}')}: {each.reason}" for each in quarantined]
-    return shortened(lines) or "none"
-
-
-def shortened(lines: list[str]) -> str:
-    """Return at most a screenful of lines, and how many more there are."""
-    more = [f"- and {len(lines) - _SAMPLE:,} more"] if len(lines) > _SAMPLE else []
-    return "\n".join(line[:500] for line in [*lines[:_SAMPLE], *more])
+    lines = [f"{markdown_code(f'{each.table}.{each.column}')}: {each.reason}"[:500] for each in quarantined]
+    return "\n".join(f"- {line}" for line in first_of(lines, _SAMPLE)) or "none"
 
 
 def _families(slabs: Iterable[SlabRecord]) -> list[str]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import dagster as dg
 
+from bqx_assets.release.published import INTACT_RULE
+
 OWNERS = ["team:ml-data"]
 GROUP = "training"
 TARGETS = dg.AssetKey(["bigquery", "targets"])
@@ -14,7 +16,7 @@ SPINE = dg.AssetKey("targets_spine")
 SLABS = dg.AssetKey("feature_slabs")
 TRAINING = dg.AssetKey("training_parquet")
 PUBLISHED = dg.AssetKey("published_training_file")
-INTACT = dg.AssetCheckKey(PUBLISHED, "object_equals_manifest")
+INTACT = dg.AssetCheckKey(PUBLISHED, INTACT_RULE)
 """The published file's own check, which a schedule runs again."""
 
 

@@ -1,16 +1,14 @@
-"""Checks and verdicts: a rule as a Dagster check, a verdict as its result and back again.
-
-Belongs here: the translation. Does not: rules, when they run, or where a report lies (``release/merged_file.py``).
-"""
+"""Translates rules into Dagster's checks, verdicts into their results, and evaluations back into verdicts."""
 
 from __future__ import annotations
 
 import warnings
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any
 
 import dagster as dg
 
-from bqx_assets.quality.report import Verdict
+from bqx_assets.quality.report import Rule, Severity, Verdict
 from bqx_assets.runtime.partitions import PAIRS
 
 _SHOWN_CHARACTERS = 4_000
@@ -18,7 +16,7 @@ _SHOWN_CHARACTERS = 4_000
 
 
 def check_spec(
-    name: str, asset: dg.AssetKey, description: str, *, severity: Literal["error", "warn"], blocking: bool = True
+    name: str, asset: dg.AssetKey, description: str, *, severity: Severity, blocking: bool = True
 ) -> dg.AssetCheckSpec:
     """Return a check with a verdict for each pair; one of severity "error" blocks what is downstream, if it may."""
     with warnings.catch_warnings():
@@ -31,6 +29,11 @@ def check_spec(
             blocking=blocking and severity == "error",
             partitions_def=PAIRS,
         )
+
+
+def check_specs(rules: Sequence[Rule[Any]], asset: dg.AssetKey) -> list[dg.AssetCheckSpec]:
+    """Return one check of an asset for each rule."""
+    return [check_spec(rule.name, asset, rule.description, severity=rule.severity) for rule in rules]
 
 
 def check_result(asset: dg.AssetKey, verdict: Verdict) -> dg.AssetCheckResult:

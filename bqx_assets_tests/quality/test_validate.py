@@ -19,13 +19,14 @@ from bqx_assets.base.names import KEY
 from bqx_assets.base.progress import Silent
 from bqx_assets.merge.footer import read_footer
 from bqx_assets.quality import validate as validation
-from bqx_assets.quality.report import Report
-from bqx_assets.quality.rules import RULES
+from bqx_assets.quality.report import Report, Verdict
+from bqx_assets.quality.rules import RULES, one_for_each_rule
 from bqx_assets.quality.scan import stated_groups
 from bqx_assets.quality.validate import validate
 from bqx_assets_tests.forgery import exchange, restore_crc32c, writer_name
 from bqx_assets_tests.frames import EURUSD, minutes
 from bqx_assets_tests.quality.training import Training, content_of, rewritten, verdict_of
+from bqx_assets_tests.release.training import MOMENT
 
 NEEDS_VALUES = {"target_ends",
     "checksum", "slabs_intact", "key_unique_and_ascending", "no_nan_or_infinity", "statistics_equal_values",
@@ -329,3 +330,22 @@ def test_peak_memory_follows_the_group_and_not_the_file(tmp_path: Path) -> None:
     assert (rows, columns) == (ROWS, COLUMNS + 1)
     # Three groups at a time read, copied and decoded, another one judged; the footer, and what allocators keep.
     assert grown_bytes < 10 * GROUP_BYTES + (50 << 20) < decoded_bytes / 3
+
+
+def test_a_rule_that_could_not_judge_warns_and_never_passes() -> None:
+    failed = Verdict(rule="dimensions", passed=False, severity="error", got="3", expected="4", cure="Extract again.")
+    report = Report(
+        pair="eurusd",
+        file="f",
+        rows=0,
+        columns=0,
+        deep=True,
+        created_at=MOMENT,
+        seconds=0,
+        peak_bytes=0,
+        verdicts=(failed,),
+    )
+    given = one_for_each_rule(report)
+    assert [each.rule for each in given] == [rule.name for rule in RULES]
+    assert failed in given
+    assert {(each.passed, each.severity) for each in given if each != failed} == {(False, "warn")}

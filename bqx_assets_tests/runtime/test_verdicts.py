@@ -1,16 +1,13 @@
-"""A verdict on its way through Dagster, and the rules that could not judge."""
+"""A verdict passes through Dagster unchanged."""
 
 from __future__ import annotations
 
 import dagster as dg
 import pytest
 
-from bqx_assets.quality.report import Report, Verdict
-from bqx_assets.quality.rules import RULES
+from bqx_assets.quality.report import Verdict
 from bqx_assets.runtime.keys import TRAINING
-from bqx_assets.runtime.training_checks import verdicts
 from bqx_assets.runtime.verdicts import check_result, check_spec, verdict_of
-from bqx_assets_tests.release.training import MOMENT
 
 FAILED = Verdict(rule="dimensions", passed=False, severity="error", got="3", expected="4", cure="Extract again.")
 WARNED = Verdict(rule="dimensions", passed=False, severity="warn", got="3", expected="4", cure="Look.")
@@ -49,21 +46,3 @@ def test_evidence_is_metadata_of_the_right_kind_and_cut_to_size() -> None:
 def test_only_an_error_blocks() -> None:
     assert check_spec("a", TRAINING, "", severity="error").blocking
     assert not check_spec("a", TRAINING, "", severity="warn").blocking
-
-
-def test_a_rule_that_could_not_judge_warns_and_never_passes() -> None:
-    report = Report(
-        pair="eurusd",
-        file="f",
-        rows=0,
-        columns=0,
-        deep=True,
-        created_at=MOMENT,
-        seconds=0,
-        peak_bytes=0,
-        verdicts=(FAILED,),
-    )
-    given = verdicts(report)
-    assert [each.rule for each in given] == [rule.name for rule in RULES]
-    assert FAILED in given
-    assert {(each.passed, each.severity) for each in given if each != FAILED} == {(False, "warn")}

@@ -1,4 +1,4 @@
-"""The published object's own check: the store's facts against its manifest's."""
+"""The verdict on a published object compares the facts of the store with those of its manifest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.release.publish import publish
-from bqx_assets.runtime.training_checks import intact
+from bqx_assets.release.published import intact
 from bqx_assets_tests.release.training import training
 
 EURUSD = parse_pair("eurusd")
