@@ -25,7 +25,7 @@ from bqx_assets.base.progress import Silent
 from bqx_assets.base.store.choose import open_store
 from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.extract import slab_objects, table
-from bqx_assets.extract.leaks import ForwardLook
+from bqx_assets.extract.lookahead import LookaheadDetector
 from bqx_assets.extract.pair import extract_features, extract_spine
 from bqx_assets.merge.compose import compose, plan_compose
 from bqx_assets.release.merged_file import merged
@@ -66,7 +66,7 @@ def main() -> None:
     steps = Steps()
     steps.watch(table, "read_frame", "read, decode")
     steps.watch(table, "align", "align")
-    steps.watch(ForwardLook, "find_all", "look for columns that are the future")
+    steps.watch(LookaheadDetector, "find_all", "look for columns that are the future")
     steps.watch(pq.ParquetWriter, "write_table", "encode")
     steps.watch(GcsObjectStore, "put_file", "upload slabs")
     steps.watch(GcsObjectStore, "put_bytes", "upload records")

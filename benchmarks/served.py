@@ -32,8 +32,8 @@ from bqx_assets.catalogue.families import (
     targets_table,
 )
 from bqx_assets.catalogue.tables import TableDescription
-from bqx_assets.extract.bigquery.clients import Clients
-from bqx_assets.extract.bigquery.warehouse import BigQueryWarehouse
+from bqx_assets.extract.bigquery.bigquery_warehouse import BigQueryWarehouse
+from bqx_assets.extract.bigquery.client import Clients
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.slabs import SlabStore
 from bqx_assets.extract.warehouse import ReadRequest, Warehouse

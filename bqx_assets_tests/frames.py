@@ -24,9 +24,8 @@ from bqx_assets.catalogue.expectations import Expectations, load_expectations
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET, expected_tables, targets_table
 from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.job import Extraction
-from bqx_assets.extract.outage import Outage
 from bqx_assets.extract.slabs import SlabStore
-from bqx_assets.extract.warehouse import ReadRequest
+from bqx_assets.extract.warehouse import Outage, ReadRequest
 
 EURUSD = parse_pair("eurusd")
 START = datetime(2024, 1, 2, tzinfo=UTC)

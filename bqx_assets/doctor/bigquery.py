@@ -32,11 +32,11 @@ from bqx_assets.doctor.warehouse import (
     request_of,
     row_of,
 )
-from bqx_assets.extract.bigquery.answers import ReadRows, read_answer
+from bqx_assets.extract.bigquery.bigquery_warehouse import BigQueryWarehouse
 from bqx_assets.extract.bigquery.catalogue import catalogue_sql
-from bqx_assets.extract.bigquery.clients import open_clients
+from bqx_assets.extract.bigquery.client import open_clients
+from bqx_assets.extract.bigquery.read_rows import ReadRows, read_answer
 from bqx_assets.extract.bigquery.session import session_request, session_schema
-from bqx_assets.extract.bigquery.warehouse import BigQueryWarehouse
 
 THEME = "bigquery"
 CLIENTS, API, JOBS = "projects", "BigQuery API", "queries"

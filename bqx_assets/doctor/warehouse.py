@@ -22,9 +22,9 @@ from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.doctor.case import Case, Probe
 from bqx_assets.doctor.report import Finding, missing, noted, passed, skipped
 from bqx_assets.extract.connect import load_own_expectations
-from bqx_assets.extract.cost import ReadCost
 from bqx_assets.extract.embedded import LocalWarehouse
 from bqx_assets.extract.job import Extraction
+from bqx_assets.extract.plan import ReadCost
 from bqx_assets.extract.spine import spine_columns
 from bqx_assets.extract.warehouse import ReadRequest
 

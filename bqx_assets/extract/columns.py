@@ -10,6 +10,8 @@ time zone such as ``+05:30``, and cuts digits in a cast without a word.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, BinaryIO, TypeAlias, cast
 
 import polars as pl
@@ -19,6 +21,8 @@ import pyarrow.parquet as pq
 import pyarrow.types as pt
 
 from bqx_assets.base.errors import InexactValue
+from bqx_assets.base.names import KEY
+from bqx_assets.extract.warehouse import ReadRequest
 
 KEY_TYPE = pl.Datetime("us", "UTC")
 """Of a timestamp, the key among them."""
@@ -250,3 +254,40 @@ def _is_text(kind: pa.DataType) -> bool:
     if pt.is_dictionary(kind):
         return _is_text(kind.value_type)
     return pt.is_string(kind) or pt.is_large_string(kind) or pt.is_string_view(kind)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyBounds:
+    """The first and last key of a row group that has a key on every row."""
+
+    first: datetime
+    last: datetime
+
+
+def wanted_groups(bounds: Iterable[KeyBounds | None], request: ReadRequest) -> list[int]:
+    """Return the row groups that may hold a row of the request's range: always those without bounds."""
+    return [number for number, each in enumerate(bounds) if each is None or _overlaps(each, request)]
+
+
+def stated_bounds(file: pq.FileMetaData) -> list[KeyBounds | None]:
+    """Return each row group's bounds as the file's statistics state them: to be trusted in files of our own only."""
+    return [_stated(file.row_group(number)) for number in range(file.num_row_groups)]
+
+
+def as_utc(moment: datetime) -> datetime:
+    """Return a moment in UTC; one without a zone is UTC already."""
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _stated(group: pq.RowGroupMetaData) -> KeyBounds | None:
+    chunks = (group.column(position) for position in range(group.num_columns))
+    stated = next((chunk.statistics for chunk in chunks if chunk.path_in_schema == KEY), None)
+    if stated is None or not stated.has_min_max or stated.null_count != 0:
+        return None
+    return KeyBounds(*(as_utc(cast("datetime", bound)) for bound in (stated.min, stated.max)))
+
+
+def _overlaps(bounds: KeyBounds, request: ReadRequest) -> bool:
+    late = request.start is not None and bounds.last < as_utc(request.start)
+    early = request.end is not None and bounds.first > as_utc(request.end)
+    return not (late or early)

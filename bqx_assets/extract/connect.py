@@ -32,7 +32,7 @@ def connect(settings: Settings) -> tuple[Warehouse, Expectations]:
     if settings.bigquery_project is None:
         return LocalWarehouse(settings.warehouse_dir), expectations
     # Google's clients take two seconds to import, pandas with them: not for every command on an embedded warehouse.
-    from bqx_assets.extract.bigquery.warehouse import open_bigquery  # noqa: PLC0415
+    from bqx_assets.extract.bigquery.bigquery_warehouse import open_bigquery  # noqa: PLC0415
 
     warehouse = open_bigquery(settings.bigquery_project, settings)
     return _staged(warehouse, settings) if settings.stage_shared else warehouse, expectations
@@ -48,7 +48,7 @@ def data_location(settings: Settings) -> str | None:
     """
     if settings.bigquery_project is None:
         return None
-    from bqx_assets.extract.bigquery.warehouse import open_bigquery  # noqa: PLC0415 -- as in connect
+    from bqx_assets.extract.bigquery.bigquery_warehouse import open_bigquery  # noqa: PLC0415 -- as in connect
 
     return open_bigquery(settings.bigquery_project, settings).location()
 

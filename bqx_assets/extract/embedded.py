@@ -26,11 +26,9 @@ from bqx_assets.base.printable import first_line
 from bqx_assets.catalogue.families import PAIR_COLUMN
 from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.arrow_types import bigquery_type
-from bqx_assets.extract.columns import ColumnFile
+from bqx_assets.extract.columns import ColumnFile, KeyBounds, wanted_groups
 from bqx_assets.extract.embedded_layout import DATASETS, odd_entries, refuse_unusable, table_path, table_paths
-from bqx_assets.extract.outage import Outage
-from bqx_assets.extract.row_groups import KeyBounds, wanted_groups
-from bqx_assets.extract.warehouse import ReadRequest
+from bqx_assets.extract.warehouse import Outage, ReadRequest
 
 _PIECE_BYTES = 16 << 20
 """Decoded size of the columns that are decoded at once."""
@@ -49,7 +47,7 @@ class LocalWarehouse:
         self._root = root
         self._known: dict[Path, tuple[tuple[int, int], TableDescription]] = {}
         self._bounds: dict[tuple[str, str, str], list[KeyBounds | None]] = {}
-        """By dataset, table and etag. A table is read stretch by stretch: its keys are decoded once."""
+        """By dataset, table and etag. A table is read time slice by time slice: its keys are decoded once."""
         self._lock = threading.Lock()
         self._outage = Outage()
 

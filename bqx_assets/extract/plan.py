@@ -7,19 +7,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from bqx_assets.base.artifacts import FailedTable, Quarantined, Record, Spine
+from bqx_assets.base.artifacts import Column, FailedTable, Quarantined, Record, Spine
 from bqx_assets.base.costs import storage_read_usd
 from bqx_assets.base.errors import BudgetExceeded, CheckpointCorrupt
+from bqx_assets.base.names import KEY
 from bqx_assets.catalogue.discovery import FeatureTable, PairCatalogue
 from bqx_assets.catalogue.families import FAMILIES
-from bqx_assets.extract.cost import ReadCost
+from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.memory import refuse_too_long, row_bytes
 from bqx_assets.extract.slabs import SlabStore
 from bqx_assets.extract.spine import spine_columns
+from bqx_assets.extract.staging import StagedWarehouse
 from bqx_assets.extract.table import table_fingerprint
+from bqx_assets.extract.warehouse import ReadRequest
 
 
 class FamilyPlan(Record):
@@ -29,7 +32,7 @@ class FamilyPlan(Record):
     tables: int
     columns: int
     read_bytes: int
-    """As ``extract.cost`` estimates them, were none of its tables fresh."""
+    """As ``ReadCost`` estimates them, were none of its tables fresh."""
     fresh: int
     stale: int
     missing: int
@@ -177,3 +180,42 @@ def _family_plan(family: str, tables: Sequence[FeatureTable], states: dict[str, 
         stale=count["stale"],
         missing=count["missing"],
     )
+
+
+_TYPE_BYTES = {"BOOL": 1, "STRING": 10}
+"""BigQuery's logical sizes: 8 bytes a number or timestamp, 1 a flag, 2 + length a text (8 letters assumed)."""
+_DAY_ROWS = 24 * 60
+"""Of one pair, at most: the key is a minute."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadCost:
+    """What reads of one extraction bill; ``spine`` is the pair's where there is one already."""
+
+    job: Extraction
+    spine: Spine | None
+
+    def of(self, table: TableDescription, columns: Sequence[Column]) -> int:
+        """Return the bytes of the key and ``columns`` over the days in range; 0 where the table is staged already.
+
+        Tables are partitioned by day and billed by whole days. Without bounds and before the spine is known the range
+        is the table's whole history: an upper bound.
+        """
+        settings, spine = self.job.settings, self.spine
+        start = spine.first if spine else settings.start
+        end = spine.last if spine else settings.end
+        request = ReadRequest(
+            table=table,
+            columns=tuple({KEY, *(column.source for column in columns)}),
+            snapshot_time=table.last_modified,
+            start=start,
+            end=end,
+        )
+        if isinstance(self.job.warehouse, StagedWarehouse) and self.job.warehouse.holds(request):
+            return 0
+        rows = table.rows
+        if start is not None and end is not None:
+            rows = min(rows, ((end.date() - start.date()).days + 1) * _DAY_ROWS)
+        elif (last := settings.last_span) is not None:
+            rows = min(rows, (last.count if last.unit == "rows" else last.count * _DAY_ROWS) + 2 * _DAY_ROWS)
+        return rows * (8 + sum(_TYPE_BYTES.get(column.type, 8) for column in columns if column.source != KEY))

@@ -17,8 +17,7 @@ from bqx_assets.base.errors import SchemaDrift, TransientReadError
 from bqx_assets.base.names import KEY
 from bqx_assets.base.printable import some_of
 from bqx_assets.base.progress import Progress
-from bqx_assets.extract.outage import Outage
-from bqx_assets.extract.warehouse import ReadRequest, Warehouse
+from bqx_assets.extract.warehouse import Outage, ReadRequest, Warehouse
 
 ATTEMPTS = 5
 _FIRST_WAIT_SECONDS = 0.5

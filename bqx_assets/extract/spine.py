@@ -24,9 +24,9 @@ from bqx_assets.catalogue.discovery import PairCatalogue
 from bqx_assets.catalogue.families import PAIR_COLUMN
 from bqx_assets.extract.align import align, as_key, without_duplicates
 from bqx_assets.extract.job import Extraction
+from bqx_assets.extract.memory import time_slices
 from bqx_assets.extract.read import read_frame, reading
 from bqx_assets.extract.slabs import SlabStore, SpineRecord, slab_fingerprint, source_of
-from bqx_assets.extract.stretches import stretches
 from bqx_assets.extract.warehouse import ReadRequest
 
 _TIME = "%Y-%m-%d %H:%M:%S UTC"
@@ -118,7 +118,7 @@ def _read(
     """Return the spine's keys, the account of the targets' rows, and key and targets on the spine's rows.
 
     Targets longer than a row group, or of which only the last rows are wanted, are read twice: first what decides the
-    keys, 16 bytes a row, then, stretch by stretch, all columns.
+    keys, 16 bytes a row, then, time slice by time slice, all columns.
     """
     names = [column.source for column in spine_columns(job)]
     last = job.settings.last_span
@@ -145,7 +145,7 @@ def _read(
 
 def _targets(job: Extraction, request: ReadRequest, keys: pl.Series, subject: str) -> Iterator[pl.DataFrame]:
     groups = describe_spine(keys, job.settings.row_group_rows).row_groups
-    for part in stretches(keys, groups, 8 * len(request.columns)):
+    for part in time_slices(keys, groups, 8 * len(request.columns)):
         within = replace(request, start=part.start, end=part.end)
         read = read_frame(job.warehouse, within, subject=subject, progress=job.progress)
         aligned, _ = align(read, part.keys, subject=subject, policy=job.settings.duplicates)

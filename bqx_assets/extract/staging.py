@@ -28,12 +28,11 @@ from bqx_assets.base.store.lease import lease
 from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore, version_of
 from bqx_assets.catalogue.families import FAMILIES, FEATURES_DATASET, PAIR_COLUMN, family_of
 from bqx_assets.catalogue.tables import TableDescription
+from bqx_assets.extract.columns import as_utc, stated_bounds, wanted_groups
 from bqx_assets.extract.object_file import CheckedFile, block_checksums
-from bqx_assets.extract.outage import Outage
 from bqx_assets.extract.read import POLARS_TYPES
-from bqx_assets.extract.row_groups import as_utc, stated_bounds, wanted_groups
 from bqx_assets.extract.slabs import source_of
-from bqx_assets.extract.warehouse import ReadRequest, Warehouse
+from bqx_assets.extract.warehouse import Outage, ReadRequest, Warehouse
 
 _ROW_GROUP_ROWS = 32_768
 """Rows that are decoded at once: 60 MB of the widest table."""

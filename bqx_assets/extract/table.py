@@ -1,7 +1,6 @@
 """One feature table from the warehouse to its slab.
 
-Belongs here: fingerprint, the way through a table's stretches (read, align, quarantine, write). Does not: the order of
-tables, or what one takes in memory (``memory.py``).
+It reads, aligns, checks for lookahead, and writes one time slice after another. ``pair`` decides the order of tables.
 """
 
 from __future__ import annotations
@@ -21,14 +20,12 @@ from bqx_assets.base.names import KEY
 from bqx_assets.catalogue.discovery import FeatureTable
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.extract.align import align, refuse_empty, total
-from bqx_assets.extract.budget import MemoryBudget
 from bqx_assets.extract.job import Extraction
-from bqx_assets.extract.leaks import ForwardLook
-from bqx_assets.extract.memory import admitted_bytes, kept_in_memory, row_bytes
+from bqx_assets.extract.lookahead import LookaheadDetector
+from bqx_assets.extract.memory import MemoryBudget, TimeSlice, admitted_bytes, kept_in_memory, row_bytes, time_slices
 from bqx_assets.extract.read import read_frame
 from bqx_assets.extract.slabs import SlabStore, SpineRecord, slab_fingerprint, source_of
 from bqx_assets.extract.spine import describe_spine, filters
-from bqx_assets.extract.stretches import Stretch, stretches
 from bqx_assets.extract.warehouse import ReadRequest
 
 
@@ -38,7 +35,7 @@ class SpineInMemory:
 
     record: SpineRecord
     keys: pl.Series
-    forward: ForwardLook
+    forward: LookaheadDetector
     periods: Periods
 
     @classmethod
@@ -60,15 +57,15 @@ class SpineInMemory:
         horizons = expectations.horizons
         names = {each: [f"target_bqx{each}_h{horizon}" for horizon in horizons] for each in expectations.windows}
         windows = ((window, slabs.frame(record.slab, columns)) for window, columns in names.items())
-        return cls(record, keys, ForwardLook(windows, horizons), periods_of(keys))
+        return cls(record, keys, LookaheadDetector(windows, horizons), periods_of(keys))
 
 
-class _LateFind(Exception):
+class _RestartWithoutColumns(Exception):
     """Columns were found to look forward after rows of them had been written."""
 
 
-class _Passage:
-    """One table's way through its stretches, without the columns in ``looking``."""
+class _TableExtraction:
+    """One table's way through its time slices, without the columns in ``looking``."""
 
     def __init__(self, job: Extraction, spine: SpineInMemory, table: FeatureTable, looking: dict[str, str]) -> None:
         self._job, self._spine, self._table = job, spine, table
@@ -89,17 +86,17 @@ class _Passage:
         return total(self._rows)
 
     def frames(self) -> Iterator[pl.DataFrame]:
-        """Yield the table on the spine's rows, one stretch after another.
+        """Yield the table on the spine's rows, one time slice after another.
 
         Raises:
-            _LateFind: begin anew, without ``looking``.
+            _RestartWithoutColumns: begin anew, without ``looking``.
             TableDefect, WarehouseError: the table cannot be read or trusted.
         """
         spine = self._spine
-        for part in stretches(spine.keys, spine.record.spine.row_groups, self._row_bytes):
+        for part in time_slices(spine.keys, spine.record.spine.row_groups, self._row_bytes):
             yield self._aligned(part)  # under no name, so that none is held while the next is read
 
-    def _aligned(self, part: Stretch) -> pl.DataFrame:
+    def _aligned(self, part: TimeSlice) -> pl.DataFrame:
         job = self._job
         request = ReadRequest(
             table=self._table.description,
@@ -132,7 +129,7 @@ class _Passage:
         for name, reason in found.items():
             self._job.progress.warn("extract", f"quarantined {self._table.description.table}.{name}: {reason}")
         if found and first_row:
-            raise _LateFind
+            raise _RestartWithoutColumns
 
 
 class TableReader:
@@ -178,16 +175,16 @@ class TableReader:
                 expected=f"no change after the snapshot of {self._spine.record.snapshot_time:%Y-%m-%d %H:%M:%S}",
                 cure=f"Take a new snapshot: bqx extract {job.pair}",
             )
-        passage = _Passage(job, self._spine, table, {})
+        passage = _TableExtraction(job, self._spine, table, {})
         while True:
             try:
                 told = partial(self._provenance, table, passage)
                 contents = Contents(self._spine.periods)
                 return self._slabs.write(name, passage.frames(), spine.row_groups, told, contents)
-            except _LateFind:
-                passage = _Passage(job, self._spine, table, passage.looking)
+            except _RestartWithoutColumns:
+                passage = _TableExtraction(job, self._spine, table, passage.looking)
 
-    def _provenance(self, table: FeatureTable, passage: _Passage) -> SlabProvenance:
+    def _provenance(self, table: FeatureTable, passage: _TableExtraction) -> SlabProvenance:
         name, spine = table.description.table, self._spine.record
         looking = (Quarantined(table=name, column=each, reason=reason) for each, reason in passage.looking.items())
         return SlabProvenance(

@@ -25,7 +25,7 @@ from bqx_assets.catalogue.families import PAIR_COLUMN, family_of
 from bqx_assets.extract.align import Placement, align, as_key, place, refuse_empty
 from bqx_assets.extract.columns import KEY_TYPE
 from bqx_assets.extract.encoding import as_arrow, parquet_writer
-from bqx_assets.extract.leaks import ForwardLook
+from bqx_assets.extract.lookahead import LookaheadDetector
 from bqx_assets.extract.slabs import slab_fingerprint
 from bqx_assets.merge.footer import read_footer, select, trim
 from bqx_assets.merge.pages import Page, refuse_false_statistics, unordered_texts
@@ -125,7 +125,7 @@ class RawSpine:
 
     facts: Spine
     keys: pl.Series
-    forward: ForwardLook
+    forward: LookaheadDetector
     periods: Periods
 
 

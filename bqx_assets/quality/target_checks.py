@@ -1,7 +1,7 @@
 """The file's own future: targets compared with each other and with the BQX they promise, features looked up in it.
 
 Belongs here: which rows can be compared at all, and what a comparison found. Does not: rebuilding the future
-(``extract.leaks``), verdicts.
+(``extract.lookahead``), verdicts.
 
 ``target_bqx{w}_h{h}[t]`` is bqx_w h rows of the targets table after t. The file holds the spine's rows only: where
 the spine left rows out between t and t + h, h rows of the file are more rows of the table. A pair of rows proves
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from bqx_assets.extract.leaks import ForwardLook
+from bqx_assets.extract.lookahead import LookaheadDetector
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -86,7 +86,7 @@ class TargetComparer:
     """Of each target the rows before the present row group that a later one of it may be compared with."""
     _whole: dict[int, npt.NDArray[np.bool_]] = field(default_factory=dict[int, "npt.NDArray[np.bool_]"])
     """Of each shift which pairs that end in the present row group have no row missing between."""
-    _look: ForwardLook | None = None
+    _look: LookaheadDetector | None = None
     _step: int | None = None
     """Microseconds from most rows to the next."""
 
@@ -107,7 +107,7 @@ class TargetComparer:
 
         self._look = None  # before the next one is built
         self._whole.clear()
-        look = ForwardLook(compared(), self.horizons)
+        look = LookaheadDetector(compared(), self.horizons)
         self._look = look if known else None
 
     def look(self, features: pl.DataFrame) -> Mapping[str, str] | None:

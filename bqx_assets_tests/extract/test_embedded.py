@@ -23,10 +23,9 @@ from bqx_assets.catalogue.discovery import discover
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract import embedded as local_warehouse
-from bqx_assets.extract.columns import ColumnFile
+from bqx_assets.extract.columns import ColumnFile, KeyBounds
 from bqx_assets.extract.embedded import LocalWarehouse
 from bqx_assets.extract.embedded_layout import begin, table_path
-from bqx_assets.extract.row_groups import KeyBounds
 from bqx_assets.extract.warehouse import ReadRequest, Warehouse
 from bqx_assets_tests.descriptions import full_descriptions
 from bqx_assets_tests.frames import EURUSD, START, few_tables_expectations, frame_warehouse, minutes

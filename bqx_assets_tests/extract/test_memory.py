@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import re
+import threading
+from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
+import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bqx_assets.base.errors import NotEnoughMemory
 from bqx_assets.base.names import KEY
 from bqx_assets.catalogue.families import FEATURES_DATASET
 from bqx_assets.extract import memory
 from bqx_assets.extract.job import Extraction
-from bqx_assets.extract.memory import Kept, peak_bytes
+from bqx_assets.extract.memory import Kept, MemoryBudget, peak_bytes, time_slices
 from bqx_assets.extract.pair import extract_features, extract_pair, extract_spine
 from bqx_assets_tests.extract.wide import emptied, extract_capped, wide_warehouse
-from bqx_assets_tests.frames import START, FrameWarehouse, frame_job, frame_warehouse
+from bqx_assets_tests.frames import START, FrameWarehouse, frame_job, frame_warehouse, minutes
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
 from bqx_assets_tests.servers.gcs.server import GcsServer
 
@@ -124,3 +130,62 @@ def test_in_a_container_whose_files_are_memory_a_pair_is_refused_before_it_is_re
         assert (done.returncode, f"{done.stdout.strip()} rows") == (0, fits[1]), done.stderr
     finally:
         emptied(files)
+
+
+def test_no_more_is_held_at_once_than_the_limit() -> None:
+    budget = MemoryBudget(100)
+    held, most, lock = 0, 0, threading.Lock()
+
+    def work(size: int) -> None:
+        nonlocal held, most
+        with budget.hold(size):
+            with lock:
+                held += size
+                most = max(most, held)
+            threading.Event().wait(0.002)
+            with lock:
+                held -= size
+
+    threads = [threading.Thread(target=work, args=(size,)) for size in (60, 40, 50, 30, 90, 10, 70)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in threads)
+    assert 0 < most <= 100
+
+
+def test_what_never_fits_is_admitted_alone() -> None:
+    budget = MemoryBudget(1)
+    with budget.hold(1_000):
+        waiting = threading.Thread(target=lambda: budget.hold(1).__enter__())
+        waiting.start()
+        waiting.join(0.05)
+        assert waiting.is_alive()
+    waiting.join(10)
+    assert not waiting.is_alive()
+
+
+SEVERAL = (1, 1)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=30).filter(any), st.integers(1, 12))
+def test_stretches_cover_the_spine_without_gap_or_overlap(there: list[bool], size: int) -> None:
+    keys = minutes(len(there)).filter(pl.Series(there))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory, "SLICE_BYTES", size * 8)
+        found = time_slices(keys, SEVERAL, 8)
+    assert pl.concat([each.keys for each in found]).to_list() == keys.to_list()
+    assert [each.first_row for each in found] == list(range(0, keys.len(), size))
+    assert (found[0].start, found[-1].end) == (keys[0], keys[-1])
+    assert all(one.end + timedelta(microseconds=1) == other.start for one, other in pairwise(found))
+    assert all(each.keys.name == KEY for each in found)
+
+
+def test_a_spine_of_one_row_group_is_read_at_once_whatever_it_takes() -> None:
+    keys = minutes(200)
+    assert [(each.start, each.end) for each in time_slices(keys, (200,), 1 << 40)] == [(keys[0], keys[-1])]
+
+
+def test_a_row_wider_than_a_stretch_is_a_stretch() -> None:
+    assert len(time_slices(minutes(5), SEVERAL, 1 << 40)) == 5

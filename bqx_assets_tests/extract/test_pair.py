@@ -22,7 +22,7 @@ from bqx_assets.base.errors import (
 )
 from bqx_assets.base.names import KEY
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
-from bqx_assets.extract import read, stretches
+from bqx_assets.extract import memory, read
 from bqx_assets.extract.pair import NOT_EXTRACTED, extract_features, extract_pair, extract_spine
 from bqx_assets.extract.slabs import SlabFolder
 from bqx_assets_tests.frames import FEW_TABLES, FrameWarehouse, Told, frame_job, frame_warehouse
@@ -277,7 +277,7 @@ def test_a_long_history_read_in_stretches_is_the_one_read_at_once(
 ) -> None:
     _with_odd_rows(warehouse)
     whole = extract_pair(frame_job(tmp_path / "whole", warehouse, row_group_rows=0, duplicates="last"))
-    monkeypatch.setattr(stretches, "STRETCH_BYTES", stretch_rows * 8 * 50)
+    monkeypatch.setattr(memory, "SLICE_BYTES", stretch_rows * 8 * 50)
     warehouse.reads.clear()
     parts = extract_pair(frame_job(tmp_path / "parts", warehouse, row_group_rows=64, duplicates="last"))
     assert warehouse.reads["targets_eurusd"] == 1 + -(-180 // stretch_rows)
@@ -299,7 +299,7 @@ def test_a_column_found_to_be_the_future_late_is_in_no_row_group_and_told_once(
 ) -> None:
     _leaking_late(warehouse)
     whole = extract_pair(frame_job(tmp_path / "whole", warehouse, row_group_rows=0))
-    monkeypatch.setattr(stretches, "STRETCH_BYTES", 60 * 8 * 50)
+    monkeypatch.setattr(memory, "SLICE_BYTES", 60 * 8 * 50)
     told = Told()
     parts = extract_pair(frame_job(tmp_path / "parts", warehouse, row_group_rows=64, progress=told))
     for one, several in zip(whole.slabs, parts.slabs, strict=True):
@@ -313,7 +313,7 @@ def test_a_column_found_to_be_the_future_late_is_in_no_row_group_and_told_once(
 def test_a_failure_between_stretches_leaves_nothing_and_a_rerun_reads_that_table_alone(
     tmp_path: Path, warehouse: FrameWarehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stretches, "STRETCH_BYTES", 60 * 8 * 50)
+    monkeypatch.setattr(memory, "SLICE_BYTES", 60 * 8 * 50)
     warehouse.faults["mkt_vol"] = [None, OSError(28, "No space left on device")]
     with pytest.raises(ExtractionIncomplete, match="1 of 6 tables failed: mkt_vol; first: OSError"):
         extract_pair(frame_job(tmp_path, warehouse, row_group_rows=64))
@@ -329,7 +329,7 @@ def test_a_failure_between_stretches_leaves_nothing_and_a_rerun_reads_that_table
 def test_a_broken_read_of_one_stretch_is_repeated_for_that_stretch_alone(
     tmp_path: Path, warehouse: FrameWarehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stretches, "STRETCH_BYTES", 60 * 8 * 50)
+    monkeypatch.setattr(memory, "SLICE_BYTES", 60 * 8 * 50)
     monkeypatch.setattr(read, "_FIRST_WAIT_SECONDS", 0.0)
     extract_pair(frame_job(tmp_path / "whole", warehouse, row_group_rows=64))
     asked = warehouse.reads["mkt_vol"]
@@ -342,7 +342,7 @@ def test_a_broken_read_of_one_stretch_is_repeated_for_that_stretch_alone(
 def test_a_table_with_no_row_on_a_long_spine_is_refused(
     tmp_path: Path, warehouse: FrameWarehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stretches, "STRETCH_BYTES", 60 * 8 * 50)
+    monkeypatch.setattr(memory, "SLICE_BYTES", 60 * 8 * 50)
     name = (FEATURES_DATASET, "mkt_vol")
     warehouse.frames[name] = warehouse.frames[name].with_columns(pl.col(KEY) + timedelta(seconds=30))
     with pytest.raises(ExtractionIncomplete, match="mkt_vol; first: EmptyTable: eurusd/mkt_vol: 199 rows, none on"):

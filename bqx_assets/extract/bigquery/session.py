@@ -1,22 +1,30 @@
-"""One table's read session: which rows and columns at which moment, as the server confirms it.
+"""Read sessions of the Storage Read API: the request, the call that opens one, the schema's check, the byte budget.
 
-Belongs here: the request's words, every name in them validated, and the check of the answered schema. Does not:
-reading rows.
+Every name in a request is validated. The rows of a session are read in ``streams``.
 """
 
 from __future__ import annotations
 
+import queue
+import threading
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any, cast
 
 import pyarrow as pa
+from google.api_core import exceptions as google
+from google.api_core import gapic_v1
 from google.cloud.bigquery_storage_v1 import types
+from google.cloud.bigquery_storage_v1.services.big_query_read import BigQueryReadClient
+from google.cloud.bigquery_storage_v1.services.big_query_read.transports.base import DEFAULT_CLIENT_INFO
 
-from bqx_assets.base.errors import TableChanged
+from bqx_assets.base.errors import BudgetExceeded, TableChanged
 from bqx_assets.base.names import KEY, check_identifier
 from bqx_assets.catalogue.families import PAIR_COLUMN
-from bqx_assets.extract.bigquery.clients import check_project
-from bqx_assets.extract.warehouse import ReadRequest
+from bqx_assets.extract.bigquery.client import check_project
+from bqx_assets.extract.bigquery.retry import may_pass
+from bqx_assets.extract.warehouse import Outage, ReadRequest
 
 _ARROW_TYPES: dict[str, pa.DataType] = {
     "FLOAT64": pa.float64(),
@@ -102,3 +110,100 @@ def table_changed(subject: str, found: Mapping[str, object], planned: Mapping[st
 def _literal(moment: datetime) -> str:
     aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return f"TIMESTAMP '{aware.isoformat(sep=' ')}'"
+
+
+_METHOD = "/google.cloud.bigquery.storage.v1.BigQueryRead/CreateReadSession"
+_MOST_BESIDE = 4
+_POLL_SECONDS = 0.1
+
+
+class OpenSession:
+    """The call over a client's own channel. For several threads."""
+
+    def __init__(self, client: BigQueryReadClient, outage: Outage) -> None:
+        channel = cast("Any", client.transport).grpc_channel
+        self._call: Any = channel.unary_unary(
+            _METHOD,
+            request_serializer=types.CreateReadSessionRequest.serialize,
+            response_deserializer=types.ReadSession.deserialize,
+        )
+        self._outage = outage
+
+    def __call__(
+        self, request: types.CreateReadSessionRequest, *, deadline_seconds: float, beside_seconds: float
+    ) -> types.ReadSession:
+        """Return the session of whichever request is answered first.
+
+        Over a table of many partitions BigQuery may take minutes, and allows itself ten; a request that was lost
+        looks the same. So after ``beside_seconds`` the same is asked beside it, then after twice as long, and so on:
+        to open a session costs nothing.
+
+        Raises:
+            GoogleAPICallError: refused, or no answer by the deadline.
+            ReadsEnded: the run ends.
+        """
+        self._outage.go_on()  # a table that begins when the run ends asks nothing
+        answers: queue.Queue[Any] = queue.Queue()
+        open_calls = [self._start(request, deadline_seconds, answers)]
+        asked, next_at = 1, time.monotonic() + beside_seconds
+        try:
+            while True:
+                self._outage.go_on()
+                try:
+                    call = answers.get(timeout=_POLL_SECONDS)
+                except queue.Empty:
+                    if asked < _MOST_BESIDE and time.monotonic() >= next_at:
+                        open_calls.append(self._start(request, deadline_seconds, answers))
+                        next_at = time.monotonic() + beside_seconds * 2**asked
+                        asked += 1
+                    continue
+                open_calls.remove(call)
+                if call.exception() is None:
+                    return call.result()
+                refused = cast("google.GoogleAPICallError", cast("Any", google).from_grpc_error(call.exception()))
+                if not open_calls or not may_pass(refused):
+                    raise refused
+        finally:
+            for call in open_calls:
+                call.cancel()
+
+    def _start(self, request: types.CreateReadSessionRequest, seconds: float, answers: queue.Queue[Any]) -> Any:  # noqa: ANN401 (grpc has no types)
+        table = gapic_v1.routing_header.to_grpc_metadata([("read_session.table", request.read_session.table)])
+        agent = (gapic_v1.client_info.METRICS_METADATA_KEY, DEFAULT_CLIENT_INFO.to_user_agent())
+        call = self._call.future(request, timeout=seconds, metadata=(table, agent))
+        call.add_done_callback(answers.put)
+        return call
+
+
+class ByteBudget:
+    """Counts the bytes of read sessions; refuses the session that would go over the cap. For several threads."""
+
+    def __init__(self, max_bytes: int = 0) -> None:
+        self._max_bytes = max_bytes
+        self._read_bytes = 0
+        self._lock = threading.Lock()
+
+    @property
+    def read_bytes(self) -> int:
+        """Bytes of all sessions admitted so far."""
+        return self._read_bytes
+
+    def admit(self, session_bytes: int, subject: str) -> None:
+        """Count a session that has not been read from yet.
+
+        ``session_bytes`` is the server's own estimate of what the session scans, after partition pruning: the plan's
+        estimate rests on table metadata, so a table that grew since is caught here.
+
+        Raises:
+            BudgetExceeded: it would go over the cap. Creating a session is free, so nothing was spent on it.
+        """
+        with self._lock:
+            total = self._read_bytes + session_bytes
+            if self._max_bytes and total > self._max_bytes:
+                raise BudgetExceeded(
+                    subject,
+                    got=f"{session_bytes:,} bytes to read after {self._read_bytes:,}",
+                    expected=f"at most {self._max_bytes:,} bytes in all (BQX_MAX_BYTES)",
+                    cure="Raise the cap, or narrow BQX_LAST, BQX_START, BQX_END; what is saved is not read again.",
+                )
+            self._read_bytes = total

@@ -18,10 +18,9 @@ from google.auth.exceptions import GoogleAuthError
 from google.cloud.bigquery_storage_v1.services.big_query_read import BigQueryReadClient
 
 from bqx_assets.base.freed import keep_freed_memory
-from bqx_assets.extract.bigquery.answers import Call, ReadRows, read_answer
-from bqx_assets.extract.bigquery.failures import is_busy, may_pass, stream_removed, why
-from bqx_assets.extract.bigquery.patience import Patience
-from bqx_assets.extract.outage import Outage
+from bqx_assets.extract.bigquery.read_rows import Call, ReadRows, read_answer
+from bqx_assets.extract.bigquery.retry import RetryPolicy, is_busy, may_pass, stream_removed, why
+from bqx_assets.extract.warehouse import Outage
 
 _WAITING_BATCHES = 2
 """A stream runs ahead of its reader by this many batches of at most 10 MB."""
@@ -31,10 +30,10 @@ _POLL_SECONDS = 0.1
 class StreamReader:
     """Reads streams; all tables of a run share one, and with it the limit on open streams."""
 
-    def __init__(self, client: BigQueryReadClient, patience: Patience, max_open_streams: int, outage: Outage) -> None:
+    def __init__(self, client: BigQueryReadClient, policy: RetryPolicy, max_open_streams: int, outage: Outage) -> None:
         keep_freed_memory()
         self._read_rows = ReadRows(client)
-        self._patience = patience
+        self._policy = policy
         self._outage = outage
         self._slots = threading.BoundedSemaphore(max_open_streams)
 
@@ -102,9 +101,9 @@ class StreamReader:
                 if not may_pass(error) or (stream_removed(error) and failures > 1):
                     raise
                 lasts = self._outage.failed(why(error), began=began, failures=failures, busy=is_busy(error))
-                if lasts or failures >= self._patience.tries:
+                if lasts or failures >= self._policy.tries:
                     raise
-                flow.stopped.wait(self._patience.wait_seconds(failures, error))
+                flow.stopped.wait(self._policy.wait_seconds(failures, error))
             else:
                 # A stream that ends without an error short of its end was cut, or its last rows are filtered out:
                 # asked once more from here, it tells which.
@@ -114,7 +113,7 @@ class StreamReader:
 
     def _read_on(self, name: str, at: _Position, schema: pa.Schema, flow: _Flow) -> None:
         """Read a stream on from a position. Raises ServiceUnavailable for what arrived damaged."""
-        call = self._read_rows(name, at.offset, self._patience.deadline_seconds)
+        call = self._read_rows(name, at.offset, self._policy.deadline_seconds)
         try:
             flow.calls.add(call)
             for data in call:

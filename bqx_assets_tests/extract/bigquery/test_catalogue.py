@@ -14,9 +14,9 @@ from bqx_assets.base.errors import BqxError, TableMissing, TableUnreadable, Ware
 from bqx_assets.base.names import KEY
 from bqx_assets.catalogue.families import FEATURES_DATASET
 from bqx_assets.extract.bigquery.catalogue import describe_dataset, server_time, table_states
-from bqx_assets.extract.bigquery.patience import Patience
-from bqx_assets.extract.bigquery.rest import Rest
-from bqx_assets.extract.outage import Outage
+from bqx_assets.extract.bigquery.client import Rest
+from bqx_assets.extract.bigquery.retry import RetryPolicy
+from bqx_assets.extract.warehouse import Outage
 from bqx_assets_tests.frames import NAMES, frame_warehouse
 from bqx_assets_tests.servers.bigquery.local_bigquery import PROJECT, LocalBigQuery
 from bqx_assets_tests.servers.bigquery.rest import Refusal, RestServer, rest_served
@@ -25,7 +25,7 @@ FRAMES = frame_warehouse(30, ["mkt_vol"]).frames
 
 
 def _rest(client: bigquery.Client, silent_seconds: float = 30.0) -> Rest:
-    return Rest(client, Outage(), Patience(first_wait_seconds=0.01, silent_seconds=silent_seconds))
+    return Rest(client, Outage(), RetryPolicy(first_wait_seconds=0.01, silent_seconds=silent_seconds))
 
 
 @contextmanager

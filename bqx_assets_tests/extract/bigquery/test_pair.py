@@ -17,9 +17,9 @@ from polars.testing import assert_frame_equal
 from bqx_assets.base.errors import ExtractionIncomplete
 from bqx_assets.base.names import KEY
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
-from bqx_assets.extract.bigquery.clients import open_clients
-from bqx_assets.extract.bigquery.opening import OpenSession
-from bqx_assets.extract.bigquery.warehouse import BigQueryWarehouse
+from bqx_assets.extract.bigquery.bigquery_warehouse import BigQueryWarehouse
+from bqx_assets.extract.bigquery.client import open_clients
+from bqx_assets.extract.bigquery.session import OpenSession
 from bqx_assets.extract.connect import connect
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.pair import extract_features, extract_pair, extract_spine

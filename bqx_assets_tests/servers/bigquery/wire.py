@@ -15,9 +15,9 @@ import pyarrow as pa
 import pytest
 
 from bqx_assets.catalogue.tables import TableDescription
-from bqx_assets.extract.bigquery.clients import open_clients
-from bqx_assets.extract.bigquery.patience import Patience
-from bqx_assets.extract.bigquery.warehouse import BigQueryWarehouse
+from bqx_assets.extract.bigquery.bigquery_warehouse import BigQueryWarehouse
+from bqx_assets.extract.bigquery.client import open_clients
+from bqx_assets.extract.bigquery.retry import RetryPolicy
 from bqx_assets_tests.frames import FrameWarehouse
 from bqx_assets_tests.servers.bigquery.faults import FaultyReads, served
 
@@ -25,11 +25,11 @@ from bqx_assets_tests.servers.bigquery.faults import FaultyReads, served
 class WireWarehouse(BigQueryWarehouse):
     """The product's warehouse; its catalogue is that of frames, its rows come over the wire."""
 
-    def __init__(self, address: str, frames: FrameWarehouse, patience: Patience | None = None) -> None:
+    def __init__(self, address: str, frames: FrameWarehouse, policy: RetryPolicy | None = None) -> None:
         with pytest.MonkeyPatch.context() as environment:
             environment.setenv("BIGQUERY_EMULATOR_HOST", "http://127.0.0.1:9")  # nothing asks it
             clients = open_clients("bqx-ml", address)
-        super().__init__(clients, max_open_streams=8, patience=patience)
+        super().__init__(clients, max_open_streams=8, policy=policy)
         self._frames = frames
 
     def describe(self) -> Sequence[TableDescription]:
@@ -46,12 +46,12 @@ class WireWarehouse(BigQueryWarehouse):
 
 
 @contextmanager
-def wired(frames: FrameWarehouse, patience: Patience | None = None) -> Generator[tuple[WireWarehouse, FaultyReads]]:
+def wired(frames: FrameWarehouse, policy: RetryPolicy | None = None) -> Generator[tuple[WireWarehouse, FaultyReads]]:
     """Serve frames, and give the warehouse that reads them."""
     tables = {name: _as_of_bigquery(frame.to_arrow()) for (_, name), frame in frames.frames.items()}
     reads = FaultyReads(tables)
     with served(reads) as address:
-        warehouse = WireWarehouse(address, frames, patience)
+        warehouse = WireWarehouse(address, frames, policy)
         try:
             yield warehouse, reads
         finally:

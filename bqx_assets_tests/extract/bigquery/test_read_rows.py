@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bqx_assets.extract.bigquery.answers import Answer, ReadRows, read_answer
+from bqx_assets.extract.bigquery.read_rows import Answer, ReadRows, read_answer
 
 BATCH = pa.record_batch(
     {"level": pa.array([1.5, None, 3.0]), "name": pa.array(["a", "bc", None]), "on": pa.array([True, None, False])}

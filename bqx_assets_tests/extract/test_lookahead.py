@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bqx_assets.extract.leaks import ForwardLook
+from bqx_assets.extract.lookahead import LookaheadDetector
 
 WINDOWS, HORIZONS = (45, 90), (15, 30, 105)
 ROWS = 400
@@ -20,8 +20,8 @@ BQX = {window: RNG.standard_normal(ROWS + 300) for window in WINDOWS}
 TARGETS = pl.DataFrame({f"target_bqx{w}_h{h}": BQX[w][150 + h : 150 + h + ROWS] for w in WINDOWS for h in HORIZONS})
 
 
-def _look(targets: pl.DataFrame) -> ForwardLook:
-    return ForwardLook(((window, targets) for window in WINDOWS), HORIZONS)
+def _look(targets: pl.DataFrame) -> LookaheadDetector:
+    return LookaheadDetector(((window, targets) for window in WINDOWS), HORIZONS)
 
 
 LOOK = _look(TARGETS)
@@ -116,7 +116,7 @@ def test_a_leak_of_few_different_values_is_found(shift: int, first: int) -> None
 
 def test_windows_one_after_another_make_the_same_look() -> None:
     one_by_one = ((w, TARGETS.select(f"target_bqx{w}_h{h}" for h in HORIZONS)) for w in WINDOWS)
-    look = ForwardLook(one_by_one, HORIZONS)
+    look = LookaheadDetector(one_by_one, HORIZONS)
     assert [look.find(_shifted(w, s)) for w in WINDOWS for s in (-1, 9)] == [
         LOOK.find(_shifted(w, s)) for w in WINDOWS for s in (-1, 9)
     ]
@@ -131,12 +131,12 @@ def test_a_windows_targets_are_gone_before_the_next_ones_are_made() -> None:
         made.append(weakref.ref(frame))
         return frame
 
-    ForwardLook(((window, targets()) for window in WINDOWS), HORIZONS)
+    LookaheadDetector(((window, targets()) for window in WINDOWS), HORIZONS)
     assert len(made) == len(WINDOWS)
 
 
 def test_no_targets_know_no_future() -> None:
     features = pl.DataFrame({"x": NOISE})
-    assert ForwardLook([], HORIZONS).find_all(features) == {}
+    assert LookaheadDetector([], HORIZONS).find_all(features) == {}
     assert _look(TARGETS.clear()).find_all(features) == {}
     assert LOOK.find_all(features, 10 * ROWS) == {}

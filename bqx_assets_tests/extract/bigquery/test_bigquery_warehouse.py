@@ -30,12 +30,11 @@ from bqx_assets.base.names import KEY
 from bqx_assets.base.progress import Silent
 from bqx_assets.catalogue.families import FEATURES_DATASET
 from bqx_assets.catalogue.tables import TableDescription
-from bqx_assets.extract.bigquery.clients import Clients, open_clients
-from bqx_assets.extract.bigquery.patience import Patience
-from bqx_assets.extract.bigquery.warehouse import BigQueryWarehouse
-from bqx_assets.extract.outage import Outage
+from bqx_assets.extract.bigquery.bigquery_warehouse import BigQueryWarehouse
+from bqx_assets.extract.bigquery.client import Clients, open_clients
+from bqx_assets.extract.bigquery.retry import RetryPolicy
 from bqx_assets.extract.read import read_frame
-from bqx_assets.extract.warehouse import ReadRequest
+from bqx_assets.extract.warehouse import Outage, ReadRequest
 from bqx_assets_tests.frames import START, minutes
 from bqx_assets_tests.servers.bigquery.faults import Fault, FaultyReads, served
 
@@ -55,7 +54,7 @@ TABLE = TableDescription(
 REQUEST = ReadRequest(
     TABLE, ("level", KEY), datetime(2026, 1, 6, tzinfo=UTC), START, START + timedelta(days=9), "eurusd"
 )
-QUICK = Patience(deadline_seconds=20, tries=3, first_wait_seconds=0.001, longest_wait_seconds=0.002)
+QUICK = RetryPolicy(deadline_seconds=20, tries=3, first_wait_seconds=0.001, longest_wait_seconds=0.002)
 UNAVAILABLE = Fault("status")
 
 
@@ -77,12 +76,12 @@ def _schema() -> pa.Schema:
     return pa.schema({KEY: pa.timestamp("us", tz="UTC"), "scope": pa.string(), "level": pa.float64()})
 
 
-def _warehouse(clients: Clients, patience: Patience = QUICK, **limits: int) -> BigQueryWarehouse:
-    return BigQueryWarehouse(clients, patience=patience, **({"max_open_streams": 8} | limits))
+def _warehouse(clients: Clients, policy: RetryPolicy = QUICK, **limits: int) -> BigQueryWarehouse:
+    return BigQueryWarehouse(clients, policy=policy, **({"max_open_streams": 8} | limits))
 
 
-def _read(clients: Clients, patience: Patience = QUICK) -> pl.DataFrame:
-    frame = pl.from_arrow(pa.Table.from_batches(_warehouse(clients, patience).read(REQUEST)))
+def _read(clients: Clients, policy: RetryPolicy = QUICK) -> pl.DataFrame:
+    frame = pl.from_arrow(pa.Table.from_batches(_warehouse(clients, policy).read(REQUEST)))
     assert isinstance(frame, pl.DataFrame)
     return frame.select(KEY, "level").sort(KEY)
 
@@ -134,8 +133,8 @@ def test_a_stream_that_arrives_short_or_damaged_is_read_on_from_the_last_good_ro
 def test_a_hanging_stream_is_left_at_its_deadline_and_resumed(reads: FaultyReads, clients: Clients) -> None:
     reads.streams = 1
     reads.read_faults = [Fault("hang", batches=2)]
-    patience = Patience(deadline_seconds=0.5, tries=3, first_wait_seconds=0.001)
-    assert_frame_equal(_read(clients, patience), FRAME.select(KEY, "level"))
+    policy = RetryPolicy(deadline_seconds=0.5, tries=3, first_wait_seconds=0.001)
+    assert_frame_equal(_read(clients, policy), FRAME.select(KEY, "level"))
     assert [read.offset for read in reads.reads] == [0, 20]
 
 
@@ -165,7 +164,7 @@ def test_the_wait_a_server_asks_for_is_waited(reads: FaultyReads, clients: Clien
 def test_a_limit_of_a_minute_that_is_used_up_at_the_start_is_no_outage(
     reads: FaultyReads, clients: Clients, monkeypatch: pytest.MonkeyPatch, code: str, *, lasts: bool
 ) -> None:
-    monkeypatch.setattr("bqx_assets.extract.bigquery.warehouse.Outage", lambda: Outage(first_seconds=0.0))
+    monkeypatch.setattr("bqx_assets.extract.bigquery.bigquery_warehouse.Outage", lambda: Outage(first_seconds=0.0))
     reads.session_faults = [Fault("status", grpc.StatusCode[code])] * 2
     if lasts:
         with pytest.raises(WarehouseUnavailable):
@@ -285,13 +284,13 @@ def test_a_removed_stream_is_read_on_once_and_then_begun_anew(reads: FaultyReads
 def test_a_session_that_opens_slowly_is_waited_for_and_one_that_hangs_is_asked_for_beside(
     reads: FaultyReads, clients: Clients
 ) -> None:
-    patience = replace(QUICK, session_seconds=20, beside_seconds=0.3)
+    policy = replace(QUICK, session_seconds=20, beside_seconds=0.3)
     reads.session_faults = [Fault("slow", wait_seconds=0.9), *[Fault("hang")] * 2]
-    assert _read(clients, patience).height == ROWS
+    assert _read(clients, policy).height == ROWS
     assert {read.read_stream[0] for read in reads.reads} == {"0"}
     reads.sessions.clear()
     reads.session_faults = [Fault("hang")]
-    assert _read(clients, patience).height == ROWS
+    assert _read(clients, policy).height == ROWS
     assert len(reads.sessions) == 2
 
 
@@ -321,7 +320,7 @@ def test_reads_that_are_to_end_end_at_once_wherever_they_wait(reads: FaultyReads
     hang = Fault("hang", batches=1)
     reads.session_faults = [hang] * 9 if where == "session" else []
     reads.read_faults = [hang] * 2 if where == "stream" else [UNAVAILABLE] * 9
-    warehouse = _warehouse(clients, Patience(first_wait_seconds=60, longest_wait_seconds=60))
+    warehouse = _warehouse(clients, RetryPolicy(first_wait_seconds=60, longest_wait_seconds=60))
     threading.Timer(0.3, warehouse.outage.end).start()
     began = time.monotonic()
     with pytest.raises(ReadsEnded):

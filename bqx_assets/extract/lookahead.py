@@ -44,7 +44,7 @@ class _Met(NamedTuple):
     negative: npt.NDArray[np.bool_]
 
 
-class ForwardLook:
+class LookaheadDetector:
     """Finds columns equal to a later row's BQX, or to its negative.
 
     **Shape**: ``windows`` give each window's targets, spine rows x its horizons, and may be made one after another:

@@ -17,13 +17,12 @@ import pytest
 
 from bqx_assets.base.errors import ExtractionIncomplete, ReadsEnded, TransientReadError, WarehouseUnavailable
 from bqx_assets.catalogue.families import FEATURES_DATASET
-from bqx_assets.extract import outage as module
 from bqx_assets.extract import pair, read
-from bqx_assets.extract.bigquery.patience import Patience
-from bqx_assets.extract.outage import Outage
+from bqx_assets.extract import warehouse as module
+from bqx_assets.extract.bigquery.retry import RetryPolicy
 from bqx_assets.extract.pair import NOT_EXTRACTED, extract_pair
 from bqx_assets.extract.slabs import SlabFolder
-from bqx_assets.extract.warehouse import ReadRequest
+from bqx_assets.extract.warehouse import Outage, ReadRequest
 from bqx_assets_tests.frames import FEW_TABLES, FrameWarehouse, Told, frame_job, frame_warehouse
 from bqx_assets_tests.servers.bigquery.faults import Fault, FaultyReads
 from bqx_assets_tests.servers.bigquery.wire import wired
@@ -222,14 +221,14 @@ class _UnderWay(Told):
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> Patience:
+def quick(monkeypatch: pytest.MonkeyPatch) -> RetryPolicy:
     monkeypatch.setattr(read, "_FIRST_WAIT_SECONDS", 0.001)
     monkeypatch.setattr(read, "_LONGEST_WAIT_SECONDS", 0.01)
-    return Patience(tries=2, first_wait_seconds=0.01, longest_wait_seconds=0.02)
+    return RetryPolicy(tries=2, first_wait_seconds=0.01, longest_wait_seconds=0.02)
 
 
 def test_an_outage_that_passes_costs_no_table_however_often_each_was_tried(
-    tmp_path: Path, warehouse: FrameWarehouse, quick: Patience
+    tmp_path: Path, warehouse: FrameWarehouse, quick: RetryPolicy
 ) -> None:
     with wired(warehouse, quick) as (wire, reads):
         job = frame_job(tmp_path, warehouse, progress=_UnderWay(reads, Fault("status", batches=0)))
@@ -241,7 +240,7 @@ def test_an_outage_that_passes_costs_no_table_however_often_each_was_tried(
 
 @pytest.mark.parametrize("kind", ["network", "credentials", "permission"])
 def test_what_refuses_every_table_ends_the_run_as_one_error_after_few_calls(
-    tmp_path: Path, warehouse: FrameWarehouse, quick: Patience, kind: str
+    tmp_path: Path, warehouse: FrameWarehouse, quick: RetryPolicy, kind: str
 ) -> None:
     plugin = "Getting metadata from plugin failed with error: ('invalid_grant: Bad Request', {})"
     session = "request failed: the user does not have 'bigquery.readsessions.create' permission for 'projects/p'"

@@ -21,16 +21,11 @@ from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets.catalogue.tables import TableDescription, standard_type
 from bqx_assets.extract.bigquery.catalogue import dataset_location, describe_dataset, server_time, table_states
-from bqx_assets.extract.bigquery.clients import Clients, open_clients
-from bqx_assets.extract.bigquery.failures import is_busy, may_pass, needs_new_session, translated, why
-from bqx_assets.extract.bigquery.meter import Meter
-from bqx_assets.extract.bigquery.opening import OpenSession
-from bqx_assets.extract.bigquery.patience import Patience
-from bqx_assets.extract.bigquery.rest import CALL_SECONDS, NO_TRIES, Rest
-from bqx_assets.extract.bigquery.session import session_request, session_schema, table_changed
+from bqx_assets.extract.bigquery.client import CALL_SECONDS, NO_TRIES, Clients, Rest, open_clients
+from bqx_assets.extract.bigquery.retry import RetryPolicy, is_busy, may_pass, needs_new_session, translated, why
+from bqx_assets.extract.bigquery.session import ByteBudget, OpenSession, session_request, session_schema, table_changed
 from bqx_assets.extract.bigquery.streams import StreamReader
-from bqx_assets.extract.outage import Outage
-from bqx_assets.extract.warehouse import ReadRequest
+from bqx_assets.extract.warehouse import Outage, ReadRequest
 
 _SESSIONS = 3
 """Opened for one read, where one after the other has run out before its first row."""
@@ -48,15 +43,15 @@ class BigQueryWarehouse:
     """The features and targets datasets of one project, read by the Storage Read API."""
 
     def __init__(
-        self, clients: Clients, *, max_open_streams: int, max_bytes: int = 0, patience: Patience | None = None
+        self, clients: Clients, *, max_open_streams: int, max_bytes: int = 0, policy: RetryPolicy | None = None
     ) -> None:
         self._clients = clients
-        self._patience = patience or Patience()
+        self._policy = policy or RetryPolicy()
         self._outage = Outage()
-        self._rest = Rest(clients.catalogue, self._outage, self._patience)
-        self._meter = Meter(max_bytes)
+        self._rest = Rest(clients.catalogue, self._outage, self._policy)
+        self._meter = ByteBudget(max_bytes)
         self._opening = OpenSession(clients.reads, self._outage)
-        self._streams = StreamReader(clients.reads, self._patience, max_open_streams, self._outage)
+        self._streams = StreamReader(clients.reads, self._policy, max_open_streams, self._outage)
 
     @property
     def name(self) -> str:
@@ -105,7 +100,7 @@ class BigQueryWarehouse:
 
         Raises:
             WarehouseUnavailable: nobody answers, or the project refuses every call.
-            TransientReadError: unavailable, out of quota or too slow, more often in a row than ``Patience`` allows.
+            TransientReadError: unavailable, out of quota or too slow, more often in a row than ``RetryPolicy`` allows.
             TableMissing, TableUnreadable, TableChanged: deleted, refused, or with another schema than planned.
             BudgetExceeded: the session would go over the cap; no row of it was read.
             BadSetting: a name of the request cannot be one.
@@ -138,21 +133,21 @@ class BigQueryWarehouse:
         return session_request(clients.project, request, _MAX_STREAMS, billing_project=clients.billing_project)
 
     def _open(self, request: types.CreateReadSessionRequest) -> types.ReadSession:
-        patience, failures = self._patience, 0
+        policy, failures = self._policy, 0
         while True:
             began = time.monotonic()
             try:
                 return self._opening(
-                    request, deadline_seconds=patience.session_seconds, beside_seconds=patience.beside_seconds
+                    request, deadline_seconds=policy.session_seconds, beside_seconds=policy.beside_seconds
                 )
             except GoogleAPIError as error:
                 failures += 1
                 if not may_pass(error):
                     raise
                 lasts = self._outage.failed(why(error), began=began, failures=failures, busy=is_busy(error))
-                if lasts or failures >= patience.tries:
+                if lasts or failures >= policy.tries:
                     raise
-                self._outage.wait(patience.wait_seconds(failures, error))
+                self._outage.wait(policy.wait_seconds(failures, error))
 
     def _changed(self, request: ReadRequest, subject: str) -> BqxError | None:
         """What a refused request means: TableChanged where columns are gone or of another type, else None."""
