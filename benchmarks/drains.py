@@ -22,8 +22,8 @@ from bqx_assets.base.progress import Silent
 from bqx_assets.extract.bigquery.session import session_request
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets.extract.read import read_frame
-from bqx_assets.extract.slab_objects import slab_objects
 from bqx_assets.extract.warehouse import ReadRequest
+from bqx_assets.pipeline import Pipeline
 
 _MAX_STREAMS = 4
 
@@ -98,7 +98,7 @@ def extract_to(address: str, tables: str, rows: str, home: str, output: str = ""
     """Extract the pair into a folder under ``home``, or into a bucket; return the rows read."""
     settings = home_of(home, output or None)
     warehouse = ServedWarehouse(address, int(tables), int(rows))
-    record = extract_pair(job(warehouse, settings, int(tables), int(rows), slab_objects(settings, PAIR)))
+    record = extract_pair(job(warehouse, settings, int(tables), int(rows), Pipeline(settings).slabs(PAIR)))
     return sum(slab.provenance.rows.read for slab in record.slabs)
 
 

@@ -24,11 +24,11 @@ from benchmarks.served import ServedWarehouse, home_of, job
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.store.choose import open_store
 from bqx_assets.base.store.gcs import GcsObjectStore
-from bqx_assets.extract import slab_objects, table
+from bqx_assets.extract import table
 from bqx_assets.extract.lookahead import LookaheadDetector
 from bqx_assets.extract.pair import extract_features, extract_spine
 from bqx_assets.merge.compose import compose, plan_compose
-from bqx_assets.release.merged_file import merged
+from bqx_assets.pipeline import Pipeline
 
 
 class Steps:
@@ -73,7 +73,7 @@ def main() -> None:
     tell("spine")
     settings = home_of(home, output)
     warehouse = ServedWarehouse(address, int(tables), int(rows))
-    work = job(warehouse, settings, int(tables), int(rows), slab_objects.slab_objects(settings, PAIR))
+    work = job(warehouse, settings, int(tables), int(rows), Pipeline(settings).slabs(PAIR))
     extract_spine(work)
     steps.seconds.clear()
     tell("features: read, align, encode, upload")
@@ -85,7 +85,7 @@ def main() -> None:
     manifest = compose(plan, store, progress=Silent())
     del plan
     tell("validate, deep, by range reads")
-    made = merged(settings, PAIR, store)
+    made = Pipeline(settings).merged(PAIR)
     report = made.validate(manifest, work.expectations, Silent())
     verdicts = {verdict.rule: verdict.passed for verdict in report.verdicts}
     failed = {verdict.rule: verdict.got for verdict in report.verdicts if not verdict.passed}

@@ -23,8 +23,8 @@ from benchmarks.served import ServedWarehouse, home_of, job
 from bqx_assets.base.store.choose import open_store
 from bqx_assets.catalogue.families import FAMILIES
 from bqx_assets.extract.pair import extract_features, extract_spine
-from bqx_assets.extract.slab_objects import slab_objects
 from bqx_assets.extract.staging import StagedWarehouse
+from bqx_assets.pipeline import Pipeline
 
 _BUCKET = "gs://bqx-ml-output"
 _WRITES = ("insert", "start", "chunk", "compose", "list")
@@ -89,7 +89,7 @@ def _extract(
 ) -> _Pass:
     own = name.replace(" ", "-")
     settings = home_of(str(home / own), f"{_BUCKET}/{own}")
-    work = job(warehouse, settings, asked.tables, asked.rows, slab_objects(settings, PAIR))
+    work = job(warehouse, settings, asked.tables, asked.rows, Pipeline(settings).slabs(PAIR))
     before, began, cpu = _counts(*servers), time.perf_counter(), sum(os.times()[:2])
     extract_spine(work)
     extract_features(work)

@@ -13,9 +13,9 @@ from rich.text import Text
 
 from bqx_assets.base.errors import BqxError
 from bqx_assets.cli.options import Json
-from bqx_assets.cli.places import diff_places
 from bqx_assets.cli.session import Session
 from bqx_assets.cli.tables import plain_table
+from bqx_assets.pipeline import Pipeline
 from bqx_assets.quality.diff import Difference, Rows
 
 _NAMED = 20
@@ -44,7 +44,7 @@ def diff_command(
     session.as_json = as_json
     try:
         with session.work() as (progress, _):
-            found = diff_places(a, b, values=values, progress=progress)
+            found = Pipeline(session.settings(), progress).diff(a, b, values=values)
     except BqxError as error:
         error.exit_code = _TROUBLE  # 1 says that the values differ
         raise

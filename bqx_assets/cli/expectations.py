@@ -23,12 +23,10 @@ from bqx_assets.catalogue.expectations import Expectations, load_expectations
 from bqx_assets.catalogue.expectations_file import EXPECTATIONS_FILE, is_there, read_text, write_text
 from bqx_assets.catalogue.pair_facts import PairFacts
 from bqx_assets.catalogue.proposal import with_approval, with_proposal
-from bqx_assets.cli.judged import expectations_for
 from bqx_assets.cli.options import Json, PairArgument, SomePairs
 from bqx_assets.cli.session import Session
-from bqx_assets.extract.connect import load_own_expectations, own_expectations_place
-from bqx_assets.extract.slab_objects import slab_objects
-from bqx_assets.extract.slabs import SlabFolder, SlabStore
+from bqx_assets.extract.slabs import SlabStore
+from bqx_assets.pipeline import Pipeline
 from bqx_assets.quality.pair_findings import find_pair_facts
 
 expectations_app = typer.Typer(
@@ -90,11 +88,12 @@ def propose(
 ) -> None:
     """Write what the pair's last extraction found, table by table, as a proposal that a person may approve."""
     session = _session(ctx, as_json=as_json)
-    settings = session.settings().of_pair(pair)
-    slabs = slab_objects(settings, pair) or SlabFolder(settings.checkpoint_dir / pair.name)
+    settings = session.settings()
+    pipeline = Pipeline(settings)
+    slabs = pipeline.slabs(pair)
     found = find_pair_facts(slabs, _last_extraction(slabs, pair), datetime.now(UTC))
     where = output or str(settings.home / EXPECTATIONS_FILE)
-    own = where if is_there(where) else own_expectations_place(settings)
+    own = where if is_there(where) else pipeline.expectations_place(pair)
     before = read_text(own)[1] if own is not None else ""
     write_text(where, with_proposal(before, pair, found.facts, where=where, replace=replace))
     session.say(f"✓ {where}: {pair}, proposed and not in force", *_facts_lines(found.facts))
@@ -138,7 +137,7 @@ def approve(
     names = [pair.name for pair in ALL_PAIRS if stated.approved(pair) is not None]
     session.say(f"✓ {where}: version {stated.version}, approved for {', '.join(names)}")
     settings = session.settings()
-    if where not in {settings.expectations, str(own_expectations_place(settings))}:
+    if where not in {settings.expectations, str(Pipeline(settings).expectations_place())}:
         session.say(f"In force where BQX_EXPECTATIONS={where} is set; a gs:// URI serves containers too.")
     session.answer({"file": where, "version": stated.version, "approved": names})
 
@@ -151,8 +150,8 @@ def _session(ctx: typer.Context, *, as_json: bool) -> Session:
 
 def _shown(place: str | None, settings: Settings) -> Expectations:
     if place is None:
-        return load_own_expectations(settings)
-    return expectations_for(place, settings) if place.endswith(".parquet") else load_expectations(_place(place))
+        return Pipeline(settings).expectations()
+    return Pipeline(settings).expectations_of(place) if place.endswith(".parquet") else load_expectations(_place(place))
 
 
 def _lines(found: Expectations) -> list[str]:

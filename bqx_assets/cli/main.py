@@ -11,19 +11,14 @@ from typing import Annotated
 
 import typer
 
-from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair
-from bqx_assets.base.progress import at_work, waiting
-from bqx_assets.base.settings import Settings
-from bqx_assets.base.store.choose import open_store
+from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.base.store.naming import local_path, output_place
-from bqx_assets.base.threads import in_threads
 from bqx_assets.cli import summaries, tables
 from bqx_assets.cli.commands import Commands
 from bqx_assets.cli.cost import cost_app
 from bqx_assets.cli.diff import diff_app
 from bqx_assets.cli.doctor import doctor_app, stop_on_a_lack
 from bqx_assets.cli.expectations import expectations_app
-from bqx_assets.cli.judged import expectations_for
 from bqx_assets.cli.options import (
     Checkpoints,
     Doctor,
@@ -38,22 +33,13 @@ from bqx_assets.cli.options import (
     place_of,
     with_thresholds,
 )
-from bqx_assets.cli.places import merge_pair, validate_place
-from bqx_assets.cli.progress import ConsoleProgress
 from bqx_assets.cli.session import Session
 from bqx_assets.cli.store import store_app
 from bqx_assets.cli.ui import ui_app
 from bqx_assets.cli.warehouse import warehouse_app
-from bqx_assets.extract.connect import connect, load_own_expectations
-from bqx_assets.extract.job import Extraction
-from bqx_assets.extract.pair import extract_pair
-from bqx_assets.extract.plan import plan_pair, refuse_plan_over_budget
-from bqx_assets.extract.slab_objects import slab_objects
-from bqx_assets.extract.slabs import SlabFolder
-from bqx_assets.release.merged_file import MergedFile, merged, publish_checked
-from bqx_assets.release.published import is_whole, verify_pairs
-from bqx_assets.release.retention import clean_checkpoints, sweep
-from bqx_assets.release.status import PairStatus, pair_status
+from bqx_assets.extract.plan import refuse_plan_over_budget
+from bqx_assets.pipeline import Pipeline
+from bqx_assets.release.published import is_whole
 
 app = typer.Typer(
     cls=Commands,
@@ -71,7 +57,6 @@ app.add_typer(ui_app)
 app.add_typer(diff_app)
 app.add_typer(doctor_app)
 app.add_typer(cost_app)
-_PAIRS_AT_ONCE = 8
 
 
 def main() -> None:
@@ -109,7 +94,8 @@ def plan(ctx: typer.Context, pair: PairArgument, *, output_dir: Annotated[Path |
     session = _session(ctx, as_json=as_json)
     if doctor:
         stop_on_a_lack(session, pair, session.settings().of_pair(pair))
-    found = plan_pair(_extraction(session.settings(), pair, output_dir, ConsoleProgress(session.err)))
+    with session.work() as (progress, _):
+        found = Pipeline(session.settings(), progress).plan(pair, checkpoints=output_dir)
     session.say(*summaries.plan_lines(found), tables.plan_table(found))
     refuse_plan_over_budget(found, session.settings().max_bytes)
     session.suggest("extract", pair)
@@ -128,11 +114,10 @@ def extract(
 ) -> None:
     """Read the pair's tables into slabs, aligned to its spine. What is there and fresh is not read again."""
     session = _session(ctx, as_json=as_json)
-    settings = session.settings(workers=workers)
     with session.work() as (progress, cost):
-        job = _extraction(settings, pair, output_dir, progress)
-        record = extract_pair(job, table)
-    place = job.slabs().place
+        pipeline = Pipeline(session.settings(workers=workers), progress)
+        record = pipeline.extract(pair, table, checkpoints=output_dir)
+    place = pipeline.slabs(pair, output_dir).place
     session.say(*summaries.extraction_lines(record, progress.resumed, place, cost))
     session.suggest("merge", pair, *(("--checkpoint-dir", output_dir) if output_dir else ()))
     session.answer(summaries.extraction_facts(record, progress.resumed, place, cost))
@@ -158,12 +143,12 @@ def merge_command(
 ) -> None:
     """Make one wide parquet of the pair's slabs, with its manifest beside it."""
     session = _session(ctx, as_json=as_json)
-    settings = session.settings(engine=engine)
     with session.work() as (progress, cost):
-        manifest, place = merge_pair(pair, settings, checkpoint_dir, output, progress)
-    session.say(*summaries.merge_lines(manifest, place, cost))
-    session.suggest("validate", place, "--pair", pair)
-    session.answer(summaries.merge_facts(manifest, place, cost))
+        pipeline = Pipeline(session.settings(engine=engine), progress)
+        made = pipeline.merge(pair, checkpoints=checkpoint_dir, output=output)
+    session.say(*summaries.merge_lines(made.manifest, made.place, cost))
+    session.suggest("validate", made.place, "--pair", pair)
+    session.answer(summaries.merge_facts(made.manifest, made.place, cost))
 
 
 @app.command(name="validate")
@@ -191,12 +176,10 @@ def validate_command(  # noqa: PLR0913 -- one parameter an option
 ) -> None:
     """Check a training file by every rule. Exit code 0: passed, 1: failed, 2: wrongly called."""
     session = _session(ctx, as_json=as_json)
-    settings = session.settings().of_pair(pair)
-    own = expectations_for(file, settings)
-    asked = with_thresholds(own, required_targets, min_rows, min_columns)
     with session.work() as (progress, _):
-        # Judged by other numbers, `bqx publish` must look again.
-        report = validate_place(file, pair, settings, asked, keep=asked == own, deep=not shallow, progress=progress)
+        pipeline = Pipeline(session.settings(), progress)
+        asked = with_thresholds(pipeline.expectations_of(file, pair), required_targets, min_rows, min_columns)
+        report = pipeline.validate(pair, file, expectations=asked, deep=not shallow)
     session.say(tables.verdict_table(report.verdicts, session.bqx), tables.report_line(report))
     session.answer({"passed": report.passed, **report.model_dump(mode="json")})
     raise typer.Exit(0 if report.passed else 1)
@@ -223,19 +206,13 @@ def publish_command(  # noqa: PLR0913 -- one parameter an option
     settings = session.settings(
         output=None if output_dir is None else output_place(output_dir, "--output-dir"),
         replace_source=replace_source or None,
-    ).of_pair(pair)
-    store = open_store(settings)
-    chosen = MergedFile(file, pair) if file else merged(settings, pair, store)
-    manifest = chosen.manifest()
+    )
     with session.work() as (progress, _):
-        published = publish_checked(chosen, manifest, settings, load_own_expectations(settings), store, progress)
-        swept = sweep(store, staging_days=settings.staging_days)
-        slabs = slab_objects(settings, pair) or SlabFolder(settings.checkpoint_dir / pair.name)
-        cleaned = clean_checkpoints(pair, slabs, store) if clean else None
-    session.say(*summaries.published_lines(published))
-    session.say(*summaries.removed_lines(swept, cleaned, settings.staging_days))
-    session.say(*summaries.reading_lines(published.uri))
-    session.answer(published)
+        done = Pipeline(settings, progress).publish(pair, file=file, clean=clean)
+    session.say(*summaries.published_lines(done.published))
+    session.say(*summaries.removed_lines(done.swept, done.cleaned, settings.staging_days))
+    session.say(*summaries.reading_lines(done.published.uri))
+    session.answer(done.published)
 
 
 @app.command()
@@ -258,7 +235,7 @@ def verify_command(ctx: typer.Context, pairs: SomePairs = None, *, every: Every 
     """Read published files again, or ask a bucket for their checksums. Exit code 0: as their manifests say, 1: not."""
     session = _session(ctx, as_json=as_json)
     with session.work() as (progress, _):
-        found = verify_pairs(open_store(session.settings()), pairs or (), progress, every=every)
+        found = Pipeline(session.settings(), progress).verify(pairs or (), every=every)
     session.say(tables.standing_table(found, session.bqx))
     session.answer({"verified": all(map(is_whole, found)), "pairs": [summaries.standing_facts(each) for each in found]})
     raise typer.Exit(0 if all(map(is_whole, found)) else 1)
@@ -269,14 +246,8 @@ def status(ctx: typer.Context, *, as_json: Json = False) -> None:
     """Show all 28 pairs' stages, as their records, manifests and the store say."""
     session = _session(ctx, as_json=as_json)
     settings = session.settings()
-    common, store = load_own_expectations(settings), open_store(settings)
-
-    def status_of(pair: Pair) -> PairStatus:
-        own = settings.of_pair(pair)
-        return pair_status(pair, own, common if own is settings else load_own_expectations(own), store)
-
-    with session.work() as (progress, _), waiting(progress, "status", at_work("looking at 28 pairs")):
-        found = list(in_threads(status_of, ALL_PAIRS, _PAIRS_AT_ONCE, "status"))
+    with session.work() as (progress, _):
+        found = Pipeline(settings, progress).status()
     done = sum(each.published == "done" for each in found)
     session.say(
         tables.status_tables(found),
@@ -289,11 +260,3 @@ def _session(ctx: typer.Context, *, as_json: bool) -> Session:
     session: Session = ctx.obj
     session.as_json = as_json
     return session
-
-
-def _extraction(settings: Settings, pair: Pair, folder: Path | None, progress: ConsoleProgress) -> Extraction:
-    settings = settings.of_pair(pair)
-    warehouse, expectations = connect(settings)
-    root = folder or settings.checkpoint_dir
-    kept_in = slab_objects(settings, pair) if folder is None else None
-    return Extraction(pair, warehouse, root / pair.name, settings, expectations, progress, kept_in)

@@ -5,22 +5,17 @@ Belongs here: option types, and the step from an option to a folder or a thresho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from bqx_assets.base.artifacts import EXTRACTION_FILE
-from bqx_assets.base.errors import BadSetting, MergeRefused
+from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.pairs import Pair, parse_pair
-from bqx_assets.base.settings import Settings
-from bqx_assets.base.store.choose import open_store
 from bqx_assets.base.store.naming import local_path, output_place
-from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.catalogue.expectations import Expectations
 
-_NAMED = 5
 PairArgument = Annotated[
     Pair,
     typer.Argument(parser=parse_pair, metavar="PAIR", help="One of the 28, for example eurusd.", show_default=False),
@@ -78,48 +73,6 @@ Workers = Annotated[int | None, typer.Option(min=0, help="Parallel table readers
 Engine = Annotated[
     Literal["splice", "join"] | None, typer.Option(help="splice: concatenates bytes; join: the slow, readable oracle.")
 ]
-
-
-def checkpoints_of(pair: Pair, root: Path) -> Path:
-    """Return ``root/pair``, or ``root`` where it holds the checkpoints itself, as folders of another origin do.
-
-    Raises:
-        MergeRefused: there is neither.
-    """
-    own = root / pair.name
-    if own.is_dir():
-        return own
-    if any((root / name).is_file() for name in _first_files(pair)):
-        return root
-    others = sorted(path.name for path in root.glob("targets_*.parquet")) if root.is_dir() else []
-    raise _no_checkpoints(pair, str(root), others, f"bqx extract {pair}, or correct --checkpoint-dir")
-
-
-def bucket_checkpoints_of(pair: Pair, root: str) -> tuple[ObjectStore, str]:
-    """Return a store of ``root/pair``, or of ``root`` where the bucket has the checkpoints there, and its URI.
-
-    Raises:
-        MergeRefused: there is neither. StoreError: the bucket cannot be read.
-    """
-    root = root.rstrip("/")
-    for place in (f"{root}/{pair}", root):
-        store = open_store(Settings(output=place))
-        if any(store.head(name) is not None for name in _first_files(pair)):
-            return store, place
-    others = [info.name for info in open_store(Settings(output=root)).list_objects("targets_") if "/" not in info.name]
-    raise _no_checkpoints(pair, root, others, f"Correct --checkpoint-dir; what is there: gcloud storage ls {root}")
-
-
-def _first_files(pair: Pair) -> tuple[str, ...]:
-    """One of these is in every folder of checkpoints."""
-    return ("targets.parquet", f"targets_{pair}.parquet", EXTRACTION_FILE)
-
-
-def _no_checkpoints(pair: Pair, root: str, others: Sequence[str], cure: str) -> MergeRefused:
-    """``others``: targets that are there, of other pairs."""
-    besides = f" of it, but {', '.join(others[:_NAMED])}" if others else ""
-    expected = "the slabs of an extraction, or targets.parquet and *.parquet"
-    return MergeRefused(root, got=f"neither a folder {pair} nor checkpoints{besides}", expected=expected, cure=cure)
 
 
 def with_thresholds(

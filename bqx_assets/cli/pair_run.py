@@ -15,8 +15,8 @@ from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.cli import summaries, tables
 from bqx_assets.cli.session import Cost, Session, invocation
-from bqx_assets.extract.connect import load_own_expectations
 from bqx_assets.extract.embedded_layout import refuse_unusable
+from bqx_assets.pipeline import Pipeline
 from bqx_assets.runtime.in_process import PairRun, Stage, run_pair
 
 _WHAT_STOPPED = "nothing was published; what was published before is untouched"
@@ -33,7 +33,7 @@ def run_and_show(session: Session, pair: Pair, settings: Settings) -> bool:
     with session.work() as (progress, cost):
         run = run_pair(pair, settings, progress, log_level="DEBUG" if session.debug else "CRITICAL")
     session.say(_headline(run), stage_table(run, cost), tables.verdict_table(run.verdicts, session.bqx))
-    session.say(f"  {load_own_expectations(settings).judged_by(pair).sentence(pair.name)}")
+    session.say(f"  {Pipeline(settings).expectations(pair).judged_by(pair).sentence(pair.name)}")
     if run.published is not None:
         session.say(*summaries.published_lines(run.published), *summaries.reading_lines(run.published.uri))
     session.say(*_browser_lines(settings))

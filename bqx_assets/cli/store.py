@@ -8,12 +8,10 @@ from __future__ import annotations
 import typer
 
 from bqx_assets.base.errors import WarehouseError
-from bqx_assets.base.settings import Settings
-from bqx_assets.base.store.choose import in_cloud, open_store
 from bqx_assets.cli import summaries
 from bqx_assets.cli.options import Json
 from bqx_assets.cli.session import Session
-from bqx_assets.extract.connect import data_location
+from bqx_assets.pipeline import Pipeline
 from bqx_assets.release.lifecycle import init_store
 
 store_app = typer.Typer(no_args_is_help=True, help="The output bucket's own rules.")
@@ -30,20 +28,21 @@ def init(ctx: typer.Context, *, as_json: Json = False) -> None:
     session: Session = ctx.obj
     session.as_json = as_json
     settings = session.settings()
+    pipeline = Pipeline(settings)
     policy = init_store(
-        open_store(settings),
+        pipeline.store,
         staging_days=settings.staging_days,
         keep_versions=settings.keep_versions,
-        data_location=_data_location(session, settings) if in_cloud(settings) else None,
+        data_location=_data_location(session, pipeline) if pipeline.in_bucket else None,
     )
     session.say(*summaries.policy_lines(policy))
     session.answer(policy)
 
 
-def _data_location(session: Session, settings: Settings) -> str | None:
+def _data_location(session: Session, pipeline: Pipeline) -> str | None:
     """Where the tables lie. A bucket's rules do not wait for BigQuery: who may set them may have no right to read."""
     try:
-        return data_location(settings)
+        return pipeline.data_location()
     except WarehouseError as error:
         session.say(f"where the tables lie was not compared: {error}")
         return None

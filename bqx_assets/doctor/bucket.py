@@ -17,7 +17,6 @@ from typing import Any, cast
 
 from bqx_assets.base.printable import first_line
 from bqx_assets.base.refusals.read import read_refusal
-from bqx_assets.base.store.choose import in_cloud, open_store
 from bqx_assets.base.store.gcs_facts import policy_of
 from bqx_assets.base.store.naming import bucket_and_prefix
 from bqx_assets.base.store.protocol import STAGING
@@ -37,7 +36,7 @@ _NO_PERMISSION = ("permission", "permission_unnamed")
 
 def bucket_probes(case: Case) -> Iterator[Probe]:
     """Yield the probes of the place where training files are published."""
-    if not in_cloud(case.settings):
+    if not case.in_bucket:
         yield Probe(THEME, "folder", _folder)
         return
     storage_probe = partial(Probe, THEME, service="cloud_storage")
@@ -51,7 +50,7 @@ def bucket_probes(case: Case) -> Iterator[Probe]:
 
 def _folder(case: Case) -> Finding:
     folder = case.settings.output_dir
-    open_store(case.settings)  # refuses a file in its place
+    _ = case.pipeline.store  # refuses a file in its place
     nearest = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
     try:
         # By a file without a name, so nothing can stay of it. Permissions alone do not tell: a disk may be read-only.
@@ -69,7 +68,7 @@ def _name(case: Case) -> str:
 
 
 def _first_call(case: Case) -> Finding:
-    store = case.store = cast("Any", open_store(case.settings))
+    store = case.store = cast("Any", case.pipeline.store)
     try:
         list(store.client.list_blobs(store.bucket, prefix=store.prefix + STAGING, max_results=1, **_CALL))
     except Exception as error:

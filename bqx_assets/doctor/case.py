@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from bqx_assets.base.pairs import Pair
@@ -21,6 +22,7 @@ from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.doctor.report import Finding
 from bqx_assets.extract.warehouse import Warehouse
+from bqx_assets.pipeline import Pipeline
 
 
 @dataclass
@@ -70,6 +72,16 @@ class Case:
     """``dagster.yaml``, with its variables filled in: "dagster.yaml"."""
     jobs: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Cloud Run jobs by their short names: "jobs"."""
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        """The door to the stages, as a run with these settings opens it."""
+        return Pipeline(self.settings)
+
+    @property
+    def in_bucket(self) -> bool:
+        """Whether a run publishes to a bucket."""
+        return self.pipeline.in_bucket
 
     @property
     def member(self) -> str:

@@ -11,7 +11,6 @@ from bqx_assets.base.errors import UsageError
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.progress import Progress
 from bqx_assets.base.settings import Settings
-from bqx_assets.base.store.choose import in_cloud
 from bqx_assets.doctor.bucket import bucket_probes
 from bqx_assets.doctor.case import Case, Probe
 from bqx_assets.doctor.examine import examine
@@ -89,7 +88,7 @@ def probes_of(case: Case) -> Iterator[Probe]:
     yield from settings_probes(case)
     yield from network_probes(case)
     bigquery = case.settings.bigquery_project is not None
-    if bigquery or in_cloud(case.settings) or case.environment.get("DAGSTER_HOME"):
+    if bigquery or case.in_bucket or case.environment.get("DAGSTER_HOME"):
         # Google's clients take 2 s to import: not where an embedded warehouse and a folder are all there is.
         from bqx_assets.doctor.credentials import credentials_probes  # noqa: PLC0415
 
@@ -108,7 +107,7 @@ def probes_of(case: Case) -> Iterator[Probe]:
         yield from pair_probes(case)
         yield _left_out("bigquery", "BigQuery", "BQX_BIGQUERY_PROJECT is not set, so the embedded warehouse is read")
     yield from bucket_probes(case)
-    if not in_cloud(case.settings):
+    if not case.in_bucket:
         yield _left_out("output", "Cloud Storage", "files are published to a folder")
     yield from machine_probes(case)
     yield from instance_probes(case)

@@ -11,13 +11,11 @@ from dataclasses import replace
 import psutil
 
 from bqx_assets.base.limits import disk_free_bytes, is_memory, memory_free_bytes, memory_limit_bytes, worker_count
-from bqx_assets.base.store.choose import in_cloud
 from bqx_assets.doctor.bucket import LIST
 from bqx_assets.doctor.case import Case, Probe
 from bqx_assets.doctor.report import Finding, missing, noted, passed
 from bqx_assets.doctor.warehouse import READS, extraction, sized
 from bqx_assets.extract.plan import refuse_over_memory
-from bqx_assets.extract.slab_objects import slab_objects
 
 THEME = "machine"
 _GIB = 1 << 30
@@ -32,7 +30,7 @@ _COPIES = 3
 def machine_probes(case: Case) -> Iterator[Probe]:
     """Yield the probes of memory, processors and disk."""
     yield Probe(THEME, "memory", _memory)
-    needs = (READS, LIST) if in_cloud(case.settings) else (READS,)
+    needs = (READS, LIST) if case.in_bucket else (READS,)
     yield Probe(THEME, "memory of a run", _pair_memory, needs=needs)
     yield Probe(THEME, "processors", _processors)
     yield Probe(THEME, "file system", _file_system)
@@ -58,9 +56,7 @@ def _processors(case: Case) -> Finding:
 
 def _pair_memory(case: Case) -> Finding:
     """The extraction's own estimate, by the rows that are asked for and where slabs' files would lie."""
-    job = extraction(case)
-    if in_cloud(case.settings):
-        job = replace(job, kept_in=slab_objects(case.settings, case.pair))
+    job = replace(extraction(case), kept_in=case.pipeline.slabs(case.pair))
     refuse_over_memory(job, case.catalogue)
     return passed(f"{case.pair} fits into {memory_limit_bytes() / _GIB:,.1f} GiB, by the estimate")
 
@@ -70,7 +66,7 @@ def _file_system(case: Case) -> Finding:
     if not is_memory(home):
         return passed(f"{home} is on a disk")
     said = f"{home} is memory: each file there counts"
-    if in_cloud(case.settings):
+    if case.in_bucket:
         return passed(f"{said}; slabs and training files go to the bucket")
     return noted(said, "Set BQX_HOME to a folder on a disk, or BQX_OUTPUT to a bucket.")
 
@@ -78,7 +74,7 @@ def _file_system(case: Case) -> Finding:
 def _disk(case: Case) -> Finding:
     free = disk_free_bytes(case.settings.home.absolute())
     said = f"{sized(free)} free for {case.settings.home.absolute()}"
-    if in_cloud(case.settings):
+    if case.in_bucket:
         return passed(f"{said}; slabs and training files go to the bucket")
     file = case.read_bytes * _FILE_SHARE
     said = f"{said}; a training file takes about {sized(file)}, its slabs as much"

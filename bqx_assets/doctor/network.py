@@ -20,7 +20,6 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 from urllib.parse import urlsplit
 
-from bqx_assets.base.store.choose import in_cloud
 from bqx_assets.base.store.naming import storage_endpoint
 from bqx_assets.doctor.case import Case, Probe
 from bqx_assets.doctor.report import Finding, Line, missing, noted, passed
@@ -59,7 +58,7 @@ def servers(case: Case) -> tuple[Server, ...]:
         plain = reads is not None and reads.startswith("http://")
         address = f"grpc://{urlsplit(reads).netloc}" if plain and reads else _address(reads, _READS, "https://")
         found.append(Server("BigQuery Storage", address))
-    if in_cloud(case.settings):
+    if case.in_bucket:
         found.append(Server("Cloud Storage", storage_endpoint() or "https://storage.googleapis.com"))
     return tuple(found)
 

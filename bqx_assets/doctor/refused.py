@@ -10,7 +10,6 @@ from bqx_assets.base.errors import BqxError, SystemRefused
 from bqx_assets.base.printable import first_line
 from bqx_assets.base.refusals.read import Refusal, read_refusal
 from bqx_assets.base.refusals.table import Service
-from bqx_assets.base.store.choose import in_cloud
 from bqx_assets.base.store.naming import bucket_and_prefix
 from bqx_assets.doctor.case import Case, Probe
 from bqx_assets.doctor.report import Finding, missing
@@ -57,7 +56,7 @@ def _read(error: BaseException, service: Service, case: Case) -> Refusal:
     known = {"member": case.member} if case.account else {}
     if service in ("bigquery", "storage_read") and case.settings.bigquery_project:
         known["project"] = case.settings.bigquery_project
-    if service == "cloud_storage" and in_cloud(case.settings):
+    if service == "cloud_storage" and case.in_bucket:
         known["bucket"] = bucket_and_prefix(case.settings.output or "")[0]
     if service == "cloud_run":
         config = case.instance["run_launcher"]["config"]

@@ -21,7 +21,6 @@ from bqx_assets.catalogue.families import FAMILIES, PAIR_COLUMN
 from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.doctor.case import Case, Probe
 from bqx_assets.doctor.report import Finding, missing, noted, passed, skipped
-from bqx_assets.extract.connect import load_own_expectations
 from bqx_assets.extract.embedded import LocalWarehouse
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.plan import ReadCost
@@ -95,9 +94,8 @@ def extraction(case: Case) -> Extraction:
 
 
 def _expectations(case: Case) -> Finding:
-    own = case.settings.warehouse_dir / "expectations.toml"
-    case.expectations = load_own_expectations(case.settings)
-    place = case.settings.expectations or (own if own.is_file() else "packaged")
+    case.expectations = case.pipeline.expectations(case.pair)
+    place = case.pipeline.expectations_place(case.pair) or "packaged"
     return passed(f"version {case.expectations.version}, {place}")
 
 

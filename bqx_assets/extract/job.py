@@ -31,6 +31,8 @@ class Extraction:
     progress: Progress
     kept_in: SlabStore | None = None
     """Where its slabs are kept, if not in ``folder``."""
+    origin: str = ""
+    """What the warehouse's numbers are made of, as manifests state it."""
 
     def slabs(self) -> SlabStore:
         """Return where the pair's slabs are kept."""

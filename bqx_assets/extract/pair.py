@@ -24,7 +24,6 @@ from bqx_assets.base.progress import waiting
 from bqx_assets.base.threads import LOOK_SECONDS
 from bqx_assets.catalogue.discovery import FeatureTable, PairCatalogue
 from bqx_assets.catalogue.drift import drift
-from bqx_assets.extract.connect import origin_of
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.plan import refuse_over_budget, refuse_over_memory
 from bqx_assets.extract.read import reading
@@ -118,7 +117,7 @@ def _extract_features(
         known_absent=dict(catalogue.known_absent),
         unexpected=catalogue.unexpected,
         forward_looking_included=job.settings.include_forward_looking,
-        origin=origin_of(job.settings),
+        origin=job.origin,
         span=spine.span,  # and not that of the settings: the two steps may run with different ones
     )
     slabs.save_extraction(record)

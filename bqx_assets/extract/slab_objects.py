@@ -21,8 +21,6 @@ from bqx_assets.base.errors import CheckpointCorrupt
 from bqx_assets.base.frame_files import TAIL_BYTES, parquet_end_bytes
 from bqx_assets.base.names import check_identifier
 from bqx_assets.base.pairs import Pair
-from bqx_assets.base.settings import Settings
-from bqx_assets.base.store.choose import in_cloud, open_store
 from bqx_assets.base.store.lease import LEASE_SECONDS, lease
 from bqx_assets.base.store.protocol import Condition, ObjectInfo, ObjectStore, version_of
 from bqx_assets.base.store.records import load_record, save_record
@@ -44,15 +42,6 @@ _PIECE_BYTES = 8 << 20
 def slabs_prefix(pair: Pair) -> str:
     """Return what the names of a pair's slab objects begin with. Compose works inside one bucket: the output's own."""
     return f"{SLABS}{pair}/"
-
-
-def slab_objects(settings: Settings, pair: Pair) -> SlabObjects | None:
-    """Return where a pair's slabs are kept when files are published to a bucket; None when a folder keeps them.
-
-    Raises:
-        BadSetting: ``output`` is no bucket.
-    """
-    return SlabObjects(open_store(settings), pair) if in_cloud(settings) else None
 
 
 def has_recorded_bytes(store: ObjectStore, info: ObjectInfo, record: SlabRecord, beside: ObjectInfo | None) -> bool:

@@ -17,7 +17,6 @@ from bqx_assets.base.errors import CheckpointCorrupt, ChecksumMismatch
 from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.base.progress import Progress
 from bqx_assets.base.settings import Settings
-from bqx_assets.base.store.choose import in_cloud
 from bqx_assets.base.store.protocol import ObjectStore, version_text
 from bqx_assets.base.store.records import load_record, save_record
 from bqx_assets.base.store.sidecars import state_of
@@ -193,11 +192,6 @@ def _refuse_changed(file: Merged, manifest: Manifest, report: Report) -> None:
             expected="the bytes that were validated",
             cure=f"Nothing was published. Let nobody write there, then publish again: bqx publish {manifest.pair}",
         )
-
-
-def merged(settings: Settings, pair: Pair, store: ObjectStore) -> Merged:
-    """Return a pair's merged file; ``store`` is the settings' own."""
-    return MergedObject(store, pair) if in_cloud(settings) else MergedFile(settings.training_file(pair), pair)
 
 
 class MergedFile:

@@ -14,15 +14,12 @@ from datetime import datetime
 from bqx_assets.base.artifacts import ExtractionRecord, Manifest, Record, SlabRecord, Spine
 from bqx_assets.base.errors import CheckpointCorrupt
 from bqx_assets.base.pairs import Pair
-from bqx_assets.base.settings import Settings
-from bqx_assets.base.store.choose import in_cloud
 from bqx_assets.base.store.protocol import ObjectStore, VerifiedBy
 from bqx_assets.base.threads import in_threads
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.catalogue.families import expected_tables, targets_table
-from bqx_assets.extract.slab_objects import SlabObjects
-from bqx_assets.extract.slabs import SlabFolder, SlabStore
-from bqx_assets.release.merged_file import Merged, merged
+from bqx_assets.extract.slabs import SlabStore
+from bqx_assets.release.merged_file import Merged
 from bqx_assets.release.published import State, look
 
 _READERS = 16
@@ -55,19 +52,19 @@ class PairStatus(Record):
     """Of the published file, if its bytes were verified and could not have changed since."""
 
 
-def pair_status(pair: Pair, settings: Settings, expectations: Expectations, store: ObjectStore) -> PairStatus:
+def pair_status(
+    pair: Pair, slabs: SlabStore, file: Merged, expectations: Expectations, store: ObjectStore
+) -> PairStatus:
     """Return a pair's stages. **Cost**: reads records and facts; no slab's bytes, no training file's.
 
     Slabs are counted by their own records, made for the spine that is there, and by what is stored of them.
     """
-    slabs = SlabObjects(store, pair) if in_cloud(settings) else SlabFolder(settings.checkpoint_dir / pair.name)
     spine = _spine(slabs)
     record = _load_extraction(slabs)
     done = {slab.table: slab.crc32c for slab in _finished(pair, slabs, spine, record)}
     # Those that the last extraction excused too: which ones a number excuses, only the warehouse's listing says.
     absent = {*expectations.absent(pair), *(record.known_absent if record else ())}
     wanted = {each.table for each in expected_tables(pair)} - absent
-    file = merged(settings, pair, store)
     manifest = _own_manifest(file, pair)
     standing = look(store, pair)
     published = standing.manifest

@@ -12,15 +12,11 @@ import dagster as dg
 
 from bqx_assets.base.errors import ExtractionIncomplete, TransientReadError, ValidationFailed
 from bqx_assets.base.pairs import Pair
-from bqx_assets.base.progress import at_work, waiting
 from bqx_assets.catalogue.families import FAMILIES
-from bqx_assets.extract.pair import extract_features, extract_spine
 from bqx_assets.extract.slabs import CODE_VERSION
 from bqx_assets.merge.compose import ComposePlan
 from bqx_assets.merge.plan import MergePlan
 from bqx_assets.quality.slab_rules import SLAB_RULES, slab_verdicts
-from bqx_assets.release.merged_file import publish_checked
-from bqx_assets.release.retention import sweep
 from bqx_assets.runtime.facts import extraction_facts, publication_facts, read_facts, spine_facts
 from bqx_assets.runtime.keys import (
     GROUP,
@@ -63,13 +59,14 @@ def targets_spine(context: dg.AssetExecutionContext, workspace: Workspace) -> dg
     Every later artifact of the pair has exactly these rows. Read again only when the targets table changed.
     """
     with step(context.partition_key, context.log, workspace) as run:
-        job = workspace.extraction(run.pair, run.progress)
-        spine = extract_spine(job)
-        slab = job.slabs().load_spine().slab
+        spine = run.pipeline.extract_spine(run.pair)
+        slab = run.pipeline.slabs(run.pair).load_spine().slab
         columns = len(slab.provenance.columns)
         return dg.MaterializeResult(
             value=None,
-            metadata=spine_facts(spine, slab.size_bytes, columns) | read_facts(job.warehouse) | run.cost(),
+            metadata=spine_facts(spine, slab.size_bytes, columns)
+            | read_facts(run.pipeline.warehouse(run.pair))
+            | run.cost(),
             data_version=dg.DataVersion(f"{spine.fingerprint}-{slab.crc32c:08x}"),
         )
 
@@ -97,11 +94,10 @@ def feature_slabs(
     checksum are right. A table that fails is named and fails the pair after all others were saved.
     """
     with step(context.partition_key, context.log, workspace) as run:
-        job = workspace.extraction(run.pair, run.progress)
         try:
-            record = extract_features(job)
+            record = run.pipeline.extract_features(run.pair)
         except ExtractionIncomplete:
-            record = job.slabs().load_extraction()
+            record = run.pipeline.slabs(run.pair).load_extraction()
             # The verdicts must not be lost with the step: they name the tables.
             yield from (check_result(SLABS, verdict) for verdict in slab_verdicts(record, ()))
             run.transient = all(each.error == TransientReadError.__name__ for each in record.failed)
@@ -111,7 +107,9 @@ def feature_slabs(
         yield dg.MaterializeResult(
             value=None,
             asset_key=SLABS,
-            metadata=extraction_facts(record, run.progress.count_resumed()) | read_facts(job.warehouse) | run.cost(),
+            metadata=extraction_facts(record, run.progress.count_resumed())
+            | read_facts(run.pipeline.warehouse(run.pair))
+            | run.cost(),
         )
         yield from (check_result(SLABS, verdict) for verdict in slab_verdicts(record, changes))
 
@@ -133,8 +131,7 @@ def training_parquet(context: dg.AssetExecutionContext, workspace: Workspace) ->
     Downstream assets take it as a `pl.LazyFrame`, or 400 to 600 of its 17,031 columns by input metadata `columns`.
     """
     with step(context.partition_key, context.log, workspace) as run:
-        with waiting(run.progress, "merge", at_work("reading the footers of slabs")):
-            plan = workspace.plan(run.pair)
+        plan = run.pipeline.plan_merge(run.pair)
         context.add_output_metadata({"plan_seconds": run.cost()["seconds"]})
         return plan
 
@@ -155,18 +152,13 @@ def published_training_file(context: dg.AssetExecutionContext, workspace: Worksp
     Runs only when every blocking check of the training file passed on exactly these bytes.
     """
     with step(context.partition_key, context.log, workspace) as run:
-        file, store = workspace.merged(run.pair), workspace.store()
-        manifest = file.manifest()
         # By the report of this run's own checks. Publishing alone, by a click on this asset, validates first.
         with _cure_of_failed(run.pair):
-            published = publish_checked(
-                file, manifest, workspace.settings(), workspace.expectations(run.pair), store, run.progress
-            )
-        swept = sweep(store, staging_days=workspace.settings().staging_days)
+            done = run.pipeline.publish(run.pair)
         return dg.MaterializeResult(
             value=None,
-            metadata=publication_facts(published, manifest, swept) | run.cost(),
-            data_version=dg.DataVersion(f"{manifest.file.crc32c:08x}"),
+            metadata=publication_facts(done.published, done.manifest, done.swept) | run.cost(),
+            data_version=dg.DataVersion(f"{done.manifest.file.crc32c:08x}"),
         )
 
 

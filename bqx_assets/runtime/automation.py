@@ -61,7 +61,7 @@ def weekly(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest]:
 @dg.schedule(job=verify_job, cron_schedule="0 12 * * 6", execution_timezone="UTC")
 def verify_weekly(context: dg.ScheduleEvaluationContext, workspace: Workspace) -> Iterator[dg.RunRequest]:
     """Verify what is published, Saturdays 12:00 UTC: before Sunday's run would replace it."""
-    store = workspace.store()
+    store = workspace.pipeline().store
     day = f"{context.scheduled_execution_time:%Y-%m-%d}"
     for pair in ALL_PAIRS:
         if store.head(training_name(pair)) is not None:
@@ -78,7 +78,7 @@ def targets_changed(context: dg.SensorEvaluationContext, workspace: Workspace) -
     """
     now: dict[str, str] = {}
     try:
-        for warehouse, pairs in workspace.warehouses():
+        for warehouse, pairs in workspace.pipeline().warehouses():
             tables = {(TARGETS_DATASET, targets_table(pair)): pair.name for pair in pairs}
             now |= {tables[table]: state for table, state in warehouse.states(tables).items()}
     except TransientReadError as error:

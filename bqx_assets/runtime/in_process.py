@@ -102,7 +102,7 @@ def run_pair(pair: Pair, settings: Settings, progress: Progress, *, log_level: s
         run_id=result.run_id,
         dagster_home=str(home),
         passed=result.success,
-        stages=tuple(_stages(result, workspace.merged(pair))),
+        stages=tuple(_stages(result, workspace.pipeline().merged(pair))),
         verdicts=verdicts,
         published=_published(result),
     )

@@ -17,6 +17,7 @@ from bqx_assets.base import errors
 from bqx_assets.base.errors import BqxError, SystemRefused, TransientReadError
 from bqx_assets.base.limits import PeakMemory
 from bqx_assets.base.pairs import Pair, parse_pair
+from bqx_assets.pipeline import Pipeline
 from bqx_assets.runtime.progress import StepProgress, listener, note_error
 from bqx_assets.runtime.workspace import Workspace
 
@@ -32,6 +33,7 @@ class Step:
 
     pair: Pair
     progress: StepProgress
+    pipeline: Pipeline
     memory: PeakMemory
     started: float
     transient: bool = False
@@ -56,7 +58,8 @@ def step(partition_key: str, log: Logger, workspace: Workspace) -> Generator[Ste
     note_error(workspace.channel, None)
     with errors_as_failures(), PeakMemory() as memory:
         progress = StepProgress(log, listener(workspace.channel))
-        run = Step(pair=parse_pair(partition_key), progress=progress, memory=memory, started=time.perf_counter())
+        pipeline, started = workspace.pipeline(progress), time.perf_counter()
+        run = Step(parse_pair(partition_key), progress, pipeline, memory, started)
         try:
             yield run
         except (BqxError, OSError) as refused:

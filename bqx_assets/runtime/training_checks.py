@@ -23,8 +23,7 @@ from bqx_assets.runtime.workspace import Workspace
 def training_rules(context: dg.AssetCheckExecutionContext, workspace: Workspace) -> Iterator[dg.AssetCheckResult]:
     """Validate the pair's training file once, and give every selected rule its verdict."""
     with step(context.partition_key, context.log, workspace) as run:
-        file = workspace.merged(run.pair)
-        report = file.validate(file.manifest(), workspace.expectations(run.pair), run.progress)
+        report = run.pipeline.validate(run.pair)
         selected = {key.name for key in context.selected_asset_check_keys}
         for verdict in one_for_each_rule(report):
             if verdict.rule in selected:
@@ -47,4 +46,4 @@ def training_rules(context: dg.AssetCheckExecutionContext, workspace: Workspace)
 def published_intact(context: dg.AssetCheckExecutionContext, workspace: Workspace) -> Iterator[dg.AssetCheckResult]:
     """Verify the published bytes. Run it by schedule: bits rot without a change of size or time."""
     with step(context.partition_key, context.log, workspace) as run:
-        yield check_result(PUBLISHED, intact(workspace.store(), run.pair))
+        yield check_result(PUBLISHED, intact(run.pipeline.store, run.pair))

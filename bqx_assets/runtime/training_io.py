@@ -20,9 +20,7 @@ from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.files import atomic_path
 from bqx_assets.base.frame_files import scan_parquet
 from bqx_assets.base.pairs import parse_pair
-from bqx_assets.base.store.choose import in_cloud
-from bqx_assets.merge.compose import ComposePlan, compose
-from bqx_assets.merge.engine import merge
+from bqx_assets.merge.compose import ComposePlan
 from bqx_assets.merge.plan import MergePlan
 from bqx_assets.runtime.facts import Metadata, training_facts
 from bqx_assets.runtime.keys import TRAINING
@@ -69,17 +67,17 @@ class TrainingParquetIOManager(BasePolarsUPathIOManager):
             super().handle_output(context, obj)
             return
         with step(context.partition_key, context.log, self._workspace) as run:
-            manifest = compose(obj, self._workspace.store(), progress=run.progress)
-            place = {"path": dg.MetadataValue.text(self._workspace.merged(run.pair).place)}
-            context.add_output_metadata(place | training_facts(manifest) | run.cost())
+            made = run.pipeline.merge_planned(obj)
+            place = {"path": dg.MetadataValue.text(made.place)}
+            context.add_output_metadata(place | training_facts(made.manifest) | run.cost())
 
     def load_input(self, context: dg.InputContext) -> Any:  # noqa: ANN401 -- the base's
         """Load a training file from the output bucket where it is there; anything else from its path."""
-        settings = self._workspace.settings()
-        if context.asset_key != TRAINING or not in_cloud(settings):
+        pipeline = self._workspace.pipeline()
+        if context.asset_key != TRAINING or not pipeline.in_bucket:
             return super().load_input(context)
         with errors_as_failures():
-            return load_objects(context, self._workspace.store())
+            return load_objects(context, pipeline.store)
 
     def dump_to_path(self, context: dg.OutputContext, obj: object, path: UPath) -> None:
         """Lay ``obj`` down whole or not at all. Raises dagster.Failure, BadSetting inside, for what is no frame."""
@@ -103,9 +101,8 @@ class TrainingParquetIOManager(BasePolarsUPathIOManager):
 
     def _merge(self, context: dg.OutputContext, plan: MergePlan, target: Path) -> None:
         with step(context.partition_key, context.log, self._workspace) as run:
-            engine = self._workspace.settings().engine
-            manifest = merge(plan, target, engine=engine, progress=run.progress)
-            context.add_output_metadata(training_facts(manifest) | run.cost())
+            made = run.pipeline.merge_planned(plan, target)
+            context.add_output_metadata(training_facts(made.manifest) | run.cost())
 
     def get_metadata(self, context: dg.OutputContext, obj: object) -> Metadata:
         """Return rows, columns and bytes of a frame from its file's footer; a merge has added its own."""

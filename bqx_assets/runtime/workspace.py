@@ -7,27 +7,15 @@ the settings' meaning (``base/settings.py``).
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 from pydantic import Field, ValidationError
 
 from bqx_assets.base.errors import BadSetting
-from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.progress import Progress
 from bqx_assets.base.settings import Settings
-from bqx_assets.base.store.choose import in_cloud, open_store
-from bqx_assets.base.store.protocol import ObjectStore
-from bqx_assets.catalogue.expectations import Expectations
-from bqx_assets.extract.connect import connect, load_own_expectations
-from bqx_assets.extract.job import Extraction
-from bqx_assets.extract.slab_objects import slab_objects
-from bqx_assets.extract.warehouse import Warehouse
-from bqx_assets.merge.compose import ComposePlan, plan_compose
-from bqx_assets.merge.engine import plan_merge
-from bqx_assets.merge.plan import MergePlan
-from bqx_assets.release.merged_file import Merged, merged
+from bqx_assets.pipeline import Pipeline
 from bqx_assets.runtime.instance import PROCESS_TAG, process_tag
 
 RUN_SETTINGS = ("bigquery_streams", "end", "engine", "last", "row_group_rows", "start", "workers")
@@ -103,47 +91,9 @@ class Workspace(dg.ConfigurableResource[object]):
             cure="Leave it out of the launchpad.",
         )
 
-    def warehouses(self) -> list[tuple[Warehouse, list[Pair]]]:
-        """Return each warehouse with the pairs that are read from it. Raises TableMissing when there is none."""
-        settings = self.settings()
-        folders: dict[Path, list[Pair]] = {}
-        for pair in ALL_PAIRS:
-            folders.setdefault(settings.of_pair(pair).warehouse_dir, []).append(pair)
-        there = {folder: pairs for folder, pairs in folders.items() if folder.is_dir()} or folders
-        return [(connect(settings.of_pair(pairs[0]))[0], pairs) for pairs in there.values()]
-
-    def expectations(self, pair: Pair) -> Expectations:
-        """Return what the pair's training file is held against; needs no warehouse."""
-        return load_own_expectations(self.settings().of_pair(pair))
-
-    def extraction(self, pair: Pair, progress: Progress) -> Extraction:
-        """Return the pair's extraction, bound to where its slabs are kept: its folder, or the output bucket."""
-        settings = self.settings().of_pair(pair)
-        warehouse, expectations = connect(settings)
-        return Extraction(
-            pair=pair,
-            warehouse=warehouse,
-            folder=settings.checkpoint_dir / pair.name,
-            settings=settings,
-            expectations=expectations,
-            progress=progress,
-            kept_in=slab_objects(settings, pair),
-        )
-
-    def plan(self, pair: Pair) -> MergePlan | ComposePlan:
-        """Return the pair's merge, where its slabs are. Raises as ``plan_merge`` and ``plan_compose`` do."""
-        settings = self.settings()
-        if in_cloud(settings):
-            return plan_compose(pair, self.store())
-        return plan_merge(pair, settings.checkpoint_dir / pair.name, settings)
-
-    def merged(self, pair: Pair) -> Merged:
-        """Return the pair's merged file, where it is."""
-        return merged(self.settings(), pair, self.store())
-
-    def store(self) -> ObjectStore:
-        """Return the store that training files are published to."""
-        return open_store(self.settings())
+    def pipeline(self, progress: Progress | None = None) -> Pipeline:
+        """Return the door to the stages, by this run's settings."""
+        return Pipeline(self.settings(), progress)
 
 
 def _refuse_foreign(overrides: dict[str, Any]) -> None:

@@ -22,12 +22,12 @@ import yaml
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
-from bqx_assets.extract.connect import load_own_expectations
 from bqx_assets.extract.embedded import LocalWarehouse
 from bqx_assets.extract.embedded_layout import DATASETS, table_paths
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets.merge.engine import merge, plan_merge
+from bqx_assets.pipeline import Pipeline
 from bqx_assets_tests.cloud.dagster_servers import GraphQL, Machine, dagster_servers
 from bqx_assets_tests.cloud.planted import Planted
 from bqx_assets_tests.deploy.recipe import DEPLOY, rendered, variables
@@ -64,8 +64,8 @@ def tables_of(warehouse: Path) -> dict[tuple[str, str], pl.DataFrame]:
 def oracle(warehouse: Path, folder: Path, pair: str = "eurusd") -> pl.DataFrame:
     """Return the pair's training file made locally by chained joins: no store, no splice, no BigQuery."""
     settings = Settings(home=folder, warehouse=warehouse)
-    own, expectations = LocalWarehouse(warehouse), load_own_expectations(settings)
     chosen = parse_pair(pair)
+    own, expectations = LocalWarehouse(warehouse), Pipeline(settings).expectations(chosen)
     extract_pair(Extraction(chosen, own, folder / "slabs", settings, expectations, Silent()))
     merge(plan_merge(chosen, folder / "slabs", settings), folder / "oracle.parquet", engine="join", progress=Silent())
     return pl.read_parquet(folder / "oracle.parquet")

@@ -20,7 +20,8 @@ from bqx_assets.catalogue.families import FEATURES_DATASET
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.pair import extract_features, extract_pair
 from bqx_assets.extract.plan import plan_pair
-from bqx_assets.extract.slab_objects import SlabObjects, slab_objects, slabs_prefix
+from bqx_assets.extract.slab_objects import SlabObjects, slabs_prefix
+from bqx_assets.pipeline import Pipeline
 from bqx_assets_tests.frames import EURUSD, FEW_TABLES, FrameWarehouse, frame_job, frame_warehouse
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
 from bqx_assets_tests.servers.gcs.server import GcsServer
@@ -174,12 +175,11 @@ def test_features_without_a_spine_are_refused(gcs_store: GcsObjectStore, warehou
 
 def test_slabs_go_where_the_file_will_be_published(gcs: GcsServer, tmp_path: Path) -> None:
     assert gcs.url
-    assert slab_objects(Settings(home=tmp_path), EURUSD) is None
-    slabs = slab_objects(Settings(output=f"gs://{BUCKET}/team"), EURUSD)
-    assert slabs is not None
-    assert slabs.store.uri(f"{slabs.prefix}x.parquet") == f"gs://{BUCKET}/team/staging/slabs/eurusd/x.parquet"
-    assert isinstance(slabs.store, GcsObjectStore)
-    slabs.store.client.close()
+    assert Pipeline(Settings(home=tmp_path)).slabs(EURUSD).place == str(tmp_path / "checkpoints" / "eurusd")
+    pipeline = Pipeline(Settings(output=f"gs://{BUCKET}/team"))
+    assert pipeline.slabs(EURUSD).place.rstrip("/") == f"gs://{BUCKET}/team/staging/slabs/eurusd"
+    assert isinstance(pipeline.store, GcsObjectStore)
+    pipeline.store.client.close()
 
 
 def test_a_slab_object_tells_how_long_its_footer_is(gcs_store: GcsObjectStore, warehouse: FrameWarehouse) -> None:

@@ -27,10 +27,10 @@ from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets.extract import object_file, staging
-from bqx_assets.extract.connect import connect
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets.extract.staging import StagedWarehouse, is_shared
 from bqx_assets.extract.warehouse import ReadRequest
+from bqx_assets.pipeline import Pipeline
 from bqx_assets_tests.frames import EURUSD, FrameWarehouse, few_tables_expectations, frame_job, frame_warehouse, minutes
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
 from bqx_assets_tests.servers.gcs.server import GcsServer
@@ -346,6 +346,6 @@ def test_the_settings_say_where_shared_tables_are_kept(
         ({"output": f"gs://{BUCKET}", "staging": tmp_path / "mounted"}, str(tmp_path / "mounted" / "x")),
     ):
         settings = cloud.model_copy(update=changes)
-        warehouse, _ = connect(settings)
+        warehouse = Pipeline(settings).warehouse(parse_pair("eurusd"))
         assert isinstance(warehouse, StagedWarehouse)
         assert warehouse.store.uri(f"{warehouse.prefix}x") == uri

@@ -16,11 +16,11 @@ from bqx_assets.base.names import KEY
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.families import FEATURES_DATASET
-from bqx_assets.cli.places import diff_places
 from bqx_assets.extract.columns import KEY_TYPE
 from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets.quality import diff
 from bqx_assets.quality.diff import Difference
+from bqx_assets.release.named_file import diff_files
 from bqx_assets_tests.frames import EURUSD, START
 from bqx_assets_tests.merge.slabs import raw_folder, write_raw
 from bqx_assets_tests.quality.training import Training, coherent_warehouse, good
@@ -30,7 +30,7 @@ COLUMN = "mkt_vol__mkt_vol_atr_45"
 
 
 def _diff(a: Path, b: Path, *, values: bool = False) -> Difference:
-    return diff_places(str(a), str(b), values=values, progress=Silent())
+    return diff_files(str(a), str(b), values=values, progress=Silent())
 
 
 @pytest.fixture(scope="module")

@@ -26,8 +26,8 @@ from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.base.store.protocol import STAGING, Condition, ObjectInfo, ObjectStore
 from bqx_assets.catalogue.expectations import Expectations, load_expectations, parse_expectations
-from bqx_assets.extract.connect import origin_of
 from bqx_assets.extract.embedded_layout import Folder, Made, begin, finish
+from bqx_assets.pipeline import Pipeline
 from bqx_assets.release.publish import Published, publish, with_the_word
 from bqx_assets.release.published import COMPANIONS, look
 from bqx_assets.release.retention import sweep
@@ -389,6 +389,6 @@ def test_a_file_that_somebody_else_put_there_is_not_replaced_by_simulated_number
 def test_a_warehouse_says_what_it_was_made_of(tmp_path: Path, rates: str | None, origin: str) -> None:
     begin(tmp_path)
     finish(tmp_path, Folder(made=Made(pairs=("eurusd",), rows=300, tables=1, seed=1, rates=rates)))
-    assert origin_of(Settings(warehouse=tmp_path)) == origin
-    assert origin_of(Settings(warehouse=tmp_path, bigquery_project="a")) == BIGQUERY
-    assert origin_of(Settings(warehouse=tmp_path / "none")) == "a folder of tables"
+    assert Pipeline(Settings(warehouse=tmp_path)).origin(EURUSD) == origin
+    assert Pipeline(Settings(warehouse=tmp_path, bigquery_project="a")).origin(EURUSD) == BIGQUERY
+    assert Pipeline(Settings(warehouse=tmp_path / "none")).origin(EURUSD) == "a folder of tables"

@@ -15,6 +15,7 @@ from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.extract.pair import extract_pair
+from bqx_assets.pipeline import Pipeline
 from bqx_assets.release.merged_file import save_report
 from bqx_assets.release.publish import publish
 from bqx_assets.release.status import PairStatus, pair_status
@@ -35,7 +36,8 @@ class Home:
         self.warehouse = frame_warehouse()
 
     def status(self) -> PairStatus:
-        return pair_status(EURUSD, self.settings, few_tables_expectations(), self.store)
+        door = Pipeline(self.settings)
+        return pair_status(EURUSD, door.slabs(EURUSD), door.merged(EURUSD), few_tables_expectations(), self.store)
 
     def extract(self, warehouse: FrameWarehouse | None = None) -> ExtractionRecord:
         return extract_pair(frame_job(self.folder, warehouse or self.warehouse))

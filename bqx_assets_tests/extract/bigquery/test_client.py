@@ -18,6 +18,7 @@ from google.oauth2.service_account import Credentials as ServiceCredentials
 
 from bqx_assets.base.errors import BadSetting, ReadsEnded, TransientReadError, WarehouseError, WarehouseUnavailable
 from bqx_assets.base.names import KEY
+from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.families import FEATURES_DATASET
 from bqx_assets.catalogue.tables import TableDescription
@@ -26,10 +27,10 @@ from bqx_assets.extract.bigquery.bigquery_warehouse import BigQueryWarehouse
 from bqx_assets.extract.bigquery.catalogue import query
 from bqx_assets.extract.bigquery.client import CALL_SECONDS, Rest, open_clients
 from bqx_assets.extract.bigquery.retry import RetryPolicy
-from bqx_assets.extract.connect import connect
 from bqx_assets.extract.embedded import LocalWarehouse
 from bqx_assets.extract.staging import StagedWarehouse
 from bqx_assets.extract.warehouse import FIRST_SECONDS, LASTING_SECONDS, Outage, ReadRequest
+from bqx_assets.pipeline import Pipeline
 from bqx_assets_tests.frames import START
 from bqx_assets_tests.servers.bigquery.faults import FaultyReads, served
 from bqx_assets_tests.servers.bigquery.rest import Refusal, RestServer, rest_served
@@ -108,7 +109,7 @@ def test_the_billing_project_runs_queries_and_owns_sessions_and_tables_keep_thei
         monkeypatch.setenv("BQX_BIGQUERY_PROJECT", "bqx-ml")
         monkeypatch.setenv("BQX_BILLING_PROJECT", "the-payer")
         monkeypatch.setenv("BQX_BIGQUERY_STORAGE_ENDPOINT", address)
-        warehouse, _ = connect(Settings(stage_shared=False))
+        warehouse = Pipeline(Settings(stage_shared=False)).warehouse(parse_pair("eurusd"))
         moment = warehouse.snapshot()
         described = TableDescription(FEATURES_DATASET, "mkt_vol", ((KEY, "TIMESTAMP"),), 1, 8, START, "etag")
         rows = sum(batch.num_rows for batch in warehouse.read(ReadRequest(described, (KEY,), moment)))
@@ -143,14 +144,14 @@ def test_a_persons_credentials_name_the_billing_project_as_their_quota_project_a
 
 
 def test_the_settings_choose_the_warehouse(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(connect(Settings())[0], LocalWarehouse)
+    assert isinstance(Pipeline(Settings()).warehouse(parse_pair("eurusd")), LocalWarehouse)
     monkeypatch.setenv(REST, "http://127.0.0.1:9050")
     monkeypatch.setenv("BQX_BIGQUERY_PROJECT", "bqx-ml")
     monkeypatch.setenv("BQX_BIGQUERY_STORAGE_ENDPOINT", "http://127.0.0.1:9060")
-    assert isinstance(connect(Settings())[0], StagedWarehouse)
+    assert isinstance(Pipeline(Settings()).warehouse(parse_pair("eurusd")), StagedWarehouse)
     monkeypatch.setenv("BQX_STAGE_SHARED", "false")
-    assert isinstance(connect(Settings())[0], BigQueryWarehouse)
-    assert connect(Settings())[0].name == "bqx-ml"
+    assert isinstance(Pipeline(Settings()).warehouse(parse_pair("eurusd")), BigQueryWarehouse)
+    assert Pipeline(Settings()).warehouse(parse_pair("eurusd")).name == "bqx-ml"
 
 
 QUICK = RetryPolicy(tries=4, first_wait_seconds=0.01, longest_wait_seconds=0.02, silent_seconds=1.0)

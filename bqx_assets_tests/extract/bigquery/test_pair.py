@@ -16,16 +16,17 @@ from polars.testing import assert_frame_equal
 
 from bqx_assets.base.errors import ExtractionIncomplete
 from bqx_assets.base.names import KEY
+from bqx_assets.base.pairs import parse_pair
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets.extract.bigquery.bigquery_warehouse import BigQueryWarehouse
 from bqx_assets.extract.bigquery.client import open_clients
 from bqx_assets.extract.bigquery.session import OpenSession
-from bqx_assets.extract.connect import connect
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.pair import extract_features, extract_pair, extract_spine
 from bqx_assets.extract.plan import plan_pair
 from bqx_assets.extract.staging import StagedWarehouse
 from bqx_assets.extract.warehouse import ReadRequest
+from bqx_assets.pipeline import Pipeline
 from bqx_assets_tests.frames import FEW_TABLES, FrameWarehouse, frame_job, frame_warehouse
 from bqx_assets_tests.servers.bigquery.local_bigquery import PROJECT, LocalBigQuery
 
@@ -76,7 +77,7 @@ def _changed(server: LocalBigQuery, frames: FrameWarehouse, **changes: str) -> G
 
 def _job(folder: Path, frames: FrameWarehouse) -> Extraction:
     job = frame_job(folder / "checkpoints", frames, home=folder)
-    warehouse, _ = connect(job.settings)
+    warehouse = Pipeline(job.settings).warehouse(parse_pair("eurusd"))
     return replace(job, warehouse=warehouse)
 
 

@@ -15,13 +15,11 @@ from typer.testing import CliRunner
 from bqx_assets.base.errors import BadSetting, ForeignFile, MergeRefused
 from bqx_assets.base.names import table_prefix
 from bqx_assets.base.pairs import parse_pair
-from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.gcs import GcsObjectStore
-from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.cli.main import app
-from bqx_assets.cli.places import merge_pair, validate_place
 from bqx_assets.cli.summaries import reading_lines
+from bqx_assets.pipeline import Pipeline
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
 from bqx_assets_tests.servers.gcs.server import GcsServer
 
@@ -29,8 +27,7 @@ EURUSD = parse_pair("eurusd")
 
 
 def _validate(place: str) -> None:
-    options = {"keep": False, "deep": True}
-    validate_place(place, EURUSD, Settings(), load_expectations(), **options, progress=Silent())
+    Pipeline(Settings()).validate(EURUSD, place)
 
 
 def test_a_special_file_is_named_and_not_validated(tmp_path: Path) -> None:
@@ -51,7 +48,7 @@ def test_an_address_of_another_form_is_refused_with_the_accepted_one(place: str)
 def test_a_file_of_somebody_else_where_the_manifest_would_come_stays(tmp_path: Path) -> None:
     (tmp_path / "out.manifest.json").write_text('{"name": "a web page"}')
     with pytest.raises(ForeignFile, match="no manifest of a training file"):
-        merge_pair(EURUSD, Settings(home=tmp_path), str(tmp_path), tmp_path / "out.parquet", Silent())
+        Pipeline(Settings(home=tmp_path)).merge(EURUSD, checkpoints=str(tmp_path), output=tmp_path / "out.parquet")
     assert (tmp_path / "out.manifest.json").read_text() == '{"name": "a web page"}'
 
 
@@ -102,7 +99,7 @@ def _bqx(home: Path, *words: object) -> None:
 def test_a_bucket_without_checkpoints_is_refused_with_the_way_to_look(gcs: GcsServer) -> None:
     assert gcs.buckets
     with pytest.raises(MergeRefused, match=f"gcloud storage ls gs://{BUCKET}/nowhere"):
-        merge_pair(EURUSD, Settings(), f"gs://{BUCKET}/nowhere", None, Silent())
+        Pipeline(Settings()).merge(EURUSD, checkpoints=f"gs://{BUCKET}/nowhere")
 
 
 def test_a_place_that_holds_another_pairs_targets_is_refused_with_their_name(gcs: GcsServer, tmp_path: Path) -> None:
@@ -111,4 +108,4 @@ def test_a_place_that_holds_another_pairs_targets_is_refused_with_their_name(gcs
     (tmp_path / "targets_gbpusd.parquet").write_bytes(b"x")
     for place in (f"gs://{BUCKET}/gbp/", str(tmp_path)):
         with pytest.raises(MergeRefused, match=r"nor checkpoints of it, but targets_gbpusd\.parquet"):
-            merge_pair(EURUSD, Settings(), place, None, Silent())
+            Pipeline(Settings()).merge(EURUSD, checkpoints=place)

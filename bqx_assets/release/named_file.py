@@ -1,110 +1,46 @@
-"""Training files as the command line names them: a path, or the URI of an object.
+"""Training files as a user names them, a path or the URI of an object: checked, compared, and what lies beside them.
 
-Belongs here: merging, validating and comparing in either place. Does not: the stages, or how an outcome looks.
+A published file names its manifest and the expectations it was held against; a copy has them beside it.
 """
 
 from __future__ import annotations
 
-import json
+import hashlib
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 from bqx_assets.base.artifacts import MANIFEST_SUFFIX, Manifest, manifest_path
-from bqx_assets.base.errors import BadSetting, CheckpointCorrupt, ForeignFile
+from bqx_assets.base.errors import BadSetting, CheckpointCorrupt
 from bqx_assets.base.files import read_regular, regular_file
 from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
-from bqx_assets.base.progress import Progress, at_work, waiting
-from bqx_assets.base.settings import Settings, training_name
-from bqx_assets.base.store.choose import in_cloud, object_at, open_store
+from bqx_assets.base.progress import Progress
+from bqx_assets.base.settings import training_name
+from bqx_assets.base.store.choose import object_at
 from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.base.store.naming import GCS_SCHEME, local_path
 from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.base.store.records import load_record
-from bqx_assets.catalogue.expectations import Expectations
-from bqx_assets.cli.options import bucket_checkpoints_of, checkpoints_of
-from bqx_assets.merge.compose import compose, merged_name, plan_compose
-from bqx_assets.merge.engine import merge, plan_merge, plan_merge_of_objects
-from bqx_assets.merge.plan import MergePlan
+from bqx_assets.catalogue.expectations import Expectations, parse_expectations
 from bqx_assets.quality.diff import Difference, Side, WideFile, diff_manifests, diff_values, has_digests
 from bqx_assets.quality.report import Report
 from bqx_assets.quality.stored_file import Source, is_of, open_file, open_object
 from bqx_assets.quality.validate import validate, validate_object
-from bqx_assets.release.merged_file import merged, save_object_report, save_report
-from bqx_assets.release.published import Companions, companions_of
+from bqx_assets.release.merged_file import save_object_report, save_report
+from bqx_assets.release.published import Companions, companions_of, plain_name
 
 PUBLISHED = {training_name(pair): pair for pair in ALL_PAIRS}
 """The names that published files have."""
+_KEPT = "kept with the file ("
 
 
-def merge_pair(
-    pair: Pair, settings: Settings, checkpoint_dir: str | None, output: Path | None, progress: Progress
-) -> tuple[Manifest, str]:
-    """Merge a pair where its slabs are, and return manifest and place; once a place is named, the file is a local one.
-
-    Raw checkpoints in a bucket are read by ranges.
-
-    Raises:
-        BadSetting: the slow engine, where the slabs are objects.
-        ForeignFile: a file that is no manifest lies where the named output's manifest would.
-    """
-    if in_cloud(settings) and checkpoint_dir is None and output is None:
-        if settings.engine != "splice":
-            raise BadSetting(
-                "engine",
-                got=settings.engine,
-                expected="splice, where slabs are in a bucket",
-                cure="Name a folder of slabs with --checkpoint-dir.",
-            )
-        store = open_store(settings)
-        with waiting(progress, "merge", at_work("reading the footers of slabs")):
-            found = plan_compose(pair, store)
-        return compose(found, store, progress=progress), store.uri(merged_name(pair))
-    if output is not None:
-        _refuse_foreign(manifest_path(output))
-    file = output or settings.training_file(pair)
-    plan = _planned(pair, settings, checkpoint_dir or str(settings.checkpoint_dir))
-    return merge(plan, file, engine=settings.engine, progress=progress), str(file)
-
-
-def _planned(pair: Pair, settings: Settings, place: str) -> MergePlan:
-    if place.startswith(GCS_SCHEME):
-        store, folder = bucket_checkpoints_of(pair, place)
-        return plan_merge_of_objects(pair, store, folder, settings)
-    return plan_merge(pair, checkpoints_of(pair, Path(place)), settings)
-
-
-def _refuse_foreign(manifest: Path) -> None:
-    """Refuse to write a manifest over a file of the same name that is none: it may be anybody's."""
-    try:
-        facts = json.loads(read_regular(manifest))
-    except FileNotFoundError:
-        return
-    except (OSError, ValueError):
-        facts = None
-    if not isinstance(facts, dict) or not {"format_version", "pair", "extraction"} <= facts.keys():
-        raise ForeignFile(
-            str(manifest),
-            got="a file that is no manifest of a training file",
-            expected="nothing, or what an earlier merge wrote: the manifest comes here",
-            cure="Move it away, or name another file with --output.",
-        )
-
-
-def validate_place(  # noqa: PLR0913 -- what a validation is made of
-    place: str,
-    pair: Pair,
-    settings: Settings,
-    expectations: Expectations,
-    *,
-    keep: bool,
-    deep: bool,
-    progress: Progress,
+def validate_file(
+    place: str, pair: Pair, expectations: Expectations, *, keep: bool, deep: bool, progress: Progress
 ) -> Report:
     """Validate a path or an object; ``keep`` the report of a deep pass beside it if there is a manifest too.
 
-    A kept report spares ``bqx publish`` another look. Beside a published object lies the one it was published with.
+    Beside a published object lies the report it was published with.
 
     Raises:
         BadSetting: a URI that is none.
@@ -114,8 +50,7 @@ def validate_place(  # noqa: PLR0913 -- what a validation is made of
         store, name = object_at(place, "training file")
         manifest = _object_manifest(store, name)
         report = validate_object(store, name, pair, expectations, manifest=manifest, deep=deep, progress=progress)
-        own = in_cloud(settings) and place == merged(settings, pair, open_store(settings)).place
-        if manifest is not None and keep and deep and own:
+        if manifest is not None and keep and deep:
             save_object_report(store, name, manifest, report)
         return report
     file = file_of(place)
@@ -126,7 +61,49 @@ def validate_place(  # noqa: PLR0913 -- what a validation is made of
     return report
 
 
-def diff_places(a: str, b: str, *, values: bool, progress: Progress) -> Difference:
+def kept_expectations(place: str) -> Expectations | None:
+    """Return the expectations that are kept with a training file; None where there are none.
+
+    Raises:
+        CheckpointCorrupt: what the published file names is gone or damaged.
+    """
+    kept = _kept(place)
+    if kept is None:
+        return None
+    manifest, text = kept
+    where = manifest.expectations.place if manifest.expectations is not None else "unknown"
+    return parse_expectations(text, f"kept with the file ({where.removeprefix(_KEPT).rstrip(')')})")
+
+
+def _kept(place: str) -> tuple[Manifest, str] | None:
+    """The manifest and the expectations that a published file names, or that lie beside a copy of it."""
+    if place.startswith(GCS_SCHEME):
+        store, name = object_at(place, "training file")
+        info = store.head(name)
+        found = named_companions(store, name, info.metadata if info else {})
+    else:
+        file = file_of(place)
+        folder = LocalObjectStore(file.parent)
+        info = folder.head(file.name) if file.name in PUBLISHED else None
+        found = named_companions(folder, file.name, info.metadata if info else {})
+        if found is None:
+            return _kept_beside(file)
+    text = found.texts.get("expectations") if found is not None else None
+    return (found.manifest, text.decode()) if found is not None and text is not None else None
+
+
+def _kept_beside(file: Path) -> tuple[Manifest, str] | None:
+    """Of a copy with the copies for people beside it; they count only if they are each other's."""
+    pair = PUBLISHED.get(file.name)
+    manifest = Manifest.load(manifest_path(file)) if pair is not None and manifest_path(file).is_file() else None
+    text = file.with_name(plain_name(pair, "expectations")) if pair is not None else None
+    if manifest is None or manifest.expectations is None or text is None or not text.is_file():
+        return None
+    data = read_regular(text)
+    return (manifest, data.decode()) if hashlib.sha256(data).hexdigest() == manifest.expectations.sha256 else None
+
+
+def diff_files(a: str, b: str, *, values: bool, progress: Progress) -> Difference:
     """Compare two training files, each a path or URI of the file or of its manifest.
 
     By their manifests' digests where both record them; else, and where ``values`` asks for it, by reading: the columns

@@ -9,7 +9,7 @@ from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.catalogue.expectations import load_expectations
-from bqx_assets.cli.judged import expectations_for
+from bqx_assets.pipeline import Pipeline
 from bqx_assets.release.publish import publish
 from bqx_assets_tests.release.training import training
 
@@ -25,7 +25,7 @@ def _published(folder: Path, rows: int) -> Path:
 
 def test_a_published_file_is_held_against_what_it_was_published_with(tmp_path: Path) -> None:
     file = _published(tmp_path, 7)
-    found = expectations_for(str(file), Settings(home=tmp_path / "empty"))
+    found = Pipeline(Settings(home=tmp_path / "empty")).expectations_of(str(file))
     assert found.min_rows == 7
     assert "gs://team/expectations.toml" in found.judged_by(EURUSD).sentence("eurusd")
     assert "kept with the file" in found.place
@@ -35,7 +35,7 @@ def test_named_expectations_come_before_those_of_the_file(tmp_path: Path) -> Non
     file = _published(tmp_path, 7)
     (tmp_path / "own.toml").write_text("min_rows = 3\n")
     settings = Settings(home=tmp_path / "empty", expectations=str(tmp_path / "own.toml"))
-    assert expectations_for(str(file), settings).min_rows == 3
+    assert Pipeline(settings).expectations_of(str(file)).min_rows == 3
 
 
 def test_a_copy_with_its_companions_beside_it_is_held_against_them_unless_they_were_changed(tmp_path: Path) -> None:
@@ -45,6 +45,6 @@ def test_a_copy_with_its_companions_beside_it_is_held_against_them_unless_they_w
     for each in file.parent.glob("training_eurusd.*"):
         (copy / each.name).write_bytes(each.read_bytes())
     settings = Settings(home=tmp_path / "empty")
-    assert expectations_for(str(copy / file.name), settings).min_rows == 7
+    assert Pipeline(settings).expectations_of(str(copy / file.name)).min_rows == 7
     (copy / "training_eurusd.expectations.toml").write_text("min_rows = 1\n")
-    assert expectations_for(str(copy / file.name), settings).place == "packaged"
+    assert Pipeline(settings).expectations_of(str(copy / file.name)).place == "packaged"

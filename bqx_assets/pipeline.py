@@ -1,0 +1,388 @@
+"""The door to all stages of a pair: plan, extract, merge, validate, publish, verify and status over one context.
+
+The command line, the Dagster assets, the doctor, the benchmarks and a Python program all call it. It alone decides
+which warehouse is read and whether files lie in a folder or in a bucket; the stages are told.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from bqx_assets.base.artifacts import SIMULATED, ExtractionRecord, Manifest, Spine, manifest_path
+from bqx_assets.base.errors import BadSetting, ForeignFile
+from bqx_assets.base.files import read_regular
+from bqx_assets.base.pairs import ALL_PAIRS, Pair
+from bqx_assets.base.progress import Progress, Silent, at_work, waiting
+from bqx_assets.base.settings import Settings
+from bqx_assets.base.store.choose import in_cloud, open_store
+from bqx_assets.base.store.local import LocalObjectStore
+from bqx_assets.base.store.naming import GCS_SCHEME
+from bqx_assets.base.store.protocol import ObjectStore
+from bqx_assets.base.store.staged import SHARED
+from bqx_assets.base.threads import in_threads
+from bqx_assets.catalogue.expectations import Expectations, load_expectations
+from bqx_assets.catalogue.expectations_file import EXPECTATIONS_FILE
+from bqx_assets.extract.embedded import LocalWarehouse
+from bqx_assets.extract.embedded_layout import load_folder
+from bqx_assets.extract.job import Extraction
+from bqx_assets.extract.pair import extract_features, extract_pair, extract_spine
+from bqx_assets.extract.plan import PairPlan, plan_pair
+from bqx_assets.extract.slab_objects import SlabObjects
+from bqx_assets.extract.slabs import SlabFolder, SlabStore
+from bqx_assets.extract.staging import StagedWarehouse
+from bqx_assets.extract.warehouse import Warehouse
+from bqx_assets.merge.checkpoints import bucket_checkpoints_of, checkpoints_of
+from bqx_assets.merge.compose import ComposePlan, compose, merged_name, plan_compose
+from bqx_assets.merge.engine import merge, plan_merge, plan_merge_of_objects
+from bqx_assets.merge.plan import MergePlan
+from bqx_assets.quality.diff import Difference
+from bqx_assets.quality.report import Report
+from bqx_assets.release.merged_file import Merged, MergedFile, MergedObject, publish_checked
+from bqx_assets.release.named_file import diff_files, kept_expectations, validate_file
+from bqx_assets.release.publish import Published
+from bqx_assets.release.published import Standing, verify_pairs
+from bqx_assets.release.retention import Removed, clean_checkpoints, sweep
+from bqx_assets.release.status import PairStatus, pair_status
+
+_PAIRS_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class MergedResult:
+    """A merge that is done: the manifest, and the path or URI of the file that it describes."""
+
+    manifest: Manifest
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A publication that is done: what was published, its manifest, and what was removed after it."""
+
+    published: Published
+    manifest: Manifest
+    swept: Removed
+    """Staged objects older than ``staging_days``."""
+    cleaned: Removed | None
+    """The pair's slabs, where they were to be deleted."""
+
+
+class Pipeline:
+    """All stages over one set of settings. Nothing is opened or read before a stage needs it.
+
+    ``settings`` default to the ``BQX_*`` environment variables, ``progress`` to silence. Every method raises a
+    ``BqxError`` that says subject, got, expected and cure. One instance may be used for several pairs, one after
+    another.
+    """
+
+    def __init__(self, settings: Settings | None = None, progress: Progress | None = None) -> None:
+        self.settings = Settings() if settings is None else settings
+        self.progress: Progress = Silent() if progress is None else progress
+        self._warehouses: dict[Path | str, Warehouse] = {}
+        self._expectations: dict[Path | str | None, Expectations] = {}
+
+    @property
+    def in_bucket(self) -> bool:
+        """Whether slabs, merged files and published files lie in a bucket; otherwise in folders of this machine."""
+        return in_cloud(self.settings)
+
+    @cached_property
+    def store(self) -> ObjectStore:
+        """The store that training files are published to. Raises BadSetting, StoreError as ``open_store``."""
+        return open_store(self.settings)
+
+    def warehouse(self, pair: Pair) -> Warehouse:
+        """Return the warehouse that the pair is read from: BigQuery where a project is named, else an embedded one.
+
+        Raises:
+            TableMissing: there is no warehouse at the configured place.
+            BadSetting: the project or an endpoint is not valid.
+            WarehouseError: there are no Google credentials.
+        """
+        settings = self.settings.of_pair(pair)
+        place = settings.bigquery_project or settings.warehouse_dir
+        if place not in self._warehouses:
+            self._warehouses[place] = LocalWarehouse(place) if isinstance(place, Path) else self._bigquery(place)
+        return self._warehouses[place]
+
+    def warehouses(self) -> list[tuple[Warehouse, list[Pair]]]:
+        """Return each warehouse with the pairs that are read from it. Raises as ``warehouse`` where there is none."""
+        folders: dict[Path, list[Pair]] = {}
+        for pair in ALL_PAIRS:
+            folders.setdefault(self.settings.of_pair(pair).warehouse_dir, []).append(pair)
+        there = {folder: pairs for folder, pairs in folders.items() if folder.is_dir()} or folders
+        return [(self.warehouse(pairs[0]), pairs) for pairs in there.values()]
+
+    def _bigquery(self, project: str) -> Warehouse:
+        # Google's clients take two seconds to import, pandas with them: not for every command on an embedded warehouse.
+        from bqx_assets.extract.bigquery.bigquery_warehouse import open_bigquery  # noqa: PLC0415
+
+        warehouse = open_bigquery(project, self.settings)
+        if not self.settings.stage_shared:
+            return warehouse
+        if self.in_bucket and self.settings.staging is None:  # a container's own folder is memory
+            return StagedWarehouse(warehouse, self.store, SHARED)
+        return StagedWarehouse(warehouse, LocalObjectStore(self.settings.staging_dir))
+
+    def expectations(self, pair: Pair | None = None) -> Expectations:
+        """Return the expectations in force: the file the settings name, else the warehouse's own, else the packaged.
+
+        ``pair``: as far as the home has a warehouse of its own for the pair. Needs no warehouse.
+
+        Raises:
+            BadSetting: as ``load_expectations``.
+        """
+        place = self.expectations_place(pair)
+        if place not in self._expectations:
+            self._expectations[place] = load_expectations(place)
+        return self._expectations[place]
+
+    def expectations_place(self, pair: Pair | None = None) -> str | Path | None:
+        """Return where the expectations in force are kept; None: they are the packaged ones."""
+        settings = self.settings if pair is None else self.settings.of_pair(pair)
+        own = settings.warehouse_dir / EXPECTATIONS_FILE
+        return settings.expectations or (own if own.is_file() else None)
+
+    def data_location(self) -> str | None:
+        """Return where BigQuery keeps the feature tables, such as EU; None for an embedded warehouse.
+
+        **Cost**: one ``datasets.get``, which is free.
+
+        Raises:
+            WarehouseError: BigQuery does not say.
+        """
+        if self.settings.bigquery_project is None:
+            return None
+        from bqx_assets.extract.bigquery.bigquery_warehouse import open_bigquery  # noqa: PLC0415 -- as in ``_bigquery``
+
+        return open_bigquery(self.settings.bigquery_project, self.settings).location()
+
+    def slabs(self, pair: Pair, checkpoints: Path | None = None) -> SlabStore:
+        """Return where a pair's slabs are kept: below ``checkpoints`` where it is given, else where the settings say.
+
+        Raises:
+            BadSetting: ``output`` is no bucket.
+        """
+        if checkpoints is None and self.in_bucket:
+            return SlabObjects(self.store, pair)
+        return SlabFolder((checkpoints or self.settings.checkpoint_dir) / pair.name)
+
+    def extraction(self, pair: Pair, checkpoints: Path | None = None) -> Extraction:
+        """Return what an extraction of the pair works on; nothing is read from the warehouse yet."""
+        expectations = self.expectations(pair)  # first: a wrong file of them is told before the warehouse is opened
+        return Extraction(
+            pair=pair,
+            warehouse=self.warehouse(pair),
+            folder=(checkpoints or self.settings.checkpoint_dir) / pair.name,
+            settings=self.settings.of_pair(pair),
+            expectations=expectations,
+            progress=self.progress,
+            kept_in=self.slabs(pair, checkpoints),
+            origin=self.origin(pair),
+        )
+
+    def origin(self, pair: Pair) -> str:
+        """Return what the pair's warehouse is made of, as manifests say it. Raises CheckpointCorrupt."""
+        settings = self.settings.of_pair(pair)
+        if settings.bigquery_project is not None:
+            return f"BigQuery project {settings.bigquery_project}"
+        folder = load_folder(settings.warehouse_dir)
+        if folder is None:
+            return "a folder of tables"
+        return SIMULATED if folder.made.rates is None else "a rates file"
+
+    def plan(self, pair: Pair, *, checkpoints: Path | None = None) -> PairPlan:
+        """Return what an extraction would read: tables, columns, bytes, cost, and what is fresh already.
+
+        **Cost**: descriptions of tables and records of slabs; no row is read.
+
+        Raises:
+            TableMissing, SchemaDrift: the warehouse lacks the pair's targets, or they are not what is expected.
+        """
+        return plan_pair(self.extraction(pair, checkpoints))
+
+    def extract(
+        self, pair: Pair, tables: Collection[str] | None = None, *, checkpoints: Path | None = None
+    ) -> ExtractionRecord:
+        """Read the pair's spine and feature tables into slabs; what is there and fresh is not read again.
+
+        ``tables`` limits the reading to those feature tables. **Cost**: as many tables in memory as there are workers.
+
+        Raises:
+            ExtractionIncomplete: tables failed; all others are saved, and the error names each failed one.
+            BudgetExceeded, NotEnoughMemory, UnknownTable, WarehouseUnavailable: as ``extract.pair`` says.
+        """
+        return extract_pair(self.extraction(pair, checkpoints), tables)
+
+    def extract_spine(self, pair: Pair) -> Spine:
+        """Read the pair's targets as its spine and fix the run's snapshot. Raises as ``extract``."""
+        return extract_spine(self.extraction(pair))
+
+    def extract_features(self, pair: Pair) -> ExtractionRecord:
+        """Read the pair's feature tables onto the spine that is there, at its snapshot. Raises as ``extract``."""
+        return extract_features(self.extraction(pair))
+
+    def plan_merge(self, pair: Pair, checkpoints: str | None = None) -> MergePlan | ComposePlan:
+        """Return the merge of the pair's slabs, or of raw checkpoints in a folder or bucket. Reads their footers.
+
+        Raises:
+            MergeRefused, CheckpointCorrupt, CheckpointMismatch, ColumnCollision, FooterError: slabs are not there, not
+                complete, not as they were recorded, or do not fit each other.
+        """
+        with waiting(self.progress, "merge", at_work("reading the footers of slabs")):
+            if checkpoints is None and self.in_bucket:
+                return plan_compose(pair, self.store)
+            place = checkpoints or str(self.settings.checkpoint_dir)
+            if place.startswith(GCS_SCHEME):
+                store, folder = bucket_checkpoints_of(pair, place)
+                return plan_merge_of_objects(pair, store, folder, self.settings)
+            return plan_merge(pair, checkpoints_of(pair, Path(place)), self.settings)
+
+    def merge(self, pair: Pair, *, checkpoints: str | None = None, output: Path | None = None) -> MergedResult:
+        """Make the pair's wide parquet of its slabs, and its manifest beside it.
+
+        **Cost**: bytes are copied, not decoded; the footers of all slabs in memory.
+
+        Raises:
+            BadSetting: the slow engine, where slabs are in a bucket.
+            ForeignFile: a file that is no manifest lies where the named output's manifest would.
+            As ``plan_merge``; NotEnoughDisk, NotEnoughMemory.
+        """
+        # Slabs in the bucket are composed there; once a place is named, the file is one of this machine.
+        if output is not None and checkpoints is None:
+            checkpoints = str(self.settings.checkpoint_dir)
+        if self.in_bucket and checkpoints is None and self.settings.engine != "splice":
+            raise BadSetting(
+                "engine",
+                got=self.settings.engine,
+                expected="splice, where slabs are in a bucket",
+                cure="Name a folder of slabs with --checkpoint-dir.",
+            )
+        if output is not None:
+            _refuse_foreign(manifest_path(output))
+        return self.merge_planned(self.plan_merge(pair, checkpoints), output)
+
+    def merge_planned(self, plan: MergePlan | ComposePlan, output: Path | None = None) -> MergedResult:
+        """Execute the plan of a merge. Raises as ``merge``."""
+        if isinstance(plan, ComposePlan):
+            manifest = compose(plan, self.store, progress=self.progress)
+            return MergedResult(manifest, self.store.uri(merged_name(plan.pair)))
+        file = output or self.settings.training_file(plan.pair)
+        return MergedResult(merge(plan, file, engine=self.settings.engine, progress=self.progress), str(file))
+
+    def merged(self, pair: Pair, file: Path | None = None) -> Merged:
+        """Return the pair's merged, not yet published file, or ``file`` as such; it need not be there."""
+        if file is None and self.in_bucket:
+            return MergedObject(self.store, pair)
+        return MergedFile(file or self.settings.training_file(pair), pair)
+
+    def validate(
+        self,
+        pair: Pair,
+        file: str | Path | None = None,
+        *,
+        expectations: Expectations | None = None,
+        deep: bool = True,
+    ) -> Report:
+        """Check a training file by every rule; a bad file is a report with failures, not an error.
+
+        ``file``: a path or ``gs://`` URI of any training file, default the pair's merged one. ``expectations`` default
+        to those kept with the file, else to those in force. The report of a deep pass by them is kept beside a file
+        that has a manifest. ``deep=False`` reads footer and statistics only.
+        **Cost**: one pass over the file, a few columns in memory.
+
+        Raises:
+            BadSetting: what is named is no file.
+            CheckpointCorrupt: the merged file has no manifest, or a published one not its own.
+        """
+        if file is None:
+            merged = self.merged(pair)
+            judge = merged.validate if deep else merged.shallow
+            return judge(merged.manifest(), expectations or self.expectations(pair), self.progress)
+        own = self.expectations_of(str(file), pair)
+        place = str(file)
+        return validate_file(
+            place,
+            pair,
+            expectations or own,
+            # A report by other numbers is not kept: `bqx publish` must look again.
+            keep=(expectations is None or expectations == own) and self._keeps_reports_at(pair, place),
+            deep=deep,
+            progress=self.progress,
+        )
+
+    def _keeps_reports_at(self, pair: Pair, place: str) -> bool:
+        """Whether a report may lie beside the file: anywhere in a folder, in a bucket beside our own merged file."""
+        return not place.startswith(GCS_SCHEME) or (self.in_bucket and place == self.merged(pair).place)
+
+    def expectations_of(self, file: str, pair: Pair | None = None) -> Expectations:
+        """Return what a training file is held against: what the settings name, else what is kept with it, else ours.
+
+        Raises:
+            CheckpointCorrupt: what the published file names is gone or damaged. BadSetting: as ``expectations``.
+        """
+        kept = kept_expectations(file) if self.settings.expectations is None else None
+        return self.expectations(pair) if kept is None else kept
+
+    def publish(self, pair: Pair, *, file: Path | None = None, clean: bool = False) -> Publication:
+        """Publish the pair's merged file, or ``file``: validate it, upload, verify, swap it in whole.
+
+        A deep validation that this same process made is not made again. ``clean`` deletes the pair's slabs once the
+        store confirms the file. Doing it twice does it once.
+
+        Raises:
+            ValidationFailed: a blocking rule failed. ReplacementRefused: the published file is of another source.
+            ChecksumMismatch, PreconditionFailed, StoreError: as ``release.publish`` says.
+        """
+        chosen = self.merged(pair, file)
+        manifest = chosen.manifest()
+        published = publish_checked(chosen, manifest, self.settings, self.expectations(pair), self.store, self.progress)
+        swept = sweep(self.store, staging_days=self.settings.staging_days)
+        cleaned = clean_checkpoints(pair, self.slabs(pair), self.store) if clean else None
+        return Publication(published, manifest, swept, cleaned)
+
+    def verify(self, pairs: Sequence[Pair] = (), *, every: bool = False) -> list[Standing]:
+        """Return what is published of each pair, its bytes verified now; ``every``: of all pairs that are published.
+
+        **Cost**: in a folder, reads the files; a bucket is asked for its checksums.
+
+        Raises:
+            BadSetting: neither pairs nor ``every``, or both.
+        """
+        return verify_pairs(self.store, pairs, self.progress, every=every)
+
+    def status(self, pairs: Sequence[Pair] = ALL_PAIRS) -> list[PairStatus]:
+        """Return the stages of pairs by their records and manifests. **Cost**: no bytes of slabs or files."""
+        store = self.store
+
+        def status_of(pair: Pair) -> PairStatus:
+            return pair_status(pair, self.slabs(pair), self.merged(pair), self.expectations(pair), store)
+
+        what = f"looking at {len(pairs)} pair{'s' * (len(pairs) != 1)}"
+        with waiting(self.progress, "status", at_work(what)):
+            return list(in_threads(status_of, pairs, _PAIRS_AT_ONCE, "status"))
+
+    def diff(self, a: str, b: str, *, values: bool = False) -> Difference:
+        """Return which tables and columns of two training files differ; see ``release.named_file.diff_files``."""
+        return diff_files(a, b, values=values, progress=self.progress)
+
+
+def _refuse_foreign(manifest: Path) -> None:
+    """Refuse to write a manifest over a file of the same name that is none: it may be anybody's."""
+    try:
+        facts = json.loads(read_regular(manifest))
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError):
+        facts = None
+    if not isinstance(facts, dict) or not {"format_version", "pair", "extraction"} <= facts.keys():
+        raise ForeignFile(
+            str(manifest),
+            got="a file that is no manifest of a training file",
+            expected="nothing, or what an earlier merge wrote: the manifest comes here",
+            cure="Move it away, or name another file with --output.",
+        )
