@@ -11,6 +11,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from bqx_assets_tests.servers.gcs.fixtures import gcs, gcs_process
+
+__all__ = ["gcs", "gcs_process"]
 _HERE = Path(__file__).parent
 _CLOUD_FOLDERS = ("extract/bigquery/", "runtime/launcher/", "cloud/")
 _CLOUD_WORDS = ("gcs", "compose", "wire", "slab_objects", "lifecycle")

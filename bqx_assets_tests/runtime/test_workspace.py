@@ -9,7 +9,6 @@ import pytest
 
 from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.pairs import parse_pair
-from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
 from bqx_assets.runtime.workspace import RUN_SETTINGS, Workspace
 
@@ -112,6 +111,6 @@ def test_an_override_in_the_launchpad_reaches_the_run(tmp_path: Path, monkeypatc
 
 
 def test_an_extraction_works_in_the_pairs_own_folder(settings: Settings) -> None:
-    job = Workspace.of(settings).extraction(parse_pair("eurusd"), Silent())
+    job = Workspace.of(settings).pipeline().extraction(parse_pair("eurusd"))
     assert job.folder == settings.checkpoint_dir / "eurusd"
     assert len(job.catalogue().tables) == 6
