@@ -1,7 +1,4 @@
-"""Computing and writing a warehouse's tables, several processes at once.
-
-Belongs here: which tables are made together, the workers, the Parquet files. Does not: values (``features``), quirks.
-"""
+"""The tables of an embedded warehouse are computed and written in batches, in several processes at once."""
 
 from __future__ import annotations
 
@@ -24,14 +21,12 @@ from bqx_assets.catalogue.families import FEATURES_DATASET, ExpectedTable, expec
 from bqx_assets.extract.embedded_layout import table_path
 from bqx_assets.sandbox.features.pair_tables import compute_pair_tables
 from bqx_assets.sandbox.features.shared_tables import compute_shared_tables
-from bqx_assets.sandbox.known_gaps import with_known_gaps
-from bqx_assets.sandbox.market import Market
+from bqx_assets.sandbox.market.bars import Market
+from bqx_assets.sandbox.market.rates import load_market
+from bqx_assets.sandbox.market.simulate import simulate
 from bqx_assets.sandbox.own_expectations import OnSpine, on_spine, readers, spine_keys
-from bqx_assets.sandbox.quirks import SEVERAL_PAIRS, as_stored, with_other_pair
-from bqx_assets.sandbox.rates import load_market
+from bqx_assets.sandbox.quirks import SEVERAL_PAIRS, as_stored, with_known_gaps, with_other_pair
 from bqx_assets.sandbox.selection import Selection
-from bqx_assets.sandbox.simulate import simulate
-from bqx_assets.sandbox.table_files import write_table
 
 _FEW_CELLS = 8_000_000
 """Below this the work takes about as long as starting two processes."""
@@ -147,3 +142,12 @@ def _be_a_worker() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=lambda: (parent.join(), os._exit(1)), name="parent-watch", daemon=True).start()
+
+
+_ROW_GROUP_ROWS = 32_768
+"""Long histories in pieces: a reader skips those outside its time range, which for wide tables is about as long."""
+
+
+def write_table(path: Path, frame: pl.DataFrame) -> None:
+    """Write a frame of any rows x columns as it goes: whoever may be read meanwhile hands in a temp path."""
+    frame.write_parquet(path, compression="zstd", compression_level=1, statistics=True, row_group_size=_ROW_GROUP_ROWS)

@@ -28,15 +28,13 @@ from bqx_assets.extract.embedded_layout import (
     table_path,
     table_paths,
 )
-from bqx_assets.sandbox.batches import MarketSource, batches_of, make_batches
-from bqx_assets.sandbox.extras import stray_tables
-from bqx_assets.sandbox.known_gaps import without_absent
-from bqx_assets.sandbox.market import Market
+from bqx_assets.sandbox.batches import MarketSource, batches_of, make_batches, write_table
+from bqx_assets.sandbox.features.pair_tables import targets_frame
+from bqx_assets.sandbox.market.bars import Market
+from bqx_assets.sandbox.market.rates import rates_digest
 from bqx_assets.sandbox.own_expectations import OnSpine, own_expectations
-from bqx_assets.sandbox.rates import rates_digest
+from bqx_assets.sandbox.quirks import stray_tables, without_absent
 from bqx_assets.sandbox.selection import NOT_ASKED_FOR, Selection, select
-from bqx_assets.sandbox.table_files import write_table
-from bqx_assets.sandbox.targets import targets_frame
 
 STAGE = "warehouse"
 _LACKING = re.compile("^(no rate with|no bars of instrument) ")

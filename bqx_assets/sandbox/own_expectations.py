@@ -21,7 +21,7 @@ from bqx_assets.catalogue.expectations import Expectations, load_expectations
 from bqx_assets.catalogue.families import FAMILIES, ExpectedTable, expected_tables
 from bqx_assets.extract.align import KEY_TYPE, as_key, place
 from bqx_assets.extract.embedded_layout import Made
-from bqx_assets.sandbox.market import Bars, Market
+from bqx_assets.sandbox.market.bars import Bars, Market
 from bqx_assets.sandbox.selection import Selection
 
 _USUAL_MISSING = 0.01

@@ -1,10 +1,13 @@
-"""What real tables are like: a minute missing here, one too many there, rows of another pair, rows out of order.
+"""What the users' tables are like beside their values: gaps, surplus rows, rows of other pairs, tables of no pair.
 
-Belongs here: from a clean frame to the table as it lies in the warehouse. Does not: values (``features``).
+``as_stored`` adds the quirks that any embedded warehouse has, ``with_known_gaps`` the gaps that the users reported, and
+``stray_tables`` makes the tables that lie in their datasets and are no features.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from zlib import crc32
 
 import numpy as np
@@ -12,7 +15,8 @@ import polars as pl
 
 from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import Pair
-from bqx_assets.catalogue.families import PAIR_COLUMN, ExpectedTable
+from bqx_assets.catalogue.families import FEATURES_DATASET, PAIR_COLUMN, TARGETS_DATASET, ExpectedTable
+from bqx_assets.sandbox.selection import Selection
 
 SEVERAL_PAIRS: tuple[str, ...] = ("base_bqx", "base_idx", "tmp")
 """Kinds whose tables hold another pair's rows as well: readers must filter."""
@@ -72,3 +76,76 @@ def _with_extra_rows(frame: pl.DataFrame, rng: np.random.Generator) -> pl.DataFr
     moments = np.concatenate([times[0] - before * bar, times[inside] + bar, times[-1] + after * bar])
     extra = frame[rows].with_columns(pl.Series(KEY, moments).cast(frame.schema[KEY]))
     return pl.concat([frame, extra]).sort(KEY, maintain_order=True)
+
+
+_MINUTES = 2_164_285
+_ETF_ROWS = {
+    "ewa": 928_724,
+    "ewg": 990_966,
+    "ewj": 1_067_160,
+    "ewu": 990_966,
+    "gld": 1_190_996,
+    "spy": 1_201_524,
+    "uup": 1_037_017,
+    "vix": 998_129,
+}
+"""Of so many minutes. That of ewu nobody counted: as the other European one."""
+_MISSING = {"tri": (0.04, 0.11), "cov": (0.01, 0.10)}
+"""Least and greatest share of rows that a table of the family lacks."""
+_NULLS = {"tri": 0.2408, "cov": 0.1038, "mkt": 0.0818, "var": 0.0753, "csi": 0.0190}
+"""Share of nulls of a family, missing rows included. That of corr follows from its rows and two empty tables."""
+_ABSENT = 13
+"""cov_* tables of all pairs that there are not."""
+
+
+def with_known_gaps(stored: pl.DataFrame, table: ExpectedTable, seed: int) -> pl.DataFrame:
+    """Return a table as it is stored, less the rows and values that the users' table of its name lacks.
+
+    **Shape**: the same columns, fewer rows; the same ``seed`` and name give the same rows.
+    """
+    rng = np.random.default_rng([seed, 4, crc32(table.table.encode())])
+    family = table.table.partition("_")[0]
+    missing = 0.0
+    if family == "corr":
+        missing = 1 - _ETF_ROWS[table.table.rpartition("_")[2]] / _MINUTES
+    elif family in _MISSING:
+        missing = float(rng.uniform(*_MISSING[family]))
+    kept = stored.filter(pl.Series(rng.random(stored.height) >= missing))
+    empty = max(0.0, (_NULLS.get(family, 0.0) - missing) / (1 - missing))
+    known = pl.Series(rng.random(kept.height) >= empty)
+    return kept.with_columns(pl.when(known).then(pl.all().exclude(KEY, PAIR_COLUMN)))
+
+
+def without_absent(selection: Selection) -> Selection:
+    """Return the choice less the ``cov_*`` tables that the users do not have; of a small one not more than half."""
+    cov = sorted((name for name in selection.made if name.startswith("cov_")), key=lambda name: crc32(name.encode()))
+    gone = {*cov[: min(_ABSENT, len(cov) // 2)]}
+    return replace(selection, made={name: each for name, each in selection.made.items() if name not in gone})
+
+
+_STRAY_TARGETS = 7
+"""The stray table stems from the time when there were only the targets of one window."""
+
+
+def stray_tables(
+    tables: Iterable[ExpectedTable], targets: Sequence[pl.DataFrame]
+) -> dict[tuple[str, str], pl.DataFrame]:
+    """Return frames by (dataset, table).
+
+    Two ``mkt_*_summary`` tables without ``interval_time``: the family's rule must leave them out, for to wait for
+    their rows once hung an extraction at 620 of 669. ``targets_all_fixed``: all pairs' first seven targets.
+    """
+    market = [table for table in tables if table.family == "market_wide"]
+    summaries = {
+        (FEATURES_DATASET, f"mkt_{topic}_summary"): pl.DataFrame(
+            {
+                "table_name": [each.table for each in market if topic in each.table],
+                "feature_columns": [len(each.columns) for each in market if topic in each.table],
+            },
+            schema={"table_name": pl.String, "feature_columns": pl.Int64},
+        )
+        for topic in ("regime", "vol")
+    }
+    names = [name for name in targets[0].columns if name.startswith("target_")][:_STRAY_TARGETS]
+    stray = pl.concat([frame.select(KEY, "pair", *names) for frame in targets])
+    return summaries | {(TARGETS_DATASET, "targets_all_fixed"): stray}

@@ -12,7 +12,7 @@ from itertools import zip_longest
 from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair
 from bqx_assets.catalogue.families import FAMILIES, ExpectedTable, expected_tables
 from bqx_assets.sandbox.features import pair_tables, shared_tables
-from bqx_assets.sandbox.market import Market
+from bqx_assets.sandbox.market.bars import Market
 
 _PAIR_SPECIFIC = FAMILIES[0]
 _FIRST = "base_bqx"

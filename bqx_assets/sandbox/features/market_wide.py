@@ -9,13 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from bqx_assets.sandbox.features import rolling
-from bqx_assets.sandbox.features.shared_frames import Column, labels
-from bqx_assets.sandbox.features.shared_moments import Moments
-from bqx_assets.sandbox.features.shared_orientation import CENTRES
-from bqx_assets.sandbox.features.shared_panel import Panel
-from bqx_assets.sandbox.features.shared_trend import trend
+from bqx_assets.sandbox.features.frames import Column, labels
+from bqx_assets.sandbox.features.panel import CENTRES, Moments, Panel
+from bqx_assets.sandbox.features.regression import trend
 from bqx_assets.sandbox.features.source import Variant
-from bqx_assets.sandbox.market import Floats
+from bqx_assets.sandbox.market.bars import Floats
 
 LEADING: tuple[str, ...] = ("audusd", "eurusd", "gbpusd", "usdjpy")
 """The pairs whose levels ``mkt_corr`` shows, and from which it takes its correlations."""

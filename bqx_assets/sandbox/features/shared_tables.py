@@ -12,14 +12,12 @@ import polars as pl
 
 from bqx_assets.base.pairs import ALL_PAIRS
 from bqx_assets.catalogue.families import ExpectedTable
-from bqx_assets.sandbox.features.currency_strength import currency_strength_columns
+from bqx_assets.sandbox.features.currencies import currency_strength_columns, variance_columns
+from bqx_assets.sandbox.features.frames import Column, frame
 from bqx_assets.sandbox.features.market_wide import LEADING, market_wide_columns
-from bqx_assets.sandbox.features.shared_clock import clock_of
-from bqx_assets.sandbox.features.shared_frames import Column, frame
-from bqx_assets.sandbox.features.shared_panel import Panel
+from bqx_assets.sandbox.features.panel import Panel, clock_of
 from bqx_assets.sandbox.features.triangulation import legs_of, triangle_of, triangulation_columns
-from bqx_assets.sandbox.features.variance import variance_columns
-from bqx_assets.sandbox.market import Market
+from bqx_assets.sandbox.market.bars import Market
 
 _LEAST_PAIRS = {"csi": 1, "var": 2, "var_corr": 3, "mkt": 2}
 """Pairs that a mean, a variance and three named members need."""
@@ -40,7 +38,7 @@ def compute_shared_tables(
     panel = Panel(market, clock_of(market))
     for _, group in groupby(sorted(tables, key=lambda table: table.kind), key=lambda table: table.kind):
         for table, columns in _columns(panel, [*group]):
-            yield table, frame(table, panel.clock, columns)
+            yield table, frame(table, panel.clock.times, columns)
 
 
 def uncomputable(market: Market, table: ExpectedTable) -> str | None:

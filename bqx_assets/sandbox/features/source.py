@@ -1,7 +1,4 @@
-"""A series that features are computed from: a pair's rate, its rate as an index, or its BQX.
-
-Belongs here: ``Source`` and how bars give one. Does not: features.
-"""
+"""The series that features are computed from: a pair's rate, its rate as an index, or its BQX."""
 
 from __future__ import annotations
 
@@ -9,9 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from bqx_assets.sandbox.features import rolling
-from bqx_assets.sandbox.features.bqx import bqx
-from bqx_assets.sandbox.market import Bars, Floats
+from bqx_assets.sandbox.market.bars import Bars, Floats
+
+
+def bqx(close: Floats, window: int) -> Floats:
+    """Return ``(close[t] - close[t - window]) / close[t - window] * 100``, NaN for the first ``window`` bars.
+
+    **Shape**: as ``close``; windows count bars, not clock time. **Units**: percent.
+    """
+    values = np.full(close.size, np.nan)
+    before = close[:-window]
+    values[window:] = (close[window:] - before) / before * 100.0
+    return values
+
 
 WINDOWS = (45, 90, 180, 360, 720, 1440, 2880)
 """Rows of a window: the grammar's ``w7``."""

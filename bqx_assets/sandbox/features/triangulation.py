@@ -19,11 +19,11 @@ import numpy as np
 from bqx_assets.base.pairs import CURRENCIES
 from bqx_assets.catalogue.families import ExpectedTable
 from bqx_assets.sandbox.features import rolling
-from bqx_assets.sandbox.features.series import WINDOWS, Variant, source_of
-from bqx_assets.sandbox.features.shared_frames import Column, labels
-from bqx_assets.sandbox.features.shared_panel import Panel
-from bqx_assets.sandbox.features.shared_trend import trend
-from bqx_assets.sandbox.market import Bars, Floats, Integers, Market
+from bqx_assets.sandbox.features.frames import Column, labels
+from bqx_assets.sandbox.features.panel import Panel
+from bqx_assets.sandbox.features.regression import trend
+from bqx_assets.sandbox.features.source import WINDOWS, Variant, source_of
+from bqx_assets.sandbox.market.bars import Bars, Floats, Integers, Market
 
 _COMPARED: dict[str, Callable[[Floats], Floats]] = {
     "agg": lambda values: rolling.mean(values, 45),
