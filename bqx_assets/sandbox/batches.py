@@ -29,44 +29,44 @@ from bqx_assets.sandbox.quirks import SEVERAL_PAIRS, as_stored, with_known_gaps,
 from bqx_assets.sandbox.selection import Selection
 
 _FEW_CELLS = 8_000_000
-"""Below this the work takes about as long as starting two processes."""
+"""With fewer cells, the work takes no longer than starting two processes."""
 
 
 @dataclass(frozen=True, slots=True)
 class MarketSource:
-    """What a market follows from: cheaper to hand to a process than the market itself."""
+    """The parameters of a market, which are cheaper to pass to another process than the market itself."""
 
     rows: int
     seed: int
     rates: Path | None
     rates_digest: str | None
-    """The file's content: a changed one is another market."""
+    """SHA-256 of the file: other content is another market."""
     only: str | None = None
-    """Whose rates they are where the file does not say it."""
+    """The pair of the rates if the file does not name it."""
     invert: bool = False
     quirks: bool = True
     known_gaps: bool = False
 
     def load(self) -> Market:
-        """Return the market; a second call in the same process is free. Raises what ``load_market`` does."""
+        """Return the market; a second call in the same process is free. Raises the errors of ``load_market``."""
         return _market(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Tables of one kind: they share intermediate results."""
+    """Tables of one kind, which share intermediate results."""
 
     owner: Pair | None
     tables: tuple[ExpectedTable, ...]
 
     @property
     def columns(self) -> int:
-        """What the work grows with."""
+        """Number of columns, to which the work is proportional."""
         return sum(len(table.columns) for table in self.tables)
 
 
 def batches_of(selection: Selection) -> list[Batch]:
-    """Return the tables to make by owner and kind, the widest batches first so that workers end together."""
+    """Return the tables to make, grouped by owner and kind; the widest batch is first, so that workers end together."""
     groups: dict[tuple[str, str], tuple[Pair | None, list[ExpectedTable]]] = {}
     for owner, table in selection.made.values():
         groups.setdefault((str(owner), table.kind), (owner, []))[1].append(table)
@@ -76,16 +76,16 @@ def batches_of(selection: Selection) -> list[Batch]:
 def make_batches(
     root: Path, source: MarketSource, batches: Sequence[Batch], pairs: Sequence[Pair]
 ) -> Iterator[list[OnSpine]]:
-    """Compute and write the batches; yield what each table holds on its readers' spines when it is written.
+    """Compute and write the batches; after each table yield what it holds on the spines of the pairs that read it.
 
-    **Cost**: a batch's tables pass through memory one at a time, in each of as many processes as there are processors.
+    **Cost**: one table of a batch is in memory at a time, in each of as many processes as there are processors.
     """
     workers = min(worker_count(), len(batches))
     if workers < 2 or sum(batch.columns for batch in batches) * source.rows < _FEW_CELLS:  # noqa: PLR2004 -- one is no pool
         for batch in batches:
             yield from make_batch(root, source, batch, pairs)
         return
-    # Polars' threads do not survive a fork.
+    # spawn, because Polars' threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, initializer=_be_a_worker)
     try:
@@ -96,7 +96,7 @@ def make_batches(
 
 
 def make_batch(root: Path, source: MarketSource, batch: Batch, pairs: Sequence[Pair]) -> list[list[OnSpine]]:
-    """Compute and write one batch; return what each table holds on the spines of those ``pairs`` that read it."""
+    """Compute and write one batch; return for each table what it holds on the spines of the ``pairs`` that read it."""
     market, facts = source.load(), load_expectations()
     made: list[list[OnSpine]] = []
     if batch.owner is None:
@@ -126,7 +126,7 @@ def _market(source: MarketSource) -> Market:
 def _with_neighbours_rows(
     own: pl.DataFrame, market: Market, pair: Pair, table: ExpectedTable, seed: int
 ) -> pl.DataFrame:
-    """The rows of the same kind of table of the next pair in market order beside the pair's own, if there is one."""
+    """Return the pair's own rows with those of the next pair in market order that has bars, if there is one."""
     place = ALL_PAIRS.index(pair)
     others = [each for each in (*ALL_PAIRS[place + 1 :], *ALL_PAIRS[:place]) if each.name in market.pairs]
     if not others:
@@ -137,7 +137,7 @@ def _with_neighbours_rows(
 
 
 def _be_a_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it: a killed parent's workers would wait for work for ever."""
+    """Leave Ctrl-C to the parent process, and end with it: otherwise workers of a killed parent would wait for ever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -145,9 +145,9 @@ def _be_a_worker() -> None:
 
 
 _ROW_GROUP_ROWS = 32_768
-"""Long histories in pieces: a reader skips those outside its time range, which for wide tables is about as long."""
+"""Long histories are written in several row groups, so that readers skip those outside their time range."""
 
 
 def write_table(path: Path, frame: pl.DataFrame) -> None:
-    """Write a frame of any rows x columns as it goes: whoever may be read meanwhile hands in a temp path."""
+    """Write a frame (any rows x columns) as Parquet, not atomically: pass a temporary path if others may read it."""
     frame.write_parquet(path, compression="zstd", compression_level=1, statistics=True, row_group_size=_ROW_GROUP_ROWS)

@@ -14,7 +14,7 @@ from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.printable import first_line
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET, expected_tables, targets_table
-from bqx_assets.extract.embedded_layout import note_spoiled, refuse_unusable, table_path
+from bqx_assets.extract.embedded_layout import RECORD_FILE, load_record, refuse_unusable, table_path
 from bqx_assets.sandbox.batches import write_table
 from bqx_assets.sandbox.quirks import ALL_NULL, SEVERAL_PAIRS
 
@@ -53,7 +53,9 @@ def inject_fault(folder: Path, mode: str, pair: Pair) -> str:
             done = _change_table(path, lambda frame, name: _leak(frame, name, known), columns)
         else:
             done = _FILE_FAULTS[mode][1](path, pair)
-    note_spoiled(folder, done)
+    record = load_record(folder)
+    if record is not None:  # so that making the warehouse again repairs it
+        record.model_copy(update={"spoiled": (*record.spoiled, done)}).save(folder / RECORD_FILE)
     return done
 
 

@@ -19,13 +19,14 @@ from bqx_assets.catalogue.families import FEATURES_DATASET, PAIR_COLUMN, TARGETS
 from bqx_assets.sandbox.selection import Selection
 
 SEVERAL_PAIRS: tuple[str, ...] = ("base_bqx", "base_idx", "tmp")
-"""Kinds whose tables hold another pair's rows as well: readers must filter."""
+"""Kinds whose tables also hold rows of another pair, so that readers must filter."""
 ALL_NULL: tuple[tuple[str, str], ...] = (("corr_etf_idx", "ewa"), ("corr_etf_idx", "ewg"))
-"""Two tables a pair, by prefix and instrument, without a single value: 16 columns, identifiers included. The users know
-two such tables of this kind and keep them; of the instruments that their report names these are the first two."""
+"""Prefix and instrument of the two tables of each pair that have no values, identifiers included (16 columns). The
+users know of two such tables and keep them; their report does not say which, so these are the first two instruments
+that it names."""
 
 _MISSING_TABLES, _EXTRA_TABLES, _UNSORTED_TABLES = 0.12, 0.12, 0.08
-"""Shares of the tables; the rest have exactly their clock's rows, in order."""
+"""Shares of the tables with each quirk; all other tables have exactly their clock's rows, in order."""
 _MISSING_ROWS = 0.001
 _EXTRA_ROWS = 12
 
@@ -33,10 +34,10 @@ _EXTRA_ROWS = 12
 def as_stored(
     frame: pl.DataFrame, table: ExpectedTable, pair: Pair | None, seed: int, *, quirks: bool = True
 ) -> pl.DataFrame:
-    """Return a computed frame as its table holds it: ``pair`` column where the grammar has one, then its quirk if any.
+    """Return a computed frame as its table holds it: with a ``pair`` column if the grammar has one, and a quirk if any.
 
-    **Shape**: key, ``pair`` if any, the features; the same ``seed`` and table name give the same rows. Without
-    ``quirks`` the rows and values of ``frame``.
+    **Shape**: key, ``pair`` if any, the features. The same ``seed`` and table name give the same rows. Without
+    ``quirks`` the rows and values are those of ``frame``.
     """
     rng = np.random.default_rng([seed, 3, crc32(table.table.encode())])
     empty = [f"{prefix}_{pair}_{instrument}" for prefix, instrument in ALL_NULL]
@@ -59,12 +60,12 @@ def as_stored(
 
 
 def with_other_pair(own: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows of both, by time, as a table clustered by pair delivers them."""
+    """Return the rows of both frames sorted by time, as a table clustered by pair delivers them."""
     return pl.concat([own, other]).sort(KEY, maintain_order=True)
 
 
 def _with_extra_rows(frame: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
-    """Rows before the first bar, after the last and in gaps, each with the values of the bar before it."""
+    """Return the frame with rows added before the first bar, after the last one and in gaps."""
     times = frame.get_column(KEY).to_physical().to_numpy()
     steps = np.diff(times)
     bar = int(steps.min())
@@ -79,6 +80,7 @@ def _with_extra_rows(frame: pl.DataFrame, rng: np.random.Generator) -> pl.DataFr
 
 
 _MINUTES = 2_164_285
+"""Rows of a complete table in the users' report."""
 _ETF_ROWS = {
     "ewa": 928_724,
     "ewg": 990_966,
@@ -89,17 +91,17 @@ _ETF_ROWS = {
     "uup": 1_037_017,
     "vix": 998_129,
 }
-"""Of so many minutes. That of ewu nobody counted: as the other European one."""
+"""Rows of each instrument's tables in the users' report. ewu was not counted: it has those of ewg, also European."""
 _MISSING = {"tri": (0.04, 0.11), "cov": (0.01, 0.10)}
-"""Least and greatest share of rows that a table of the family lacks."""
+"""Least and greatest share of the rows that a table of the family lacks."""
 _NULLS = {"tri": 0.2408, "cov": 0.1038, "mkt": 0.0818, "var": 0.0753, "csi": 0.0190}
-"""Share of nulls of a family, missing rows included. That of corr follows from its rows and two empty tables."""
+"""Share of nulls in a family, missing rows included. That of corr follows from its rows and two empty tables."""
 _ABSENT = 13
-"""cov_* tables of all pairs that there are not."""
+"""Number of cov_* tables, of all pairs, that do not exist."""
 
 
 def with_known_gaps(stored: pl.DataFrame, table: ExpectedTable, seed: int) -> pl.DataFrame:
-    """Return a table as it is stored, less the rows and values that the users' table of its name lacks.
+    """Return a stored table without the rows and values that the users' table of its name lacks.
 
     **Shape**: the same columns, fewer rows; the same ``seed`` and name give the same rows.
     """
@@ -117,23 +119,24 @@ def with_known_gaps(stored: pl.DataFrame, table: ExpectedTable, seed: int) -> pl
 
 
 def without_absent(selection: Selection) -> Selection:
-    """Return the choice less the ``cov_*`` tables that the users do not have; of a small one not more than half."""
+    """Return the selection without the ``cov_*`` tables that the users lack, but at most half of those selected."""
     cov = sorted((name for name in selection.made if name.startswith("cov_")), key=lambda name: crc32(name.encode()))
     gone = {*cov[: min(_ABSENT, len(cov) // 2)]}
     return replace(selection, made={name: each for name, each in selection.made.items() if name not in gone})
 
 
 _STRAY_TARGETS = 7
-"""The stray table stems from the time when there were only the targets of one window."""
+"""The users' stray table is from a time when there were only the targets of one window."""
 
 
 def stray_tables(
     tables: Iterable[ExpectedTable], targets: Sequence[pl.DataFrame]
 ) -> dict[tuple[str, str], pl.DataFrame]:
-    """Return frames by (dataset, table).
+    """Return tables that are no features and lie among them all the same, by (dataset, table).
 
-    Two ``mkt_*_summary`` tables without ``interval_time``: the family's rule must leave them out, for to wait for
-    their rows once hung an extraction at 620 of 669. ``targets_all_fixed``: all pairs' first seven targets.
+    These are two ``mkt_*_summary`` tables without ``interval_time``, which discovery must leave out (an extraction once
+    hung at table 620 of 669, waiting for their rows), and ``targets_all_fixed`` with the first seven targets of all
+    pairs.
     """
     market = [table for table in tables if table.family == "market_wide"]
     summaries = {

@@ -21,9 +21,9 @@ from bqx_assets.catalogue.discovery import discover
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET, expected_tables
 from bqx_assets.extract.embedded import LocalWarehouse
-from bqx_assets.extract.embedded_layout import Folder, exclusive, table_path
+from bqx_assets.extract.embedded_layout import WarehouseRecord, table_path
 from bqx_assets.sandbox import batches
-from bqx_assets.sandbox.create import create_warehouse
+from bqx_assets.sandbox.create import create_warehouse, exclusive
 from bqx_assets.sandbox.faults import inject_fault
 from bqx_assets_tests.frames import START
 
@@ -41,7 +41,7 @@ class Heard(Silent):
         self.total = 0
         self.items: list[str] = []
         self.warnings: list[str] = []
-        self.made: Folder | None = None
+        self.made: WarehouseRecord | None = None
 
     def start(self, stage: str, total: int) -> None:
         assert stage == "warehouse"

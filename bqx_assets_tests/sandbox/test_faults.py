@@ -157,7 +157,7 @@ def test_the_other_pairs_catalogue_stays_whole(root: Path) -> None:
 
 
 def test_what_cannot_be_spoiled_is_an_error(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(BadSetting, match="duplicates"):
+    with pytest.raises(BadSetting, match="--list"):
         inject_fault(root, "nonsense", EURUSD)
     with pytest.raises(TableMissing):
         inject_fault(root, "nan", parse_pair("usdjpy"))

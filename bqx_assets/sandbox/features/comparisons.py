@@ -20,19 +20,15 @@ from bqx_assets.sandbox.market.bars import Bars, Floats, Integers
 
 @dataclass(frozen=True, slots=True)
 class Joint:
-    """Positions of the shared times in the pair's own bars and in the other's, ascending.
-
-    A window of shared rows is full however many minutes either series misses; on all rows, one missing minute of the
-    other would leave every window that holds it unknown.
-    """
+    """Positions of the times that both have, in the pair's own bars and in the other's, ascending."""
 
     own: npt.NDArray[np.intp]
     other: npt.NDArray[np.intp]
     rows: int
-    """Of the pair's own bars."""
+    """Number of the pair's own bars."""
 
     def spread(self, features: Mapping[str, Floats]) -> dict[str, Floats]:
-        """Return features of the shared rows on the pair's own rows, NaN on the others."""
+        """Return features of the shared rows on all of the pair's own rows, NaN where the row is not shared."""
         found: dict[str, Floats] = {}
         for name, values in features.items():
             found[name] = np.full(self.rows, np.nan)
@@ -41,7 +37,7 @@ class Joint:
 
 
 def joint_rows(own: Integers, other: Integers) -> Joint:
-    """Return the rows whose times are in both; times are unique and ascending."""
+    """Return the rows whose times are in both series; times are unique and ascending."""
     place = np.searchsorted(other, own)
     place[place == len(other)] = 0
     shared = np.flatnonzero(other[place] == own) if len(other) else np.empty(0, dtype=np.intp)
@@ -62,21 +58,21 @@ _COMPARED = {
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What a table compares of one pair, on the rows of its bars."""
+    """The values of one pair that a table compares, on the rows of its bars."""
 
     values: Floats
     state: Floats
-    """The side of its own 45-row mean on which the value stands (-1, 0, 1), or for regimes its tercile (0, 1, 2)."""
+    """The side of its 45-row mean on which the value is (-1, 0, 1), or for regimes its tercile (0, 1, 2)."""
 
     def take(self, rows: npt.NDArray[np.intp]) -> Compared:
-        """Return the same on some of the rows."""
+        """Return the same on the given rows."""
         return Compared(self.values[rows], self.state[rows])
 
 
 def compared_value(kind: str, variant: Variant, bars: Bars) -> Compared:
-    """Return what tables ``cov_{kind}`` compare: a feature of 45 rows, or for ``lag`` the series itself.
+    """Return the values that tables ``cov_{kind}`` compare: a feature of 45 rows, or for ``lag`` the series itself.
 
-    BQX crosses zero, where a percentage of it says nothing: its momentum is the difference.
+    The momentum of BQX is a difference: BQX crosses zero, where a percentage of it has no meaning.
     """
     source = source_of(bars, variant)
     if kind == "lag":
@@ -89,12 +85,12 @@ def compared_value(kind: str, variant: Variant, bars: Bars) -> Compared:
 
 
 def compare(kind: str, first: Compared, second: Compared) -> dict[str, Floats]:
-    """Return the comparison of two pairs on the rows that both have; its windows count these.
+    """Return the comparison of two pairs on the rows that both have; windows count these rows.
 
-    ``spread`` is first less second; ``spread_zscore`` its distance from ``spread_ma_45`` in ``spread_std_45``;
-    ``mean_reversion_signal`` -1 above 1.5 of them, 1 below -1.5, else 0; ``sign_agreement`` 1 where both stand on the
-    same side of their own means, ``regime_agreement`` 1 where both are in the same tercile, ``rolling_agreement_45``
-    the mean of that.
+    ``spread`` is first minus second; ``spread_zscore`` its distance from ``spread_ma_45``, divided by
+    ``spread_std_45``; ``mean_reversion_signal`` is -1 above a z-score of 1.5, 1 below -1.5, else 0;
+    ``sign_agreement`` is 1 where both are on the same side of their own means, ``regime_agreement`` 1 where both are in
+    the same tercile; ``rolling_agreement_45`` is the mean of the agreement over 45 rows.
     """
     spread = first.values - second.values
     found = {
@@ -123,10 +119,10 @@ _VOLATILITY_ROWS = 60
 
 
 def instrument_bqx(times: Integers, instrument: Bars) -> dict[str, Floats]:
-    """Return the instrument's ``bqx_w`` at ``times``, NaN at those where it has no bar.
+    """Return the instrument's ``bqx_w`` at ``times``, NaN where it has no bar.
 
-    Windows count ``times``, across which the instrument's last close is carried: an exchange that opens a quarter of
-    the day would take eleven days to fill 2,880 bars of its own.
+    Windows count ``times``, and the instrument's last close is carried forward to times without a bar: an exchange that
+    is open for a quarter of the day would need eleven days for 2,880 bars of its own.
     """
     newest = np.searchsorted(instrument.times, times, side="right") - 1
     carried = np.append(instrument.close, np.nan)[newest]
@@ -137,8 +133,9 @@ def instrument_bqx(times: Integers, instrument: Bars) -> dict[str, Floats]:
 def correlate(pair: Floats, instrument: Floats, *, levels: bool) -> dict[str, Floats]:
     """Return correlation and covariance of two indices, on the rows that both have.
 
-    Of their levels (``levels``: the ``etf_idx`` tables), or of their one-row returns, whose deviations the volatilities
-    are in either case. **Units**: index points and percent; minutes in the names count rows.
+    They are those of the levels with ``levels`` (the ``etf_idx`` tables), else those of the one-row returns. The
+    volatilities are the deviations of the returns in both cases. **Units**: index points and percent; the minutes in
+    the names count rows.
     """
     one, other = rolling.growth(pair, 1), rolling.growth(instrument, 1)
     first, second = (pair, instrument) if levels else (one, other)

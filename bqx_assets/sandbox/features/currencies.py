@@ -14,13 +14,14 @@ from bqx_assets.sandbox.features.source import Variant
 
 _PREFIX = "csi_"
 _SUMS_BYTES = 512 << 20
-"""Held at once: at 178,000 rows the eight tables of ``csi_reg`` would be 1.2 GB, so they are made three at a time."""
+"""Limit of the sums held at once: the eight tables of ``csi_reg`` would need 1.2 GB at 178,000 rows, so that they are
+made three at a time."""
 
 
 def currency_strength_columns(
     panel: Panel, tables: Sequence[ExpectedTable]
 ) -> Iterator[tuple[ExpectedTable, dict[str, Column]]]:
-    """Yield the columns of each ``csi_`` table, all of one kind.
+    """Yield the columns of each ``csi_`` table, all of one kind: means over the currency's pairs, seen from it.
 
     A pair's features are computed once for both its currencies, as long as the sums of all tables fit. **Cost**: half
     a gibibyte of sums, and one pair's features of the kind (150 MB at 178,000 rows).
@@ -51,16 +52,16 @@ def _kind_and_variant(table: ExpectedTable) -> tuple[str, Variant]:
 
 
 _TERMS = {"short": 45, "medium": 360, "long": 1440}
-"""The windows of ``family_{short,medium,long}_dispersion``, in rows."""
+"""Windows of ``family_{short,medium,long}_dispersion``, in rows."""
 _CENTRAL = {"agg": "agg_mean", "align": "zscore"}
-"""The feature whose dispersion and growth a family table shows."""
+"""The feature whose dispersion and change a family table holds."""
 _FAMILY = {
     "agg": tuple(f"agg_{stem}_{window}" for stem in ("mean", "range", "std") for window in (45, 90)),
     "align": ("align_mean_score", "align_trend_score", "align_unanimous"),
 }
 _LAGS = (1, 2, 3, 5, 10, 15, 30, 45, 60)
 _STEADY = 0.1
-"""Short and long correlation that differ by more than this are not the same."""
+"""Least difference between short and long correlation that counts as a change."""
 
 
 def variance_columns(
@@ -100,13 +101,13 @@ def _families(
 
 
 def _wide(found: Mapping[str, Moments], stems: Sequence[str], prefix: str) -> dict[str, Column]:
-    """Mean and variance over the pairs of each feature: ``avg_mean_45``, ``var_mean_45``; ``avg_pos_45``."""
+    """Return mean and variance over the pairs of each feature: ``avg_mean_45``, ``var_mean_45``; ``avg_pos_45``."""
     columns: dict[str, Column] = {f"avg_{stem}": found[prefix + stem].mean() for stem in stems}
     return columns | {f"var_{stem}": found[prefix + stem].variance() for stem in stems}
 
 
 def _narrow(found: Mapping[str, Moments], kind: str) -> dict[str, Column]:
-    """Means of a few features, and of the central one its dispersion at three windows and its mean's growth."""
+    """Return the means of a few features, and the dispersion and the change of the mean of the central one."""
     central = _CENTRAL[kind]
     middle = found[f"{central}_45"].mean()
     columns: dict[str, Column] = {f"family_{name}": found[name].mean() for name in _FAMILY[kind]}
@@ -115,7 +116,7 @@ def _narrow(found: Mapping[str, Moments], kind: str) -> dict[str, Column]:
 
 
 def _lag(panel: Panel, variant: Variant, currency: str) -> dict[str, Column]:
-    """Mean and deviation over the pairs of the series itself, and the mean some rows ago."""
+    """Return mean and deviation of the series itself over the pairs, and the mean some rows ago."""
     levels = Moments(panel.clock.rows)
     for pair in panel.pairs(currency):
         level = panel.level(pair, variant)
@@ -126,11 +127,11 @@ def _lag(panel: Panel, variant: Variant, currency: str) -> dict[str, Column]:
 
 
 def _corr(panel: Panel, variant: Variant, currency: str) -> dict[str, Column]:
-    """The family's first three pairs as quoted, and how the first two of them move together.
+    """Return the currency's first three pairs as quoted, and how the first two of them move together.
 
-    Correlations are of one-bar returns, over bars that both have. ``corr_change`` is that of 45 bars less that of 180,
-    and the regime its sign where it matters. ``family_coherence`` is 1 where all pairs moved the currency's way over 45
-    bars, or all against it, and 0 where as many did as did not.
+    Correlations are those of one-bar returns, over bars that both have. ``corr_change`` is the correlation over 45 bars
+    minus that over 180; the regime is its sign, if it is large enough. ``family_coherence`` is 1 where over 45 bars all
+    pairs moved in the currency's favour, or all against it, and 0 where as many moved one way as the other.
     """
     one, two, three = panel.pairs(currency)[:3]
     places, (first, second) = panel.returns((one, two), variant)
@@ -152,7 +153,7 @@ def _corr(panel: Panel, variant: Variant, currency: str) -> dict[str, Column]:
 
 
 def _wide_stems(table: ExpectedTable) -> list[str]:
-    """``mean_45`` for a column ``avg_mean_45``; none in a narrow table."""
+    """Return ``mean_45`` for a column ``avg_mean_45``; a narrow table has no such columns."""
     return [name.removeprefix("avg_") for name, _ in table.columns if name.startswith("avg_")]
 
 

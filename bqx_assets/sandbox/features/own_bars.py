@@ -14,9 +14,9 @@ from bqx_assets.sandbox.market.bars import Bars, Floats
 
 
 def base_bqx(bars: Bars) -> dict[str, Floats]:
-    """Return ``bqx_w``, and ``target_w``: the same ``w`` rows ahead, so that it looks forward.
+    """Return ``bqx_w``, and ``target_w``, which is the same ``w`` rows ahead and therefore looks into the future.
 
-    That label leak is the users' own, kept so that the quarantine has something to find.
+    The users' own table has this label leak; it is reproduced so that the quarantine has something to find.
     """
     found: dict[str, Floats] = {}
     for window in WINDOWS:
@@ -37,14 +37,14 @@ def base_idx(bars: Bars) -> dict[str, Floats]:
 
 _REGIME_WINDOW = 1440
 _FLAT = 0.25
-"""A return within this share of the volatility is flat."""
+"""A return counts as flat up to this share of the volatility."""
 
 
 def lagged_bars(bars: Bars, source: Source, window: int) -> dict[str, Column]:
     """Return the bar of ``window`` rows ago and the window's averages.
 
     ``return_lag`` is the one-row return (percent) of that bar, ``momentum`` the change since it, ``volatility`` the
-    deviation of one-row returns, ``hl_range`` highest less lowest. The opening price is scaled as the source is.
+    deviation of one-row returns, ``hl_range`` the highest minus the lowest. The open is scaled as the source is.
     """
     volume = bars.volume.astype(np.float64)
     opening = bars.open * (source.values[0] / bars.close[0])
@@ -72,10 +72,10 @@ def lagged_bqx(source: Source, window: int) -> dict[str, Column]:
 
 
 def regimes(source: Source, window: int) -> dict[str, Column]:
-    """Return the state of the window and its regimes: text, and a code.
+    """Return the state of the window and its regimes, each as text and as a code.
 
     Volatility, range and momentum are low (0), medium (1) or high (2) by the terciles of their last 1,440 rows, which
-    ``p33`` and ``p66`` hold; the return is negative (-1), flat (0: within a quarter of the volatility) or positive (1).
+    are in ``p33`` and ``p66``. The return is negative (-1), flat (0: within a quarter of the volatility) or positive.
     """
     state = _state(source, window)
     found: dict[str, Column] = {**state, "period_minutes": _constant(window, source.values)}
@@ -99,7 +99,7 @@ def terciles(values: Floats) -> tuple[Floats, Floats]:
 
 
 def tercile_code(values: Floats) -> Floats:
-    """Return 0, 1 or 2: below the lower tercile of the last 1,440 rows, between, above the upper."""
+    """Return 0 below the lower tercile of the last 1,440 rows, 1 between the terciles, 2 above the upper one."""
     lower, upper = terciles(values)
     code = (values > lower).astype(np.float64) + (values > upper)
     code[np.isnan(values + lower)] = np.nan
@@ -129,16 +129,16 @@ def _constant(number: int, like: Floats) -> Floats:
 
 _TIME = pl.col("time")
 _SESSIONS = {"asian": (0, 9), "european": (7, 16), "american": (13, 22)}
-"""First hour, and the hour after the last."""
+"""First hour of a session in UTC, and the hour after its last."""
 _FRIDAY, _SATURDAY = 5, 6
 
 
 def calendar(times: pl.Series) -> pl.DataFrame:
-    """Return the 23 features of each time (Datetime, UTC).
+    """Return the 23 calendar features of each time (Datetime, UTC).
 
-    **Shape**: a row a time. ``day_of_week`` is 1 on Monday; ``{day,hour,month}_{sin,cos}`` place day of week, time of
-    day and month on a circle; flags are 0 or 1; ``trading_session`` names the open sessions, joined by ``_``, or
-    ``closed``.
+    **Shape**: one row for each time. ``day_of_week`` is 1 on Monday; ``{day,hour,month}_{sin,cos}`` place day of week,
+    time of day and month on a circle; flags are 0 or 1; ``trading_session`` names the open sessions, joined by ``_``,
+    or is ``closed``.
     """
     return times.rename("time").to_frame().select(**_parts(), **_circles(), **_flags(), **_sessions())
 

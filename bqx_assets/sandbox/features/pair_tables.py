@@ -33,9 +33,9 @@ _PAIR_NAMES = frozenset(pair.name for pair in ALL_PAIRS)
 
 
 def uncomputable(market: Market, table: ExpectedTable) -> str | None:
-    """Return why the market cannot give a pair-specific table; None when it can.
+    """Return why a pair-specific table cannot be computed from the market; None if it can.
 
-    A pair or peer pair without bars, for the market's own reason, or an instrument without bars.
+    The reason is a pair without bars (with the market's own reason) or an instrument without bars.
     """
     for name in _members(table):
         if name in _PAIR_NAMES and name not in market.pairs:
@@ -48,15 +48,15 @@ def uncomputable(market: Market, table: ExpectedTable) -> str | None:
 def compute_pair_tables(
     market: Market, pair: Pair, tables: Sequence[ExpectedTable]
 ) -> Iterator[tuple[ExpectedTable, pl.DataFrame]]:
-    """Yield the pair's tables in the order given, each computed when it is asked for.
+    """Yield the pair's tables in the given order, each computed when the caller asks for it.
 
-    **Shape**: a row a bar of the pair, ascending; ``interval_time``, then the grammar's columns in its order and types;
-    null where a window is not full, a peer or an instrument has no bar, or the feature is undefined.
+    **Shape**: a row for each bar of the pair, ascending; ``interval_time``, then the grammar's columns in its order and
+    types; null where a window is not full, a peer or an instrument has no bar, or the feature is undefined.
 
     **Cost**: two copies of one table at a time, and two arrays for each of the 13 kinds in which a pair is compared.
 
     Raises:
-        TableMissing: for a table that :func:`uncomputable` gives a reason against.
+        TableMissing: :func:`uncomputable` gives a reason for one of the tables.
     """
     compared: dict[str, Compared] = {}
     for table in tables:
@@ -133,7 +133,7 @@ def _instrument_features(market: Market, pair: Pair, table: ExpectedTable) -> Co
 
 
 def _members(table: ExpectedTable) -> tuple[str, ...]:
-    """The pairs, and the instrument, that a table is computed from, in its name's order."""
+    """Return the pairs and the instrument in a table's name, in the order of the name."""
     words = table.table.removeprefix(f"{table.kind}_").split("_")
     return tuple(word for word in words if not word.lstrip("w").isdigit())
 
@@ -147,9 +147,9 @@ def targets_frame(
 ) -> pl.DataFrame:
     """Return ``interval_time``, ``pair``, ``bqx_{w}`` and ``target_bqx{w}_h{h}[t] = bqx_w[t + h]``.
 
-    **Shape**: a row for each bar that has a BQX of the shortest window, as the users' tables do: 45 fewer than bars.
-    With ``whole`` a row for each bar: the first target is known 15 bars before the first BQX. Null where a window or
-    horizon reaches beyond the bars. **Units**: percent.
+    **Shape**: a row for each bar that has a BQX of the shortest window, as in the users' tables: 45 fewer rows than
+    bars. With ``whole`` a row for each bar: the first target is known 15 bars before the first BQX. Null where a window
+    or horizon reaches beyond the bars. **Units**: percent.
     """
     first = 0 if whole else min(windows)
     series = {window: bqx(bars.close, window) for window in windows}

@@ -24,14 +24,14 @@ from bqx_assets.sandbox.market.bars import Floats, Integers, Market
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The rows of every shared table.
+    """The rows of all shared tables: every time at which a pair has a bar.
 
     **Units**: ``times`` microseconds since 1970 UTC, unique and ascending.
     """
 
     times: Integers
     places: Mapping[str, Integers]
-    """For each pair, the row of each of its bars."""
+    """The row of each bar, by pair."""
 
     @property
     def rows(self) -> int:
@@ -39,7 +39,7 @@ class Clock:
         return len(self.times)
 
     def put(self, places: Integers, values: Floats) -> Floats:
-        """Return values on the clock at the given rows, NaN elsewhere; the values themselves when they fill it."""
+        """Return values at the given rows of the clock, NaN elsewhere; the same array if it fills the clock."""
         if len(places) == self.rows:
             return values
         spread = np.full(self.rows, np.nan)
@@ -61,13 +61,13 @@ _SAME = (
     r"|mrt_(half_life|reversion_probability)|reg_(r2|range_pct|resid_(kurt|std|var)|rmse|std|total_var)"
     r"|rev_(decel|exhaustion|turning_prob)|vol_.*"
 )
-"""A size, a length, a share of agreement: the same from both sides."""
+"""Sizes, lengths and shares of agreement, which are the same seen from both currencies."""
 _OPPOSITE = (
     r"align_(pos|zscore)_diff|der_.*|dir|zscore|ext_(sigma_band|zscore)|mom_(diff|dir|roc|roc_smooth|zscore)"
     r"|mrt_tension(_composite)?|reg_(acceleration|curv_sign|deviation|direction|(lin|quad)_(norm|term)|residual|slope)"
     r"|reg_resid_(last|max|min|norm|skew)|reg_(trend_str|zscore)|rev_divergence"
 )
-"""A change or a distance from a mean."""
+"""Changes and distances from a mean, which have the opposite sign."""
 
 RULES: tuple[tuple[str, Callable[[Floats, float, float], Floats]], ...] = (
     (_SAME, lambda values, _centre, _rows: values),
@@ -81,22 +81,22 @@ RULES: tuple[tuple[str, Callable[[Floats, float, float], Floats]], ...] = (
     (r"ext_percentile", lambda values, _centre, rows: 1.0 + 1.0 / rows - values),
     (r"mom_pos_count", lambda values, _centre, rows: rows - values),
 )
-"""A feature without its numbers, and how it turns: from its values, the series' centre and the window's rows."""
+"""Pattern of a feature's name without numbers; function of its values, the series' centre and the window's rows."""
 
 _PARTNERS = {"min": "max", "max": "min", "lower": "upper", "upper": "lower"}
-"""The mirrored least is the greatest."""
+"""The least value of the mirrored series comes from the greatest one of the series."""
 
 
 def needed(name: str) -> str:
-    """Return the feature that ``name`` is computed from where the currency is the quote."""
+    """Return the feature of the pair from which ``name`` is computed for the quote currency."""
     return re.sub(r"(?<=_)(min|max|lower|upper)(?=_\d+$)", lambda found: _PARTNERS[found[0]], name)
 
 
 def seen_from_quote(name: str, features: Mapping[str, Floats], variant: Variant) -> Floats:
-    """Return a pair's feature as it is for the quote currency; ``features`` holds :func:`needed` of it.
+    """Return a pair's feature seen from the quote currency; ``features`` must hold :func:`needed` of it.
 
     Raises:
-        KeyError: for a feature that no rule names, or none that is :func:`needed`.
+        KeyError: no rule fits the feature, or ``features`` lacks the needed one.
     """
     stem = re.sub(r"(_\d+)+$", "", name)
     rows = re.search(r"\d+$", name)
@@ -107,7 +107,7 @@ def seen_from_quote(name: str, features: Mapping[str, Floats], variant: Variant)
 
 
 _COUNT = "agg_count_"
-"""Counts the clock's rows on which the pair has a value: on its own bars, every window would be full."""
+"""It counts the clock's rows on which the pair has a value; on the pair's own bars every window would be full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +123,14 @@ class Panel:
         return [name for name in names if name in self.market.pairs]
 
     def present(self, currency: str | None = None) -> Floats:
-        """Return how many of all pairs, or of a currency's, have a bar at a row."""
+        """Return at each row how many of all pairs, or of a currency's pairs, have a bar."""
         present = np.zeros(self.clock.rows)
         for pair in self.pairs(currency):
             present[self.clock.places[pair]] += 1.0
         return present
 
     def series(self, pair: str, variant: Variant) -> Floats:
-        """Return a pair's close, index or BQX, one a bar of its own."""
+        """Return a pair's close, index or BQX, one entry for each of its own bars."""
         return source_of(self.market.pairs[pair], variant).values
 
     def level(self, pair: str, variant: Variant) -> Floats:
@@ -138,11 +138,11 @@ class Panel:
         return self.on_clock(pair, self.series(pair, variant))
 
     def on_clock(self, pair: str, values: Floats) -> Floats:
-        """Return a pair's values, one a bar, on the clock; NaN where it has no bar."""
+        """Return a pair's values, given one a bar, on the clock; NaN where the pair has no bar."""
         return self.clock.put(self.clock.places[pair], values)
 
     def features(self, kind: str, variant: Variant, names: Sequence[str]) -> Iterator[tuple[str, dict[str, Floats]]]:
-        """Yield each pair's features on the clock, as quoted. **Cost**: one pair's features at a time."""
+        """Yield each pair's features on the clock, as the market quotes it. **Cost**: one pair's features at a time."""
         for pair in self.pairs():
             yield pair, self._features(pair, kind, variant, names)
 
@@ -164,7 +164,7 @@ class Panel:
             yield from ((quote, name, seen_from_quote(name, found, variant)) for name in turned)
 
     def returns(self, pairs: Sequence[str], variant: Variant) -> tuple[Integers, list[Floats]]:
-        """Return the clock's rows on which all the pairs have a bar, and each pair's one-bar returns there."""
+        """Return the clock's rows on which all given pairs have a bar, and each pair's one-bar returns there."""
         bars = [self.market.pairs[pair] for pair in pairs]
         times = reduce(np.intersect1d, [each.times for each in bars])
         found = [source_of(each, variant).returns()[np.searchsorted(each.times, times)] for each in bars]
@@ -183,7 +183,7 @@ class Panel:
 
 
 class Sums:
-    """Count and sum of the members added so far: all that a mean needs.
+    """Count and sum of the members added so far, as much as a mean needs.
 
     **Shape**: one entry a row of the clock. **Cost**: nine bytes a row, however many members.
     """
@@ -193,7 +193,7 @@ class Sums:
         self._total: Floats = np.zeros(rows)
 
     def add(self, values: Floats) -> None:
-        """Add one member; its NaN rows count for nothing."""
+        """Add one member; its NaN rows are skipped."""
         known = ~np.isnan(values)
         self._count += known
         np.add(self._total, values, out=self._total, where=known)
@@ -215,7 +215,7 @@ class Moments:
         self._squares: Floats = np.zeros(rows)
 
     def add(self, values: Floats) -> None:
-        """Add one member; its NaN rows count for nothing."""
+        """Add one member; its NaN rows are skipped."""
         known = ~np.isnan(values)
         self._count += known
         distance = np.where(known, values - self._mean, 0.0)

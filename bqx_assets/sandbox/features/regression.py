@@ -18,17 +18,18 @@ from bqx_assets.sandbox.features.source import Source
 from bqx_assets.sandbox.market.bars import Floats
 
 _BLOCK_VALUES = 65_536
-"""Values of a block of windows: half a mebibyte stays in a core's cache."""
+"""Values in a block of windows: half a mebibyte, which stays in a core's cache."""
 _NOISE = 1e-12
-"""Residuals below this share of what the parabola explains are round-off: the fit is exact, and they are zero."""
+"""Relative size of round-off: smaller residuals, and smaller squared deviations of a window, count as zero."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fits:
     """Rolling fits; one entry a row, NaN where the window is not full.
 
-    ``basis`` (window x 3) holds orthonormal polynomials of degree 0, 1, 2 over the window, ``terms`` each one's
-    coefficients of 1, u, u^2 at u = rows from now; ``weights`` (rows x 3) are the values' components along them.
+    ``basis`` (window x 3) holds orthonormal polynomials of degree 0, 1 and 2 over the window, ``terms`` the
+    coefficients of 1, u and u^2 of each (u = rows from now), ``weights`` (rows x 3) the components of the values along
+    the basis.
     """
 
     basis: Floats
@@ -43,7 +44,7 @@ class Fits:
 
 
 def fit(values: Floats, window: int) -> Fits:
-    """Return the fits of every full window. **Cost**: O(rows x window) time, nine arrays and a half-mebibyte block."""
+    """Return the fits of all full windows. **Cost**: O(rows x window) time, nine arrays and half a mebibyte."""
     steps = np.arange(1.0 - window, 1.0)
     powers = np.vander(steps / window, 3, increasing=True)
     basis, triangle = np.linalg.qr(powers)
@@ -56,7 +57,7 @@ def fit(values: Floats, window: int) -> Fits:
     for start in range(0, len(windows), block_rows):
         block = windows[start : start + block_rows]
         into = slice(start + window - 1, start + window - 1 + len(block))
-        # Always of full height: BLAS rounds a row by how many rows follow it.
+        # A block always has the full height: how BLAS rounds a row depends on the number of rows.
         differences = np.zeros((block_rows, window))
         np.subtract(block, block[:, -1:], out=differences[: len(block)])
         weights = differences @ basis
@@ -77,7 +78,7 @@ _FORECAST_ROWS = 5.0
 
 
 def regression(source: Source, window: int) -> dict[str, Floats]:
-    """Return the features of one window; time counts rows and is 0 now.
+    """Return the ``reg`` features of one window.
 
     **Shape**: one entry a row for each of the 33 names. **Units**: the series' own unless said.
 
@@ -88,7 +89,7 @@ def regression(source: Source, window: int) -> dict[str, Floats]:
 
 
 def _window(source: Source, window: int) -> dict[str, Floats]:
-    """The window's values, without a fit: ``total_var`` is the way up and down, ``first`` the oldest value."""
+    """Return the features without a fit: ``total_var`` is the sum of absolute changes, ``first`` the oldest value."""
     values = source.values
     mean, deviation = rolling.mean(values, window), rolling.deviation(values, window)
     least, greatest = rolling.least(values, window), rolling.greatest(values, window)
@@ -106,10 +107,10 @@ def _window(source: Source, window: int) -> dict[str, Floats]:
 
 
 def _line(values: Floats, window: int, fits: Fits) -> dict[str, Floats]:
-    """The straight line.
+    """Return the features of the straight line.
 
-    ``ci`` is the 95% band of its value now, ``direction`` the correlation with time (-1..1), ``trend_str`` the slope in
-    its standard errors.
+    ``ci`` is the 95% band of the line's value now, ``direction`` the correlation with time (-1..1), ``trend_str`` the
+    slope divided by its standard error.
     """
     terms = rolling.combined(fits.weights[:, :2], fits.terms[:2, :2])
     explained, unexplained = fits.weights[:, 1] ** 2, fits.weights[:, 2] ** 2 + fits.squares
@@ -130,11 +131,12 @@ def _line(values: Floats, window: int, fits: Fits) -> dict[str, Floats]:
 
 
 def _parabola(values: Floats, window: int, fits: Fits) -> dict[str, Floats]:
-    """The parabola const + lin u + quad u^2.
+    """Return the features of the parabola const + lin u + quad u^2.
 
-    ``lin_norm`` and ``quad_norm`` are the terms' shares over the window in its standard deviations, ``acceleration``
-    the second derivative, ``forecast_5`` the value five rows ahead. ``resid_*`` are of its residuals: sample
-    variance (n - 3), standardised skew and excess kurtosis, ``last`` now's, ``norm`` the same in deviations.
+    ``lin_norm`` and ``quad_norm`` are what the terms contribute over the window, in standard deviations of its values;
+    ``acceleration`` is the second derivative, ``forecast_5`` the value five rows ahead. ``resid_*`` describe the
+    residuals: sample variance (divisor n - 3), standardised skew, excess kurtosis; ``last`` is the residual now,
+    ``norm`` the same in standard deviations.
     """
     terms = rolling.combined(fits.weights, fits.terms)
     constant, linear, quadratic = values + terms[:, 0], terms[:, 1], terms[:, 2]
@@ -165,10 +167,10 @@ def _parabola(values: Floats, window: int, fits: Fits) -> dict[str, Floats]:
 
 
 def trend(values: Floats, window: int) -> dict[str, Floats]:
-    """Return the eight ``fit`` features of the last ``window`` rows, as ``regression`` defines them.
+    """Return eight features of the last ``window`` rows, as :func:`regression` defines them, for series around zero.
 
-    **Shape**: one entry a row, NaN where the window is not full. Time counts rows and is 0 now. **Cost**: O(rows) time
-    and about 30 arrays, whatever the window: 72 series of 7 windows each need it. Meant for series around zero.
+    **Shape**: one entry a row, NaN where the window is not full. **Cost**: O(rows) time and about 30 arrays, whatever
+    the window: the tables of triangles need it for 72 series with 7 windows each.
     """
     steps = np.arange(1.0 - window, 1.0)
     _, triangle = np.linalg.qr(np.vander(steps / window, 3, increasing=True))
@@ -195,17 +197,18 @@ def trend(values: Floats, window: int) -> dict[str, Floats]:
 
 
 def _moments(values: Floats, window: int) -> Floats:
-    """Sums of x, u x and u^2 x over each window, u = rows from now / window; rows x 3."""
+    """Return the sums of x, u x and u^2 x over each window (u = rows from now / window), rows x 3."""
     now = (np.arange(len(values)) % window) / window
     zeroth, first, second = (_window_sums(values, window, power) for power in range(3))
     return np.stack([zeroth, first - now * zeroth, second - 2.0 * now * first + now**2 * zeroth], axis=1)
 
 
 def _window_sums(values: Floats, window: int, power: int) -> Floats:
-    """Sums of t^power x over each window, t = rows since the current block of ``window`` rows began / window.
+    """Return the sums of t^power x over each window (t = rows since the start of the current block / window).
 
-    A window is the end of one block and the beginning of the next: two sums that never held anything else, so nothing
-    cancels, and a value depends on its own window only, to the last bit.
+    The series is cut into blocks of ``window`` rows. A window is the end of one block and the beginning of the next,
+    so that its sum is the sum of two partial sums: nothing cancels, and a value depends on its own window only, to the
+    last bit.
     """
     blocks = -(-len(values) // window)
     table = np.zeros(blocks * window)

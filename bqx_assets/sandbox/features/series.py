@@ -29,8 +29,8 @@ _OUTER_BAND = 3.0
 def aggregate(source: Source, window: int) -> dict[str, Floats]:
     """Return the window's statistics; ``cv`` is std / |mean|, ``position`` 0 at the least and 1 at the greatest value.
 
-    ``count`` is the number of known values among the last ``window`` rows: it grows at the head, where the others wait
-    for a full window.
+    ``count`` is the number of known values among the last ``window`` rows. It grows in the first rows, where the other
+    statistics are unknown until the window is full.
     """
     values = source.values
     mean, deviation = rolling.mean(values, window), rolling.deviation(values, window)
@@ -62,9 +62,9 @@ def standing(source: Source, window: int) -> dict[str, Floats]:
 def alignment(source: Source) -> dict[str, Floats]:
     """Return how six windows agree.
 
-    For each step from one window to the next longer: ``align_trend`` is 1 where both changed in one direction,
-    ``align_mean`` 1 where the value is on one side of both means, else 0; the scores are the means of the five,
-    ``align_unanimous`` is 1 where all six directions are one.
+    For each step from one window to the next longer one, ``align_trend`` is 1 where both changed in the same direction,
+    ``align_mean`` 1 where the value is on the same side of both means, else 0. The scores are the means of the five
+    steps; ``align_unanimous`` is 1 where all six directions are equal.
     """
     found: dict[str, Floats] = {}
     trends: list[Floats] = []
@@ -91,7 +91,7 @@ def extreme(source: Source, window: int) -> dict[str, Floats]:
 
 
 def extreme_overall(source: Source) -> dict[str, Floats]:
-    """Return the distance from zero, and the whole standard deviations from the 720-row mean, at most 3 either way."""
+    """Return the distance from zero, and the distance from the 720-row mean in whole standard deviations (-3..3)."""
     band = np.trunc(rolling.zscore(source.values, _BAND_WINDOW))
     return {"ext_distance_zero": np.abs(source.values), "ext_sigma_band": np.clip(band, -_OUTER_BAND, _OUTER_BAND)}
 
@@ -112,10 +112,10 @@ _THIRD_ORDER_ROWS = 15
 def momentum(source: Source, window: int) -> dict[str, Floats]:
     """Return the change over the window.
 
-    ``diff`` in the series' units and ``dir`` its sign; ``roc`` in percent of the size of the value before,
-    ``roc_smooth`` the same of means over a third of the window, which one value near 0 does not blow up; ``strength``
-    the share of the way up and down that was net progress (0..1); ``pos_count`` the rows that rose; ``zscore`` that of
-    ``diff`` among its last ``window``.
+    ``diff`` is the change in the series' units and ``dir`` its sign; ``roc`` the change in percent of the absolute
+    earlier value; ``roc_smooth`` the same of means over a third of the window, which a single value near 0 does not
+    inflate; ``strength`` the net change as a share of the sum of absolute changes (0..1); ``pos_count`` the number of
+    rows that rose; ``zscore`` the z-score of ``diff`` among its last ``window`` values.
     """
     values, third = source.values, window // 3
     difference, steps = rolling.change(values, window), rolling.change(values, 1)
@@ -134,9 +134,9 @@ def momentum(source: Source, window: int) -> dict[str, Floats]:
 def volatility(source: Source, window: int) -> dict[str, Floats]:
     """Return how much the series moves within the window.
 
-    ``realized`` is the deviation of one-row returns (percent), ``of_vol`` and ``zscore`` the deviation and z-score of
-    ``realized`` itself; ``atr`` the mean true range (of this row's high and low and the row before), ``normalized``
-    the same as a share of the mean size of the values; ``range_pct`` highest less lowest in percent of that size.
+    ``realized`` is the deviation of one-row returns (percent), ``of_vol`` and ``zscore`` are the deviation and z-score
+    of ``realized``; ``atr`` is the mean true range (of this row's high and low and the previous value), ``normalized``
+    the same as a share of the mean absolute value; ``range_pct`` the highest minus the lowest value in percent of it.
     """
     before = rolling.lag(source.values, 1)
     true_range = np.maximum(source.high, before) - np.minimum(source.low, before)
@@ -155,25 +155,25 @@ def volatility(source: Source, window: int) -> dict[str, Floats]:
 
 
 def derivative(source: Source, window: int) -> dict[str, Floats]:
-    """Return the first and second difference quotient over the window, per row (``v1``) and row squared (``v2``)."""
+    """Return the first (``v1``, per row) and second (``v2``, per row squared) difference quotient over the window."""
     half = window // 2
     bend = rolling.change(rolling.change(source.values, half), half)
     return {"der_v1": rolling.change(source.values, window) / window, "der_v2": bend / half**2}
 
 
 def derivative_composite(source: Source) -> dict[str, Floats]:
-    """Return the third derivative: by how much a row ``v2`` changed over 15 rows, mean of the three short windows."""
+    """Return the third derivative: the change of ``v2`` per row over 15 rows, averaged over the three short windows."""
     bends = [derivative(source, window)["der_v2"] for window in _THIRD_ORDER_WINDOWS]
     changes = [rolling.change(bend, _THIRD_ORDER_ROWS) / _THIRD_ORDER_ROWS for bend in bends]
     return {"der_v3_composite": np.mean(changes, axis=0)}
 
 
 def divergence(source: Source) -> dict[str, Floats]:
-    """Return how short windows diverge from long ones, by z-score.
+    """Return how the z-scores of short windows differ from those of long ones.
 
-    ``div_{a}_{b}`` is z_a - z_b; ``cascade_direction`` 1 where z falls from 45 over 180 to 720 rows (the short window
-    leads upwards), -1 where it rises, else 0; ``sign_alignment`` the sum of the signs of z over six windows (-6..6);
-    ``short_leading`` where |z_45| exceeds |z_2880|.
+    ``div_{a}_{b}`` is z_a - z_b; ``cascade_direction`` is 1 where z_45 > z_180 > z_720 (the short window leads
+    upwards), -1 where z_45 < z_180 < z_720, else 0; ``sign_alignment`` is the sum of the signs of z over six windows
+    (-6..6); ``short_leading`` is 1 where |z_45| exceeds |z_2880|.
     """
     z = {window: rolling.zscore(source.values, window) for window in WINDOWS if window != WINDOWS[3]}
     first, second = z[45] - z[180], z[180] - z[720]
@@ -198,11 +198,11 @@ _LONGEST_HALF_LIFE_ROWS = 1000
 
 
 def cycle(source: Source) -> dict[str, Floats]:
-    """Return the cycle between crossings of zero, in rows.
+    """Return the lengths of cycles between crossings of zero, in rows.
 
-    ``intervals_since_zero`` rows since the sign last changed, ``intervals_since_ext`` since the value last was the
-    least or greatest of 45 rows; ``avg_cycle_length`` mean of the last 8 (at the head: all) completed distances
-    between crossings, ``current_cycle_progress`` the share of it that has passed.
+    ``intervals_since_zero`` counts rows since the sign last changed, ``intervals_since_ext`` rows since the value was
+    last the least or greatest of 45 rows; ``avg_cycle_length`` is the mean of the last 8 distances between crossings
+    (of all, while there are fewer), ``current_cycle_progress`` the rows since the last crossing as a share of it.
     """
     values = source.values
     sign = np.sign(values)
@@ -220,7 +220,7 @@ def cycle(source: Source) -> dict[str, Floats]:
 
 
 def deceleration(source: Source, window: int) -> dict[str, Floats]:
-    """Return how much slower the second half of the window moved than the first: -1 (all new) .. 1 (came to rest)."""
+    """Return how much slower the window's second half moved than the first: -1 (only it moved) .. 1 (it stopped)."""
     half = window // 2
     now = np.abs(rolling.change(source.values, half))
     before = rolling.lag(now, half)
@@ -230,9 +230,10 @@ def deceleration(source: Source, window: int) -> dict[str, Floats]:
 def reversal(source: Source) -> dict[str, Floats]:
     """Return signs of a reversal.
 
-    ``divergence`` is the z-score of the value less that of its 45-row change, over 180 rows: far up without pace, or
-    far down without; ``exhaustion`` (0..1) the mean over the windows of how near the value is to an end of its range
-    times how far the move slowed down; ``turning_prob`` (0..1) grows with |z| and the slow-down over 180 rows.
+    ``divergence`` is the z-score of the value minus that of its 45-row change, both over 180 rows: it is large where
+    the value is far from its mean without moving fast. ``exhaustion`` (0..1) is, averaged over the windows, how near
+    the value is to an end of its range times how much the move slowed down. ``turning_prob`` (0..1) grows with |z| and
+    with the slow-down over 180 rows.
     """
     values = source.values
     slow = {window: deceleration(source, window)["rev_decel"] for window in WINDOWS}
@@ -247,11 +248,12 @@ def reversal(source: Source) -> dict[str, Floats]:
 
 
 def reversion(source: Source) -> dict[str, Floats]:
-    """Return how surely and how fast the series returns to its mean.
+    """Return how likely and how fast the series returns to its mean.
 
-    ``half_life`` in rows, of a first-order autoregression over 360 rows: 1 without memory, 1000 without return;
-    ``reversion_probability`` the share, among the rows of the last 720 that were more than one deviation from their
-    45-row mean, of those that were nearer to it 15 rows later; ``tension_composite`` the mean tension of the windows.
+    ``half_life`` in rows is that of a first-order autoregression over 360 rows: 1 without memory, 1000 without return.
+    ``reversion_probability`` looks at the rows of the last 720 that were more than one deviation from their 45-row
+    mean: it is the share of them that were nearer to it 15 rows later. ``tension_composite`` is the mean tension of
+    the windows.
     """
     values = source.values
     before = rolling.lag(values, 1)
@@ -273,14 +275,14 @@ def reversion(source: Source) -> dict[str, Floats]:
 
 
 def _rows_since(event: npt.NDArray[np.bool_]) -> Floats:
-    """Rows since the last event, NaN before the first."""
+    """Return the rows since the last event, NaN before the first one."""
     rows = np.arange(len(event))
     last = np.maximum.accumulate(np.where(event, rows, -1))
     return np.where(last >= 0, (rows - last).astype(np.float64), np.nan)
 
 
 def _cycle_length(crossed: npt.NDArray[np.bool_]) -> Floats:
-    """Mean distance of the last ``_CYCLES`` pairs of neighbouring crossings, NaN before the second crossing."""
+    """Return the mean distance of the last ``_CYCLES`` pairs of neighbouring crossings, NaN before the second one."""
     at = np.flatnonzero(crossed)
     seen = np.cumsum(crossed)
     found = np.full(len(crossed), np.nan)
@@ -298,9 +300,9 @@ def _nothing(_source: Source) -> Features:
 @dataclass(frozen=True, slots=True)
 class _Formulas:
     windowed: Callable[[Source, int], Features] | None
-    """Features of one window, without the window in their names."""
+    """Computes the features of one window, without the window in their names."""
     overall: Callable[[Source], Features] = _nothing
-    """Features of several windows, by their full names."""
+    """Computes the features of several windows, by their full names."""
 
 
 _KINDS = {
@@ -319,15 +321,15 @@ _KINDS = {
 
 
 def series_features(kind: str, source: Source, columns: Collection[str]) -> dict[str, Floats]:
-    """Return the asked columns of a kind (``agg_mean_45``, ``dir_45``), in the order asked.
+    """Return the requested columns of a kind (``agg_mean_45``, ``dir_45``), in the order requested.
 
     **Shape**: one entry a row of the source, NaN where the windows are not full or the feature is undefined; INT64 and
     BOOL columns come as whole numbers. Each value depends on its own and earlier rows only.
 
-    **Cost**: only the windows that are asked for; the arrays of one kind are held at once.
+    **Cost**: only the requested windows are computed; the arrays of one kind are in memory at once.
 
     Raises:
-        KeyError: for a kind or a column that is none of the grammar's.
+        KeyError: the grammar does not have the kind or the column.
     """
     formulas = _KINDS[kind]
     found: dict[str, Floats] = {}

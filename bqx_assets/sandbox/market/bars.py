@@ -35,25 +35,27 @@ class Bars:
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """Bars by pair name and by instrument name; pairs may differ in rows, as real ones do."""
+    """Bars by pair name and by instrument name; pairs may differ in their number of bars, as real ones do."""
 
     pairs: Mapping[str, Bars]
     instruments: Mapping[str, Bars]
-    """``ewa`` ... ``vix``: what the ``corr_*`` tables correlate a pair with."""
+    """The instruments ``ewa`` ... ``vix``, with which the ``corr_*`` tables correlate a pair."""
     missing: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Pairs without bars, with the reason: ``{"nzdusd": "no rate with nzd"}``."""
+    """Pairs without bars, each with the reason: ``{"nzdusd": "no rate with nzd"}``."""
     said: tuple[str, ...] = ()
-    """What was taken for what where the rates are a user's own: columns, times, names, fillings, derived pairs."""
+    """How a user's own rates were read: columns, times, names, filled values, derived pairs. One sentence each."""
     doubts: tuple[str, ...] = ()
-    """What in these rates is hardly true, each with its pair, row and factor."""
+    """What is possible but unlikely in these rates. Each sentence names pair, row and factor."""
 
 
 _TICKS = 40.0
-"""Mean ticks of a bar of average activity."""
+"""Mean number of ticks in a bar of average activity."""
 
 
 def bars_around(times: Integers, opens: Floats, closes: Floats, activity: Floats, rng: np.random.Generator) -> Bars:
-    """Return bars with these opens and closes; wicks of about half a typical body, ``activity`` (mean 1) in ticks.
+    """Return bars with these opens and closes, highs and lows around them, and volumes.
+
+    High and low lie about half a typical body outside open and close. ``activity`` (mean 1) scales them and the ticks.
 
     **Shape**: one entry a bar in every argument and array.
     """

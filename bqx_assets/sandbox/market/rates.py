@@ -22,20 +22,20 @@ from bqx_assets.sandbox.market.rates_times import to_utc
 from bqx_assets.sandbox.market.simulate import INSTRUMENTS
 
 _ROUNDING = 2e-7
-"""Relative: more than a FLOAT32 rounds a price by, and a thirtieth of the smallest step that a pair is quoted in."""
+"""Relative tolerance: above the rounding of a FLOAT32 price, a thirtieth of the smallest step a pair is quoted in."""
 
 
 def load_market(path: Path, rows: int, *, only: str | None = None, invert: bool = False) -> Market:
-    """Return the most recent ``rows`` bars of each pair in the file or derivable from it, and of its instruments.
+    """Return the last ``rows`` bars of each pair that the file holds or allows to derive, and of its instruments.
 
-    ``only`` is whose rates they are where the file has no column for it; ``invert`` turns pairs that are quoted the
-    other way round. A missing open is the pair's close before; a missing high or low the larger or smaller of open and
-    close; a missing ``tick_volume`` is 0; the market says each of these. **Cost**: the file in memory.
+    ``only`` names the pair of a file that has no column for it; ``invert`` inverts pairs that are quoted the other way
+    round. A missing open is the pair's previous close, a missing high or low the higher or lower of open and close, a
+    missing ``tick_volume`` 0; ``Market.said`` tells each of these. **Cost**: the file in memory.
 
     Raises:
-        BadSetting: the file's format, columns, types, times or numbers are not those described.
+        BadSetting: format, columns, types, times or numbers of the file cannot be read.
         UnknownPair: a name is that of no pair, or of a reversed one without ``invert``.
-        TableDefect, DuplicateKeys: a value is missing, not positive, or contradicts another; a bar stands twice.
+        TableDefect, DuplicateKeys: a value is missing, not positive, or contradicts another; a bar occurs twice.
     """
     file = read_file(path)
     to_utc(file)
@@ -57,7 +57,7 @@ def load_market(path: Path, rows: int, *, only: str | None = None, invert: bool 
 
 
 def rates_digest(path: Path) -> str:
-    """Return the SHA-256 of a file of rates. Raises BadSetting where it is missing, or no file."""
+    """Return the SHA-256 of a file of rates. Raises BadSetting if it cannot be read as a file."""
     try:
         with open_regular(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -88,12 +88,12 @@ def _refuse_repeated(file: RatesFile) -> None:
 
 
 def _filled(file: RatesFile) -> pl.DataFrame:
-    """The bars with every column, by pair and time, each price between its low and high."""
+    """Return the bars with all columns, sorted by pair and time, with every price between low and high."""
     file.frame = file.frame.sort(PAIR, KEY)
     given = file.frame.columns
     if "open" not in given:
         before = pl.col("close").shift(1).over(PAIR).fill_null(pl.col("close"))
-        # A given high or low bounds the bar's own open; the close before may lie outside after a gap.
+        # After a gap the previous close may lie outside the bar's high and low, which bound its open.
         bounds = [pl.col(name) if name in given else None for name in ("low", "high")]
         file.frame = file.frame.with_columns(before.clip(*bounds).alias("open"))
         file.said.append("no column open: a bar opens at the pair's close before")
@@ -107,7 +107,7 @@ def _filled(file: RatesFile) -> pl.DataFrame:
         file.said.append(f"no column {VOLUME}: every volume is 0")
     outside = (pl.col("low") > lowest * (1 + _ROUNDING)) | (highest > pl.col("high") * (1 + _ROUNDING))
     _refuse(file, outside, "with open or close outside low and high", "low <= open, close <= high")
-    # Prices that were divided or kept as FLOAT32 may be out of order by their last digit.
+    # Prices that were inverted or stored as FLOAT32 may be out of order in their last digit.
     ordered = [pl.max_horizontal("high", highest).alias("high"), pl.min_horizontal("low", lowest).alias("low")]
     return file.frame.with_columns(ordered)
 
@@ -137,14 +137,15 @@ def _refuse(file: RatesFile, wrong: pl.Expr, got: str, expected: str) -> None:
 
 
 Step = tuple[str, bool]
-"""A given pair, and whether it is walked from base to quote."""
+"""A given pair, and whether the chain goes through it from base to quote."""
 
 
 def derive_missing(given: Mapping[str, Bars]) -> tuple[dict[str, Bars], dict[str, str]]:
-    """Return bars of all pairs that ``given`` allows, itself included, and why each other one cannot be had.
+    """Return bars of the given pairs and of all pairs derived from them, and for each other pair why there are none.
 
-    A derived pair has bars at the times its whole chain has. Open and close follow exactly; how far the price went
-    in between does not, so high and low are the larger and smaller of those two. Volume is the quietest leg's.
+    A derived pair has bars at the times that all pairs of its chain have. Its open and close follow exactly. The range
+    of the price in between is unknown, so that high and low are the higher and lower of these two. Its volume is the
+    smallest of the chain.
     """
     found, missing = dict(given), dict[str, str]()
     for pair in ALL_PAIRS:
@@ -163,11 +164,11 @@ def derive_missing(given: Mapping[str, Bars]) -> tuple[dict[str, Bars], dict[str
 
 
 def shortest_chain(pair: Pair, given: Sequence[str]) -> tuple[Step, ...] | None:
-    """Return the fewest given pairs that lead from base to quote, the first in market order among equals."""
+    """Return the shortest chain of given pairs from base to quote; of equally short ones the first in market order."""
     edges = [known for known in ALL_PAIRS if known.name in given]
     chains: dict[str, tuple[Step, ...]] = {pair.base: ()}
     reached = [pair.base]
-    for currency in reached:  # grows while it is walked: breadth first
+    for currency in reached:  # breadth first: the list grows while it is iterated
         for edge in edges:
             if currency not in (edge.base, edge.quote):
                 continue

@@ -16,22 +16,22 @@ from bqx_assets.sandbox.market.rates_file import ROW
 from bqx_assets.sandbox.market.simulate import LEVELS
 
 _JUMP = np.log(2.0)
-"""Within a bar or between two. The largest of a major pair, the franc's on 2015-01-15, was by a factor of 1.4."""
+"""A jump of the price within a bar or between two. The largest real one, of the franc on 2015-01-15, was 1.4."""
 _CONTRADICTION = np.log(1.1)
-"""Three pairs of three currencies agree to a thousandth; bars of two sources or clocks to a hundredth."""
+"""Three pairs of three currencies agree to 0.1 %; to 1 % if they come from two sources or clocks."""
 _UNUSUAL = np.log(8.0)
-"""From the rate of 2024: since 1999 every pair has stayed within a factor of 3 of it."""
+"""Distance from the rate of 2024. Since 1999 every pair has stayed within a factor of 3 of it."""
 _LENGTHS = 1.5
-"""Between two lengths of bars: months of 28 and 31 days are of one length."""
-_STRETCHES, _STRETCH_BARS = 20, 12
-"""In which a change of the length within a pair is looked for: so many of a history, none shorter."""
+"""Least factor between two lengths of bars: months of 28 and 31 days count as one length."""
+_CHUNKS, _CHUNK_BARS = 20, 12
+"""A change of the bars' length is searched between chunks: so many in a history, each at least so long."""
 _MINUTE = 60_000_000
 _FREE_RATES = 365 * 24 * 60 * _MINUTE
-"""1971-01-01: rates were fixed before, and a count since 1970 in a wrong unit ends there."""
+"""1971-01-01. Rates were fixed before, and a count since 1970 in the wrong unit gives a time before it."""
 
 
 def doubts_of(parts: Mapping[str, pl.DataFrame]) -> tuple[str, ...]:
-    """Return what is hardly true of the bars by pair, one sentence each: pair, the first row and the factor.
+    """Return what is unlikely in the bars, one sentence each, with pair, first row and factor.
 
     **Shape**: a frame a pair by time, with ``row``, ``interval_time`` and the four prices. **Cost**: two arrays of a
     pair's length for each pair and each triangle of pairs.
@@ -52,7 +52,7 @@ class _Bars:
         self.low: Floats = part.get_column("low").to_numpy()
 
     def row(self, place: int) -> str:
-        """Return how a bar is named in a sentence."""
+        """Return the text by which a sentence names a bar."""
         return f"row {self.rows[place]:,} ({np.datetime64(int(self.times[place]), 'us').astype('datetime64[s]')})"
 
 
@@ -79,7 +79,7 @@ def _jump(name: str, bars: _Bars) -> str | None:
 
 
 def _triangles(bars: Mapping[str, _Bars]) -> Iterator[str]:
-    """One sentence for each pair that contradicts two others: the most contradicted and least usual of the three."""
+    """Yield a sentence for each pair that contradicts two others: of the three, the one in most contradictions."""
     found: list[tuple[dict[str, int], Integers, Floats]] = []
     for first, second, third in combinations(CURRENCIES, 3):
         signs = {first + second: 1, second + third: 1, first + third: -1}
@@ -124,7 +124,7 @@ def _levels(bars: Mapping[str, _Bars]) -> Iterator[str]:
 
 
 def _lengths(bars: Mapping[str, _Bars]) -> Iterator[str]:
-    """Pairs whose bars are of another length than most pairs' are, and pairs whose bars change theirs."""
+    """Yield a sentence for each pair whose bars differ in length from those of most pairs, or change their length."""
     steps = {name: np.diff(each.times) for name, each in bars.items() if each.times.size > 1}
     lengths = {name: _most_frequent(each) for name, each in steps.items()}
     if not lengths:
@@ -147,13 +147,13 @@ def _lengths(bars: Mapping[str, _Bars]) -> Iterator[str]:
 
 
 def _change(steps: Integers) -> tuple[int, int, int] | None:
-    """Where bars become bars of another length, and both lengths: the first two stretches that each have one."""
-    size = max(_STRETCH_BARS, -(-steps.size // _STRETCHES))
+    """Return the first place at which the bars change their length, and both lengths; None if they do not."""
+    size = max(_CHUNK_BARS, -(-steps.size // _CHUNKS))
     early: int | None = None
     for first in range(0, steps.size, size):
-        stretch = steps[first : first + size]
-        length = _most_frequent(stretch)
-        if (stretch == length).sum() * 2 < size:
+        chunk = steps[first : first + size]
+        length = _most_frequent(chunk)
+        if (chunk == length).sum() * 2 < size:
             continue
         if early is not None and not 1 / _LENGTHS < length / early < _LENGTHS:
             return first - size + int(np.flatnonzero(steps[first - size :] == length)[0]), early, length
@@ -176,7 +176,7 @@ def _usual(name: str) -> float:
 
 
 def _factor(excess: float) -> str:
-    """A factor from its logarithm, and the power of ten that it is but for the rate's own moves."""
+    """Return a factor from its logarithm as text, with the power of ten that it nearly is, if any."""
     power = round(excess / np.log(10.0))
     exact = f"{float(np.exp(excess)):.4g}"
     return (

@@ -19,11 +19,11 @@ from bqx_assets.base.names import KEY
 from bqx_assets.base.printable import first_line
 
 ROW = "row"
-"""The column that counts the file's rows from 1, the header left out: errors name a row by it."""
+"""The column with the row number in the file, from 1 and without the header. Errors name rows by it."""
 PAIR, VOLUME = "pair", "tick_volume"
 PRICES: tuple[str, ...] = ("open", "high", "low", "close")
 CLOCK = "clock"
-"""The time of day, where a file keeps it in a column beside the date."""
+"""The time of day, where a file has it in a column of its own beside the date."""
 
 _NAMES: Mapping[str, Sequence[frozenset[str]]] = {
     KEY: (
@@ -35,21 +35,23 @@ _NAMES: Mapping[str, Sequence[frozenset[str]]] = {
     **{name: (frozenset({name}), frozenset({name[0]})) for name in PRICES},
     VOLUME: (frozenset({VOLUME, "tickvol", "tickvolume"}), frozenset({"volume", "vol"})),
 }
-"""What a column is to what vendors call it (MetaTrader, Yahoo, Dukascopy, OANDA, pandas), the surest names first.
+"""Our name of a column and the vendors' names for it (MetaTrader, Yahoo, Dukascopy, OANDA, pandas), surest first.
 
-A name is compared in lower case, with everything but letters and digits as ``_``: ``<TICKVOL>`` is ``tickvol``."""
+Names are compared in lower case, with ``_`` for all but letters and digits: ``<TICKVOL>`` is ``tickvol``."""
 _TEXT, _PARQUET = (".csv", ".tsv", ".txt"), (".parquet", ".pq")
 _SEPARATORS = ",;\t|"
 _DIGITS_OF_A_GROUP = 3
 _SHOWN = 20
+"""Names of columns that an error lists."""
 
 
 @dataclass(slots=True)
 class RatesFile:
-    """The columns that are rates, under our names, and what was taken for what.
+    """The file's rates under our column names, and the sentences that tell how they were read.
 
-    **Shape**: ``row``, ``interval_time`` (``clock`` where the time of day lies beside it), and of ``pair``, the prices
-    and ``tick_volume`` those that the file has; prices are FLOAT64, volumes INT64, times and pairs as they lie there.
+    **Shape**: ``row``, ``interval_time`` (and ``clock`` if the time of day has a column of its own), and those of
+    ``pair``, the prices and ``tick_volume`` that the file has. Prices are FLOAT64, volumes INT64; times and pairs have
+    the file's type.
     """
 
     path: Path
@@ -57,7 +59,7 @@ class RatesFile:
     said: list[str] = field(default_factory=list[str])
 
     def bad(self, got: str, expected: str, cure: str) -> BadSetting:
-        """Return the error for a file whose form is not one that is read."""
+        """Return the error for a file whose form cannot be read."""
         return bad_file(self.path, got, expected, cure)
 
     def defect(self, got: str, expected: str, cure: str) -> TableDefect:
@@ -65,13 +67,13 @@ class RatesFile:
         return TableDefect(f"rates {self.path}", got=got, expected=expected, cure=cure)
 
     def rows_where(self, wrong: pl.Expr, what: str) -> str:
-        """Return how many rows are ``wrong``, and the first of them with its number and values."""
+        """Return a text with the number of ``wrong`` rows, and the row number and values of the first one."""
         found = self.frame.filter(wrong)
         first = ", ".join(f"{name} {value}" for name, value in found.row(0, named=True).items())
         return f"{found.height:,} rows {what}, first {first}, of {self.frame.height:,}"
 
     def refuse(self, wrong: pl.Series, name: str, expected: str, cure: str) -> None:
-        """Raise BadSetting where a row's value of column ``name`` is none that can be read, by the first such row."""
+        """Raise BadSetting if any row is ``wrong``: the error names the first such row and its value of ``name``."""
         found = self.frame.filter(wrong.fill_null(value=False))
         if not found.is_empty():
             more = f", and {found.height - 1:,} rows more" if found.height > 1 else ""
@@ -79,7 +81,7 @@ class RatesFile:
 
 
 def bad_file(path: Path, got: str, expected: str, cure: str) -> BadSetting:
-    """Return the error for a file whose form is not one that is read."""
+    """Return the error for a file whose form cannot be read."""
     return BadSetting(f"--rates {path}", got=got, expected=expected, cure=cure)
 
 
@@ -87,8 +89,8 @@ def read_file(path: Path) -> RatesFile:
     """Return the file's rates. **Cost**: the file, and the columns that are rates as text, in memory.
 
     Raises:
-        BadSetting: another format, no column for time or close, two columns for one thing, a row of another number of
-            fields than the header, a number that is none or could be two.
+        BadSetting: unknown format; no column for time or close; two columns for one quantity; a row with more or fewer
+            fields than the header; a number that cannot be read or has two readings.
     """
     try:
         if path.suffix.lower() in _PARQUET:
@@ -117,7 +119,7 @@ def read_file(path: Path) -> RatesFile:
 
 
 def _choose(names: Sequence[str], path: Path) -> tuple[dict[str, str], list[str]]:
-    """What each of our columns is called in the file, and the columns that are none of them."""
+    """Return the file's name for each of our columns, and the file's columns that are ignored."""
     plain = [re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") for name in names]
     chosen: dict[str, str] = {}
     for ours, tiers in _NAMES.items():
@@ -152,12 +154,12 @@ def _also(ours: str) -> str:
 
 def _read_text(path: Path) -> tuple[pl.DataFrame, dict[str, str], list[str]]:
     data = read_regular(path)
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # what MetaTrader 5 exports
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # MetaTrader 5 exports UTF-16
         data = data.decode("utf-16").encode()
     data = data.removeprefix(codecs.BOM_UTF8).rstrip(b"\r\n")
     data = data if b"\n" in data else data.replace(b"\r", b"\n")
     if b"\0" in data[:4_096]:
-        raise UnicodeError("bytes that are no text")
+        raise UnicodeError("the bytes are not text")
     header = io.TextIOWrapper(io.BytesIO(data), "utf-8").readline().strip("\r\n")
     separator = max(_SEPARATORS, key=lambda each: len(_fields(header, each)))
     names = _fields(header, separator)
@@ -171,7 +173,7 @@ def _fields(line: str, separator: str) -> list[str]:
 
 
 def _refuse_ragged(data: bytes, separator: str, width: int, path: Path) -> None:
-    """Polars fills a row that is too short with nulls at its end, wherever the field is missing."""
+    """Raise BadSetting for a row with too few or too many fields, which Polars would fill with nulls at its end."""
     lines = csv.reader(io.TextIOWrapper(io.BytesIO(data), "utf-8", newline=""), delimiter=separator)
     wrong = next(((row, fields) for row, fields in enumerate(lines) if len(fields) != width), None)
     if wrong is not None:
@@ -185,7 +187,7 @@ def _refuse_ragged(data: bytes, separator: str, width: int, path: Path) -> None:
 
 
 def _to_numbers(file: RatesFile) -> None:
-    """Prices as FLOAT64 and volumes as INT64, in place."""
+    """Convert prices to FLOAT64 and volumes to INT64, in place."""
     frame = file.frame
     names = [name for name in (*PRICES, VOLUME) if name in frame.columns]
     texts = [name for name in names if frame.schema[name] == pl.String]
@@ -197,7 +199,7 @@ def _to_numbers(file: RatesFile) -> None:
         given = frame.get_column(name)
         if not (given.dtype.is_numeric() or given.dtype == pl.String):
             raise file.bad(f"{name} of type {given.dtype}", "a column of numbers", "Convert the column.")
-        # A Decimal and a text are rounded once, to the nearest FLOAT64.
+        # Decimals and texts are rounded only once, to the nearest FLOAT64.
         numbers = given.cast(pl.Float64, strict=False)
         file.refuse(numbers.is_null() & given.is_not_null(), name, "numbers such as 1.0853", "Correct the file.")
         if name == VOLUME:
@@ -214,7 +216,7 @@ def _to_numbers(file: RatesFile) -> None:
 
 
 def _with_points(file: RatesFile, texts: Sequence[str]) -> pl.DataFrame:
-    """Numbers with a decimal comma, where no comma can be the one between groups of three digits."""
+    """Return the frame with decimal points for decimal commas; refuse it if a comma may separate thousands."""
     cure = "Write every number with a decimal point and without a separator of thousands."
     decisive = False
     for name in texts:

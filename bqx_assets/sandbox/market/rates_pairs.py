@@ -21,13 +21,13 @@ _INVERSE = "1/price for open and close, 1/low for high, 1/high for low"
 
 
 def name_rows(file: RatesFile, only: str | None, *, invert: bool) -> None:
-    """Give every row the name of its pair or instrument, in place; turn rows of reversed pairs with ``invert``.
+    """Give every row the name of its pair or instrument, in place; invert the rows of reversed pairs with ``invert``.
 
-    **Shape**: ``pair`` is there afterwards, as text. ``only`` is whose rows they are where the file does not say it.
+    **Shape**: the frame has a text column ``pair`` afterwards. ``only`` names the pair of a file without such a column.
 
     Raises:
-        BadSetting: no column for the pair and none or another one asked for; two names of the file are one pair.
-        UnknownPair: a name that is no pair's, or a reversed pair without ``invert``.
+        BadSetting: the file has no column for the pair and the request does not fit it; two names mean one pair.
+        UnknownPair: a name is that of no pair, or of a reversed pair without ``invert``.
     """
     if PAIR in file.frame.columns:
         kind = file.frame.schema[PAIR]
@@ -100,7 +100,7 @@ def _of_column(file: RatesFile) -> dict[str, Symbol]:
 
 
 def _refuse_reversed(file: RatesFile, turned: Mapping[str, str]) -> None:
-    """Raise UnknownPair, by the first reversed pair."""
+    """Raise UnknownPair; the error names the first reversed pair."""
     text, name = next(iter(turned.items()))
     raise UnknownPair(
         f"rates {file.path}",
@@ -111,9 +111,9 @@ def _refuse_reversed(file: RatesFile, turned: Mapping[str, str]) -> None:
 
 
 def _turn(file: RatesFile, names: Sequence[str]) -> None:
-    """Prices of reversed pairs as the pair's own, in place."""
+    """Invert the prices of reversed pairs, in place."""
     bounds = [name for name in ("high", "low") if name in file.frame.columns]
-    if len(bounds) == 1:  # its inverse would be the other bound, which the other pairs of the file do not have
+    if len(bounds) == 1:  # inverted, it would be the other bound, which the other pairs of the file do not have
         file.frame = file.frame.drop(bounds)
         file.said.append(f"columns ignored: {bounds[0]!r}, for it bounds inverted prices on one side only")
     source = {"high": "low", "low": "high"}
@@ -129,30 +129,30 @@ def _turn(file: RatesFile, names: Sequence[str]) -> None:
 
 _CODE = f"({'|'.join(CURRENCIES)})"
 _SYMBOL = re.compile(
-    # Where it comes from (OANDA:, FX_IDC:, C:, frx, #); the two currencies; the kind of account (.m, pro, -ECN, =X).
+    # Source (OANDA:, FX_IDC:, C:, frx, #), the two currencies, kind of account (.m, pro, -ECN, =X).
     rf"((?:[a-z0-9_.]+:|frx|[#^.])?){_CODE}[ /_.-]?{_CODE}((?:=x)?|[ ._+#!-]?[a-z]{{0,7}}[.#+!-]?)",
     re.IGNORECASE,
 )
 _IN_FILE_NAME = re.compile(rf"(?<![a-z]){_CODE}[-_.]?{_CODE}(?![a-z])", re.IGNORECASE)
 _NO_SPOT = ("inv", "rev", "fwd", "forward", "fut", "vol", "opt", "return", "log", "idx", "swap")
-"""Beginnings of suffixes by which a series is not the pair's price."""
+"""A suffix that begins so tells that the series is not the pair's spot price."""
 _PAIRS = frozenset(pair.name for pair in ALL_PAIRS)
 
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """What a vendor's name stands for."""
+    """The pair or instrument that a vendor's name means."""
 
     name: str
-    """A pair of the 28, or an instrument."""
+    """One of the 28 pairs, or an instrument."""
     is_reversed: bool = False
-    """The vendor quotes the pair the other way round: its price is 1 over ours."""
+    """The vendor quotes the pair the other way round: its price is 1/price."""
     affix: str = ""
-    """What the vendor adds to the two currencies, in lower case: two of them for a pair are two sources of prices."""
+    """What the vendor adds to the two currencies, in lower case. Two affixes for one pair are two sources of prices."""
 
 
 def parse_symbol(text: str) -> Symbol | None:
-    """Return what a vendor's name stands for; None for one that is no pair of the 28 and no instrument, or two."""
+    """Return the meaning of a vendor's name; None if it is neither a pair nor an instrument, or ambiguous."""
     plain = text.strip()
     if plain.lower().removeprefix("^") in INSTRUMENTS:
         return Symbol(plain.lower().removeprefix("^"))
@@ -167,7 +167,7 @@ def parse_symbol(text: str) -> Symbol | None:
 
 
 def symbol_in(path: Path) -> Symbol | None:
-    """Return the one pair that a file's name speaks of, as ``EURUSD_M1.csv`` does; None for no pair or several."""
+    """Return the one pair that a file's name contains, as ``EURUSD_M1.csv`` does; None for no pair or several."""
     found = {(base.lower(), quote.lower()) for base, quote in _IN_FILE_NAME.findall(path.stem)}
     return _of_currencies(*found.pop(), "") if len(found) == 1 else None
 

@@ -13,12 +13,13 @@ _ISO = (
     r"^(\d{4})-?(\d{2})-?(\d{2})(?:[T ](\d{2}):?(\d{2})(?::?(\d{2})(?:[.,](\d{1,9}))?)?"
     r" ?(Z|z|UTC|[+-]\d{2}(?::?\d{2})?)?)?$"
 )
-"""Year, month, day, hour, minute, second, fraction, zone; extended or basic, with a blank for the T if need be."""
+"""Year, month, day, hour, minute, second, fraction, zone; extended or basic form, with T or a blank before the hour."""
 _COUNT = r"^\d{9,}$"
-"""Eight digits are a day in ISO 8601's basic form, more are no time of that form."""
+"""A count since 1970. Eight digits would be a day in ISO 8601's basic form; nine or more are never a time of it."""
 _FIRST_SECOND, _LAST_SECOND = 631_152_000, 1_970_010_099
-"""Seconds since 1970 that are taken as such: from 1990 to 2032, from where on a count may be a day and hour written by
-digits (1970010100). Counts in smaller units are a thousand times larger, so that no count is of two units."""
+"""The range of counts that are read as seconds since 1970: from 1990 to 2032. A greater count may be a day and hour
+written in digits (1970010100). Each smaller unit gives counts a thousand times larger, so that a count fits only one
+unit."""
 _PER_SECOND = {"seconds": 1, "milliseconds": 1_000, "microseconds": 1_000_000, "nanoseconds": 1_000_000_000}
 _CURE = "Write the column as such text, or in Parquet as a timestamp with a zone."
 _WHOLE = "times of whole microseconds"
@@ -27,12 +28,12 @@ _DAY_HOURS, _SIXTY, _MOST_HOURS_AHEAD = 24, 60, 18
 
 
 def to_utc(file: RatesFile) -> None:
-    """Bring ``interval_time`` to UTC microseconds in place, and say how times without a zone were taken.
+    """Convert ``interval_time`` to UTC microseconds in place, and note how times without a zone were read.
 
-    **Cost**: text takes about ten times its size while it is read.
+    **Cost**: text takes about ten times its size while it is converted.
 
     Raises:
-        BadSetting: a time of any other form, digits below the microsecond, a zone on some rows only.
+        BadSetting: a time of unknown form, digits below the microsecond, or a zone on some rows only.
     """
     frame = file.frame
     if CLOCK in frame.columns:
@@ -95,7 +96,7 @@ def _of_count(file: RatesFile, given: pl.Series) -> pl.Series:
         unit: counts.is_between(_FIRST_SECOND * per_second, _LAST_SECOND * per_second)
         for unit, per_second in _PER_SECOND.items()
     }
-    # The unit of the first count that is one; rows of another unit are refused as rows of none are.
+    # The first unit that fits any row; rows that do not fit it are refused.
     unit = next((unit for unit, fitting in fits.items() if fitting.any()), "seconds")
     whole = counts.cast(given.dtype) == given if given.dtype.is_float() else counts.is_not_null()
     file.refuse(

@@ -12,7 +12,7 @@ from bqx_assets.extract.align import MINUTE
 from bqx_assets.sandbox.market.bars import Bars, Floats, Integers, Market, bars_around, take
 
 START = datetime(2024, 3, 7, tzinfo=UTC)
-"""A Thursday: the first weekend comes after 2,760 minutes, so that small warehouses have one too."""
+"""A Thursday, so that the first weekend comes after 2,760 minutes and small warehouses contain one too."""
 LEVELS = {
     "eur": 1.10, "gbp": 1.27, "aud": 0.66, "nzd": 0.61, "usd": 1.0, "cad": 0.74, "chf": 1.13, "jpy": 1 / 150,
 }  # fmt: skip
@@ -21,22 +21,24 @@ _LOADINGS = {
     "eur": (0.1, 0.9), "gbp": (0.3, 0.7), "aud": (1.0, 0.1), "nzd": (0.9, 0.1), "usd": (-0.3, -0.5), "cad": (0.6, 0.0),
     "chf": (-0.5, 0.6), "jpy": (-0.9, -0.1),
 }  # fmt: skip
-"""How a currency moves with the two common factors, appetite for risk and Europe against America."""
+"""How strongly a currency follows the two common factors: appetite for risk, and Europe against America."""
 _OWN = 0.8
+"""How strongly a currency follows its own random moves."""
 _MINUTE_VOLATILITY = 1.0e-4
-"""Of one factor's log return a minute: about 8 % a year for eurusd."""
+"""Standard deviation of one factor's log return per minute: it gives eurusd about 8 % a year."""
 _WEEKEND_JUMP = 6.0
-"""Volatility of the first bar after a weekend, in minutes' volatilities."""
+"""Volatility of the first bar after a weekend, as a multiple of a minute's volatility."""
 _PERSISTENCE, _SHOCK = 0.995, 0.05
+"""Per minute: the share of the log volatility that stays, and the standard deviation of what is added."""
 _MISSING = 0.0015
-"""Share of minutes in which a pair has no bar, other ones in each pair."""
+"""Share of the minutes in which a pair has no bar; each pair misses other minutes."""
 
 
 def simulate(rows: int, seed: int) -> Market:
-    """Return ``rows`` minute bars of each of the 28 pairs, and the instruments' beside them.
+    """Return ``rows`` minute bars of each of the 28 pairs, and bars of the instruments.
 
-    Every close and open is its base currency's value over its quote currency's, so crosses triangulate to round-off.
-    The same ``rows`` and ``seed`` give the same bars, whichever pairs are used. **Cost**: 28 pairs x 48 bytes a row.
+    Open and close are the value of the base currency divided by that of the quote currency, so that crosses
+    triangulate to round-off. The same ``rows`` and ``seed`` give the same bars. **Cost**: 28 pairs x 48 bytes a row.
     """
     times = trading_minutes(rows + rows // 100 + 60)
     logs, activity = _currencies(times, np.random.default_rng([seed, 0]))
@@ -48,7 +50,7 @@ def simulate(rows: int, seed: int) -> Market:
 
 
 def trading_minutes(count: int) -> Integers:
-    """Return the first ``count`` minutes since :data:`START` but for weekends, Friday to Sunday 22:00 UTC."""
+    """Return the first ``count`` minutes from :data:`START` on, without weekends (Friday to Sunday, 22:00 UTC)."""
     weeks = count // (5 * 1440) + 2
     grid = int(START.timestamp()) // 60 + np.arange(weeks * 7 * 1440, dtype=np.int64)
     since_monday = (grid + 3 * 1440) % (7 * 1440)  # 1970-01-01 was a Thursday
@@ -57,7 +59,7 @@ def trading_minutes(count: int) -> Integers:
 
 
 def _currencies(times: Integers, rng: np.random.Generator) -> tuple[dict[str, Floats], Floats]:
-    """Log values in dollars of the start, one entry more than bars: before the first bar, then at each one's close."""
+    """Return each currency's log value before the first bar and at each close, and the activity of each bar."""
     size = times.size
     activity = _season(times) * np.exp(_log_volatility(size, rng))
     step = _MINUTE_VOLATILITY * np.sqrt(activity)
@@ -73,13 +75,13 @@ def _currencies(times: Integers, rng: np.random.Generator) -> tuple[dict[str, Fl
 
 
 def _season(times: Integers) -> Floats:
-    """Activity over the day, mean near 1: Asia quiet, London busy, busiest while New York overlaps."""
+    """Return the activity over the day, mean near 1: low in Asia, higher in London, highest while New York overlaps."""
     hour = (times / MINUTE / 60.0) % 24.0
     return 0.45 + 0.9 * np.exp(-(((hour - 8.5) / 3.0) ** 2)) + 1.1 * np.exp(-(((hour - 14.5) / 2.5) ** 2))
 
 
 def _log_volatility(size: int, rng: np.random.Generator) -> Floats:
-    """A slow mean-reverting path: quiet and wild hours follow one another."""
+    """Return a slow mean-reverting path, so that calm and volatile hours alternate."""
     shocks = (_SHOCK * rng.standard_normal(size)).tolist()
     path, level = np.empty(size), 0.0
     for position, shock in enumerate(shocks):
@@ -105,17 +107,18 @@ _BASKETS: dict[str, tuple[float, dict[str, float]]] = {
     "uup": (28.0, {"usd": 1.0, "eur": -0.6, "jpy": -0.2}),
     "vix": (15.0, {"jpy": 4.0, "aud": -3.0, "chf": 1.5}),
 }
-"""Price at the start, and how its log moves with each currency's."""
+"""Price at the start, and how the log price moves with the log value of each currency."""
 INSTRUMENTS: tuple[str, ...] = tuple(_BASKETS)
 _NOISE = 0.7
-"""Own moves, in standard deviations of the basket's."""
+"""Standard deviation of an instrument's own moves, as a share of that of its basket."""
 _MISSING_OF_INSTRUMENTS = 0.01
+"""Share of the minutes in which an instrument has no bar."""
 
 
 def simulate_instruments(times: Integers, logs: Mapping[str, Floats], activity: Floats, seed: int) -> dict[str, Bars]:
-    """Return bars of the instruments at nearly all of ``times``.
+    """Return bars of funds, gold and the volatility index at nearly all of ``times``: baskets of currencies with noise.
 
-    **Shape**: ``logs`` holds one log value a bar of each known currency, in a common unit; others add nothing.
+    **Shape**: ``logs`` holds one log value a bar for each known currency; unknown currencies of a basket are left out.
     """
     found: dict[str, Bars] = {}
     for position, (name, (price, basket)) in enumerate(_BASKETS.items()):

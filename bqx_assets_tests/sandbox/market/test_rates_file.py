@@ -99,8 +99,8 @@ def test_our_own_name_wins_over_a_vendors(tmp_path: Path) -> None:
         ("time,close,volume\n1,1.1,nan\n", "tick_volume 'nan' in row 1"),
         ("time,close,volume\n1,1.1,1e30\n", "tick_volume '1e30' in row 1"),
         (b"time,close\n1,\xff1\n", "UTF-8"),
-        (b"time\0close\n", "no text"),
-        (PLAIN.encode("utf-16-le"), "no text"),
+        (b"time\0close\n", "not text"),
+        (PLAIN.encode("utf-16-le"), "not text"),
         (PLAIN.encode("utf-16")[:-1], "truncated"),
     ],
 )
