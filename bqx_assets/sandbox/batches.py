@@ -18,7 +18,7 @@ from bqx_assets.base.limits import worker_count
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.catalogue.families import FEATURES_DATASET, ExpectedTable, expected_tables
-from bqx_assets.extract.embedded_layout import table_path
+from bqx_assets.extract.embedded_layout import WarehouseSpec, table_path
 from bqx_assets.sandbox.features.pair_tables import compute_pair_tables
 from bqx_assets.sandbox.features.shared_tables import compute_shared_tables
 from bqx_assets.sandbox.market.bars import Market
@@ -34,18 +34,11 @@ _FEW_CELLS = 8_000_000
 
 @dataclass(frozen=True, slots=True)
 class MarketSource:
-    """The parameters of a market, which are cheaper to pass to another process than the market itself."""
+    """The parameters of the market, which are cheaper to pass to another process than the market itself."""
 
-    rows: int
-    seed: int
+    spec: WarehouseSpec
+    """Holds the digest of the rates: other content of the file is another market."""
     rates: Path | None
-    rates_digest: str | None
-    """SHA-256 of the file: other content is another market."""
-    only: str | None = None
-    """The pair of the rates if the file does not name it."""
-    invert: bool = False
-    quirks: bool = True
-    known_gaps: bool = False
 
     def load(self) -> Market:
         """Return the market; a second call in the same process is free. Raises the errors of ``load_market``."""
@@ -81,7 +74,7 @@ def make_batches(
     **Cost**: one table of a batch is in memory at a time, in each of as many processes as there are processors.
     """
     workers = min(worker_count(), len(batches))
-    if workers < 2 or sum(batch.columns for batch in batches) * source.rows < _FEW_CELLS:  # noqa: PLR2004 -- one is no pool
+    if workers < 2 or sum(batch.columns for batch in batches) * source.spec.rows < _FEW_CELLS:  # noqa: PLR2004 -- one is no pool
         for batch in batches:
             yield from make_batch(root, source, batch, pairs)
         return
@@ -104,23 +97,25 @@ def make_batch(root: Path, source: MarketSource, batch: Batch, pairs: Sequence[P
     else:
         found = compute_pair_tables(market, batch.owner, batch.tables)
     for table, frame in found:
-        stored = as_stored(frame, table, batch.owner, source.seed, quirks=source.quirks)
-        if source.known_gaps:
-            stored = with_known_gaps(stored, table, source.seed)
+        stored = as_stored(frame, table, batch.owner, source.spec.seed, quirks=source.spec.quirks)
+        if source.spec.known_gaps:
+            stored = with_known_gaps(stored, table, source.spec.seed)
         for_readers = ((pair, market.pairs[pair.name]) for pair in readers(table, pairs))
-        spines = ((pair, spine_keys(bars, facts, whole=not source.quirks)) for pair, bars in for_readers)
+        spines = ((pair, spine_keys(bars, facts, whole=not source.spec.quirks)) for pair, bars in for_readers)
         made.append([on_spine(stored, table, pair, spine) for pair, spine in spines])
-        if source.quirks and batch.owner is not None and table.kind in SEVERAL_PAIRS:
-            stored = _with_neighbours_rows(stored, market, batch.owner, table, source.seed)
+        if source.spec.quirks and batch.owner is not None and table.kind in SEVERAL_PAIRS:
+            stored = _with_neighbours_rows(stored, market, batch.owner, table, source.spec.seed)
         write_table(table_path(root, FEATURES_DATASET, table.table), stored)
     return made
 
 
 @lru_cache(maxsize=1)
 def _market(source: MarketSource) -> Market:
+    spec = source.spec
     if source.rates is None:
-        return simulate(source.rows, source.seed)
-    return load_market(source.rates, source.rows, only=source.only, invert=source.invert)
+        return simulate(spec.rows, spec.seed)
+    only = spec.pairs[0] if len(spec.pairs) == 1 else None
+    return load_market(source.rates, spec.rows, only=only, invert=spec.invert)
 
 
 def _with_neighbours_rows(

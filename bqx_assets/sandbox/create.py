@@ -70,7 +70,7 @@ def create_warehouse(  # noqa: PLR0913 -- one parameter an option of the command
         TableDefect, UnknownPair: the rates are wrong.
     """
     wanted = tuple(pair for pair in ALL_PAIRS if pair in pairs)
-    made = WarehouseSpec(
+    spec = WarehouseSpec(
         pairs=tuple(pair.name for pair in wanted),
         rows=rows,
         tables=tables,
@@ -80,37 +80,36 @@ def create_warehouse(  # noqa: PLR0913 -- one parameter an option of the command
         quirks=rates is None if quirks is None else quirks,
         known_gaps=known_gaps,
     )
-    there = _unchanged(folder, made, progress)
-    if there is not None:
-        return there
-    only = wanted[0].name if len(wanted) == 1 else None
-    source = MarketSource(rows, seed, rates, made.rates, only, made.invert, made.quirks, made.known_gaps)
+    existing = _unchanged(folder, spec, progress)
+    if existing is not None:
+        return existing
+    source = MarketSource(spec, rates)
     market = source.load()
     _refuse_lacking(wanted, market, rates)
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder):
         chosen = select(market, wanted, tables)
-        selection = without_absent(chosen) if made.known_gaps else chosen
+        selection = without_absent(chosen) if spec.known_gaps else chosen
         begin(folder)
         progress.start(STAGE, len(wanted) + len(selection.made))
-        _make_targets(folder, made, market, selection, progress)
+        _make_targets(folder, spec, market, selection, progress)
         found: list[OnSpine] = []
         for table in make_batches(folder, source, batches_of(selection), wanted):
             progress.advance(STAGE, table[0].table)
             found += table
-        write_atomic(folder / EXPECTATIONS_FILE, own_expectations(made, wanted, market, selection, found).encode())
+        write_atomic(folder / EXPECTATIONS_FILE, own_expectations(spec, wanted, market, selection, found).encode())
         _settle(folder)
-        done = WarehouseRecord(made=made, said=(*market.said, *_left_out(selection)), doubts=market.doubts)
+        done = WarehouseRecord(made=spec, said=(*market.said, *_left_out(selection)), doubts=market.doubts)
         finish(folder, done)
     return done
 
 
-def _unchanged(folder: Path, made: WarehouseSpec, progress: Progress) -> WarehouseRecord | None:
+def _unchanged(folder: Path, spec: WarehouseSpec, progress: Progress) -> WarehouseRecord | None:
     """Return the existing warehouse if it is the wanted one, None if one must be made; refuse to overwrite another."""
     if not folder.exists() or is_unfinished(folder):
         return None
-    there = load_record(folder)
-    if there is None:
+    existing = load_record(folder)
+    if existing is None:
         if any(not path.name.startswith(".") for path in folder.iterdir()):
             raise BadSetting(
                 str(folder),
@@ -119,17 +118,19 @@ def _unchanged(folder: Path, made: WarehouseSpec, progress: Progress) -> Warehou
                 cure="Name another folder.",
             )
         return None
-    if there.made != made:
-        differences = [name for name in WarehouseSpec.model_fields if getattr(there.made, name) != getattr(made, name)]
+    if existing.made != spec:
+        differences = [
+            name for name in WarehouseSpec.model_fields if getattr(existing.made, name) != getattr(spec, name)
+        ]
         raise BadSetting(
             str(folder),
-            got=f"a warehouse made with {', '.join(f'{name} {getattr(there.made, name)}' for name in differences)}",
-            expected=", ".join(f"{name} {getattr(made, name)}" for name in differences),
+            got=f"a warehouse made with {', '.join(f'{name} {getattr(existing.made, name)}' for name in differences)}",
+            expected=", ".join(f"{name} {getattr(spec, name)}" for name in differences),
             cure=f"Name another folder, or remove this one: rm -r {folder}",
         )
-    if there.spoiled:
-        progress.warn(STAGE, f"{folder} was spoiled ({'; '.join(there.spoiled)}): it is made again")
-    return None if there.spoiled else there
+    if existing.spoiled:
+        progress.warn(STAGE, f"{folder} was spoiled ({'; '.join(existing.spoiled)}): it is made again")
+    return None if existing.spoiled else existing
 
 
 def _left_out(selection: Selection) -> Iterator[str]:
@@ -167,10 +168,10 @@ def _refuse_lacking(pairs: Sequence[Pair], market: Market, rates: Path | None) -
         )
 
 
-def _make_targets(folder: Path, made: WarehouseSpec, market: Market, selection: Selection, progress: Progress) -> None:
-    facts, pairs = load_expectations(), [parse_pair(name) for name in made.pairs]
+def _make_targets(folder: Path, spec: WarehouseSpec, market: Market, selection: Selection, progress: Progress) -> None:
+    facts, pairs = load_expectations(), [parse_pair(name) for name in spec.pairs]
     frames = [
-        targets_frame(market.pairs[pair.name], pair, facts.windows, facts.horizons, whole=not made.quirks)
+        targets_frame(market.pairs[pair.name], pair, facts.windows, facts.horizons, whole=not spec.quirks)
         for pair in pairs
     ]
     for pair, frame in zip(pairs, frames, strict=True):
