@@ -330,6 +330,9 @@ def test_verify_finds_rot_and_publishing_again_mends_it(bqx: Bqx) -> None:
     bqx.made("extract", "merge", "publish")
     assert bqx.json("verify", "--all")["verified"] is True
     published = bqx.home / "bqx-ml-output" / "training_eurusd.parquet"
+    done = bqx("validate", published, "--pair", "eurusd")
+    assert done.exit_code == 0, done.output  # and leaves the published report as it is
+    assert bqx.json("status")["pairs"][0]["published"] == "done"
     times = published.stat()
     data = bytearray(published.read_bytes())
     data[len(data) // 3] ^= 1
