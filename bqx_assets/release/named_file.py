@@ -204,7 +204,8 @@ def _published_manifest(file: Path) -> Manifest | None:
     if file.name not in PUBLISHED:
         return None
     folder = LocalObjectStore(file.parent)
-    found = named_companions(folder, file.name, folder.stated(file.name))
+    info = folder.head(file.name)
+    found = named_companions(folder, file.name, info.metadata if info else {})
     return found.manifest if found is not None else None
 
 
