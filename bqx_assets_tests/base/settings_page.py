@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import Literal, Union, get_args, get_origin
 
+from annotated_types import Ge
+
 from bqx_assets.base.settings import Settings, variable_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
@@ -48,7 +50,7 @@ def _type(kind: object) -> str:
 
 
 def _least(bounds: list[object]) -> str:
-    return "".join(f", at least {bound.ge}" for bound in bounds if hasattr(bound, "ge"))
+    return "".join(f", at least {bound.ge}" for bound in bounds if isinstance(bound, Ge))
 
 
 def _default(value: object) -> str:
