@@ -27,7 +27,6 @@ from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.extract import table
 from bqx_assets.extract.lookahead import LookaheadDetector
 from bqx_assets.extract.pair import extract_features, extract_spine
-from bqx_assets.merge.compose import compose, plan_compose
 from bqx_assets.pipeline import Pipeline
 
 
@@ -80,12 +79,13 @@ def main() -> None:
     extract_features(work)
     tell("plan: all slabs' footers", steps=dict(steps.seconds))
     store = open_store(settings)
-    plan = plan_compose(PAIR, store)
+    pipeline = Pipeline(settings)
+    plan = pipeline.plan_merge(PAIR)
     tell("compose")
-    manifest = compose(plan, store, progress=Silent())
+    manifest = pipeline.merge_planned(plan).manifest
     del plan
     tell("validate, deep, by range reads")
-    made = Pipeline(settings).merged(PAIR)
+    made = pipeline.merged(PAIR)
     report = made.validate(manifest, work.expectations, Silent())
     verdicts = {verdict.rule: verdict.passed for verdict in report.verdicts}
     failed = {verdict.rule: verdict.got for verdict in report.verdicts if not verdict.passed}

@@ -25,7 +25,8 @@ from bqx_assets.base.limits import PeakMemory
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.choose import open_store
-from bqx_assets.merge.engine import merge, plan_merge, plan_merge_of_objects
+from bqx_assets.base.store.local import working_file, working_folder
+from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets.merge.plan import MergePlan
 
 _PLACE = "gs://bqx-ml-output/eurusd_checkpoints_validated"
@@ -64,9 +65,11 @@ def main() -> None:
         store = open_store(Settings(output=_PLACE))
         for path in (home / "raw").iterdir():
             store.put_file(path.name, path)
-        _merge("once before", home, bucket, lambda: plan_merge(PAIR, home / "raw", Settings()))  # loads libraries
-        of_folder = _merge("folder", home, bucket, lambda: plan_merge(PAIR, home / "raw", Settings()))
-        of_bucket = _merge("bucket", home, bucket, lambda: plan_merge_of_objects(PAIR, store, _PLACE, Settings()))
+        _merge(
+            "once before", home, bucket, lambda: plan_merge(PAIR, working_folder(home / "raw"), Settings())
+        )  # loads libraries
+        of_folder = _merge("folder", home, bucket, lambda: plan_merge(PAIR, working_folder(home / "raw"), Settings()))
+        of_bucket = _merge("bucket", home, bucket, lambda: plan_merge(PAIR, store, Settings()))
         _write(home, what, of_folder, of_bucket)
 
 
@@ -75,7 +78,7 @@ def _merge(name: str, home: Path, bucket: Beside, plan: Callable[[], MergePlan])
     before, began, cpu = bucket.counts(), time.perf_counter(), sum(os.times()[:2])
     with PeakMemory() as memory:
         stood_bytes = memory.peak_bytes
-        merge(plan(), file, progress=Silent())
+        merge(plan(), *working_file(file), progress=Silent())
     seconds, cpu_seconds = time.perf_counter() - began, sum(os.times()[:2]) - cpu
     counts = {key: value - before.get(key, 0) for key, value in bucket.counts().items()}
     print(f"  {name}: {seconds:.1f} s, {cpu_seconds:.1f} CPU s", flush=True)

@@ -13,31 +13,30 @@ from functools import cached_property
 from pathlib import Path
 
 from bqx_assets.base.artifacts import SIMULATED, ExtractionRecord, Manifest, Spine, manifest_path
-from bqx_assets.base.errors import BadSetting, ForeignFile
+from bqx_assets.base.errors import ForeignFile
 from bqx_assets.base.files import read_regular
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.progress import Progress, Silent, at_work, waiting
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.choose import in_cloud, open_store
-from bqx_assets.base.store.local import LocalObjectStore
+from bqx_assets.base.store.local import LocalObjectStore, working_file, working_folder
 from bqx_assets.base.store.naming import GCS_SCHEME
 from bqx_assets.base.store.protocol import ObjectStore
-from bqx_assets.base.store.staged import SHARED
+from bqx_assets.base.store.staged import SHARED, merged_name
 from bqx_assets.base.threads import in_threads
 from bqx_assets.catalogue.expectations import Expectations, load_expectations
 from bqx_assets.catalogue.expectations_file import EXPECTATIONS_FILE
 from bqx_assets.extract.embedded import LocalWarehouse
-from bqx_assets.extract.embedded_layout import load_record
+from bqx_assets.extract.embedded_layout import load_folder
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.pair import extract_features, extract_pair, extract_spine
 from bqx_assets.extract.plan import PairPlan, plan_pair
-from bqx_assets.extract.slab_objects import SlabObjects
+from bqx_assets.extract.slab_objects import SlabObjects, slabs_prefix
 from bqx_assets.extract.slabs import SlabFolder, SlabStore
 from bqx_assets.extract.staging import StagedWarehouse
 from bqx_assets.extract.warehouse import Warehouse
 from bqx_assets.merge.checkpoints import bucket_checkpoints_of, checkpoints_of
-from bqx_assets.merge.compose import ComposePlan, compose, merged_name, plan_compose
-from bqx_assets.merge.engine import merge, plan_merge, plan_merge_of_objects
+from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets.merge.plan import MergePlan
 from bqx_assets.quality.diff import Difference
 from bqx_assets.quality.report import Report
@@ -190,7 +189,7 @@ class Pipeline:
         settings = self.settings.of_pair(pair)
         if settings.bigquery_project is not None:
             return f"BigQuery project {settings.bigquery_project}"
-        folder = load_record(settings.warehouse_dir)
+        folder = load_folder(settings.warehouse_dir)
         if folder is None:
             return "a folder of tables"
         return SIMULATED if folder.made.rates is None else "a rates file"
@@ -226,7 +225,7 @@ class Pipeline:
         """Read the pair's feature tables onto the spine that is there, at its snapshot. Raises as ``extract``."""
         return extract_features(self.extraction(pair))
 
-    def plan_merge(self, pair: Pair, checkpoints: str | None = None) -> MergePlan | ComposePlan:
+    def plan_merge(self, pair: Pair, checkpoints: str | None = None) -> MergePlan:
         """Return the merge of the pair's slabs, or of raw checkpoints in a folder or bucket. Reads their footers.
 
         Raises:
@@ -235,12 +234,11 @@ class Pipeline:
         """
         with waiting(self.progress, "merge", at_work("reading the footers of slabs")):
             if checkpoints is None and self.in_bucket:
-                return plan_compose(pair, self.store)
+                return plan_merge(pair, self.store, self.settings, prefix=slabs_prefix(pair))
             place = checkpoints or str(self.settings.checkpoint_dir)
             if place.startswith(GCS_SCHEME):
-                store, folder = bucket_checkpoints_of(pair, place)
-                return plan_merge_of_objects(pair, store, folder, self.settings)
-            return plan_merge(pair, checkpoints_of(pair, Path(place)), self.settings)
+                return plan_merge(pair, bucket_checkpoints_of(pair, place), self.settings)
+            return plan_merge(pair, working_folder(checkpoints_of(pair, Path(place))), self.settings)
 
     def merge(self, pair: Pair, *, checkpoints: str | None = None, output: Path | None = None) -> MergedResult:
         """Make the pair's wide parquet of its slabs, and its manifest beside it.
@@ -255,24 +253,18 @@ class Pipeline:
         # Slabs in the bucket are composed there; once a place is named, the file is one of this machine.
         if output is not None and checkpoints is None:
             checkpoints = str(self.settings.checkpoint_dir)
-        if self.in_bucket and checkpoints is None and self.settings.engine != "splice":
-            raise BadSetting(
-                "engine",
-                got=self.settings.engine,
-                expected="splice, where slabs are in a bucket",
-                cure="Name a folder of slabs with --checkpoint-dir.",
-            )
         if output is not None:
             _refuse_foreign(manifest_path(output))
         return self.merge_planned(self.plan_merge(pair, checkpoints), output)
 
-    def merge_planned(self, plan: MergePlan | ComposePlan, output: Path | None = None) -> MergedResult:
+    def merge_planned(self, plan: MergePlan, output: Path | None = None) -> MergedResult:
         """Execute the plan of a merge. Raises as ``merge``."""
-        if isinstance(plan, ComposePlan):
-            manifest = compose(plan, self.store, progress=self.progress)
-            return MergedResult(manifest, self.store.uri(merged_name(plan.pair)))
-        file = output or self.settings.training_file(plan.pair)
-        return MergedResult(merge(plan, file, engine=self.settings.engine, progress=self.progress), str(file))
+        store: ObjectStore = self.store
+        name = merged_name(plan.pair)
+        if output is not None or not self.in_bucket or not plan.objects_in(store):
+            store, name = working_file(output or self.settings.training_file(plan.pair))
+        manifest = merge(plan, store, name, engine=self.settings.engine, progress=self.progress)
+        return MergedResult(manifest, store.uri(name))
 
     def merged(self, pair: Pair, file: Path | None = None) -> Merged:
         """Return the pair's merged, not yet published file, or ``file`` as such; it need not be there."""

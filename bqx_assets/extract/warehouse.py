@@ -1,8 +1,6 @@
-"""The warehouse protocol, which BigQuery and the embedded warehouse implement, and the outage that its reads share.
+"""What extraction may ask of a warehouse; BigQuery and the embedded one both answer.
 
-A network that fails is gone for all 667 tables of a pair; each table alone would need 97 seconds to find that out. So
-the time since rows last arrived is known to all reads of a warehouse, and one place ends them all. Which failures may
-pass, and how often one read is tried, is the adapter's decision.
+Belongs here: the protocol. Does not: an adapter, or retrying.
 """
 
 from __future__ import annotations
@@ -22,17 +20,17 @@ from bqx_assets.catalogue.tables import TableDescription
 
 @dataclass(frozen=True, slots=True)
 class ReadRequest:
-    """The rows and columns that are read of one table, and the snapshot time."""
+    """Which rows and columns of one table, at which moment."""
 
     table: TableDescription
     columns: tuple[str, ...]
-    """The wanted columns in order, the key first."""
+    """In the order they are wanted, the key first."""
     snapshot_time: datetime
     start: datetime | None = None
     end: datetime | None = None
     """Bounds on ``interval_time``, both inclusive."""
     pair: str | None = None
-    """Only rows with this value in column ``pair`` are read; None for a table without that column."""
+    """Only rows whose ``pair`` column has this value; None where the table has no such column."""
 
 
 class Warehouse(Protocol):
@@ -40,62 +38,59 @@ class Warehouse(Protocol):
 
     @property
     def name(self) -> str:
-        """The name in logs and manifests: a folder, or a project."""
+        """What logs and manifests call it: a folder, or ``project.dataset``."""
         ...
 
     @property
     def read_bytes(self) -> int:
-        """Bytes that this object has read so far, as the warehouse bills them; 0 if reading is free."""
+        """Bytes read so far by this object as the warehouse bills them; 0 where reading is free."""
         ...
 
     @property
     def outage(self) -> Outage:
-        """State that all reads share: whether anything arrives, and the way to end them all."""
+        """What its reads know of each other: whether anybody answers, and the way to end them all."""
         ...
 
     def describe(self) -> Sequence[TableDescription]:
-        """Return every table of the feature and targets datasets, ordered by name, in one batched query."""
+        """Return every table of the feature and targets datasets, by name, in one batched query."""
         ...
 
     def states(self, tables: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        """Return the present state of tables by (dataset, table), in the form of ``TableDescription.etag``.
+        """Return the present state of tables by (dataset, table): what ``describe`` gives as their etag.
 
-        A missing table is left out. Only metadata is requested, table by table, and no query is run.
+        A table that is not there is left out. Only metadata is asked for, table by table, and no query is run.
 
         Raises:
-            WarehouseError: as ``describe`` does. A refused table is an error, not left out.
+            WarehouseError: as ``describe`` does; nothing is left out for being refused.
         """
         ...
 
     def snapshot(self) -> datetime:
-        """Return the time, UTC, at which all reads of a run see the tables."""
+        """Return the moment all reads of a run shall see the tables at, UTC."""
         ...
 
     def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
         """Yield the rows, in any order.
 
         Raises:
-            TransientReadError: a retry may help.
-            WarehouseUnavailable: no table of the warehouse can be read.
-            ReadsEnded: ``outage`` has ended all reads.
-            TableMissing, TableUnreadable, TableChanged: a retry will not help.
+            TransientReadError: when trying again may help.
+            WarehouseUnavailable: when no table of it can be read.
+            ReadsEnded: when ``outage`` was told to end them all.
+            TableMissing, TableUnreadable, TableChanged: when it will not.
         """
         ...
 
 
 FIRST_SECONDS = 30.0
-"""Time without an answer, before any row has arrived, after which an outage counts as lasting. Nothing is lost then."""
+"""Without an answer before any row has arrived. A run that has nothing yet loses nothing by ending."""
 LASTING_SECONDS = 150.0
-"""The same after rows have arrived, while every call fails: longer than any passing fault of BigQuery that was seen."""
+"""Without a row from any table, while every call fails: longer than any passing fault of BigQuery's that was seen."""
 _FEWEST_FAILURES = 2
-"""Failures of one read before an outage can count as lasting: the first may have been a request that hung."""
+"""Of one read: the first of them may have been a request that hung."""
 
 
 class Outage:
-    """State that the reads of a warehouse share: when anything last arrived, and whether they are to end.
-
-    Safe to use from several threads.
-    """
+    """What the reads of a warehouse know of each other. For several threads."""
 
     def __init__(self, *, first_seconds: float = FIRST_SECONDS, lasting_seconds: float = LASTING_SECONDS) -> None:
         self._first_seconds, self._lasting_seconds = first_seconds, lasting_seconds
@@ -107,7 +102,7 @@ class Outage:
 
     @property
     def lasts(self) -> bool:
-        """Whether nothing has arrived for so long that the outage counts as lasting."""
+        """Whether nothing arrived for so long that it is taken as lasting."""
         return self._lasts
 
     @property
@@ -116,24 +111,24 @@ class Outage:
         return self._since is not None
 
     def words(self) -> str:
-        """Return for how long nothing has arrived and the meaning of the last failure; empty while rows arrive."""
+        """Return for how long nothing has arrived, and why by the last failure; empty while rows flow."""
         since = self._since
         return "" if since is None else f"nothing arrived for {time.monotonic() - since:.0f} s ({self._why})"
 
     def arrived(self) -> None:
-        """Note that rows of some table have arrived: earlier failures have passed."""
+        """Rows arrived, from any table: whatever failed before has passed."""
         self._arrived = time.monotonic()
         self._since = None
 
     def answered(self) -> None:
-        """Note that a call without rows was answered: this outage is over; the limit of a later one stays as it is."""
+        """A call was answered that brings no rows: it ends a silence, and does not make one to come last longer."""
         self._since = None
 
     def failed(self, why: str, *, began: float, failures: int, busy: bool = False) -> bool:
-        """Note the failure of a call that ``began`` at that monotonic time; return whether the outage is a lasting one.
+        """Note the failure of a call that ``began`` then (monotonic); return whether the outage is a lasting one.
 
-        ``failures`` counts the failures of this read in a row. ``busy``: the service answers that its rate limits are
-        exceeded; they are counted by the minute, so this may take longer than ``FIRST_SECONDS`` and still pass.
+        ``failures`` counts those of this read in a row. ``busy``: the service answers, and asks to be called less
+        often. Its limits are counted by the minute, so this may last longer than ``FIRST_SECONDS`` and pass.
         """
         self._why = why
         if self._since is None:
@@ -144,16 +139,16 @@ class Outage:
         return self._lasts
 
     def end(self) -> None:
-        """End every read, whatever it waits for; no further read begins."""
+        """End every read, wherever it waits; no further one begins."""
         self._ended.set()
 
     def wait(self, seconds: float) -> None:
-        """Wait before the next attempt. Raises ReadsEnded at once when the run ends."""
+        """Wait before a next try. Raises ReadsEnded as :meth:`go_on` does, at once."""
         self._ended.wait(seconds)
         self.go_on()
 
     def go_on(self) -> None:
-        """Do nothing unless reads are to end.
+        """Do nothing while reads may go on.
 
         Raises:
             ReadsEnded: the run ends.
@@ -161,7 +156,7 @@ class Outage:
         if self._ended.is_set():
             raise ReadsEnded(
                 "warehouse",
-                got="the run ends, because of a refusal that concerns all tables or of an interruption",
-                expected="a run that continues",
+                got="the run ends, by a refusal that holds for all its tables or by an interruption",
+                expected="a run that goes on",
                 cure="What is finished is saved; run the same command again.",
             )

@@ -8,7 +8,8 @@ from pathlib import Path
 from bqx_assets.base.artifacts import EXTRACTION_FILE
 from bqx_assets.base.errors import MergeRefused
 from bqx_assets.base.pairs import Pair
-from bqx_assets.base.store.choose import bucket_at
+from bqx_assets.base.settings import Settings
+from bqx_assets.base.store.choose import open_store
 from bqx_assets.base.store.protocol import ObjectStore
 
 _NAMED = 5
@@ -29,18 +30,18 @@ def checkpoints_of(pair: Pair, root: Path) -> Path:
     raise _no_checkpoints(pair, str(root), others, f"bqx extract {pair}, or correct --checkpoint-dir")
 
 
-def bucket_checkpoints_of(pair: Pair, root: str) -> tuple[ObjectStore, str]:
-    """Return a store of ``root/pair``, or of ``root`` where the bucket has the checkpoints there, and its URI.
+def bucket_checkpoints_of(pair: Pair, root: str) -> ObjectStore:
+    """Return a store of ``root/pair``, or of ``root`` where the bucket has the checkpoints there.
 
     Raises:
         MergeRefused: there is neither. StoreError: the bucket cannot be read.
     """
     root = root.rstrip("/")
     for place in (f"{root}/{pair}", root):
-        store = bucket_at(place)
+        store = open_store(Settings(output=place))
         if any(store.head(name) is not None for name in _first_files(pair)):
-            return store, place
-    others = [info.name for info in bucket_at(root).list_objects("targets_") if "/" not in info.name]
+            return store
+    others = [info.name for info in open_store(Settings(output=root)).list_objects("targets_") if "/" not in info.name]
     raise _no_checkpoints(pair, root, others, f"Correct --checkpoint-dir; what is there: gcloud storage ls {root}")
 
 

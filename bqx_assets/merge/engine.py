@@ -1,19 +1,20 @@
-"""One pair's merge from plan to file and manifest.
+"""One pair's merge: plans it from slabs or raw checkpoints, and writes the training file and its manifest into a store.
 
-Belongs here: pre-flight, the choice of engine, and the two files that become visible. Does not: either engine.
+The splice is the engine of the product. The join, which decodes everything, is the readable one that it is tested
+against, and may be chosen for small pairs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
-import polars as pl
+import tempfile
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 from bqx_assets.base.artifacts import EXTRACTION_FILE, Manifest, SlabRecord, manifest_path
 from bqx_assets.base.checksums import sums_of_files
-from bqx_assets.base.errors import BadSetting, MergeRefused
-from bqx_assets.base.files import FILE, atomic_path, kind_of, remove_partials
+from bqx_assets.base.errors import BadSetting, MergeRefused, ObjectMissing
+from bqx_assets.base.files import FILE, kind_of, remove_partials
 from bqx_assets.base.freed import keep_freed_memory
 from bqx_assets.base.limits import PeakMemory
 from bqx_assets.base.names import KEY
@@ -21,23 +22,42 @@ from bqx_assets.base.pairs import Pair
 from bqx_assets.base.progress import Progress, at_work, waiting
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.protocol import ObjectStore
-from bqx_assets.merge.plan import MergePlan, check_disk, check_memory, plan_slabs, refuse_collisions
-from bqx_assets.merge.raw import list_folder, list_objects, plan_raw
-from bqx_assets.merge.result import Engine, MergeResult, manifest_of, own_metadata
-from bqx_assets.merge.splice import Splice
+from bqx_assets.base.store.records import save_record
+from bqx_assets.extract.slabs import SPINE_FILE
+from bqx_assets.merge.plan import MergePlan, SlabPart, check_disk, check_memory, plan_slabs, refuse_collisions
+from bqx_assets.merge.raw import list_checkpoints, plan_raw
+from bqx_assets.merge.result import MergeResult, manifest_of, own_metadata
+from bqx_assets.merge.splice import COMPOSE, Splice, compose
 
 _CELL_BYTES = 8
 _COPIES = 3
-"""Both sides of a join and its result."""
+"""Copies of the table that a join has in memory: both of its sides and its result."""
+
+
+class Engine(Protocol):
+    """A way to write one wide parquet file by a plan."""
+
+    @property
+    def name(self) -> str:
+        """Its name as ``--engine`` takes it and manifests record it."""
+        ...
+
+    def memory_bytes(self, plan: MergePlan) -> int:
+        """Return the memory that the merge takes."""
+        ...
+
+    def write(self, plan: MergePlan, target: Path, progress: Progress) -> MergeResult:
+        """Write the file, with temporary files beside it; advance stage "merge" by one step a part."""
+        ...
 
 
 class Join:
-    """The engine for reading, and for small pairs."""
+    """The engine that everybody would write: chained left joins on the key. Implements ``Engine``."""
 
     name = "join"
 
     def memory_bytes(self, plan: MergePlan) -> int:
-        """Return what the whole table takes, three times."""
+        """Return three times the size of the whole table."""
         encoded_bytes = sum(part.size_bytes for part in plan.parts)
         return _COPIES * max(plan.extraction.spine.rows * plan.column_count * _CELL_BYTES, encoded_bytes)
 
@@ -53,88 +73,110 @@ class Join:
             merged = merged.join(table.with_columns(keys), on=KEY, how="left", maintain_order="left")
             records.append(record)
             progress.advance("merge", record.table)
-        _write(merged, target, plan, records)
+        merged.write_parquet(
+            target,
+            compression="zstd",
+            row_group_size=max(plan.extraction.spine.row_groups),
+            metadata=own_metadata(plan.extraction, self.name, records),
+        )
         return MergeResult(*sums_of_files([(target, 0)]), merged.width, tuple(records))
 
 
-def _write(merged: pl.DataFrame, target: Path, plan: MergePlan, records: Sequence[SlabRecord]) -> None:
-    merged.write_parquet(
-        target,
-        compression="zstd",
-        row_group_size=max(plan.extraction.spine.row_groups),
-        metadata=own_metadata(plan.extraction, Join.name, records),
-    )
+def plan_merge(pair: Pair, store: ObjectStore, settings: Settings, *, prefix: str = "") -> MergePlan:
+    """Return the merge of a pair's checkpoints under ``prefix``: slabs by their record, else raw checkpoints.
 
-
-def plan_merge(pair: Pair, folder: Path, settings: Settings) -> MergePlan:
-    """Return the merge of a pair's checkpoint folder: slabs by their record, else raw checkpoints.
-
-    **Cost**: reads the footers, about 90 bytes a column; of raw checkpoints the targets as well.
+    **Cost**: a listing, and the footers: about 90 bytes a column, in a bucket one or two requests a table. Of raw
+    checkpoints the targets are read as well.
 
     Raises:
-        MergeRefused: a table is missing, failed or superfluous, or the folder holds another pair.
-        ColumnCollision: two tables give one column name.
+        MergeRefused: a table is missing, failed or superfluous, is another pair's, or was replaced while it was read.
+        ColumnCollision: two tables have a column of the same name.
         CheckpointMismatch: a slab is not the recorded one.
         CheckpointCorrupt, FooterError: the record or a slab is damaged.
-        TableDefect: raw targets cannot be a spine.
+        TableDefect: the raw targets cannot be a spine.
     """
-    if (folder / EXTRACTION_FILE).is_file():
-        return plan_slabs(pair, folder)
-    return plan_raw(pair, list_folder(pair, folder), settings)
+    # An extraction that was killed leaves a spine and no record: its slabs are not all there, and no raw checkpoints.
+    if any(store.head(f"{prefix}{name}") is not None for name in (EXTRACTION_FILE, SPINE_FILE)):
+        return plan_slabs(pair, store, prefix)
+    return plan_raw(pair, list_checkpoints(pair, store, prefix), settings)
 
 
-def plan_merge_of_objects(pair: Pair, store: ObjectStore, place: str, settings: Settings) -> MergePlan:
-    """Return the merge of raw checkpoints that are a store's objects, ``place`` as a user names it.
+def merge(plan: MergePlan, store: ObjectStore, name: str, *, engine: str = Splice.name, progress: Progress) -> Manifest:
+    """Make object ``name`` of the plan's parts, and its manifest beside it; return the manifest.
 
-    **Cost**: a listing, two requests an object for its footer, and the targets.
-
-    Raises as ``plan_merge``, and:
-        MergeRefused: an object is replaced while it is read, or these are slabs of an extraction.
-    """
-    if store.head(EXTRACTION_FILE) is not None:
-        raise MergeRefused(
-            place,
-            got=f"slabs of an extraction, with their {EXTRACTION_FILE}",
-            expected="raw checkpoints: slabs in a bucket are merged there",
-            cure=f"Merge them where they are, with BQX_OUTPUT and without --checkpoint-dir: bqx merge {pair}",
-        )
-    return plan_raw(pair, list_objects(pair, store, place), settings)
-
-
-def merge(plan: MergePlan, output: Path, *, engine: str = "splice", progress: Progress) -> Manifest:
-    """Write the plan's training file as ``output`` and its manifest beside it; return the manifest.
-
-    **Shape**: the spine's rows x the parts' columns. Both files are whole or not there; an earlier manifest goes
-    before the new file comes, so none ever lies beside a file it does not speak of.
+    Slabs that are objects of the same bucket are composed there. Otherwise the file is written on this machine and
+    handed over to the store: in a folder it is renamed.
+    **Shape**: the spine's rows x the parts' columns. Both files are whole or absent. In a folder an earlier manifest is
+    removed before the new file appears, so that no manifest ever lies beside a file that it does not describe.
 
     Raises:
-        NotEnoughDisk, NotEnoughMemory: pre-flight.
-        BadSetting: no such engine, or an output that is no file, or one of the checkpoints.
+        NotEnoughDisk, NotEnoughMemory: the merge would not fit.
+        BadSetting: there is no such engine, or the output is not a file, or is one of the checkpoints.
         CheckpointMismatch, FooterError, TableDefect: a part is not what the plan saw; an earlier output stays.
+        ChecksumMismatch, PreconditionFailed: as ``compose``.
     """
-    chosen = _engine(engine)
-    _refuse_unfit(plan, output)
+    slabs = plan.objects_in(store)
+    chosen = _engine(engine, composes=bool(slabs))
+    target = store.local_path(name)
+    if target is not None:
+        _refuse_unfit(plan, target)
+        remove_partials(target.parent)
     keep_freed_memory()
     subject = f"{plan.pair}"
-    check_disk(output.parent, plan.size_bytes, subject)
+    if not slabs:
+        check_disk(target.parent if target else Path(tempfile.gettempdir()), plan.size_bytes, subject)
     also = "" if chosen.name == Splice.name else f", or use --engine {Splice.name}"
     check_memory(chosen.memory_bytes(plan), subject, also=also)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    remove_partials(output.parent)
     progress.start("merge", len(plan.parts) + 1)
     if plan.left_out:
         progress.warn("merge", f"left out, being no table: {', '.join(plan.left_out)}")
-    with PeakMemory() as memory, atomic_path(output) as temp, waiting(progress, "merge", at_work("writing")):
-        written = chosen.write(plan, temp, progress)
-        _refuse_other(plan, written)
-        manifest = manifest_of(plan.extraction, output.name, chosen.name, written)
-        manifest_path(output).unlink(missing_ok=True)
-    manifest.save(manifest_path(output))
-    progress.advance("merge", output.name, f"peak memory {memory.peak_bytes / 1e6:,.0f} MB")
+    with PeakMemory() as memory:
+        manifest = (
+            _composed(plan, slabs, store, name, progress) if slabs else _written(plan, chosen, store, name, progress)
+        )
+    progress.advance(
+        "merge", name, f"{manifest.file.size_bytes / 1e6:,.1f} MB, peak memory {memory.peak_bytes / 1e6:,.0f} MB"
+    )
     return manifest
 
 
-def _engine(name: str) -> Engine:
+def _composed(plan: MergePlan, slabs: list[SlabPart], store: ObjectStore, name: str, progress: Progress) -> Manifest:
+    with waiting(progress, "merge", at_work("the bucket lays slabs end to end")):
+        result = compose(plan, slabs, store, name)
+    for part in plan.parts:
+        progress.advance("merge", part.table)
+    return _save_manifest(plan, COMPOSE, result, store, name)
+
+
+def _written(plan: MergePlan, engine: Engine, store: ObjectStore, name: str, progress: Progress) -> Manifest:
+    with store.scratch(name) as scratch, waiting(progress, "merge", at_work("writing")):
+        file = scratch / PurePosixPath(name).name
+        result = engine.write(plan, file, progress)
+        _refuse_other(plan, result)
+        with suppress(ObjectMissing):
+            store.delete(_manifest_name(name))
+        store.put_file(name, file, move=True)
+    return _save_manifest(plan, engine.name, result, store, name)
+
+
+def _save_manifest(plan: MergePlan, engine: str, result: MergeResult, store: ObjectStore, name: str) -> Manifest:
+    manifest = manifest_of(plan.extraction, PurePosixPath(name).name, engine, result)
+    save_record(store, _manifest_name(name), manifest)
+    return manifest
+
+
+def _manifest_name(name: str) -> str:
+    return manifest_path(Path(name)).as_posix()
+
+
+def _engine(name: str, *, composes: bool) -> Engine:
+    if composes and name != Splice.name:
+        raise BadSetting(
+            "engine",
+            got=name,
+            expected=f"{Splice.name}, where slabs are in a bucket",
+            cure="Name a folder of slabs with --checkpoint-dir.",
+        )
     engines: tuple[Engine, ...] = (Splice(), Join())
     for each in engines:
         if each.name == name:
@@ -143,7 +185,7 @@ def _engine(name: str) -> Engine:
 
 
 def _refuse_unfit(plan: MergePlan, output: Path) -> None:
-    """Refuse what the training file cannot or must not take the place of, before minutes of work and not after."""
+    """Refuse an output that the training file cannot or must not replace, before minutes of work and not after."""
     if not output.exists():
         return
     if (kind := kind_of(output.stat().st_mode)) != FILE:
@@ -159,15 +201,15 @@ def _refuse_unfit(plan: MergePlan, output: Path) -> None:
         )
 
 
-def _refuse_other(plan: MergePlan, written: MergeResult) -> None:
-    """Check the engines' own work a last time: every part once, in order, and every recorded column."""
-    tables = [slab.table for slab in written.slabs]
-    columns = sum(len(slab.provenance.columns) for slab in written.slabs)
-    if tables != [part.table for part in plan.parts] or columns != written.columns:
+def _refuse_other(plan: MergePlan, result: MergeResult) -> None:
+    """Check the engine's work before it becomes visible: every part once and in order, and every recorded column."""
+    tables = [slab.table for slab in result.slabs]
+    columns = sum(len(slab.provenance.columns) for slab in result.slabs)
+    if tables != [part.table for part in plan.parts] or columns != result.columns:
         raise MergeRefused(
             f"{plan.pair}",
-            got=f"{len(tables):,} tables, {written.columns:,} columns",
+            got=f"{len(tables):,} tables, {result.columns:,} columns",
             expected=f"{len(plan.parts):,} tables, {columns:,} columns",
             cure="Merge again.",
         )
-    refuse_collisions(plan.pair, written.slabs)
+    refuse_collisions(plan.pair, result.slabs)

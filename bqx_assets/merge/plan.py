@@ -1,6 +1,7 @@
-"""What a merge will do: its parts in column order, each checked before a byte is copied.
+"""Plans a pair's merge: its parts in column order, each checked before a byte is copied; checks memory and disk.
 
-Belongs here: a checkpoint folder held against its own record. Does not: folders without one (``raw``), or copying.
+A **part** is one table of the merge, the spine first. Preparing it gives **pieces**: byte ranges of local parquet files
+that are copied one behind another. A part is a slab of an extraction (here) or a raw checkpoint (``raw_table``).
 """
 
 from __future__ import annotations
@@ -20,20 +21,34 @@ from bqx_assets.base.artifacts import (
     SlabRecord,
     Spine,
 )
+from bqx_assets.base.checksums import size_and_crc
 from bqx_assets.base.direct import Span, prefetch
 from bqx_assets.base.errors import CheckpointMismatch, MergeRefused, NotEnoughDisk, NotEnoughMemory
-from bqx_assets.base.files import TEMP_MARK
-from bqx_assets.base.frame_files import read_parquet
+from bqx_assets.base.frame_files import TAIL_BYTES, read_parquet
 from bqx_assets.base.limits import disk_free_bytes, memory_free_bytes
 from bqx_assets.base.names import refuse_same_names
 from bqx_assets.base.pairs import Pair
+from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore
+from bqx_assets.base.store.records import load_record
+from bqx_assets.base.threads import in_threads
+from bqx_assets.extract.slab_objects import FOOTER_BYTES_KEY
+from bqx_assets.extract.slab_objects import has_recorded_bytes as object_has_recorded_bytes
 from bqx_assets.extract.slabs import has_recorded_bytes
-from bqx_assets.merge.footer import Footer, read_footer
+from bqx_assets.merge.footer import Footer, parse_footer, read_end, read_footer
+
+_NAMED = 10
+_READERS = 16
+"""Footers of objects that are requested at once."""
+_DISK_MARGIN = 1.05
+_DISK_MARGIN_BYTES = 64 << 20
+"""Room for the footer and the manifest: 1.5 MB and 6 MB at 17,031 columns."""
+_CHUNK_MEMORY_BYTES = 6_000
+"""A column chunk's share of the footers, which are in memory twice as Python objects."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A parquet file from byte ``start`` on, and the footer by which its columns are found there."""
+    """A local parquet file from byte ``start`` on, and the footer that finds its columns there."""
 
     path: Path
     footer: Footer
@@ -41,19 +56,20 @@ class Piece:
 
     @property
     def span(self) -> Span:
-        """Its bytes."""
+        """The bytes to copy."""
         return self.path, self.start
 
 
 @dataclass(frozen=True, slots=True)
-class Slab:
-    """One table, ready to be spliced: its columns in one file, or in several side by side."""
+class Prepared:
+    """A part whose bytes are ready to be copied: its columns in one file, or in several side by side."""
 
     pieces: tuple[Piece, ...]
     record: SlabRecord
     note: str = ""
+    """How it was prepared, for progress."""
     temporary: bool = False
-    """To be removed once its bytes are copied."""
+    """Whether its files are removed once their bytes are copied."""
 
     def remove(self) -> None:
         """Remove its files if they are temporary."""
@@ -62,111 +78,281 @@ class Slab:
 
 
 class Part(Protocol):
-    """One table of a merge, spine or feature."""
+    """One table of a merge, the spine or a feature table."""
 
     @property
     def path(self) -> Path | None:
-        """The checkpoint that it is read from; None where it is an object."""
+        """The local file that it is read from; None for an object of a bucket."""
         ...
 
     @property
     def table(self) -> str:
-        """The source table's name."""
+        """The name of the source table."""
         ...
 
     @property
     def size_bytes(self) -> int:
-        """What it will add to the output; an estimate where it is yet to be encoded."""
+        """The bytes that it adds to the output; an estimate if it must be encoded first."""
         ...
 
     @property
     def column_count(self) -> int:
-        """Columns it gives at most."""
+        """The number of its columns, at most."""
         ...
 
     @property
     def memory_bytes(self) -> int:
-        """What preparing it takes."""
+        """The memory that preparing it takes."""
         ...
 
-    def prepare(self, scratch: Path) -> Slab:
-        """Return the table as a slab, made in folder ``scratch`` where it must be made."""
+    def prepare(self, scratch: Path) -> Prepared:
+        """Return its bytes ready to be copied; files that must be made are made in folder ``scratch``."""
         ...
 
     def frame(self) -> tuple[pl.DataFrame, SlabRecord]:
-        """Return the table's columns under their output names, and its record; for the oracle."""
+        """Return the table's columns under their output names, on the spine's rows, and its record; for the join."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class SlabPart:
-    """A slab that extraction left, its footer read and found in order."""
+    """A slab of an extraction, an object of a store, whose footer was read and fits its record. Implements ``Part``."""
 
-    path: Path
+    store: ObjectStore
+    object_name: str
     record: SlabRecord
     footer: Footer
 
     @property
+    def path(self) -> Path | None:
+        """The local file that the slab is; None if it lies in a bucket."""
+        return self.store.local_path(self.object_name)
+
+    @property
     def table(self) -> str:
-        """The warehouse table."""
+        """The name of the warehouse table."""
         return self.record.table
 
     @property
     def size_bytes(self) -> int:
-        """The file's size."""
+        """The size of the slab."""
         return self.record.size_bytes
 
     @property
     def column_count(self) -> int:
-        """The recorded columns."""
+        """The number of recorded columns."""
         return len(self.record.provenance.columns)
 
     @property
     def memory_bytes(self) -> int:
-        """None: its bytes are only copied."""
+        """Nothing: the slab's bytes are only copied."""
         return 0
 
-    def prepare(self, scratch: Path) -> Slab:  # noqa: ARG002 -- made already
-        """Return the slab as it lies there. **Cost**: reads it once for its SHA-256, while another one is copied.
+    def prepare(self, scratch: Path) -> Prepared:  # noqa: ARG002 -- nothing must be made
+        """Return the slab's file. **Cost**: reads it once for its SHA-256, while the part before it is copied.
 
-        Raises CheckpointMismatch when it was changed since it was planned, or recorded.
+        Raises:
+            CheckpointMismatch: the slab changed since it was planned, or recorded.
+            MergeRefused: it lies in a bucket, where slabs are only composed.
         """
-        size_bytes = self.path.stat().st_size if self.path.is_file() else -1
-        if size_bytes != self.record.size_bytes or read_footer(self.path, self.footer.subject) != self.footer:
+        path = self._local()
+        size_bytes = path.stat().st_size if path.is_file() else -1
+        if size_bytes != self.record.size_bytes or read_footer(path, self.footer.subject) != self.footer:
             raise CheckpointMismatch(
                 self.footer.subject,
                 got="changed since the merge was planned",
                 expected=f"{self.record.size_bytes:,} bytes as recorded",
                 cure="Merge again.",
             )
-        prefetch(self.path)
-        self._refuse_other_bytes()
-        return Slab((Piece(self.path, self.footer),), self.record)
+        prefetch(path)
+        self._refuse_other_bytes(path)
+        return Prepared((Piece(path, self.footer),), self.record)
 
     def frame(self) -> tuple[pl.DataFrame, SlabRecord]:
         """Return the slab, decoded: the spine's rows x the part's columns."""
-        self._refuse_other_bytes()
-        return read_parquet(self.path), self.record
+        path = self._local()
+        self._refuse_other_bytes(path)
+        return read_parquet(path), self.record
 
-    def _refuse_other_bytes(self) -> None:
-        if not has_recorded_bytes(self.path, self.record):
-            raise not_recorded(self.record, "other bytes of the same length", "the recorded SHA-256")
+    def _local(self) -> Path:
+        if self.path is None:
+            pair = self.record.provenance.pair
+            raise MergeRefused(
+                self.store.uri(self.object_name),
+                got="a slab of an extraction",
+                expected="raw checkpoints: slabs in a bucket are merged there",
+                cure=f"Merge them where they are, with BQX_OUTPUT and without --checkpoint-dir: bqx merge {pair}",
+            )
+        return self.path
+
+    def _refuse_other_bytes(self, path: Path) -> None:
+        if not has_recorded_bytes(path, self.record):
+            raise _not_recorded(self.record, "other bytes of the same length", "the recorded SHA-256")
 
 
-def not_recorded(record: SlabRecord, got: str, expected: str) -> CheckpointMismatch:
-    """Return the error for a slab that is not the recorded one."""
+@dataclass(frozen=True, slots=True)
+class MergePlan:
+    """One pair's merge. ``extraction`` lists no slab yet where the parts are raw checkpoints."""
+
+    pair: Pair
+    extraction: ExtractionRecord
+    parts: tuple[Part, ...]
+    """In column order, the spine first."""
+    left_out: tuple[str, ...] = ()
+    """The names of other files that lie beside raw checkpoints."""
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of the output, without its footer."""
+        return sum(part.size_bytes for part in self.parts)
+
+    @property
+    def column_count(self) -> int:
+        """The number of columns of the output, at most: some of a raw checkpoint may still be quarantined."""
+        return sum(part.column_count for part in self.parts)
+
+    def objects_in(self, store: ObjectStore) -> list[SlabPart]:
+        """Return its parts if all of them are slabs in ``store`` that are no local files, else nothing."""
+        found = [part for part in self.parts if isinstance(part, SlabPart) and part.path is None]
+        return found if len(found) == len(self.parts) and all(part.store is store for part in found) else []
+
+
+def plan_slabs(pair: Pair, store: ObjectStore, prefix: str = "") -> MergePlan:
+    """Return the merge of the slabs under ``prefix``, by the record of their extraction.
+
+    Sizes, CRC32C and versions of objects are the store's own. **Cost**: one listing, and the footers: one range read a
+    slab, about 90 bytes a column. An object that was written since it was recorded is read whole, for its SHA-256; a
+    file is read whole only when it is merged.
+
+    Raises:
+        CheckpointCorrupt: there is no record, or it is damaged.
+        MergeRefused: a table is missing, failed or superfluous, or the slabs are another pair's.
+        ColumnCollision: two tables have a column of the same name.
+        CheckpointMismatch: a slab is not the recorded one.
+        FooterError: a slab is damaged.
+        NotEnoughMemory: the footers do not fit.
+    """
+    extraction = load_record(store, f"{prefix}{EXTRACTION_FILE}", ExtractionRecord)
+    place = place_of(store, prefix)
+    if extraction.pair != pair.name:
+        raise MergeRefused(place, got=f"slabs of {extraction.pair}", expected=f"of {pair}", cure=f"bqx extract {pair}")
+    there = {info.name.removeprefix(prefix): info for info in store.list_objects(prefix)}
+    _refuse_incomplete(
+        pair, place, extraction, [name for name in there if name.endswith(".parquet") and "/" not in name]
+    )
+    refuse_collisions(pair, extraction.slabs)
+    columns = sum(len(slab.provenance.columns) for slab in extraction.slabs)
+    check_memory(footers_memory_bytes(columns, len(extraction.spine.row_groups)), f"{pair}")
+
+    def part(record: SlabRecord) -> SlabPart:
+        info = there[record.object_name]
+        _refuse_other_object(store, info, record, there.get(f"{record.table}.slab.json"))
+        footer = slab_footer(store, info, f"{pair}/{record.table}")
+        _check_slab(extraction.spine, record, footer)
+        return SlabPart(store, info.name, record, footer)
+
+    local = store.local_path(f"{prefix}{EXTRACTION_FILE}") is not None
+    parts = map(part, extraction.slabs) if local else in_threads(part, extraction.slabs, _READERS, "footers")
+    return MergePlan(pair, extraction, tuple(parts))
+
+
+def place_of(store: ObjectStore, prefix: str) -> str:
+    """Return the folder or URI of the checkpoints under ``prefix``, for messages."""
+    return store.uri(f"{prefix}{EXTRACTION_FILE}").removesuffix(f"/{EXTRACTION_FILE}")
+
+
+def slab_footer(store: ObjectStore, info: ObjectInfo, subject: str) -> Footer:
+    """Return the footer of a slab. **Cost**: one read where the object's metadata state its size, else two.
+
+    Raises:
+        FooterError: the object is not a whole parquet file.
+    """
+    path = store.local_path(info.name)
+    if path is not None:
+        return read_footer(path, subject)
+    stated = info.metadata.get(FOOTER_BYTES_KEY, "")
+    end = read_end(
+        lambda start, length: store.read(info.name, start, length),
+        info.size_bytes,
+        subject,
+        guess_bytes=int(stated) if stated.isdigit() else TAIL_BYTES,
+    )
+    return parse_footer(end, info.size_bytes, subject)
+
+
+def _refuse_other_object(store: ObjectStore, info: ObjectInfo, record: SlabRecord, beside: ObjectInfo | None) -> None:
+    """Refuse an object that is not the recorded slab; of a local file only the size is compared before it is merged."""
+    if store.local_path(info.name) is not None:
+        if info.size_bytes != record.size_bytes:
+            raise _not_recorded(record, f"{info.size_bytes:,} bytes", f"{record.size_bytes:,}")
+    elif not object_has_recorded_bytes(store, info, record, beside):
+        got = f"{size_and_crc(info.size_bytes, info.crc32c)}, written since it was recorded"
+        expected = f"{size_and_crc(record.size_bytes, record.crc32c)}, sha256 {record.sha256 or 'unknown'}"
+        raise _not_recorded(record, got, expected)
+
+
+def _refuse_incomplete(pair: Pair, place: str, extraction: ExtractionRecord, there: Collection[str]) -> None:
+    """Raise MergeRefused unless the slabs ``there`` are exactly the recorded ones.
+
+    An earlier program tolerated gaps below a threshold, and 93% of the tables went missing.
+    """
+    recorded = {slab.object_name: slab.table for slab in extraction.slabs}
+    failed = [each.table for each in extraction.failed]
+    # A table that failed may still have an older slab: it is named once, as failed.
+    superfluous = sorted(set(there) - recorded.keys() - {f"{name}.parquet" for name in failed})
+    missing = [table for name, table in recorded.items() if name not in there]
+    problems = [
+        f"{len(names):,} {word}: {', '.join(names[:_NAMED])}{', ...' if len(names) > _NAMED else ''}"
+        for word, names in (("failed or not extracted", failed), ("missing", missing), ("superfluous", superfluous))
+        if names
+    ]
+    if not problems:
+        return
+    again = " ".join(f"--table {name}" for name in [*failed, *missing][:_NAMED])
+    cures = [f"Extract again: bqx extract {pair} {again}."] if again else []
+    cures += [f"Remove from {place} what is superfluous."] if superfluous else []
+    raise MergeRefused(
+        f"{pair}",
+        got="; ".join(problems),
+        expected=f"exactly {len(recorded) + len(failed):,} slabs",
+        cure=" ".join(cures),
+    )
+
+
+def refuse_collisions(pair: Pair, slabs: Sequence[SlabRecord]) -> None:
+    """Refuse slabs that have the same column name twice. Raises ColumnCollision."""
+    refuse_same_names(f"{pair}", ((slab.table, each.name) for slab in slabs for each in slab.provenance.columns))
+
+
+def _check_slab(spine: Spine, record: SlabRecord, footer: Footer) -> None:
+    """Compare the provenance, columns and row groups in a slab's footer with its record and the spine."""
+    provenance = record.provenance
+    if _provenance_in(footer) != provenance:
+        raise _not_recorded(record, "another provenance in its metadata", "the recorded one")
+    if provenance.spine_fingerprint != spine.fingerprint:
+        raise _not_recorded(record, f"spine {provenance.spine_fingerprint}", spine.fingerprint)
+    columns = list(zip(footer.columns, footer.types, strict=True))
+    if columns != [(column.name, column.type) for column in provenance.columns]:
+        raise _not_recorded(record, f"{len(columns)} other columns", "the recorded ones")
+    if footer.row_groups != spine.row_groups:
+        raise _not_recorded(record, f"row groups {footer.row_groups}", f"{spine.row_groups}")
+
+
+def _provenance_in(footer: Footer) -> SlabProvenance | None:
+    """Return the provenance in a slab's metadata, parsed: as text an older version's would differ."""
+    try:
+        return SlabProvenance.model_validate_json(footer.metadata().get(SLAB_METADATA_KEY, ""))
+    except ValueError:
+        return None
+
+
+def _not_recorded(record: SlabRecord, got: str, expected: str) -> CheckpointMismatch:
+    """Return the error for a slab that is not the recorded one, with the command that extracts it again."""
     pair, role = record.provenance.pair, record.provenance.role
     table = "" if role == "spine" else f" --table {record.table}"
     return CheckpointMismatch(
         f"{pair}/{record.table}", got=got, expected=expected, cure=f"Extract again: bqx extract {pair}{table}"
     )
-
-
-_DISK_MARGIN = 1.05
-_DISK_MARGIN_BYTES = 64 << 20
-"""For the footer and the manifest: 1.5 MB and 6 MB at 17,031 columns."""
-_CHUNK_MEMORY_BYTES = 6_000
-"""A column chunk's share of the footer as Python holds it, twice."""
 
 
 def footers_memory_bytes(columns: int, row_groups: int) -> int:
@@ -200,115 +386,3 @@ def check_memory(needed_bytes: int, subject: str, *, also: str = "") -> None:
             expected=f"{needed_bytes / 1e6:,.0f} MB",
             cure=f"Give the container more memory{also}.",
         )
-
-
-_NAMED = 10
-
-
-@dataclass(frozen=True, slots=True)
-class MergePlan:
-    """One pair's merge. ``extraction`` holds no slab yet where the parts are raw checkpoints."""
-
-    pair: Pair
-    extraction: ExtractionRecord
-    parts: tuple[Part, ...]
-    """In column order, the spine first."""
-    left_out: tuple[str, ...] = ()
-    """What lies beside raw checkpoints and is none of them."""
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of the output, without its footer."""
-        return sum(part.size_bytes for part in self.parts)
-
-    @property
-    def column_count(self) -> int:
-        """Columns of the output at most: a raw checkpoint's may yet be quarantined."""
-        return sum(part.column_count for part in self.parts)
-
-
-def plan_slabs(pair: Pair, folder: Path) -> MergePlan:
-    """Return the merge of the slabs in a checkpoint folder, by their record.
-
-    Raises:
-        MergeRefused: a table is missing, failed or superfluous, or the folder holds another pair.
-        ColumnCollision, CheckpointMismatch, CheckpointCorrupt, FooterError: as they say.
-    """
-    extraction = ExtractionRecord.load(folder / EXTRACTION_FILE)
-    if extraction.pair != pair.name:
-        raise MergeRefused(
-            str(folder), got=f"slabs of {extraction.pair}", expected=f"of {pair}", cure=f"bqx extract {pair}"
-        )
-    there = {path.name for path in folder.glob("*.parquet") if TEMP_MARK not in path.name}
-    refuse_incomplete(pair, str(folder), extraction, there)
-    refuse_collisions(pair, extraction.slabs)
-    return MergePlan(pair, extraction, tuple(_slab_part(pair, folder, extraction, slab) for slab in extraction.slabs))
-
-
-def refuse_incomplete(pair: Pair, place: str, extraction: ExtractionRecord, there: Collection[str]) -> None:
-    """Raise MergeRefused unless the slabs ``there`` are the recorded ones, table by table.
-
-    A threshold once let 93% of the tables go missing.
-    """
-    recorded = {slab.object_name: slab.table for slab in extraction.slabs}
-    failed = [each.table for each in extraction.failed]
-    # A table that failed may still have an older slab: it is named once, as failed.
-    superfluous = sorted(set(there) - recorded.keys() - {f"{name}.parquet" for name in failed})
-    missing = [table for name, table in recorded.items() if name not in there]
-    problems = [
-        f"{len(names):,} {word}: {', '.join(names[:_NAMED])}{', ...' if len(names) > _NAMED else ''}"
-        for word, names in (("failed or not extracted", failed), ("missing", missing), ("superfluous", superfluous))
-        if names
-    ]
-    if not problems:
-        return
-    again = " ".join(f"--table {name}" for name in [*failed, *missing][:_NAMED])
-    cures = [f"Extract again: bqx extract {pair} {again}."] if again else []
-    cures += [f"Remove from {place} what is superfluous."] if superfluous else []
-    raise MergeRefused(
-        f"{pair}",
-        got="; ".join(problems),
-        expected=f"exactly {len(recorded) + len(failed):,} slabs",
-        cure=" ".join(cures),
-    )
-
-
-def refuse_collisions(pair: Pair, slabs: Sequence[SlabRecord]) -> None:
-    """Refuse slabs that give one column name twice. Raises ColumnCollision."""
-    refuse_same_names(f"{pair}", ((slab.table, each.name) for slab in slabs for each in slab.provenance.columns))
-
-
-def _slab_part(pair: Pair, folder: Path, extraction: ExtractionRecord, record: SlabRecord) -> SlabPart:
-    path = folder / record.object_name
-    size_bytes = path.stat().st_size
-    if size_bytes != record.size_bytes:
-        raise not_recorded(record, f"{size_bytes:,} bytes", f"{record.size_bytes:,}")
-    footer = read_footer(path, f"{pair}/{record.table}")
-    check_slab(extraction.spine, record, footer)
-    return SlabPart(path, record, footer)
-
-
-def check_slab(spine: Spine, record: SlabRecord, footer: Footer) -> None:
-    """Compare a slab's provenance, columns and row groups, by its footer, with the record and the spine.
-
-    Raises:
-        CheckpointMismatch: one of them differs.
-    """
-    provenance = record.provenance
-    if _carried(footer) != provenance:
-        raise not_recorded(record, "another provenance in its metadata", "the recorded one")
-    if provenance.spine_fingerprint != spine.fingerprint:
-        raise not_recorded(record, f"spine {provenance.spine_fingerprint}", spine.fingerprint)
-    columns = list(zip(footer.columns, footer.types, strict=True))
-    if columns != [(column.name, column.type) for column in provenance.columns]:
-        raise not_recorded(record, f"{len(columns)} other columns", "the recorded ones")
-    if footer.row_groups != spine.row_groups:
-        raise not_recorded(record, f"row groups {footer.row_groups}", f"{spine.row_groups}")
-
-
-def _carried(footer: Footer) -> SlabProvenance | None:
-    """Return a slab's provenance by its own metadata: as facts, for an older version wrote fewer of them."""
-    try:
-        return SlabProvenance.model_validate_json(footer.metadata().get(SLAB_METADATA_KEY, ""))
-    except ValueError:
-        return None

@@ -7,12 +7,12 @@ Such folders come from other programs. The spine is made from their targets. ``r
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 
 import polars as pl
 
-from bqx_assets.base.artifacts import Column, ExtractionRecord
+from bqx_assets.base.artifacts import EXTRACTION_FILE, Column, ExtractionRecord
 from bqx_assets.base.content import periods_of
 from bqx_assets.base.errors import MergeRefused, SchemaDrift
 from bqx_assets.base.files import TEMP_MARK, regular_file
@@ -25,10 +25,10 @@ from bqx_assets.catalogue.expectations import Expectations, load_expectations
 from bqx_assets.catalogue.families import FAMILIES, PAIR_COLUMN, expected_tables, family_of, targets_table
 from bqx_assets.extract.lookahead import LookaheadDetector
 from bqx_assets.extract.spine import describe_spine, latest_rows, spine_rows
-from bqx_assets.merge.plan import MergePlan, check_memory
+from bqx_assets.merge.plan import MergePlan, check_memory, place_of
 from bqx_assets.merge.raw_file import NUMBERS, RawFile
 from bqx_assets.merge.raw_names import RawNames, own_names
-from bqx_assets.merge.raw_source import FileSource, ObjectSource, RawSource
+from bqx_assets.merge.raw_source import RawSource
 from bqx_assets.merge.raw_table import RawSpine, RawTable, SpinePart, raw_family, targets_memory_bytes
 
 _NAMED = 10
@@ -92,32 +92,32 @@ def plan_raw(pair: Pair, folder: Listed, settings: Settings) -> MergePlan:
     return MergePlan(pair, extraction, (spine_part, *parts), (*folder.left_out, *left_out))
 
 
-def list_folder(pair: Pair, folder: Path) -> Listed:
-    """Return what a local folder contains. Raises MergeRefused where an entry is named like a table and is none."""
-    entries = {path.name: FileSource(path) for path in folder.iterdir()} if folder.is_dir() else {}
-    troubles = {name: _no_table(entry.path) for name, entry in entries.items() if _is_meant(name)}
-    return _listed(pair, str(folder), entries, troubles)
+def list_checkpoints(pair: Pair, store: ObjectStore, prefix: str = "") -> Listed:
+    """Return the checkpoints under ``prefix``, each pinned to the version that is listed now.
 
+    **Cost**: one request for a thousand objects.
 
-def list_objects(pair: Pair, store: ObjectStore, place: str) -> Listed:
-    """Return what a folder of a bucket contains, each object pinned to the version that is listed now.
-
-    **Cost**: one request for a thousand objects. Raises as ``list_folder``.
+    Raises:
+        MergeRefused: entries are named like tables and are none.
     """
-    entries: dict[str, RawSource] = {}
-    folders: set[str] = set()
-    for info in store.list_objects():
-        name, below, _ = info.name.partition("/")
-        if below:
-            folders.add(name)
-        elif name:  # some tools write an object of the folder's own name
-            entries[name] = ObjectSource(store, info)
-    troubles = {name: _no_name(PurePosixPath(name)) for name in entries if _is_meant(name)}
-    found = _listed(pair, place, entries, troubles)
-    return replace(found, left_out=(*found.left_out, *sorted(f"{name}/" for name in folders if name)))
+    place, file = place_of(store, prefix), store.local_path(f"{prefix}{EXTRACTION_FILE}")
+    if file is None:
+        infos = {info.name.removeprefix(prefix): info for info in store.list_objects(prefix)}
+        names = {name for name in infos if name and "/" not in name}  # some tools write an object named like the folder
+        folders = {f"{first}/" for first, below, _ in (name.partition("/") for name in infos) if first and below}
+        troubles = {name: _no_name(PurePosixPath(name)) for name in names if _is_meant(name)}
+    else:
+        names = {path.name for path in file.parent.iterdir()} if file.parent.is_dir() else set[str]()
+        folders = set[str]()
+        troubles = {name: _no_table(file.with_name(name)) for name in names if _is_meant(name)}
+        infos = {name: info for name in troubles if not troubles[name] and (info := store.head(f"{prefix}{name}"))}
+    _refuse_no_tables(pair, place, troubles)
+    others = [name for name in sorted(names) if name not in troubles and TEMP_MARK not in name]
+    sources = tuple(RawSource.of(store, infos[name]) for name in sorted(troubles.keys() & infos.keys()))
+    return Listed(place, sources, tuple(map(_shown, [*others, *sorted(folders)])))
 
 
-def _listed(pair: Pair, place: str, entries: Mapping[str, RawSource], troubles: Mapping[str, str]) -> Listed:
+def _refuse_no_tables(pair: Pair, place: str, troubles: Mapping[str, str]) -> None:
     wrong = [f"{_shown(name)} ({trouble})" for name, trouble in sorted(troubles.items()) if trouble]
     if wrong:
         raise MergeRefused(
@@ -126,8 +126,6 @@ def _listed(pair: Pair, place: str, entries: Mapping[str, RawSource], troubles: 
             expected=f"files TABLE{_SUFFIX}, each table's name of letters, digits and underscores",
             cure=f"Make such files of them, or move them out of {place}.",
         )
-    others = (name for name in sorted(entries) if name not in troubles and TEMP_MARK not in name)
-    return Listed(place, tuple(entries[name] for name in sorted(troubles)), tuple(map(_shown, others)))
 
 
 def _is_meant(name: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,6 @@ import polars as pl
 from bqx_assets.base.artifacts import Column, Quarantined, RowAccount, SlabProvenance, SlabRecord, SourceTable, Spine
 from bqx_assets.base.checksums import Sums, sums_of_files
 from bqx_assets.base.content import Contents, Periods
-from bqx_assets.base.files import TEMP_MARK
 from bqx_assets.base.names import KEY, output_column, table_prefix
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import Settings
@@ -29,9 +27,9 @@ from bqx_assets.extract.lookahead import LookaheadDetector
 from bqx_assets.extract.slabs import slab_fingerprint
 from bqx_assets.merge.footer import read_footer, select, trim
 from bqx_assets.merge.pages import Page, refuse_false_statistics, unordered_texts
-from bqx_assets.merge.plan import Piece, Slab
+from bqx_assets.merge.plan import Piece, Prepared
 from bqx_assets.merge.raw_file import RawFile
-from bqx_assets.merge.raw_source import FetchedSource, ObjectSource, RawSource
+from bqx_assets.merge.raw_source import RawSource
 
 RAW_DATASET = "raw"
 """Stands for the dataset of a source that is a raw checkpoint, not a table of a warehouse."""
@@ -46,8 +44,7 @@ _TYPES: dict[str, Callable[[], pl.DataType]] = {
 
 def encode(frame: pl.DataFrame, columns: Sequence[Column], scratch: Path, table: str, spine: Spine) -> Piece:
     """Write the frame's ``columns`` under their output names as a temporary file in ``scratch``."""
-    # A name that remove_partials recognises: the next merge removes what a killed one left.
-    path = scratch / f".{table}.parquet{TEMP_MARK}{os.getpid()}-{secrets.token_hex(4)}"
+    path = scratch / f"{table}-{secrets.token_hex(4)}.parquet"
     kept = frame.select(cast(column) for column in columns)
     with parquet_writer(path, kept) as writer:
         writer.write_table(as_arrow(kept), row_group_size=max(spine.row_groups))
@@ -164,11 +161,11 @@ class SpinePart:
         """The memory that the frame takes as read, aligned and encoded."""
         return targets_memory_bytes(self.file, [column.source for column in self.columns])
 
-    def prepare(self, scratch: Path) -> Slab:
+    def prepare(self, scratch: Path) -> Prepared:
         """Return the rows of the file that are in the spine, as a slab."""
         rows = self._rows()
         piece = encode(rows, self.columns, scratch, self.table, self.spine.facts)
-        return Slab((piece,), self._record(sums_of_files([piece.span]), rows), note="aligned", temporary=True)
+        return Prepared((piece,), self._record(sums_of_files([piece.span]), rows), note="aligned", temporary=True)
 
     def frame(self) -> tuple[pl.DataFrame, SlabRecord]:
         """Return key and targets on the spine's rows."""
@@ -251,7 +248,7 @@ class RawTable:
     def _looks_forward(self, name: str) -> bool:
         return name.lower().startswith(FORWARD_PREFIX) and not self.settings.include_forward_looking
 
-    def prepare(self, scratch: Path) -> Slab:
+    def prepare(self, scratch: Path) -> Prepared:
         """Return the table as a slab. **Cost**: ``_STRIP_BYTES`` of its columns in memory, about three times.
 
         Raises:
@@ -261,21 +258,17 @@ class RawTable:
         placed = self._place()
         if placed.found is not None or not self._lies_as_the_spine():
             return self._slab(scratch, placed, None)
-        if not isinstance(self.file.source, ObjectSource):
+        if self.file.source.path is not None:
             return self._slab(scratch, placed, self._usable_pages())
         # The object's bytes are copied as they are: they are fetched once, into a temporary file like encoded columns.
-        path = self.file.source.fetch(scratch)
-        try:
-            near = replace(self, file=replace(self.file, source=FetchedSource(path, self.file.source)))
-            slab = near._slab(scratch, placed, near._usable_pages())  # noqa: SLF001 -- this very table
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
-        if slab.temporary:
-            path.unlink()
+        fetched = self.file.source.fetch(scratch)
+        near = replace(self, file=replace(self.file, source=fetched))
+        slab = near._slab(scratch, placed, near._usable_pages())  # noqa: SLF001 -- this very table
+        if slab.temporary and fetched.path is not None:
+            fetched.path.unlink()  # its pages were not usable: the columns were encoded anew
         return replace(slab, temporary=True)
 
-    def _slab(self, scratch: Path, placed: Placement, pages: dict[str, list[Page]] | None) -> Slab:
+    def _slab(self, scratch: Path, placed: Placement, pages: dict[str, list[Page]] | None) -> Prepared:
         """Return the file itself as the slab if its ``pages`` are usable; None: encode the columns."""
         pieces: list[Piece] = []
         looking: dict[str, str] = {}
@@ -292,11 +285,11 @@ class RawTable:
         provenance = self._provenance(placed.rows, looking)
         if pieces or self.path is None:
             record = record_of(sums_of_files(piece.span for piece in pieces), provenance, content)
-            return Slab(tuple(pieces), record, note="aligned", temporary=True)
+            return Prepared(tuple(pieces), record, note="aligned", temporary=True)
         narrowed = select(self.file.footer, {column.source: column.name for column in provenance.columns})
         # In most files the key comes first: 8 bytes a row that nobody would read.
         piece = Piece(self.path, *trim(narrowed))
-        return Slab((piece,), record_of(sums_of_files([piece.span]), provenance, content), note="as it lies")
+        return Prepared((piece,), record_of(sums_of_files([piece.span]), provenance, content), note="as it lies")
 
     def frame(self) -> tuple[pl.DataFrame, SlabRecord]:
         """Return the features on the spine's rows."""

@@ -1,128 +1,170 @@
-"""The splice: slabs' bytes one behind another, and one footer that finds every column. No value is decoded.
+"""The splice: the bytes of all parts one behind another, and one footer that finds every column. Nothing is decoded.
 
-Belongs here: the order of copying, the checksum that follows from the parts'. Does not: footers' fields, or how a raw
-checkpoint becomes a slab.
+``Splice`` copies local files, the next parts being prepared meanwhile. ``compose`` lets a bucket put its own objects
+end to end, so that no column data passes through this process.
 """
 
 from __future__ import annotations
 
+import secrets
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import reduce
 from hashlib import sha256
 from pathlib import Path
 
 from bqx_assets.base.artifacts import SlabRecord
-from bqx_assets.base.checksums import combine, crc32c
+from bqx_assets.base.checksums import combine, crc32c, size_and_crc
 from bqx_assets.base.direct import Span
-from bqx_assets.base.files import concatenate
+from bqx_assets.base.errors import ChecksumMismatch, StoreError
+from bqx_assets.base.files import join
 from bqx_assets.base.progress import Progress
+from bqx_assets.base.store.protocol import ABSENT, ObjectInfo, ObjectStore, version_of
+from bqx_assets.base.store.staged import FOOTERS
 from bqx_assets.base.threads import awaited
 from bqx_assets.merge.footer import Footer, merge_footers
-from bqx_assets.merge.plan import MergePlan, Slab, footers_memory_bytes
+from bqx_assets.merge.plan import MergePlan, Prepared, SlabPart, footers_memory_bytes
 from bqx_assets.merge.result import MergeResult, own_metadata
 
-AHEAD = 2
-"""Parts in work at once: Polars uses all processors for one already, the second fills its single-threaded stretches."""
-MEMORY_BYTES = 400 << 20
-"""What parts in work may take together; one that needs more is in work alone."""
+COMPOSE = "compose"
+"""How manifests call a splice inside a bucket."""
+_AHEAD = 2
+"""Parts in work at once: Polars uses all processors for one already; a second one fills its single-threaded phases."""
+_MEMORY_BYTES = 400 << 20
+"""Memory that parts in work may take together; a part that needs more is worked on alone."""
+
+
+class Splice:
+    """The engine that copies the bytes of local files. Implements ``Engine``."""
+
+    name = "splice"
+
+    def memory_bytes(self, plan: MergePlan) -> int:
+        """Return the memory that the merge takes: the footers, and the largest parts that must be encoded."""
+        footer_bytes = footers_memory_bytes(plan.column_count, len(plan.extraction.spine.row_groups))
+        largest_bytes = max(part.memory_bytes for part in plan.parts)
+        return footer_bytes + min(_AHEAD * largest_bytes, max(_MEMORY_BYTES, largest_bytes))
+
+    def write(self, plan: MergePlan, target: Path, progress: Progress) -> MergeResult:
+        """Write the merge as ``target``. **Cost**: one sequential copy past the page cache, footers in memory.
+
+        The CRC32C of the file is combined from those of the parts. Each slab is compared with its SHA-256 while the one
+        before it is copied.
+
+        Raises:
+            CheckpointMismatch, FooterError: a slab changed since the plan, or does not fit the others.
+            MergeRefused: a slab lies in a bucket, and not all of them in the one that is written to.
+            TableDefect: a raw checkpoint cannot be aligned.
+        """
+        crc, end = 0, b""
+        footers: list[Footer] = []
+        records: list[SlabRecord] = []
+
+        def bytes_in_order() -> Generator[Span | bytes]:
+            nonlocal crc, end
+            with _prefetched(plan, target.parent) as parts:
+                for part in parts:
+                    try:
+                        yield from (piece.span for piece in part.pieces)
+                    finally:
+                        part.remove()
+                    crc = combine(crc, part.record.crc32c, part.record.size_bytes)
+                    footers.extend(piece.footer for piece in part.pieces)
+                    records.append(part.record)
+                    progress.advance("merge", part.record.table, part.note)
+            end = _merged_end(plan, footers, records, self.name)
+            crc = combine(crc, crc32c(end), len(end))
+            yield end
+
+        size_bytes = join(bytes_in_order(), target)
+        columns = sum(len(footer.columns) for footer in footers)
+        return MergeResult(size_bytes, crc, sha256(end).hexdigest(), columns, tuple(records))
 
 
 @contextmanager
-def prepared(plan: MergePlan, folder: Path) -> Generator[Iterator[Slab]]:
-    """Give the plan's slabs in order; those to be made are made in ``folder``, the output's own.
+def _prefetched(plan: MergePlan, scratch: Path) -> Generator[Iterator[Prepared]]:
+    """Give the plan's parts in order, prepared ahead of time; temporary files are made in ``scratch``.
 
-    **Cost**: at most ``AHEAD`` parts in memory and on disk, within ``MEMORY_BYTES`` unless one alone passes it.
+    **Cost**: at most ``_AHEAD`` parts in memory and on disk, within ``_MEMORY_BYTES`` unless a single part exceeds it.
     """
-    running: deque[Future[Slab]] = deque()
-    pool = ThreadPoolExecutor(AHEAD, thread_name_prefix="merge")
+    running: deque[Future[Prepared]] = deque()
+    pool = ThreadPoolExecutor(_AHEAD, thread_name_prefix="merge")
     patient = True
     try:
-        yield _in_order(plan, folder, pool, running)
+        yield _in_order(plan, scratch, pool, running)
     except BaseException as error:
-        # After Ctrl-C nothing is waited for: what a part under way leaves, the next merge removes.
+        # After Ctrl-C nothing is waited for: the folder with the temporary files is removed with them.
         patient = isinstance(error, Exception)
         raise
     finally:
         pool.shutdown(wait=patient, cancel_futures=True)
-        for future in running:  # made and never asked for: the merge failed
-            if future.done() and not future.cancelled() and future.exception() is None:
-                future.result().remove()
 
 
-def _in_order(plan: MergePlan, folder: Path, pool: ThreadPoolExecutor, running: deque[Future[Slab]]) -> Iterator[Slab]:
+def _in_order(
+    plan: MergePlan, scratch: Path, pool: ThreadPoolExecutor, running: deque[Future[Prepared]]
+) -> Iterator[Prepared]:
     sizes_bytes: deque[int] = deque()
     for part in plan.parts:
         size_bytes = part.memory_bytes
-        while running and (len(running) == AHEAD or sum(sizes_bytes) + size_bytes > MEMORY_BYTES):
+        while running and (len(running) == _AHEAD or sum(sizes_bytes) + size_bytes > _MEMORY_BYTES):
             yield awaited(running.popleft())
             sizes_bytes.popleft()
-        running.append(pool.submit(part.prepare, folder))
+        running.append(pool.submit(part.prepare, scratch))
         sizes_bytes.append(size_bytes)
     while running:
         yield awaited(running.popleft())
 
 
-class Splice:
-    """The product's engine."""
+def compose(plan: MergePlan, slabs: Sequence[SlabPart], store: ObjectStore, name: str) -> MergeResult:
+    """Make object ``name`` of the plan's slabs, which are objects of the same store, and a merged footer.
 
-    name = "splice"
+    **Cost**: 22 compose calls for 669 slabs. The footer is sent (1.5 MB at 17,038 columns), no other byte is read or
+    sent. The store's CRC32C of the whole object is compared with the one that follows from the slabs'.
 
-    def memory_bytes(self, plan: MergePlan) -> int:
-        """Return what the merge takes: footers, and the widest tables to encode."""
-        footer_bytes = footers_memory_bytes(plan.column_count, len(plan.extraction.spine.row_groups))
-        largest_bytes = max(part.memory_bytes for part in plan.parts)
-        return footer_bytes + min(AHEAD * largest_bytes, max(MEMORY_BYTES, largest_bytes))
-
-    def write(self, plan: MergePlan, target: Path, progress: Progress) -> MergeResult:
-        """Write the merge as ``target``. **Cost**: one sequential copy past the page cache, footers in memory.
-
-        The CRC32C is combined from the slabs' recorded ones, each slab having been held against its SHA-256 while the
-        one before it was copied.
-
-        Raises:
-            CheckpointMismatch, FooterError: a slab changed since the plan, or does not fit the others.
-            TableDefect: a raw checkpoint cannot be aligned.
-        """
-        copy = _Copy()
-        footer_parts: list[Footer] = []
-        records: list[SlabRecord] = []
-        end = b""
-
-        def bytes_in_order() -> Generator[Span | bytes]:
-            with prepared(plan, target.parent) as slabs:
-                for slab in slabs:
-                    with _removed_after(slab):
-                        yield from (piece.span for piece in slab.pieces)
-                    copy.add(slab.record.crc32c, slab.record.size_bytes)
-                    footer_parts.extend(piece.footer for piece in slab.pieces)
-                    records.append(slab.record)
-                    progress.advance("merge", slab.record.table, slab.note)
-            spine = plan.extraction.spine
-            nonlocal end
-            end = merge_footers(footer_parts, spine.row_groups, own_metadata(plan.extraction, "splice", records))
-            copy.add(crc32c(end), len(end))
-            yield end
-
-        size_bytes = concatenate(bytes_in_order(), target)
-        columns = sum(len(part.columns) for part in footer_parts)
-        return MergeResult(size_bytes, copy.crc32c, sha256(end).hexdigest(), columns, tuple(records))
+    Raises:
+        ChecksumMismatch: the composed bytes are not those of the slabs; the object is removed again.
+        PreconditionFailed: another merge wrote the object meanwhile.
+        FooterError: a slab does not fit the others.
+    """
+    before = version_of(store.head(name))
+    records = tuple(slab.record for slab in slabs)
+    end = _merged_end(plan, [slab.footer for slab in slabs], records, COMPOSE)
+    expected = _expected(records, end)
+    footer = store.put_bytes(f"{FOOTERS}{plan.pair}-{secrets.token_hex(8)}", end, only_if=ABSENT)
+    made = store.compose(
+        name,
+        [*(slab.object_name for slab in slabs), footer.name],
+        metadata={"pair": plan.pair.name, "crc32c": f"{expected.crc32c:08x}"},
+        only_if=before,
+    )
+    _verify(store, made, expected)
+    with suppress(StoreError):  # the lifecycle rules remove what cannot be removed now
+        store.delete(footer.name, only_if=footer.version)
+    return expected
 
 
-class _Copy:
-    """The running checksum of a concatenation."""
-
-    def __init__(self) -> None:
-        self.crc32c = 0
-
-    def add(self, part_crc32c: int, part_bytes: int) -> None:
-        self.crc32c = combine(self.crc32c, part_crc32c, part_bytes)
+def _merged_end(plan: MergePlan, footers: Sequence[Footer], records: Sequence[SlabRecord], engine: str) -> bytes:
+    metadata = own_metadata(plan.extraction, engine, records)
+    return merge_footers(footers, plan.extraction.spine.row_groups, metadata)
 
 
-@contextmanager
-def _removed_after(slab: Slab) -> Generator[None]:
-    try:
-        yield
-    finally:
-        slab.remove()
+def _expected(records: tuple[SlabRecord, ...], end: bytes) -> MergeResult:
+    """Return the facts of the object that slabs and footer must give, by the slabs' recorded checksums."""
+    parts = [(record.crc32c, record.size_bytes) for record in records] + [(crc32c(end), len(end))]
+    crc = reduce(lambda sofar, part: combine(sofar, *part), parts, 0)
+    columns = sum(len(record.provenance.columns) for record in records)
+    return MergeResult(sum(size for _, size in parts), crc, sha256(end).hexdigest(), columns, records)
+
+
+def _verify(store: ObjectStore, made: ObjectInfo, expected: MergeResult) -> None:
+    if (made.size_bytes, made.crc32c) == (expected.size_bytes, expected.crc32c):
+        return
+    store.delete(made.name, only_if=made.version)
+    raise ChecksumMismatch(
+        store.uri(made.name),
+        got=f"{size_and_crc(made.size_bytes, made.crc32c)}, removed again",
+        expected=f"{size_and_crc(expected.size_bytes, expected.crc32c)} by its slabs",
+        cure="A slab changed while it was composed: extract again, then merge.",
+    )

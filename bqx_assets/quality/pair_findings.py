@@ -21,8 +21,8 @@ from bqx_assets.catalogue.families import expected_tables
 from bqx_assets.catalogue.pair_facts import PairFacts, TableFacts
 from bqx_assets.extract.slab_objects import SlabObjects
 from bqx_assets.extract.slabs import SlabStore
-from bqx_assets.merge.compose import read_object_footer
 from bqx_assets.merge.footer import Footer, read_footer
+from bqx_assets.merge.plan import slab_footer
 from bqx_assets.quality.scan import ColumnFacts, stated_columns, stated_groups
 
 _READERS = 16
@@ -104,7 +104,7 @@ def _footers(slabs: SlabStore) -> Callable[[SlabRecord], Footer]:
     if isinstance(slabs, SlabObjects):
         store, prefix = slabs.store, slabs.prefix
         there = {info.name: info for info in store.list_objects(prefix)}
-        return lambda slab: read_object_footer(store, there[f"{prefix}{slab.object_name}"], slab.table)
+        return lambda slab: slab_footer(store, there[f"{prefix}{slab.object_name}"], slab.table)
     return lambda slab: read_footer(Path(slabs.place) / slab.object_name, slab.table)
 
 

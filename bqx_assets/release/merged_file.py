@@ -20,8 +20,8 @@ from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.protocol import ObjectStore, version_text
 from bqx_assets.base.store.records import load_record, save_record
 from bqx_assets.base.store.sidecars import state_of
+from bqx_assets.base.store.staged import merged_name
 from bqx_assets.catalogue.expectations import Expectations
-from bqx_assets.merge.compose import merged_name
 from bqx_assets.quality.report import Report
 from bqx_assets.quality.validate import validate, validate_object
 from bqx_assets.release.publish import Published, publish, publish_merged, with_the_word

@@ -14,7 +14,6 @@ from bqx_assets.base.errors import ExtractionIncomplete, TransientReadError, Val
 from bqx_assets.base.pairs import Pair
 from bqx_assets.catalogue.families import FAMILIES
 from bqx_assets.extract.slabs import CODE_VERSION
-from bqx_assets.merge.compose import ComposePlan
 from bqx_assets.merge.plan import MergePlan
 from bqx_assets.quality.slab_rules import SLAB_RULES, slab_verdicts
 from bqx_assets.runtime.facts import extraction_facts, publication_facts, read_facts, spine_facts
@@ -122,10 +121,10 @@ def feature_slabs(
     owners=OWNERS,
     kinds={"polars", "parquet"},
     code_version="1",
-    dagster_type=dg.PythonObjectDagsterType((MergePlan, ComposePlan), "MergePlan"),
+    dagster_type=dg.PythonObjectDagsterType(MergePlan),
     automation_condition=_FOLLOW,
 )
-def training_parquet(context: dg.AssetExecutionContext, workspace: Workspace) -> MergePlan | ComposePlan:
+def training_parquet(context: dg.AssetExecutionContext, workspace: Workspace) -> MergePlan:
     """The pair's one wide file: key, 49 targets and all feature columns, spliced from the slabs without decoding.
 
     Downstream assets take it as a `pl.LazyFrame`, or 400 to 600 of its 17,031 columns by input metadata `columns`.

@@ -20,7 +20,6 @@ from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.files import atomic_path
 from bqx_assets.base.frame_files import scan_parquet
 from bqx_assets.base.pairs import parse_pair
-from bqx_assets.merge.compose import ComposePlan
 from bqx_assets.merge.plan import MergePlan
 from bqx_assets.runtime.facts import Metadata, training_facts
 from bqx_assets.runtime.keys import TRAINING
@@ -35,7 +34,7 @@ _SCHEMA_COLUMNS = 50
 class TrainingParquetIOManager(BasePolarsUPathIOManager):
     """Frames as parquet under ``{home}/assets``; the training file where ``Settings`` says it lies, file or object.
 
-    Takes a ``MergePlan``, a ``ComposePlan``, a ``pl.DataFrame`` or a ``pl.LazyFrame``. Gives ``pl.LazyFrame`` or
+    Takes a ``MergePlan``, a ``pl.DataFrame`` or a ``pl.LazyFrame``. Gives ``pl.LazyFrame`` or
     ``pl.DataFrame`` by the input's annotation, or a dict of either by pair; with input metadata ``{"columns": [...]}``
     only those columns.
     """
@@ -62,14 +61,15 @@ class TrainingParquetIOManager(BasePolarsUPathIOManager):
         return super().get_path_for_partition(context, path, partition)
 
     def handle_output(self, context: dg.OutputContext, obj: object) -> None:
-        """Compose what is a merge inside the output bucket; write anything else under its path."""
-        if not isinstance(obj, ComposePlan):
+        """Execute the plan of a merge; write anything else to its path."""
+        if not isinstance(obj, MergePlan):
             super().handle_output(context, obj)
             return
         with step(context.partition_key, context.log, self._workspace) as run:
             made = run.pipeline.merge_planned(obj)
-            place = {"path": dg.MetadataValue.text(made.place)}
-            context.add_output_metadata(place | training_facts(made.manifest) | run.cost())
+            place = made.place if run.pipeline.in_bucket else str(Path(made.place).absolute())
+            path = {"path": dg.MetadataValue.path(place)}
+            context.add_output_metadata(path | training_facts(made.manifest) | run.cost())
 
     def load_input(self, context: dg.InputContext) -> Any:  # noqa: ANN401 -- the base's
         """Load a training file from the output bucket where it is there; anything else from its path."""
@@ -80,12 +80,10 @@ class TrainingParquetIOManager(BasePolarsUPathIOManager):
             return load_objects(context, pipeline.store)
 
     def dump_to_path(self, context: dg.OutputContext, obj: object, path: UPath) -> None:
-        """Lay ``obj`` down whole or not at all. Raises dagster.Failure, BadSetting inside, for what is no frame."""
+        """Write a frame, whole or not at all. Raises dagster.Failure with a BadSetting inside if ``obj`` is none."""
         target = Path(str(path))
         with errors_as_failures():
-            if isinstance(obj, MergePlan):
-                self._merge(context, obj, target)
-            elif isinstance(obj, pl.DataFrame):
+            if isinstance(obj, pl.DataFrame):
                 with atomic_path(target) as temp:
                     obj.write_parquet(temp, compression="zstd")
             elif isinstance(obj, pl.LazyFrame):
@@ -99,13 +97,8 @@ class TrainingParquetIOManager(BasePolarsUPathIOManager):
                     cure="Give the asset another io_manager_key, or return None and write the object itself.",
                 )
 
-    def _merge(self, context: dg.OutputContext, plan: MergePlan, target: Path) -> None:
-        with step(context.partition_key, context.log, self._workspace) as run:
-            made = run.pipeline.merge_planned(plan, target)
-            context.add_output_metadata(training_facts(made.manifest) | run.cost())
-
     def get_metadata(self, context: dg.OutputContext, obj: object) -> Metadata:
-        """Return rows, columns and bytes of a frame from its file's footer; a merge has added its own."""
+        """Return rows, columns and bytes of a frame from its file's footer."""
         if not isinstance(obj, pl.DataFrame | pl.LazyFrame):
             return {}
         paths = self._get_paths_for_partitions(context).values() if context.has_asset_partitions else ()

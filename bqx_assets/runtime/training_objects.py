@@ -14,7 +14,7 @@ from bqx_assets.base.errors import ObjectMissing
 from bqx_assets.base.frame_files import scan_parquet
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.store.protocol import ObjectStore
-from bqx_assets.merge.compose import merged_name
+from bqx_assets.base.store.staged import merged_name
 
 Frame = pl.LazyFrame | pl.DataFrame
 

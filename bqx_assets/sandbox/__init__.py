@@ -1,4 +1,5 @@
-"""The sandbox makes embedded warehouses: a market, the feature tables computed from it, and faults to inject.
+"""The embedded warehouse: a folder of Parquet tables, and the simulator that fills it.
 
-Nothing of the pipeline imports it: reading such a folder is ``extract.embedded``.
+Belongs here: reading such a folder as a warehouse, making one from simulated or real rates, spoiling one. Does not:
+anything the other warehouses need.
 """

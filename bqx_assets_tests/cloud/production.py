@@ -22,6 +22,7 @@ import yaml
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
+from bqx_assets.base.store.local import working_file, working_folder
 from bqx_assets.extract.embedded import LocalWarehouse
 from bqx_assets.extract.embedded_layout import DATASETS, table_paths
 from bqx_assets.extract.job import Extraction
@@ -67,7 +68,12 @@ def oracle(warehouse: Path, folder: Path, pair: str = "eurusd") -> pl.DataFrame:
     chosen = parse_pair(pair)
     own, expectations = LocalWarehouse(warehouse), Pipeline(settings).expectations(chosen)
     extract_pair(Extraction(chosen, own, folder / "slabs", settings, expectations, Silent()))
-    merge(plan_merge(chosen, folder / "slabs", settings), folder / "oracle.parquet", engine="join", progress=Silent())
+    merge(
+        plan_merge(chosen, working_folder(folder / "slabs"), settings),
+        *working_file(folder / "oracle.parquet"),
+        engine="join",
+        progress=Silent(),
+    )
     return pl.read_parquet(folder / "oracle.parquet")
 
 

@@ -23,13 +23,15 @@ from bqx_assets.base.errors import (
 )
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.store.gcs import GcsObjectStore
+from bqx_assets.base.store.local import working_file, working_folder
 from bqx_assets.base.store.protocol import STAGING
 from bqx_assets.base.store.records import load_record
+from bqx_assets.base.store.staged import merged_name
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets.extract.slab_objects import FOOTER_BYTES_KEY, SlabObjects, slabs_prefix
-from bqx_assets.merge.compose import compose, merged_name, plan_compose
 from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets.merge.footer import read_footer
+from bqx_assets.merge.plan import plan_slabs
 from bqx_assets_tests.forgery import exchange, writer_name
 from bqx_assets_tests.frames import EURUSD, frame_job, frame_warehouse
 from bqx_assets_tests.merge.slabs import SETTINGS, Told, slab_folder
@@ -46,14 +48,18 @@ def _extracted(store: GcsObjectStore, *, row_group_rows: int = 0) -> None:
 
 
 def _compose(store: GcsObjectStore) -> Manifest:
-    return compose(plan_compose(EURUSD, store), store, progress=Silent())
+    return merge(plan_slabs(EURUSD, store, slabs_prefix(EURUSD)), store, merged_name(EURUSD), progress=Silent())
 
 
 @pytest.mark.parametrize("row_group_rows", [0, 64])
 def test_compose_equals_the_splice(gcs_store: GcsObjectStore, tmp_path: Path, row_group_rows: int) -> None:
     _extracted(gcs_store, row_group_rows=row_group_rows)
     extract_pair(frame_job(tmp_path / "slabs", frame_warehouse(), row_group_rows=row_group_rows))
-    spliced = merge(plan_merge(EURUSD, tmp_path / "slabs", SETTINGS), tmp_path / "out.parquet", progress=Silent())
+    spliced = merge(
+        plan_merge(EURUSD, working_folder(tmp_path / "slabs"), SETTINGS),
+        *working_file(tmp_path / "out.parquet"),
+        progress=Silent(),
+    )
     composed = _compose(gcs_store)
     assert_frame_equal(pl.read_parquet(io.BytesIO(gcs_store.read(NAME))), pl.read_parquet(tmp_path / "out.parquet"))
     assert composed.extraction.slabs == spliced.extraction.slabs
@@ -182,11 +188,11 @@ def test_the_cure_for_a_forged_slab_object_works(gcs_store: GcsObjectStore, tmp_
 
 def test_a_slab_replaced_while_it_is_composed_gives_no_file(gcs_store: GcsObjectStore, gcs: GcsServer) -> None:
     _extracted(gcs_store)
-    plan = plan_compose(EURUSD, gcs_store)
+    plan = plan_slabs(EURUSD, gcs_store, slabs_prefix(EURUSD))
     slab = f"{PREFIX}mkt_vol.parquet"
     gcs.fail("object.compose", "hook", hook=lambda: gcs.buckets[BUCKET].put(slab, b"other bytes", {}))
     with pytest.raises(ChecksumMismatch, match="removed again"):
-        compose(plan, gcs_store, progress=Silent())
+        merge(plan, gcs_store, merged_name(EURUSD), progress=Silent())
     assert gcs_store.head(NAME) is None
 
 
@@ -200,11 +206,11 @@ def test_a_wrong_checksum_of_the_store_gives_no_file(gcs_store: GcsObjectStore, 
 
 def test_of_two_racing_merges_one_wins_and_the_other_says_so(gcs_store: GcsObjectStore, gcs: GcsServer) -> None:
     _extracted(gcs_store)
-    plan = plan_compose(EURUSD, gcs_store)
+    plan = plan_slabs(EURUSD, gcs_store, slabs_prefix(EURUSD))
     made: list[Manifest] = []
     gcs.fail("object.compose", "hook", hook=lambda: made.append(_compose(gcs_store)))
     with pytest.raises(PreconditionFailed):
-        compose(plan, gcs_store, progress=Silent())
+        merge(plan, gcs_store, merged_name(EURUSD), progress=Silent())
     info = gcs_store.head(NAME)
     assert info is not None
     assert info.crc32c == made[0].file.crc32c
@@ -240,6 +246,6 @@ def test_what_a_failed_merge_leaves_is_under_staging(gcs_store: GcsObjectStore, 
 def test_progress_tells_each_table_and_the_file(gcs_store: GcsObjectStore) -> None:
     _extracted(gcs_store)
     told = Told()
-    manifest = compose(plan_compose(EURUSD, gcs_store), gcs_store, progress=told)
+    manifest = merge(plan_slabs(EURUSD, gcs_store, slabs_prefix(EURUSD)), gcs_store, merged_name(EURUSD), progress=told)
     assert [item for item, _ in told.steps] == [*(slab.table for slab in manifest.extraction.slabs), NAME]
     assert told.total == len(told.steps)

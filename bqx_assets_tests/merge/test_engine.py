@@ -14,6 +14,7 @@ import pytest
 from bqx_assets.base.artifacts import ExtractionRecord, Manifest, manifest_path
 from bqx_assets.base.checksums import crc32c_of_file
 from bqx_assets.base.errors import BadSetting, CheckpointMismatch, NotEnoughDisk, NotEnoughMemory
+from bqx_assets.base.store.local import working_file, working_folder
 from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets.merge.plan import check_disk, check_memory
 from bqx_assets_tests.frames import EURUSD
@@ -22,8 +23,8 @@ from bqx_assets_tests.merge.slabs import SETTINGS, Told, extracted
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
-from bqx_assets.merge.engine import merge
-from bqx_assets.merge.engine import plan_merge
+from bqx_assets.base.store.local import working_file, working_folder
+from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets_tests.frames import EURUSD
 from bqx_assets_tests.merge.slabs import SETTINGS, Told
 class Deadly(Told):
@@ -31,7 +32,8 @@ class Deadly(Told):
         super().advance(stage, item, note)
         if len(self.steps) == int(sys.argv[3]):
             os.kill(os.getpid(), signal.SIGKILL)
-merge(plan_merge(EURUSD, Path(sys.argv[1]), SETTINGS), Path(sys.argv[2]), progress=Deadly())
+plan = plan_merge(EURUSD, working_folder(Path(sys.argv[1])), SETTINGS)
+merge(plan, *working_file(Path(sys.argv[2])), progress=Deadly())
 """
 
 
@@ -44,7 +46,9 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("engine", ["splice", "join"])
 def test_a_merge_leaves_the_file_and_its_manifest_and_nothing_else(tmp_path: Path, folder: Path, engine: str) -> None:
     output = tmp_path / "out" / "training_eurusd.parquet"
-    manifest = merge(plan_merge(EURUSD, folder, SETTINGS), output, engine=engine, progress=Told())
+    manifest = merge(
+        plan_merge(EURUSD, working_folder(folder), SETTINGS), *working_file(output), engine=engine, progress=Told()
+    )
     assert Manifest.load(manifest_path(output)) == manifest
     assert {path.name for path in output.parent.iterdir()} == {output.name, "training_eurusd.manifest.json"}
     read = pl.read_parquet(output)
@@ -56,8 +60,8 @@ def test_a_merge_leaves_the_file_and_its_manifest_and_nothing_else(tmp_path: Pat
 
 def test_progress_tells_every_table_and_the_peak_memory(tmp_path: Path, folder: Path) -> None:
     told = Told()
-    plan = plan_merge(EURUSD, folder, SETTINGS)
-    merge(plan, tmp_path / "out.parquet", progress=told)
+    plan = plan_merge(EURUSD, working_folder(folder), SETTINGS)
+    merge(plan, *working_file(tmp_path / "out.parquet"), progress=told)
     assert told.total == len(told.steps) == 8
     assert [item for item, _ in told.steps[:-1]] == [part.table for part in plan.parts]
     assert "peak memory" in told.steps[-1][1]
@@ -65,18 +69,23 @@ def test_progress_tells_every_table_and_the_peak_memory(tmp_path: Path, folder: 
 
 def test_an_unknown_engine_is_a_usage_error(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(BadSetting, match="magic"):
-        merge(plan_merge(EURUSD, folder, SETTINGS), tmp_path / "out.parquet", engine="magic", progress=Told())
+        merge(
+            plan_merge(EURUSD, working_folder(folder), SETTINGS),
+            *working_file(tmp_path / "out.parquet"),
+            engine="magic",
+            progress=Told(),
+        )
 
 
 def test_a_slab_changed_since_the_plan_stops_the_merge_and_the_earlier_output_stays(
     tmp_path: Path, folder: Path
 ) -> None:
     output = tmp_path / "out.parquet"
-    before = merge(plan_merge(EURUSD, folder, SETTINGS), output, progress=Told())
-    plan = plan_merge(EURUSD, folder, SETTINGS)
+    before = merge(plan_merge(EURUSD, working_folder(folder), SETTINGS), *working_file(output), progress=Told())
+    plan = plan_merge(EURUSD, working_folder(folder), SETTINGS)
     (folder / "mkt_vol.parquet").write_bytes(b"PAR1")
     with pytest.raises(CheckpointMismatch, match="mkt_vol: changed since"):
-        merge(plan, output, progress=Told())
+        merge(plan, *working_file(output), progress=Told())
     assert crc32c_of_file(output) == before.file.crc32c
     assert Manifest.load(manifest_path(output)) == before
 
@@ -103,6 +112,6 @@ def test_killed_at_any_moment_no_half_file_is_trusted_and_a_rerun_ends_well(
     )
     assert done.returncode == -signal.SIGKILL
     assert output.exists() == (step == 8)
-    manifest = merge(plan_merge(EURUSD, folder, SETTINGS), output, progress=Told())
+    manifest = merge(plan_merge(EURUSD, working_folder(folder), SETTINGS), *working_file(output), progress=Told())
     assert crc32c_of_file(output) == manifest.file.crc32c
     assert len(list(output.parent.iterdir())) == 2

@@ -32,6 +32,7 @@ from bqx_assets.base.errors import (
 from bqx_assets.base.limits import PeakMemory
 from bqx_assets.base.names import KEY
 from bqx_assets.base.settings import Settings
+from bqx_assets.base.store.local import working_file, working_folder
 from bqx_assets.merge import plan
 from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets_tests.frames import EURUSD, START, minutes
@@ -50,7 +51,12 @@ def _merge(
 ) -> tuple[pl.DataFrame, Manifest, Told]:
     told = Told()
     output = tmp_path / f"{engine}.parquet"
-    manifest = merge(plan_merge(EURUSD, tmp_path / "raw", settings), output, engine=engine, progress=told)
+    manifest = merge(
+        plan_merge(EURUSD, working_folder(tmp_path / "raw"), settings),
+        *working_file(output),
+        engine=engine,
+        progress=told,
+    )
     assert crc32c_of_file(output) == manifest.file.crc32c
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
     return pl.read_parquet(output), manifest, told
@@ -59,7 +65,11 @@ def _merge(
 @pytest.mark.usefixtures("frames")
 def test_raw_checkpoints_give_the_very_table_that_extraction_gives(tmp_path: Path) -> None:
     output = tmp_path / "own.parquet"
-    merge(plan_merge(EURUSD, extracted(tmp_path / "slabs"), SETTINGS), output, progress=Told())
+    merge(
+        plan_merge(EURUSD, working_folder(extracted(tmp_path / "slabs")), SETTINGS),
+        *working_file(output),
+        progress=Told(),
+    )
     merged, manifest, told = _merge(tmp_path)
     assert_frame_equal(merged, pl.read_parquet(output))
     assert ("agg_eurusd", "as it lies") in told.steps
@@ -218,7 +228,7 @@ def test_a_damaged_checkpoint_is_a_footer_error_that_names_it(tmp_path: Path) ->
 
 def test_an_empty_folder_is_refused_with_the_cure(tmp_path: Path) -> None:
     with pytest.raises(MergeRefused, match="bqx extract eurusd"):
-        plan_merge(EURUSD, tmp_path, SETTINGS)
+        plan_merge(EURUSD, working_folder(tmp_path), SETTINGS)
 
 
 def _typed(column: pa.Array[Any], name: str = "x") -> pa.Table:
@@ -340,7 +350,7 @@ def test_an_entry_named_like_a_table_that_is_none_is_refused_by_name(
     _, make, match = case
     make(tmp_path / "raw")
     with pytest.raises(MergeRefused, match=match):
-        plan_merge(EURUSD, tmp_path / "raw", SETTINGS)
+        plan_merge(EURUSD, working_folder(tmp_path / "raw"), SETTINGS)
 
 
 @pytest.mark.usefixtures("frames")
@@ -349,7 +359,12 @@ def test_what_else_lies_in_the_folder_is_said_to_be_left_out(tmp_path: Path) -> 
     (raw / "sub").mkdir()
     for name in ("_SUCCESS", ".hidden.parquet", "note\n.txt"):
         (raw / name).touch()
-    assert plan_merge(EURUSD, raw, SETTINGS).left_out == (".hidden.parquet", "_SUCCESS", "'note\\n.txt'", "sub")
+    assert plan_merge(EURUSD, working_folder(raw), SETTINGS).left_out == (
+        ".hidden.parquet",
+        "_SUCCESS",
+        "'note\\n.txt'",
+        "sub",
+    )
 
 
 @pytest.mark.usefixtures("frames")
@@ -358,7 +373,7 @@ def test_a_table_that_needs_more_memory_than_there_is_is_refused_before_it_is_re
 ) -> None:
     monkeypatch.setattr(plan, "memory_free_bytes", lambda: 1 << 16)
     with pytest.raises(NotEnoughMemory, match=r"eurusd/targets: .* Give the container more memory\.$"):
-        plan_merge(EURUSD, tmp_path / "raw", SETTINGS)
+        plan_merge(EURUSD, working_folder(tmp_path / "raw"), SETTINGS)
 
 
 @pytest.mark.parametrize("in_order", [True, False])
@@ -388,10 +403,12 @@ def test_a_row_group_without_rows_is_read(tmp_path: Path, parts: tuple[int, ...]
 @pytest.mark.usefixtures("frames")
 def test_an_earlier_training_file_among_the_checkpoints_is_no_table_and_may_be_replaced(tmp_path: Path) -> None:
     output = tmp_path / "raw" / "training_eurusd.parquet"
-    first = merge(plan_merge(EURUSD, tmp_path / "raw", SETTINGS), output, progress=Told())
-    plan = plan_merge(EURUSD, tmp_path / "raw", SETTINGS)
+    first = merge(
+        plan_merge(EURUSD, working_folder(tmp_path / "raw"), SETTINGS), *working_file(output), progress=Told()
+    )
+    plan = plan_merge(EURUSD, working_folder(tmp_path / "raw"), SETTINGS)
     assert plan.left_out == ("training_eurusd.manifest.json", "training_eurusd.parquet (a training file)")
-    assert merge(plan, output, progress=Told()).file.columns == first.file.columns
+    assert merge(plan, *working_file(output), progress=Told()).file.columns == first.file.columns
 
 
 @pytest.mark.parametrize("name", ["targets.parquet", "agg_eurusd.parquet"])
@@ -406,7 +423,7 @@ def test_a_merge_never_writes_over_a_checkpoint_it_is_made_of(
         output = tmp_path / "out.parquet"
         output.symlink_to(source)
     with pytest.raises(BadSetting, match="one of the checkpoints"):
-        merge(plan_merge(EURUSD, tmp_path / "raw", SETTINGS), output, progress=Told())
+        merge(plan_merge(EURUSD, working_folder(tmp_path / "raw"), SETTINGS), *working_file(output), progress=Told())
     assert source.read_bytes() == before
 
 

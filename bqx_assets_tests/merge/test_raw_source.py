@@ -16,9 +16,9 @@ from bqx_assets.base.artifacts import Manifest
 from bqx_assets.base.errors import BqxError, ChecksumMismatch, FooterError, MergeRefused
 from bqx_assets.base.names import KEY, table_prefix
 from bqx_assets.base.store.gcs import GcsObjectStore
-from bqx_assets.base.store.local import LocalObjectStore
-from bqx_assets.merge.engine import merge, plan_merge, plan_merge_of_objects
-from bqx_assets.merge.raw_source import ObjectSource, Range
+from bqx_assets.base.store.local import LocalObjectStore, working_file, working_folder
+from bqx_assets.merge.engine import merge, plan_merge
+from bqx_assets.merge.raw_source import Range, RawSource
 from bqx_assets_tests.frames import EURUSD, minutes
 from bqx_assets_tests.merge.slabs import SETTINGS, Told, extracted, raw_folder, write_raw
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
@@ -42,7 +42,7 @@ def users_folder(folder: Path, *, rows: int = 200) -> dict[str, pl.DataFrame]:
 
 
 def _upload(folder: Path, store: GcsObjectStore) -> int:
-    files = [path for path in folder.iterdir() if path.is_file()]
+    files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
     for path in files:
         store.put_file(path.name, path)
     return sum(path.stat().st_size for path in files if path.suffix == ".parquet")
@@ -57,14 +57,22 @@ def store(gcs: GcsServer) -> GcsObjectStore:
 
 def _merge_objects(store: GcsObjectStore, output: Path, engine: str = "splice") -> tuple[Manifest, Told]:
     told = Told()
-    plan = plan_merge_of_objects(EURUSD, store, PLACE, SETTINGS)
-    return merge(plan, output, engine=engine, progress=told), told
+    plan = plan_merge(EURUSD, store, SETTINGS)
+    return merge(plan, *working_file(output), engine=engine, progress=told), told
 
 
 def test_the_users_own_files_give_the_columns_and_values_of_an_extraction(tmp_path: Path) -> None:
     users_folder(tmp_path / "raw")
-    merge(plan_merge(EURUSD, extracted(tmp_path / "slabs"), SETTINGS), tmp_path / "own.parquet", progress=Told())
-    manifest = merge(plan_merge(EURUSD, tmp_path / "raw", SETTINGS), tmp_path / "users.parquet", progress=Told())
+    merge(
+        plan_merge(EURUSD, working_folder(extracted(tmp_path / "slabs")), SETTINGS),
+        *working_file(tmp_path / "own.parquet"),
+        progress=Told(),
+    )
+    manifest = merge(
+        plan_merge(EURUSD, working_folder(tmp_path / "raw"), SETTINGS),
+        *working_file(tmp_path / "users.parquet"),
+        progress=Told(),
+    )
     assert_frame_equal(pl.read_parquet(tmp_path / "users.parquet"), pl.read_parquet(tmp_path / "own.parquet"))
     assert "base_bqx__bqx_45" in pq.read_schema(tmp_path / "users.parquet").names
     leaks = [each.column for slab in manifest.extraction.slabs for each in slab.provenance.quarantined]
@@ -74,11 +82,19 @@ def test_the_users_own_files_give_the_columns_and_values_of_an_extraction(tmp_pa
 @pytest.mark.parametrize("stem", ["base_bqx", "eurusd_base_bqx"])
 def test_a_file_may_be_called_without_its_pair_or_with_it_in_front(tmp_path: Path, stem: str) -> None:
     users_folder(tmp_path / "raw")
-    before = merge(plan_merge(EURUSD, tmp_path / "raw", SETTINGS), tmp_path / "a.parquet", progress=Told())
+    before = merge(
+        plan_merge(EURUSD, working_folder(tmp_path / "raw"), SETTINGS),
+        *working_file(tmp_path / "a.parquet"),
+        progress=Told(),
+    )
     (tmp_path / "raw" / "base_bqx_eurusd.parquet").rename(tmp_path / "raw" / f"{stem}.parquet")
     for path in (tmp_path / "raw").iterdir():  # nothing else tells how columns are spelled
         _ = path.stem in {stem, "targets"} or path.unlink()
-    merge(plan_merge(EURUSD, tmp_path / "raw", SETTINGS), tmp_path / "b.parquet", progress=Told())
+    merge(
+        plan_merge(EURUSD, working_folder(tmp_path / "raw"), SETTINGS),
+        *working_file(tmp_path / "b.parquet"),
+        progress=Told(),
+    )
     expected = next(slab for slab in before.extraction.slabs if slab.table == "base_bqx_eurusd").provenance.columns
     found = [name for name in pq.read_schema(tmp_path / "b.parquet").names if "__" in name]
     assert found == [column.name for column in expected]
@@ -91,7 +107,11 @@ def test_a_buckets_checkpoints_give_the_very_bytes_of_a_folders(tmp_path: Path, 
     write_raw(tmp_path / "raw", "mkt_vol", frames["mkt_vol"])  # to be copied as it lies
     _upload(tmp_path / "raw", store)
     told = Told()
-    merge(plan_merge(EURUSD, tmp_path / "raw", SETTINGS), tmp_path / "folder.parquet", progress=told)
+    merge(
+        plan_merge(EURUSD, working_folder(tmp_path / "raw"), SETTINGS),
+        *working_file(tmp_path / "folder.parquet"),
+        progress=told,
+    )
     manifest, of_bucket = _merge_objects(store, tmp_path / "bucket.parquet")
     assert {"aligned", "as it lies"} <= {note for _, note in told.steps}
     assert [step for step in of_bucket.steps if step[1] in {"aligned", "as it lies"}] == told.steps[:-1]
@@ -124,13 +144,13 @@ def test_each_byte_is_asked_for_once_and_nothing_is_left_behind(
     _upload(tmp_path / "raw", store)
     gcs.log.clear()
     fetched: list[str] = []
-    fetch = ObjectSource.fetch
+    fetch = RawSource.fetch
 
-    def spied(self: ObjectSource, scratch: Path) -> Path:
+    def spied(self: RawSource, scratch: Path) -> RawSource:
         fetched.append(self.table)
         return fetch(self, scratch)
 
-    monkeypatch.setattr(ObjectSource, "fetch", spied)
+    monkeypatch.setattr(RawSource, "fetch", spied)
     _merge_objects(store, tmp_path / "out" / "bucket.parquet")
     assert "foo" in fetched
     assert "bar" not in fetched
@@ -154,14 +174,14 @@ def test_of_a_table_to_be_aligned_no_more_is_in_memory_than_the_columns_in_work(
     for path in (tmp_path / "foo.parquet", tmp_path / "raw" / "targets.parquet"):
         store.put_file(path.name, path)
     held: list[int] = []
-    opened = ObjectSource.open
+    opened = RawSource.open
 
-    def spied(self: ObjectSource, ranges: Iterable[Range] = ()) -> BinaryIO:
+    def spied(self: RawSource, ranges: Iterable[Range] = ()) -> BinaryIO:
         wanted = list(ranges)
         held.append(sum(end - start for start, end in wanted))
         return opened(self, wanted)
 
-    monkeypatch.setattr(ObjectSource, "open", spied)
+    monkeypatch.setattr(RawSource, "open", spied)
     _merge_objects(store, tmp_path / "out.parquet")
     assert sum(held) > 72_000_000
     assert max(held) < 34 << 20
@@ -210,7 +230,11 @@ def test_a_damaged_object_is_refused_as_a_damaged_file_is(
     path.write_bytes(damage(path.read_bytes()))
     _upload(tmp_path / "raw", store)
     with pytest.raises(error, match=match) as of_folder:
-        merge(plan_merge(EURUSD, tmp_path / "raw", SETTINGS), tmp_path / "a.parquet", progress=Told())
+        merge(
+            plan_merge(EURUSD, working_folder(tmp_path / "raw"), SETTINGS),
+            *working_file(tmp_path / "a.parquet"),
+            progress=Told(),
+        )
     with pytest.raises(error, match=match) as of_bucket:
         _merge_objects(store, tmp_path / "b.parquet")
     assert str(of_bucket.value) == str(of_folder.value)
@@ -233,9 +257,9 @@ def test_what_a_bucket_holds_besides_is_named_and_not_read(tmp_path: Path, store
     store.put_bytes("older/agg_eurusd.parquet", b"x")
     for folder in ("", "older/"):  # what consoles make for a folder
         store.bucket.blob(f"{store.prefix}{folder}").upload_from_string(b"")
-    plan = plan_merge_of_objects(EURUSD, store, PLACE, SETTINGS)
+    plan = plan_merge(EURUSD, store, SETTINGS)
     assert plan.left_out == ("_COMPLETE", "older/", "mkt_corr_summary.parquet (a summary without interval_time)")
-    local = plan_merge(EURUSD, tmp_path / "raw", SETTINGS)
+    local = plan_merge(EURUSD, working_folder(tmp_path / "raw"), SETTINGS)
     assert local.left_out == ("_COMPLETE", "mkt_corr_summary.parquet (a summary without interval_time)")
 
 
@@ -256,22 +280,26 @@ def test_files_of_another_pair_are_refused_by_name(
     write_raw(tmp_path / "raw", name, frames["targets" if name.startswith("targets") else "agg_eurusd"])
     _upload(tmp_path / "raw", store)
     with pytest.raises(MergeRefused, match=match):
-        plan_merge(EURUSD, tmp_path / "raw", SETTINGS)
+        plan_merge(EURUSD, working_folder(tmp_path / "raw"), SETTINGS)
     with pytest.raises(MergeRefused, match=f"{match} {PLACE}"):
-        plan_merge_of_objects(EURUSD, store, PLACE, SETTINGS)
+        plan_merge(EURUSD, store, SETTINGS)
 
 
 def test_targets_of_another_pair_alone_are_named(tmp_path: Path) -> None:
     raw_folder(tmp_path / "raw")
     (tmp_path / "raw" / "targets.parquet").rename(tmp_path / "raw" / "targets_gbpusd.parquet")
     with pytest.raises(MergeRefused, match=r"neither targets.parquet and .* but targets_gbpusd.parquet"):
-        plan_merge(EURUSD, tmp_path / "raw", SETTINGS)
+        plan_merge(EURUSD, working_folder(tmp_path / "raw"), SETTINGS)
 
 
-def test_slabs_of_an_extraction_in_a_bucket_are_named_with_the_way_to_merge_them(store: GcsObjectStore) -> None:
-    store.put_bytes("extraction.json", b"{}")
+def test_slabs_of_an_extraction_in_a_bucket_are_named_with_the_way_to_merge_them(
+    tmp_path: Path, store: GcsObjectStore
+) -> None:
+    _upload(extracted(tmp_path / "slabs"), store)
+    plan = plan_merge(EURUSD, store, SETTINGS)
     with pytest.raises(MergeRefused, match="with BQX_OUTPUT and without --checkpoint-dir: bqx merge eurusd"):
-        plan_merge_of_objects(EURUSD, store, PLACE, SETTINGS)
+        merge(plan, *working_file(tmp_path / "out.parquet"), progress=Told())
+    assert not (tmp_path / "out.parquet").exists()
 
 
 def test_a_folder_store_pins_generations_as_a_bucket_does(tmp_path: Path) -> None:
@@ -280,10 +308,10 @@ def test_a_folder_store_pins_generations_as_a_bucket_does(tmp_path: Path) -> Non
     local = LocalObjectStore(tmp_path / "store")
     for path in (tmp_path / "raw").iterdir():
         local.put_file(path.name, path)
-    plan = plan_merge_of_objects(EURUSD, local, PLACE, SETTINGS)
+    plan = plan_merge(EURUSD, local, SETTINGS)
     local.put_file("agg_eurusd.parquet", tmp_path / "raw" / "tmp_eurusd.parquet")
     with pytest.raises(MergeRefused, match=r"agg_eurusd.parquet: replaced"):
-        merge(plan, tmp_path / "out.parquet", progress=Told())
+        merge(plan, *working_file(tmp_path / "out.parquet"), progress=Told())
 
 
 def test_rows_missing_in_a_bucket_are_accounted_for(tmp_path: Path, store: GcsObjectStore) -> None:

@@ -18,6 +18,7 @@ from bqx_assets.base.checksums import crc32c_of_file
 from bqx_assets.base.errors import CheckpointMismatch
 from bqx_assets.base.names import KEY
 from bqx_assets.base.progress import Silent
+from bqx_assets.base.store.local import working_file, working_folder
 from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets_tests.forgery import exchange, writer_name
 from bqx_assets_tests.frames import EURUSD, minutes
@@ -60,7 +61,7 @@ def _awkward(rows: int) -> dict[str, pl.DataFrame]:
 
 
 def _merged(folder: Path, output: Path, engine: str = "splice") -> Path:
-    merge(plan_merge(EURUSD, folder, SETTINGS), output, engine=engine, progress=Silent())
+    merge(plan_merge(EURUSD, working_folder(folder), SETTINGS), *working_file(output), engine=engine, progress=Silent())
     return output
 
 
@@ -143,7 +144,7 @@ def test_splice_equals_join_for_any_tables_types_nulls_and_row_groups(
 def test_the_checksum_follows_without_reading_and_catches_any_flipped_byte(tmp_path: Path) -> None:
     folder = extracted(tmp_path / "slabs")
     output = tmp_path / "out.parquet"
-    manifest = merge(plan_merge(EURUSD, folder, SETTINGS), output, progress=Silent())
+    manifest = merge(plan_merge(EURUSD, working_folder(folder), SETTINGS), *working_file(output), progress=Silent())
     assert manifest.file.crc32c == crc32c_of_file(output)
     assert manifest.file.size_bytes == output.stat().st_size
     data = bytearray(output.read_bytes())
@@ -161,9 +162,9 @@ def test_a_slab_whose_bytes_rotted_is_refused_by_name(tmp_path: Path, engine: st
     data = bytearray(slab.read_bytes())
     data[50] ^= 0xFF
     slab.write_bytes(data)
-    plan = plan_merge(EURUSD, folder, SETTINGS)
+    plan = plan_merge(EURUSD, working_folder(folder), SETTINGS)
     with pytest.raises(CheckpointMismatch, match=r"eurusd/agg_eurusd: other bytes .* --table agg_eurusd"):
-        merge(plan, tmp_path / "out.parquet", engine=engine, progress=Silent())
+        merge(plan, *working_file(tmp_path / "out.parquet"), engine=engine, progress=Silent())
 
 
 @pytest.mark.parametrize("engine", ["splice", "join"])
@@ -171,10 +172,10 @@ def test_columns_exchanged_in_a_slab_under_its_own_crc32c_are_refused(tmp_path: 
     folder = extracted(tmp_path / "slabs")
     slab = folder / "agg_eurusd.parquet"
     exchange(slab, "agg__agg_mean_45", "agg__agg_mean_90", writer_name(slab))
-    plan = plan_merge(EURUSD, folder, SETTINGS)  # footers, sizes and CRC32C say nothing
+    plan = plan_merge(EURUSD, working_folder(folder), SETTINGS)  # footers, sizes and CRC32C say nothing
     assert crc32c_of_file(slab) == next(each.crc32c for each in plan.extraction.slabs if each.table == "agg_eurusd")
     with pytest.raises(CheckpointMismatch, match="eurusd/agg_eurusd: other bytes"):
-        merge(plan, tmp_path / "out.parquet", engine=engine, progress=Silent())
+        merge(plan, *working_file(tmp_path / "out.parquet"), engine=engine, progress=Silent())
     assert not (tmp_path / "out.parquet").exists()
 
 
@@ -183,11 +184,17 @@ def test_slabs_recorded_before_sha256_was_kept_are_merged_by_their_crc32c(tmp_pa
     record = ExtractionRecord.load(folder / EXTRACTION_FILE)
     old = [slab.model_copy(update={"sha256": None}) for slab in record.slabs]
     record.model_copy(update={"slabs": tuple(old)}).save(folder / EXTRACTION_FILE)
-    manifest = merge(plan_merge(EURUSD, folder, SETTINGS), tmp_path / "out.parquet", progress=Silent())
+    manifest = merge(
+        plan_merge(EURUSD, working_folder(folder), SETTINGS), *working_file(tmp_path / "out.parquet"), progress=Silent()
+    )
     assert {slab.sha256 for slab in manifest.extraction.slabs} == {None}
     slab = folder / "agg_eurusd.parquet"
     data = bytearray(slab.read_bytes())
     data[50] ^= 0xFF
     slab.write_bytes(data)
     with pytest.raises(CheckpointMismatch, match="eurusd/agg_eurusd"):
-        merge(plan_merge(EURUSD, folder, SETTINGS), tmp_path / "out.parquet", progress=Silent())
+        merge(
+            plan_merge(EURUSD, working_folder(folder), SETTINGS),
+            *working_file(tmp_path / "out.parquet"),
+            progress=Silent(),
+        )

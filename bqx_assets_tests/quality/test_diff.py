@@ -15,6 +15,7 @@ from bqx_assets.base.errors import BadSetting, BqxError, DuplicateKeys, FooterEr
 from bqx_assets.base.names import KEY
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
+from bqx_assets.base.store.local import working_file, working_folder
 from bqx_assets.catalogue.families import FEATURES_DATASET
 from bqx_assets.extract.columns import KEY_TYPE
 from bqx_assets.merge.engine import merge, plan_merge
@@ -47,7 +48,10 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Training:
 def test_row_groups_engines_and_runs_make_no_difference(training: Training, grouped: Training, tmp_path: Path) -> None:
     joined = tmp_path / "joined.parquet"
     manifest = merge(
-        plan_merge(EURUSD, grouped.file.parent / "slabs", Settings()), joined, engine="join", progress=Silent()
+        plan_merge(EURUSD, working_folder(grouped.file.parent / "slabs"), Settings()),
+        *working_file(joined),
+        engine="join",
+        progress=Silent(),
     )
     for file in (grouped.file, joined):
         found = _diff(training.file, file)
@@ -185,8 +189,8 @@ def test_raw_checkpoints_as_they_lie_aligned_or_shuffled_give_the_same_content(t
         write_raw(tmp_path / "shuffled", stem, frame.sample(fraction=1.0, shuffle=True, seed=1))
     digests: set[str | None] = set()
     for name, engine in (("lying", "splice"), ("shuffled", "splice"), ("lying", "join")):
-        plan = plan_merge(EURUSD, tmp_path / name, Settings())
-        manifest = merge(plan, tmp_path / f"{name}.parquet", engine=engine, progress=Silent())
+        plan = plan_merge(EURUSD, working_folder(tmp_path / name), Settings())
+        manifest = merge(plan, *working_file(tmp_path / f"{name}.parquet"), engine=engine, progress=Silent())
         digests.add(manifest.file.content_digest)
     assert len(digests) == 1
     assert None not in digests

@@ -17,10 +17,12 @@ from bqx_assets.base.names import KEY
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.base.store.protocol import STAGING
+from bqx_assets.base.store.staged import merged_name
 from bqx_assets.catalogue.families import FEATURES_DATASET
 from bqx_assets.extract.pair import extract_pair
-from bqx_assets.extract.slab_objects import SlabObjects
-from bqx_assets.merge.compose import compose, merged_name, plan_compose
+from bqx_assets.extract.slab_objects import SlabObjects, slabs_prefix
+from bqx_assets.merge.engine import merge
+from bqx_assets.merge.plan import plan_slabs
 from bqx_assets.release.lifecycle import init_store
 from bqx_assets.release.publish import Published, publish, publish_merged
 from bqx_assets.release.retention import sweep
@@ -198,7 +200,9 @@ def test_a_pair_goes_from_the_warehouse_to_a_published_file_that_polars_reads_an
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     warehouse = frame_warehouse()
     extract_pair(frame_job(Path("nowhere"), warehouse, kept_in=SlabObjects(gcs_store, EURUSD)))
-    manifest = compose(plan_compose(EURUSD, gcs_store), gcs_store, progress=Silent())
+    manifest = merge(
+        plan_slabs(EURUSD, gcs_store, slabs_prefix(EURUSD)), gcs_store, merged_name(EURUSD), progress=Silent()
+    )
     verdicts = report(Path(NAME), rows=manifest.file.rows).model_copy(update={"columns": manifest.file.columns})
     gcs.log.clear()
     published = publish_merged(manifest, verdicts, gcs_store, progress=Silent())

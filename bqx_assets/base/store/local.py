@@ -366,3 +366,13 @@ def _info(name: str, stat: os.stat_result, facts: Facts | None, reading: Reading
 
 def _missing(name: str) -> ObjectMissing:
     return ObjectMissing(name, got="no such object", expected="an object", cure="Publish or extract it first.")
+
+
+def working_folder(folder: Path) -> LocalObjectStore:
+    """Return a store of working files: slabs, merged files, or any folder that a user names."""
+    return LocalObjectStore(folder, sidecars=False)
+
+
+def working_file(path: Path) -> tuple[LocalObjectStore, str]:
+    """Return the store of the folder that a working file lies in, or will, and the file's name there."""
+    return working_folder(path.parent), path.name

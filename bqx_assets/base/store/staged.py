@@ -15,7 +15,8 @@ from contextlib import suppress
 from datetime import datetime
 
 from bqx_assets.base.errors import StoreError
-from bqx_assets.base.pairs import ALL_PAIRS
+from bqx_assets.base.pairs import ALL_PAIRS, Pair
+from bqx_assets.base.settings import training_name
 from bqx_assets.base.store.protocol import ABSENT, STAGING, ObjectInfo, ObjectStore
 
 RELEASES, SLABS, SHARED = f"{STAGING}releases/", f"{STAGING}slabs/", f"{STAGING}shared/"
@@ -38,6 +39,11 @@ _OWN_NAME = re.compile(
         )
     )
 )
+
+
+def merged_name(pair: Pair) -> str:
+    """Return the name of a pair's merged, not yet published file in the bucket where it was composed."""
+    return f"{TRAINING}{pair}/{training_name(pair)}"
 
 
 def is_own(info: ObjectInfo) -> bool:

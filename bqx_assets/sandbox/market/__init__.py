@@ -1,1 +1,0 @@
-"""Bars of the pairs and of the instruments beside them: simulated, or read from a file of rates."""
