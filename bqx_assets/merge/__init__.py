@@ -1,4 +1,7 @@
-"""Slabs to one wide parquet: the join oracle, the splice, parquet footers, pre-flight.
+"""Merges a pair's tables into one wide parquet file: splices their bytes, or joins their values to test the splice.
 
-Belongs here: putting aligned columns into one file. Does not: reading a warehouse, judging the result.
+``engine`` is the entry: ``plan_merge`` and ``merge``. ``plan`` lists the parts and checks them, ``splice`` copies or
+composes them, ``result`` describes the file. ``raw``, ``raw_file``, ``raw_source``, ``raw_names`` and ``raw_table`` make
+parts of checkpoints that other programs wrote. ``footer``, ``schema``, ``chunks``, ``pages``, ``fields`` and ``thrift``
+know the parquet format, for ``quality`` as well.
 """
