@@ -24,7 +24,7 @@ from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.base.store.records import save_record
 from bqx_assets.extract.slabs import SPINE_FILE
-from bqx_assets.merge.plan import MergePlan, SlabPart, check_disk, check_memory, plan_slabs, refuse_collisions
+from bqx_assets.merge.plan import MergePlan, SlabPart, check_disk, check_memory, place_of, plan_slabs, refuse_collisions
 from bqx_assets.merge.raw import list_checkpoints, plan_raw
 from bqx_assets.merge.result import MergeResult, manifest_of, own_metadata
 from bqx_assets.merge.splice import COMPOSE, Splice, compose
@@ -89,15 +89,23 @@ def plan_merge(pair: Pair, store: ObjectStore, settings: Settings, *, prefix: st
     checkpoints the targets are read as well.
 
     Raises:
-        MergeRefused: a table is missing, failed or superfluous, is another pair's, or was replaced while it was read.
+        MergeRefused: a table is missing, failed, superfluous, another pair's or replaced meanwhile; or the extraction
+            did not end.
         ColumnCollision: two tables have a column of the same name.
         CheckpointMismatch: a slab is not the recorded one.
         CheckpointCorrupt, FooterError: the record or a slab is damaged.
         TableDefect: the raw targets cannot be a spine.
     """
-    # An extraction that was killed leaves a spine and no record: its slabs are not all there, and no raw checkpoints.
-    if any(store.head(f"{prefix}{name}") is not None for name in (EXTRACTION_FILE, SPINE_FILE)):
+    if store.head(f"{prefix}{EXTRACTION_FILE}") is not None:
         return plan_slabs(pair, store, prefix)
+    if store.head(f"{prefix}{SPINE_FILE}") is not None:
+        # Read as raw checkpoints, the slabs that are there would give a file that lacks the others.
+        raise MergeRefused(
+            place_of(store, prefix),
+            got=f"{SPINE_FILE} without {EXTRACTION_FILE}: an extraction that did not end",
+            expected="all slabs of an extraction, or raw checkpoints",
+            cure=f"Extract the rest: bqx extract {pair}",
+        )
     return plan_raw(pair, list_checkpoints(pair, store, prefix), settings)
 
 

@@ -109,6 +109,12 @@ def test_a_damaged_slab_of_the_right_size_is_a_footer_error(folder: Path) -> Non
         plan_merge(EURUSD, working_folder(folder), SETTINGS)
 
 
+def test_the_slabs_of_an_extraction_that_was_killed_are_no_raw_checkpoints(folder: Path) -> None:
+    (folder / EXTRACTION_FILE).unlink()
+    with pytest.raises(MergeRefused, match=r"an extraction that did not end.*bqx extract eurusd"):
+        plan_merge(EURUSD, working_folder(folder), SETTINGS)
+
+
 def test_a_damaged_record_is_corrupt(folder: Path) -> None:
     (folder / EXTRACTION_FILE).write_text("{")
     with pytest.raises(CheckpointCorrupt):
