@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +19,7 @@ from bqx_assets.merge.plan import check_disk, check_memory
 from bqx_assets_tests.frames import EURUSD
 from bqx_assets_tests.merge.slabs import SETTINGS, Told, extracted
 
+_STEPS = (1, 4, 7, 8)
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -27,14 +27,34 @@ from bqx_assets.base.store.local import working_file, working_folder
 from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets_tests.frames import EURUSD
 from bqx_assets_tests.merge.slabs import SETTINGS, Told
+folder, *steps = sys.argv[1:]
 class Deadly(Told):
+    def __init__(self, step):
+        super().__init__()
+        self.step = step
     def advance(self, stage, item, note=""):
         super().advance(stage, item, note)
-        if len(self.steps) == int(sys.argv[3]):
+        if len(self.steps) == self.step:
             os.kill(os.getpid(), signal.SIGKILL)
-plan = plan_merge(EURUSD, working_folder(Path(sys.argv[1])), SETTINGS)
-merge(plan, *working_file(Path(sys.argv[2])), progress=Deadly())
+for step in steps:  # each in a process of its own, forked so that libraries are imported once
+    process = os.fork()
+    if not process:
+        plan = plan_merge(EURUSD, working_folder(Path(folder, "slabs")), SETTINGS)
+        merge(plan, *working_file(Path(folder, step, "training_eurusd.parquet")), progress=Deadly(int(step)))
+        os._exit(0)
+    assert os.WTERMSIG(os.waitpid(process, 0)[1]) == signal.SIGKILL
 """
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Slabs, and a folder for each of ``_STEPS`` in which a merge was killed after that step."""
+    home = tmp_path_factory.mktemp("killed")
+    extracted(home / "slabs")
+    command = [sys.executable, "-c", _KILLED, str(home), *map(str, _STEPS)]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    subprocess.run(command, check=True, env=environment, timeout=60)
+    return home
 
 
 @pytest.fixture
@@ -99,19 +119,12 @@ def test_too_little_disk_or_memory_is_refused_before_a_byte_is_written(tmp_path:
     check_memory(1, "eurusd")
 
 
-@pytest.mark.parametrize("step", [1, 4, 7, 8])
-def test_killed_at_any_moment_no_half_file_is_trusted_and_a_rerun_ends_well(
-    tmp_path: Path, folder: Path, step: int
-) -> None:
-    output = tmp_path / "out" / "training_eurusd.parquet"
-    done = subprocess.run(
-        [sys.executable, "-c", _KILLED, str(folder), str(output), str(step)],
-        check=False,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-        timeout=60,
-    )
-    assert done.returncode == -signal.SIGKILL
+@pytest.mark.parametrize("step", _STEPS)
+def test_killed_at_any_moment_no_half_file_is_trusted_and_a_rerun_ends_well(killed: Path, step: int) -> None:
+    output = killed / str(step) / "training_eurusd.parquet"
     assert output.exists() == (step == 8)
-    manifest = merge(plan_merge(EURUSD, working_folder(folder), SETTINGS), *working_file(output), progress=Told())
+    manifest = merge(
+        plan_merge(EURUSD, working_folder(killed / "slabs"), SETTINGS), *working_file(output), progress=Told()
+    )
     assert crc32c_of_file(output) == manifest.file.crc32c
     assert len(list(output.parent.iterdir())) == 2
