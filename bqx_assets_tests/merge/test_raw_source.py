@@ -17,6 +17,7 @@ from bqx_assets.base.errors import BqxError, ChecksumMismatch, FooterError, Merg
 from bqx_assets.base.names import KEY, table_prefix
 from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.base.store.local import LocalObjectStore, working_file, working_folder
+from bqx_assets.base.store.records import load_record
 from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets.merge.raw_source import Range, RawSource
 from bqx_assets_tests.frames import EURUSD, minutes
@@ -312,6 +313,19 @@ def test_a_folder_store_pins_generations_as_a_bucket_does(tmp_path: Path) -> Non
     local.put_file("agg_eurusd.parquet", tmp_path / "raw" / "tmp_eurusd.parquet")
     with pytest.raises(MergeRefused, match=r"agg_eurusd.parquet: replaced"):
         merge(plan, *working_file(tmp_path / "out.parquet"), progress=Told())
+
+
+def test_checkpoints_of_a_folder_are_merged_into_a_bucket_with_the_bytes_of_a_folders_file(
+    tmp_path: Path, store: GcsObjectStore, gcs: GcsServer
+) -> None:
+    users_folder(tmp_path / "raw")
+    plan = plan_merge(EURUSD, working_folder(tmp_path / "raw"), SETTINGS)
+    here = merge(plan, *working_file(tmp_path / "made.parquet"), progress=Told())
+    there = merge(plan, store, "made.parquet", progress=Told())
+    assert store.read("made.parquet") == (tmp_path / "made.parquet").read_bytes()
+    assert load_record(store, "made.manifest.json", Manifest) == there
+    assert there.file == here.file
+    assert {name.rpartition("/")[2] for name in gcs.buckets[BUCKET].live} == {"made.parquet", "made.manifest.json"}
 
 
 def test_rows_missing_in_a_bucket_are_accounted_for(tmp_path: Path, store: GcsObjectStore) -> None:
