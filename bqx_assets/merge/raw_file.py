@@ -1,8 +1,4 @@
-"""One raw checkpoint as a file: what its columns are, and one pair's rows of them.
-
-Belongs here: the types and names that a raw file may have, the rows of its pair, what is said where it cannot be read.
-Does not: which files a folder holds (``raw``), or how rows become a slab (``raw_table``).
-"""
+"""Reads one raw checkpoint: the names and types of its columns, and the rows of one pair."""
 
 from __future__ import annotations
 
@@ -40,15 +36,15 @@ _NAMED = 5
 
 @dataclass(frozen=True)
 class RawFile:
-    """A file with ``interval_time``, and perhaps a ``pair`` column, of any rows in any order.
+    """A file with ``interval_time``, and perhaps a ``pair`` column, whose rows may be any and in any order.
 
-    Its columns go by the names they have in their table; ``own_names`` says which of the file's names are others.
+    Methods take and return the names that columns have in their table; ``own_names`` maps the file's names that differ.
     """
 
     source: RawSource
     pair: Pair
     own_names: dict[str, str] = field(default_factory=dict[str, str], compare=False)
-    """Filled once all files of the folder were looked at: see ``raw_names``."""
+    """Filled once the footers of all files of the folder are known: see ``raw_names``."""
 
     @property
     def table(self) -> str:
@@ -57,7 +53,7 @@ class RawFile:
 
     @property
     def subject(self) -> str:
-        """What errors call it."""
+        """The pair and the table, as errors name the file."""
         return f"{self.pair}/{self.table}"
 
     @property
@@ -66,17 +62,17 @@ class RawFile:
         return self.source.size_bytes
 
     def look(self) -> None:
-        """Fetch the footer, and keep what it says. Raises as ``stored``."""
+        """Fetch the footer, and keep the names in it. Raises as ``stored``."""
         _ = self.stored
 
     @cached_property
     def stored(self) -> tuple[str, ...]:
-        """Names of the columns as the file has them, in its order.
+        """The names of the columns as the file has them, in its order.
 
         Raises:
             FooterError: it cannot be opened as a parquet file.
-            ColumnCollision: two columns whose names are one to BigQuery.
-            SchemaDrift: key or pair in other letters.
+            ColumnCollision: BigQuery would take the names of two columns for the same one.
+            SchemaDrift: the key or the pair is written in other letters.
         """
         names = tuple(name for name, _, _ in self._described)
         refuse_same_names(self.subject, ((self.table, name) for name in names))
@@ -94,22 +90,22 @@ class RawFile:
 
     @cached_property
     def footer(self) -> Footer:
-        """Its footer as a merge copies it, so without what the file says of itself. Raises FooterError."""
+        """The footer as a merge copies it, without the file's own metadata. Raises FooterError."""
         return select(self._whole_footer, {name: self._own(name) for name in self._whole_footer.columns})
 
     @property
     def is_training(self) -> bool:
-        """Whether the file says of itself that it is what a merge has made. Raises as ``stored``."""
+        """Whether the file's metadata says that a merge has made it. Raises as ``stored``."""
         self._refuse_unsound()
         return {PAIR_KEY, SPINE_KEY} <= self._whole_footer.metadata().keys()
 
     @cached_property
     def decoded_bytes(self) -> dict[str, int]:
-        """What each column takes in memory."""
+        """The memory that each column takes, decoded."""
         return {self._own(name): size_bytes for name, _, size_bytes in self._described}
 
     def refuse_types(self, columns: Iterable[str], allowed: Sequence[str] = READ_TYPES) -> None:
-        """Raise SchemaDrift unless ``columns`` have the ``allowed`` types, and key and pair their own."""
+        """Raise SchemaDrift unless ``columns`` have one of the ``allowed`` types, and key and pair their own."""
         expected = dict.fromkeys(columns, allowed) | {KEY: _KEYS}
         expected |= {PAIR_COLUMN: ("STRING",)} if PAIR_COLUMN in self.types else {}
         wrong = [name for name, types in expected.items() if self.types[name] not in types]
@@ -128,19 +124,19 @@ class RawFile:
             )
 
     def pages(self, columns: Sequence[str]) -> dict[str, list[Page]]:
-        """Return the data pages of columns, held against headers and footer. Raises FooterError as it says."""
+        """Return the data pages of columns, compared with their headers and the footer. Raises FooterError."""
         with self._opened(columns) as file:
             return refuse_damaged_pages(file, self.footer, columns)
 
     def rows(self, columns: Sequence[str], *, floats: bool = False) -> pl.DataFrame:
-        """Return the pair's rows: all of them where there is no ``pair`` column, whose texts may be of either case.
+        """Return the pair's rows, which are all rows if there is no ``pair`` column; its texts may be of either case.
 
-        **Shape**: such rows x ``columns``; with ``floats`` numbers are fractions, whole ones too. **Cost**: the
-        columns' ``decoded_bytes``; a copy where rows are left out.
+        **Shape**: those rows x ``columns``; with ``floats`` whole numbers become FLOAT64 as well.
+        **Cost**: the columns' ``decoded_bytes``; a copy where rows are left out.
 
         Raises:
-            FooterError: a column is damaged. InexactValue: a value that no type of ours holds as it is.
-            NullKeys, EmptyTable: a row without a pair, or none of this pair.
+            FooterError: a column is damaged. InexactValue: a value does not fit any type of a training file exactly.
+            NullKeys, EmptyTable: a row has no pair, or no row is of this pair.
         """
         names = [*columns, *([PAIR_COLUMN] if PAIR_COLUMN in self.types else [])]
         with self._opened(names) as opened:
@@ -186,7 +182,7 @@ class RawFile:
 
     @cached_property
     def _end(self) -> bytes:
-        """The file's last bytes: what names and types are read from, here and by Arrow."""
+        """The end of the file, from which names and types are read here and by Arrow."""
         return self.source.end(self.subject)
 
     @cached_property
@@ -195,7 +191,7 @@ class RawFile:
 
     @cached_property
     def _described(self) -> list[tuple[str, pa.DataType, int]]:
-        """Of each column its name, type in the file and decoded bytes."""
+        """The name of each column, its type in the file and its decoded bytes."""
         self._refuse_unsound()
         file = self._as_columns(BytesIO(footer_as_file(self._end)))
         return [(name, kind, file.decoded_bytes(name)) for name, kind in file.fields]
@@ -214,7 +210,7 @@ class RawFile:
             yield file
 
     def _refuse_unsound(self) -> None:
-        """Let our own code see the footer first: some of what it refuses ends the process inside Arrow."""
+        """Check the footer by our own code first: some of what it refuses would crash the process inside Arrow."""
         try:
             _ = self._whole_footer
         except FooterError as error:
@@ -230,7 +226,7 @@ class RawFile:
             raise SchemaDrift(self.subject, got=got, expected=expected, cure=cure) from error
 
     def _nested(self) -> list[str]:
-        """Return the columns that are not flat, with their types; none where Arrow does not open the file either."""
+        """Return the columns that are not flat, with their types; none if Arrow does not open the file either."""
         try:
             fields: list[Any] = [*pq.read_schema(BytesIO(footer_as_file(self._end)))]
         except (pa.ArrowException, OSError):
