@@ -1,6 +1,4 @@
-"""The IO manager: lays a merge plan down as the training file, loads it back lazily; and plain frames of others.
-
-Belongs here: where assets' frames lie and how Dagster reads and writes them. Does not: the merge itself.
+"""Reads and writes assets for Dagster: executes merge plans, loads training files lazily, stores frames as parquet.
 
 Built on dagster-polars for its typing and partition handling. Overridden: metadata (its own runs ``describe()`` and
 writes one entry a column: 2,000 columns had not finished after 15 minutes), scanning (its options do not fit
@@ -8,7 +6,7 @@ Polars 2) and writing (whole or not at all).
 """
 
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_args
 
 import dagster as dg
 import polars as pl
@@ -16,27 +14,29 @@ from dagster_polars import BasePolarsUPathIOManager
 from pydantic import PrivateAttr
 from upath import UPath
 
-from bqx_assets.base.errors import BadSetting
+from bqx_assets.base.errors import BadSetting, ObjectMissing
 from bqx_assets.base.files import atomic_path
 from bqx_assets.base.frame_files import scan_parquet
 from bqx_assets.base.pairs import parse_pair
+from bqx_assets.base.store.protocol import ObjectStore
+from bqx_assets.base.store.staged import merged_name
 from bqx_assets.merge.plan import MergePlan
 from bqx_assets.runtime.facts import Metadata, training_facts
 from bqx_assets.runtime.keys import TRAINING
 from bqx_assets.runtime.step import errors_as_failures, step
-from bqx_assets.runtime.training_objects import load_objects
 from bqx_assets.runtime.workspace import Workspace
 
+Frame = pl.LazyFrame | pl.DataFrame
 _SCHEMA_COLUMNS = 50
 """A frame of more columns than these gets no schema in its metadata."""
 
 
 class TrainingParquetIOManager(BasePolarsUPathIOManager):
-    """Frames as parquet under ``{home}/assets``; the training file where ``Settings`` says it lies, file or object.
+    """The IO manager: the training file lies where ``Settings`` says, any other frame below ``{home}/assets``.
 
-    Takes a ``MergePlan``, a ``pl.DataFrame`` or a ``pl.LazyFrame``. Gives ``pl.LazyFrame`` or
-    ``pl.DataFrame`` by the input's annotation, or a dict of either by pair; with input metadata ``{"columns": [...]}``
-    only those columns.
+    It takes a ``MergePlan``, a ``pl.DataFrame`` or a ``pl.LazyFrame``. It gives a ``pl.LazyFrame`` or ``pl.DataFrame``
+    by the input's annotation, or a dict of these by pair; with input metadata ``{"columns": [...]}`` only
+    those columns.
     """
 
     extension: ClassVar[str | None] = ".parquet"  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -77,7 +77,7 @@ class TrainingParquetIOManager(BasePolarsUPathIOManager):
         if context.asset_key != TRAINING or not pipeline.in_bucket:
             return super().load_input(context)
         with errors_as_failures():
-            return load_objects(context, pipeline.store)
+            return _load_objects(context, pipeline.store)
 
     def dump_to_path(self, context: dg.OutputContext, obj: object, path: UPath) -> None:
         """Write a frame, whole or not at all. Raises dagster.Failure with a BadSetting inside if ``obj`` is none."""
@@ -126,3 +126,32 @@ class TrainingParquetIOManager(BasePolarsUPathIOManager):
     def scan_df_from_path(self, path: UPath, context: dg.InputContext) -> pl.LazyFrame:  # noqa: ARG002 -- the base's
         """Return the file as a lazy frame: its footer is read, no value."""
         return scan_parquet(Path(str(path)))
+
+
+def _load_objects(context: dg.InputContext, store: ObjectStore) -> Frame | dict[str, Frame] | None:
+    """Return the input's training files in a bucket; of several partitions a dict by pair.
+
+    Missing files are left out if the input allows that. The annotation ``pl.DataFrame`` collects, anything else stays
+    lazy; input metadata ``columns`` selects.
+    **Cost**: lazy, one request whether the object exists; collected, the footer and the ranges of the columns.
+    Raises ObjectMissing for a pair without a merged file.
+    """
+    facts: dict[str, Any] = dict(context.definition_metadata or {})
+    annotation = context.dagster_type.typing_type
+    eager = annotation is pl.DataFrame or pl.DataFrame in get_args(annotation)
+    frames: dict[str, Frame] = {}
+    for key in context.asset_partition_keys:
+        name = merged_name(parse_pair(key))
+        if store.head(name) is not None:
+            frames[key] = _frame(store.uri(name), facts.get("columns"), eager=eager)
+        elif not facts.get("allow_missing_partitions"):
+            raise ObjectMissing(
+                store.uri(name), got="no such object", expected="the pair's merged file", cure=f"bqx run {key}"
+            )
+    return frames if len(context.asset_partition_keys) > 1 else next(iter(frames.values()), None)
+
+
+def _frame(uri: str, columns: list[str] | None, *, eager: bool) -> Frame:
+    scan = scan_parquet(uri)
+    wanted = scan if columns is None else scan.select(columns)
+    return wanted.collect() if eager else wanted
