@@ -8,6 +8,7 @@ from pathlib import Path
 from bqx_assets.base.artifacts import EXTRACTION_FILE
 from bqx_assets.base.errors import MergeRefused
 from bqx_assets.base.pairs import Pair
+from bqx_assets.base.printable import some_of
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.choose import open_store
 from bqx_assets.base.store.protocol import ObjectStore
@@ -52,6 +53,6 @@ def _first_files(pair: Pair) -> tuple[str, ...]:
 
 def _no_checkpoints(pair: Pair, root: str, others: Sequence[str], cure: str) -> MergeRefused:
     """``others``: targets that are there, of other pairs."""
-    besides = f" of it, but {', '.join(others[:_NAMED])}" if others else ""
+    besides = f" of it, but {some_of(others, _NAMED)}" if others else ""
     expected = "the slabs of an extraction, or targets.parquet and *.parquet"
     return MergeRefused(root, got=f"neither a folder {pair} nor checkpoints{besides}", expected=expected, cure=cure)

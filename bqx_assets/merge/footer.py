@@ -17,6 +17,7 @@ from typing import NamedTuple
 from bqx_assets.base.errors import FooterError
 from bqx_assets.base.files import open_regular
 from bqx_assets.base.frame_files import PARQUET_MAGIC, TAIL_BYTES, parquet_end_bytes
+from bqx_assets.base.printable import some_of
 from bqx_assets.merge.chunks import (
     Chunk,
     checked_chunk,
@@ -52,6 +53,7 @@ from bqx_assets.merge.thrift import Struct, parse, render
 CREATED_BY = b"bqx-assets"
 Read = Callable[[int, int], bytes]
 """Reads bytes of a file: from where, and how many at most."""
+_NAMED = 5
 _FLAT = "flat columns as all readers take them"
 
 
@@ -197,7 +199,7 @@ def select(footer: Footer, names: Mapping[str, str]) -> Footer:
     place = {name: position for position, name in enumerate(footer.columns)}
     absent = [name for name in names if name not in place]
     if absent:
-        raise _mismatch(footer.subject, f"no column {', '.join(absent[:5])}", "the recorded columns")
+        raise _mismatch(footer.subject, f"no column {some_of(absent, _NAMED)}", "the recorded columns")
     return replace(
         footer,
         leaves=tuple(footer.leaves[place[old]]._replace(name=new) for old, new in names.items()),
@@ -230,7 +232,9 @@ def merge_footers(parts: Sequence[Footer], row_groups: Sequence[int], metadata: 
     count = Counter(leaf.name for leaf in leaves)
     if len(count) != len(leaves):
         repeated = sorted(name for name, times in count.items() if times > 1)
-        raise _mismatch(", ".join(part.subject for part in parts[:3]), f"{repeated[:5]} twice", "unique columns")
+        raise _mismatch(
+            some_of([part.subject for part in parts], 3), f"{some_of(repeated, _NAMED)} twice", "unique columns"
+        )
     content: Struct = {
         VERSION: 1,
         SCHEMA: [{NAME: b"schema", CHILDREN: len(leaves), REPETITION: None}, *(leaf.canonical for leaf in leaves)],

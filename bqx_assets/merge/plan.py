@@ -28,6 +28,7 @@ from bqx_assets.base.frame_files import TAIL_BYTES, read_parquet
 from bqx_assets.base.limits import disk_free_bytes, memory_free_bytes
 from bqx_assets.base.names import refuse_same_names
 from bqx_assets.base.pairs import Pair
+from bqx_assets.base.printable import some_of
 from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore
 from bqx_assets.base.store.records import load_record
 from bqx_assets.base.threads import in_threads
@@ -302,7 +303,7 @@ def _refuse_incomplete(pair: Pair, place: str, extraction: ExtractionRecord, the
     superfluous = sorted(set(there) - recorded.keys() - {f"{name}.parquet" for name in failed})
     missing = [table for name, table in recorded.items() if name not in there]
     problems = [
-        f"{len(names):,} {word}: {', '.join(names[:_NAMED])}{', ...' if len(names) > _NAMED else ''}"
+        f"{len(names):,} {word}: {some_of(names, _NAMED)}"
         for word, names in (("failed or not extracted", failed), ("missing", missing), ("superfluous", superfluous))
         if names
     ]

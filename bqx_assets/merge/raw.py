@@ -18,6 +18,7 @@ from bqx_assets.base.errors import MergeRefused, SchemaDrift
 from bqx_assets.base.files import TEMP_MARK, regular_file
 from bqx_assets.base.names import KEY, is_identifier, refuse_same_names, table_prefix
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
+from bqx_assets.base.printable import some_of
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.base.threads import in_threads
@@ -122,7 +123,7 @@ def _refuse_no_tables(pair: Pair, place: str, troubles: Mapping[str, str]) -> No
     if wrong:
         raise MergeRefused(
             f"{pair}",
-            got=f"{len(wrong):,} entries named like tables that are none, in {place}: {', '.join(wrong[:_NAMED])}",
+            got=f"{len(wrong):,} entries named like tables that are none, in {place}: {some_of(wrong, _NAMED)}",
             expected=f"files TABLE{_SUFFIX}, each table's name of letters, digits and underscores",
             cure=f"Make such files of them, or move them out of {place}.",
         )
@@ -163,7 +164,7 @@ def _targets_source(pair: Pair, folder: Listed) -> RawSource:
     if len(found) == 1:
         return found[0]
     others = [f"{source.table}{_SUFFIX}" for source in folder.sources if _is_targets(source.table)]
-    besides = "" if found or not others else f", but {', '.join(others[:_NAMED])}"
+    besides = "" if found or not others else f", but {some_of(others, _NAMED)}"
     raise MergeRefused(
         f"{pair}",
         got=f"{'both' if found else 'neither'} {' and '.join(name + _SUFFIX for name in names)} in {folder.place}"
@@ -187,7 +188,7 @@ def _refuse_unfit(pair: Pair, place: str, tables: Sequence[RawFile]) -> None:
     second = [file.table for file in tables if _is_targets(file.table)]
     foreign = [file.table for file in tables if _of_another_pair(file.table, pair)]
     if keyless or second or foreign or not tables:
-        names = ", ".join((keyless or second or foreign)[:_NAMED])
+        names = some_of(keyless or second or foreign, _NAMED)
         trouble = f"no {KEY} in {names}" if keyless else f"more targets: {names}" if second else "no table"
         raise MergeRefused(
             f"{pair}",
@@ -235,7 +236,7 @@ def _read_spine(file: RawFile, settings: Settings) -> tuple[RawSpine, SpinePart]
     if absent:
         raise SchemaDrift(
             file.subject,
-            got=f"{len(absent)} columns absent: {', '.join(absent[:5])}",
+            got=f"{len(absent)} columns absent: {some_of(absent, 5)}",
             expected=f"{KEY} and {len(names) - 1} targets",
             cure="Fetch the targets again.",
         )

@@ -218,7 +218,7 @@ class RawFile:
             if isinstance(cause, UnicodeDecodeError):
                 got = f"a column named {cause.object!r}"
             if isinstance(cause, NestedColumns):
-                got = ", ".join(self._nested()[:_NAMED])
+                got = some_of(self._nested(), _NAMED)
             if not got:
                 raise
             expected = f"names of letters, digits and underscores, types {' or '.join(READ_TYPES)}"
@@ -244,7 +244,7 @@ class RawFile:
             ]
             raise SchemaDrift(
                 self.subject,
-                got=", ".join(wide[:_NAMED]) or first_line(error),
+                got=some_of(wide, _NAMED) or first_line(error),
                 expected=" or ".join(READ_TYPES),
                 cure="Convert the column in the file, or leave it out there.",
             ) from error

@@ -14,6 +14,7 @@ from itertools import chain
 from bqx_assets.base.errors import ColumnCollision, MergeRefused
 from bqx_assets.base.names import SEPARATOR, is_identifier, table_prefix
 from bqx_assets.base.pairs import Pair
+from bqx_assets.base.printable import some_of
 
 _AS_IT_IS = "column"
 _SHORT, _TWO = "table without pair", "two underscores"
@@ -134,7 +135,7 @@ def _refuse_one_twice(pair: Pair, table: str, names: Names) -> None:
         owners.setdefault(name, []).append(column)
     twice = {name: columns for name, columns in owners.items() if len(columns) > 1}
     if twice:
-        shown = "; ".join(f"{' and '.join(columns)} are both {name}" for name, columns in [*twice.items()][:_NAMED])
+        shown = some_of([f"{' and '.join(columns)} are both {name}" for name, columns in twice.items()], _NAMED, "; ")
         raise ColumnCollision(
             f"{pair}/{table}",
             got=shown,
