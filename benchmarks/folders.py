@@ -38,7 +38,7 @@ from bqx_assets.base.names import KEY, output_column, table_prefix
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.catalogue.discovery import FORWARD_PREFIX
 from bqx_assets.catalogue.families import ExpectedTable, expected_tables
-from bqx_assets.extract.slabs import SlabFolder
+from bqx_assets.extract.slabs import Slabs
 from bqx_assets.extract.spine import describe_spine
 
 PAIR = parse_pair("eurusd")
@@ -75,7 +75,7 @@ def make_folders(
     spine = describe_spine(spine_frame.get_column(KEY), row_group_rows)
     columns = tuple(Column(name=n, source=n, type="TIMESTAMP" if n == KEY else "FLOAT64") for n in spine_frame.columns)
     account = RowAccount(read=rows, matched=rows, missing=0, extra=0, duplicates=0)
-    spine_slab = SlabFolder(home / "slabs").write(
+    spine_slab = Slabs.in_folder(home / "slabs").write(
         f"{TARGETS}_{PAIR}",
         [spine_frame],
         spine.row_groups,
@@ -135,7 +135,7 @@ def _make_table(home: Path, table: ExpectedTable, number: int, spine: Spine, shu
     account = RowAccount(read=rows, matched=rows - lost, missing=lost, extra=lost, duplicates=0)
     provenance = _provenance(table.table, "feature", columns, spine, account)
     contents = Contents(periods_of(keys(rows)))
-    return SlabFolder(home / "slabs").write(table.table, [slab], spine.row_groups, lambda: provenance, contents)
+    return Slabs.in_folder(home / "slabs").write(table.table, [slab], spine.row_groups, lambda: provenance, contents)
 
 
 def _provenance(

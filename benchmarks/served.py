@@ -35,7 +35,7 @@ from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.bigquery.bigquery_warehouse import BigQueryWarehouse
 from bqx_assets.extract.bigquery.client import Clients
 from bqx_assets.extract.job import Extraction
-from bqx_assets.extract.slabs import SlabStore
+from bqx_assets.extract.slabs import Slabs
 from bqx_assets.extract.warehouse import ReadRequest, Warehouse
 
 PROJECT = "benchmark-project"
@@ -97,7 +97,7 @@ def requests(count: int, rows: int) -> list[ReadRequest]:
     ]
 
 
-def job(warehouse: Warehouse, settings: Settings, count: int, rows: int, kept_in: SlabStore | None) -> Extraction:
+def job(warehouse: Warehouse, settings: Settings, count: int, rows: int, kept_in: Slabs | None) -> Extraction:
     """Return the pair's extraction."""
     folder = settings.checkpoint_dir / PAIR.name
     return Extraction(PAIR, warehouse, folder, settings, expected(count, rows), Silent(), kept_in)

@@ -31,8 +31,7 @@ from bqx_assets.extract.embedded_layout import load_folder
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.pair import extract_features, extract_pair, extract_spine
 from bqx_assets.extract.plan import PairPlan, plan_pair
-from bqx_assets.extract.slab_objects import SlabObjects, slabs_prefix
-from bqx_assets.extract.slabs import SlabFolder, SlabStore
+from bqx_assets.extract.slabs import Slabs, slabs_prefix
 from bqx_assets.extract.staging import StagedWarehouse
 from bqx_assets.extract.warehouse import Warehouse
 from bqx_assets.merge.checkpoints import bucket_checkpoints_of, checkpoints_of
@@ -160,15 +159,15 @@ class Pipeline:
 
         return open_bigquery(self.settings.bigquery_project, self.settings).location()
 
-    def slabs(self, pair: Pair, checkpoints: Path | None = None) -> SlabStore:
+    def slabs(self, pair: Pair, checkpoints: Path | None = None) -> Slabs:
         """Return where a pair's slabs are kept: below ``checkpoints`` where it is given, else where the settings say.
 
         Raises:
             BadSetting: ``output`` is no bucket.
         """
         if checkpoints is None and self.in_bucket:
-            return SlabObjects(self.store, pair)
-        return SlabFolder((checkpoints or self.settings.checkpoint_dir) / pair.name)
+            return Slabs(self.store, slabs_prefix(pair))
+        return Slabs.in_folder((checkpoints or self.settings.checkpoint_dir) / pair.name)
 
     def extraction(self, pair: Pair, checkpoints: Path | None = None) -> Extraction:
         """Return what an extraction of the pair works on; nothing is read from the warehouse yet."""

@@ -16,7 +16,7 @@ from bqx_assets_tests.servers.gcs.fixtures import gcs, gcs_process
 __all__ = ["gcs", "gcs_process"]
 _HERE = Path(__file__).parent
 _CLOUD_FOLDERS = ("extract/bigquery/", "runtime/launcher/", "cloud/")
-_CLOUD_WORDS = ("gcs", "compose", "wire", "slab_objects", "lifecycle")
+_CLOUD_WORDS = ("gcs", "compose", "wire", "slabs", "lifecycle")
 
 # No example claims a time: on a busy machine the first one, which loads libraries, took 266 ms of the 200 allowed.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)

@@ -24,7 +24,7 @@ from bqx_assets.catalogue.expectations import Expectations, load_expectations
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET, expected_tables, targets_table
 from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.job import Extraction
-from bqx_assets.extract.slabs import SlabStore
+from bqx_assets.extract.slabs import Slabs
 from bqx_assets.extract.warehouse import Outage, ReadRequest
 
 EURUSD = parse_pair("eurusd")
@@ -163,7 +163,7 @@ def frame_job(
     warehouse: FrameWarehouse,
     *,
     progress: Progress | None = None,
-    kept_in: SlabStore | None = None,
+    kept_in: Slabs | None = None,
     **settings: object,
 ) -> Extraction:
     """An extraction of the pair's few tables into ``folder``, or into ``kept_in``."""

@@ -160,8 +160,8 @@ def remove_partials(folder: Path, *, idle_seconds: float = 0.0) -> list[str]:
 
 
 @contextmanager
-def locked(folder: Path, *, busy: str | None = None) -> Generator[None]:
-    """Hold ``folder``'s lock file against other processes and threads; wait for it unless ``busy`` is told then.
+def locked(folder: Path, name: str = ".lock", *, busy: str | None = None) -> Generator[None]:
+    """Hold the lock file ``name`` of ``folder``, against threads too; wait for it, or raise where ``busy`` is given.
 
     The file is made where it is missing, and stays. It is neither written to nor emptied, and no link is followed: a
     lock that is a link to another file emptied that file.
@@ -170,7 +170,7 @@ def locked(folder: Path, *, busy: str | None = None) -> Generator[None]:
         FolderBusy: somebody else holds it, and ``busy`` says what that means.
         ForeignFile: a link, a folder or a special file has the lock's name.
     """
-    path = folder / ".lock"
+    path = folder / name
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a named pipe must not be waited for
     try:
         handle = os.open(path, flags, 0o644)

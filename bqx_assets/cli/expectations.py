@@ -25,7 +25,7 @@ from bqx_assets.catalogue.pair_facts import PairFacts
 from bqx_assets.catalogue.proposal import with_approval, with_proposal
 from bqx_assets.cli.options import Json, PairArgument, SomePairs
 from bqx_assets.cli.session import Session
-from bqx_assets.extract.slabs import SlabStore
+from bqx_assets.extract.slabs import Slabs
 from bqx_assets.pipeline import Pipeline
 from bqx_assets.quality.pair_findings import find_pair_facts
 
@@ -107,7 +107,7 @@ def propose(
     )
 
 
-def _last_extraction(slabs: SlabStore, pair: Pair) -> ExtractionRecord:
+def _last_extraction(slabs: Slabs, pair: Pair) -> ExtractionRecord:
     """Return what a proposal is made of. Raises CheckpointCorrupt with the command where there is none."""
     try:
         return slabs.load_extraction()

@@ -14,7 +14,7 @@ from bqx_assets.base.progress import Progress, waiting
 from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.discovery import PairCatalogue, discover
 from bqx_assets.catalogue.expectations import Expectations
-from bqx_assets.extract.slabs import SlabFolder, SlabStore
+from bqx_assets.extract.slabs import Slabs
 from bqx_assets.extract.warehouse import Warehouse
 
 
@@ -29,14 +29,14 @@ class Extraction:
     settings: Settings
     expectations: Expectations
     progress: Progress
-    kept_in: SlabStore | None = None
+    kept_in: Slabs | None = None
     """Where its slabs are kept, if not in ``folder``."""
     origin: str = ""
     """What the warehouse's numbers are made of, as manifests state it."""
 
-    def slabs(self) -> SlabStore:
+    def slabs(self) -> Slabs:
         """Return where the pair's slabs are kept."""
-        return self.kept_in or SlabFolder(self.folder)
+        return self.kept_in or Slabs.in_folder(self.folder)
 
     def catalogue(self) -> PairCatalogue:
         """Return the pair's catalogue as the warehouse has it now: one batched description, no row read."""

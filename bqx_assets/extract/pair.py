@@ -27,7 +27,7 @@ from bqx_assets.catalogue.drift import drift
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.plan import refuse_over_budget, refuse_over_memory
 from bqx_assets.extract.read import reading
-from bqx_assets.extract.slabs import SlabStore
+from bqx_assets.extract.slabs import Slabs
 from bqx_assets.extract.spine import extract_spine_slab
 from bqx_assets.extract.table import SpineInMemory, TableReader
 
@@ -79,16 +79,14 @@ def extract_pair(job: Extraction, tables: Collection[str] | None = None) -> Extr
         return _extract_features(job, catalogue, slabs, tables)
 
 
-def _extract_spine(
-    job: Extraction, catalogue: PairCatalogue, slabs: SlabStore, tables: Collection[str] | None
-) -> Spine:
+def _extract_spine(job: Extraction, catalogue: PairCatalogue, slabs: Slabs, tables: Collection[str] | None) -> Spine:
     """Refuse what cannot fit by what the catalogue counts, and again by the spine's own rows."""
     refuse_over_memory(job, catalogue, tables)
     return extract_spine_slab(job, catalogue, slabs, partial(refuse_over_memory, job, catalogue, tables)).spine
 
 
 def _extract_features(
-    job: Extraction, catalogue: PairCatalogue, slabs: SlabStore, tables: Collection[str] | None
+    job: Extraction, catalogue: PairCatalogue, slabs: Slabs, tables: Collection[str] | None
 ) -> ExtractionRecord:
     _refuse_unknown(job, catalogue, tables)
     _report_drift(job, catalogue, slabs)
@@ -207,7 +205,7 @@ def _refuse_unknown(job: Extraction, catalogue: PairCatalogue, tables: Collectio
         )
 
 
-def _report_drift(job: Extraction, catalogue: PairCatalogue, slabs: SlabStore) -> None:
+def _report_drift(job: Extraction, catalogue: PairCatalogue, slabs: Slabs) -> None:
     try:
         before = slabs.load_extraction()
     except CheckpointCorrupt:

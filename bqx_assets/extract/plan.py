@@ -18,7 +18,7 @@ from bqx_assets.catalogue.families import FAMILIES
 from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.memory import refuse_too_long, row_bytes
-from bqx_assets.extract.slabs import SlabStore
+from bqx_assets.extract.slabs import Slabs
 from bqx_assets.extract.spine import spine_columns
 from bqx_assets.extract.staging import StagedWarehouse
 from bqx_assets.extract.table import table_fingerprint
@@ -152,7 +152,7 @@ def _plan(job: Extraction, catalogue: PairCatalogue) -> PairPlan:
     )
 
 
-def _state(job: Extraction, slabs: SlabStore, spine: Spine | None, table: FeatureTable) -> str:
+def _state(job: Extraction, slabs: Slabs, spine: Spine | None, table: FeatureTable) -> str:
     recorded = slabs.recorded_fingerprint(table.description.table)
     if recorded is None:
         return "missing"
@@ -160,7 +160,7 @@ def _state(job: Extraction, slabs: SlabStore, spine: Spine | None, table: Featur
     return "fresh" if fresh else "stale"
 
 
-def _spine(job: Extraction, slabs: SlabStore) -> Spine | None:
+def _spine(job: Extraction, slabs: Slabs) -> Spine | None:
     """The spine that is there, unless it was asked for another range: then none of its slabs will be kept."""
     try:
         found = slabs.load_spine()

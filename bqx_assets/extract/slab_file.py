@@ -1,10 +1,11 @@
 """A slab's file: frames go in one below another, and no more than a row group of them is held.
 
-Belongs here: encoding. Does not: where a slab lies and how it is recorded (``slabs``, ``slab_objects``).
+Belongs here: encoding. Does not: where a slab lies and how it is recorded (``slabs``).
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pyarrow as pa
 
 from bqx_assets.base.artifacts import SLAB_METADATA_KEY, SlabProvenance
 from bqx_assets.base.content import Contents
+from bqx_assets.base.frame_files import TAIL_BYTES, parquet_end_bytes
 from bqx_assets.extract.encoding import as_arrow, parquet_writer
 
 ProvenanceAtEnd = Callable[[], SlabProvenance]
@@ -57,3 +59,10 @@ def _of_at_least(rows: int, waiting: pl.DataFrame, coming: Iterator[pl.DataFrame
     while waiting.height < rows:
         waiting = pl.concat([waiting, next(coming)], rechunk=False)
     return waiting
+
+
+def footer_bytes(path: Path) -> int:
+    """Return how many of a slab's last bytes a reader needs to find every column: footer, its length and the magic."""
+    with path.open("rb") as file:
+        file.seek(-TAIL_BYTES, os.SEEK_END)
+        return parquet_end_bytes(file.read())

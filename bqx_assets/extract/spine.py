@@ -26,14 +26,14 @@ from bqx_assets.extract.align import align, as_key, without_duplicates
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.memory import time_slices
 from bqx_assets.extract.read import read_frame, reading
-from bqx_assets.extract.slabs import SlabStore, SpineRecord, slab_fingerprint, source_of
+from bqx_assets.extract.slabs import Slabs, SpineRecord, slab_fingerprint, source_of
 from bqx_assets.extract.warehouse import ReadRequest
 
 _TIME = "%Y-%m-%d %H:%M:%S UTC"
 
 
 def extract_spine_slab(
-    job: Extraction, catalogue: PairCatalogue, slabs: SlabStore, admit: Callable[[Spine], None]
+    job: Extraction, catalogue: PairCatalogue, slabs: Slabs, admit: Callable[[Spine], None]
 ) -> SpineRecord:
     """Return the pair's spine at a new snapshot, read from the warehouse only if its slab is not fresh.
 
@@ -91,7 +91,7 @@ def _refuse_clock_behind(job: Extraction, catalogue: PairCatalogue, snapshot_tim
         )
 
 
-def _fresh(job: Extraction, catalogue: PairCatalogue, slabs: SlabStore) -> SlabRecord | None:
+def _fresh(job: Extraction, catalogue: PairCatalogue, slabs: Slabs) -> SlabRecord | None:
     """Return the slab that is there if it is what would be written: as one row group or, where longer, as several."""
     size, table = job.settings.row_group_rows, catalogue.targets.table
     whole = slabs.fresh(table, _fingerprint(job, catalogue, ()))

@@ -7,7 +7,6 @@ warehouse, or aligning. 411 of a pair's 667 tables, three quarters of its column
 from __future__ import annotations
 
 import itertools
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -24,7 +23,7 @@ from bqx_assets.base.errors import ChecksumMismatch, FolderBusy, ObjectMissing, 
 from bqx_assets.base.fingerprints import fingerprint
 from bqx_assets.base.names import KEY, check_identifier
 from bqx_assets.base.pairs import ALL_PAIRS
-from bqx_assets.base.store.lease import lease
+from bqx_assets.base.store.lease import exclusive
 from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore, version_of
 from bqx_assets.catalogue.families import FAMILIES, FEATURES_DATASET, PAIR_COLUMN, family_of
 from bqx_assets.catalogue.tables import TableDescription
@@ -38,6 +37,7 @@ _ROW_GROUP_ROWS = 32_768
 """Rows that are decoded at once: 60 MB of the widest table."""
 _LEASE_SECONDS = 20.0
 """Of a table while it is staged. Others look at it each second, and take over from one that is silent so long."""
+_LOOK_SECONDS = 1.0
 _LONG_ROWS = 500_000
 """Of a range of more rows, runs of days are staged one after another."""
 _RUN_BYTES = 64 << 20
@@ -116,11 +116,13 @@ class StagedWarehouse:
             rows = self._fetch(request)
             if rows is not None:
                 return rows
-            name, wait = f"{self._name(request.table)}.lease", self.outage.wait
-            holding = lease(self.store, name, seconds=_LEASE_SECONDS, wait=wait)
-            with suppress(FolderBusy), holding:  # busy: another reader is at it, what it makes is read next
-                rows = self._fetch(request)
-                return self._stage(request) if rows is None else rows
+            holding = exclusive(self.store, self._name(request.table), seconds=_LEASE_SECONDS, wait=self.outage.wait)
+            try:
+                with holding:
+                    rows = self._fetch(request)
+                    return self._stage(request) if rows is None else rows
+            except FolderBusy:
+                self.outage.wait(_LOOK_SECONDS)  # another reader is at it, what it makes is read next
 
     def _fetch(self, request: ReadRequest) -> list[pa.RecordBatch] | None:
         """Return the rows of the staged object; None where none serves, or its bytes are not those that were put."""
@@ -138,8 +140,8 @@ class StagedWarehouse:
         name = self._name(request.table)
         before = self.store.head(name)
         wanted = _widened(request, before if before and self._is_of(before, request.table) else None)
-        with tempfile.TemporaryDirectory(prefix="bqx-staging-") as folder:
-            path = Path(folder) / "table.parquet"
+        with self.store.scratch(name) as folder:
+            path = folder / "table.parquet"
             _encode((batch for part in _in_order(wanted) for batch in self._inner.read(part)), wanted, path)
             bounds = {_START: wanted.start, _END: wanted.end}
             facts = {_SOURCE: self._state(request.table), _BLOCKS: block_checksums(path)}

@@ -24,7 +24,7 @@ from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.lookahead import LookaheadDetector
 from bqx_assets.extract.memory import MemoryBudget, TimeSlice, admitted_bytes, kept_in_memory, row_bytes, time_slices
 from bqx_assets.extract.read import read_frame
-from bqx_assets.extract.slabs import SlabStore, SpineRecord, slab_fingerprint, source_of
+from bqx_assets.extract.slabs import Slabs, SpineRecord, slab_fingerprint, source_of
 from bqx_assets.extract.spine import describe_spine, filters
 from bqx_assets.extract.warehouse import ReadRequest
 
@@ -39,7 +39,7 @@ class SpineInMemory:
     periods: Periods
 
     @classmethod
-    def load(cls, slabs: SlabStore, record: SpineRecord, expectations: Expectations) -> Self:
+    def load(cls, slabs: Slabs, record: SpineRecord, expectations: Expectations) -> Self:
         """Read keys and targets of the spine's slab. **Cost**: keeps 120 bytes a row; one window's targets at a time.
 
         Raises:
@@ -135,7 +135,7 @@ class _TableExtraction:
 class TableReader:
     """Extracts single tables onto one spine; safe to use from several threads."""
 
-    def __init__(self, job: Extraction, slabs: SlabStore, spine: SpineInMemory) -> None:
+    def __init__(self, job: Extraction, slabs: Slabs, spine: SpineInMemory) -> None:
         self._job = job
         self._slabs = slabs
         self._spine = spine

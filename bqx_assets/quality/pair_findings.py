@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
-from pathlib import Path
 
 from bqx_assets.base.artifacts import ExtractionRecord, FailedTable, SlabRecord
 from bqx_assets.base.errors import CheckpointCorrupt, EmptyTable, TableMissing
@@ -19,8 +18,7 @@ from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.base.threads import in_threads
 from bqx_assets.catalogue.families import expected_tables
 from bqx_assets.catalogue.pair_facts import PairFacts, TableFacts
-from bqx_assets.extract.slab_objects import SlabObjects
-from bqx_assets.extract.slabs import SlabStore
+from bqx_assets.extract.slabs import Slabs
 from bqx_assets.merge.footer import Footer, read_footer
 from bqx_assets.merge.plan import slab_footer
 from bqx_assets.quality.scan import ColumnFacts, stated_columns, stated_groups
@@ -37,7 +35,7 @@ class PairFindings:
     """Neither absent nor empty: to be mended, not expected."""
 
 
-def find_pair_facts(slabs: SlabStore, record: ExtractionRecord, now: datetime) -> PairFindings:
+def find_pair_facts(slabs: Slabs, record: ExtractionRecord, now: datetime) -> PairFindings:
     """Return what an extraction found of its pair. **Cost**: the slabs' footers, about 90 bytes a column.
 
     A table that failed because the warehouse does not have it is proposed as absent; one without a row on the spine
@@ -88,7 +86,7 @@ def _tables(
     }
 
 
-def _refuse_gone(slabs: SlabStore, record: ExtractionRecord) -> None:
+def _refuse_gone(slabs: Slabs, record: ExtractionRecord) -> None:
     gone = [slab.table for slab in record.slabs if not slabs.holds(slab)]
     if gone:
         raise CheckpointCorrupt(
@@ -99,13 +97,13 @@ def _refuse_gone(slabs: SlabStore, record: ExtractionRecord) -> None:
         )
 
 
-def _footers(slabs: SlabStore) -> Callable[[SlabRecord], Footer]:
+def _footers(slabs: Slabs) -> Callable[[SlabRecord], Footer]:
     """How a slab's footer is read: of a file, or by one range of an object."""
-    if isinstance(slabs, SlabObjects):
-        store, prefix = slabs.store, slabs.prefix
-        there = {info.name: info for info in store.list_objects(prefix)}
-        return lambda slab: slab_footer(store, there[f"{prefix}{slab.object_name}"], slab.table)
-    return lambda slab: read_footer(Path(slabs.place) / slab.object_name, slab.table)
+    folder, store, prefix = slabs.folder, slabs.store, slabs.prefix
+    if folder is not None:
+        return lambda slab: read_footer(folder / slab.object_name, slab.table)
+    there = {info.name: info for info in store.list_objects(prefix)}
+    return lambda slab: slab_footer(store, there[f"{prefix}{slab.object_name}"], slab.table)
 
 
 def _columns(slab: SlabRecord, footer: Footer) -> list[ColumnFacts]:

@@ -15,7 +15,7 @@ from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.settings import training_name
 from bqx_assets.base.store.protocol import STAGING, ObjectInfo, ObjectStore
 from bqx_assets.base.store.staged import is_own, store_time
-from bqx_assets.extract.slabs import SlabStore
+from bqx_assets.extract.slabs import Slabs
 from bqx_assets.release.published import COMPANIONS, is_companion, verify
 
 
@@ -70,7 +70,7 @@ def _unnamed(store: ObjectStore, companions: Sequence[ObjectInfo], limit: dateti
     return found
 
 
-def clean_checkpoints(pair: Pair, slabs: SlabStore, store: ObjectStore) -> Removed:
+def clean_checkpoints(pair: Pair, slabs: Slabs, store: ObjectStore) -> Removed:
     """Delete a pair's slabs, once the store itself confirms the published file that was made of them.
 
     Only slabs that the published manifest names, with its checksums, are deleted; others stay.
@@ -104,7 +104,7 @@ def _verified_manifest(pair: Pair, store: ObjectStore) -> Manifest:
     return found.manifest
 
 
-def _refuse_other(pair: Pair, slabs: SlabStore, slab: SlabRecord) -> None:
+def _refuse_other(pair: Pair, slabs: Slabs, slab: SlabRecord) -> None:
     if slabs.intact(slab):
         return
     raise CheckpointMismatch(

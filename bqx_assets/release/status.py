@@ -18,7 +18,7 @@ from bqx_assets.base.store.protocol import ObjectStore, VerifiedBy
 from bqx_assets.base.threads import in_threads
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.catalogue.families import expected_tables, targets_table
-from bqx_assets.extract.slabs import SlabStore
+from bqx_assets.extract.slabs import Slabs
 from bqx_assets.release.merged_file import Merged
 from bqx_assets.release.published import State, look
 
@@ -52,9 +52,7 @@ class PairStatus(Record):
     """Of the published file, if its bytes were verified and could not have changed since."""
 
 
-def pair_status(
-    pair: Pair, slabs: SlabStore, file: Merged, expectations: Expectations, store: ObjectStore
-) -> PairStatus:
+def pair_status(pair: Pair, slabs: Slabs, file: Merged, expectations: Expectations, store: ObjectStore) -> PairStatus:
     """Return a pair's stages. **Cost**: reads records and facts; no slab's bytes, no training file's.
 
     Slabs are counted by their own records, made for the spine that is there, and by what is stored of them.
@@ -90,7 +88,7 @@ def pair_status(
     )
 
 
-def _spine(slabs: SlabStore) -> Spine | None:
+def _spine(slabs: Slabs) -> Spine | None:
     try:
         record = slabs.load_spine()
     except CheckpointCorrupt:
@@ -98,16 +96,14 @@ def _spine(slabs: SlabStore) -> Spine | None:
     return record.spine if slabs.holds(record.slab) else None
 
 
-def _load_extraction(slabs: SlabStore) -> ExtractionRecord | None:
+def _load_extraction(slabs: Slabs) -> ExtractionRecord | None:
     try:
         return slabs.load_extraction()
     except CheckpointCorrupt:
         return None
 
 
-def _finished(
-    pair: Pair, slabs: SlabStore, spine: Spine | None, record: ExtractionRecord | None
-) -> Iterator[SlabRecord]:
+def _finished(pair: Pair, slabs: Slabs, spine: Spine | None, record: ExtractionRecord | None) -> Iterator[SlabRecord]:
     """The feature slabs of this spine: from the last record, and those a killed extraction finished since."""
     if spine is None:
         return

@@ -19,7 +19,7 @@ import dagster as dg
 import polars as pl
 from polars.testing import assert_frame_equal
 
-from bqx_assets.extract.slab_objects import slabs_prefix
+from bqx_assets.extract.slabs import slabs_prefix
 from bqx_assets.quality.rules import RULES
 from bqx_assets.runtime.launcher.contract import ENDING_TAG, NEVER_BEGAN
 from bqx_assets_tests.cloud.planted import files_of, objects_of

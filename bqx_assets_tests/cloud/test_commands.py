@@ -13,7 +13,7 @@ from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.base.store.protocol import STAGING
 from bqx_assets.base.store.staged import merged_name
 from bqx_assets.cli.main import app
-from bqx_assets.extract.slab_objects import slabs_prefix
+from bqx_assets.extract.slabs import slabs_prefix
 from bqx_assets.quality.rules import RULES
 from bqx_assets_tests.frames import EURUSD
 from bqx_assets_tests.servers.bigquery.gate import ReadGate

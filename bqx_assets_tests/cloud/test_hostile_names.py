@@ -29,8 +29,7 @@ from bqx_assets.base.store.naming import object_name
 from bqx_assets.catalogue.families import FEATURES_DATASET
 from bqx_assets.cli.main import app
 from bqx_assets.extract.pair import extract_pair
-from bqx_assets.extract.slab_objects import SlabObjects
-from bqx_assets.extract.slabs import SlabFolder, SlabStore
+from bqx_assets.extract.slabs import Slabs, slabs_prefix
 from bqx_assets.extract.staging import StagedWarehouse
 from bqx_assets.release.retention import clean_checkpoints
 from bqx_assets_tests.frames import EURUSD, FrameWarehouse, frame_job, frame_warehouse
@@ -135,16 +134,16 @@ def test_no_name_of_a_warehouses_catalogue_reaches_a_read_or_a_file_unchecked(ta
 
 
 @pytest.fixture(params=["folder", "bucket"])
-def slabs(request: pytest.FixtureRequest, tmp_path: Path) -> SlabStore:
+def slabs(request: pytest.FixtureRequest, tmp_path: Path) -> Slabs:
     if request.param == "folder":
-        return SlabFolder(tmp_path / "slabs")
+        return Slabs.in_folder(tmp_path / "slabs")
     store: GcsObjectStore = request.getfixturevalue("gcs_store")
-    return SlabObjects(store, EURUSD)
+    return Slabs(store, slabs_prefix(EURUSD))
 
 
 @given(HOSTILE)
 @QUICK
-def test_no_slab_of_a_manifest_leads_out_of_where_slabs_are_kept(slabs: SlabStore, tmp_path: Path, name: str) -> None:
+def test_no_slab_of_a_manifest_leads_out_of_where_slabs_are_kept(slabs: Slabs, tmp_path: Path, name: str) -> None:
     victim = tmp_path / "outside.parquet"
     victim.write_bytes(b"not ours")
     record = slab("mkt_vol", b"not ours")
@@ -179,5 +178,5 @@ def test_a_published_manifest_with_a_hostile_slab_deletes_nothing(tmp_path: Path
     file, manifest, _ = training(tmp_path / "training", b"all of it", slabs=[record])
     store.put_bytes("training_eurusd.parquet", file.read_bytes())
     store.put_bytes("training_eurusd.manifest.json", manifest.model_dump_json().encode())
-    assert clean_checkpoints(EURUSD, SlabFolder(tmp_path / "slabs"), store).names == ()
+    assert clean_checkpoints(EURUSD, Slabs.in_folder(tmp_path / "slabs"), store).names == ()
     assert victim.read_bytes() == b"not ours"

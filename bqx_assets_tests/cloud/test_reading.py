@@ -16,7 +16,7 @@ from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.base.store.staged import merged_name
 from bqx_assets.extract.pair import extract_pair
-from bqx_assets.extract.slab_objects import SlabObjects, slabs_prefix
+from bqx_assets.extract.slabs import Slabs, slabs_prefix
 from bqx_assets.merge.engine import merge
 from bqx_assets.merge.plan import plan_slabs
 from bqx_assets.runtime.io_manager import training_io_manager
@@ -35,7 +35,7 @@ FIRST_LOOK_BYTES = 256 << 10
 @pytest.fixture
 def merged(gcs: GcsServer, gcs_store: GcsObjectStore) -> bytes:
     """A merged object of 28 MB, and its bytes: Polars reads on over gaps of up to a megabyte."""
-    extract_pair(frame_job(Path("/nowhere"), frame_warehouse(24_000), kept_in=SlabObjects(gcs_store, EURUSD)))
+    extract_pair(frame_job(Path("/nowhere"), frame_warehouse(24_000), kept_in=Slabs(gcs_store, slabs_prefix(EURUSD))))
     merge(plan_slabs(EURUSD, gcs_store, slabs_prefix(EURUSD)), gcs_store, merged_name(EURUSD), progress=Silent())
     data = gcs_store.read(NAME)
     gcs.log.clear()

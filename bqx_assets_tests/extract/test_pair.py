@@ -24,7 +24,7 @@ from bqx_assets.base.names import KEY
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets.extract import memory, read
 from bqx_assets.extract.pair import NOT_EXTRACTED, extract_features, extract_pair, extract_spine
-from bqx_assets.extract.slabs import SlabFolder
+from bqx_assets.extract.slabs import Slabs
 from bqx_assets_tests.frames import FEW_TABLES, FrameWarehouse, Told, frame_job, frame_warehouse
 
 ROWS = 200
@@ -364,7 +364,7 @@ def test_a_spine_of_one_row_group_is_fresh_whatever_size_it_was_allowed(
 
 def test_a_spine_slab_of_other_keys_than_recorded_is_refused(tmp_path: Path, warehouse: FrameWarehouse) -> None:
     extract_spine(frame_job(tmp_path, warehouse))
-    slabs = SlabFolder(tmp_path)
+    slabs = Slabs.in_folder(tmp_path)
     record = slabs.load_spine()
     frame = _slab(tmp_path, "targets_eurusd").with_columns(pl.col(KEY) + timedelta(minutes=1))
     frame.write_parquet(tmp_path / "targets_eurusd.parquet")
@@ -380,7 +380,7 @@ def test_bounds_limit_the_spine_and_with_it_every_slab(tmp_path: Path, warehouse
 
 
 def test_two_extractions_never_share_a_folder(tmp_path: Path, warehouse: FrameWarehouse) -> None:
-    with SlabFolder(tmp_path).exclusive(), pytest.raises(FolderBusy):
+    with Slabs.in_folder(tmp_path).exclusive(), pytest.raises(FolderBusy):
         extract_pair(frame_job(tmp_path, warehouse))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,6 +25,7 @@ from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.gcs import GcsObjectStore
+from bqx_assets.base.store.lease import exclusive
 from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
@@ -301,11 +304,29 @@ def test_readers_of_one_table_at_the_same_time_stage_it_once(
     assert frames.reads == {"mkt_vol": 1}
 
 
+_HOLD = """
+import sys
+import time
+from pathlib import Path
+from bqx_assets.base.store.lease import exclusive
+from bqx_assets.base.store.local import LocalObjectStore
+with LocalObjectStore(Path(sys.argv[1])).lock(sys.argv[2]):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
 def test_a_reader_that_died_while_it_staged_holds_nobody_up(
     frames: FrameWarehouse, staged: StagedWarehouse, place: ObjectStore
 ) -> None:
-    dead = Holder.this().model_copy(update={"process": 2**22 + 1})
-    place.put_bytes(f"{NAME}.lease", dead.model_dump_json().encode())
+    if isinstance(place, LocalObjectStore):
+        with subprocess.Popen([sys.executable, "-c", _HOLD, place.root, NAME], stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"held\n"
+            process.kill()
+    else:
+        dead = Holder.this().model_copy(update={"process": 2**22 + 1})
+        place.put_bytes(f"{NAME}.lease", dead.model_dump_json().encode())
     assert _rows(staged, _request(frames)).height == ROWS
     assert [info.name for info in place.list_objects()] == [NAME]
 
@@ -313,13 +334,12 @@ def test_a_reader_that_died_while_it_staged_holds_nobody_up(
 def test_a_run_that_ends_waits_for_no_other_reader(
     frames: FrameWarehouse, staged: StagedWarehouse, place: ObjectStore
 ) -> None:
-    living = Holder.this()
-    place.put_bytes(f"{NAME}.lease", living.model_dump_json().encode())
-    threading.Timer(0.3, frames.outage.end).start()
-    began = monotonic()
-    with pytest.raises(ReadsEnded):
-        _rows(staged, _request(frames))
-    assert monotonic() - began < 0.9  # the next look would be after a second
+    with exclusive(place, NAME):
+        threading.Timer(0.3, frames.outage.end).start()
+        began = monotonic()
+        with pytest.raises(ReadsEnded):
+            _rows(staged, _request(frames))
+        assert monotonic() - began < 0.9  # the next look would be after a second
 
 
 def test_an_object_replaced_while_it_is_read_does_not_change_what_is_read(

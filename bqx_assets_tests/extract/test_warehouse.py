@@ -21,7 +21,7 @@ from bqx_assets.extract import pair, read
 from bqx_assets.extract import warehouse as module
 from bqx_assets.extract.bigquery.retry import RetryPolicy
 from bqx_assets.extract.pair import NOT_EXTRACTED, extract_pair
-from bqx_assets.extract.slabs import SlabFolder
+from bqx_assets.extract.slabs import Slabs
 from bqx_assets.extract.warehouse import Outage, ReadRequest
 from bqx_assets_tests.frames import FEW_TABLES, FrameWarehouse, Told, frame_job, frame_warehouse
 from bqx_assets_tests.servers.bigquery.faults import Fault, FaultyReads
@@ -131,7 +131,7 @@ def test_an_error_that_holds_for_all_tables_ends_the_run_as_one_and_what_is_fini
     told = Told()
     with pytest.raises(WarehouseUnavailable, match=r"^eurusd: login revoked \(at bqx-ml; .*bqx extract eurusd$"):
         extract_pair(frame_job(tmp_path, warehouse, progress=told, workers=1))
-    record = SlabFolder(tmp_path).load_extraction()
+    record = Slabs.in_folder(tmp_path).load_extraction()
     names = [slab.table for slab in record.features()]
     left = [each.table for each in record.failed]
     assert sorted([*names, *left]) == sorted(FEW_TABLES)
@@ -256,6 +256,6 @@ def test_what_refuses_every_table_ends_the_run_as_one_error_after_few_calls(
             extract_pair(replace(frame_job(tmp_path, warehouse, progress=told), warehouse=wire))
         asked = {each.read_session.table.rpartition("/")[2] for each in reads.sessions}
     assert len(asked) <= 2  # the tables that were in work: as many as there are workers
-    assert {each.error for each in SlabFolder(tmp_path).load_extraction().failed} == {NOT_EXTRACTED}
+    assert {each.error for each in Slabs.in_folder(tmp_path).load_extraction().failed} == {NOT_EXTRACTED}
     if kind != "network":
         assert len(reads.sessions) <= 2

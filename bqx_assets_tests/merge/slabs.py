@@ -22,7 +22,7 @@ from bqx_assets.base.names import KEY, output_column, table_prefix
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
 from bqx_assets.extract.pair import extract_pair
-from bqx_assets.extract.slabs import SlabFolder
+from bqx_assets.extract.slabs import Slabs
 from bqx_assets.extract.spine import describe_spine
 from bqx_assets_tests.frames import EURUSD, NAMES, START, frame_job, frame_warehouse, minutes
 
@@ -109,4 +109,4 @@ def _slab(folder: Path, table: str, frame: pl.DataFrame, spine: str, row_groups:
     )
     folder.mkdir(parents=True, exist_ok=True)
     renamed = frame.rename({column.source: column.name for column in columns})
-    return SlabFolder(folder).write(table, [renamed], row_groups, lambda: provenance)
+    return Slabs.in_folder(folder).write(table, [renamed], row_groups, lambda: provenance)

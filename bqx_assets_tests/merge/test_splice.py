@@ -34,7 +34,7 @@ from bqx_assets.base.store.protocol import STAGING
 from bqx_assets.base.store.records import load_record
 from bqx_assets.base.store.staged import merged_name
 from bqx_assets.extract.pair import extract_pair
-from bqx_assets.extract.slab_objects import FOOTER_BYTES_KEY, SlabObjects, slabs_prefix
+from bqx_assets.extract.slabs import FOOTER_BYTES_KEY, Slabs, slabs_prefix
 from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets.merge.footer import read_footer
 from bqx_assets.merge.plan import plan_slabs
@@ -225,7 +225,7 @@ NAME = merged_name(EURUSD)
 
 
 def _extracted(store: GcsObjectStore, *, row_group_rows: int = 0) -> None:
-    slabs = SlabObjects(store, EURUSD)
+    slabs = Slabs(store, slabs_prefix(EURUSD))
     extract_pair(frame_job(Path("/nowhere"), frame_warehouse(), kept_in=slabs, row_group_rows=row_group_rows))
 
 

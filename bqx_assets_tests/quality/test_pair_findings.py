@@ -16,8 +16,7 @@ from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.catalogue.families import FEATURES_DATASET
 from bqx_assets.catalogue.pair_facts import PairFacts
 from bqx_assets.extract.pair import extract_pair
-from bqx_assets.extract.slab_objects import SlabObjects
-from bqx_assets.extract.slabs import SlabFolder
+from bqx_assets.extract.slabs import Slabs, slabs_prefix
 from bqx_assets.quality.pair_findings import find_pair_facts
 from bqx_assets_tests.frames import EURUSD, FrameWarehouse, frame_job
 from bqx_assets_tests.quality.training import Training, coherent_warehouse, expectations, good, verdict_of
@@ -39,7 +38,7 @@ def _warehouse() -> FrameWarehouse:
 
 
 def _facts(folder: Path) -> PairFacts:
-    slabs = SlabFolder(folder / "slabs")
+    slabs = Slabs.in_folder(folder / "slabs")
     found = find_pair_facts(slabs, slabs.load_extraction(), NOW)
     assert not found.failed
     return found.facts
@@ -133,7 +132,7 @@ def test_tables_that_are_absent_or_empty_are_proposed_as_that_and_a_broken_one_i
     warehouse.frames[market] = pl.concat([warehouse.frames[market], warehouse.frames[market].head(1)])
     with pytest.raises(ExtractionIncomplete):
         extract_pair(frame_job(tmp_path / "slabs", warehouse))
-    slabs = SlabFolder(tmp_path / "slabs")
+    slabs = Slabs.in_folder(tmp_path / "slabs")
     found = find_pair_facts(slabs, slabs.load_extraction(), NOW)
     assert [each.table for each in found.failed] == ["mkt_vol"]
     assert found.facts.absent["tmp_eurusd"].startswith("not in the warehouse on ")
@@ -146,14 +145,14 @@ def test_tables_that_are_absent_or_empty_are_proposed_as_that_and_a_broken_one_i
 def test_slabs_in_a_bucket_give_the_same_facts(
     made: tuple[Training, PairFacts], tmp_path: Path, gcs_store: GcsObjectStore
 ) -> None:
-    slabs = SlabObjects(gcs_store, EURUSD)
+    slabs = Slabs(gcs_store, slabs_prefix(EURUSD))
     record: ExtractionRecord = extract_pair(frame_job(tmp_path, _warehouse(), kept_in=slabs))
-    found = find_pair_facts(SlabObjects(gcs_store, EURUSD), record, NOW).facts
+    found = find_pair_facts(Slabs(gcs_store, slabs_prefix(EURUSD)), record, NOW).facts
     same = {"tables", "all_null", "constant", "spine", "rows", "absent"}
     assert found.model_dump(include=same) == made[1].model_dump(include=same)
 
 
 def test_slabs_that_are_gone_are_named(made: tuple[Training, PairFacts], tmp_path: Path) -> None:
-    record = SlabFolder(made[0].file.parent / "slabs").load_extraction()
+    record = Slabs.in_folder(made[0].file.parent / "slabs").load_extraction()
     with pytest.raises(CheckpointCorrupt, match="bqx extract eurusd"):
-        find_pair_facts(SlabFolder(tmp_path), record, NOW)
+        find_pair_facts(Slabs.in_folder(tmp_path), record, NOW)

@@ -16,7 +16,7 @@ from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.base.store.staged import merged_name
 from bqx_assets.extract.pair import extract_pair
-from bqx_assets.extract.slab_objects import SlabObjects, slabs_prefix
+from bqx_assets.extract.slabs import Slabs, slabs_prefix
 from bqx_assets.merge.engine import merge
 from bqx_assets.merge.plan import plan_slabs
 from bqx_assets.quality import validate as validation
@@ -32,7 +32,7 @@ READ = "object.media"
 
 
 def _composed(store: ObjectStore, *, row_group_rows: int = 0) -> Manifest:
-    slabs = SlabObjects(store, EURUSD)
+    slabs = Slabs(store, slabs_prefix(EURUSD))
     extract_pair(frame_job(Path("/nowhere"), coherent_warehouse(), kept_in=slabs, row_group_rows=row_group_rows))
     return merge(plan_slabs(EURUSD, store, slabs_prefix(EURUSD)), store, merged_name(EURUSD), progress=Silent())
 

@@ -20,7 +20,7 @@ from bqx_assets.base.store.protocol import STAGING
 from bqx_assets.base.store.staged import merged_name
 from bqx_assets.catalogue.families import FEATURES_DATASET
 from bqx_assets.extract.pair import extract_pair
-from bqx_assets.extract.slab_objects import SlabObjects, slabs_prefix
+from bqx_assets.extract.slabs import Slabs, slabs_prefix
 from bqx_assets.merge.engine import merge
 from bqx_assets.merge.plan import plan_slabs
 from bqx_assets.release.lifecycle import init_store
@@ -199,7 +199,7 @@ def test_a_pair_goes_from_the_warehouse_to_a_published_file_that_polars_reads_an
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     warehouse = frame_warehouse()
-    extract_pair(frame_job(Path("nowhere"), warehouse, kept_in=SlabObjects(gcs_store, EURUSD)))
+    extract_pair(frame_job(Path("nowhere"), warehouse, kept_in=Slabs(gcs_store, slabs_prefix(EURUSD))))
     manifest = merge(
         plan_slabs(EURUSD, gcs_store, slabs_prefix(EURUSD)), gcs_store, merged_name(EURUSD), progress=Silent()
     )

@@ -21,7 +21,7 @@ from bqx_assets.base.progress import Silent
 from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.base.store.protocol import ObjectStore
-from bqx_assets.extract.slabs import SlabFolder
+from bqx_assets.extract.slabs import Slabs
 from bqx_assets.release import published
 from bqx_assets.release.lifecycle import init_store
 from bqx_assets.release.publish import Published, publish
@@ -223,7 +223,7 @@ def test_a_rotten_published_file_is_never_called_done_or_already_there(
     assert look(folder, EURUSD).state == "failed"
     assert verify(folder, EURUSD).cure.startswith("Publish it again")
     with pytest.raises(ChecksumMismatch, match="No checkpoint was deleted"):
-        clean_checkpoints(EURUSD, SlabFolder(tmp_path / "slabs"), folder)
+        clean_checkpoints(EURUSD, Slabs.in_folder(tmp_path / "slabs"), folder)
     healed = _publish(tmp_path, NEW, folder)
     assert not healed.already_there
     assert _all_of_one(folder) == NEW

@@ -18,7 +18,7 @@ from bqx_assets.base.store import staged
 from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.base.store.protocol import ObjectInfo
-from bqx_assets.extract.slabs import SlabFolder
+from bqx_assets.extract.slabs import Slabs
 from bqx_assets.release import retention
 from bqx_assets.release.publish import publish
 from bqx_assets.release.retention import clean_checkpoints, sweep
@@ -160,7 +160,7 @@ def test_published_slabs_go_and_the_training_file_stays(tmp_path: Path, store: L
     names = _checkpoints(folder)
     (folder / "mine.txt").write_text("not the pipeline's")
     file = _publish_of(tmp_path, store)
-    removed = clean_checkpoints(EURUSD, SlabFolder(folder), store)
+    removed = clean_checkpoints(EURUSD, Slabs.in_folder(folder), store)
     assert removed.names == tuple(names)
     assert [path.name for path in folder.iterdir() if not path.name.startswith(".")] == ["mine.txt"]
     assert file.read_bytes() == store.read("training_eurusd.parquet") == b"all of it"
@@ -169,7 +169,7 @@ def test_published_slabs_go_and_the_training_file_stays(tmp_path: Path, store: L
 def test_without_a_published_file_no_slab_goes(tmp_path: Path, store: LocalObjectStore) -> None:
     names = _checkpoints(tmp_path / "eurusd")
     with pytest.raises(ChecksumMismatch, match="No checkpoint was deleted"):
-        clean_checkpoints(EURUSD, SlabFolder(tmp_path / "eurusd"), store)
+        clean_checkpoints(EURUSD, Slabs.in_folder(tmp_path / "eurusd"), store)
     assert all((tmp_path / "eurusd" / name).is_file() for name in names)
 
 
@@ -178,7 +178,7 @@ def test_with_a_damaged_published_file_no_slab_goes(tmp_path: Path, store: Local
     _publish_of(tmp_path, store)
     store.local_path("training_eurusd.parquet").write_bytes(b"all of iT")
     with pytest.raises(ChecksumMismatch, match="No checkpoint was deleted"):
-        clean_checkpoints(EURUSD, SlabFolder(tmp_path / "eurusd"), store)
+        clean_checkpoints(EURUSD, Slabs.in_folder(tmp_path / "eurusd"), store)
     assert all((tmp_path / "eurusd" / name).is_file() for name in names)
 
 
@@ -187,7 +187,7 @@ def test_with_a_slab_newer_than_the_published_file_no_slab_goes(tmp_path: Path, 
     _publish_of(tmp_path, store)
     (tmp_path / "eurusd" / "agg_eurusd.parquet").write_bytes(b"AGGREGATES")
     with pytest.raises(CheckpointMismatch, match="eurusd/agg_eurusd: another slab than the published one"):
-        clean_checkpoints(EURUSD, SlabFolder(tmp_path / "eurusd"), store)
+        clean_checkpoints(EURUSD, Slabs.in_folder(tmp_path / "eurusd"), store)
     assert all((tmp_path / "eurusd" / name).is_file() for name in names)
 
 

@@ -86,6 +86,9 @@ class GcsObjectStore:
         with tempfile.TemporaryDirectory(prefix="bqx-") as folder:
             yield Path(folder)
 
+    def lock(self, name: str) -> None:
+        """Return None: Cloud Storage has no locks."""
+
     def head(self, name: str) -> ObjectInfo | None:
         """Return the object's facts: one request."""
         with self._told(self._full(name)):

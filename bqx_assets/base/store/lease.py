@@ -48,6 +48,23 @@ def lease(
         raise _busy(store, name, "taken over while this run was silent")
 
 
+@contextmanager
+def exclusive(
+    store: ObjectStore, name: str, *, seconds: float = LEASE_SECONDS, wait: Callable[[float], object] = time.sleep
+) -> Generator[None]:
+    """Hold ``name``, or all names that begin with it if it ends in ``/`` or is empty, for the block.
+
+    By the store's own lock where it has one (a folder): that is refused at once, and a killed process gives it up at
+    once. Else by a lease, an object beside the others, as :func:`lease` does with ``seconds`` and ``wait``.
+
+    Raises:
+        FolderBusy: somebody else holds it; by a lease also, at the block's end, that somebody took it meanwhile.
+    """
+    beside = f"{name}{'lease.json' if name[-1:] in ('', '/') else '.lease'}"
+    with store.lock(name) or lease(store, beside, seconds=seconds, wait=wait):
+        yield
+
+
 class _Held:
     """A lease under renewal."""
 

@@ -64,6 +64,20 @@ class LocalObjectStore:
         finally:
             shutil.rmtree(path, ignore_errors=True)
 
+    @contextmanager
+    def lock(self, name: str) -> Generator[None]:
+        """Hold a lock file beside the objects, which a killed process gives up at once.
+
+        The lock of a whole folder removes what dead writers left half-written there.
+        """
+        folder, _, last = name.rpartition("/")
+        path = self.root / folder
+        path.mkdir(parents=True, exist_ok=True)
+        with files.locked(path, f".{last}.lock" if last else ".lock", busy="in use by another extraction"):
+            if not last:
+                files.remove_partials(path)
+            yield
+
     def head(self, name: str) -> ObjectInfo | None:
         """Return the object's facts; a file without valid facts has no CRC32C."""
         while (stat := self._stat(name)) is not None:
@@ -321,7 +335,9 @@ class LocalObjectStore:
 
 
 def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or files.TEMP_MARK in name
+    """Whether a file is none of the objects: it is being written, or it is a lock."""
+    last = name.rpartition("/")[2]
+    return name.startswith(".") or files.TEMP_MARK in name or (last.startswith(".") and last.endswith(".lock"))
 
 
 def _is_object(path: Path, stat: os.stat_result) -> bool:

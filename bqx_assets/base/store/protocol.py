@@ -109,6 +109,14 @@ class ObjectStore(Protocol):
         """
         ...
 
+    def lock(self, name: str) -> AbstractContextManager[None] | None:
+        """Return the store's own lock of ``name``, or of all names that begin with it if it ends in ``/`` or is empty.
+
+        Entering it raises FolderBusy where somebody holds it. None: the store has no locks, ``lease`` makes one of an
+        object.
+        """
+        ...
+
     def head(self, name: str) -> ObjectInfo | None:
         """Return the object's facts, None if there is none. No byte of the object is read."""
         ...
