@@ -24,10 +24,9 @@ from bqx_assets_tests.servers.gcs.server import GcsServer
 
 _CHILD = """
 from bqx_assets.base.pairs import parse_pair
-from bqx_assets.base.progress import Silent
 from bqx_assets.extract.pair import extract_pair
-from bqx_assets.runtime.workspace import Workspace
-print(extract_pair(Workspace().extraction(parse_pair("eurusd"), Silent())).spine.rows)
+from bqx_assets.pipeline import Pipeline
+print(extract_pair(Pipeline().extraction(parse_pair("eurusd"))).spine.rows)
 """
 
 

@@ -114,6 +114,9 @@ class FaultyStore:
     def scratch(self, beside: str = "") -> AbstractContextManager[Path]:
         return self.inner.scratch(beside)
 
+    def lock(self, name: str) -> AbstractContextManager[None] | None:
+        return self.inner.lock(name)
+
     def head(self, name: str) -> ObjectInfo | None:
         return self._call(f"head {name}", lambda: self.inner.head(name))
 
