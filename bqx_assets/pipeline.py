@@ -35,7 +35,7 @@ from bqx_assets.extract.slabs import Slabs, slabs_prefix
 from bqx_assets.extract.staging import StagedWarehouse
 from bqx_assets.extract.warehouse import Warehouse
 from bqx_assets.merge.checkpoints import bucket_checkpoints_of, checkpoints_of
-from bqx_assets.merge.engine import merge, plan_merge
+from bqx_assets.merge.engine import engine_named, merge, plan_merge
 from bqx_assets.merge.plan import MergePlan
 from bqx_assets.quality.diff import Difference
 from bqx_assets.quality.report import Report
@@ -252,6 +252,7 @@ class Pipeline:
         # Slabs in the bucket are composed there; once a place is named, the file is one of this machine.
         if output is not None and checkpoints is None:
             checkpoints = str(self.settings.checkpoint_dir)
+        engine_named(self.settings.engine, composes=self.in_bucket and checkpoints is None)  # before anything is read
         if output is not None:
             _refuse_foreign(manifest_path(output))
         return self.merge_planned(self.plan_merge(pair, checkpoints), output)

@@ -124,7 +124,7 @@ def merge(plan: MergePlan, store: ObjectStore, name: str, *, engine: str = Splic
         ChecksumMismatch, PreconditionFailed: as ``compose``.
     """
     slabs = plan.objects_in(store)
-    chosen = _engine(engine, composes=bool(slabs))
+    chosen = engine_named(engine, composes=bool(slabs))
     target = store.local_path(name)
     if target is not None:
         _refuse_unfit(plan, target)
@@ -177,7 +177,12 @@ def _manifest_name(name: str) -> str:
     return manifest_path(Path(name)).as_posix()
 
 
-def _engine(name: str, *, composes: bool) -> Engine:
+def engine_named(name: str, *, composes: bool) -> Engine:
+    """Return the engine of that name; ``composes``: the slabs lie in a bucket that composes them.
+
+    Raises:
+        BadSetting: there is no such engine, or it cannot merge where the slabs are.
+    """
     if composes and name != Splice.name:
         raise BadSetting(
             "engine",
