@@ -50,7 +50,7 @@ _THREADS = 16
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What a folder contains: the tables by name, and the names of everything else."""
+    """The content of a folder: its tables by name, and the names of everything else."""
 
     place: str
     sources: tuple[RawSource, ...]
