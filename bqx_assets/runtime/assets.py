@@ -16,10 +16,11 @@ from bqx_assets.catalogue.families import FAMILIES
 from bqx_assets.extract.slabs import CODE_VERSION
 from bqx_assets.merge.plan import MergePlan
 from bqx_assets.quality.slab_rules import SLAB_RULES, slab_verdicts
-from bqx_assets.runtime.facts import extraction_facts, publication_facts, read_facts, spine_facts
+from bqx_assets.runtime.checks import check_result, check_specs
 from bqx_assets.runtime.keys import (
     GROUP,
     OWNERS,
+    PAIRS,
     PUBLISHED,
     SLABS,
     SPINE,
@@ -27,9 +28,8 @@ from bqx_assets.runtime.keys import (
     TRAINING,
     family_key,
 )
-from bqx_assets.runtime.partitions import PAIRS
+from bqx_assets.runtime.metadata import extraction_facts, publication_facts, read_facts, spine_facts
 from bqx_assets.runtime.step import step
-from bqx_assets.runtime.verdicts import check_result, check_specs
 from bqx_assets.runtime.workspace import Workspace
 
 _SINCE = "since the last extraction: "

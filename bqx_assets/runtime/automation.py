@@ -15,7 +15,7 @@ from bqx_assets.base.pairs import ALL_PAIRS
 from bqx_assets.base.settings import training_name
 from bqx_assets.catalogue.families import TARGETS_DATASET, targets_table
 from bqx_assets.runtime.keys import INTACT, PUBLISHED, SLABS, SPINE, TRAINING
-from bqx_assets.runtime.launcher.contract import MEMORY_TAG, PAIR_TAG, PARTITION_TAG
+from bqx_assets.runtime.launcher.tags import MEMORY_TAG, PAIR_TAG, PARTITION_TAG
 from bqx_assets.runtime.workspace import Workspace
 
 _LOOK_SECONDS = 3_600

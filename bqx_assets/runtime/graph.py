@@ -16,11 +16,22 @@ from bqx_assets.runtime.automation import (
     verify_weekly,
     weekly,
 )
-from bqx_assets.runtime.doctor import doctor_job
-from bqx_assets.runtime.io_manager import training_io_manager
-from bqx_assets.runtime.sources import source_specs
-from bqx_assets.runtime.training_checks import published_intact, training_rules
+from bqx_assets.runtime.checks import published_intact, training_rules
+from bqx_assets.runtime.doctor_job import doctor_job
+from bqx_assets.runtime.keys import source_specs
+from bqx_assets.runtime.step import errors_as_failures
 from bqx_assets.runtime.workspace import Workspace
+
+
+@dg.io_manager(required_resource_keys={"workspace"})
+def training_io_manager(context: dg.InitResourceContext) -> dg.IOManager:
+    """Make the IO manager over the one ``workspace`` resource."""
+    # dagster-polars imports dagster-gcp, pandas and Google's clients: 0.6 s that every code server would wait for.
+    from bqx_assets.runtime.training_io import TrainingParquetIOManager  # noqa: PLC0415
+
+    # Not a nested resource: Dagster 1.13 initialises one through a call it deprecates itself.
+    with errors_as_failures():
+        return TrainingParquetIOManager.of(context.resources.workspace)
 
 
 def build_definitions(workspace: Workspace) -> dg.Definitions:

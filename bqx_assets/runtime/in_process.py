@@ -22,13 +22,12 @@ from bqx_assets.quality.report import Verdict
 from bqx_assets.release.merged_file import Merged
 from bqx_assets.release.publish import Published
 from bqx_assets.runtime.automation import pair_job
+from bqx_assets.runtime.checks import verdict_of
 from bqx_assets.runtime.graph import build_definitions
 from bqx_assets.runtime.instance import PROCESS_TAG, dagster_home, end_dead_runs, open_instance, process_tag
 from bqx_assets.runtime.keys import PUBLISHED, SLABS, SPINE, TRAINING
-from bqx_assets.runtime.launcher.contract import PAIR_TAG
-from bqx_assets.runtime.progress import listening, noted_error
-from bqx_assets.runtime.step import failure_error
-from bqx_assets.runtime.verdicts import verdict_of
+from bqx_assets.runtime.launcher.tags import PAIR_TAG
+from bqx_assets.runtime.step import failure_error, listening, noted_error
 from bqx_assets.runtime.workspace import Workspace
 
 _STAGES = {SPINE: "spine", SLABS: "slabs", TRAINING: "merge", PUBLISHED: "publish"}

@@ -21,8 +21,8 @@ from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.base.store.staged import merged_name
 from bqx_assets.merge.plan import MergePlan
-from bqx_assets.runtime.facts import Metadata, training_facts
 from bqx_assets.runtime.keys import TRAINING
+from bqx_assets.runtime.metadata import Metadata, training_facts
 from bqx_assets.runtime.step import errors_as_failures, step
 from bqx_assets.runtime.workspace import Workspace
 

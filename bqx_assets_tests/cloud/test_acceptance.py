@@ -21,7 +21,7 @@ from polars.testing import assert_frame_equal
 
 from bqx_assets.extract.slabs import slabs_prefix
 from bqx_assets.quality.rules import RULES
-from bqx_assets.runtime.launcher.contract import ENDING_TAG, NEVER_BEGAN
+from bqx_assets.runtime.launcher.tags import ENDING_TAG, NEVER_BEGAN
 from bqx_assets_tests.cloud.planted import files_of, objects_of
 from bqx_assets_tests.cloud.production import ROOT, Production, oracle
 from bqx_assets_tests.frames import EURUSD

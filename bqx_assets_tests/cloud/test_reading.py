@@ -19,9 +19,8 @@ from bqx_assets.extract.pair import extract_pair
 from bqx_assets.extract.slabs import Slabs, slabs_prefix
 from bqx_assets.merge.engine import merge
 from bqx_assets.merge.plan import plan_slabs
-from bqx_assets.runtime.io_manager import training_io_manager
-from bqx_assets.runtime.keys import TRAINING
-from bqx_assets.runtime.partitions import PAIRS
+from bqx_assets.runtime.graph import training_io_manager
+from bqx_assets.runtime.keys import PAIRS, TRAINING
 from bqx_assets.runtime.workspace import Workspace
 from bqx_assets_tests.frames import EURUSD, frame_job, frame_warehouse
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET

@@ -96,7 +96,7 @@ def test_a_fault_nobody_foresaw_names_the_step_and_says_where_to_look(
     def broken(_: object) -> None:
         raise RuntimeError("a fault")
 
-    monkeypatch.setattr("bqx_assets.runtime.assets.extract_spine", broken)
+    monkeypatch.setattr("bqx_assets.pipeline.extract_spine", broken)
     with pytest.raises(Exception, match=r"eurusd/targets_spine: .*a fault.*--debug"):
         run_pair(EURUSD, settings, Silent())
 
@@ -108,7 +108,7 @@ def test_what_the_system_refuses_in_a_step_comes_out_as_any_other_command_would_
     def refused(_: object) -> None:
         raise OSError(number, os.strerror(number), "/somewhere/slab.parquet")
 
-    monkeypatch.setattr("bqx_assets.runtime.assets.extract_spine", refused)
+    monkeypatch.setattr("bqx_assets.pipeline.extract_spine", refused)
     with pytest.raises(SystemRefused, match=os.strerror(number)) as caught:
         run_pair(EURUSD, settings, Silent())
     assert caught.value.subject == "/somewhere/slab.parquet"
@@ -120,7 +120,7 @@ def test_a_cause_that_outlasts_the_retries_is_told_and_not_their_number(
     def unavailable(_: object) -> None:
         raise TransientReadError("targets_eurusd", got="503", expected="rows", cure="Try again later.")
 
-    monkeypatch.setattr("bqx_assets.runtime.assets.extract_spine", unavailable)
+    monkeypatch.setattr("bqx_assets.pipeline.extract_spine", unavailable)
     monkeypatch.setattr("bqx_assets.runtime.step._WAIT_SECONDS", 0.01)
     with pytest.raises(TransientReadError, match="targets_eurusd: 503"):
         run_pair(EURUSD, settings, Silent())

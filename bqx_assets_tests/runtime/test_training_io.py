@@ -14,9 +14,8 @@ from polars.testing import assert_frame_equal
 from bqx_assets.base.files import TEMP_MARK
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.settings import Settings
-from bqx_assets.runtime.io_manager import training_io_manager
-from bqx_assets.runtime.keys import TRAINING
-from bqx_assets.runtime.partitions import PAIRS
+from bqx_assets.runtime.graph import training_io_manager
+from bqx_assets.runtime.keys import PAIRS, TRAINING
 from bqx_assets.runtime.workspace import Workspace
 
 WIDE_COLUMNS = 6_000

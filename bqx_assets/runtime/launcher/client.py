@@ -23,8 +23,8 @@ from bqx_assets.base.errors import BadSetting, CloudRunError, CloudRunUnavailabl
 from bqx_assets.base.refusals.facts import is_of_credentials
 from bqx_assets.base.refusals.read import read_refusal
 from bqx_assets.base.store.naming import server_address
-from bqx_assets.runtime.launcher.contract import RUN_ENV
-from bqx_assets.runtime.launcher.outcome import Ending, Outcome, outcome_of
+from bqx_assets.runtime.launcher.execution import ExecutionStatus, Outcome, outcome_of
+from bqx_assets.runtime.launcher.tags import RUN_ENV
 
 T = TypeVar("T")
 Client = TypeVar("Client", run_v2.JobsClient, run_v2.ExecutionsClient, run_v2.TasksClient)
@@ -126,7 +126,7 @@ class CloudRun:
                 tasks = self._tasks.list_tasks(parent=execution, retry=None, timeout=timeout) if asked else ()
                 return outcome_of(found, list(tasks))
             except api.NotFound as error:
-                return Outcome(execution, Ending.NOT_FOUND, reason=str(error))
+                return Outcome(execution, ExecutionStatus.NOT_FOUND, reason=str(error))
 
         # Impatiently: many runs are looked at one after the other, and in a minute they are again.
         return self._ask(execution, once, patience_seconds=self._endpoint.call_timeout_seconds)

@@ -26,8 +26,9 @@ from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
 from bqx_assets.base.errors import BadSetting, BqxError, CloudRunUnavailable
 from bqx_assets.runtime.launcher.client import CloudRun, Endpoint
-from bqx_assets.runtime.launcher.configuration import CONFIG
-from bqx_assets.runtime.launcher.contract import (
+from bqx_assets.runtime.launcher.execution import ExecutionStatus, Outcome, console_link
+from bqx_assets.runtime.launcher.starting import StartWatch, has_not_begun, tags_of_never_begun, tell, tell_of_retry
+from bqx_assets.runtime.launcher.tags import (
     ATTEMPT_TAG,
     ENDING_TAG,
     EXECUTION_TAG,
@@ -38,16 +39,51 @@ from bqx_assets.runtime.launcher.contract import (
     RUN_ENV,
     pair_of,
 )
-from bqx_assets.runtime.launcher.outcome import Ending, Outcome, console_link
-from bqx_assets.runtime.launcher.starting import StartWatch, has_not_begun, tags_of_never_begun, tell, tell_of_retry
+
+CONFIG: dict[str, Any] = {
+    "project": dg.Field(dg.StringSource, description="Google Cloud project of the jobs."),
+    "region": dg.Field(dg.StringSource, description="Region of the jobs, for example us-central1."),
+    "jobs": dg.Field(
+        dg.Map(str, dg.StringSource),
+        description="Memory class, as in the run tag bqx/memory_class, to the name of the job of that size. Cloud Run"
+        " takes CPU and memory a job, not an execution.",
+    ),
+    "default_memory_class": dg.Field(dg.StringSource, description="Class of a run that has no such tag."),
+    "timeout_seconds": dg.Field(
+        dg.IntSource, default_value=7200, description="How long one container of an execution may take."
+    ),
+    "start_check_seconds": dg.Field(
+        float,
+        default_value=10.0,
+        description="How often runs that wait for their container are looked at. One whose container ended before the"
+        " run began is failed then, instead of after run_monitoring's start_timeout_seconds.",
+    ),
+    "api_endpoint": dg.Field(
+        dg.Noneable(dg.StringSource), is_required=False, description="Another host than run.googleapis.com, over TLS."
+    ),
+    "emulator_host": dg.Field(
+        dg.Noneable(dg.StringSource),
+        is_required=False,
+        description="host:port spoken to in plain text and without credentials. Leave it out in production.",
+    ),
+    "call_timeout_seconds": dg.Field(float, is_required=False, description="Deadline of one call; default 20."),
+    "retry_timeout_seconds": dg.Field(
+        float, is_required=False, description="How long a call is tried again while quota or network fail; default 180."
+    ),
+    "retry_wait_seconds": dg.Field(
+        float, is_required=False, description="Bound of the first random wait, doubled up to 30 s; default 1."
+    ),
+}
+"""The defaults that are not here are those of ``client.Endpoint``."""
+
 
 _LOG = logging.getLogger(__name__)
 _STATUS = {
-    Ending.RUNNING: WorkerStatus.RUNNING,
-    Ending.SUCCEEDED: WorkerStatus.SUCCESS,
-    Ending.NOT_FOUND: WorkerStatus.NOT_FOUND,
+    ExecutionStatus.RUNNING: WorkerStatus.RUNNING,
+    ExecutionStatus.SUCCEEDED: WorkerStatus.SUCCESS,
+    ExecutionStatus.NOT_FOUND: WorkerStatus.NOT_FOUND,
 }
-"""Every other ending is a failure."""
+"""Every other status is a failure."""
 _STRATEGY_TAG = "dagster/retry_strategy"
 
 
@@ -150,7 +186,7 @@ class CloudRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
             return CheckRunHealthResult(WorkerStatus.RUNNING, str(error), transient=True)
         if outcome is None:
             return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "No Cloud Run execution was started for this run.")
-        if outcome.ending is Ending.RUNNING:
+        if outcome.status is ExecutionStatus.RUNNING:
             tell_of_retry(self._instance, run, outcome)
             return CheckRunHealthResult(WorkerStatus.RUNNING, run_worker_id=outcome.execution)
         return self._over(run, outcome)
@@ -168,7 +204,7 @@ class CloudRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
             return str(error)
         if outcome is None:
             return None
-        if has_not_begun(run) and outcome.ending is not Ending.RUNNING:
+        if has_not_begun(run) and outcome.status is not ExecutionStatus.RUNNING:
             self._instance.add_run_tags(run.run_id, tags_of_never_begun(outcome))
         return f"{outcome}\nLogs: {outcome.logs}" if include_container_logs and outcome.logs else str(outcome)
 
@@ -216,23 +252,23 @@ class CloudRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
 
     def _over(self, run: dg.DagsterRun, outcome: Outcome) -> CheckRunHealthResult:
         """The worker is gone. What it had to say it has said, so that a run still open now stays so."""
-        status = _STATUS.get(outcome.ending, WorkerStatus.FAILED)
+        status = _STATUS.get(outcome.status, WorkerStatus.FAILED)
         latest = self._instance.get_run_by_id(run.run_id)
         if latest is not None and not latest.is_finished:
-            if outcome.ending is Ending.SUCCEEDED:
+            if outcome.status is ExecutionStatus.SUCCEEDED:
                 status = WorkerStatus.FAILED
                 outcome = replace(outcome, reason="its container left without finishing the run")
             self._tell_of_end(latest, outcome)
         return CheckRunHealthResult(status, str(outcome), transient=False, run_worker_id=outcome.execution)
 
     def _tell_of_end(self, run: dg.DagsterRun, outcome: Outcome) -> None:
-        if run.tags.get(ENDING_TAG) != outcome.ending.value:
+        if run.tags.get(ENDING_TAG) != outcome.status.value:
             tell(self._instance, run, str(outcome), outcome)
-        tags = {ENDING_TAG: outcome.ending.value}
+        tags = {ENDING_TAG: outcome.status.value}
         if outcome.attempts > 1:
             tags[RETRIES_TAG] = "0"  # once is enough, whoever retried
         self._instance.add_run_tags(run.run_id, tags)
-        if outcome.ending is Ending.CANCELLED:
+        if outcome.status is ExecutionStatus.CANCELLED:
             # By somebody in the console: a run that failed would be retried against their will.
             self._instance.report_run_canceled(run, str(outcome))
 

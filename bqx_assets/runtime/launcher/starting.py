@@ -18,8 +18,8 @@ from dagster._core.events import EngineEventData
 
 from bqx_assets.base.errors import CloudRunError, CloudRunUnavailable
 from bqx_assets.runtime.launcher.client import CloudRun
-from bqx_assets.runtime.launcher.contract import ATTEMPT_TAG, ENDING_TAG, EXECUTION_TAG, NEVER_BEGAN, RETRIES_TAG
-from bqx_assets.runtime.launcher.outcome import Ending, Outcome
+from bqx_assets.runtime.launcher.execution import ExecutionStatus, Outcome
+from bqx_assets.runtime.launcher.tags import ATTEMPT_TAG, ENDING_TAG, EXECUTION_TAG, NEVER_BEGAN, RETRIES_TAG
 
 _LOG = logging.getLogger(__name__)
 _WAITING = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING]
@@ -68,7 +68,7 @@ class StartWatch:
                     if isinstance(error, CloudRunUnavailable):
                         return
                     continue
-                if outcome.ending is Ending.RUNNING:
+                if outcome.status is ExecutionStatus.RUNNING:
                     tell_of_retry(instance, run, outcome)
                 else:
                     _close(instance, run.run_id, outcome)
@@ -98,7 +98,7 @@ def tell(instance: dg.DagsterInstance, run: dg.DagsterRun, message: str, outcome
     """Write a message with what is known of the execution into the run's event log."""
     links = {"Execution": outcome.console, "Logs": outcome.logs}
     facts = {
-        "Ending": outcome.ending.value,
+        "Ending": outcome.status.value,
         "Reason": outcome.reason or outcome.last_attempt,
         "Containers": str(outcome.attempts),
         **{label: dg.UrlMetadataValue(link) for label, link in links.items() if link},
@@ -118,8 +118,8 @@ def _close(instance: dg.DagsterInstance, run_id: str, outcome: Outcome) -> None:
     run = instance.get_run_by_id(run_id)
     if run is None or not has_not_begun(run) or run.tags.get(EXECUTION_TAG) != outcome.execution:
         return  # what the container had to say it said before it ended: the run began, or is over
-    if outcome.ending is Ending.CANCELLED:
-        instance.add_run_tags(run_id, {ENDING_TAG: outcome.ending.value})
+    if outcome.status is ExecutionStatus.CANCELLED:
+        instance.add_run_tags(run_id, {ENDING_TAG: outcome.status.value})
         instance.report_run_canceled(run, str(outcome))
         return
     message = f"The container never began its run. {outcome}\n{_PASSES if outcome.may_pass else _LASTS}"

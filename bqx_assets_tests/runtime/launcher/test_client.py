@@ -11,7 +11,7 @@ import pytest
 
 from bqx_assets.base.errors import BadSetting, CloudRunError, CloudRunUnavailable
 from bqx_assets.runtime.launcher.client import CloudRun, Endpoint
-from bqx_assets.runtime.launcher.outcome import Ending
+from bqx_assets.runtime.launcher.execution import ExecutionStatus
 from bqx_assets_tests.runtime.launcher.deployment import shell
 from bqx_assets_tests.servers.cloud_run.faults import Fault
 from bqx_assets_tests.servers.cloud_run.server import PARENT, CloudRunServer
@@ -77,7 +77,7 @@ def test_a_call_that_hangs_meets_its_deadline(cloud_run: CloudRunServer) -> None
     impatient = CloudRun(Endpoint(emulator_host=cloud_run.endpoint, call_timeout_seconds=0.3))
     with pytest.raises(CloudRunUnavailable, match=r"(?i)deadline"):
         impatient.outcome(name)
-    assert client(cloud_run).outcome(name).ending is Ending.RUNNING
+    assert client(cloud_run).outcome(name).status is ExecutionStatus.RUNNING
 
 
 def test_every_call_carries_a_deadline(cloud_run: CloudRunServer) -> None:
@@ -164,7 +164,7 @@ def test_a_job_that_is_not_in_the_region_says_which_region_and_project_were_aske
 
 def test_an_execution_that_is_not_there_is_an_outcome_and_no_error(cloud_run: CloudRunServer) -> None:
     gone = f"{PARENT}/jobs/bqx-pair/executions/gone"
-    assert client(cloud_run).outcome(gone).ending is Ending.NOT_FOUND
+    assert client(cloud_run).outcome(gone).status is ExecutionStatus.NOT_FOUND
     assert client(cloud_run).cancel(gone) is False
 
 

@@ -14,8 +14,8 @@ from google.cloud import run_v2
 
 from bqx_assets.base.errors import CloudRunError, CloudRunUnavailable
 from bqx_assets.runtime.launcher.client import Endpoint
-from bqx_assets.runtime.launcher.contract import ENDING_TAG, NEVER_BEGAN
 from bqx_assets.runtime.launcher.starting import StartWatch
+from bqx_assets.runtime.launcher.tags import ENDING_TAG, NEVER_BEGAN
 from bqx_assets_tests.runtime.launcher.deployment import Deployment, python, shell
 from bqx_assets_tests.servers.cloud_run.faults import Fault
 

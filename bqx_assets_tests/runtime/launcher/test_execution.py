@@ -6,7 +6,7 @@ import pytest
 from google.cloud import run_v2
 from google.rpc.status_pb2 import Status
 
-from bqx_assets.runtime.launcher.outcome import Ending, outcome_of
+from bqx_assets.runtime.launcher.execution import ExecutionStatus, outcome_of
 
 STATE, REASON = run_v2.Condition.State, run_v2.Condition.ExecutionReason
 NAME = "projects/p/locations/r/jobs/bqx-pair/executions/bqx-pair-abcde"
@@ -37,28 +37,32 @@ NO_TIME = "Task bqx-pair-abcde-task0 failed with message: The configured timeout
 @pytest.mark.parametrize(
     ("found", "last", "ending"),
     [
-        (run_v2.Execution(name=NAME), None, Ending.RUNNING),
-        (execution(STATE.CONDITION_PENDING), None, Ending.RUNNING),
-        (execution(STATE.CONDITION_RECONCILING, reason=REASON.CANCELLING), None, Ending.RUNNING),
-        (execution(STATE.CONDITION_SUCCEEDED), None, Ending.SUCCEEDED),
-        (execution(FAILED, "The container exited with an error."), task(exit_code=1), Ending.FAILED),
-        (execution(FAILED), None, Ending.FAILED),
-        (execution(FAILED, reason=REASON.CANCELLED), None, Ending.CANCELLED),
-        (execution(FAILED, NO_TIME), task(exit_code=1), Ending.TIMED_OUT),
-        (execution(FAILED, NO_TIME), task(signal=9), Ending.TIMED_OUT),
-        (execution(FAILED), task(code=4), Ending.TIMED_OUT),
-        (execution(FAILED, NO_MEMORY), None, Ending.OUT_OF_MEMORY),
-        (execution(FAILED, "The container exited with an error."), task(NO_MEMORY, exit_code=1), Ending.OUT_OF_MEMORY),
-        (execution(FAILED, "The container exited with an error."), task(exit_code=137), Ending.OUT_OF_MEMORY),
-        (execution(FAILED), task("Container terminated on signal 9.", signal=9), Ending.OUT_OF_MEMORY),
-        (execution(FAILED), task(exit_code=143), Ending.FAILED),
-        (run_v2.Execution(name=NAME, delete_time=datetime.now(UTC)), None, Ending.NOT_FOUND),
+        (run_v2.Execution(name=NAME), None, ExecutionStatus.RUNNING),
+        (execution(STATE.CONDITION_PENDING), None, ExecutionStatus.RUNNING),
+        (execution(STATE.CONDITION_RECONCILING, reason=REASON.CANCELLING), None, ExecutionStatus.RUNNING),
+        (execution(STATE.CONDITION_SUCCEEDED), None, ExecutionStatus.SUCCEEDED),
+        (execution(FAILED, "The container exited with an error."), task(exit_code=1), ExecutionStatus.FAILED),
+        (execution(FAILED), None, ExecutionStatus.FAILED),
+        (execution(FAILED, reason=REASON.CANCELLED), None, ExecutionStatus.CANCELLED),
+        (execution(FAILED, NO_TIME), task(exit_code=1), ExecutionStatus.TIMED_OUT),
+        (execution(FAILED, NO_TIME), task(signal=9), ExecutionStatus.TIMED_OUT),
+        (execution(FAILED), task(code=4), ExecutionStatus.TIMED_OUT),
+        (execution(FAILED, NO_MEMORY), None, ExecutionStatus.OUT_OF_MEMORY),
+        (
+            execution(FAILED, "The container exited with an error."),
+            task(NO_MEMORY, exit_code=1),
+            ExecutionStatus.OUT_OF_MEMORY,
+        ),
+        (execution(FAILED, "The container exited with an error."), task(exit_code=137), ExecutionStatus.OUT_OF_MEMORY),
+        (execution(FAILED), task("Container terminated on signal 9.", signal=9), ExecutionStatus.OUT_OF_MEMORY),
+        (execution(FAILED), task(exit_code=143), ExecutionStatus.FAILED),
+        (run_v2.Execution(name=NAME, delete_time=datetime.now(UTC)), None, ExecutionStatus.NOT_FOUND),
     ],
 )
 def test_an_ending_is_read_from_condition_and_last_attempt(
-    found: run_v2.Execution, last: run_v2.Task | None, ending: Ending
+    found: run_v2.Execution, last: run_v2.Task | None, ending: ExecutionStatus
 ) -> None:
-    assert outcome_of(found, [last] if last else []).ending is ending
+    assert outcome_of(found, [last] if last else []).status is ending
 
 
 def test_an_outcome_reads_as_one_line_with_reason_and_link() -> None:

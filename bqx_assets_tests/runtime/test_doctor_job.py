@@ -10,10 +10,10 @@ import pytest
 
 from bqx_assets.base.settings import Settings
 from bqx_assets.doctor.report import Line, Report
-from bqx_assets.runtime.doctor import doctor_job, markdown
+from bqx_assets.runtime.doctor_job import doctor_job, markdown
 from bqx_assets.runtime.graph import build_definitions
 from bqx_assets.runtime.in_process import terminal_logging
-from bqx_assets.runtime.launcher.contract import MEMORY_TAG, pair_of
+from bqx_assets.runtime.launcher.tags import MEMORY_TAG, pair_of
 from bqx_assets.runtime.workspace import Workspace
 from bqx_assets_tests.runtime.homes import make_home
 

@@ -9,10 +9,9 @@ from bqx_assets.base.errors import NotReady
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.doctor.chart import look
 from bqx_assets.doctor.report import Report
-from bqx_assets.runtime.launcher.contract import MEMORY_TAG
-from bqx_assets.runtime.partitions import PAIRS
-from bqx_assets.runtime.progress import StepProgress, listener
-from bqx_assets.runtime.step import errors_as_failures, failure
+from bqx_assets.runtime.keys import PAIRS
+from bqx_assets.runtime.launcher.tags import MEMORY_TAG
+from bqx_assets.runtime.step import StepProgress, errors_as_failures, failure, listener
 from bqx_assets.runtime.workspace import Workspace
 
 _MARKS = {"passed": "✓", "missing": "✗", "skipped": "·", "note": "!"}

@@ -6,8 +6,8 @@ import dagster as dg
 import pytest
 
 from bqx_assets.quality.report import Verdict
+from bqx_assets.runtime.checks import check_result, check_spec, verdict_of
 from bqx_assets.runtime.keys import TRAINING
-from bqx_assets.runtime.verdicts import check_result, check_spec, verdict_of
 
 FAILED = Verdict(rule="dimensions", passed=False, severity="error", got="3", expected="4", cure="Extract again.")
 WARNED = Verdict(rule="dimensions", passed=False, severity="warn", got="3", expected="4", cure="Look.")

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from google.cloud import run_v2
 
-from bqx_assets.runtime.launcher.contract import PASSING_EXIT
+from bqx_assets.runtime.launcher.tags import PASSING_EXIT
 
 _STATE = run_v2.Condition.State
 _REASON = run_v2.Condition.ExecutionReason
@@ -25,7 +25,7 @@ _BY_SIGNAL = 128
 """A main process that a signal ended leaves with this and the signal's number."""
 
 
-class Ending(StrEnum):
+class ExecutionStatus(StrEnum):
     """How an execution stands, or ended."""
 
     RUNNING = "running"
@@ -43,7 +43,7 @@ class Outcome:
 
     execution: str
     """Full resource name: ``projects/{project}/locations/{region}/jobs/{job}/executions/{execution}``."""
-    ending: Ending
+    status: ExecutionStatus
     reason: str = ""
     """Cloud Run's own words, exit code included."""
     attempts: int = 1
@@ -63,7 +63,7 @@ class Outcome:
     def __str__(self) -> str:
         reason = f": {self.reason}" if self.reason else ""
         attempts = f" after {self.attempts} attempts" if self.attempts > 1 else ""
-        return f"Cloud Run execution {self.execution.rpartition('/')[2]} {self.ending}{attempts}{reason} {self.console}"
+        return f"Cloud Run execution {self.execution.rpartition('/')[2]} {self.status}{attempts}{reason} {self.console}"
 
 
 def console_link(execution: str) -> str:
@@ -75,12 +75,14 @@ def console_link(execution: str) -> str:
 def outcome_of(execution: run_v2.Execution, tasks: Sequence[run_v2.Task]) -> Outcome:
     """Return what an execution of one task has come to. ``tasks`` matter when it failed or was retried."""
     task = tasks[0] if tasks else run_v2.Task()
-    ending = _ending(execution, task)
-    over = ending is not Ending.RUNNING
+    status = _status(execution, task)
+    over = status is not ExecutionStatus.RUNNING
     return Outcome(
         execution=execution.name,
-        ending=ending,
-        reason="; ".join(dict.fromkeys(_words(execution, task))) if over and ending is not Ending.SUCCEEDED else "",
+        status=status,
+        reason="; ".join(dict.fromkeys(_words(execution, task)))
+        if over and status is not ExecutionStatus.SUCCEEDED
+        else "",
         attempts=1 + max(task.retried, min(execution.retried_count, 1)),
         last_attempt="" if over else _attempt(task.last_attempt_result),
         logs=execution.log_uri,
@@ -88,28 +90,28 @@ def outcome_of(execution: run_v2.Execution, tasks: Sequence[run_v2.Task]) -> Out
     )
 
 
-def _ending(execution: run_v2.Execution, task: run_v2.Task) -> Ending:
+def _status(execution: run_v2.Execution, task: run_v2.Task) -> ExecutionStatus:
     if execution.delete_time:
-        return Ending.NOT_FOUND
+        return ExecutionStatus.NOT_FOUND
     completed = _completed(execution.conditions)
     if completed.state == _STATE.CONDITION_SUCCEEDED:
-        return Ending.SUCCEEDED
+        return ExecutionStatus.SUCCEEDED
     if completed.state != _STATE.CONDITION_FAILED:
-        return Ending.RUNNING
+        return ExecutionStatus.RUNNING
     if completed.execution_reason == _REASON.CANCELLED or execution.cancelled_count:
-        return Ending.CANCELLED
+        return ExecutionStatus.CANCELLED
     return _failure(execution, task)
 
 
-def _failure(execution: run_v2.Execution, task: run_v2.Task) -> Ending:
+def _failure(execution: run_v2.Execution, task: run_v2.Task) -> ExecutionStatus:
     result = task.last_attempt_result
     words = " ".join(_words(execution, task))
     # Before memory: an attempt that ran out of time is ended by the same signal as one that ran out of memory.
     if _TIME.search(words) or result.status.code == _DEADLINE_EXCEEDED:
-        return Ending.TIMED_OUT
+        return ExecutionStatus.TIMED_OUT
     if _MEMORY.search(words) or _killed(result):
-        return Ending.OUT_OF_MEMORY
-    return Ending.FAILED
+        return ExecutionStatus.OUT_OF_MEMORY
+    return ExecutionStatus.FAILED
 
 
 def _may_pass(execution: run_v2.Execution, task: run_v2.Task) -> bool:

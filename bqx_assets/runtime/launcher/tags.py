@@ -1,7 +1,4 @@
-"""The contract between launcher and container: run tags, environment variables, and the one pair of a run.
-
-Belongs here: names that both sides use, and which pair a run's tags speak of. Does not: Cloud Run, or starting a run.
-"""
+"""Names that launcher and container share: run tags and environment variables; and the one pair of a run."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ EXECUTION_TAG = "bqx/cloud_run_execution"
 ENDING_TAG = "bqx/cloud_run_ending"
 ATTEMPT_TAG = "bqx/cloud_run_attempt"
 NEVER_BEGAN = "never began"
-"""The ending's tag of a run whose container died, or was refused, before the run had begun."""
+"""The value of the ending tag of a run whose container died, or was refused, before the run had begun."""
 RETRIES_TAG = "dagster/max_retries"
 """Dagster's own: how often it may launch a run again that failed."""
 PASSING_EXIT = 75

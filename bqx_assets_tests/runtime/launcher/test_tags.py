@@ -7,18 +7,18 @@ from hypothesis import strategies as st
 from bqx_assets.base.errors import UsageError
 from bqx_assets.base.pairs import ALL_PAIRS
 from bqx_assets.runtime import automation
-from bqx_assets.runtime.launcher import contract
-from bqx_assets.runtime.launcher.contract import pair_of
+from bqx_assets.runtime.launcher import tags
+from bqx_assets.runtime.launcher.tags import pair_of
 
 NAMES = {pair.name for pair in ALL_PAIRS}
 
 
 def test_jobs_are_tagged_by_the_names_the_launcher_reads() -> None:
-    assert contract.PAIR_TAG == automation.PAIR_TAG
-    assert contract.MEMORY_TAG == automation.MEMORY_TAG
+    assert tags.PAIR_TAG == automation.PAIR_TAG
+    assert tags.MEMORY_TAG == automation.MEMORY_TAG
 
 
-@pytest.mark.parametrize("key", [contract.PAIR_TAG, contract.PARTITION_TAG])
+@pytest.mark.parametrize("key", [tags.PAIR_TAG, tags.PARTITION_TAG])
 def test_either_tag_names_the_pair(key: str) -> None:
     assert pair_of({key: "nzdchf"}).name == "nzdchf"
 
@@ -27,17 +27,17 @@ def test_either_tag_names_the_pair(key: str) -> None:
 @settings(deadline=None)
 def test_a_text_that_is_no_pair_never_becomes_one(text: str) -> None:
     if text in NAMES:
-        assert pair_of({contract.PAIR_TAG: text}).name == text
+        assert pair_of({tags.PAIR_TAG: text}).name == text
     else:
         with pytest.raises(UsageError):
-            pair_of({contract.PAIR_TAG: text})
+            pair_of({tags.PAIR_TAG: text})
 
 
 @given(st.sampled_from(ALL_PAIRS), st.sampled_from(ALL_PAIRS))
 def test_two_tags_must_agree(one: object, other: object) -> None:
-    tags = {contract.PAIR_TAG: str(one), contract.PARTITION_TAG: str(other)}
+    named = {tags.PAIR_TAG: str(one), tags.PARTITION_TAG: str(other)}
     if one == other:
-        assert pair_of(tags) == one
+        assert pair_of(named) == one
     else:
         with pytest.raises(UsageError, match="the pairs"):
-            pair_of(tags)
+            pair_of(named)
