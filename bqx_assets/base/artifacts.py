@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from bqx_assets.base.errors import CheckpointCorrupt
+from bqx_assets.base.errors import CheckpointCorrupt, NewerFormat
 from bqx_assets.base.files import read_regular, write_atomic
 from bqx_assets.base.printable import first_line
 
@@ -27,6 +27,21 @@ EXTRACTION_FILE = "extraction.json"
 """Name of the :class:`ExtractionRecord` inside a pair's checkpoint folder."""
 SIMULATED = "simulated rates"
 """The ``origin`` of numbers that no market ever quoted."""
+
+
+def _known_format(version: int) -> int:
+    if version > FORMAT_VERSION:
+        raise NewerFormat(
+            "a record",
+            got=f"format version {version}",
+            expected=f"{FORMAT_VERSION} at most",
+            cure="A later version of bqx-assets wrote it: use that one, or make the record again.",
+        )
+    return version
+
+
+FormatVersion = Annotated[int, AfterValidator(_known_format)]
+"""Of a record. One that a later version wrote is refused when it is loaded: its fields may mean something else."""
 
 
 class Record(BaseModel):
@@ -43,6 +58,8 @@ class Record(BaseModel):
         """Read from JSON. Raises CheckpointCorrupt when the file is missing or not such a record."""
         try:
             return cls.model_validate_json(read_regular(path))
+        except NewerFormat as error:
+            raise error.about(str(path)) from error
         except (OSError, ValueError) as error:
             raise CheckpointCorrupt(
                 str(path), got=first_line(error), expected=f"a record {cls.__name__} as JSON", cure="Make it again."
@@ -95,7 +112,7 @@ class RowAccount(Record):
 class SlabProvenance(Record):
     """What a slab carries in its own parquet metadata, fixed before its bytes are."""
 
-    format_version: int = FORMAT_VERSION
+    format_version: FormatVersion = FORMAT_VERSION
     pair: str
     role: Literal["spine", "feature"]
     family: str
@@ -152,7 +169,7 @@ class FailedTable(Record):
 class ExtractionRecord(Record):
     """The outcome of one extraction: what a merge may splice, in column order, spine first."""
 
-    format_version: int = FORMAT_VERSION
+    format_version: FormatVersion = FORMAT_VERSION
     pair: str
     snapshot_time: datetime
     spine: Spine
@@ -216,7 +233,7 @@ class JudgedBy(Record):
 class Manifest(Record):
     """Everything needed to trust, trace or repeat one training file. Lies beside it as ``{stem}.manifest.json``."""
 
-    format_version: int = FORMAT_VERSION
+    format_version: FormatVersion = FORMAT_VERSION
     pair: str
     created_at: datetime
     engine: str

@@ -150,6 +150,14 @@ class CheckpointCorrupt(BqxError):
     """A slab's bytes are not those that were written."""
 
 
+class NewerFormat(CheckpointCorrupt):
+    """A record was written by a later version of this package, in a format that this one does not know."""
+
+    def about(self, subject: str) -> NewerFormat:
+        """Return the same error about the file or object that the record was read from."""
+        return NewerFormat(subject, got=self.got, expected=self.expected, cure=self.cure)
+
+
 class FolderBusy(BqxError):
     """Another extraction is at work in the same checkpoint folder."""
 

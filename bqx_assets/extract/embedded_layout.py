@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from bqx_assets.base.artifacts import Record
+from bqx_assets.base.artifacts import FormatVersion, Record
 from bqx_assets.base.errors import TableMissing, TableUnreadable
 from bqx_assets.base.files import locked, remove_partials, write_atomic
 from bqx_assets.base.names import check_identifier, is_identifier
@@ -28,7 +28,7 @@ _UNFINISHED_FILE = "UNFINISHED"
 class Made(Record):
     """What ``bqx warehouse create`` was asked for: the same again gives the same tables."""
 
-    format_version: int = 1
+    format_version: FormatVersion = 1
     pairs: tuple[str, ...]
     rows: int
     tables: int | None

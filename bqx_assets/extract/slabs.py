@@ -22,7 +22,7 @@ from bqx_assets.base.artifacts import (
 )
 from bqx_assets.base.checksums import crc32c_of_file, sha256_of_file, sums_of_blocks, sums_of_files
 from bqx_assets.base.content import Contents
-from bqx_assets.base.errors import CheckpointCorrupt
+from bqx_assets.base.errors import CheckpointCorrupt, NewerFormat
 from bqx_assets.base.fingerprints import fingerprint
 from bqx_assets.base.frame_files import read_parquet
 from bqx_assets.base.names import check_identifier
@@ -212,6 +212,8 @@ class Slabs:
             return None
         try:
             record = load_record(self.store, self._record_name(table), SlabRecord)
+        except NewerFormat:
+            raise  # it is no damage, and not to be written over
         except CheckpointCorrupt:
             return None
         return record if record.table == table and self.holds(record) else None

@@ -9,8 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from bqx_assets.base.artifacts import ExtractionRecord, Spine, library_versions, manifest_path
-from bqx_assets.base.errors import CheckpointCorrupt
+from bqx_assets.base.artifacts import (
+    ExtractionRecord,
+    Manifest,
+    Record,
+    SlabProvenance,
+    Spine,
+    library_versions,
+    manifest_path,
+)
+from bqx_assets.base.errors import CheckpointCorrupt, NewerFormat
+from bqx_assets.base.store.local import LocalObjectStore
+from bqx_assets.base.store.records import load_record
+from bqx_assets.extract.embedded_layout import Made
 
 MOMENT = datetime(2026, 1, 5, tzinfo=UTC)
 RECORD = ExtractionRecord(
@@ -68,3 +79,14 @@ def test_the_manifest_lies_beside_its_file() -> None:
 def test_versions_that_shape_the_bytes_are_recorded() -> None:
     """Lesson 20: Polars 0.19 in the image and 1.36 on the machine."""
     assert {"python", "bqx-assets", "dagster", "polars", "pyarrow"} == library_versions().keys()
+
+
+@pytest.mark.parametrize("kind", [SlabProvenance, ExtractionRecord, Manifest, Made], ids=lambda kind: kind.__name__)
+def test_a_record_of_a_later_format_is_refused_with_a_cure(tmp_path: Path, kind: type[Record]) -> None:
+    path = tmp_path / "record.json"
+    path.write_text('{"format_version": 2, "a field of later": 1}')
+    with pytest.raises(NewerFormat, match=r"record\.json: format version 2, expected 1 at most\. A later version"):
+        kind.load(path)
+    store = LocalObjectStore(tmp_path)
+    with pytest.raises(NewerFormat, match="format version 2"):
+        load_record(store, "record.json", kind)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TypeVar
 
 from bqx_assets.base.artifacts import Record
-from bqx_assets.base.errors import CheckpointCorrupt, ObjectMissing
+from bqx_assets.base.errors import CheckpointCorrupt, NewerFormat, ObjectMissing
 from bqx_assets.base.printable import first_line
 from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore, version_of
 
@@ -19,6 +19,8 @@ def load_record(store: ObjectStore, name: str, kind: type[_R]) -> _R:
     """Return the record that object ``name`` is. Raises CheckpointCorrupt when it is missing or no such record."""
     try:
         return kind.model_validate_json(store.read(name))
+    except NewerFormat as error:
+        raise error.about(store.uri(name)) from error
     except (ObjectMissing, ValueError) as error:
         raise CheckpointCorrupt(
             store.uri(name),
