@@ -77,12 +77,12 @@ def propose(
         typer.Option(
             parser=_place,
             metavar="FILE",
-            help="Where to; other pairs' in it stay.",
+            help="File to write; what it holds on other pairs stays.",
             show_default="HOME/expectations.toml",
         ),
     ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Also in the place of approved ones of this pair.")
+        bool, typer.Option("--replace", help="Replace expectations of this pair that are approved already.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -178,7 +178,7 @@ def _lines(found: Expectations) -> list[str]:
         f"  {_absent(found)}",
         f"  for information, the earlier gates: {found.earlier_gates.feature_null_fraction:.0%} of features, "
         f"{found.earlier_gates.target_null_fraction:.0%} of targets",
-        "all of them: bqx expectations show --text",
+        "to print the whole file: bqx expectations show --text",
     ]
 
 

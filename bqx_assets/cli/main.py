@@ -161,15 +161,15 @@ def validate_command(  # noqa: PLR0913 -- one parameter an option
         ),
     ],
     *,
-    pair: Annotated[Pair, typer.Option(parser=parse_pair, metavar="PAIR", help="Whose file it must be.")],
+    pair: Annotated[Pair, typer.Option(parser=parse_pair, metavar="PAIR", help="Pair the file must belong to.")],
     required_targets: Annotated[
-        int | None, typer.Option(min=1, help="Horizons every window must have.", show_default="all 7")
+        int | None, typer.Option(min=1, help="Minimum number of horizons for each window.", show_default="all 7")
     ] = None,
     min_rows: Annotated[
-        int | None, typer.Option(min=1, help="Rows at least.", show_default="by the expectations")
+        int | None, typer.Option(min=1, help="Minimum number of rows.", show_default="from the expectations")
     ] = None,
     min_columns: Annotated[
-        int | None, typer.Option(min=1, help="Columns at least.", show_default="by the expectations")
+        int | None, typer.Option(min=1, help="Minimum number of columns.", show_default="from the expectations")
     ] = None,
     shallow: Annotated[bool, typer.Option("--shallow", help="Footer and statistics only: decode no value.")] = False,
     as_json: Json = False,
@@ -193,7 +193,7 @@ def publish_command(  # noqa: PLR0913 -- one parameter an option
     file: TrainingFile = None,
     output_dir: Annotated[
         str | None,
-        typer.Option(metavar="DIR", help="Where to: a folder or gs://bucket.", show_default="BQX_OUTPUT"),
+        typer.Option(metavar="DIR", help="Folder or gs://bucket to publish to.", show_default="BQX_OUTPUT"),
     ] = None,
     clean: Annotated[
         bool, typer.Option("--clean-checkpoints", help="Then delete the slabs, once the store confirms the file.")

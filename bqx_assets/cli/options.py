@@ -18,13 +18,19 @@ from bqx_assets.catalogue.expectations import Expectations
 
 PairArgument = Annotated[
     Pair,
-    typer.Argument(parser=parse_pair, metavar="PAIR", help="One of the 28, for example eurusd.", show_default=False),
+    typer.Argument(
+        parser=parse_pair,
+        metavar="PAIR",
+        help="One of the 28 pairs, for example eurusd; bqx status lists them.",
+        show_default=False,
+    ),
 ]
 PairIfAny = Annotated[
-    Pair | None, typer.Argument(parser=parse_pair, metavar="[PAIR]", help="One of the 28.", show_default="eurusd")
+    Pair | None, typer.Argument(parser=parse_pair, metavar="[PAIR]", help="One of the 28 pairs.", show_default="eurusd")
 ]
 SomePairs = Annotated[
-    list[Pair] | None, typer.Argument(parser=parse_pair, metavar="[PAIR]...", help="Of the 28.", show_default=False)
+    list[Pair] | None,
+    typer.Argument(parser=parse_pair, metavar="[PAIR]...", help="Some of the 28 pairs.", show_default=False),
 ]
 Every = Annotated[bool, typer.Option("--all", help="All pairs that are published.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")]

@@ -14,7 +14,7 @@ from bqx_assets.cli.session import Session
 from bqx_assets.pipeline import Pipeline
 from bqx_assets.release.lifecycle import init_store
 
-store_app = typer.Typer(no_args_is_help=True, help="The output bucket's own rules.")
+store_app = typer.Typer(no_args_is_help=True, help="Manage the output bucket's lifecycle rules.")
 
 
 @store_app.callback()

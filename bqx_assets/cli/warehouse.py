@@ -154,7 +154,7 @@ def spoil_command(
     folder: Folder,
     mode: Annotated[str, typer.Argument(metavar="MODE", help="What to break; an unknown one lists all.")],
     *,
-    pair: Annotated[Pair, typer.Option(parser=parse_pair, metavar="PAIR", help="Whose tables.")],
+    pair: Annotated[Pair, typer.Option(parser=parse_pair, metavar="PAIR", help="Pair whose tables are spoiled.")],
 ) -> None:
     """Break one pair's tables in DIR as real ones have been broken, to see that it is caught."""
     session: Session = ctx.obj
