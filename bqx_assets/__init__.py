@@ -1,5 +1,57 @@
-"""bqx_assets: for each forex pair, 667 feature tables and one targets table become one verified training parquet.
+"""The public surface of bqx_assets: for each forex pair, feature tables become one verified training parquet.
 
-The packages are named so that alphabetical order is data flow is import order:
-``base`` < ``catalogue`` < ``extract`` < ``merge`` < ``quality`` < ``release`` < ``runtime``.
+These names are all that a program needs for the stages; modules below may move. Each is imported when it is first
+asked for, so that ``bqx --help`` and Ctrl-C at the start wait for none of them.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bqx_assets.base import errors
+    from bqx_assets.base.artifacts import Manifest
+    from bqx_assets.base.errors import BqxError
+    from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair
+    from bqx_assets.base.progress import Progress
+    from bqx_assets.base.settings import Settings
+    from bqx_assets.pipeline import Pipeline
+    from bqx_assets.quality.report import Report
+
+__all__ = [
+    "ALL_PAIRS",
+    "BqxError",
+    "Manifest",
+    "Pair",
+    "Pipeline",
+    "Progress",
+    "Report",
+    "Settings",
+    "errors",
+    "parse_pair",
+]
+_HOMES = {
+    "ALL_PAIRS": "base.pairs",
+    "BqxError": "base.errors",
+    "Manifest": "base.artifacts",
+    "Pair": "base.pairs",
+    "Pipeline": "pipeline",
+    "Progress": "base.progress",
+    "Report": "quality.report",
+    "Settings": "base.settings",
+    "errors": "base",
+    "parse_pair": "base.pairs",
+}
+"""The module of each name, below this package."""
+
+if not TYPE_CHECKING:  # to a type checker an unknown name stays an error
+
+    def __getattr__(name: str) -> object:
+        """Import a public name. Raises AttributeError for any other."""
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        home = import_module(f"{__name__}.{_HOMES[name]}")
+        return import_module(f"{home.__name__}.{name}") if name == "errors" else getattr(home, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -27,7 +27,7 @@ from bqx_assets.base.threads import in_threads
 from bqx_assets.catalogue.expectations import Expectations, load_expectations
 from bqx_assets.catalogue.expectations_file import EXPECTATIONS_FILE
 from bqx_assets.extract.embedded import LocalWarehouse
-from bqx_assets.extract.embedded_layout import load_folder
+from bqx_assets.extract.embedded_layout import load_record
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.pair import extract_features, extract_pair, extract_spine
 from bqx_assets.extract.plan import PairPlan, plan_pair
@@ -188,7 +188,7 @@ class Pipeline:
         settings = self.settings.of_pair(pair)
         if settings.bigquery_project is not None:
             return f"BigQuery project {settings.bigquery_project}"
-        folder = load_folder(settings.warehouse_dir)
+        folder = load_record(settings.warehouse_dir)
         if folder is None:
             return "a folder of tables"
         return SIMULATED if folder.made.rates is None else "a rates file"

@@ -19,8 +19,8 @@ from bqx_assets.release.publish import Published
 from bqx_assets.runtime.keys import PUBLISHED, SLABS, SPINE
 from bqx_assets.runtime.step import failure_error
 from bqx_assets.sandbox.create import create_warehouse
-from bqx_assets.sandbox.simulate import simulate
-from bqx_assets.sandbox.spoil import SPOIL_MODES, spoil
+from bqx_assets.sandbox.faults import FAULTS, inject_fault
+from bqx_assets.sandbox.market.simulate import simulate
 from bqx_assets_tests.runtime.homes import copy_home, failed_checks, make_home, materialised, run_graph, step_metadata
 
 EURUSD = parse_pair("eurusd")
@@ -133,14 +133,14 @@ def test_a_second_run_resumes_every_table_and_publishes_nothing_new(settings: Se
 
 def test_every_spoil_mode_has_its_ending_here() -> None:
     endings = [STOPPED_BY_A_TABLE, STOPPED_BY_THE_SPINE, STOPPED_BY_A_CHECK, PUBLISHED_ALL_THE_SAME]
-    assert {mode for each in endings for mode in each} == set(SPOIL_MODES)
+    assert {mode for each in endings for mode in each} == set(FAULTS)
 
 
 @pytest.mark.parametrize("mode", STOPPED_BY_A_TABLE)
 def test_a_spoiled_table_is_named_the_others_are_saved_and_what_was_published_stays(
     settings: Settings, mode: str
 ) -> None:
-    table = spoil(settings.warehouse_dir, mode, EURUSD).split(":")[0]
+    table = inject_fault(settings.warehouse_dir, mode, EURUSD).split(":")[0]
     before = _files(settings.output_dir)
     result = run_graph(settings)
     assert not result.success
@@ -154,7 +154,7 @@ def test_a_spoiled_table_is_named_the_others_are_saved_and_what_was_published_st
 
 @pytest.mark.parametrize("mode", STOPPED_BY_THE_SPINE)
 def test_spoiled_targets_stop_the_pair_before_anything_is_read_onto_them(settings: Settings, mode: str) -> None:
-    spoil(settings.warehouse_dir, mode, EURUSD)
+    inject_fault(settings.warehouse_dir, mode, EURUSD)
     before = _files(settings.home / "bqx-ml-output"), _files(settings.home / "training")
     result = run_graph(settings)
     assert type(_error(result, "targets_spine")).__name__ == STOPPED_BY_THE_SPINE[mode]
@@ -165,7 +165,7 @@ def test_spoiled_targets_stop_the_pair_before_anything_is_read_onto_them(setting
 
 @pytest.mark.parametrize("mode", STOPPED_BY_A_CHECK)
 def test_values_that_cannot_be_right_fail_the_named_check_and_are_not_published(settings: Settings, mode: str) -> None:
-    spoil(settings.warehouse_dir, mode, EURUSD)
+    inject_fault(settings.warehouse_dir, mode, EURUSD)
     before = _files(settings.output_dir)
     result = run_graph(settings)
     assert not result.success
@@ -176,7 +176,7 @@ def test_values_that_cannot_be_right_fail_the_named_check_and_are_not_published(
 
 @pytest.mark.parametrize("mode", PUBLISHED_ALL_THE_SAME)
 def test_what_harms_no_value_is_reported_and_published(settings: Settings, mode: str) -> None:
-    spoil(settings.warehouse_dir, mode, EURUSD)
+    inject_fault(settings.warehouse_dir, mode, EURUSD)
     columns = pl.read_parquet_schema(settings.output_dir / "training_eurusd.parquet").keys()
     result = run_graph(settings)
     assert result.success
@@ -186,7 +186,7 @@ def test_what_harms_no_value_is_reported_and_published(settings: Settings, mode:
 
 
 def test_a_mended_table_is_the_only_one_read_again(settings: Settings, published_home: Path) -> None:
-    table = spoil(settings.warehouse_dir, "duplicates", EURUSD).split(":")[0]
+    table = inject_fault(settings.warehouse_dir, "duplicates", EURUSD).split(":")[0]
     assert not run_graph(settings).success
     whole = next((published_home / "warehouse").glob(f"*/{table}.parquet"))
     mended = settings.warehouse_dir / whole.relative_to(published_home / "warehouse")

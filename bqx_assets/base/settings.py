@@ -29,52 +29,63 @@ class Settings(BaseSettings):
     """
 
     # Cloud Run, compose and systemd pass a variable that nobody has filled in as an empty one: that is unset.
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
 
     home: Path = Path(".bqx")
     """Folder for everything a run makes."""
     warehouse: Path | None = None
-    """Embedded warehouse; default: the one in this home that was last made for the pair, else ``{home}/warehouse``."""
+    """Folder of the embedded warehouse; default: the one in this home that was last made for the pair, else
+    ``{home}/warehouse``."""
     expectations: str | None = None
-    """Expectations file or its folder, a path or ``gs://`` URI; default: the warehouse's own ``expectations.toml``,
+    """Expectations file or its folder, as a path or ``gs://`` URI; default: the ``expectations.toml`` of the warehouse,
     else the packaged one."""
     bigquery_project: str | None = None
-    """Project whose feature and targets datasets are read; unset: the embedded warehouse is."""
+    """Google project whose feature and targets datasets are read; where it is unset, the embedded warehouse is read."""
     billing_project: str | None = None
-    """Project that runs the queries and owns the read sessions; default ``bigquery_project``."""
+    """Google project that runs the queries and owns the read sessions; default: ``bigquery_project``."""
     bigquery_storage_endpoint: str | None = None
-    """Address of the Storage Read API; default Google's own. ``http://`` is plain text, without credentials."""
+    """Address of the BigQuery Storage Read API; default: Google's own. An ``http://`` address is called in plain
+    text and without credentials."""
     bigquery_streams: int = Field(default=16, ge=1)
-    """Read streams open at once, all tables together."""
+    """Number of read streams that are open at the same time, over all tables."""
     max_bytes: int = Field(default=0, ge=0)
-    """Most bytes an extraction may read from the warehouse; 0: no cap. What is over is refused before it is read."""
+    """Largest number of bytes that an extraction may read from the warehouse; 0 means no limit. A larger extraction is
+    refused before anything is read."""
     staging: Path | None = None
-    """Where tables shared by all pairs are kept once read; default ``{home}/staging``, or in the output bucket."""
+    """Folder that keeps the tables shared by all pairs after they were read; default: the output bucket where there is
+    one, else ``{home}/staging``."""
     stage_shared: bool = True
-    """Keep them. Read anew for each pair otherwise."""
+    """Whether the tables shared by all pairs are kept in ``staging``; if not, they are read again for each pair."""
     output: str | None = None
-    """Where training files are published: ``gs://bucket[/prefix]`` or a folder; default ``{home}/bqx-ml-output``."""
+    """Place where training files are published, ``gs://bucket[/prefix]`` or a folder; default
+    ``{home}/bqx-ml-output``."""
     workers: int = Field(default=0, ge=0)
-    """Parallel table readers; 0 means one a processor."""
+    """Number of tables that are read in parallel; 0 means one for each processor."""
     duplicates: DuplicatePolicy = "refuse"
-    """What to do where one ``interval_time`` stands on several rows of a table."""
+    """What happens where several rows of a table have the same ``interval_time``: the table is refused, or its first or
+    last such row is taken."""
     include_forward_looking: bool = False
-    """Keep quarantined columns in the training file. They leak the label."""
+    """Whether quarantined columns stay in the training file. They leak the label."""
     start: datetime | None = None
+    """First minute of the spine, inclusive; UTC unless it names a zone."""
     end: datetime | None = None
-    """Bounds on the spine, both inclusive, UTC."""
+    """Last minute of the spine, inclusive; UTC unless it names a zone."""
     last: str | None = None
-    """Instead of bounds the last rows or days of the spine, ``100000 rows`` or ``395d``, counted back from its last
-    minute as it is when the pair is read."""
+    """Only the last rows or days of the spine, such as ``100000 rows`` or ``395d``, counted back from the last minute
+    that it has when the pair is read; not together with ``start`` or ``end``."""
     row_group_rows: int = Field(default=200_000, ge=0)
-    """Rows of a row group: what longer histories are extracted, spliced and read by; 0 means one for all rows."""
+    """Number of rows in a row group, the unit in which longer histories are extracted, spliced and read; 0 means one
+    row group for all rows."""
     engine: Literal["splice", "join"] = "splice"
+    """How slabs become a training file: ``splice`` concatenates their bytes, ``join`` is the slow, readable oracle."""
     staging_days: int = Field(default=7, ge=1)
-    """How long unpublished components may stay in the store."""
+    """Number of days that unpublished parts may stay in the store."""
     keep_versions: int = Field(default=3, ge=0)
-    """Earlier versions of a published file that stay."""
+    """Number of earlier versions of a published file that are kept."""
     replace_source: bool = False
-    """Publish also in the place of a file that was made of another source."""
+    """Whether a file may be published in the place of one that was made from another source."""
 
     @field_validator("home", "warehouse", "staging", mode="before")
     @classmethod

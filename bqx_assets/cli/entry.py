@@ -5,6 +5,7 @@ Belongs here: that, before anything heavy is imported. Does not: commands (``cli
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -18,6 +19,9 @@ SENTENCE = "interrupted: what is finished stays, the same command goes on from t
 
 def main() -> None:
     """Run ``bqx``. The second Ctrl-C, and one outside of a command's work, end the process at once."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal of Latin-1 has no ✓, and is no reason to fail
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as after nohup: not ours to change
         _commands()
         return

@@ -1,7 +1,4 @@
-"""``bqx warehouse``: make an embedded warehouse, and spoil one on purpose.
-
-Belongs here: the two commands and their options. Does not: the simulator (``sandbox``).
-"""
+"""``bqx warehouse``: the commands that make an embedded warehouse and inject faults into one."""
 
 from __future__ import annotations
 
@@ -19,9 +16,11 @@ from bqx_assets.base.settings import Settings
 from bqx_assets.cli.options import path_of
 from bqx_assets.cli.session import Session
 from bqx_assets.sandbox.create import create_warehouse
-from bqx_assets.sandbox.spoil import SPOIL_MODES, spoil
+from bqx_assets.sandbox.faults import FAULTS, inject_fault, unknown_fault
 
-warehouse_app = typer.Typer(no_args_is_help=True, help="Make an embedded warehouse, or spoil one to see it caught.")
+warehouse_app = typer.Typer(
+    no_args_is_help=True, help="Make an embedded warehouse, or damage one to see that the checks find it."
+)
 
 Folder = Annotated[
     Path, typer.Argument(parser=path_of("folder of the warehouse"), metavar="DIR", help="Folder of the warehouse.")
@@ -48,11 +47,10 @@ def parse_tables(text: str) -> int | None:
 
 
 def parse_mode(text: str) -> str:
-    """Return the spoil mode ``text``. Raises BadSetting, naming all modes, for anything else."""
-    if text in SPOIL_MODES:
-        return text
-    modes = "; ".join(f"{mode}: {what}" for mode, what in SPOIL_MODES.items())
-    raise BadSetting("spoil mode", got=repr(text), expected=", ".join(SPOIL_MODES), cure=modes)
+    """Return the fault mode ``text``. Raises BadSetting for one that does not exist."""
+    if text not in FAULTS:
+        raise unknown_fault(text)
+    return text
 
 
 @warehouse_app.command()
@@ -61,35 +59,43 @@ def create(  # noqa: PLR0913 -- one parameter an option
     folder: Folder,
     *,
     pairs: Annotated[str, typer.Option(help="Comma-separated pairs, or all 28.", metavar="PAIRS|all")],
-    rows: Annotated[int, typer.Option(min=100, help="Bars (rows) a table.")] = 6_000,
-    tables: Annotated[str, typer.Option(help="Feature tables a pair, all: 667.", metavar="N|all")] = "all",
-    seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 1,
+    rows: Annotated[int, typer.Option(min=100, help="Bars per pair: the rows of a table.")] = 6_000,
+    tables: Annotated[str, typer.Option(help="Feature tables per pair; all: 667.", metavar="N|all")] = "all",
+    seed: Annotated[int, typer.Option(help="Seed of the simulation: the same seed gives the same bytes.")] = 1,
     rates: Annotated[
         Path | None,
         typer.Option(
             parser=path_of("--rates"),
             metavar="FILE",
-            help="Compute from these rates: Parquet or CSV with interval_time, pair, close (docs/rates.md).",
+            help="Compute from these rates, not simulated ones: Parquet or CSV with interval_time, pair, close.",
         ),
     ] = None,
-    invert: Annotated[bool, typer.Option("--invert", help="Take 1/price of pairs that FILE quotes reversed.")] = False,
+    invert: Annotated[
+        bool, typer.Option("--invert", help="Invert the prices of pairs that FILE quotes the other way round.")
+    ] = False,
     quirks: Annotated[
         bool | None,
         typer.Option(
             "--quirks/--no-quirks",
-            help="Gaps, surplus rows and two empty tables, as real tables have them.",
+            help="Give tables the gaps and surplus rows of real ones, and two tables no values.",
             show_default="without --rates only",
         ),
     ] = None,
     known_gaps: Annotated[
-        bool, typer.Option("--known-gaps", help="Rows, values and tables missing as the users' own are known to miss.")
+        bool,
+        typer.Option(
+            "--known-gaps", help="Leave out the rows, values and tables that the users' own warehouse is known to lack."
+        ),
     ] = False,
     mode: Annotated[
-        str | None, typer.Option("--spoil", metavar="MODE", help="Then spoil the first pair: see `warehouse spoil`.")
+        str | None,
+        typer.Option(
+            "--spoil", metavar="MODE", help="Then damage a table of the first pair: see `warehouse spoil --list`."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Fill DIR with simulated, or your own, minute rates and the feature tables computed from them."""
+    """Make an embedded warehouse in DIR: targets and feature tables, computed from simulated rates or your own."""
     session: Session = ctx.obj
     session.as_json = as_json
     wanted, count = parse_pairs(pairs), parse_tables(tables)
@@ -107,7 +113,7 @@ def create(  # noqa: PLR0913 -- one parameter an option
             quirks=quirks,
             known_gaps=known_gaps,
         )
-        spoiled = spoil(folder, spoiling, wanted[0]) if spoiling else None
+        spoiled = inject_fault(folder, spoiling, wanted[0]) if spoiling else None
     _link(session.settings(), folder, wanted)
     session.say(
         f"✓ {folder}: {len(wanted)} pair{'s' * (len(wanted) > 1)}, {cost.seconds:.1f} s, "
@@ -148,14 +154,29 @@ def _variable(settings: Settings, folder: Path) -> str:
     return "" if read else f"BQX_WAREHOUSE={shlex.quote(str(folder))} "
 
 
+def _list_modes(ctx: typer.Context, listed: bool) -> None:  # noqa: FBT001 -- Typer calls it so
+    if listed:
+        session: Session = ctx.obj
+        width = max(map(len, FAULTS))
+        session.say(*(f"{mode:<{width}}  {what}" for mode, what in FAULTS.items()))
+        raise typer.Exit
+
+
 @warehouse_app.command(name="spoil")
 def spoil_command(
     ctx: typer.Context,
     folder: Folder,
-    mode: Annotated[str, typer.Argument(metavar="MODE", help="What to break; an unknown one lists all.")],
+    mode: Annotated[str, typer.Argument(metavar="MODE", help="The fault to inject: see --list.")],
     *,
-    pair: Annotated[Pair, typer.Option(parser=parse_pair, metavar="PAIR", help="Pair whose tables are spoiled.")],
+    pair: Annotated[Pair, typer.Option(parser=parse_pair, metavar="PAIR", help="Pair whose table is damaged.")],
+    _listed: Annotated[
+        bool, typer.Option("--list", is_eager=True, callback=_list_modes, help="List the modes, one a line, and exit.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Break one pair's tables in DIR as real ones have been broken, to see that it is caught."""
+    """Damage a table of PAIR in DIR, as real tables have been damaged, to see that the checks find it."""
     session: Session = ctx.obj
-    session.say(f"! spoiled {pair}: {spoil(folder, parse_mode(mode), pair)}")
+    session.as_json = as_json
+    done = inject_fault(folder, parse_mode(mode), pair)
+    session.say(f"! spoiled {pair}: {done}")
+    session.answer({"warehouse": str(folder), "pair": pair.name, "mode": mode, "spoiled": done})

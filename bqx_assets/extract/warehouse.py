@@ -1,6 +1,8 @@
-"""What extraction may ask of a warehouse; BigQuery and the embedded one both answer.
+"""The warehouse protocol, which BigQuery and the embedded warehouse implement, and the outage that its reads share.
 
-Belongs here: the protocol. Does not: an adapter, or retrying.
+A network that fails is gone for all 667 tables of a pair; each table alone would need 97 seconds to find that out. So
+the time since rows last arrived is known to all reads of a warehouse, and one place ends them all. Which failures may
+pass, and how often one read is tried, is the adapter's decision.
 """
 
 from __future__ import annotations
@@ -20,17 +22,17 @@ from bqx_assets.catalogue.tables import TableDescription
 
 @dataclass(frozen=True, slots=True)
 class ReadRequest:
-    """Which rows and columns of one table, at which moment."""
+    """The rows and columns that are read of one table, and the snapshot time."""
 
     table: TableDescription
     columns: tuple[str, ...]
-    """In the order they are wanted, the key first."""
+    """The wanted columns in order, the key first."""
     snapshot_time: datetime
     start: datetime | None = None
     end: datetime | None = None
     """Bounds on ``interval_time``, both inclusive."""
     pair: str | None = None
-    """Only rows whose ``pair`` column has this value; None where the table has no such column."""
+    """Only rows with this value in column ``pair`` are read; None for a table without that column."""
 
 
 class Warehouse(Protocol):
@@ -38,59 +40,62 @@ class Warehouse(Protocol):
 
     @property
     def name(self) -> str:
-        """What logs and manifests call it: a folder, or ``project.dataset``."""
+        """The name in logs and manifests: a folder, or a project."""
         ...
 
     @property
     def read_bytes(self) -> int:
-        """Bytes read so far by this object as the warehouse bills them; 0 where reading is free."""
+        """Bytes that this object has read so far, as the warehouse bills them; 0 if reading is free."""
         ...
 
     @property
     def outage(self) -> Outage:
-        """What its reads know of each other: whether anybody answers, and the way to end them all."""
+        """State that all reads share: whether anything arrives, and the way to end them all."""
         ...
 
     def describe(self) -> Sequence[TableDescription]:
-        """Return every table of the feature and targets datasets, by name, in one batched query."""
+        """Return every table of the feature and targets datasets, ordered by name, in one batched query."""
         ...
 
     def states(self, tables: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        """Return the present state of tables by (dataset, table): what ``describe`` gives as their etag.
+        """Return the present state of tables by (dataset, table), in the form of ``TableDescription.etag``.
 
-        A table that is not there is left out. Only metadata is asked for, table by table, and no query is run.
+        A missing table is left out. Only metadata is requested, table by table, and no query is run.
 
         Raises:
-            WarehouseError: as ``describe`` does; nothing is left out for being refused.
+            WarehouseError: as ``describe`` does. A refused table is an error, not left out.
         """
         ...
 
     def snapshot(self) -> datetime:
-        """Return the moment all reads of a run shall see the tables at, UTC."""
+        """Return the time, UTC, at which all reads of a run see the tables."""
         ...
 
     def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
         """Yield the rows, in any order.
 
         Raises:
-            TransientReadError: when trying again may help.
-            WarehouseUnavailable: when no table of it can be read.
-            ReadsEnded: when ``outage`` was told to end them all.
-            TableMissing, TableUnreadable, TableChanged: when it will not.
+            TransientReadError: a retry may help.
+            WarehouseUnavailable: no table of the warehouse can be read.
+            ReadsEnded: ``outage`` has ended all reads.
+            TableMissing, TableUnreadable, TableChanged: a retry will not help.
         """
         ...
 
 
 FIRST_SECONDS = 30.0
-"""Without an answer before any row has arrived. A run that has nothing yet loses nothing by ending."""
+"""Time without an answer, before any row has arrived, after which an outage counts as lasting. Nothing is lost then."""
 LASTING_SECONDS = 150.0
-"""Without a row from any table, while every call fails: longer than any passing fault of BigQuery's that was seen."""
+"""The same after rows have arrived, while every call fails: longer than any passing fault of BigQuery that was seen."""
 _FEWEST_FAILURES = 2
-"""Of one read: the first of them may have been a request that hung."""
+"""Failures of one read before an outage can count as lasting: the first may have been a request that hung."""
 
 
 class Outage:
-    """What the reads of a warehouse know of each other. For several threads."""
+    """State that the reads of a warehouse share: when anything last arrived, and whether they are to end.
+
+    Safe to use from several threads.
+    """
 
     def __init__(self, *, first_seconds: float = FIRST_SECONDS, lasting_seconds: float = LASTING_SECONDS) -> None:
         self._first_seconds, self._lasting_seconds = first_seconds, lasting_seconds
@@ -102,7 +107,7 @@ class Outage:
 
     @property
     def lasts(self) -> bool:
-        """Whether nothing arrived for so long that it is taken as lasting."""
+        """Whether nothing has arrived for so long that the outage counts as lasting."""
         return self._lasts
 
     @property
@@ -111,24 +116,24 @@ class Outage:
         return self._since is not None
 
     def words(self) -> str:
-        """Return for how long nothing has arrived, and why by the last failure; empty while rows flow."""
+        """Return for how long nothing has arrived and the meaning of the last failure; empty while rows arrive."""
         since = self._since
         return "" if since is None else f"nothing arrived for {time.monotonic() - since:.0f} s ({self._why})"
 
     def arrived(self) -> None:
-        """Rows arrived, from any table: whatever failed before has passed."""
+        """Note that rows of some table have arrived: earlier failures have passed."""
         self._arrived = time.monotonic()
         self._since = None
 
     def answered(self) -> None:
-        """A call was answered that brings no rows: it ends a silence, and does not make one to come last longer."""
+        """Note that a call without rows was answered: this outage is over; the limit of a later one stays as it is."""
         self._since = None
 
     def failed(self, why: str, *, began: float, failures: int, busy: bool = False) -> bool:
-        """Note the failure of a call that ``began`` then (monotonic); return whether the outage is a lasting one.
+        """Note the failure of a call that ``began`` at that monotonic time; return whether the outage is a lasting one.
 
-        ``failures`` counts those of this read in a row. ``busy``: the service answers, and asks to be called less
-        often. Its limits are counted by the minute, so this may last longer than ``FIRST_SECONDS`` and pass.
+        ``failures`` counts the failures of this read in a row. ``busy``: the service answers that its rate limits are
+        exceeded; they are counted by the minute, so this may take longer than ``FIRST_SECONDS`` and still pass.
         """
         self._why = why
         if self._since is None:
@@ -139,16 +144,16 @@ class Outage:
         return self._lasts
 
     def end(self) -> None:
-        """End every read, wherever it waits; no further one begins."""
+        """End every read, whatever it waits for; no further read begins."""
         self._ended.set()
 
     def wait(self, seconds: float) -> None:
-        """Wait before a next try. Raises ReadsEnded as :meth:`go_on` does, at once."""
+        """Wait before the next attempt. Raises ReadsEnded at once when the run ends."""
         self._ended.wait(seconds)
         self.go_on()
 
     def go_on(self) -> None:
-        """Do nothing while reads may go on.
+        """Do nothing unless reads are to end.
 
         Raises:
             ReadsEnded: the run ends.
@@ -156,7 +161,7 @@ class Outage:
         if self._ended.is_set():
             raise ReadsEnded(
                 "warehouse",
-                got="the run ends, by a refusal that holds for all its tables or by an interruption",
-                expected="a run that goes on",
+                got="the run ends, because of a refusal that concerns all tables or of an interruption",
+                expected="a run that continues",
                 cure="What is finished is saved; run the same command again.",
             )

@@ -9,8 +9,7 @@ from bqx_assets.base.artifacts import EXTRACTION_FILE
 from bqx_assets.base.errors import MergeRefused
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.printable import some_of
-from bqx_assets.base.settings import Settings
-from bqx_assets.base.store.choose import open_store
+from bqx_assets.base.store.choose import bucket_at
 from bqx_assets.base.store.protocol import ObjectStore
 
 _NAMED = 5
@@ -39,10 +38,10 @@ def bucket_checkpoints_of(pair: Pair, root: str) -> ObjectStore:
     """
     root = root.rstrip("/")
     for place in (f"{root}/{pair}", root):
-        store = open_store(Settings(output=place))
+        store = bucket_at(place)
         if any(store.head(name) is not None for name in _first_files(pair)):
             return store
-    others = [info.name for info in open_store(Settings(output=root)).list_objects("targets_") if "/" not in info.name]
+    others = [info.name for info in bucket_at(root).list_objects("targets_") if "/" not in info.name]
     raise _no_checkpoints(pair, root, others, f"Correct --checkpoint-dir; what is there: gcloud storage ls {root}")
 
 

@@ -56,7 +56,8 @@ def validate_file(
     file = file_of(place)
     manifest = _file_manifest(file)
     report = validate(file, pair, expectations, manifest=manifest, deep=deep, progress=progress)
-    if manifest is not None and keep and deep:
+    # Another report beside a published file would make its publication a partial one.
+    if manifest is not None and keep and deep and _published_manifest(file) is None:
         save_report(file, manifest, report)
     return report
 
@@ -194,13 +195,18 @@ def file_of(place: str) -> Path:
 
 def _file_manifest(file: Path, *, beside: bool = False) -> Manifest | None:
     """Return the manifest that a published file names, else, or where asked for, the one beside it."""
-    named: Manifest | None = None
-    if not beside and file.name in PUBLISHED:
-        folder = LocalObjectStore(file.parent)
-        info = folder.head(file.name)
-        found = named_companions(folder, file.name, info.metadata if info else {})
-        named = found.manifest if found is not None else None
+    named = None if beside else _published_manifest(file)
     return named or (Manifest.load(manifest_path(file)) if manifest_path(file).is_file() else None)
+
+
+def _published_manifest(file: Path) -> Manifest | None:
+    """Return the manifest that a published file names; None for any other file."""
+    if file.name not in PUBLISHED:
+        return None
+    folder = LocalObjectStore(file.parent)
+    info = folder.head(file.name)
+    found = named_companions(folder, file.name, info.metadata if info else {})
+    return found.manifest if found is not None else None
 
 
 def _object_manifest(store: ObjectStore, name: str) -> Manifest | None:

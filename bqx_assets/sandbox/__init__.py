@@ -1,5 +1,4 @@
-"""The embedded warehouse: a folder of Parquet tables, and the simulator that fills it.
+"""The sandbox makes embedded warehouses: a market, the feature tables computed from it, and faults to inject.
 
-Belongs here: reading such a folder as a warehouse, making one from simulated or real rates, spoiling one. Does not:
-anything the other warehouses need.
+Nothing of the pipeline imports it: reading such a folder is ``extract.embedded``.
 """

@@ -1,7 +1,4 @@
-"""Computing and writing a warehouse's tables, several processes at once.
-
-Belongs here: which tables are made together, the workers, the Parquet files. Does not: values (``features``), quirks.
-"""
+"""The tables of an embedded warehouse are computed and written in batches, in several processes at once."""
 
 from __future__ import annotations
 
@@ -21,57 +18,48 @@ from bqx_assets.base.limits import worker_count
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.catalogue.families import FEATURES_DATASET, ExpectedTable, expected_tables
-from bqx_assets.extract.embedded_layout import table_path
+from bqx_assets.extract.embedded_layout import WarehouseSpec, table_path
 from bqx_assets.sandbox.features.pair_tables import compute_pair_tables
 from bqx_assets.sandbox.features.shared_tables import compute_shared_tables
-from bqx_assets.sandbox.known_gaps import with_known_gaps
-from bqx_assets.sandbox.market import Market
+from bqx_assets.sandbox.market.bars import Market
+from bqx_assets.sandbox.market.rates import load_market
+from bqx_assets.sandbox.market.simulate import simulate
 from bqx_assets.sandbox.own_expectations import OnSpine, on_spine, readers, spine_keys
-from bqx_assets.sandbox.quirks import SEVERAL_PAIRS, as_stored, with_other_pair
-from bqx_assets.sandbox.rates import load_market
+from bqx_assets.sandbox.quirks import SEVERAL_PAIRS, as_stored, with_known_gaps, with_other_pair
 from bqx_assets.sandbox.selection import Selection
-from bqx_assets.sandbox.simulate import simulate
-from bqx_assets.sandbox.table_files import write_table
 
 _FEW_CELLS = 8_000_000
-"""Below this the work takes about as long as starting two processes."""
+"""With fewer cells, the work takes no longer than starting two processes."""
 
 
 @dataclass(frozen=True, slots=True)
 class MarketSource:
-    """What a market follows from: cheaper to hand to a process than the market itself."""
+    """The parameters of the market, which are cheaper to pass to another process than the market itself."""
 
-    rows: int
-    seed: int
+    spec: WarehouseSpec
+    """Holds the digest of the rates: other content of the file is another market."""
     rates: Path | None
-    rates_digest: str | None
-    """The file's content: a changed one is another market."""
-    only: str | None = None
-    """Whose rates they are where the file does not say it."""
-    invert: bool = False
-    quirks: bool = True
-    known_gaps: bool = False
 
     def load(self) -> Market:
-        """Return the market; a second call in the same process is free. Raises what ``load_market`` does."""
+        """Return the market; a second call in the same process is free. Raises the errors of ``load_market``."""
         return _market(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Tables of one kind: they share intermediate results."""
+    """Tables of one kind, which share intermediate results."""
 
     owner: Pair | None
     tables: tuple[ExpectedTable, ...]
 
     @property
     def columns(self) -> int:
-        """What the work grows with."""
+        """Number of columns, to which the work is proportional."""
         return sum(len(table.columns) for table in self.tables)
 
 
 def batches_of(selection: Selection) -> list[Batch]:
-    """Return the tables to make by owner and kind, the widest batches first so that workers end together."""
+    """Return the tables to make, grouped by owner and kind; the widest batch is first, so that workers end together."""
     groups: dict[tuple[str, str], tuple[Pair | None, list[ExpectedTable]]] = {}
     for owner, table in selection.made.values():
         groups.setdefault((str(owner), table.kind), (owner, []))[1].append(table)
@@ -81,16 +69,16 @@ def batches_of(selection: Selection) -> list[Batch]:
 def make_batches(
     root: Path, source: MarketSource, batches: Sequence[Batch], pairs: Sequence[Pair]
 ) -> Iterator[list[OnSpine]]:
-    """Compute and write the batches; yield what each table holds on its readers' spines when it is written.
+    """Compute and write the batches; after each table yield what it holds on the spines of the pairs that read it.
 
-    **Cost**: a batch's tables pass through memory one at a time, in each of as many processes as there are processors.
+    **Cost**: one table of a batch is in memory at a time, in each of as many processes as there are processors.
     """
     workers = min(worker_count(), len(batches))
-    if workers < 2 or sum(batch.columns for batch in batches) * source.rows < _FEW_CELLS:  # noqa: PLR2004 -- one is no pool
+    if workers < 2 or sum(batch.columns for batch in batches) * source.spec.rows < _FEW_CELLS:  # noqa: PLR2004 -- one is no pool
         for batch in batches:
             yield from make_batch(root, source, batch, pairs)
         return
-    # Polars' threads do not survive a fork.
+    # spawn, because Polars' threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, initializer=_be_a_worker)
     try:
@@ -101,7 +89,7 @@ def make_batches(
 
 
 def make_batch(root: Path, source: MarketSource, batch: Batch, pairs: Sequence[Pair]) -> list[list[OnSpine]]:
-    """Compute and write one batch; return what each table holds on the spines of those ``pairs`` that read it."""
+    """Compute and write one batch; return for each table what it holds on the spines of the ``pairs`` that read it."""
     market, facts = source.load(), load_expectations()
     made: list[list[OnSpine]] = []
     if batch.owner is None:
@@ -109,29 +97,31 @@ def make_batch(root: Path, source: MarketSource, batch: Batch, pairs: Sequence[P
     else:
         found = compute_pair_tables(market, batch.owner, batch.tables)
     for table, frame in found:
-        stored = as_stored(frame, table, batch.owner, source.seed, quirks=source.quirks)
-        if source.known_gaps:
-            stored = with_known_gaps(stored, table, source.seed)
+        stored = as_stored(frame, table, batch.owner, source.spec.seed, quirks=source.spec.quirks)
+        if source.spec.known_gaps:
+            stored = with_known_gaps(stored, table, source.spec.seed)
         for_readers = ((pair, market.pairs[pair.name]) for pair in readers(table, pairs))
-        spines = ((pair, spine_keys(bars, facts, whole=not source.quirks)) for pair, bars in for_readers)
+        spines = ((pair, spine_keys(bars, facts, whole=not source.spec.quirks)) for pair, bars in for_readers)
         made.append([on_spine(stored, table, pair, spine) for pair, spine in spines])
-        if source.quirks and batch.owner is not None and table.kind in SEVERAL_PAIRS:
-            stored = _with_neighbours_rows(stored, market, batch.owner, table, source.seed)
+        if source.spec.quirks and batch.owner is not None and table.kind in SEVERAL_PAIRS:
+            stored = _with_neighbours_rows(stored, market, batch.owner, table, source.spec.seed)
         write_table(table_path(root, FEATURES_DATASET, table.table), stored)
     return made
 
 
 @lru_cache(maxsize=1)
 def _market(source: MarketSource) -> Market:
+    spec = source.spec
     if source.rates is None:
-        return simulate(source.rows, source.seed)
-    return load_market(source.rates, source.rows, only=source.only, invert=source.invert)
+        return simulate(spec.rows, spec.seed)
+    only = spec.pairs[0] if len(spec.pairs) == 1 else None
+    return load_market(source.rates, spec.rows, only=only, invert=spec.invert)
 
 
 def _with_neighbours_rows(
     own: pl.DataFrame, market: Market, pair: Pair, table: ExpectedTable, seed: int
 ) -> pl.DataFrame:
-    """The rows of the same kind of table of the next pair in market order beside the pair's own, if there is one."""
+    """Return the pair's own rows with those of the next pair in market order that has bars, if there is one."""
     place = ALL_PAIRS.index(pair)
     others = [each for each in (*ALL_PAIRS[place + 1 :], *ALL_PAIRS[:place]) if each.name in market.pairs]
     if not others:
@@ -142,8 +132,17 @@ def _with_neighbours_rows(
 
 
 def _be_a_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it: a killed parent's workers would wait for work for ever."""
+    """Leave Ctrl-C to the parent process, and end with it: otherwise workers of a killed parent would wait for ever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=lambda: (parent.join(), os._exit(1)), name="parent-watch", daemon=True).start()
+
+
+_ROW_GROUP_ROWS = 32_768
+"""Long histories are written in several row groups, so that readers skip those outside their time range."""
+
+
+def write_table(path: Path, frame: pl.DataFrame) -> None:
+    """Write a frame (any rows x columns) as Parquet, not atomically: pass a temporary path if others may read it."""
+    frame.write_parquet(path, compression="zstd", compression_level=1, statistics=True, row_group_size=_ROW_GROUP_ROWS)

@@ -1,47 +1,44 @@
-"""Making an embedded warehouse: a market, its tables, and what this warehouse is expected to hold.
-
-Belongs here: the order of the work and when it need not be done. Does not: any table's rows (``batches``).
-"""
+"""An embedded warehouse is made here: its market, its tables, and the expectations that fit them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from bqx_assets.base.errors import BadSetting
-from bqx_assets.base.files import sync_file, sync_folder, write_atomic
+from bqx_assets.base.files import locked, remove_partials, sync_file, sync_folder, write_atomic
 from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair
 from bqx_assets.base.progress import Progress
 from bqx_assets.catalogue.expectations import load_expectations
-from bqx_assets.catalogue.families import TARGETS_DATASET, targets_table
+from bqx_assets.catalogue.families import TARGETS_DATASET, family_of, targets_table
 from bqx_assets.extract.embedded_layout import (
     DATASETS,
     EXPECTATIONS_FILE,
-    Folder,
-    Made,
-    begin,
-    exclusive,
-    finish,
+    RECORD_FILE,
+    UNFINISHED_FILE,
+    WarehouseRecord,
+    WarehouseSpec,
+    entries,
+    is_table_name,
     is_unfinished,
-    load_folder,
+    load_record,
     table_path,
     table_paths,
 )
-from bqx_assets.sandbox.batches import MarketSource, batches_of, make_batches
-from bqx_assets.sandbox.extras import stray_tables
-from bqx_assets.sandbox.known_gaps import without_absent
-from bqx_assets.sandbox.market import Market
+from bqx_assets.sandbox.batches import MarketSource, batches_of, make_batches, write_table
+from bqx_assets.sandbox.features.pair_tables import targets_frame
+from bqx_assets.sandbox.market.bars import Market
+from bqx_assets.sandbox.market.rates import rates_digest
 from bqx_assets.sandbox.own_expectations import OnSpine, own_expectations
-from bqx_assets.sandbox.rates import rates_digest
+from bqx_assets.sandbox.quirks import stray_tables, without_absent
 from bqx_assets.sandbox.selection import NOT_ASKED_FOR, Selection, select
-from bqx_assets.sandbox.table_files import write_table
-from bqx_assets.sandbox.targets import targets_frame
 
 STAGE = "warehouse"
 _LACKING = re.compile("^(no rate with|no bars of instrument) ")
 _SHOWN = 3
-"""Tables of one reason that are named; ``expectations.toml`` names all of them."""
+"""Tables that are named for each reason; ``expectations.toml`` names all of them."""
 
 
 def create_warehouse(  # noqa: PLR0913 -- one parameter an option of the command line
@@ -56,24 +53,24 @@ def create_warehouse(  # noqa: PLR0913 -- one parameter an option of the command
     invert: bool = False,
     quirks: bool | None = None,
     known_gaps: bool = False,
-) -> Folder:
+) -> WarehouseRecord:
     """Fill ``folder`` with the feature and targets tables of ``pairs``, computed from ``rows`` bars a pair.
 
-    With ``rates`` nothing is simulated: tables of instruments that the file does not have are left out, and ``quirks``
-    (None: as real tables have them, without ``rates`` only) are not put in. With ``known_gaps`` tables lack what the
-    users' own are known to lack, and the packaged expectations hold for them: see ``own_expectations``. Returns what
-    the folder says of itself.
-    Does nothing where the same was made before and not spoiled since; begins again where the making was interrupted.
-    A table's bytes follow from ``rows``, ``seed`` and ``rates``, not from the other pairs or the number of processors.
+    With ``rates`` nothing is simulated, and tables of instruments that the file lacks are left out. ``quirks`` gives
+    tables the oddities of real ones (None: only without ``rates``). With ``known_gaps`` tables lack what the users' own
+    are known to lack, and are judged by the packaged expectations. Returns the content of ``warehouse.json``.
+
+    Nothing is done if the same warehouse exists and was not damaged since; an interrupted one is made from the start.
+    A table's bytes depend on ``rows``, ``seed`` and ``rates``, not on the other pairs or the number of processors.
     **Cost**: about 20 s for the 667 tables of one pair at 6,000 rows on two processors, 0.5 GB.
 
     Raises:
-        BadSetting: the folder holds something else, or a warehouse of other parameters; a pair cannot be derived.
-        FolderBusy: another making of the same folder is at work.
-        TableDefect, UnknownPair: the rates cannot be trusted.
+        BadSetting: the folder holds other things, or a warehouse with other parameters; a pair cannot be derived.
+        FolderBusy: another process is making a warehouse in the folder.
+        TableDefect, UnknownPair: the rates are wrong.
     """
     wanted = tuple(pair for pair in ALL_PAIRS if pair in pairs)
-    made = Made(
+    spec = WarehouseSpec(
         pairs=tuple(pair.name for pair in wanted),
         rows=rows,
         tables=tables,
@@ -83,60 +80,61 @@ def create_warehouse(  # noqa: PLR0913 -- one parameter an option of the command
         quirks=rates is None if quirks is None else quirks,
         known_gaps=known_gaps,
     )
-    there = _unchanged(folder, made, progress)
-    if there is not None:
-        return there
-    only = wanted[0].name if len(wanted) == 1 else None
-    source = MarketSource(rows, seed, rates, made.rates, only, made.invert, made.quirks, made.known_gaps)
+    existing = _unchanged(folder, spec, progress)
+    if existing is not None:
+        return existing
+    source = MarketSource(spec, rates)
     market = source.load()
     _refuse_lacking(wanted, market, rates)
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder):
         chosen = select(market, wanted, tables)
-        selection = without_absent(chosen) if made.known_gaps else chosen
+        selection = without_absent(chosen) if spec.known_gaps else chosen
         begin(folder)
         progress.start(STAGE, len(wanted) + len(selection.made))
-        _make_targets(folder, made, market, selection, progress)
+        _make_targets(folder, spec, market, selection, progress)
         found: list[OnSpine] = []
         for table in make_batches(folder, source, batches_of(selection), wanted):
             progress.advance(STAGE, table[0].table)
             found += table
-        write_atomic(folder / EXPECTATIONS_FILE, own_expectations(made, wanted, market, selection, found).encode())
+        write_atomic(folder / EXPECTATIONS_FILE, own_expectations(spec, wanted, market, selection, found).encode())
         _settle(folder)
-        done = Folder(made=made, said=(*market.said, *_left_out(selection)), doubts=market.doubts)
+        done = WarehouseRecord(made=spec, said=(*market.said, *_left_out(selection)), doubts=market.doubts)
         finish(folder, done)
     return done
 
 
-def _unchanged(folder: Path, made: Made, progress: Progress) -> Folder | None:
-    """What is there already if it is what is asked for; refuses what must not be overwritten."""
+def _unchanged(folder: Path, spec: WarehouseSpec, progress: Progress) -> WarehouseRecord | None:
+    """Return the existing warehouse if it is the wanted one, None if one must be made; refuse to overwrite another."""
     if not folder.exists() or is_unfinished(folder):
         return None
-    there = load_folder(folder)
-    if there is None:
+    existing = load_record(folder)
+    if existing is None:
         if any(not path.name.startswith(".") for path in folder.iterdir()):
             raise BadSetting(
                 str(folder),
-                got="a folder with other things in it",
+                got="a folder that holds other things",
                 expected="a new or empty folder",
                 cure="Name another folder.",
             )
         return None
-    if there.made != made:
-        differences = [name for name in Made.model_fields if getattr(there.made, name) != getattr(made, name)]
+    if existing.made != spec:
+        differences = [
+            name for name in WarehouseSpec.model_fields if getattr(existing.made, name) != getattr(spec, name)
+        ]
         raise BadSetting(
             str(folder),
-            got=f"a warehouse made with {', '.join(f'{name} {getattr(there.made, name)}' for name in differences)}",
-            expected=", ".join(f"{name} {getattr(made, name)}" for name in differences),
+            got=f"a warehouse made with {', '.join(f'{name} {getattr(existing.made, name)}' for name in differences)}",
+            expected=", ".join(f"{name} {getattr(spec, name)}" for name in differences),
             cure=f"Name another folder, or remove this one: rm -r {folder}",
         )
-    if there.spoiled:
-        progress.warn(STAGE, f"{folder} was spoiled ({'; '.join(there.spoiled)}): made anew")
-    return None if there.spoiled else there
+    if existing.spoiled:
+        progress.warn(STAGE, f"{folder} was spoiled ({'; '.join(existing.spoiled)}): it is made again")
+    return None if existing.spoiled else existing
 
 
 def _left_out(selection: Selection) -> Iterator[str]:
-    """How many tables cannot be computed, by what is lacking for them."""
+    """Yield a sentence for each reason why tables cannot be computed, with their number."""
     reasons: dict[str, tuple[list[str], set[str]]] = {}
     for table, reason in selection.absent.items():
         if not reason.startswith(NOT_ASKED_FOR):
@@ -155,7 +153,7 @@ def _refuse_lacking(pairs: Sequence[Pair], market: Market, rates: Path | None) -
         raise BadSetting(
             f"--pairs {','.join(lacking)}",
             got="; ".join(f"{name}: {reason}" for name, reason in lacking.items()),
-            expected=f"pairs that {rates} holds or allows to derive",
+            expected=f"pairs that {rates} contains or allows to derive",
             cure=f"Choose among: {', '.join(market.pairs)}",
         )
     facts = load_expectations()
@@ -165,15 +163,15 @@ def _refuse_lacking(pairs: Sequence[Pair], market: Market, rates: Path | None) -
         raise BadSetting(
             f"--pairs {','.join(short)}",
             got=", ".join(f"{rows} bars of {name}" for name, rows in short.items()),
-            expected=f"at least {least}: the shortest window and horizon",
-            cure="Give more rows, or rates with more common times.",
+            expected=f"at least {least}, for the shortest window and horizon",
+            cure="Ask for more rows, or give rates with more times in common.",
         )
 
 
-def _make_targets(folder: Path, made: Made, market: Market, selection: Selection, progress: Progress) -> None:
-    facts, pairs = load_expectations(), [parse_pair(name) for name in made.pairs]
+def _make_targets(folder: Path, spec: WarehouseSpec, market: Market, selection: Selection, progress: Progress) -> None:
+    facts, pairs = load_expectations(), [parse_pair(name) for name in spec.pairs]
     frames = [
-        targets_frame(market.pairs[pair.name], pair, facts.windows, facts.horizons, whole=not made.quirks)
+        targets_frame(market.pairs[pair.name], pair, facts.windows, facts.horizons, whole=not spec.quirks)
         for pair in pairs
     ]
     for pair, frame in zip(pairs, frames, strict=True):
@@ -185,8 +183,41 @@ def _make_targets(folder: Path, made: Made, market: Market, selection: Selection
 
 
 def _settle(folder: Path) -> None:
-    """Bring every table to the disk before the folder is called finished."""
+    """Write all tables through to the disk before the folder is marked as finished."""
     for dataset in DATASETS:
         for path in table_paths(folder, dataset):
             sync_file(path)
         sync_folder(folder / dataset)
+
+
+@contextmanager
+def exclusive(root: Path) -> Generator[None]:
+    """Hold the folder's lock while a warehouse is made in it. Raises FolderBusy."""
+    with locked(root, busy="being made by another process"):
+        yield
+
+
+def begin(root: Path) -> None:
+    """Mark the folder as unfinished and remove the tables of an earlier warehouse; files of others stay."""
+    write_atomic(root / UNFINISHED_FILE, b"bqx warehouse create was interrupted\n")
+    for name in (RECORD_FILE, EXPECTATIONS_FILE):
+        (root / name).unlink(missing_ok=True)
+    for dataset in DATASETS:
+        (root / dataset).mkdir(exist_ok=True)
+        remove_partials(root / dataset)
+        for path in (path for path in entries(root / dataset) if _is_makeable(path.name)):
+            path.unlink()
+
+
+def finish(root: Path, record: WarehouseRecord) -> None:
+    """Save the folder's record, then remove the mark that it is unfinished."""
+    record.save(root / RECORD_FILE)
+    (root / UNFINISHED_FILE).unlink()
+
+
+def _is_makeable(name: str) -> bool:
+    """Return whether ``create_warehouse`` or a fault may give a file this name."""
+    table = name.removesuffix(".parquet")
+    return is_table_name(name) and (
+        table.startswith(("targets_", "mkt_")) or any(family_of(table, pair) for pair in ALL_PAIRS)
+    )

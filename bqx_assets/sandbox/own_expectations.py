@@ -1,8 +1,7 @@
-"""What one embedded warehouse is expected to hold: the expectations file that lies in it.
+"""The expectations file of one embedded warehouse: the numbers and names that differ from the packaged expectations.
 
-Belongs here: the numbers and names in which it differs from the packaged expectations. What its right data leave empty
-follows from how each column is computed: the features' code says it, on this market's bars, while a table is made and
-before anybody can damage it. Does not: loading or comparing (``catalogue.expectations``).
+They are measured on each table while it is made, before any fault can be injected: what correct data leave empty
+follows from how the features' code computes each column on this market's bars.
 """
 
 from __future__ import annotations
@@ -20,48 +19,48 @@ from bqx_assets.catalogue.discovery import FORWARD_PREFIX
 from bqx_assets.catalogue.expectations import Expectations, load_expectations
 from bqx_assets.catalogue.families import FAMILIES, ExpectedTable, expected_tables
 from bqx_assets.extract.align import KEY_TYPE, as_key, place
-from bqx_assets.extract.embedded_layout import Made
-from bqx_assets.sandbox.market import Bars, Market
+from bqx_assets.extract.embedded_layout import WarehouseSpec
+from bqx_assets.sandbox.market.bars import Bars, Market
 from bqx_assets.sandbox.selection import Selection
 
 _USUAL_MISSING = 0.01
-"""Rows of the spine that any table may lack, as the packaged expectations say: a quirk takes one row in a thousand."""
+"""Share of the spine's rows that any table may lack, as in the packaged expectations: a quirk removes one in 1,000."""
 
 _RANGE_SHARE = 0.01
-"""A range holds more of the rows that lack something than the whole history does."""
+"""Added to the share of nulls: in a part of the history the share may be larger than in the whole."""
 
 
 @dataclass(frozen=True, slots=True)
 class OnSpine:
-    """What a table as it was made holds on one pair's spine."""
+    """What a table holds on one pair's spine, measured when it was made."""
 
     table: str
     pair: str
     rows: int
-    """Of the spine."""
+    """Rows of the spine."""
     missing: int
     nulls: Mapping[str, int]
-    """By the training file's column names, those that look forward left out."""
+    """Number of nulls by column name of the training file, without columns that look into the future."""
     constant: tuple[str, ...]
-    """Columns of one value, nulls apart."""
+    """Columns that have only one value besides nulls."""
 
 
 def spine_keys(bars: Bars, facts: Expectations, *, whole: bool = False) -> pl.Series:
-    """Return the rows whose shortest target is known: from the first BQX to the last bar that has a later one.
+    """Return the rows whose shortest target is known: from the first BQX to the last bar that has the shortest horizon.
 
-    With ``whole`` (see ``targets_frame``) from the first bar that has a later one.
+    With ``whole`` (see ``targets_frame``) they start at the first bar with a known target.
     """
     head = _head(facts, whole=whole)
     return pl.Series(KEY, bars.times[head : max(head, bars.rows - min(facts.horizons))]).cast(KEY_TYPE)
 
 
 def _head(facts: Expectations, *, whole: bool) -> int:
-    """Bars before the spine's first row."""
+    """Return the number of bars before the spine's first row."""
     return max(0, min(facts.windows) - min(facts.horizons)) if whole else min(facts.windows)
 
 
 def on_spine(stored: pl.DataFrame, table: ExpectedTable, pair: Pair, spine: pl.Series) -> OnSpine:
-    """Return what a table as it lies in the warehouse, ``pair``'s rows only, gives to that pair's training file.
+    """Return what a stored table (only ``pair``'s rows) contributes to that pair's training file.
 
     **Cost**: a copy of the table on the spine's rows, and three passes over it.
     """
@@ -85,14 +84,14 @@ def _same(least: pl.Series, greatest: pl.Series) -> bool:
 
 
 def readers(table: ExpectedTable, pairs: Iterable[Pair]) -> list[Pair]:
-    """Return the pairs whose training file has the table: of a pair's own those in its name, of a shared one all."""
+    """Return the pairs whose training file has the table: those in its name, or all pairs if the table is shared."""
     return [pair for pair in pairs if table.family != FAMILIES[0] or pair.name in table.table.split("_")]
 
 
 def own_expectations(
-    made: Made, pairs: Sequence[Pair], market: Market, selection: Selection, found: Sequence[OnSpine]
+    made: WarehouseSpec, pairs: Sequence[Pair], market: Market, selection: Selection, found: Sequence[OnSpine]
 ) -> str:
-    """Return the TOML text of the warehouse's ``expectations.toml``. ``found``: all tables on all their spines."""
+    """Return the text of the warehouse's ``expectations.toml``; ``found`` holds each table on each of its spines."""
     facts = load_expectations()
     whole = not made.quirks
     head = _head(facts, whole=whole)
@@ -106,9 +105,9 @@ def own_expectations(
     lines = [
         f"# What differs in this warehouse: {', '.join(made.pairs)}; {made.rows:,} bars a pair; "
         f"{'simulated rates' if made.rates is None else 'rates of the file with SHA-256 ' + made.rates}.",
-        f"# A bar is on the spine from number {head} on, counted from 0, to the last one with its shortest horizon.",
+        f"# The spine starts at bar {head} (counted from 0) and ends at the last one that has the shortest horizon.",
         f"min_rows = {max(1, min(spines))}",
-        "# Key, targets and features, without columns that look forward by name.",
+        "# Key, targets and features, without columns whose names say that they look into the future.",
         f"min_columns = {min(_columns(each, facts) for each in tables)}",
         *_null_lines(found),
         _list("allowed_constant", [*facts.allowed_constant, *_patterns(constant, every)]),
@@ -116,7 +115,7 @@ def own_expectations(
             "allowed_all_null",
             [*_empty_targets(facts, spines, head), *_patterns(empty, every)],
         ),
-        "# Each table and column without values is named: none is excused by a number.",
+        "# Every table and column without values is named above; no number allows others.",
         "max_all_null_columns = {}",
         "max_absent_tables = {}",
         "",
@@ -132,24 +131,24 @@ def own_expectations(
 
 def _null_lines(found: Sequence[OnSpine]) -> list[str]:
     return [
-        "# As the features' code left them on these bars: windows that are not full, peers and instruments without a "
-        "bar,",
-        f"# undefined values (a ratio to zero), and each table's missing rows; {_RANGE_SHARE:.0%} more, for a range of "
-        "the bars.",
+        "# Measured on these bars: windows that are not full, peers and instruments without a bar, undefined values",
+        f"# (a ratio to zero) and missing rows of tables; plus {_RANGE_SHARE:.0%}, for a part of the bars.",
         f"max_feature_null_fraction = {_round_up(_feature_nulls(found) + _RANGE_SHARE)}",
-        "# No target lacks a value but where its window or horizon reaches beyond the bars.",
+        "# A target lacks values only where its window or horizon reaches beyond the bars.",
         "max_target_null_fraction = 0.0001",
     ]
 
 
-def _sizes(made: Made, spines: Sequence[int], tables: Sequence[Sequence[ExpectedTable]], selection: Selection) -> str:
-    """What differs by size alone: in all else the warehouse is as the packaged expectations have it.
+def _sizes(
+    made: WarehouseSpec, spines: Sequence[int], tables: Sequence[Sequence[ExpectedTable]], selection: Selection
+) -> str:
+    """Return the text for a warehouse with known gaps, which differs from the packaged expectations only by its size.
 
-    Where windows are full: at the head of its bars long ones are empty, and a small warehouse is all head.
+    They hold where windows are full. In the first bars long windows are empty, and a small warehouse has little else.
     """
     lines = [
         f"# A small warehouse with the users' known gaps: {', '.join(made.pairs)}; {made.rows:,} bars a pair.",
-        "# Only its size differs from the packaged expectations; BQX_START after the longest windows leaves them full.",
+        "# Only the size differs from the packaged expectations. Set BQX_START behind the first full long windows.",
         f"min_rows = {max(1, min(spines) // 10)}",
         f"min_columns = {min(_columns(each, load_expectations()) for each in tables)}",
         "",
@@ -165,7 +164,7 @@ def _columns(tables: Sequence[ExpectedTable], facts: Expectations) -> int:
 
 
 def _feature_nulls(found: Sequence[OnSpine]) -> float:
-    """The share of nulls over all features, of the pair that has most."""
+    """Return the share of nulls over all features, for the pair with the largest share."""
     shares: list[float] = []
     for pair in {each.pair for each in found}:
         own = [each for each in found if each.pair == pair]
@@ -179,7 +178,7 @@ def _empty_targets(facts: Expectations, spines: Sequence[int], head: int) -> lis
 
 
 def _unknown_targets(facts: Expectations, head: int) -> dict[str, int]:
-    """How many rows of a long spine lack each target: at the head while the window fills, at the tail by horizon."""
+    """Return how many rows of a long spine lack each target: first rows by the window, last rows by the horizon."""
     first_horizon = min(facts.horizons)
     return {
         f"target_bqx{window}_h{horizon}": max(0, window - head - horizon) + horizon - first_horizon
@@ -189,7 +188,7 @@ def _unknown_targets(facts: Expectations, head: int) -> dict[str, int]:
 
 
 def _missing(found: Sequence[OnSpine]) -> dict[str, float]:
-    """Tables that lack more of a spine than any may, with that share and as much again as any may lack."""
+    """Return the tables that lack more than half the usual share of a spine, each with its share plus the usual one."""
     shares: dict[str, float] = {}
     for each in found:
         share = each.missing / max(1, each.rows)
@@ -199,7 +198,7 @@ def _missing(found: Sequence[OnSpine]) -> dict[str, float]:
 
 
 def _patterns(names: Collection[str], every: Collection[str]) -> Iterator[str]:
-    """Yield patterns that fit ``names`` and no other of ``every``: a column that all its tables share as one."""
+    """Yield patterns that match ``names`` and no other of ``every``, one for a column name that all its tables have."""
     shared: dict[str, list[str]] = {}
     for name in sorted(every):
         shared.setdefault(name.partition("__")[2], []).append(name)
@@ -209,7 +208,7 @@ def _patterns(names: Collection[str], every: Collection[str]) -> Iterator[str]:
 
 
 def _round_up(share: float) -> float:
-    """Above the share, for a share is held to be less than its limit."""
+    """Return a limit just above the share, because a share must be below its limit."""
     return min(1.0, math.floor(share * 10_000 + 1) / 10_000)
 
 

@@ -1,10 +1,13 @@
-"""What real tables are like: a minute missing here, one too many there, rows of another pair, rows out of order.
+"""What the users' tables are like beside their values: gaps, surplus rows, rows of other pairs, tables of no pair.
 
-Belongs here: from a clean frame to the table as it lies in the warehouse. Does not: values (``features``).
+``as_stored`` adds the quirks that any embedded warehouse has, ``with_known_gaps`` the gaps that the users reported, and
+``stray_tables`` makes the tables that lie in their datasets and are no features.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from zlib import crc32
 
 import numpy as np
@@ -12,16 +15,18 @@ import polars as pl
 
 from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import Pair
-from bqx_assets.catalogue.families import PAIR_COLUMN, ExpectedTable
+from bqx_assets.catalogue.families import FEATURES_DATASET, PAIR_COLUMN, TARGETS_DATASET, ExpectedTable
+from bqx_assets.sandbox.selection import Selection
 
 SEVERAL_PAIRS: tuple[str, ...] = ("base_bqx", "base_idx", "tmp")
-"""Kinds whose tables hold another pair's rows as well: readers must filter."""
+"""Kinds whose tables also hold rows of another pair, so that readers must filter."""
 ALL_NULL: tuple[tuple[str, str], ...] = (("corr_etf_idx", "ewa"), ("corr_etf_idx", "ewg"))
-"""Two tables a pair, by prefix and instrument, without a single value: 16 columns, identifiers included. The users know
-two such tables of this kind and keep them; of the instruments that their report names these are the first two."""
+"""Prefix and instrument of the two tables of each pair that have no values, identifiers included (16 columns). The
+users know of two such tables and keep them; their report does not say which, so these are the first two instruments
+that it names."""
 
 _MISSING_TABLES, _EXTRA_TABLES, _UNSORTED_TABLES = 0.12, 0.12, 0.08
-"""Shares of the tables; the rest have exactly their clock's rows, in order."""
+"""Shares of the tables with each quirk; all other tables have exactly their clock's rows, in order."""
 _MISSING_ROWS = 0.001
 _EXTRA_ROWS = 12
 
@@ -29,10 +34,10 @@ _EXTRA_ROWS = 12
 def as_stored(
     frame: pl.DataFrame, table: ExpectedTable, pair: Pair | None, seed: int, *, quirks: bool = True
 ) -> pl.DataFrame:
-    """Return a computed frame as its table holds it: ``pair`` column where the grammar has one, then its quirk if any.
+    """Return a computed frame as its table holds it: with a ``pair`` column if the grammar has one, and a quirk if any.
 
-    **Shape**: key, ``pair`` if any, the features; the same ``seed`` and table name give the same rows. Without
-    ``quirks`` the rows and values of ``frame``.
+    **Shape**: key, ``pair`` if any, the features. The same ``seed`` and table name give the same rows. Without
+    ``quirks`` the rows and values are those of ``frame``.
     """
     rng = np.random.default_rng([seed, 3, crc32(table.table.encode())])
     empty = [f"{prefix}_{pair}_{instrument}" for prefix, instrument in ALL_NULL]
@@ -55,12 +60,12 @@ def as_stored(
 
 
 def with_other_pair(own: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows of both, by time, as a table clustered by pair delivers them."""
+    """Return the rows of both frames sorted by time, as a table clustered by pair delivers them."""
     return pl.concat([own, other]).sort(KEY, maintain_order=True)
 
 
 def _with_extra_rows(frame: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
-    """Rows before the first bar, after the last and in gaps, each with the values of the bar before it."""
+    """Return the frame with rows added before the first bar, after the last one and in gaps."""
     times = frame.get_column(KEY).to_physical().to_numpy()
     steps = np.diff(times)
     bar = int(steps.min())
@@ -72,3 +77,78 @@ def _with_extra_rows(frame: pl.DataFrame, rng: np.random.Generator) -> pl.DataFr
     moments = np.concatenate([times[0] - before * bar, times[inside] + bar, times[-1] + after * bar])
     extra = frame[rows].with_columns(pl.Series(KEY, moments).cast(frame.schema[KEY]))
     return pl.concat([frame, extra]).sort(KEY, maintain_order=True)
+
+
+_MINUTES = 2_164_285
+"""Rows of a complete table in the users' report."""
+_ETF_ROWS = {
+    "ewa": 928_724,
+    "ewg": 990_966,
+    "ewj": 1_067_160,
+    "ewu": 990_966,
+    "gld": 1_190_996,
+    "spy": 1_201_524,
+    "uup": 1_037_017,
+    "vix": 998_129,
+}
+"""Rows of each instrument's tables in the users' report. ewu was not counted: it has those of ewg, also European."""
+_MISSING = {"tri": (0.04, 0.11), "cov": (0.01, 0.10)}
+"""Least and greatest share of the rows that a table of the family lacks."""
+_NULLS = {"tri": 0.2408, "cov": 0.1038, "mkt": 0.0818, "var": 0.0753, "csi": 0.0190}
+"""Share of nulls in a family, missing rows included. That of corr follows from its rows and two empty tables."""
+_ABSENT = 13
+"""Number of cov_* tables, of all pairs, that do not exist."""
+
+
+def with_known_gaps(stored: pl.DataFrame, table: ExpectedTable, seed: int) -> pl.DataFrame:
+    """Return a stored table without the rows and values that the users' table of its name lacks.
+
+    **Shape**: the same columns, fewer rows; the same ``seed`` and name give the same rows.
+    """
+    rng = np.random.default_rng([seed, 4, crc32(table.table.encode())])
+    family = table.table.partition("_")[0]
+    missing = 0.0
+    if family == "corr":
+        missing = 1 - _ETF_ROWS[table.table.rpartition("_")[2]] / _MINUTES
+    elif family in _MISSING:
+        missing = float(rng.uniform(*_MISSING[family]))
+    kept = stored.filter(pl.Series(rng.random(stored.height) >= missing))
+    empty = max(0.0, (_NULLS.get(family, 0.0) - missing) / (1 - missing))
+    known = pl.Series(rng.random(kept.height) >= empty)
+    return kept.with_columns(pl.when(known).then(pl.all().exclude(KEY, PAIR_COLUMN)))
+
+
+def without_absent(selection: Selection) -> Selection:
+    """Return the selection without the ``cov_*`` tables that the users lack, but at most half of those selected."""
+    cov = sorted((name for name in selection.made if name.startswith("cov_")), key=lambda name: crc32(name.encode()))
+    gone = {*cov[: min(_ABSENT, len(cov) // 2)]}
+    return replace(selection, made={name: each for name, each in selection.made.items() if name not in gone})
+
+
+_STRAY_TARGETS = 7
+"""The users' stray table is from a time when there were only the targets of one window."""
+
+
+def stray_tables(
+    tables: Iterable[ExpectedTable], targets: Sequence[pl.DataFrame]
+) -> dict[tuple[str, str], pl.DataFrame]:
+    """Return tables that are no features and lie among them all the same, by (dataset, table).
+
+    These are two ``mkt_*_summary`` tables without ``interval_time``, which discovery must leave out (an extraction once
+    hung at table 620 of 669, waiting for their rows), and ``targets_all_fixed`` with the first seven targets of all
+    pairs.
+    """
+    market = [table for table in tables if table.family == "market_wide"]
+    summaries = {
+        (FEATURES_DATASET, f"mkt_{topic}_summary"): pl.DataFrame(
+            {
+                "table_name": [each.table for each in market if topic in each.table],
+                "feature_columns": [len(each.columns) for each in market if topic in each.table],
+            },
+            schema={"table_name": pl.String, "feature_columns": pl.Int64},
+        )
+        for topic in ("regime", "vol")
+    }
+    names = [name for name in targets[0].columns if name.startswith("target_")][:_STRAY_TARGETS]
+    stray = pl.concat([frame.select(KEY, "pair", *names) for frame in targets])
+    return summaries | {(TARGETS_DATASET, "targets_all_fixed"): stray}

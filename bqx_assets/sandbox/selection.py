@@ -1,7 +1,4 @@
-"""Which of the grammar's tables an embedded warehouse gets, and why each other one is left out.
-
-Belongs here: the choice, before anything is computed. Does not: computing.
-"""
+"""The selection of the grammar's tables that an embedded warehouse gets, and the reasons why others are left out."""
 
 from __future__ import annotations
 
@@ -12,19 +9,19 @@ from itertools import zip_longest
 from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair
 from bqx_assets.catalogue.families import FAMILIES, ExpectedTable, expected_tables
 from bqx_assets.sandbox.features import pair_tables, shared_tables
-from bqx_assets.sandbox.market import Market
+from bqx_assets.sandbox.market.bars import Market
 
 _PAIR_SPECIFIC = FAMILIES[0]
 _FIRST = "base_bqx"
-"""Every warehouse has this table: it carries the users' label leak."""
+"""Every warehouse has a table of this kind, because it contains the users' label leak."""
 NOT_ASKED_FOR = "not made: --tables"
-"""How the reason begins for a table that could be computed."""
+"""Beginning of the reason for a table that could be computed."""
 _PAIR_NAMES = frozenset(pair.name for pair in ALL_PAIRS)
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Tables to make by name, each with the pair whose bars are its rows (None: the whole market's), and the others."""
+    """The tables to make by name, each with the pair whose bars are its rows (None: the whole market), and the rest."""
 
     made: dict[str, tuple[Pair | None, ExpectedTable]] = field(
         default_factory=dict[str, tuple[Pair | None, ExpectedTable]]
@@ -33,10 +30,10 @@ class Selection:
 
 
 def select(market: Market, pairs: Sequence[Pair], count: int | None) -> Selection:
-    """Return the choice for ``pairs``: all tables that can be computed, or ``count`` of them a pair.
+    """Return the selection for ``pairs``: all tables that can be computed, or ``count`` of them for each pair.
 
-    A count takes from every family by its size and from as many kinds as possible; ``cov_*`` tables, which two pairs
-    share, come last, so that several pairs have ``count`` tables each as long as that is below about 200.
+    With a count, each family is represented by its size, with as many kinds as possible. ``cov_*`` tables, which two
+    pairs share, come last, so that each of several pairs has ``count`` tables as long as the count is below about 200.
     """
     made: dict[str, tuple[Pair | None, ExpectedTable]] = {}
     absent: dict[str, str] = {}
@@ -60,7 +57,7 @@ def _uncomputable(market: Market, table: ExpectedTable) -> str | None:
 
 
 def _owner(table: ExpectedTable) -> Pair | None:
-    """The pair whose bars are the rows; of a ``cov_*`` table's two the first, so that both find the same table."""
+    """Return the pair whose bars are the rows: for a ``cov_*`` table the first, so that both pairs share one table."""
     if table.family != _PAIR_SPECIFIC:
         return None
     return parse_pair(next(word for word in table.table.split("_") if word in _PAIR_NAMES))

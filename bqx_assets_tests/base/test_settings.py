@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.settings import Settings, variable_of
+from bqx_assets_tests.base.settings_page import PAGE, page
 
 
 def test_every_path_follows_from_home() -> None:
@@ -47,3 +48,8 @@ def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatc
     without = Settings()
     monkeypatch.setenv(variable_of(field), "")
     assert Settings() == without
+
+
+def test_the_page_of_all_settings_is_what_its_generator_gives() -> None:
+    assert PAGE.read_text() == page(), "python -m bqx_assets_tests.base.settings_page"
+    assert all(field.description for field in Settings.model_fields.values())

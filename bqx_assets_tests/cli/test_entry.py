@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -76,3 +77,19 @@ def test_a_program_that_was_told_to_ignore_ctrl_c_goes_on_ignoring_it() -> None:
 
 def test_an_exit_code_of_a_command_is_the_programs() -> None:
     assert _run("commands.main = lambda: sys.exit(2)").returncode == 2
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_a_terminal_that_has_no_tick_is_no_reason_to_fail(encoding: str) -> None:
+    code = "from bqx_assets.cli import entry\n"
+    code += "import sys, types\nsys.modules['bqx_assets.cli.main'] = commands = types.ModuleType('commands')\n"
+    code += "commands.main = lambda: print('✓ ü')\nentry.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        encoding="latin-1",
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == ("? ü\n" if encoding == "latin-1" else "? ?\n")

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from bqx_assets.base.artifacts import ExtractionRecord, Manifest
 from bqx_assets.base.checksums import crc32c
 from bqx_assets.cli.main import app
-from bqx_assets.sandbox.spoil import SPOIL_MODES
+from bqx_assets.sandbox.faults import FAULTS
 
 ROWS, TABLES = 3_600, 9
 """The longest window and horizon together are 2,985 rows: fewer would leave targets without a value."""
@@ -122,9 +122,11 @@ def test_an_unknown_pair_is_answered_with_the_nearest(bqx: Bqx) -> None:
     assert "Did you mean eurusd?" in bqx("plan", "usdeur").stderr
 
 
-def test_an_unknown_spoil_mode_is_answered_with_all(bqx: Bqx) -> None:
+def test_an_unknown_spoil_mode_is_refused_with_the_command_that_lists_all(bqx: Bqx) -> None:
     stderr = bqx("warehouse", "spoil", bqx.home / "warehouse", "?", "--pair", "eurusd").stderr
-    assert all(mode in stderr for mode in SPOIL_MODES)
+    assert "warehouse spoil --list" in stderr
+    lines = bqx("warehouse", "spoil", "--list").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == [*FAULTS]
 
 
 @pytest.mark.parametrize("option", ["--help", "--version"])
@@ -328,6 +330,9 @@ def test_verify_finds_rot_and_publishing_again_mends_it(bqx: Bqx) -> None:
     bqx.made("extract", "merge", "publish")
     assert bqx.json("verify", "--all")["verified"] is True
     published = bqx.home / "bqx-ml-output" / "training_eurusd.parquet"
+    done = bqx("validate", published, "--pair", "eurusd")
+    assert done.exit_code == 0, done.output  # and leaves the published report as it is
+    assert bqx.json("status")["pairs"][0]["published"] == "done"
     times = published.stat()
     data = bytearray(published.read_bytes())
     data[len(data) // 3] ^= 1

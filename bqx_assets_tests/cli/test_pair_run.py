@@ -18,7 +18,7 @@ from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.cli.main import app
 from bqx_assets.quality.rules import RULES
-from bqx_assets.sandbox.spoil import spoil
+from bqx_assets.sandbox.faults import inject_fault
 from bqx_assets_tests.runtime.homes import copy_home, make_home
 
 BQX = Path(sys.executable).with_name("bqx")
@@ -90,7 +90,7 @@ def test_json_is_one_document_and_a_second_run_publishes_nothing_new(ran: tuple[
 def test_a_failed_check_is_named_first_and_the_exit_code_is_1(ran: tuple[Path, Answer], tmp_path: Path) -> None:
     settings = copy_home(ran[0], tmp_path / "home")
     before = (settings.output_dir / "training_eurusd.parquet").read_bytes()
-    spoil(settings.warehouse_dir, "all-null", parse_pair("eurusd"))
+    inject_fault(settings.warehouse_dir, "all-null", parse_pair("eurusd"))
     code, out, _ = _bqx(settings.home, "run", "eurusd")
     assert code == 1
     assert "1 failed: no_unexpected_all_null; nothing was published" in out.splitlines()[0]
@@ -129,7 +129,7 @@ def test_ctrl_c_ends_the_run_at_once_and_the_next_one_goes_on_from_there(
 
 def test_a_stages_error_is_one_block_of_its_four_parts(ran: tuple[Path, Answer], tmp_path: Path) -> None:
     settings = copy_home(ran[0], tmp_path / "home")
-    spoil(settings.warehouse_dir, "missing-table", parse_pair("eurusd"))
+    inject_fault(settings.warehouse_dir, "missing-table", parse_pair("eurusd"))
     code, out, err = _bqx(settings.home, "run", "eurusd")
     assert code == 1
     assert out == ""

@@ -25,8 +25,9 @@ from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract import embedded as local_warehouse
 from bqx_assets.extract.columns import ColumnFile, KeyBounds
 from bqx_assets.extract.embedded import LocalWarehouse
-from bqx_assets.extract.embedded_layout import begin, table_path
+from bqx_assets.extract.embedded_layout import table_path
 from bqx_assets.extract.warehouse import ReadRequest, Warehouse
+from bqx_assets.sandbox.create import begin
 from bqx_assets_tests.descriptions import full_descriptions
 from bqx_assets_tests.frames import EURUSD, START, few_tables_expectations, frame_warehouse, minutes
 

@@ -16,7 +16,7 @@ import polars as pl
 from bqx_assets.base.names import KEY
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET, expected_tables, targets_table
 from bqx_assets.extract.embedded_layout import EXPECTATIONS_FILE, table_path
-from bqx_assets.sandbox.table_files import write_table
+from bqx_assets.sandbox.batches import write_table
 from bqx_assets_tests.frames import EURUSD
 from bqx_assets_tests.servers.cloud_run.memory import memory_cap
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET

@@ -26,11 +26,12 @@ from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.base.store.protocol import STAGING, Condition, ObjectInfo, ObjectStore
 from bqx_assets.catalogue.expectations import Expectations, load_expectations, parse_expectations
-from bqx_assets.extract.embedded_layout import Folder, Made, begin, finish
+from bqx_assets.extract.embedded_layout import WarehouseRecord, WarehouseSpec
 from bqx_assets.pipeline import Pipeline
 from bqx_assets.release.publish import Published, publish, with_the_word
 from bqx_assets.release.published import COMPANIONS, look
 from bqx_assets.release.retention import sweep
+from bqx_assets.sandbox.create import begin, finish
 from bqx_assets_tests.release.training import FaultyStore, report, training
 
 NAME = "training_eurusd.parquet"
@@ -388,7 +389,7 @@ def test_a_file_that_somebody_else_put_there_is_not_replaced_by_simulated_number
 @pytest.mark.parametrize(("rates", "origin"), [(None, SIMULATED), ("00ff", RATES)])
 def test_a_warehouse_says_what_it_was_made_of(tmp_path: Path, rates: str | None, origin: str) -> None:
     begin(tmp_path)
-    finish(tmp_path, Folder(made=Made(pairs=("eurusd",), rows=300, tables=1, seed=1, rates=rates)))
+    finish(tmp_path, WarehouseRecord(made=WarehouseSpec(pairs=("eurusd",), rows=300, tables=1, seed=1, rates=rates)))
     assert Pipeline(Settings(warehouse=tmp_path)).origin(EURUSD) == origin
     assert Pipeline(Settings(warehouse=tmp_path, bigquery_project="a")).origin(EURUSD) == BIGQUERY
     assert Pipeline(Settings(warehouse=tmp_path / "none")).origin(EURUSD) == "a folder of tables"

@@ -24,7 +24,7 @@ from bqx_assets.runtime.graph import build_definitions
 from bqx_assets.runtime.in_process import terminal_logging
 from bqx_assets.runtime.keys import PUBLISHED, SLABS, SPINE, TRAINING
 from bqx_assets.runtime.workspace import Workspace
-from bqx_assets.sandbox.spoil import spoil
+from bqx_assets.sandbox.faults import inject_fault
 from bqx_assets_tests.release.training import training
 from bqx_assets_tests.runtime.homes import STAGES, copy_home, make_home
 
@@ -321,7 +321,7 @@ def test_automation_publishes_nothing_whose_blocking_check_failed(
     settings: Settings, instance: dg.DagsterInstance
 ) -> None:
     automation = Automation(settings, instance)
-    spoil(settings.warehouse_dir, "all-null", parse_pair("eurusd"))
+    inject_fault(settings.warehouse_dir, "all-null", parse_pair("eurusd"))
     assert automation.make(SPINE, SLABS)
     assert automation.look() == {"training_parquet": {"eurusd"}}
     assert not automation.make(TRAINING)

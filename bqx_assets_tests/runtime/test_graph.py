@@ -29,7 +29,7 @@ from bqx_assets.release.publish import Published
 from bqx_assets.runtime.graph import build_definitions
 from bqx_assets.runtime.keys import PUBLISHED, SLABS, SPINE, TARGETS, TRAINING, family_key
 from bqx_assets.runtime.workspace import Workspace
-from bqx_assets.sandbox.spoil import spoil
+from bqx_assets.sandbox.faults import inject_fault
 from bqx_assets_tests.runtime.homes import STAGES, failed_checks, materialised, run_graph, step_metadata
 
 EVENT_BYTES = 64_000
@@ -151,7 +151,7 @@ def test_publishing_alone_what_failed_says_which_assets_to_make_and_making_them_
 ) -> None:
     right = tmp_path / "right"
     shutil.copytree(published.warehouse_dir, right)
-    spoil(published.warehouse_dir, "all-null", EURUSD)
+    inject_fault(published.warehouse_dir, "all-null", EURUSD)
     assert not run_graph(published).success
     shutil.rmtree(published.warehouse_dir)
     shutil.copytree(right, published.warehouse_dir)

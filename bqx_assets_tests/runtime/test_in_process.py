@@ -16,7 +16,7 @@ from bqx_assets.base.settings import Settings
 from bqx_assets.quality.rules import RULES
 from bqx_assets.runtime.in_process import PairRun, run_pair
 from bqx_assets.runtime.instance import PROCESS_TAG, process_tag
-from bqx_assets.sandbox.spoil import spoil
+from bqx_assets.sandbox.faults import inject_fault
 from bqx_assets_tests.runtime.homes import copy_home
 
 EURUSD = parse_pair("eurusd")
@@ -70,7 +70,7 @@ def test_a_run_is_found_in_the_home_by_whoever_opens_it_later(kept: tuple[Settin
 
 
 def test_a_failed_blocking_check_is_a_verdict_and_nothing_is_published(settings: Settings) -> None:
-    spoil(settings.warehouse_dir, "all-null", EURUSD)
+    inject_fault(settings.warehouse_dir, "all-null", EURUSD)
     run = run_pair(EURUSD, settings, Silent())
     assert not run.passed
     assert run.published is None
@@ -79,7 +79,7 @@ def test_a_failed_blocking_check_is_a_verdict_and_nothing_is_published(settings:
 
 
 def test_a_stages_error_comes_out_as_the_stage_raised_it(settings: Settings) -> None:
-    spoil(settings.warehouse_dir, "missing-table", EURUSD)
+    inject_fault(settings.warehouse_dir, "missing-table", EURUSD)
     with pytest.raises(ExtractionIncomplete, match="TableMissing") as caught:
         run_pair(EURUSD, settings, Silent())
     assert caught.value.cure.endswith("bqx extract eurusd")

@@ -21,10 +21,10 @@ from bqx_assets.catalogue.discovery import discover
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET, expected_tables
 from bqx_assets.extract.embedded import LocalWarehouse
-from bqx_assets.extract.embedded_layout import Folder, exclusive, table_path
+from bqx_assets.extract.embedded_layout import WarehouseRecord, table_path
 from bqx_assets.sandbox import batches
-from bqx_assets.sandbox.create import create_warehouse
-from bqx_assets.sandbox.spoil import spoil
+from bqx_assets.sandbox.create import create_warehouse, exclusive
+from bqx_assets.sandbox.faults import inject_fault
 from bqx_assets_tests.frames import START
 
 ROOT = Path(__file__).parents[3]
@@ -41,7 +41,7 @@ class Heard(Silent):
         self.total = 0
         self.items: list[str] = []
         self.warnings: list[str] = []
-        self.made: Folder | None = None
+        self.made: WarehouseRecord | None = None
 
     def start(self, stage: str, total: int) -> None:
         assert stage == "warehouse"
@@ -208,7 +208,7 @@ def test_two_makings_of_one_folder_do_not_mix(tmp_path: Path) -> None:
 def test_a_spoiled_warehouse_made_again_is_mended(tmp_path: Path) -> None:
     make(tmp_path / "w")
     before = _bytes(tmp_path / "w")
-    spoil(tmp_path / "w", "missing-table", EURUSD)
+    inject_fault(tmp_path / "w", "missing-table", EURUSD)
     assert "was spoiled (agg_bqx_eurusd: removed)" in make(tmp_path / "w").warnings[0]
     assert _bytes(tmp_path / "w") == before
     assert make(tmp_path / "w").items == []

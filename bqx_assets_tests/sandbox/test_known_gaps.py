@@ -16,10 +16,9 @@ from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET, Exp
 from bqx_assets.extract.embedded_layout import table_path
 from bqx_assets.quality.report import Report
 from bqx_assets.runtime.in_process import PairRun, run_pair
-from bqx_assets.sandbox.known_gaps import with_known_gaps, without_absent
-from bqx_assets.sandbox.quirks import as_stored
+from bqx_assets.sandbox.batches import write_table
+from bqx_assets.sandbox.quirks import as_stored, with_known_gaps, without_absent
 from bqx_assets.sandbox.selection import Selection
-from bqx_assets.sandbox.table_files import write_table
 from bqx_assets_tests.frames import EURUSD, minutes
 from bqx_assets_tests.quality.training import coherent_warehouse, verdict_of
 

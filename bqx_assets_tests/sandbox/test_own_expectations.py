@@ -19,9 +19,9 @@ from bqx_assets.catalogue.families import ExpectedTable, expected_tables
 from bqx_assets.extract.align import KEY_TYPE
 from bqx_assets.sandbox.create import create_warehouse
 from bqx_assets.sandbox.features.pair_tables import compute_pair_tables
-from bqx_assets.sandbox.market import Market
+from bqx_assets.sandbox.market.bars import Market
+from bqx_assets.sandbox.market.simulate import simulate
 from bqx_assets.sandbox.own_expectations import _patterns, on_spine, readers, spine_keys
-from bqx_assets.sandbox.simulate import simulate
 
 EURUSD, USDJPY = parse_pair("eurusd"), parse_pair("usdjpy")
 Own = Callable[[int], Expectations]

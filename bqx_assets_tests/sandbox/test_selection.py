@@ -6,9 +6,9 @@ import pytest
 
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.catalogue.families import FAMILIES, expected_tables
-from bqx_assets.sandbox.market import Market
+from bqx_assets.sandbox.market.bars import Market
+from bqx_assets.sandbox.market.simulate import simulate
 from bqx_assets.sandbox.selection import select
-from bqx_assets.sandbox.simulate import simulate
 
 EURUSD, GBPUSD, AUDCAD = (parse_pair(name) for name in ("eurusd", "gbpusd", "audcad"))
 MARKET = simulate(200, seed=1)

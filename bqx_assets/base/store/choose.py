@@ -36,7 +36,12 @@ def open_store(settings: Settings) -> ObjectStore:
                 cure="Name a folder.",
             )
         return LocalObjectStore(folder, keep_versions=settings.keep_versions)
-    return _bucket(*bucket_and_prefix(settings.output or ""), storage_endpoint())
+    return bucket_at(settings.output or "")
+
+
+def bucket_at(uri: str) -> ObjectStore:
+    """Return a store of a ``gs://bucket/prefix`` that a user names. Raises BadSetting, StoreError as ``open_store``."""
+    return _bucket(*bucket_and_prefix(uri), storage_endpoint())
 
 
 def object_at(uri: str, subject: str) -> tuple[ObjectStore, str]:

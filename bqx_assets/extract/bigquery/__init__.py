@@ -1,5 +1,5 @@
-"""The BigQuery adapter of the warehouse protocol: Google's own clients, Arrow all the way, no pandas.
+"""The BigQuery adapter of the warehouse protocol: Google's own clients, Arrow from end to end, no pandas.
 
-Belongs here: everything that speaks to BigQuery. Does not: what is read, or what becomes of it. Endpoints come from
-configuration; whether a Google or a local server answers is nobody's business here.
+Everything that speaks to BigQuery is here. Endpoints come from the settings: no code here knows whether Google or a
+local server answers.
 """

@@ -1,7 +1,4 @@
-"""BigQuery behind the warehouse protocol.
-
-Belongs here: the adapter itself, one call of the protocol after the other. Does not: how each is done (its siblings).
-"""
+"""BigQuery behind the warehouse protocol: one method for each call, implemented by the modules beside this one."""
 
 from __future__ import annotations
 
@@ -28,19 +25,19 @@ from bqx_assets.extract.bigquery.streams import StreamReader
 from bqx_assets.extract.warehouse import Outage, ReadRequest
 
 _SESSIONS = 3
-"""Opened for one read, where one after the other has run out before its first row."""
+"""Sessions that are opened for one read if one after another expires before its first row."""
 _MAX_STREAMS = 4
-"""Of one table. Several tables are read at once already, so this is for the widest ones."""
+"""Streams of one table. Several tables are read at once already, so only the widest tables gain from more than one."""
 
 
 def open_bigquery(project: str, settings: Settings) -> BigQueryWarehouse:
-    """Return a project's warehouse as the settings want it. Raises BadSetting, WarehouseError as ``open_clients``."""
+    """Return the warehouse of a project by the settings. Raises BadSetting, WarehouseError as ``open_clients``."""
     clients = open_clients(project, settings.bigquery_storage_endpoint, billing_project=settings.billing_project)
     return BigQueryWarehouse(clients, max_open_streams=settings.bigquery_streams, max_bytes=settings.max_bytes)
 
 
 class BigQueryWarehouse:
-    """The features and targets datasets of one project, read by the Storage Read API."""
+    """The features and targets datasets of one project, read through the Storage Read API."""
 
     def __init__(
         self, clients: Clients, *, max_open_streams: int, max_bytes: int = 0, policy: RetryPolicy | None = None
@@ -60,16 +57,16 @@ class BigQueryWarehouse:
 
     @property
     def outage(self) -> Outage:
-        """What its calls know of each other."""
+        """State that the calls of this warehouse share: whether anything arrives, and how to end them."""
         return self._outage
 
     @property
     def read_bytes(self) -> int:
-        """Bytes of all read sessions so far, by the server's own estimate after pruning: what is billed."""
+        """Billed bytes of all read sessions so far, by the server's own estimate after partition pruning."""
         return self._meter.read_bytes
 
     def describe(self) -> Sequence[TableDescription]:
-        """Return every table of both datasets, by name. Two queries."""
+        """Return every table of both datasets, ordered by name. **Cost**: two queries."""
         return [
             table
             for dataset in sorted((FEATURES_DATASET, TARGETS_DATASET))
@@ -77,33 +74,34 @@ class BigQueryWarehouse:
         ]
 
     def states(self, tables: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        """Return the state of each table that is there: one ``tables.get`` a table, which reads and bills nothing.
+        """Return the state of each table that exists, by one ``tables.get`` each, which reads and bills nothing.
 
-        Needs ``bigquery.tables.get`` alone: neither ``tables.getData`` nor ``jobs.create``. Raises as ``describe``.
+        Only the permission ``bigquery.tables.get`` is needed, not ``tables.getData`` or ``jobs.create``. Raises as
+        ``describe`` does.
         """
         return table_states(self._rest, self._clients.project, tables)
 
     def snapshot(self) -> datetime:
-        """Return BigQuery's present: the moment all reads of a run see the tables at. Asked where the features are."""
+        """Return the time of BigQuery's clock, for the snapshot of a run. The query runs where the features are."""
         return server_time(self._rest, self._clients.project, self.location())
 
     def location(self) -> str:
-        """Return where the features are, such as EU. Raises as ``describe``."""
+        """Return the location of the features dataset, such as EU. Raises as ``describe`` does."""
         return dataset_location(self._rest, self._clients.project, FEATURES_DATASET)
 
     def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
         """Yield the rows, in any order. **Cost**: billed by the selected columns of the partitions in range.
 
-        A session that has run out before any row of it was yielded is opened anew, at the same moment of the table.
-        Later that ends as a TransientReadError: a new session cuts the rows into other streams, so none of the rows
-        that are out can be told from those to come, and the table has to be begun anew by whoever collects them.
+        If a session expires before its first row, a new one is opened at the same snapshot. If it expires later, the
+        read ends with a TransientReadError and the caller has to start the table over: a new session distributes the
+        rows over other streams, so the rows that were already yielded cannot be told from those to come.
 
         Raises:
             WarehouseUnavailable: nobody answers, or the project refuses every call.
             TransientReadError: unavailable, out of quota or too slow, more often in a row than ``RetryPolicy`` allows.
-            TableMissing, TableUnreadable, TableChanged: deleted, refused, or with another schema than planned.
-            BudgetExceeded: the session would go over the cap; no row of it was read.
-            BadSetting: a name of the request cannot be one.
+            TableMissing, TableUnreadable, TableChanged: deleted, refused, or its schema differs from the plan.
+            BudgetExceeded: the session would exceed the cap; no row of it was read.
+            BadSetting: a name in the request is not valid.
             ReadsEnded: the run ends.
         """
         subject = f"{request.table.dataset}.{request.table.table}"
@@ -150,12 +148,12 @@ class BigQueryWarehouse:
                 self._outage.wait(policy.wait_seconds(failures, error))
 
     def _changed(self, request: ReadRequest, subject: str) -> BqxError | None:
-        """What a refused request means: TableChanged where columns are gone or of another type, else None."""
+        """Return TableChanged if a refused request's columns are missing or have other types, otherwise None."""
         path = f"{self._clients.project}.{subject}"
         try:
             table = self._clients.catalogue.get_table(path, retry=NO_TRIES, timeout=CALL_SECONDS)
         except (GoogleAPIError, GoogleAuthError, OSError):
-            return None  # the refusal itself is the better message
+            return None  # the caller then reports the refusal itself
         fields = cast("list[bigquery.SchemaField]", table.schema)
         found = {field.name: standard_type(field.field_type) for field in fields}
         planned = request.table.types()

@@ -1,8 +1,6 @@
-"""All tables of a dataset with their columns, in one query.
+"""The catalogue query: all tables of a dataset with their columns, and the other small metadata calls.
 
-Belongs here: the catalogue query and its rows as descriptions. Does not: choosing tables.
-
-Lesson 13: one INFORMATION_SCHEMA query a table took 80 s each; this is one for some 7,600 tables.
+One query describes some 7,600 tables; one INFORMATION_SCHEMA query for each table took 80 s each.
 """
 
 from __future__ import annotations
@@ -21,25 +19,25 @@ from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.bigquery.client import CALL_SECONDS, NO_TRIES, Rest, check_project
 
 _QUERY_SECONDS = 300.0
-"""Of one query that BigQuery is at work on."""
+"""The longest wait for one query that BigQuery is running."""
 _PSEUDO = ("_PARTITION", "_TABLE_", "_FILE_", "_ROW_TIMESTAMP", "__ROOT__", "_COLIDENTIFIER", "_CHANGE_")
-"""How BigQuery's own columns begin, and no column of a user may: of a table partitioned by time of ingestion the view
-of columns lists ``_PARTITIONTIME`` (with no ordinal position), which no read session selects."""
+"""Prefixes of BigQuery's own columns, which user columns must not have. For a table partitioned by ingestion time the
+view of columns lists ``_PARTITIONTIME`` (without an ordinal position), which no read session can select."""
 _GETS_AT_ONCE = 8
 _NO_TABLE = "Not found: Table"
-"""A dataset or a project that is not there is "Not found" too, and no table of it is."""
+"""How the message about a missing table begins; a missing dataset or project is "Not found" as well."""
 _MAX_BILLED_BYTES = 1 << 30
-"""A catalogue query bills some 10 MB; one that would scan a table is a mistake."""
+"""A catalogue query bills some 10 MB; a query that would scan a table is a mistake."""
 
 
 def describe_dataset(rest: Rest, project: str, dataset: str) -> list[TableDescription]:
-    """Return every table of the dataset, by name; views are left out: they have no rows of their own.
+    """Return every table of the dataset, ordered by name. Views are left out because they store no rows.
 
     **Cost**: one query, some 10 MB billed; a few thousand rows.
 
     Raises:
-        TableMissing: no such dataset.
-        TransientReadError, TableUnreadable: the query failed, for now or for good.
+        TableMissing: there is no such dataset.
+        TransientReadError, TableUnreadable: the query failed, temporarily or permanently.
     """
     rows = query(rest, catalogue_sql(project, dataset), f"{project}.{dataset}", dataset=f"{project}:{dataset}")
     return [_description(dataset, row) for row in rows]
@@ -74,12 +72,12 @@ def _state(rest: Rest, path: str) -> str | None:
 
 
 def _etag(created: datetime, modified: datetime) -> str:
-    """As ``__TABLES__`` has the times, in milliseconds: a table made anew in place of another differs here as well."""
+    """Return creation and modification time in milliseconds, as in ``__TABLES__``: a recreated table differs."""
     return "-".join(str(round(moment.timestamp() * 1000)) for moment in (created, modified))
 
 
 def dataset_location(rest: Rest, project: str, dataset: str) -> str:
-    """Return where a dataset is, such as EU. Raises what :func:`describe_dataset` raises."""
+    """Return the location of a dataset, such as EU. Raises what :func:`describe_dataset` raises."""
     path = f"{check_project(project)}.{check_identifier(dataset, 'dataset')}"
     known = {"dataset": f"{project}:{dataset}"}
     found = rest.ask(lambda: rest.client.get_dataset(path, retry=NO_TRIES, timeout=CALL_SECONDS), path, **known)
@@ -87,10 +85,11 @@ def dataset_location(rest: Rest, project: str, dataset: str) -> str:
 
 
 def server_time(rest: Rest, project: str, location: str | None = None) -> datetime:
-    """Return BigQuery's own clock, UTC, whole milliseconds: a client's clock that is ahead would ask for the future.
+    """Return the time of BigQuery's own clock, UTC, in whole milliseconds.
 
-    A query that names no table runs in the US unless ``location`` says where: a policy that keeps all work in the EU
-    would refuse it. Raises what :func:`describe_dataset` raises.
+    The clock of this machine may be ahead: BigQuery refuses a snapshot in the future. A query that names no table runs
+    in the US unless ``location`` is given, and a policy that keeps all work in the EU would refuse it. Raises what
+    :func:`describe_dataset` raises.
     """
     (row,) = query(rest, "SELECT CURRENT_TIMESTAMP() AS now", project, location)
     now: datetime = row["now"].astimezone(UTC)
@@ -98,10 +97,10 @@ def server_time(rest: Rest, project: str, location: str | None = None) -> dateti
 
 
 def catalogue_sql(project: str, dataset: str) -> str:
-    """Return the query: one row a table, its columns in an array. Raises BadSetting for a hostile name.
+    """Return the query: one row for each table, its columns in an array. Raises BadSetting for a hostile name.
 
-    ``__TABLES__`` has rows, bytes and the time of the last change as they are now; TABLE_STORAGE lags behind by
-    minutes, and the API's table metadata is one call a table.
+    ``__TABLES__`` has the present rows, bytes and time of the last change; TABLE_STORAGE lags behind by minutes, and
+    the API's table metadata needs one call for each table.
     """
     where = f"{check_project(project)}.{check_identifier(dataset, 'dataset')}"
     return f"""
@@ -116,7 +115,7 @@ def catalogue_sql(project: str, dataset: str) -> str:
 
 
 def query(rest: Rest, sql: str, subject: str, location: str | None = None, **known: str) -> list[Mapping[str, Any]]:
-    """Return a small query's rows, of all pages; ``known`` as in :meth:`Rest.ask`. Raises as above."""
+    """Return all rows of a small query; ``known`` as in :meth:`Rest.ask`. Raises as :func:`describe_dataset` does."""
     config = bigquery.QueryJobConfig(maximum_bytes_billed=_MAX_BILLED_BYTES)
 
     def ask() -> list[Mapping[str, Any]]:
@@ -126,7 +125,7 @@ def query(rest: Rest, sql: str, subject: str, location: str | None = None, **kno
             location=location,
             api_timeout=CALL_SECONDS,
             wait_timeout=_QUERY_SECONDS,
-            retry=NO_TRIES,  # tries are counted by ``rest``, and a failed job is asked for anew
+            retry=NO_TRIES,  # ``Rest.ask`` counts the attempts and runs a failed job again
             job_retry=NO_TRIES,
         )
         return [dict(cast("bigquery.Row", row).items()) for row in cast("Iterable[object]", rows)]
@@ -146,6 +145,6 @@ def _description(dataset: str, row: Mapping[str, Any]) -> TableDescription:
         rows=row["row_count"],
         size_bytes=row["size_bytes"],
         last_modified=datetime.fromtimestamp(row["last_modified_time"] / 1000, UTC),
-        # The API's own etag is one call a table, and changes with a description that nobody reads.
+        # The API's own etag needs one call for each table, and changes with a description that nobody reads.
         etag=f"{row['creation_time']}-{row['last_modified_time']}",
     )

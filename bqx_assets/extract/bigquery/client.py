@@ -37,30 +37,30 @@ from bqx_assets.extract.warehouse import Outage
 
 _PROJECT = re.compile(r"(?:[a-z0-9.-]{1,63}:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
 _REST_VARIABLE = "BIGQUERY_EMULATOR_HOST"
-"""Google's own name: its client takes the REST endpoint from here."""
+"""The variable from which Google's client takes its REST endpoint."""
 _PLAIN = "http://"
 _VARIABLE = "BQX_BIGQUERY_PROJECT"
 _HOST = "bigquerystorage.googleapis.com"
 _CHANNEL = [
-    # Google's own transport lifts gRPC's 4 MB cap on messages; a channel that is made here has to do so itself.
+    # Google's own transport lifts gRPC's limit of 4 MB a message; a channel that is made here must do the same.
     ("grpc.max_receive_message_length", -1),
-    # A connection that a router forgot answers nothing and fails nothing. Asked for a sign of life it is known to be
-    # dead after 40 s; a call on it would wait out its deadline, a session 600 s.
+    # A connection that a router has dropped silently neither answers nor fails. Keepalive pings detect it after 40 s;
+    # without them a call waits until its deadline, which is 600 s for opening a session.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
 ]
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
-"""What both clients ask for by default."""
+"""The scope that both clients request by default."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """What the adapter calls; both are safe to use from several threads."""
+    """The two clients that the adapter calls; both are safe to use from several threads."""
 
     project: str
-    """Where the tables are."""
+    """The project that has the tables."""
     billing_project: str
-    """Where queries run and read sessions belong: it pays, and needs ``jobs.create`` and ``readsessions.create``."""
+    """The project that runs queries, owns read sessions and pays: it needs ``jobs.create``, ``readsessions.create``."""
     catalogue: bigquery.Client
     reads: BigQueryReadClient
 
@@ -68,16 +68,16 @@ class Clients:
 def open_clients(project: str, storage_endpoint: str | None = None, *, billing_project: str | None = None) -> Clients:
     """Return the clients of a project; no call is made.
 
-    ``billing_project`` is the one that runs queries and owns read sessions, default ``project`` itself. A person's
-    own credentials name it as their quota project as well: Google wants one for them. A service account's do not,
-    for that would need one more role (Service Usage Consumer).
+    ``billing_project`` runs the queries and owns the read sessions; the default is ``project``. Google requires a quota
+    project for a person's own credentials, so it is set there too. It is not set for a service account, which would
+    then need one more role (Service Usage Consumer).
 
-    ``storage_endpoint`` is the Storage Read API's address, default Google's own: ``host[:port]`` for TLS with the
-    application's default credentials, ``http://host:port`` for plain text. Plain text carries no credentials, so it
-    goes only together with a plain REST endpoint in ``BIGQUERY_EMULATOR_HOST``: half a local server is refused.
+    ``storage_endpoint`` is the address of the Storage Read API; the default is Google's. ``host[:port]`` uses TLS and
+    the application default credentials, ``http://host:port`` plain text. Plain text carries no credentials, so it is
+    allowed only together with a plain REST endpoint in ``BIGQUERY_EMULATOR_HOST``.
 
     Raises:
-        BadSetting: the project's name or the endpoints cannot be.
+        BadSetting: the project's name or an endpoint is not valid, or only one endpoint is plain text.
         WarehouseError: there are no credentials.
     """
     check_project(project)
@@ -103,7 +103,7 @@ def open_clients(project: str, storage_endpoint: str | None = None, *, billing_p
         reads = BigQueryReadClient(transport=BigQueryReadGrpcTransport(channel=channel))
         return Clients(project, billing, bigquery.Client(project=billing, credentials=credentials), reads)
     except Exception as error:
-        # google-auth raises whatever reading a file of credentials ends in: a list there is an AttributeError.
+        # google-auth lets any error of reading the credentials file through: a list in it is an AttributeError.
         if not is_of_credentials(error):
             raise
         refusal = read_refusal(error, "bigquery", project=project)
@@ -116,7 +116,7 @@ def open_clients(project: str, storage_endpoint: str | None = None, *, billing_p
 
 
 def _credentials(quota_project: str | None) -> Credentials:
-    """The application's default credentials. Raises GoogleAuthError where there are none."""
+    """Return the application default credentials. Raises GoogleAuthError if there are none."""
     found: Any = cast("Any", google.auth.default)(scopes=[_SCOPE])[0]
     if quota_project is not None and isinstance(found, PersonsCredentials):
         found = cast("Any", found).with_quota_project(quota_project)
@@ -124,7 +124,7 @@ def _credentials(quota_project: str | None) -> Credentials:
 
 
 def check_project(project: str, variable: str = _VARIABLE) -> str:
-    """Return ``project`` if it is a project's name, which may then be part of a query or path. Raises BadSetting."""
+    """Return ``project`` if it is a valid name, safe in a query or path. Raises BadSetting otherwise."""
     if _PROJECT.fullmatch(project):
         return project
     raise BadSetting(
@@ -150,39 +150,39 @@ def _plain_clients(projects: tuple[str, str], rest_endpoint: str, grpc_address: 
 
 
 CALL_SECONDS = 10.0
-"""How long BigQuery may take over a query before it answers that it is not done yet."""
+"""How long BigQuery may work on a query before it answers that it is not done yet."""
 _CONNECT_SECONDS, _ANSWER_SECONDS = 6.0, 12.0
-"""Well below ``RetryPolicy.silent_seconds``: a request that hangs is asked again."""
+"""Well below ``RetryPolicy.silent_seconds``, so that a request that hangs is sent again."""
 NO_TRIES: Any = None
-"""For ``retry`` of Google's client, whose annotation leaves out that None is none."""
+"""The value of ``retry`` that turns off the client's own retries; its annotation does not mention None."""
 _POLL_SECONDS = 0.1
 _SERVER_FAULT, _TOO_MANY = 500, 429
 _Answer = TypeVar("_Answer")
 
 
 class Rest:
-    """The calls of one client. For several threads."""
+    """The REST calls of one client, each with retries. Safe to use from several threads."""
 
     def __init__(self, client: bigquery.Client, outage: Outage, policy: RetryPolicy) -> None:
         self.client = client
         self._outage, self._policy = outage, policy
         self._heard = _Heard()
-        # Google's documentation mounts adapters on this session, too; it has no public name.
+        # Google's documentation mounts adapters on this session as well, although it has no public name.
         session = cast("requests.Session", cast("Any", client)._http)  # noqa: SLF001
         for scheme in ("https://", "http://"):
             session.mount(scheme, self._heard)
 
     def ask(self, call: Callable[[], _Answer], subject: str, **known: str) -> _Answer:
-        """Return what the call returns; its Google clients' own tries must be off, for they are counted here.
+        """Return the result of the call, retried by the policy; the client's own retries must be off.
 
-        ``known``: the table, dataset or project asked for, which a refusal may not name.
+        ``known``: the table, dataset or project of the call, for refusals that do not name it.
 
-        **Cost**: at most ``RetryPolicy.silent_seconds`` where nobody answers.
+        **Cost**: at most ``RetryPolicy.silent_seconds`` if nobody answers.
 
         Raises:
             WarehouseUnavailable: nobody answered, or the project refuses every call.
-            TransientReadError: it was refused for now, each of ``RetryPolicy.tries`` times.
-            TableMissing, TableUnreadable: it was refused for good.
+            TransientReadError: each of ``RetryPolicy.tries`` attempts was refused temporarily.
+            TableMissing, TableUnreadable: the call was refused permanently.
             ReadsEnded: the run ends.
         """
         began, failures = time.monotonic(), 0
@@ -192,7 +192,7 @@ class Rest:
             try:
                 answer = self._bounded(call, max(began, self._heard.at) + self._policy.silent_seconds)
             except (GoogleAPIError, GoogleAuthError, OSError) as failed:
-                # The last try may be cut off by the end of the time allowed: what was answered before says more.
+                # The last attempt may be cut off by the time limit: an earlier answer says more than its TimeoutError.
                 error = before if before is not None and isinstance(failed, TimeoutError) else failed
                 before, failures = error, failures + 1
                 silent = time.monotonic() - max(began, self._heard.at)
@@ -204,11 +204,11 @@ class Rest:
                 left = self._policy.silent_seconds - silent
                 self._outage.wait(min(self._policy.wait_seconds(failures, error), max(left, 0.0)))
             else:
-                self._outage.answered()  # else a fault here, long passed, would count as the beginning of a later one
+                self._outage.answered()  # otherwise a fault that has passed would count as the start of a later one
                 return answer
 
     def _bounded(self, call: Callable[[], _Answer], until: float) -> _Answer:
-        """The call's outcome; on a thread of its own, which is left behind where names or proxies hang."""
+        """Run the call on its own thread, which is abandoned if name resolution or a proxy hangs."""
         done: list[_Answer] = []
         failed: list[BaseException] = []
         over = threading.Event()
@@ -216,7 +216,7 @@ class Rest:
         def work() -> None:
             try:
                 done.append(call())
-            except BaseException as error:  # noqa: BLE001 (not swallowed: raised again where the answer is wanted)
+            except BaseException as error:  # noqa: BLE001 (not swallowed: raised again in the calling thread)
                 failed.append(error)
             over.set()
 
@@ -233,7 +233,7 @@ class Rest:
 
 
 class _Heard(HTTPAdapter):
-    """Bounds every request, and knows when a server last answered otherwise than by a failure of its own."""
+    """Sets a timeout on every request, and notes when a server last answered without a failure of its own."""
 
     def __init__(self) -> None:
         super().__init__()

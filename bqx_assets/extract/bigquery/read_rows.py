@@ -1,9 +1,8 @@
-"""ReadRows without its copies: Google's call with answers that stay bytes, and an answer's rows where they lie in them.
+"""Zero-copy ReadRows: responses stay bytes, and the Arrow batch is sliced out of them.
 
-Belongs here: the call, an answer read off its bytes, its batch decoded and checked. Does not: which streams, tries.
-
-Google's client copies the rows of an answer twice, into a message and out of it again: about a seventh of what
-reading a table costs (``python -m benchmarks.extract``). Here protobuf reads all but the rows; they are cut out before.
+Google's client copies the rows of a response twice, into a protobuf message and out of it again: about a seventh of the
+cost of reading a table (``python -m benchmarks.extract``). Here the rows are cut out first, and protobuf parses the
+rest. Which streams are read, and retries, are in ``streams``.
 """
 
 from __future__ import annotations
@@ -29,46 +28,46 @@ _ROWS_FIELD: int = _BATCH.DESCRIPTOR.fields_by_name["serialized_record_batch"].n
 _VARINT, _SIZED = 0, 2
 _FIXED_BYTES = {1: 8, 5: 4}
 _MORE = 0x80
-"""The bit that says a number has a further byte."""
+"""The bit of a varint's byte that says that another byte follows."""
 
 
 class Call(Protocol):
-    """A stream's answers as they arrive; failures are ``google.api_core``'s."""
+    """A stream's responses as they arrive; failures are ``google.api_core`` exceptions."""
 
     def __iter__(self) -> Iterator[bytes]: ...
 
     def cancel(self) -> None:
-        """End it, from any thread."""
+        """End the call. Any thread may do so."""
         ...
 
 
 class ReadRows:
-    """The call ReadRows over a client's own channel. For several threads."""
+    """The ReadRows call over a client's own channel. Safe to use from several threads."""
 
     def __init__(self, client: BigQueryReadClient) -> None:
         channel = cast("Any", client.transport).grpc_channel
         bare = channel.unary_stream(_METHOD, request_serializer=types.ReadRowsRequest.serialize)
-        # What the client itself wraps its calls in: errors become google.api_core's, and the headers say who we are.
+        # The same wrapper as the client's own calls have: it translates errors and sends the user agent.
         self._call: Any = gapic_v1.method.wrap_method(bare, client_info=DEFAULT_CLIENT_INFO)
 
     def __call__(self, stream: str, offset: int, deadline_seconds: float) -> Call:
-        """Start reading a stream. Raises GoogleAPICallError, as going through the answers does."""
+        """Start reading a stream. Raises GoogleAPICallError; so does iterating over the responses."""
         request = types.ReadRowsRequest(read_stream=stream, offset=offset)
         routing = gapic_v1.routing_header.to_grpc_metadata([("read_stream", stream)])
-        # No retry of the client's own: it would resume without a wait, and for a day.
+        # The client's own retry is off: it would resume without waiting, for up to a day.
         return self._call(request, retry=None, timeout=deadline_seconds, metadata=(routing,))
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer. ``rows`` is Arrow's encoded batch, in the answer's own bytes where these are as they should be."""
+    """One response. ``rows`` is the encoded Arrow batch: a slice of the response's bytes where they are well formed."""
 
     row_count: int
     progress: float
     rows: pa.Buffer
 
     def batch(self, schema: pa.Schema) -> pa.RecordBatch:
-        """Decode the rows and check that they can be read. Raises ServiceUnavailable for what arrived damaged."""
+        """Decode the rows and validate them. Raises ServiceUnavailable when they arrived damaged."""
         try:
             batch = pa.ipc.read_record_batch(self.rows, schema)
             batch.validate()
@@ -80,7 +79,7 @@ class Answer:
 
 
 def read_answer(data: bytes) -> Answer:
-    """Return what an answer says, without a copy of its rows. Raises ServiceUnavailable for what arrived damaged."""
+    """Parse a response without copying its rows. Raises ServiceUnavailable when it arrived damaged."""
     try:
         message, rows = _parted(data) or _copied(data)
     except DecodeError as error:
@@ -94,21 +93,21 @@ def _copied(data: bytes) -> tuple[Any, pa.Buffer]:
 
 
 def _parted(data: bytes) -> tuple[Any, pa.Buffer] | None:
-    """The message less its batch, and the batch's rows; None where protobuf has to read the whole."""
+    """Return the message without its batch, and the batch's rows; None if protobuf has to parse the whole response."""
     batch = _only_value(data, slice(0, len(data)), _BATCH_FIELD)
     rows = batch and _only_value(data, batch.value, _ROWS_FIELD)
     if batch is None or rows is None:
         return None
-    _BATCH.FromString(rows.around)  # whatever else is in there has to be sound, too
+    _BATCH.FromString(rows.around)  # raises if the rest of the batch is malformed
     message = _MESSAGE.FromString(batch.around)
-    if message.WhichOneof("rows"):  # a second batch, which may say only a part; or rows of another format
+    if message.WhichOneof("rows"):  # a second, perhaps partial, batch; or rows in another format
         return None
     return message, pa.py_buffer(data).slice(rows.value.start, rows.value.stop - rows.value.start)
 
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
-    """Where a field's value lies, and its message without the field."""
+    """The position of a field's value, and the message's bytes without the field."""
 
     value: slice
     around: bytes
@@ -117,8 +116,8 @@ class _Cut:
 def _only_value(data: bytes, part: slice, field: int) -> _Cut | None:
     """Cut a field out of the message that is ``part`` of the data.
 
-    None where it is missing, and for all that neither BigQuery nor this walk knows: fields above 15, groups, values
-    beyond the end. Protobuf has its rules for them, and its errors.
+    Returns None if the field is absent or the message uses features that are not parsed here (field numbers above 15,
+    groups, values beyond the end): the caller then falls back to protobuf, with its rules and its errors.
     """
     at, found = part.start, None
     try:
@@ -128,7 +127,7 @@ def _only_value(data: bytes, part: slice, field: int) -> _Cut | None:
             if number == field:
                 if kind != _SIZED:
                     return None
-                found = slice(began, at), slice(value, at)  # of several, the last counts
+                found = slice(began, at), slice(value, at)  # the last one counts if the field is repeated
     except (IndexError, ValueError):
         return None
     if at != part.stop or found is None:
@@ -138,7 +137,7 @@ def _only_value(data: bytes, part: slice, field: int) -> _Cut | None:
 
 
 def _field(data: bytes, at: int) -> tuple[int, int, int, int]:
-    """Return the number and kind of the field that begins here, where its value begins, and where it ends."""
+    """Return the number and wire type of the field at ``at``, the start of its value, and its end."""
     tag, at = data[at], at + 1
     kind = tag & 7
     if tag < _MORE and kind in _FIXED_BYTES:
@@ -155,7 +154,7 @@ def _field(data: bytes, at: int) -> tuple[int, int, int, int]:
 
 
 def _size(data: bytes, at: int) -> tuple[int, int]:
-    """Return the size that is written here, in at most five bytes of seven bits, and where it ends."""
+    """Return the varint at ``at``, of at most five bytes with seven bits each, and the position after it."""
     size = 0
     for place in range(5):
         byte = data[at + place]

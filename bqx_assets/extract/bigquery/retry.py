@@ -24,28 +24,28 @@ from bqx_assets.base.refusals.read import Refusal, read_refusal
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Deadlines and waits of one read."""
+    """Deadlines, attempts and waits of BigQuery's calls."""
 
     deadline_seconds: float = 60.0
-    """Of one call. A stream that is still flowing then is resumed at its offset, so this bounds a hang, not a read."""
+    """Deadline of one ReadRows call. A stream that still flows is resumed at its offset: only a hang is limited."""
     tries: int = 6
-    """In a row without a row arriving."""
+    """Attempts in a row without any new row or answer."""
     session_seconds: float = 600.0
-    """Of opening a session: Google's own deadline, for a table of many partitions takes minutes to plan."""
+    """Deadline for opening a session, the same as Google's: planning a table of many partitions takes minutes."""
     beside_seconds: float = 60.0
-    """Until a second request is made beside a session that does not open: the first may have been lost."""
+    """Time after which a second request is sent beside one that opens no session: the first may have been lost."""
     silent_seconds: float = 28.0
-    """Of metadata and queries, where nobody answers: with them and its start, ``bqx plan`` ends within a minute."""
+    """Limit of metadata calls and queries if nobody answers: ``bqx plan`` then ends within a minute, start included."""
     first_wait_seconds: float = 1.0
     longest_wait_seconds: float = 32.0
     longest_asked_seconds: float = 120.0
-    """Of a wait that the server asks for. One of hours is an outage, which the run has to end at, and not sleep out."""
+    """Longest wait that is accepted from the server. A wait of hours is an outage: the run ends and does not sleep."""
 
     def wait_seconds(self, failures: int, error: BaseException | None) -> float:
-        """Return the wait before the next try: random up to a bound that doubles, at least what the server asks for.
+        """Return the wait before the next attempt: random up to a bound that doubles, and at least the server's own.
 
-        What it asks for counts up to ``longest_asked_seconds``. The randomness keeps many readers that failed together
-        from coming back together.
+        The server's own wait counts up to ``longest_asked_seconds``. Randomness keeps many readers that failed at the
+        same time from returning at the same time.
         """
         bound = min(self.longest_wait_seconds, self.first_wait_seconds * 2 ** (failures - 1))
         asked = refusal_of(error).wait_seconds if error else 0.0
@@ -59,7 +59,7 @@ _PASSING = (
     google.Cancelled,
     google.Unknown,
 )
-"""Pass by their code whatever they say, unless the words show a reason that does not."""
+"""Errors that may pass by their code alone, unless their text gives a reason that does not pass."""
 _NO_REASON: Final = frozenset({"unknown", "conflict", "server", "bad_request", "endpoint", "not_running"})
 _NEW_SPINE = (
     "A new spine takes the present as its moment: bqx extract PAIR, or in the browser materialise targets_spine and "
@@ -71,9 +71,9 @@ _MISSING = frozenset({"table_missing", "missing", "dataset_missing"})
 
 
 def refusal_of(error: BaseException, **known: str) -> Refusal:
-    """Return what an error of Google's clients means: over gRPC it is the Storage Read API's, else BigQuery's.
+    """Return what an error of Google's clients means. An error over gRPC is the Storage Read API's, others BigQuery's.
 
-    ``known``: the ``table``, ``dataset`` or ``project`` that was asked for, where the answer does not say it.
+    ``known``: the ``table``, ``dataset`` or ``project`` of the call, for answers that do not name it.
     """
     parts = cast("list[object]", error.errors) if isinstance(error, google.GoogleAPICallError) else []
     over_grpc = any(isinstance(part, grpc.RpcError) for part in parts)
@@ -87,30 +87,31 @@ def may_pass(error: BaseException) -> bool:
 
 
 def needs_new_session(error: BaseException) -> bool:
-    """Return whether a read has to begin anew: its session, or the stream's place in it, is gone."""
+    """Return whether a read has to start over because its session, or its position in a stream, is gone."""
     return refusal_of(error).again == "new_session"
 
 
 def is_busy(error: BaseException) -> bool:
-    """Return whether the service answered, and has more calls than its limits allow: they are counted by the minute."""
+    """Return whether the service answered that its rate limits, which are counted by the minute, are exceeded."""
     return refusal_of(error).reason in _BUSY
 
 
 def stream_removed(error: BaseException) -> bool:
-    """Return whether BigQuery closed a stream that was not read for an hour: it may go on at its offset, once."""
+    """Return whether BigQuery closed a stream that was not read for an hour: it may be resumed at its offset once."""
     return "stream removed" in str(error).lower()
 
 
 def why(error: BaseException) -> str:
-    """Return what an error means, for a line that says what is waited for."""
+    """Return the meaning of an error, for the progress line that says what is waited for."""
     return refusal_of(error).sentence
 
 
 def translated(error: Exception, subject: str, *, lasts: bool = False, **known: str) -> WarehouseError:
-    """Return the error a call ends with: of all tables, transient, missing, or unreadable.
+    """Return the error of this package that a failed call ends with.
 
-    ``lasts``: nothing has been answered for so long that this failure is taken as lasting. ``known``: what was asked
-    for. The service's own words are shown without secrets, and never cut before the part that matters.
+    It concerns all tables (WarehouseUnavailable), may pass (TransientReadError), or concerns one table (TableMissing,
+    TableUnreadable). ``lasts``: nothing was answered for so long that the outage counts as lasting. ``known``: as in
+    ``refusal_of``. The service's own message is shown without secrets, and never cut before the part that matters.
     """
     refusal = refusal_of(error, **known)
     cure = _NEW_SPINE if refusal.again == "new_snapshot" else refusal.cure
@@ -127,7 +128,7 @@ def translated(error: Exception, subject: str, *, lasts: bool = False, **known: 
 
 
 def _asked(refusal: Refusal) -> str:
-    """How long the service asks to be left alone, where that is worth a word."""
+    """Return the wait that the service asks for, if it is long enough to mention."""
     asked = refusal.wait_seconds
     return f" (it asks to be asked again in {asked:,.0f} s)" if asked > _WORTH_A_WORD_SECONDS else ""
 

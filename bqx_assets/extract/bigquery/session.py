@@ -38,12 +38,12 @@ _ARROW_TYPES: dict[str, pa.DataType] = {
 def session_request(
     project: str, request: ReadRequest, max_streams: int, *, billing_project: str | None = None
 ) -> types.CreateReadSessionRequest:
-    """Return the call that opens the session: Arrow, LZ4 on the way, only the wanted columns, rows and moment.
+    """Return the request that opens the session: Arrow with LZ4, only the wanted columns and rows, at the snapshot.
 
-    The session belongs to ``billing_project``, default the table's own; the table is named with its project.
+    The session belongs to ``billing_project``, by default the table's project; the table is named with its project.
 
     Raises:
-        BadSetting: a name in it is not letters, digits and underscores.
+        BadSetting: a name in it has other characters than letters, digits and underscores.
     """
     table = check_identifier(request.table.table, "table")
     dataset = check_identifier(request.table.dataset, "dataset")
@@ -65,10 +65,10 @@ def session_request(
 
 
 def row_restriction(request: ReadRequest) -> str:
-    """Return the filter on rows, empty for none.
+    """Return the filter on rows; an empty text is no filter.
 
-    Rows without a key pass: they are a defect that extraction reports, and lie in a partition of their own. Raises
-    BadSetting as :func:`session_request` does.
+    Rows without a key pass the filter, because extraction reports them as a defect; they have their own partition.
+    Raises BadSetting as :func:`session_request` does.
     """
     bounds = [(">=", request.start), ("<=", request.end)]
     within = " AND ".join(f"{KEY} {sign} {_literal(bound)}" for sign, bound in bounds if bound is not None)
@@ -79,10 +79,10 @@ def row_restriction(request: ReadRequest) -> str:
 
 
 def session_schema(session: types.ReadSession, request: ReadRequest, subject: str) -> pa.Schema:
-    """Return the rows' Arrow schema as the server will send it.
+    """Return the Arrow schema of the rows that the server will send.
 
     Raises:
-        TableChanged: it is not the described one. No row was read.
+        TableChanged: it differs from the table's description. No row was read.
     """
     schema = pa.ipc.read_schema(pa.py_buffer(session.arrow_schema.serialized_schema))
     planned = request.table.types()
@@ -95,7 +95,7 @@ def session_schema(session: types.ReadSession, request: ReadRequest, subject: st
 
 
 def table_changed(subject: str, found: Mapping[str, object], planned: Mapping[str, object]) -> TableChanged | None:
-    """Return the error of a table whose columns are no longer those of the plan, None where they are."""
+    """Return the error for a table whose columns differ from the plan; None if they are the planned ones."""
     wrong = [name for name in planned if found.get(name) is None or found[name] != planned[name]][:5]
     if not wrong:
         return None
@@ -118,7 +118,7 @@ _POLL_SECONDS = 0.1
 
 
 class OpenSession:
-    """The call over a client's own channel. For several threads."""
+    """The CreateReadSession call over a client's own channel. Safe to use from several threads."""
 
     def __init__(self, client: BigQueryReadClient, outage: Outage) -> None:
         channel = cast("Any", client.transport).grpc_channel
@@ -132,17 +132,17 @@ class OpenSession:
     def __call__(
         self, request: types.CreateReadSessionRequest, *, deadline_seconds: float, beside_seconds: float
     ) -> types.ReadSession:
-        """Return the session of whichever request is answered first.
+        """Return the session of the request that is answered first.
 
-        Over a table of many partitions BigQuery may take minutes, and allows itself ten; a request that was lost
-        looks the same. So after ``beside_seconds`` the same is asked beside it, then after twice as long, and so on:
-        to open a session costs nothing.
+        For a table of many partitions BigQuery may take minutes, at most ten; a lost request looks the same. So the
+        same request is sent again after ``beside_seconds``, then after twice as long, and so on, while the earlier
+        ones stay open: opening a session costs nothing.
 
         Raises:
-            GoogleAPICallError: refused, or no answer by the deadline.
+            GoogleAPICallError: every request was refused, or none was answered by the deadline.
             ReadsEnded: the run ends.
         """
-        self._outage.go_on()  # a table that begins when the run ends asks nothing
+        self._outage.go_on()  # a table that begins while the run ends sends no request
         answers: queue.Queue[Any] = queue.Queue()
         open_calls = [self._start(request, deadline_seconds, answers)]
         asked, next_at = 1, time.monotonic() + beside_seconds
@@ -176,7 +176,10 @@ class OpenSession:
 
 
 class ByteBudget:
-    """Counts the bytes of read sessions; refuses the session that would go over the cap. For several threads."""
+    """Counts the bytes of read sessions as BigQuery bills them, and refuses a session that would exceed the cap.
+
+    Safe to use from several threads.
+    """
 
     def __init__(self, max_bytes: int = 0) -> None:
         self._max_bytes = max_bytes
@@ -185,17 +188,17 @@ class ByteBudget:
 
     @property
     def read_bytes(self) -> int:
-        """Bytes of all sessions admitted so far."""
+        """Bytes of all sessions that were admitted so far."""
         return self._read_bytes
 
     def admit(self, session_bytes: int, subject: str) -> None:
-        """Count a session that has not been read from yet.
+        """Count a session before its first row is read.
 
-        ``session_bytes`` is the server's own estimate of what the session scans, after partition pruning: the plan's
-        estimate rests on table metadata, so a table that grew since is caught here.
+        ``session_bytes`` is the server's own estimate after partition pruning. The plan's estimate follows from table
+        metadata, so a table that has grown since is noticed here.
 
         Raises:
-            BudgetExceeded: it would go over the cap. Creating a session is free, so nothing was spent on it.
+            BudgetExceeded: the session would exceed the cap. Creating it is free, so nothing was spent.
         """
         with self._lock:
             total = self._read_bytes + session_bytes

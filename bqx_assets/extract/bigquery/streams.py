@@ -1,6 +1,6 @@
-"""The rows of a read session: its streams read side by side, each resumed where it broke.
+"""Streams of a read session, read side by side as one iterator; a broken stream is resumed at its offset.
 
-Belongs here: one stream's tries, and many streams as one iterator. Does not: opening the session, naming the table.
+Opening the session is in ``session``; errors here do not name the table, the adapter adds it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from bqx_assets.extract.bigquery.retry import RetryPolicy, is_busy, may_pass, st
 from bqx_assets.extract.warehouse import Outage
 
 _WAITING_BATCHES = 2
-"""A stream runs ahead of its reader by this many batches of at most 10 MB."""
+"""Batches, of at most 10 MB each, that a stream may be ahead of its reader."""
 _POLL_SECONDS = 0.1
 
 
 class StreamReader:
-    """Reads streams; all tables of a run share one, and with it the limit on open streams."""
+    """Reads streams. All tables of a run share one reader, and so its limit on open streams."""
 
     def __init__(self, client: BigQueryReadClient, policy: RetryPolicy, max_open_streams: int, outage: Outage) -> None:
         keep_freed_memory()
@@ -40,14 +40,14 @@ class StreamReader:
     def read(self, names: Sequence[str], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         """Yield the batches of all streams as they arrive.
 
-        **Cost**: memory of ``_WAITING_BATCHES`` a stream; leaving the iterator early ends the calls.
+        **Cost**: memory of ``_WAITING_BATCHES`` batches for each stream; closing the iterator early ends the calls.
 
         Raises:
-            GoogleAPIError, GoogleAuthError: a stream failed for good, or too often in a row without progress.
+            GoogleAPIError, GoogleAuthError: a stream failed permanently, or too often in a row without progress.
             ReadsEnded: the run ends.
         """
         if not names:
-            self._outage.answered()  # the session of a range without rows has no streams
+            self._outage.answered()  # a session without rows in its range has no streams
             return
         flow = _Flow(len(names) * _WAITING_BATCHES)
         with ThreadPoolExecutor(len(names), thread_name_prefix="stream") as pool:
@@ -67,7 +67,7 @@ class StreamReader:
                 flow.stop()
 
     def _next(self, flow: _Flow) -> pa.RecordBatch | Exception | None:
-        """The next item. Looks up now and then: a run that ends waits for no stream."""
+        """Return the next item. The wait is interrupted when the run ends."""
         while True:
             self._outage.go_on()
             try:
@@ -76,7 +76,7 @@ class StreamReader:
                 continue
 
     def _run(self, name: str, schema: pa.Schema, flow: _Flow) -> None:
-        """Read one stream to its end on a thread of its own; what ends it goes to the iterator."""
+        """Read one stream to its end on its own thread; the end, or the error, is passed to the iterator."""
         try:
             while not self._slots.acquire(timeout=_POLL_SECONDS):
                 if flow.stopped.is_set():
@@ -86,7 +86,7 @@ class StreamReader:
             finally:
                 self._slots.release()
             flow.put(None)
-        except Exception as error:  # noqa: BLE001 (not swallowed: raised again where the rows are wanted)
+        except Exception as error:  # noqa: BLE001 (not swallowed: raised again by the iterator)
             flow.put(error)
 
     def _read_whole(self, name: str, schema: pa.Schema, flow: _Flow) -> None:
@@ -105,14 +105,14 @@ class StreamReader:
                     raise
                 flow.stopped.wait(self._policy.wait_seconds(failures, error))
             else:
-                # A stream that ends without an error short of its end was cut, or its last rows are filtered out:
-                # asked once more from here, it tells which.
+                # A stream may end early because the connection dropped or the last rows were filtered out. Reading
+                # once more from this offset tells which.
                 if at.progress >= 1 or at.offset == before:
                     self._outage.arrived()
                     return
 
     def _read_on(self, name: str, at: _Position, schema: pa.Schema, flow: _Flow) -> None:
-        """Read a stream on from a position. Raises ServiceUnavailable for what arrived damaged."""
+        """Continue a stream at a position. Raises ServiceUnavailable when a response arrived damaged."""
         call = self._read_rows(name, at.offset, self._policy.deadline_seconds)
         try:
             flow.calls.add(call)
@@ -133,14 +133,14 @@ class StreamReader:
 
 @dataclass(slots=True)
 class _Position:
-    """How far a stream is read: rows handed on, and the server's own fraction of the rows before filtering."""
+    """How far a stream is read: rows passed on, and the server's own progress as a fraction of the unfiltered rows."""
 
     offset: int = 0
     progress: float = 0.0
 
 
 class _Flow:
-    """Batches on their way from the streams' threads to the reader; None ends a stream."""
+    """The queue of batches between the streams' threads and the reader; None marks the end of a stream."""
 
     def __init__(self, size: int) -> None:
         self.items: queue.Queue[pa.RecordBatch | Exception | None] = queue.Queue(size)
@@ -148,13 +148,13 @@ class _Flow:
         self.calls: set[Call] = set()
 
     def stop(self) -> None:
-        """End the streams' threads, wherever they wait."""
+        """End the streams' threads, whatever they wait for."""
         self.stopped.set()
         for call in tuple(self.calls):
             call.cancel()
 
     def put(self, item: pa.RecordBatch | Exception | None) -> None:
-        """Wait for room; drop the item once nobody reads any more."""
+        """Wait for room in the queue; drop the item if the reader has stopped."""
         while not self.stopped.is_set():
             try:
                 self.items.put(item, timeout=_POLL_SECONDS)

@@ -1,24 +1,18 @@
-"""mkt_*: the whole market at a time: its volatility, dispersion, trend, sentiment and correlation.
-
-Belongs here: the formulas of the ``mkt_`` tables, over all pairs as quoted. Does not: one currency's pairs
-(``variance``, ``currency_strength``).
-"""
+"""The ``mkt_*`` tables: volatility, dispersion, trend, sentiment and correlation of all pairs, as quoted."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from bqx_assets.sandbox.features import rolling
-from bqx_assets.sandbox.features.shared_frames import Column, labels
-from bqx_assets.sandbox.features.shared_moments import Moments
-from bqx_assets.sandbox.features.shared_orientation import CENTRES
-from bqx_assets.sandbox.features.shared_panel import Panel
-from bqx_assets.sandbox.features.shared_trend import trend
+from bqx_assets.sandbox.features.frames import Column, labels
+from bqx_assets.sandbox.features.panel import CENTRES, Moments, Panel
+from bqx_assets.sandbox.features.regression import trend
 from bqx_assets.sandbox.features.source import Variant
-from bqx_assets.sandbox.market import Floats
+from bqx_assets.sandbox.market.bars import Floats
 
 LEADING: tuple[str, ...] = ("audusd", "eurusd", "gbpusd", "usdjpy")
-"""The pairs whose levels ``mkt_corr`` shows, and from which it takes its correlations."""
+"""The pairs whose levels and correlations ``mkt_corr`` holds."""
 
 _WINDOWS = (45, 90, 180, 360, 720)
 _CORRELATED = {
@@ -27,7 +21,7 @@ _CORRELATED = {
     "corr_eur_jpy_45": ("eurusd", "usdjpy"),
 }
 _TREND_R2 = 0.5
-"""A pair trends where a line explains half of its last 45 bars."""
+"""A pair trends where a line explains half of the variance of its last 45 bars."""
 
 
 def market_wide_columns(panel: Panel, kind: str) -> dict[str, Column]:
@@ -41,7 +35,7 @@ def market_wide_columns(panel: Panel, kind: str) -> dict[str, Column]:
 
 
 def _vol(panel: Panel, variant: Variant) -> dict[str, Column]:
-    """Means over the pairs, and the dispersion of realized volatility between them."""
+    """Return means over the pairs, and the dispersion of realized volatility between them."""
     stems = ("vol_atr", "vol_normalized", "vol_realized")
     moments = _moments(panel, [f"{stem}_{window}" for stem in stems for window in _WINDOWS])
     for _, found in panel.features("vol", variant, [*moments]):
@@ -53,7 +47,7 @@ def _vol(panel: Panel, variant: Variant) -> dict[str, Column]:
 
 
 def _sentiment(panel: Panel, variant: Variant) -> dict[str, Column]:
-    """Means over the pairs of the change over w (momentum), its size (strength) and its sign (direction)."""
+    """Return means over the pairs of the change over w bars (momentum), its size (strength) and sign (direction)."""
     measures = {"avg_momentum": np.positive, "avg_strength": np.abs, "net_direction": np.sign}
     moments = _moments(panel, [f"mkt_{name}_{window}" for name in measures for window in _WINDOWS])
     for pair in panel.pairs():
@@ -66,8 +60,9 @@ def _sentiment(panel: Panel, variant: Variant) -> dict[str, Column]:
 def _dispersion(panel: Panel, variant: Variant) -> dict[str, Column]:
     """Return how far apart the pairs' changes are.
 
-    ``spread_std_w`` across pairs of the change over w; of the one-bar changes' deviation across pairs,
-    ``dispersion_mean_w`` is the mean over w known rows and ``dispersion_position_w`` the place in their range.
+    ``spread_std_w`` is the deviation across pairs of the change over w bars. Of the deviation across pairs of the
+    one-bar changes, ``dispersion_mean_w`` is the mean over w known rows and ``dispersion_position_w`` the position in
+    their range.
     """
     moments = _moments(panel, [f"mkt_spread_std_{window}" for window in _WINDOWS])
     steps = Moments(panel.clock.rows)
@@ -85,7 +80,7 @@ def _dispersion(panel: Panel, variant: Variant) -> dict[str, Column]:
 
 
 def _regime(panel: Panel, variant: Variant) -> dict[str, Column]:
-    """Mean slope of the pairs and mean of its sign; how many trend upwards and downwards."""
+    """Return the mean slope of the pairs, the mean of its sign, and how many pairs trend upwards and downwards."""
     moments = _moments(panel, [f"mkt_{stem}_{window}" for stem in ("direction", "slope") for window in (45, 90)])
     trending = {way: np.zeros(panel.clock.rows) for way in ("up", "down")}
     known = np.zeros(panel.clock.rows)
@@ -109,8 +104,8 @@ def _regime(panel: Panel, variant: Variant) -> dict[str, Column]:
 def _corr(panel: Panel, variant: Variant) -> dict[str, Column]:
     """Return levels of the leading pairs, and correlations of their returns over bars that all four have.
 
-    The regime tells the mean correlation from its own last 180. Risk is ``on`` where the Australian dollar rose and
-    the yen fell against the dollar over 45 bars, ``off`` where both moved the other way.
+    The regime compares the mean correlation with its last 180 values. Risk is ``on`` where over 45 bars the Australian
+    dollar rose and the yen fell against the US dollar, ``off`` where both moved the other way.
     """
     levels = {pair: panel.level(pair, variant) for pair in LEADING}
     places, returns = panel.returns(LEADING, variant)
@@ -129,7 +124,7 @@ def _corr(panel: Panel, variant: Variant) -> dict[str, Column]:
 
 
 def _changes(panel: Panel, pair: str, variant: Variant) -> dict[int, Floats]:
-    """A pair's changes over each window of its bars, in index points or percentage points, on the clock."""
+    """Return a pair's changes over each window of its bars, in index or percentage points, on the clock."""
     values = panel.series(pair, variant)
     return {window: panel.on_clock(pair, rolling.change(values, window)) for window in _WINDOWS}
 

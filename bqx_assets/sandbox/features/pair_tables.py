@@ -1,7 +1,4 @@
-"""A pair's own 256 feature tables, computed from the market.
-
-Belongs here: which formulas a table of the grammar needs, and its frame. Does not: the formulas, files, shared tables.
-"""
+"""A pair's own 256 feature tables and its targets table, computed from the market."""
 
 from __future__ import annotations
 
@@ -14,32 +11,31 @@ import polars as pl
 from bqx_assets.base.errors import TableMissing
 from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
-from bqx_assets.catalogue.families import ExpectedTable
-from bqx_assets.sandbox.features.base import base_bqx, base_idx
-from bqx_assets.sandbox.features.calendar import calendar
-from bqx_assets.sandbox.features.instruments import correlate, instrument_bqx
-from bqx_assets.sandbox.features.joint import joint_rows
-from bqx_assets.sandbox.features.lags import lagged_bars, lagged_bqx, regimes
-from bqx_assets.sandbox.features.peers import Compared, compare, compared_value
-from bqx_assets.sandbox.features.series import Variant, series_features, source_of
-from bqx_assets.sandbox.market import Bars, Floats, Market
+from bqx_assets.catalogue.families import PAIR_COLUMN, ExpectedTable
+from bqx_assets.extract.columns import KEY_TYPE
+from bqx_assets.sandbox.features.comparisons import (
+    Compared,
+    compare,
+    compared_value,
+    correlate,
+    instrument_bqx,
+    joint_rows,
+)
+from bqx_assets.sandbox.features.frames import Column, frame, time_series
+from bqx_assets.sandbox.features.own_bars import base_bqx, base_idx, calendar, lagged_bars, lagged_bqx, regimes
+from bqx_assets.sandbox.features.series import series_features
+from bqx_assets.sandbox.features.source import Variant, bqx, source_of
+from bqx_assets.sandbox.market.bars import Bars, Market
 
-Column = Floats | pl.Series | str
 Columns = Mapping[str, Column]
 
 _PAIR_NAMES = frozenset(pair.name for pair in ALL_PAIRS)
-_TYPES: dict[str, type[pl.DataType]] = {
-    "FLOAT64": pl.Float64,
-    "INT64": pl.Int64,
-    "STRING": pl.String,
-    "BOOL": pl.Boolean,
-}
 
 
 def uncomputable(market: Market, table: ExpectedTable) -> str | None:
-    """Return why the market cannot give a pair-specific table; None when it can.
+    """Return why a pair-specific table cannot be computed from the market; None if it can.
 
-    A pair or peer pair without bars, for the market's own reason, or an instrument without bars.
+    The reason is a pair without bars (with the market's own reason) or an instrument without bars.
     """
     for name in _members(table):
         if name in _PAIR_NAMES and name not in market.pairs:
@@ -52,15 +48,15 @@ def uncomputable(market: Market, table: ExpectedTable) -> str | None:
 def compute_pair_tables(
     market: Market, pair: Pair, tables: Sequence[ExpectedTable]
 ) -> Iterator[tuple[ExpectedTable, pl.DataFrame]]:
-    """Yield the pair's tables in the order given, each computed when it is asked for.
+    """Yield the pair's tables in the given order, each computed when the caller asks for it.
 
-    **Shape**: a row a bar of the pair, ascending; ``interval_time``, then the grammar's columns in its order and types;
-    null where a window is not full, a peer or an instrument has no bar, or the feature is undefined.
+    **Shape**: a row for each bar of the pair, ascending; ``interval_time``, then the grammar's columns in its order and
+    types; null where a window is not full, a peer or an instrument has no bar, or the feature is undefined.
 
     **Cost**: two copies of one table at a time, and two arrays for each of the 13 kinds in which a pair is compared.
 
     Raises:
-        TableMissing: for a table that :func:`uncomputable` gives a reason against.
+        TableMissing: :func:`uncomputable` gives a reason for one of the tables.
     """
     compared: dict[str, Compared] = {}
     for table in tables:
@@ -68,7 +64,7 @@ def compute_pair_tables(
         if reason is not None:
             raise TableMissing(table.table, got=reason, expected="bars", cure="Give its rates, or leave the table out.")
         bars = market.pairs[pair.name]
-        yield table, _frame(bars, table, dict(_features(market, pair, table, compared)))
+        yield table, frame(table, bars.times, dict(_features(market, pair, table, compared)))
 
 
 def _features(market: Market, pair: Pair, table: ExpectedTable, compared: dict[str, Compared]) -> Columns:
@@ -100,7 +96,7 @@ def _regime_features(bars: Bars, table: ExpectedTable, variant: Variant) -> Colu
 
 
 def _calendar_features(bars: Bars, _table: ExpectedTable, _variant: Variant) -> Columns:
-    return calendar(_times(bars)).to_dict()
+    return calendar(time_series(bars.times)).to_dict()
 
 
 _OWN: dict[str, Callable[[Bars, ExpectedTable, Variant], Columns]] = {
@@ -136,30 +132,36 @@ def _instrument_features(market: Market, pair: Pair, table: ExpectedTable) -> Co
     return {**joint.spread(found), "fx_pair": pair.name, "ibkr_instrument": name}
 
 
-def _frame(bars: Bars, table: ExpectedTable, features: dict[str, Column]) -> pl.DataFrame:
-    """The grammar's columns, typed; whatever is no number is null."""
-    # Popped, so that a wide table is not held twice: 330 MB for reg at 178,000 rows.
-    columns = [_series(name, features.pop(name), bars.rows).cast(_TYPES[kind]) for name, kind in table.columns]
-    return pl.DataFrame([_times(bars), *columns])
-
-
-def _series(name: str, values: Column, rows: int) -> pl.Series:
-    if isinstance(values, str):
-        return pl.Series(name, [values]).new_from_index(0, rows)
-    if isinstance(values, pl.Series):
-        return values.rename(name)
-    return pl.Series(name, np.where(np.isfinite(values), values, np.nan), nan_to_null=True)
-
-
-def _times(bars: Bars) -> pl.Series:
-    return pl.Series(KEY, bars.times).cast(pl.Datetime("us", "UTC"))
-
-
 def _members(table: ExpectedTable) -> tuple[str, ...]:
-    """The pairs, and the instrument, that a table is computed from, in its name's order."""
+    """Return the pairs and the instrument in a table's name, in the order of the name."""
     words = table.table.removeprefix(f"{table.kind}_").split("_")
     return tuple(word for word in words if not word.lstrip("w").isdigit())
 
 
 def _window(table: ExpectedTable) -> int:
     return int(table.table.rpartition("_")[2].lstrip("w"))
+
+
+def targets_frame(
+    bars: Bars, pair: Pair, windows: Sequence[int], horizons: Sequence[int], *, whole: bool = False
+) -> pl.DataFrame:
+    """Return ``interval_time``, ``pair``, ``bqx_{w}`` and ``target_bqx{w}_h{h}[t] = bqx_w[t + h]``.
+
+    **Shape**: a row for each bar that has a BQX of the shortest window, as in the users' tables: 45 fewer rows than
+    bars. With ``whole`` a row for each bar: the first target is known 15 bars before the first BQX. Null where a window
+    or horizon reaches beyond the bars. **Units**: percent.
+    """
+    first = 0 if whole else min(windows)
+    series = {window: bqx(bars.close, window) for window in windows}
+    columns = {f"bqx_{window}": values for window, values in series.items()}
+    for window, values in series.items():
+        for horizon in horizons:
+            later = np.full(bars.rows, np.nan)
+            later[: max(0, bars.rows - horizon)] = values[horizon:]
+            columns[f"target_bqx{window}_h{horizon}"] = later
+    frame = pl.DataFrame({KEY: bars.times} | columns)
+    return frame.select(
+        pl.col(KEY).cast(pl.Datetime("us")).dt.replace_time_zone("UTC").cast(KEY_TYPE),
+        pl.lit(pair.name).alias(PAIR_COLUMN),
+        pl.all().exclude(KEY).fill_nan(None),
+    )[first:]

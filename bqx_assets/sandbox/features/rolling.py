@@ -1,9 +1,7 @@
-"""Rolling windows of rows over one series: the pieces that a pair's features are made of.
+"""Statistics of the last ``window`` rows of one series, by Polars' O(n) windows: the parts that features consist of.
 
-Belongs here: statistics of the last ``window`` rows, by Polars' O(n) windows. Does not: what a feature is called.
-
-All arrays have one entry a row; NaN is unknown. A window is unknown until it is full, and while a row in it is unknown.
-Each value depends on its own and earlier rows only, to the last bit.
+All arrays have one entry a row; NaN means unknown. A window's statistic is unknown until the window is full, and while
+a row in it is unknown. Each value depends on its own and earlier rows only, to the last bit.
 """
 
 from __future__ import annotations
@@ -12,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from bqx_assets.sandbox.market import Floats
+from bqx_assets.sandbox.market.bars import Floats
 
 
 def mean(values: Floats, window: int) -> Floats:
@@ -46,12 +44,12 @@ def quantile(values: Floats, window: int, share: float) -> Floats:
 
 
 def percentile(values: Floats, window: int) -> Floats:
-    """Return which share of the window's values is at most the current one: above 0, up to 1."""
+    """Return the share of the window's values that are at most the current one: above 0, up to 1."""
     return _array(_series(values).rolling_rank(window, method="max").cast(pl.Float64)) / window
 
 
 def correlation(first: Floats, second: Floats, window: int) -> Floats:
-    """Return Pearson's correlation, -1..1; unknown where one of the two stands still."""
+    """Return Pearson's correlation, -1..1; unknown where one of the two is constant."""
     spread = deviation(first, window) * deviation(second, window)
     return np.clip(ratio(covariance(first, second, window), spread), -1.0, 1.0)
 
@@ -59,8 +57,8 @@ def correlation(first: Floats, second: Floats, window: int) -> Floats:
 def covariance(first: Floats, second: Floats, window: int) -> Floats:
     """Return the sample covariance (divisor n - 1) of two series of like scale.
 
-    Polars' ``rolling_cov`` subtracts two products of the levels, which leaves six digits of a rate's minutes; the
-    variances of sum and difference are free of the level.
+    It is computed from the variances of sum and difference, which do not depend on the level. Polars' ``rolling_cov``
+    subtracts two products of the levels, which leaves only six digits for the minutes of a rate.
     """
     return (deviation(first + second, window) ** 2 - deviation(first - second, window) ** 2) / 4.0
 
@@ -71,7 +69,7 @@ def zscore(values: Floats, window: int) -> Floats:
 
 
 def position(values: Floats, window: int) -> Floats:
-    """Return where the value stands between the window's least (0) and greatest (1); unknown where they are equal."""
+    """Return the value's position between the window's least (0) and greatest (1); unknown where these are equal."""
     low = least(values, window)
     return ratio(values - low, greatest(values, window) - low)
 
@@ -89,17 +87,17 @@ def lag(values: Floats, rows: int) -> Floats:
 
 
 def change(values: Floats, rows: int) -> Floats:
-    """Return how much the value grew over ``rows`` rows."""
+    """Return the difference to the value ``rows`` rows ago."""
     return values - lag(values, rows)
 
 
 def growth(values: Floats, rows: int) -> Floats:
-    """Return the change over ``rows`` rows in percent of the value before."""
+    """Return the change over ``rows`` rows in percent of the earlier value."""
     return 100.0 * ratio(change(values, rows), lag(values, rows))
 
 
 def combined(columns: Floats, matrix: Floats) -> Floats:
-    """Return ``columns @ matrix``, rows x n by n x m, each row by itself: BLAS rounds by how many rows there are."""
+    """Return ``columns @ matrix`` (rows x n by n x m), each row by itself: BLAS rounds by the number of rows."""
     found = columns[:, :1] * matrix[0]
     for place in range(1, len(matrix)):
         found += columns[:, place : place + 1] * matrix[place]

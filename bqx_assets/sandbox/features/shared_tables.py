@@ -1,7 +1,4 @@
-"""The 411 tables that all pairs share: tri_*, csi_*, var_* and mkt_*.
-
-Belongs here: which formula makes a table, and which tables a market cannot have. Does not: the formulas.
-"""
+"""The 411 tables that all pairs share (tri_*, csi_*, var_* and mkt_*), computed from the market."""
 
 from __future__ import annotations
 
@@ -12,17 +9,15 @@ import polars as pl
 
 from bqx_assets.base.pairs import ALL_PAIRS
 from bqx_assets.catalogue.families import ExpectedTable
-from bqx_assets.sandbox.features.currency_strength import currency_strength_columns
+from bqx_assets.sandbox.features.currencies import currency_strength_columns, variance_columns
+from bqx_assets.sandbox.features.frames import Column, frame
 from bqx_assets.sandbox.features.market_wide import LEADING, market_wide_columns
-from bqx_assets.sandbox.features.shared_clock import clock_of
-from bqx_assets.sandbox.features.shared_frames import Column, frame
-from bqx_assets.sandbox.features.shared_panel import Panel
+from bqx_assets.sandbox.features.panel import Panel, clock_of
 from bqx_assets.sandbox.features.triangulation import legs_of, triangle_of, triangulation_columns
-from bqx_assets.sandbox.features.variance import variance_columns
-from bqx_assets.sandbox.market import Market
+from bqx_assets.sandbox.market.bars import Market
 
 _LEAST_PAIRS = {"csi": 1, "var": 2, "var_corr": 3, "mkt": 2}
-"""Pairs that a mean, a variance and three named members need."""
+"""Least number of pairs for a mean, a variance and three named members."""
 
 
 def compute_shared_tables(
@@ -31,23 +26,23 @@ def compute_shared_tables(
     """Yield each table of the shared families, kind by kind.
 
     **Shape**: one row for each time at which a pair of the market has a bar; ``interval_time``, then the grammar's
-    columns in its order and types. Unknown, undefined and infinite is null. A row depends on bars up to its own time
-    only. **Cost**: the widest kind at up to half a gibibyte, whatever the tables.
+    columns in its order and types. Unknown, undefined and infinite values are null. A row depends only on bars up to
+    its own time. **Cost**: up to half a gibibyte for the widest kind.
 
     Raises:
-        KeyError: for a table that :func:`uncomputable` gives a reason for.
+        KeyError: :func:`uncomputable` gives a reason for one of the tables.
     """
     panel = Panel(market, clock_of(market))
     for _, group in groupby(sorted(tables, key=lambda table: table.kind), key=lambda table: table.kind):
         for table, columns in _columns(panel, [*group]):
-            yield table, frame(table, panel.clock, columns)
+            yield table, frame(table, panel.clock.times, columns)
 
 
 def uncomputable(market: Market, table: ExpectedTable) -> str | None:
-    """Return why the market cannot have a shared table, by the first pair it lacks; None where it can.
+    """Return why a shared table cannot be computed from the market: the first pair it lacks. None if it can.
 
     A triangle needs its three pairs and ``mkt_corr`` its leading ones. A mean over a currency's or the market's pairs
-    is taken of those there are.
+    is taken over the pairs that exist.
     """
     family = table.table.split("_", 1)[0]
     if family == "tri":

@@ -1,7 +1,4 @@
-"""A series that features are computed from: a pair's rate, its rate as an index, or its BQX.
-
-Belongs here: ``Source`` and how bars give one. Does not: features.
-"""
+"""The series that features are computed from: a pair's rate, its rate as an index, or its BQX."""
 
 from __future__ import annotations
 
@@ -9,23 +6,37 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from bqx_assets.sandbox.features import rolling
-from bqx_assets.sandbox.features.bqx import bqx
-from bqx_assets.sandbox.market import Bars, Floats
+from bqx_assets.sandbox.market.bars import Bars, Floats
+
+
+def bqx(close: Floats, window: int) -> Floats:
+    """Return ``(close[t] - close[t - window]) / close[t - window] * 100``, NaN for the first ``window`` bars.
+
+    **Shape**: as ``close``; windows count bars, not clock time. **Units**: percent.
+    """
+    values = np.full(close.size, np.nan)
+    before = close[:-window]
+    values[window:] = (close[window:] - before) / before * 100.0
+    return values
+
 
 WINDOWS = (45, 90, 180, 360, 720, 1440, 2880)
-"""Rows of a window: the grammar's ``w7``."""
+"""Lengths of the windows in rows: the grammar's ``w7``."""
 BASE_WINDOW = 45
-"""The BQX that the ``_bqx`` tables are computed from."""
+"""Window of the BQX that the ``_bqx`` tables are computed from."""
 
 Variant = Literal["", "bqx", "idx"]
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A series to take features of; one entry a bar, NaN is unknown.
+    """A series that features are computed from; one entry a bar, NaN where unknown.
 
-    **Units**: ``values``, ``high`` and ``low`` the rate's own, index points, or percent; ``bqx`` percent, by window.
+    **Units**: ``values``, ``high`` and ``low`` are in the rate's own unit, in index points or in percent; ``bqx`` holds
+    the BQX by window in percent.
     """
 
     values: Floats
@@ -33,10 +44,10 @@ class Source:
     low: Floats
     bqx: Mapping[int, Floats]
     percent: bool = False
-    """The values are percentages already and may be 0: a change is a difference, not a percentage of the value."""
+    """The values are percentages and may be 0, so that a change is a difference and not a percentage of the value."""
 
     def returns(self) -> Floats:
-        """Return the change since the row before, in percent of its value, or in percentage points."""
+        """Return the change from the previous row, in percent of its value, or in percentage points."""
         return rolling.change(self.values, 1) if self.percent else rolling.growth(self.values, 1)
 
 

@@ -1,11 +1,8 @@
-"""tri_*: a cross rate as quoted against the rate that the two other legs of its triangle imply.
+"""The ``tri_*`` tables: a quoted cross rate compared with the rate that the two other legs of its triangle imply.
 
-Belongs here: triangles, their error and its statistics. Does not: where the features of one series come from
-(``series``).
-
-A triangle ``a_b_c`` has the legs ab, bc and the cross ac, each read in the direction in which the market quotes it.
-Every leg is rounded to its own tick first, as quotes are: rates made without rounding triangulate exactly, real ones
-miss each other by a few ticks, and that miss is what these tables measure.
+A triangle ``a_b_c`` has the legs ab and bc and the cross ac, each read in the direction in which the market quotes it.
+Every leg is first rounded to its tick, as quotes are. Without rounding the simulated rates would triangulate exactly;
+real rates differ by a few ticks, and these tables measure that difference.
 """
 
 from __future__ import annotations
@@ -19,11 +16,11 @@ import numpy as np
 from bqx_assets.base.pairs import CURRENCIES
 from bqx_assets.catalogue.families import ExpectedTable
 from bqx_assets.sandbox.features import rolling
-from bqx_assets.sandbox.features.series import WINDOWS, Variant, source_of
-from bqx_assets.sandbox.features.shared_frames import Column, labels
-from bqx_assets.sandbox.features.shared_panel import Panel
-from bqx_assets.sandbox.features.shared_trend import trend
-from bqx_assets.sandbox.market import Bars, Floats, Integers, Market
+from bqx_assets.sandbox.features.frames import Column, labels
+from bqx_assets.sandbox.features.panel import Panel
+from bqx_assets.sandbox.features.regression import trend
+from bqx_assets.sandbox.features.source import WINDOWS, Variant, source_of
+from bqx_assets.sandbox.market.bars import Bars, Floats, Integers, Market
 
 _COMPARED: dict[str, Callable[[Floats], Floats]] = {
     "agg": lambda values: rolling.mean(values, 45),
@@ -32,18 +29,18 @@ _COMPARED: dict[str, Callable[[Floats], Floats]] = {
     "reg": lambda values: trend(values, 45)["slope"],
     "vol": lambda values: rolling.deviation(rolling.change(values, 1), 45),
 }
-"""What a narrow table of a kind compares between the quoted and the implied cross."""
+"""The feature that a narrow table of each kind compares between the quoted and the implied cross."""
 _ROUND_OFF = 1e-10
-"""Deviations of an error (percent, index points) below this are no ticks but the arithmetic's last digits."""
+"""Deviations of an error (percent, index points) below this are round-off and not ticks."""
 _RARE = 2.0
-"""An error this many deviations from its mean is an opportunity ..."""
+"""Least distance of an error from its mean, in deviations, that is an opportunity."""
 _ODD = 1.0
-"""... and from this many on the cross is called rich or cheap."""
+"""Least distance at which the cross is called rich or cheap."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """A pair as one side of a triangle."""
+    """A pair that is one side of a triangle."""
 
     pair: str
     power: int
@@ -52,14 +49,14 @@ class Leg:
 
 @dataclass(frozen=True, slots=True)
 class Quotes:
-    """A triangle's four rates on the times that its three legs have in common."""
+    """The four rates of a triangle at the times that its three legs have in common."""
 
     times: Integers
     first: Bars
     second: Bars
     cross: Bars
     implied: Bars
-    """The cross rate by the two other legs, in the direction in which the market quotes the cross."""
+    """The cross rate implied by the two other legs, in the direction in which the market quotes the cross."""
 
 
 def triangle_of(table: ExpectedTable) -> tuple[str, str, str]:
@@ -85,7 +82,7 @@ def quotes_of(market: Market, triangle: tuple[str, str, str]) -> Quotes:
 
 
 def tick_decimals(pair: str) -> int:
-    """Return the decimals a pair is quoted with: a tenth of a pip, as brokers do."""
+    """Return the number of decimals in a pair's quotes: brokers quote tenths of a pip."""
     return 3 if pair.endswith("jpy") else 5
 
 
@@ -109,7 +106,7 @@ def triangulation_columns(panel: Panel, table: ExpectedTable) -> dict[str, Colum
 
 
 def _narrow(quotes: Quotes, kind: str, variant: Variant) -> dict[str, Floats]:
-    """One feature of the three legs and of the implied cross; the error is quoted less implied."""
+    """Return one feature of the three legs and of the implied cross; the error is quoted minus implied."""
     first, second, cross, implied = (
         _COMPARED[kind](source_of(bars, variant).values)
         for bars in (quotes.first, quotes.second, quotes.cross, quotes.implied)
@@ -132,7 +129,7 @@ def _narrow(quotes: Quotes, kind: str, variant: Variant) -> dict[str, Floats]:
 
 
 def _wide(quotes: Quotes, variant: Variant) -> dict[str, Floats]:
-    """Trends of the error (``tri_slope_45``) and of its size (``tri_abs_slope_45``)."""
+    """Return trends of the error (``tri_slope_45``) and of its absolute value (``tri_abs_slope_45``)."""
     error = source_of(quotes.cross, variant).values - source_of(quotes.implied, variant).values
     return {
         f"{prefix}_{stem}_{window}": found
@@ -154,5 +151,5 @@ def _quoted(market: Market, pair: str, times: Integers) -> Bars:
 
 
 def _flat(times: Integers, rate: Floats, volume: Integers) -> Bars:
-    """Return bars of which only the close is known: an implied rate has no high of its own."""
+    """Return bars with the rate as open, high, low and close: only the close of an implied rate is known."""
     return Bars(times, rate, rate, rate, rate, volume)

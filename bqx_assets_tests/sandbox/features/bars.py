@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bqx_assets.base.pairs import ALL_PAIRS, CURRENCIES
-from bqx_assets.sandbox.market import Bars, Floats, Integers, Market
+from bqx_assets.sandbox.market.bars import Bars, Floats, Integers, Market
 
 INSTRUMENTS = ("ewa", "ewg", "ewj", "ewu", "gld", "spy", "uup", "vix")
 MINUTE = 60_000_000

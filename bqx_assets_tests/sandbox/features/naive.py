@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bqx_assets.sandbox.market import Floats
+from bqx_assets.sandbox.market.bars import Floats
 
 
 def rolled(values: Floats, window: int, statistic: Callable[[Floats], float]) -> Floats:

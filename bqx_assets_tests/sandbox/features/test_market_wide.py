@@ -7,9 +7,10 @@ import pytest
 
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.catalogue.families import expected_tables
-from bqx_assets.sandbox.features.series import series_features, source_of
+from bqx_assets.sandbox.features.series import series_features
 from bqx_assets.sandbox.features.shared_tables import compute_shared_tables
-from bqx_assets.sandbox.market import Floats
+from bqx_assets.sandbox.features.source import source_of
+from bqx_assets.sandbox.market.bars import Floats
 from bqx_assets_tests.sandbox.features.bars import small_market
 
 TABLES = {table.table: table for table in expected_tables(parse_pair("eurusd"))}

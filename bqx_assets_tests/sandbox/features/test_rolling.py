@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bqx_assets.sandbox.features import rolling
-from bqx_assets.sandbox.market import Floats
+from bqx_assets.sandbox.market.bars import Floats
 from bqx_assets_tests.sandbox.features.naive import deviation, rolled, walk
 
 _STATISTICS: dict[str, tuple[Callable[[Floats, int], Floats], Callable[[Floats], float]]] = {

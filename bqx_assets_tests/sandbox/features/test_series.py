@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from bqx_assets.base.pairs import ALL_PAIRS
 from bqx_assets.catalogue.families import expected_tables
-from bqx_assets.sandbox.features.series import WINDOWS, Source, Variant, series_features, source_of
-from bqx_assets.sandbox.market import Floats
+from bqx_assets.sandbox.features.series import series_features
+from bqx_assets.sandbox.features.source import WINDOWS, Source, Variant, source_of
+from bqx_assets.sandbox.market.bars import Floats
 from bqx_assets_tests.sandbox.features.bars import changed_after, small_market
 from bqx_assets_tests.sandbox.features.naive import deviation, rolled
 

@@ -13,9 +13,9 @@ from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import ALL_PAIRS, parse_pair
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.catalogue.families import ExpectedTable, expected_tables
-from bqx_assets.sandbox.features.shared_clock import clock_of
+from bqx_assets.sandbox.features.panel import clock_of
 from bqx_assets.sandbox.features.shared_tables import compute_shared_tables, uncomputable
-from bqx_assets.sandbox.market import Bars, Market
+from bqx_assets.sandbox.market.bars import Bars, Market
 from bqx_assets_tests.sandbox.features.bars import changed_after, first_rows, small_market
 
 TABLES = [table for table in expected_tables(parse_pair("gbpjpy")) if table.family != "pair_specific"]

@@ -8,11 +8,11 @@ import pytest
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.catalogue.families import expected_tables
 from bqx_assets.sandbox.features import rolling
-from bqx_assets.sandbox.features.bqx import bqx
-from bqx_assets.sandbox.features.shared_clock import clock_of
+from bqx_assets.sandbox.features.panel import clock_of
 from bqx_assets.sandbox.features.shared_tables import compute_shared_tables
+from bqx_assets.sandbox.features.source import bqx
 from bqx_assets.sandbox.features.triangulation import Leg, legs_of, quotes_of
-from bqx_assets.sandbox.market import Floats
+from bqx_assets.sandbox.market.bars import Floats
 from bqx_assets_tests.sandbox.features.bars import small_market
 
 TABLES = {table.table: table for table in expected_tables(parse_pair("eurusd"))}

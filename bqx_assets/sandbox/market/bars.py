@@ -1,0 +1,84 @@
+"""Bars of one pair or instrument, the market that holds them all, and bars made around a path of prices."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """Bars in time order; all arrays have one entry a bar.
+
+    **Units**: ``times`` microseconds since 1970 UTC, unique and ascending; prices in quote currency for one unit of
+    base; ``volume`` ticks.
+    """
+
+    times: Integers
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Integers
+
+    @property
+    def rows(self) -> int:
+        """Number of bars."""
+        return len(self.times)
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """Bars by pair name and by instrument name; pairs may differ in their number of bars, as real ones do."""
+
+    pairs: Mapping[str, Bars]
+    instruments: Mapping[str, Bars]
+    """The instruments ``ewa`` ... ``vix``, with which the ``corr_*`` tables correlate a pair."""
+    missing: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Pairs without bars, each with the reason: ``{"nzdusd": "no rate with nzd"}``."""
+    said: tuple[str, ...] = ()
+    """How a user's own rates were read: columns, times, names, filled values, derived pairs. One sentence each."""
+    doubts: tuple[str, ...] = ()
+    """What is possible but unlikely in these rates. Each sentence names pair, row and factor."""
+
+
+_TICKS = 40.0
+"""Mean number of ticks in a bar of average activity."""
+
+
+def bars_around(times: Integers, opens: Floats, closes: Floats, activity: Floats, rng: np.random.Generator) -> Bars:
+    """Return bars with these opens and closes, highs and lows around them, and volumes.
+
+    High and low lie about half a typical body outside open and close. ``activity`` (mean 1) scales them and the ticks.
+
+    **Shape**: one entry a bar in every argument and array.
+    """
+    body = np.abs(np.log(closes / opens))
+    wick = 0.5 * (float(body.mean()) + 1e-9) * np.sqrt(activity)
+    up, down = np.abs(rng.standard_normal((2, times.size))) * wick
+    return Bars(
+        times=times,
+        open=opens,
+        high=np.maximum(opens, closes) * np.exp(up),
+        low=np.minimum(opens, closes) * np.exp(-down),
+        close=closes,
+        volume=1 + rng.poisson(_TICKS * activity).astype(np.int64),
+    )
+
+
+def take(bars: Bars, chosen: Integers) -> Bars:
+    """Return the bars at these positions."""
+    return Bars(
+        times=bars.times[chosen],
+        open=bars.open[chosen],
+        high=bars.high[chosen],
+        low=bars.low[chosen],
+        close=bars.close[chosen],
+        volume=bars.volume[chosen],
+    )

@@ -1,0 +1,65 @@
+"""The page of all settings, made from ``Settings``: ``python -m bqx_assets_tests.base.settings_page`` writes it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal, Union, get_args, get_origin
+
+from annotated_types import Ge
+
+from bqx_assets.base.settings import Settings, variable_of
+
+PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
+_HEAD = """# All settings
+
+Each is an environment variable; an empty one counts as not set. An option of a command comes before the variable, and
+the variable before the default. In Dagster's launchpad a run may set only those that say which rows it reads and how
+fast. The web server alone reads `BQX_UI_HOSTS`, the names that it may be called by ([operations](operations.md)).
+
+This page is made from `bqx_assets/base/settings.py` by `python -m bqx_assets_tests.base.settings_page`.
+
+| variable | type | default | meaning |
+|---|---|---|---|
+"""
+
+
+def page() -> str:
+    """Return the text that ``docs/settings.md`` must have."""
+    rows = [
+        f"| `{variable_of(name)}` | {_type(field.annotation)}{_least(field.metadata)} | {_default(field.default)} | "
+        f"{_meaning(field.description or '')} |"
+        for name, field in Settings.model_fields.items()
+    ]
+    return _HEAD + "\n".join(rows) + "\n"
+
+
+def _type(kind: object) -> str:
+    if get_origin(kind) is Literal:
+        return " or ".join(f"`{word}`" for word in get_args(kind))
+    if get_origin(kind) in {Union, type(int | None)}:
+        return _type(next(each for each in get_args(kind) if each is not type(None)))
+    names = {
+        "str": "text",
+        "int": "integer",
+        "bool": "`true` or `false`",
+        "Path": "folder",
+        "datetime": "ISO 8601 time",
+    }
+    return names[getattr(kind, "__name__", "")]
+
+
+def _least(bounds: list[object]) -> str:
+    return "".join(f", at least {bound.ge}" for bound in bounds if isinstance(bound, Ge))
+
+
+def _default(value: object) -> str:
+    return "" if value is None else f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _meaning(text: str) -> str:
+    return re.sub(r"\s+", " ", text).replace("``", "`").replace("|", "\\|").strip()
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
