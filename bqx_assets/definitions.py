@@ -1,7 +1,4 @@
-"""What Dagster loads: ``workspace.yaml`` (``bqx ui``) and ``dagster_cloud.yaml`` name this module.
-
-Belongs here: ``defs``. Does not: anything else.
-"""
+"""Gives Dagster its definitions: ``workspace.yaml`` (``bqx ui``) and ``dagster_cloud.yaml`` name this module."""
 
 from __future__ import annotations
 

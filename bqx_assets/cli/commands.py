@@ -1,7 +1,4 @@
-"""The group that all commands run in: failures become one block and an exit code, Ctrl-C ends without a traceback.
-
-Belongs here: what happens around every command. Does not: any command.
-"""
+"""Runs every command: a failure becomes one block and an exit code, Ctrl-C ends it without a traceback."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""``bqx cost``: what a run costs by each way, and what a month costs, as tables, as Markdown and as plain facts.
-
-Belongs here: the command, and drawing prices. Does not: quantities and prices (``base``).
-"""
+"""Defines ``bqx cost``: what a run and a month cost, as tables, as Markdown and as JSON."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""``bqx diff``: which tables and columns of two training files differ.
-
-Belongs here: the command, its options, and the answer for people. Does not: comparing (``quality.diff``).
-"""
+"""Defines ``bqx diff``: which tables and columns of two training files differ."""
 
 from __future__ import annotations
 

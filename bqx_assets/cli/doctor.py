@@ -1,7 +1,4 @@
-"""``bqx doctor``: what was looked at, as a table; what is missing, with its cure on a line that can be copied.
-
-Belongs here: the command and how a report looks. Does not: looking (``doctor``).
-"""
+"""Defines ``bqx doctor``: a table of what was looked at, and the fix of what is missing on a line to be copied."""
 
 from __future__ import annotations
 

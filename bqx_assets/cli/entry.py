@@ -1,7 +1,4 @@
-"""The program's first lines: Ctrl-C ends ``bqx`` with 130 and a sentence from here on, whatever it is doing.
-
-Belongs here: that, before anything heavy is imported. Does not: commands (``cli``), or what is shown of a failure.
-"""
+"""Starts ``bqx``: from here on Ctrl-C ends it with 130 and a sentence; nothing heavy is imported before."""
 
 from __future__ import annotations
 

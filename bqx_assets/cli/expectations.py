@@ -1,8 +1,4 @@
-"""``bqx expectations``: which are in force, a proposal from an extraction, and a person's approval of it.
-
-Belongs here: the three commands, their options, and what they say. Does not: finding facts (``quality.pair_findings``),
-the text of a proposal (``catalogue.proposal``).
-"""
+"""Defines ``bqx expectations``: show those in force, propose a pair's own, and record a person's approval."""
 
 from __future__ import annotations
 

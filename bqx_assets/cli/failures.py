@@ -1,7 +1,4 @@
-"""How a failure looks: class, subject, got, expected, cure, in one block.
-
-Belongs here: the block for people and the document for scripts. Does not: exit codes.
-"""
+"""Shows a failure as one block, or as JSON: class, subject, got, expected, cure."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The command line ``bqx``: every stage by itself, and the whole graph of a pair.
-
-Belongs here: commands, their options, and which stage each calls. Does not: the stages, or drawing.
-"""
+"""Defines the commands of ``bqx``: each calls one method of ``Pipeline`` and shows what it returns."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Options that several commands take, and what an option's value means.
-
-Belongs here: option types, and the step from an option to a folder or a threshold. Does not: commands.
-"""
+"""Defines the options that several commands take, and reads their values."""
 
 from __future__ import annotations
 

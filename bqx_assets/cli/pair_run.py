@@ -1,7 +1,4 @@
-"""``bqx run``: a pair through the whole Dagster graph, and the summary at its end.
-
-Belongs here: what is shown of a run. Does not: the run (``runtime/in_process.py``).
-"""
+"""Runs a pair through the whole graph for ``bqx run`` and shows the summary at its end."""
 
 from __future__ import annotations
 
@@ -17,7 +14,8 @@ from bqx_assets.cli import summaries, tables
 from bqx_assets.cli.session import Cost, Session, invocation
 from bqx_assets.extract.embedded_layout import refuse_unusable
 from bqx_assets.pipeline import Pipeline
-from bqx_assets.runtime.in_process import PairRun, Stage, run_pair
+from bqx_assets.runtime.in_process import PairRun, run_pair
+from bqx_assets.runtime.metadata import Stage
 
 _WHAT_STOPPED = "nothing was published; what was published before is untouched"
 

@@ -1,7 +1,4 @@
-"""Progress for people: bars on a terminal, a line now and then anywhere else.
-
-Belongs here: the command line's ``Progress``. Does not: what stages report.
-"""
+"""Shows progress to people: bars on a terminal, a line now and then anywhere else."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""One command's surroundings: its settings, where it writes, and what its work cost.
-
-Belongs here: what every command needs before and after its work. Does not: the work, or drawing.
-"""
+"""Holds what every command needs before and after its work: settings, consoles, and what the work cost."""
 
 from __future__ import annotations
 

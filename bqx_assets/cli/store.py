@@ -1,7 +1,4 @@
-"""``bqx store``: the rules of the output bucket.
-
-Belongs here: the command and its options. Does not: the rules (``release/lifecycle``).
-"""
+"""Defines ``bqx store``: the lifecycle rules of the output bucket."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What a command says when it is done: what was made, where it lies, what it cost, what to type next.
-
-Belongs here: sentences and the matching JSON facts. Does not: tables (``tables``).
-"""
+"""Says in sentences and as JSON what a command made, where it lies, what it cost, and what to type next."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Tables of the command line: a plan, all pairs' stages, a report's verdicts.
-
-Belongs here: records as Rich tables that read as well in a pipe. Does not: sentences (``summaries``).
-"""
+"""Draws records as tables that read as well in a pipe: a plan, the stages of all pairs, the verdicts of a report."""
 
 from __future__ import annotations
 

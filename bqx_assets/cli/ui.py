@@ -1,7 +1,4 @@
-"""``bqx ui``: the web server behind its guard, and the daemon, over one home.
-
-Belongs here: the command and its options. Does not: the servers (``runtime/web_server``).
-"""
+"""Defines ``bqx ui``: the guarded web server and the daemon over one home."""
 
 from __future__ import annotations
 

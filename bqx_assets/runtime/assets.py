@@ -1,8 +1,4 @@
-"""The asset graph: spine, slabs, training file, published file; each a partition a pair.
-
-Belongs here: what each asset is and which stage it calls. Does not: the stages, the checks, or how the training file
-is laid down (``training_io``).
-"""
+"""Defines the four assets: spine, slabs, training file and published file, each with one partition for each pair."""
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -28,7 +24,7 @@ from bqx_assets.runtime.keys import (
     TRAINING,
     family_key,
 )
-from bqx_assets.runtime.metadata import extraction_facts, publication_facts, read_facts, spine_facts
+from bqx_assets.runtime.metadata import extraction_metadata, publication_metadata, read_metadata, spine_metadata
 from bqx_assets.runtime.step import step
 from bqx_assets.runtime.workspace import Workspace
 
@@ -63,8 +59,8 @@ def targets_spine(context: dg.AssetExecutionContext, workspace: Workspace) -> dg
         columns = len(slab.provenance.columns)
         return dg.MaterializeResult(
             value=None,
-            metadata=spine_facts(spine, slab.size_bytes, columns)
-            | read_facts(run.pipeline.warehouse(run.pair))
+            metadata=spine_metadata(spine, slab.size_bytes, columns)
+            | read_metadata(run.pipeline.warehouse(run.pair))
             | run.cost(),
             data_version=dg.DataVersion(f"{spine.fingerprint}-{slab.crc32c:08x}"),
         )
@@ -106,8 +102,8 @@ def feature_slabs(
         yield dg.MaterializeResult(
             value=None,
             asset_key=SLABS,
-            metadata=extraction_facts(record, run.progress.count_resumed())
-            | read_facts(run.pipeline.warehouse(run.pair))
+            metadata=extraction_metadata(record, run.progress.count_resumed())
+            | read_metadata(run.pipeline.warehouse(run.pair))
             | run.cost(),
         )
         yield from (check_result(SLABS, verdict) for verdict in slab_verdicts(record, changes))
@@ -156,7 +152,7 @@ def published_training_file(context: dg.AssetExecutionContext, workspace: Worksp
             done = run.pipeline.publish(run.pair)
         return dg.MaterializeResult(
             value=None,
-            metadata=publication_facts(done.published, done.manifest, done.swept) | run.cost(),
+            metadata=publication_metadata(done.published, done.manifest, done.swept) | run.cost(),
             data_version=dg.DataVersion(f"{done.manifest.file.crc32c:08x}"),
         )
 

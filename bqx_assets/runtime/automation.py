@@ -1,7 +1,4 @@
-"""Jobs, the weekly schedules, and the sensor that follows the warehouse. All of them off until switched on.
-
-Belongs here: what starts runs. Does not: what a run does, or how many at once (``dagster.yaml``).
-"""
+"""Defines what starts runs: jobs, two weekly schedules, and the sensor that follows the warehouse; all off at first."""
 
 from __future__ import annotations
 

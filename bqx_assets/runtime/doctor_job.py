@@ -1,7 +1,4 @@
-"""``doctor_job``: the doctor in a run's own container, so that the container's account and machine are what is judged.
-
-Belongs here: the job, and its report as Dagster shows it. Does not: what is looked at (``bqx_assets.doctor``).
-"""
+"""Defines ``doctor_job``: the doctor in a run's own container, so that this account and this machine are judged."""
 
 import dagster as dg
 

@@ -1,7 +1,4 @@
-"""The whole of it as one ``Definitions``: sources, assets, checks, jobs, resources.
-
-Belongs here: the assembly, for the web server and for a run in this process alike. Does not: any part.
-"""
+"""Assembles sources, assets, checks, jobs and resources as one ``Definitions``, for web server and `bqx run`."""
 
 from __future__ import annotations
 

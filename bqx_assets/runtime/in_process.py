@@ -1,7 +1,4 @@
-"""A pair through the whole graph in this process, told as plain records: no caller needs Dagster.
-
-Belongs here: one run of ``pair_job`` and what its events say. Does not: the graph, or showing the outcome.
-"""
+"""Takes a pair through the whole graph in this process and returns plain records: no caller needs Dagster."""
 
 from __future__ import annotations
 
@@ -27,34 +24,15 @@ from bqx_assets.runtime.graph import build_definitions
 from bqx_assets.runtime.instance import PROCESS_TAG, dagster_home, end_dead_runs, open_instance, process_tag
 from bqx_assets.runtime.keys import PUBLISHED, SLABS, SPINE, TRAINING
 from bqx_assets.runtime.launcher.tags import PAIR_TAG
+from bqx_assets.runtime.metadata import Stage, stage_of
 from bqx_assets.runtime.step import failure_error, listening, noted_error
 from bqx_assets.runtime.workspace import Workspace
 
 _STAGES = {SPINE: "spine", SLABS: "slabs", TRAINING: "merge", PUBLISHED: "publish"}
-_COUNTS = {
-    "dagster/row_count": "rows",
-    "columns": "columns",
-    "tables": "tables",
-    "resumed_tables": "resumed_tables",
-    "size_bytes": "size_bytes",
-}
 _CHECK_FAILED = "DagsterAssetCheckFailedError"
 """What Dagster raises in a step whose blocking check failed, to keep the steps after it from running."""
 _LOCATION_TAG = {".dagster/repository": "__repository__@bqx_assets"}
 """What the web server files its own runs of a job under; without it a job's page would not list this run."""
-
-
-class Stage(Record):
-    """One stage's outcome; a count is None where the stage has no such thing."""
-
-    name: str
-    seconds: float
-    peak_bytes: int
-    rows: int | None = None
-    columns: int | None = None
-    tables: int | None = None
-    resumed_tables: int | None = None
-    size_bytes: int | None = None
 
 
 class PairRun(Record):
@@ -160,18 +138,10 @@ def _raise(pair: Pair, event: dg.DagsterEvent, noted: BqxError | None) -> None:
 def _stages(result: dg.ExecuteInProcessResult, file: Merged) -> Iterator[Stage]:
     """The stages in the order they were done, by what each materialisation, or its report, says of itself."""
     for event in result.get_asset_materialization_events():
-        asset, metadata = event.materialization.asset_key, event.materialization.metadata
-        facts = {name: value.value for name, value in metadata.items()}
-        counts = {field: facts.get(name) for name, field in _COUNTS.items()}
-        seconds = sum(_seconds(metadata.get(name)) for name in ("plan_seconds", "seconds"))
-        cost = {"seconds": seconds, "peak_bytes": facts["peak_memory_bytes"]}
-        yield Stage.model_validate({"name": _STAGES[asset], **cost, **counts})
+        asset = event.materialization.asset_key
+        yield stage_of(_STAGES[asset], event.materialization.metadata)
         if asset == TRAINING and (report := file.report(file.manifest())) is not None:
             yield Stage(name="validate", seconds=report.seconds, peak_bytes=report.peak_bytes)
-
-
-def _seconds(value: dg.MetadataValue | None) -> float:
-    return (value.value or 0.0) if isinstance(value, dg.FloatMetadataValue) else 0.0
 
 
 def _published(result: dg.ExecuteInProcessResult) -> Published | None:

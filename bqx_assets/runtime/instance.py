@@ -1,7 +1,4 @@
-"""Dagster's home inside ours: where `bqx run` records its runs and the web server finds them.
-
-Belongs here: opening that instance, and ending runs whose process is gone. Does not: what a run does.
-"""
+"""Opens the Dagster instance inside our home, where `bqx run` records its runs and the web server finds them."""
 
 from __future__ import annotations
 

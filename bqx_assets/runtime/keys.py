@@ -1,7 +1,4 @@
-"""The assets' names, and that of the check which runs by itself.
-
-Belongs here: asset keys, the check's key and the owners, once. Does not: what they stand for.
-"""
+"""Names the assets, their check, their 28 partitions, and the warehouse's tables as external assets above them."""
 
 from __future__ import annotations
 

@@ -1,16 +1,15 @@
-"""What a materialisation says about itself: a handful of numbers and one table of the families.
+"""Turns records into the metadata of materialisations: a handful of numbers, and one table of the families.
 
-Belongs here: turning records into Dagster metadata. Does not: measuring, or one entry a column: 17,031 of them
-would make an event of megabytes that the web server has to load.
+One entry for each of 17,031 columns would make an event of megabytes, which the web server has to load.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import dagster as dg
 
-from bqx_assets.base.artifacts import ExtractionRecord, Manifest, Quarantined, SlabRecord, Spine
+from bqx_assets.base.artifacts import ExtractionRecord, Manifest, Quarantined, Record, SlabRecord, Spine
 from bqx_assets.base.costs import storage_read_usd
 from bqx_assets.base.printable import first_of, markdown_code
 from bqx_assets.catalogue.families import FAMILIES
@@ -22,9 +21,42 @@ Metadata = dict[str, dg.MetadataValue]
 _SAMPLE = 20
 """Most names in a list: a failure of all 667 tables must still make a small event."""
 _EXACT_IN_BROWSERS = 2**53
+_COUNTS = {
+    "dagster/row_count": "rows",
+    "columns": "columns",
+    "tables": "tables",
+    "resumed_tables": "resumed_tables",
+    "size_bytes": "size_bytes",
+}
+"""Metadata of a materialisation that `bqx run` shows as well, and the field of ``Stage`` that holds it."""
 
 
-def spine_facts(spine: Spine, slab_bytes: int, columns: int) -> Metadata:
+class Stage(Record):
+    """One stage's outcome; a count is None where the stage has no such thing."""
+
+    name: str
+    seconds: float
+    peak_bytes: int
+    rows: int | None = None
+    columns: int | None = None
+    tables: int | None = None
+    resumed_tables: int | None = None
+    size_bytes: int | None = None
+
+
+def stage_of(name: str, metadata: Mapping[str, dg.MetadataValue]) -> Stage:
+    """Return what a materialisation says of itself as the outcome of a stage."""
+    facts = {key: value.value for key, value in metadata.items()}
+    counts = {field: facts.get(key) for key, field in _COUNTS.items()}
+    seconds = sum(_seconds(metadata.get(key)) for key in ("plan_seconds", "seconds"))
+    return Stage.model_validate({"name": name, "seconds": seconds, "peak_bytes": facts["peak_memory_bytes"], **counts})
+
+
+def _seconds(value: dg.MetadataValue | None) -> float:
+    return (value.value or 0.0) if isinstance(value, dg.FloatMetadataValue) else 0.0
+
+
+def spine_metadata(spine: Spine, slab_bytes: int, columns: int) -> Metadata:
     """Return the metadata of a spine."""
     return {
         "dagster/row_count": dg.MetadataValue.int(spine.rows),
@@ -37,7 +69,7 @@ def spine_facts(spine: Spine, slab_bytes: int, columns: int) -> Metadata:
     }
 
 
-def extraction_facts(record: ExtractionRecord, resumed: int) -> Metadata:
+def extraction_metadata(record: ExtractionRecord, resumed: int) -> Metadata:
     """Return the metadata of a pair's feature slabs."""
     slabs = record.features()
     quarantined = [each for slab in slabs for each in slab.provenance.quarantined]
@@ -54,7 +86,7 @@ def extraction_facts(record: ExtractionRecord, resumed: int) -> Metadata:
     }
 
 
-def read_facts(warehouse: Warehouse) -> Metadata:
+def read_metadata(warehouse: Warehouse) -> Metadata:
     """Return what a step read from the warehouse, and its price."""
     return {
         "read_bytes": dg.MetadataValue.int(warehouse.read_bytes),
@@ -62,7 +94,7 @@ def read_facts(warehouse: Warehouse) -> Metadata:
     }
 
 
-def training_facts(manifest: Manifest) -> Metadata:
+def training_metadata(manifest: Manifest) -> Metadata:
     """Return the metadata of a merged training file."""
     return {
         "dagster/row_count": dg.MetadataValue.int(manifest.file.rows),
@@ -75,7 +107,7 @@ def training_facts(manifest: Manifest) -> Metadata:
     }
 
 
-def publication_facts(published: Published, manifest: Manifest, swept: Removed) -> Metadata:
+def publication_metadata(published: Published, manifest: Manifest, swept: Removed) -> Metadata:
     """Return the metadata of a published file."""
     return {
         "dagster/row_count": dg.MetadataValue.int(manifest.file.rows),

@@ -1,7 +1,4 @@
-"""One step of a run: its pair, its progress, what it cost, and its errors as Dagster shows them.
-
-Belongs here: what every asset, check and the IO manager do around their work. Does not: the work.
-"""
+"""Surrounds the work of one step of a run: its pair, its progress, its cost, and its errors as Dagster shows them."""
 
 from __future__ import annotations
 

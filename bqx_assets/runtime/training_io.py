@@ -22,7 +22,7 @@ from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.base.store.staged import merged_name
 from bqx_assets.merge.plan import MergePlan
 from bqx_assets.runtime.keys import TRAINING
-from bqx_assets.runtime.metadata import Metadata, training_facts
+from bqx_assets.runtime.metadata import Metadata, training_metadata
 from bqx_assets.runtime.step import errors_as_failures, step
 from bqx_assets.runtime.workspace import Workspace
 
@@ -69,7 +69,7 @@ class TrainingParquetIOManager(BasePolarsUPathIOManager):
             made = run.pipeline.merge_planned(obj)
             place = made.place if run.pipeline.in_bucket else str(Path(made.place).absolute())
             path = {"path": dg.MetadataValue.path(place)}
-            context.add_output_metadata(path | training_facts(made.manifest) | run.cost())
+            context.add_output_metadata(path | training_metadata(made.manifest) | run.cost())
 
     def load_input(self, context: dg.InputContext) -> Any:  # noqa: ANN401 -- the base's
         """Load a training file from the output bucket where it is there; anything else from its path."""

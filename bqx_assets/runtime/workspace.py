@@ -1,8 +1,4 @@
-"""The one resource: where a run reads and writes, and by which settings.
-
-Belongs here: settings as Dagster configuration, and what follows from them (warehouse, store, folders). Does not:
-the settings' meaning (``base/settings.py``).
-"""
+"""Gives a run its settings and the door to the stages: the one resource of the graph."""
 
 from __future__ import annotations
 

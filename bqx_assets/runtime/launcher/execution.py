@@ -1,7 +1,4 @@
-"""What has become of an execution, from Cloud Run's own records.
-
-Belongs here: how an execution and its tasks are read. Does not: asking for them, or telling Dagster.
-"""
+"""Reads from Cloud Run's own records what has become of an execution and its tasks."""
 
 from __future__ import annotations
 
