@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import product
 from pathlib import Path
@@ -26,6 +27,7 @@ from bqx_assets.sandbox import batches
 from bqx_assets.sandbox.create import create_warehouse, exclusive
 from bqx_assets.sandbox.faults import inject_fault
 from bqx_assets_tests.frames import START
+from bqx_assets_tests.sandbox.conftest import linked
 
 ROOT = Path(__file__).parents[3]
 CATALOGUE = Path(os.environ.get("BQX_CATALOGUE_CSV", ROOT.parent / "shared" / "data" / "eurusd_catalogue.csv"))
@@ -67,17 +69,23 @@ def _bytes(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.parquet")}
 
 
+@dataclass(frozen=True)
+class Small:
+    folder: Path
+    heard: Heard
+
+
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("made") / "warehouse"
-    make(folder, (EURUSD, GBPUSD), rows=ROWS, tables=TABLES)
-    return folder
+def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
+    """9 tables of eurusd, as ``make`` makes them, and what its progress heard; not to be changed."""
+    folder = tmp_path_factory.mktemp("small") / "w"
+    return Small(folder, make(folder))
 
 
 @pytest.mark.parametrize("pair", [EURUSD, GBPUSD], ids=str)
-def test_each_pairs_catalogue_has_no_problem_and_every_table_is_accounted_for(root: Path, pair: Pair) -> None:
-    facts = load_expectations(root / "expectations.toml")
-    catalogue = discover(pair, LocalWarehouse(root).describe(), facts)
+def test_each_pairs_catalogue_has_no_problem_and_every_table_is_accounted_for(two_pairs: Path, pair: Pair) -> None:
+    facts = load_expectations(two_pairs / "expectations.toml")
+    catalogue = discover(pair, LocalWarehouse(two_pairs).describe(), facts)
     assert dict(catalogue.problems) == {}
     assert catalogue.unexpected == ()
     assert len(catalogue.tables) == TABLES
@@ -86,19 +94,19 @@ def test_each_pairs_catalogue_has_no_problem_and_every_table_is_accounted_for(ro
     assert sum(len(each.quarantined) for each in catalogue.tables) == 7
 
 
-def test_tables_have_the_grammars_columns_types_and_keys(root: Path) -> None:
+def test_tables_have_the_grammars_columns_types_and_keys(two_pairs: Path) -> None:
     grammar = {table.table: table for pair in (EURUSD, GBPUSD) for table in expected_tables(pair)}
-    described = [each for each in LocalWarehouse(root).describe() if each.table in grammar]
+    described = [each for each in LocalWarehouse(two_pairs).describe() if each.table in grammar]
     for each in described:
         keys = [(key, "TIMESTAMP" if key == KEY else "STRING") for key in grammar[each.table].keys]
         assert each.columns == (*keys, *grammar[each.table].columns), each.table
 
 
 @pytest.mark.skipif(not CATALOGUE.is_file(), reason="the users' catalogue is not part of the project")
-def test_tables_have_the_columns_and_types_of_the_users_own(root: Path) -> None:
+def test_tables_have_the_columns_and_types_of_the_users_own(two_pairs: Path) -> None:
     with CATALOGUE.open() as file:
         users = {row["table"]: set(row["columns(name:dtype)"].split()) for row in csv.DictReader(file)}
-    described = {each.table: each for each in LocalWarehouse(root).describe()}
+    described = {each.table: each for each in LocalWarehouse(two_pairs).describe()}
     shared = described.keys() & users.keys()
     assert len(shared) == TABLES + 1
     for name in shared:
@@ -108,26 +116,26 @@ def test_tables_have_the_columns_and_types_of_the_users_own(root: Path) -> None:
         )
 
 
-def test_there_is_what_must_not_become_a_feature(root: Path) -> None:
-    described = {each.table: each for each in LocalWarehouse(root).describe()}
+def test_there_is_what_must_not_become_a_feature(two_pairs: Path) -> None:
+    described = {each.table: each for each in LocalWarehouse(two_pairs).describe()}
     summaries = [each for name, each in described.items() if name.endswith("_summary")]
     assert len(summaries) == 2
     assert all(KEY not in each.types() for each in summaries)
     assert described["targets_all_fixed"].dataset == TARGETS_DATASET
 
 
-def test_some_tables_hold_another_pairs_rows(root: Path) -> None:
-    frame = pl.read_parquet(table_path(root, FEATURES_DATASET, "base_bqx_eurusd"))
+def test_some_tables_hold_another_pairs_rows(two_pairs: Path) -> None:
+    frame = pl.read_parquet(table_path(two_pairs, FEATURES_DATASET, "base_bqx_eurusd"))
     assert set(frame.get_column("pair")) == {"eurusd", "gbpusd"}
     own = frame.filter(pl.col("pair") == "eurusd")
     assert own.get_column(KEY).is_unique().all()
     assert own.height == pytest.approx(ROWS, abs=40)
 
 
-def test_the_spine_has_the_rows_the_expectations_ask_for(root: Path) -> None:
-    facts = load_expectations(root / "expectations.toml")
+def test_the_spine_has_the_rows_the_expectations_ask_for(two_pairs: Path) -> None:
+    facts = load_expectations(two_pairs / "expectations.toml")
     for pair in (EURUSD, GBPUSD):
-        targets = pl.read_parquet(table_path(root, TARGETS_DATASET, f"targets_{pair}"))
+        targets = pl.read_parquet(table_path(two_pairs, TARGETS_DATASET, f"targets_{pair}"))
         spine = targets.filter(pl.col("target_bqx45_h15").is_not_null())
         assert spine.height == facts.min_rows == ROWS - 60
         lacking = spine.select(facts.targets()).null_count().row(0, named=True)
@@ -137,15 +145,14 @@ def test_the_spine_has_the_rows_the_expectations_ask_for(root: Path) -> None:
 
 
 def test_the_same_seed_gives_the_same_bytes_whatever_pairs_order_or_processes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make(tmp_path / "both", (EURUSD, GBPUSD))
     make(tmp_path / "reversed", (GBPUSD, EURUSD))
-    make(tmp_path / "alone", (EURUSD,))
     make(tmp_path / "seed", (EURUSD,), seed=2)
     monkeypatch.setattr(batches, "_FEW_CELLS", 0)
     make(tmp_path / "processes", (EURUSD,))
-    both, alone = _bytes(tmp_path / "both"), _bytes(tmp_path / "alone")
+    both, alone = _bytes(tmp_path / "both"), _bytes(small.folder)
     stray = f"{TARGETS_DATASET}/targets_all_fixed.parquet"  # holds every pair's rows
     assert _bytes(tmp_path / "reversed") == both
     assert _bytes(tmp_path / "processes") == alone
@@ -154,26 +161,24 @@ def test_the_same_seed_gives_the_same_bytes_whatever_pairs_order_or_processes(
     assert all(other[name] != data for name, data in alone.items() if not name.endswith("_summary.parquet"))
 
 
-def test_progress_names_every_table_once(tmp_path: Path) -> None:
-    heard = make(tmp_path / "w")
+def test_progress_names_every_table_once(small: Small) -> None:
+    heard = small.heard
     assert heard.total == len(heard.items) == len(set(heard.items)) == 10
     assert heard.warnings == []
 
 
-def test_made_again_the_same_is_nothing_to_do(tmp_path: Path) -> None:
-    make(tmp_path / "w")
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "w").rglob("*")}
-    assert make(tmp_path / "w").items == []
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "w").rglob("*")} == before
+def test_made_again_the_same_is_nothing_to_do(small: Small) -> None:
+    before = {path: path.stat().st_mtime_ns for path in small.folder.rglob("*")}
+    assert make(small.folder).items == []
+    assert {path: path.stat().st_mtime_ns for path in small.folder.rglob("*")} == before
 
 
 @pytest.mark.parametrize("changed", [{"rows": 300}, {"tables": 10}, {"seed": 2}, {"pairs": (GBPUSD,)}], ids=str)
-def test_a_warehouse_of_other_parameters_is_not_overwritten(tmp_path: Path, changed: dict[str, Any]) -> None:
-    make(tmp_path / "w")
-    before = _bytes(tmp_path / "w")
+def test_a_warehouse_of_other_parameters_is_not_overwritten(small: Small, changed: dict[str, Any]) -> None:
+    before = _bytes(small.folder)
     with pytest.raises(BadSetting, match="rm -r"):
-        make(tmp_path / "w", **changed)
-    assert _bytes(tmp_path / "w") == before
+        make(small.folder, **changed)
+    assert _bytes(small.folder) == before
 
 
 def test_a_folder_with_other_things_in_it_is_refused_and_untouched(tmp_path: Path) -> None:
@@ -184,7 +189,7 @@ def test_a_folder_with_other_things_in_it_is_refused_and_untouched(tmp_path: Pat
 
 
 def test_an_interrupted_making_is_no_warehouse_and_begins_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
@@ -196,8 +201,7 @@ def test_an_interrupted_making_is_no_warehouse_and_begins_again(
     with pytest.raises(TableUnreadable, match="interrupted"):
         LocalWarehouse(tmp_path / "w").describe()
     make(tmp_path / "w", seed=1)
-    make(tmp_path / "whole", seed=1)
-    assert _bytes(tmp_path / "w") == _bytes(tmp_path / "whole")
+    assert _bytes(tmp_path / "w") == _bytes(small.folder)
 
 
 def test_two_makings_of_one_folder_do_not_mix(tmp_path: Path) -> None:
@@ -205,9 +209,8 @@ def test_two_makings_of_one_folder_do_not_mix(tmp_path: Path) -> None:
         make(tmp_path)
 
 
-def test_a_spoiled_warehouse_made_again_is_mended(tmp_path: Path) -> None:
-    make(tmp_path / "w")
-    before = _bytes(tmp_path / "w")
+def test_a_spoiled_warehouse_made_again_is_mended(small: Small, tmp_path: Path) -> None:
+    before = _bytes(linked(small.folder, tmp_path / "w"))
     inject_fault(tmp_path / "w", "missing-table", EURUSD)
     assert "was spoiled (agg_bqx_eurusd: removed)" in make(tmp_path / "w").warnings[0]
     assert _bytes(tmp_path / "w") == before

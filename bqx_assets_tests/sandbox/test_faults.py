@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,21 +21,15 @@ from bqx_assets.extract.embedded import LocalWarehouse
 from bqx_assets.extract.embedded_layout import table_path
 from bqx_assets.sandbox.create import create_warehouse
 from bqx_assets.sandbox.faults import FAULTS, inject_fault
+from bqx_assets_tests.sandbox.conftest import linked
 
 EURUSD, GBPUSD = parse_pair("eurusd"), parse_pair("gbpusd")
 VICTIM, COLUMN, TARGET = "agg_bqx_eurusd", "agg_cv_1440", "target_bqx90_h30"
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("spoil") / "made"
-    create_warehouse(folder, pairs=(EURUSD, GBPUSD), rows=2_000, tables=12, seed=1, rates=None, progress=Silent())
-    return folder
-
-
 @pytest.fixture
-def root(made: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made, tmp_path / "w"))
+def root(two_pairs: Path, tmp_path: Path) -> Path:
+    return linked(two_pairs, tmp_path / "w")
 
 
 def _bytes(folder: Path) -> dict[str, bytes]:
@@ -100,26 +93,25 @@ def test_every_mode_has_a_claim_here() -> None:
 
 
 @pytest.mark.parametrize("mode", sorted(FAULTS))
-def test_a_mode_strikes_one_file_of_the_pair_and_says_which(root: Path, made: Path, mode: str) -> None:
-    told = inject_fault(root, mode, EURUSD)
-    struck = _changed(_bytes(made), _bytes(root))
+def test_a_mode_changes_one_file_of_the_pair_says_which_and_does_the_same_each_time(
+    two_pairs: Path, tmp_path: Path, mode: str
+) -> None:
+    copies = [linked(two_pairs, tmp_path / name) for name in ("one", "two")]
+    told, again = (inject_fault(copy, mode, EURUSD) for copy in copies)
+    assert told == again
+    changed = _bytes(copies[0])
+    assert changed == _bytes(copies[1])
+    struck = _changed(_bytes(two_pairs), changed)
     assert struck == {f"{told.partition(':')[0]}.parquet"}
     assert all("eurusd" in name.removesuffix(".parquet").split("_") for name in struck)
 
 
-@pytest.mark.parametrize("mode", sorted(FAULTS))
-def test_a_mode_does_the_same_each_time(made: Path, tmp_path: Path, mode: str) -> None:
-    copies = [Path(shutil.copytree(made, tmp_path / name)) for name in ("one", "two")]
-    assert len({inject_fault(copy, mode, EURUSD) for copy in copies}) == 1
-    assert _bytes(copies[0]) == _bytes(copies[1])
-
-
 @pytest.mark.parametrize("mode", [*FEATURE_CLAIMS, *TARGET_CLAIMS])
-def test_a_mode_does_what_it_says(root: Path, made: Path, mode: str) -> None:
+def test_a_mode_does_what_it_says(root: Path, two_pairs: Path, mode: str) -> None:
     inject_fault(root, mode, EURUSD)
     dataset, table = (FEATURES_DATASET, VICTIM) if mode in FEATURE_CLAIMS else (TARGETS_DATASET, "targets_eurusd")
-    before, after = (pl.read_parquet(table_path(folder, dataset, table)) for folder in (made, root))
-    targets = pl.read_parquet(table_path(made, TARGETS_DATASET, "targets_eurusd"))
+    before, after = (pl.read_parquet(table_path(folder, dataset, table)) for folder in (two_pairs, root))
+    targets = pl.read_parquet(table_path(two_pairs, TARGETS_DATASET, "targets_eurusd"))
     assert (FEATURE_CLAIMS | TARGET_CLAIMS)[mode](Struck(before, after, targets))
 
 
@@ -168,8 +160,8 @@ def test_what_cannot_be_spoiled_is_an_error(root: Path, tmp_path: Path) -> None:
         inject_fault(root, "nan", EURUSD)
 
 
-def test_simulated_values_are_finite_before_anything_is_spoiled(made: Path) -> None:
-    for path in (made / FEATURES_DATASET).glob("*.parquet"):
+def test_simulated_values_are_finite_before_anything_is_spoiled(two_pairs: Path) -> None:
+    for path in (two_pairs / FEATURES_DATASET).glob("*.parquet"):
         frame = pl.read_parquet(path)
         for name, dtype in frame.schema.items():
             if dtype == pl.Float64:
