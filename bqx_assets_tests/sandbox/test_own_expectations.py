@@ -52,12 +52,12 @@ def test_only_what_differs_is_stated(two_pairs: Path) -> None:
 
 
 def test_a_longer_history_leaves_less_empty(own: Own) -> None:
-    short, longer, full = (own(rows) for rows in (200, 1_600, 3_000))
+    short, longer, full = (own(rows) for rows in (200, 1_600, 6_000))
     shares = [each.max_null_share("pair_specific") for each in (short, longer, full)]
     assert shares == sorted(set(shares), reverse=True)
     assert len(short.allowed_all_null) > len(longer.allowed_all_null) > len(full.allowed_all_null)
     assert len(short.allowed_constant) > len(full.allowed_constant)
-    assert full.min_rows == 2_940
+    assert full.min_rows == 5_940
 
 
 @pytest.mark.parametrize(("rows", "empty"), [(3_000, set[int]()), (1_600, {2_880}), (200, {360, 720, 1440, 2880})])
