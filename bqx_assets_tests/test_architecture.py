@@ -152,6 +152,31 @@ def test_every_link_of_the_docs_leads_somewhere(name: str) -> None:
         assert "://" in target or (folder / target).exists(), target
 
 
+@pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".md") and name != "CHANGELOG.md"])
+def test_every_module_that_the_docs_name_exists(name: str) -> None:
+    """For example ``merge/plan.py``, ``bqx_assets.base.pairs``; files of other projects are in other folders."""
+    roots = ("", "bqx_assets/", "bqx_assets_tests/")
+    ours = {folder for root in roots for folder in _folders(ROOT / root)}
+    text = (ROOT / name).read_text()
+    for path in re.findall(r"`((\w+)/[\w/]+\.(?:py|toml))(?:::\w+)?`", text):
+        assert path[1] not in ours or any((ROOT / root / path[0]).is_file() for root in roots), path[0]
+    for dotted in re.findall(r"`(?:python -m )?((?:bqx_assets|bqx_assets_tests|benchmarks)(?:\.\w+)+)`", text):
+        assert _exists(dotted), dotted
+
+
+def _folders(root: Path) -> set[str]:
+    return {path.name for path in root.iterdir() if path.is_dir()}
+
+
+def _exists(dotted: str) -> bool:
+    """Whether a module of this name exists, or one that names the last word."""
+    path = ROOT / dotted.replace(".", "/")
+    if path.is_dir() or path.with_suffix(".py").is_file():
+        return True
+    module = path.parent.with_suffix(".py") if path.parent.with_suffix(".py").is_file() else path.parent / "__init__.py"
+    return module.is_file() and re.search(rf"\b{path.name}\b", module.read_text()) is not None
+
+
 @pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".md")])
 def test_every_test_that_the_docs_name_exists(name: str) -> None:
     for file, test in re.findall(r"([\w/]+\.py)::(test_\w+)", (ROOT / name).read_text()):

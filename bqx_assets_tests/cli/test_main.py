@@ -6,12 +6,13 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import polars as pl
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from bqx_assets.base.artifacts import ExtractionRecord, Manifest
@@ -142,6 +143,21 @@ def test_every_command_explains_itself(bqx: Bqx, command: str) -> None:
     result = bqx(*command.split(), "--help")
     assert result.exit_code == 0
     assert "Usage" in result.output
+
+
+def test_every_command_but_ui_takes_json() -> None:
+    commands = dict(_commands(get_command(app)))
+    without = [name for name, command in commands.items() if not any("--json" in each.opts for each in command.params)]
+    assert len(commands) > 15
+    assert without == ["ui"]
+
+
+def _commands(command: Any, *words: str) -> Iterator[tuple[str, Any]]:
+    if hasattr(command, "commands"):
+        for name, inner in command.commands.items():
+            yield from _commands(inner, *words, name)
+    else:
+        yield " ".join(words), command
 
 
 def test_a_bad_environment_variable_is_named(bqx: Bqx, monkeypatch: pytest.MonkeyPatch) -> None:
