@@ -1,8 +1,4 @@
-"""Alignment: one table's rows put into the spine's order, exactly the spine's rows.
-
-Belongs here: where each of the spine's rows is in one table, its columns put there, and the account of where the
-table's rows went. Does not: reading, writing, or more than one table.
-"""
+"""Alignment puts one table's rows into the spine's order: exactly the spine's rows, and an account of all others."""
 
 from __future__ import annotations
 
@@ -20,79 +16,84 @@ from bqx_assets.base.settings import DuplicatePolicy
 from bqx_assets.extract.columns import KEY_TYPE, as_moments
 
 MINUTE = 60_000_000
-"""In a key's unit."""
+"""One minute in microseconds, the unit of the key."""
 _SAMPLE_KEYS = 3
 _SPARSE = 16
-"""Minutes to one of the spine's rows, at most, for a place for each minute to be worth its memory."""
+"""Minutes for each spine row up to which a table with one entry for every minute is worth its memory."""
 _BLOCK = 16
-"""Columns that are put together: Polars shares them out to its threads."""
+"""Columns that are gathered at once: Polars distributes them over its threads."""
 
 Keys = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
-    """Where the spine's rows are in a table."""
+class RowMatch:
+    """Which row of a table belongs to each row of the spine."""
 
     rows: RowAccount
-    """Where the table's rows went."""
-    found: pl.Series | None = None
-    """Spine rows: the table's row, any where it has none. None: the table's rows are the spine's, in order."""
-    known: pl.Series | None = None
-    """Spine rows: whether the table has one. None: it has all."""
+    """What became of the table's rows."""
+    index: pl.Series | None = None
+    """For each spine row, the index of the matching table row (arbitrary if there is none). None: the table is already
+    in spine order."""
+    present: pl.Series | None = None
+    """For each spine row, whether the table has a matching row. None: it has all."""
 
-    def put(self, columns: pl.DataFrame) -> pl.DataFrame:
-        """Return columns of the table on the spine's rows, null where it has none.
+    def apply(self, columns: pl.DataFrame) -> pl.DataFrame:
+        """Return columns of the table in spine order, one row for each spine row, null where the table has no row.
 
-        **Cost**: a copy of the columns, and of ``_BLOCK`` more; none where the table's rows are the spine's.
+        **Cost**: a copy of the columns, and of ``_BLOCK`` more; nothing if the table is already in spine order.
         """
-        if self.found is None:
+        if self.index is None:
             return columns
         if not columns.height:
-            return columns.clear(self.found.len())
-        # In one piece each: reading ten pieces in any order takes three times as long.
-        blocks = (columns[:, first : first + _BLOCK].rechunk()[self.found] for first in range(0, columns.width, _BLOCK))
-        return pl.DataFrame([self._without_unknown(column) for block in blocks for column in block])
+            return columns.clear(self.index.len())
+        # Each block as one chunk: gathering from ten chunks takes three times as long.
+        blocks = (columns[:, first : first + _BLOCK].rechunk()[self.index] for first in range(0, columns.width, _BLOCK))
+        return pl.DataFrame([self._nulls_if_absent(column) for block in blocks for column in block])
 
-    def _without_unknown(self, put: pl.Series) -> pl.Series:
-        return put if self.known is None else put.zip_with(self.known, pl.Series([None], dtype=put.dtype))
+    def _nulls_if_absent(self, gathered: pl.Series) -> pl.Series:
+        if self.present is None:
+            return gathered
+        return gathered.zip_with(self.present, pl.Series([None], dtype=gathered.dtype))
 
 
 def align(
     table: pl.DataFrame, keys: pl.Series, *, subject: str, policy: DuplicatePolicy, part: bool = False
 ) -> tuple[pl.DataFrame, RowAccount]:
-    """Return the table's feature columns on the spine's rows, and the account of its own rows.
+    """Return the table's feature columns in spine order, and the account of its own rows.
 
     **Shape**: ``table`` any rows x (key + n), ``keys`` the spine's; the result has ``len(keys)`` rows x n columns, the
-    key dropped. **Cost**: of ``place`` and ``Placement.put``.
+    key dropped. **Cost**: as of ``match_rows`` and ``RowMatch.apply``.
 
     Raises:
         NullKeys: a row has no key.
-        DuplicateKeys, EmptyTable: as ``place`` says.
+        DuplicateKeys, EmptyTable: as ``match_rows`` says.
     """
-    placed = place(as_key(table, subject), keys, subject=subject, policy=policy, part=part)
-    return placed.put(table.drop(KEY)), placed.rows
+    placed = match_rows(as_key(table, subject), keys, subject=subject, policy=policy, part=part)
+    return placed.apply(table.drop(KEY)), placed.rows
 
 
-def place(key: pl.Series, keys: pl.Series, *, subject: str, policy: DuplicatePolicy, part: bool = False) -> Placement:
-    """Look the spine's ``keys``, unique and ascending, up in a table's ``key``, of any order, as ``as_key`` gives it.
+def match_rows(
+    key: pl.Series, keys: pl.Series, *, subject: str, policy: DuplicatePolicy, part: bool = False
+) -> RowMatch:
+    """Find the spine's ``keys``, unique and ascending, in a table's ``key`` (any order), as returned by ``as_key``.
 
-    **Cost**: some 100 bytes a key for a moment; nothing where the table's rows are the spine's.
-    ``part`` of a table, on that part of the spine, may have no row on it.
+    **Cost**: about 100 temporary bytes for each key; nothing if the table is already in spine order.
+    ``part``: key and keys are one time slice of a table and its spine; a slice may have no matching row.
 
     Raises:
         DuplicateKeys: a key repeats and ``policy`` is "refuse".
-        EmptyTable: no row is on the spine, and it is no part.
+        EmptyTable: no row is on the spine, and ``part`` is false.
     """
     if key.len() == keys.len() and bool((key == keys).all()):
-        return Placement(RowAccount(read=key.len(), matched=key.len(), missing=0, extra=0, duplicates=0))
-    there, wanted = (each.to_physical().to_numpy() for each in (key, keys))
-    positions = _positions(there, wanted)
+        return RowMatch(RowAccount(read=key.len(), matched=key.len(), missing=0, extra=0, duplicates=0))
+    present, wanted = (series.to_physical().to_numpy() for series in (key, keys))
+    positions = _positions(present, wanted)
     on = np.flatnonzero(positions >= 0)
     known = np.zeros(wanted.size, np.bool_)
     known[positions[on]] = True
     matched = int(np.count_nonzero(known))
-    kept = matched + np.unique(there[positions < 0]).size
+    kept = matched + np.unique(present[positions < 0]).size
     if kept < key.len() and policy == "refuse":
         raise _duplicates(key, key.len() - kept, subject)
     rows = RowAccount(
@@ -104,23 +105,24 @@ def place(key: pl.Series, keys: pl.Series, *, subject: str, policy: DuplicatePol
     )
     if not part:
         refuse_empty(rows, keys, subject, key)
-    written = on if policy == "last" else on[::-1]  # of rows with one key the one written last stays
-    found = np.zeros(wanted.size, np.uint32)
-    found[positions[written]] = written
-    return Placement(rows, pl.Series(found), None if matched == wanted.size else pl.Series(known))
+    written = on if policy == "last" else on[::-1]  # among rows with the same key, the one written last stays
+    index = np.zeros(wanted.size, np.uint32)
+    index[positions[written]] = written
+    return RowMatch(rows, pl.Series(index), None if matched == wanted.size else pl.Series(known))
 
 
-def _positions(there: Keys, wanted: Keys) -> Keys:
-    """Return where each key is in ``wanted``, which ascends; -1 where it is not.
+def _positions(present: Keys, wanted: Keys) -> Keys:
+    """Return the position of each present key in ``wanted``, which ascends; -1 if it is not there.
 
-    **Cost**: keys whole minutes apart 4 ms of 180,000, others 27 ms, a search for each: as much as a hash join.
+    **Cost**: for 180,000 keys 4 ms if they are whole minutes apart, otherwise a binary search each: 27 ms, as a hash
+    join.
     """
-    after, asked_after = wanted - wanted[0], there - wanted[0]
+    after, asked_after = wanted - wanted[0], present - wanted[0]
     minutes, asked = after // MINUTE, asked_after // MINUTE
     is_whole = np.array_equal(minutes * MINUTE, after) and np.array_equal(asked * MINUTE, asked_after)
     if not is_whole or minutes[-1] > _SPARSE * wanted.size:
-        nearest = np.minimum(np.searchsorted(wanted, there), wanted.size - 1)
-        return np.where(wanted[nearest] == there, nearest, -1)
+        nearest = np.minimum(np.searchsorted(wanted, present), wanted.size - 1)
+        return np.where(wanted[nearest] == present, nearest, -1)
     position = np.full(minutes[-1] + 1, -1)
     position[minutes] = np.arange(wanted.size)
     within = (asked >= 0) & (asked <= minutes[-1])
@@ -128,7 +130,7 @@ def _positions(there: Keys, wanted: Keys) -> Keys:
 
 
 def refuse_empty(rows: RowAccount, keys: pl.Series, subject: str, key: pl.Series | None = None) -> None:
-    """Do nothing, unless no row is on the spine's ``keys``; ``key`` is the table's own. Raises EmptyTable."""
+    """Refuse a table that has no row on the spine's ``keys``; ``key`` is the table's own key. Raises EmptyTable."""
     if not rows.matched:
         own = f" but between {key.min()} and {key.max()}" if key is not None and key.len() else ""
         raise EmptyTable(
@@ -141,17 +143,17 @@ def refuse_empty(rows: RowAccount, keys: pl.Series, subject: str, key: pl.Series
 
 
 def total(parts: Iterable[RowAccount]) -> RowAccount:
-    """Return the account of a table whose parts these are the accounts of."""
+    """Return the sum of the accounts of a table's parts."""
     listed = [part.model_dump() for part in parts]
     return RowAccount(**{name: sum(part[name] for part in listed) for name in RowAccount.model_fields})
 
 
 def as_key(table: pl.DataFrame, subject: str) -> pl.Series:
-    """Return the key column as UTC microseconds; a moment without a zone is UTC.
+    """Return the key column as UTC microseconds; times without a zone count as UTC.
 
     Raises:
         NullKeys: a row has no key.
-        InexactValue: a key has digits below a microsecond, or lies outside of the years 1 to 9999.
+        InexactValue: a key has digits below a microsecond, or lies outside the years 1 to 9999.
     """
     key = table.get_column(KEY)
     if isinstance(key.dtype, pl.Datetime):
@@ -169,7 +171,7 @@ def as_key(table: pl.DataFrame, subject: str) -> pl.Series:
 
 
 def without_duplicates(table: pl.DataFrame, *, subject: str, policy: DuplicatePolicy) -> pl.DataFrame:
-    """Return the table with one row a key. Raises DuplicateKeys when a key repeats and the policy is "refuse"."""
+    """Return the table with one row for each key. Raises DuplicateKeys if a key repeats and the policy is "refuse"."""
     key = table.get_column(KEY)
     surplus = table.height - key.n_unique()
     if not surplus:

@@ -1,7 +1,4 @@
-"""What one pair's extraction works on.
-
-Belongs here: the bundle handed through this package. Does not: any step.
-"""
+"""The context of one pair's extraction, which every step of this package receives."""
 
 from __future__ import annotations
 
@@ -25,21 +22,21 @@ class Extraction:
     pair: Pair
     warehouse: Warehouse
     folder: Path
-    """The pair's own: ``{checkpoint_dir}/{pair}``."""
+    """The pair's own folder: ``{checkpoint_dir}/{pair}``."""
     settings: Settings
     expectations: Expectations
     progress: Progress
     kept_in: Slabs | None = None
-    """Where its slabs are kept, if not in ``folder``."""
+    """The store of its slabs, if it is not ``folder``."""
     origin: str = ""
-    """What the warehouse's numbers are made of, as manifests state it."""
+    """The origin of the warehouse's numbers, as manifests state it."""
 
     def slabs(self) -> Slabs:
-        """Return where the pair's slabs are kept."""
+        """Return the store of the pair's slabs."""
         return self.kept_in or Slabs.in_folder(self.folder)
 
     def catalogue(self) -> PairCatalogue:
-        """Return the pair's catalogue as the warehouse has it now: one batched description, no row read."""
+        """Return the pair's catalogue in the warehouse's present state. **Cost**: one batched description, no rows."""
         with waiting(self.progress, "catalogue", lambda: self._waits_for("its tables and columns")):
             described = self.warehouse.describe()
         return discover(
@@ -50,7 +47,7 @@ class Extraction:
         )
 
     def snapshot(self) -> datetime:
-        """Return the moment that a run sees the tables at, told while it is waited for. Raises as the warehouse."""
+        """Return the time at which a run sees the tables; progress says what is waited for. Raises WarehouseError."""
         with waiting(self.progress, "catalogue", lambda: self._waits_for("its clock")):
             return self.warehouse.snapshot()
 

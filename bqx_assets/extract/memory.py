@@ -1,7 +1,6 @@
-"""What an extraction takes in memory at its peak: rows of the widest table, and files where these are memory.
+"""The memory of an extraction: its estimated peak, the time slices that limit it, the budget of tables side by side.
 
-Belongs here: estimates from the catalogue, by what was measured, and the refusal of what cannot fit. Does not: letting
-tables in one after another (``MemoryBudget``).
+What cannot fit is refused before it is read, by an estimate from the catalogue.
 
 Measured (docs/adr/0013): libraries and clients 230 to 400 MB, before anything is read; the spine 120 bytes a row; a row
 group of the table at work 1.5 times decoded, and three time slices; the slab's file, up to 8 bytes a value where no
@@ -31,42 +30,42 @@ from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.job import Extraction
 
 _COPIES = 3
-"""A table of one time slice is in memory as Arrow batches, as aligned frames, and while it is encoded (or a file)."""
+"""Copies of a table of one time slice: Arrow batches, aligned frames, and the one being encoded (or its file)."""
 _GROUP_COPIES = 2
-"""A row group of several time slices is in memory decoded, and once more while it is encoded."""
+"""Copies of a row group of several time slices: decoded, and the one being encoded."""
 _MEASURED_COPIES = 1.5
-"""Of a row group, at the peak. The two above are what tables are let in by, side by side."""
+"""Copies of a row group at the measured peak. The two constants above decide how many tables are read at once."""
 _CELL_BYTES = {"BOOL": 1, "STRING": 24}
 _SPINE_ROW_BYTES = 120
 _PROCESS_BYTES = 450 << 20
-"""Libraries, Dagster, Google's clients and their buffers, what allocators keep. Not what is resident now: a refusal's
-advice would then be refused in its turn, by a process that has read the keys meanwhile."""
+"""Libraries, Dagster, Google's clients with their buffers, and what allocators keep. It is a constant, not the present
+resident memory: a process that has read the keys would otherwise refuse the row count that its own message advised."""
 _USABLE = 0.95
-"""Of a container's memory."""
+"""Usable share of a container's memory."""
 _GIB = 1 << 30
 
 
 Kept = Literal["elsewhere", "one at a time", "all"]
-"""Which of the slabs' files are in memory at once, on a machine whose folders are: Cloud Run's, or a tmpfs."""
+"""Which slab files are in memory at once where folders are memory: on Cloud Run, or in a tmpfs."""
 
 
 def kept_in_memory(job: Extraction) -> Kept:
-    """Return which slabs' files count as memory: one a table on its way to a bucket; all of them where a folder is."""
+    """Return which slab files count as memory: those on their way to a bucket one at a time, those of a folder all."""
     if job.kept_in is None:
         return "all" if is_memory(job.folder) else "elsewhere"
     return "one at a time" if is_memory(Path(tempfile.gettempdir())) else "elsewhere"
 
 
 def row_bytes(table: TableDescription, columns: Sequence[Column]) -> int:
-    """Of BigQuery the table's own size counts too: it has the letters of all texts, a file's size is encoded."""
+    """Return the decoded bytes of a row. BigQuery's own size of the table counts too: it includes all text lengths."""
     stated_bytes = table.size_bytes // max(1, table.rows)
     return max(stated_bytes, 8 + sum(_CELL_BYTES.get(column.type, 8) for column in columns))
 
 
 def admitted_bytes(table: FeatureTable, row_groups: Sequence[int], kept: Kept) -> int:
-    """Return by how much a table counts among those at work: of a long history no more than of its widest row group.
+    """Return the bytes that a table counts for in the budget: of a long history only its largest row group.
 
-    And its slab's file, where that is in memory.
+    The slab's file is added if it is in memory.
     """
     each = row_bytes(table.description, table.columns)
     if len(row_groups) == 1:
@@ -76,9 +75,9 @@ def admitted_bytes(table: FeatureTable, row_groups: Sequence[int], kept: Kept) -
 
 
 def peak_bytes(rows: int, widths: Sequence[int], row_group_rows: int, kept: Kept) -> int:
-    """Return what a process and its files take at the peak of extracting ``rows`` of tables.
+    """Return the peak bytes of a process and its files while it extracts ``rows`` rows of tables.
 
-    ``widths``: their bytes a row. Several at once are let in within half of what is free, so that the widest decides.
+    ``widths``: bytes of a row of each table. Tables side by side share half of the free memory, so the widest decides.
     """
     width = max(widths, default=0)
     group = min(rows, row_group_rows or rows)
@@ -89,10 +88,10 @@ def peak_bytes(rows: int, widths: Sequence[int], row_group_rows: int, kept: Kept
 
 
 def refuse_too_long(job: Extraction, rows: int, widths: Sequence[int]) -> None:
-    """Do nothing, unless extracting so many rows of tables so wide would take more than the container's memory.
+    """Refuse an extraction that would need more than the container's memory.
 
     Raises:
-        NotEnoughMemory: it would, by the estimate. Says how many rows fit, and what container takes all.
+        NotEnoughMemory: by the estimate it would. The message says how many rows fit, and which container takes all.
     """
     kept, size = kept_in_memory(job), job.settings.row_group_rows
     needed, usable = peak_bytes(rows, widths, size, kept), int(memory_limit_bytes() * _USABLE)
@@ -111,7 +110,7 @@ def refuse_too_long(job: Extraction, rows: int, widths: Sequence[int]) -> None:
 
 
 def _most_rows(widths: Sequence[int], row_group_rows: int, kept: Kept, usable: int) -> int:
-    """How many rows fit, in whole thousands."""
+    """Return how many rows fit, in whole thousands."""
     low, high = 0, 1 << 20
     while low < high:
         middle = (low + high + 1) // 2
@@ -121,10 +120,10 @@ def _most_rows(widths: Sequence[int], row_group_rows: int, kept: Kept, usable: i
 
 
 class MemoryBudget:
-    """Admits work while the sum of admitted estimates stays within ``limit_bytes``; always admits one alone.
+    """Admits work while the sum of its estimates stays within ``limit_bytes``; one alone is always admitted.
 
-    Workers decide how many tables are in work at once, this how wide they may be together: two tables of 232 columns
-    by 2.16 million rows would need 16 GB where two of 13 need 0.9.
+    The number of workers limits how many tables are read at once, this how wide they are together: of 2.16 million rows
+    two tables of 232 columns would need 16 GB, two of 13 columns 0.9 GB.
     """
 
     def __init__(self, limit_bytes: int) -> None:
@@ -134,7 +133,7 @@ class MemoryBudget:
 
     @contextmanager
     def hold(self, estimate_bytes: int) -> Generator[None]:
-        """Wait until ``estimate_bytes`` fit, and hold them for the block."""
+        """Wait until ``estimate_bytes`` fit, and hold them for the duration of the block."""
         with self._changed:
             self._changed.wait_for(
                 lambda: not self._in_use_bytes or self._in_use_bytes + estimate_bytes <= self.limit_bytes
@@ -149,26 +148,26 @@ class MemoryBudget:
 
 
 SLICE_BYTES = 32 << 20
-"""Decoded size of a time slice. Each is a read of its own, a second or two by itself in BigQuery: not too small."""
+"""Decoded size of a time slice. Each is a read of its own, which takes BigQuery a second or two: not too small."""
 _TICK = timedelta(microseconds=1)
-"""Of the key."""
+"""The resolution of the key."""
 
 
 @dataclass(frozen=True, slots=True)
 class TimeSlice:
-    """Consecutive rows of a spine, and the range of keys that is read for them."""
+    """Consecutive rows of a spine, which are read and aligned at once, and the range of keys that is read for them."""
 
     first_row: int
     keys: pl.Series
     start: datetime
     end: datetime
-    """Inclusive: until just before the next time slice, so that every row of a table is in one."""
+    """Inclusive, just before the next time slice, so that every row of a table is in exactly one slice."""
 
 
 def time_slices(keys: pl.Series, row_groups: Sequence[int], row_bytes: int) -> list[TimeSlice]:
-    """Return the spine in time slices of at most ``SLICE_BYTES``; a spine of one row group is one time slice.
+    """Return the spine in time slices of at most ``SLICE_BYTES``; a spine of one row group is one slice.
 
-    All rows of one key are in one time slice.
+    So memory does not grow with the history. All table rows of one key are in the same slice.
     """
     size = keys.len() if len(row_groups) == 1 else max(1, SLICE_BYTES // row_bytes)
     found: list[TimeSlice] = []

@@ -1,7 +1,6 @@
-"""One pair's extraction: spine first, then every feature table in parallel, each resumed where it is fresh.
+"""The extraction of one pair: first the spine, then all feature tables in parallel; fresh slabs are not read again.
 
-Belongs here: the order of work, the workers, and the record of the outcome. Does not: a single table's rows
-(``table``), a slab's file (``slabs``).
+A single table's rows are in ``table``, the slabs' files in ``slabs``.
 """
 
 from __future__ import annotations
@@ -32,15 +31,15 @@ from bqx_assets.extract.spine import extract_spine_slab
 from bqx_assets.extract.table import SpineInMemory, TableReader
 
 NOT_EXTRACTED = "NotExtracted"
-"""As ``FailedTable.error``: neither there nor asked for."""
+"""``FailedTable.error`` of a table that has no slab and was not asked for."""
 
 
 def extract_spine(job: Extraction) -> Spine:
-    """Extract the pair's spine and fix the run's snapshot; return its facts.
+    """Extract the pair's spine and fix the snapshot of the run; return the spine's description.
 
     Raises:
-        BudgetExceeded, NotEnoughMemory: the pair would read more than ``max_bytes``, or take more memory than there is.
-            Besides, what ``spine`` raises.
+        BudgetExceeded, NotEnoughMemory: the pair would read more than ``max_bytes``, or need more memory than there is.
+        NullKeys, DuplicateKeys, EmptyTable, ClockBehind: as ``extract_spine_slab`` does.
     """
     slabs = job.slabs()
     with slabs.exclusive():
@@ -50,17 +49,17 @@ def extract_spine(job: Extraction) -> Spine:
 
 
 def extract_features(job: Extraction, tables: Collection[str] | None = None) -> ExtractionRecord:
-    """Extract the pair's feature tables onto the spine that is there, at the spine's snapshot.
+    """Extract the pair's feature tables, aligned to the existing spine, at the spine's snapshot.
 
-    ``tables`` limits the reading to those; the record still covers all. Writes ``extraction.json`` in any case.
+    Only ``tables`` are read, if given; the record still covers all. ``extraction.json`` is written in any case.
     **Cost**: as many tables in memory as there are workers, within half of the free memory.
 
     Raises:
         UnknownTable: a name in ``tables`` is not in the pair's catalogue.
         CheckpointCorrupt: there is no spine.
-        BudgetExceeded, NotEnoughMemory: it would read more than ``max_bytes``, or take more memory than there is.
-        WarehouseUnavailable: nobody answers any more, or every table is refused; what was finished is saved.
-        ExtractionIncomplete: a table failed; all others are saved. Names every failed table.
+        BudgetExceeded, NotEnoughMemory: it would read more than ``max_bytes``, or need more memory than there is.
+        WarehouseUnavailable: nobody answers any more, or every table is refused; finished tables are saved.
+        ExtractionIncomplete: tables failed, and are named; all others are saved.
     """
     slabs = job.slabs()
     with slabs.exclusive():
@@ -70,7 +69,7 @@ def extract_features(job: Extraction, tables: Collection[str] | None = None) -> 
 
 
 def extract_pair(job: Extraction, tables: Collection[str] | None = None) -> ExtractionRecord:
-    """Extract spine and feature tables at one snapshot; raises as the two steps do."""
+    """Extract spine and feature tables at one snapshot; raises what the two steps raise."""
     slabs = job.slabs()
     with slabs.exclusive():
         catalogue = job.catalogue()
@@ -80,7 +79,7 @@ def extract_pair(job: Extraction, tables: Collection[str] | None = None) -> Extr
 
 
 def _extract_spine(job: Extraction, catalogue: PairCatalogue, slabs: Slabs, tables: Collection[str] | None) -> Spine:
-    """Refuse what cannot fit by what the catalogue counts, and again by the spine's own rows."""
+    """Extract the spine. What cannot fit is refused by the catalogue's row count, and again by the spine's rows."""
     refuse_over_memory(job, catalogue, tables)
     return extract_spine_slab(job, catalogue, slabs, partial(refuse_over_memory, job, catalogue, tables)).spine
 
@@ -116,7 +115,7 @@ def _extract_features(
         unexpected=catalogue.unexpected,
         forward_looking_included=job.settings.include_forward_looking,
         origin=job.origin,
-        span=spine.span,  # and not that of the settings: the two steps may run with different ones
+        span=spine.span,  # not that of the settings, since the two steps may run with different settings
     )
     slabs.save_extraction(record)
     if stopped is not None:
@@ -128,9 +127,9 @@ def _extract_features(
 def _in_parallel(
     job: Extraction, reader: TableReader, wanted: list[FeatureTable]
 ) -> tuple[dict[str, SlabRecord | FailedTable], BqxError | None]:
-    """Extract the tables; return what became of each, and the error that holds for all of them, if one did.
+    """Extract the tables; return the outcome of each, and the error that concerns all of them, if there was one.
 
-    Such an error ends the run at once: further tables could only say the same.
+    Such an error ends the run at once, because every further table would fail in the same way.
     """
     outcomes: dict[str, SlabRecord | FailedTable] = {}
     stopped: BqxError | None = None
@@ -152,7 +151,7 @@ def _in_parallel(
                     table = running.pop(future)
                     outcomes[table] = _unread(table)
     finally:
-        # Where the block is left by Ctrl-C or "Terminate" reads are under way, which would be waited for.
+        # After Ctrl-C or "Terminate" reads are still running; without an end the pool would wait for them.
         if running:
             job.warehouse.outage.end()
         pool.shutdown(cancel_futures=True)
@@ -163,7 +162,7 @@ def _extract(job: Extraction, reader: TableReader, table: FeatureTable) -> tuple
     try:
         return reader.extract(table)
     except WarehouseUnavailable:
-        job.warehouse.outage.end()  # here and not where it is gathered: this thread's next table would ask, too
+        job.warehouse.outage.end()  # here already, so that this thread's next table sends no request
         raise
 
 
@@ -177,7 +176,7 @@ def _outcome(job: Extraction, future: Future[tuple[SlabRecord, str]], table: str
         return _unread(table)
     if not isinstance(error, Exception):
         raise error
-    # Any error is the table's own: the others are still saved, and the run fails naming it.
+    # Any other error concerns this table alone: the others are still saved, and the run's error names it.
     job.progress.warn("extract", f"{type(error).__name__}: {error}")
     job.progress.advance("extract", table, "failed")
     return _failure(table, error)

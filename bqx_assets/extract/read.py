@@ -1,7 +1,4 @@
-"""Reading one table whole: retried while the warehouse says that trying again may help.
-
-Belongs here: the retry policy, and Arrow batches into one Polars frame. Does not: choosing what to read.
-"""
+"""One read of a warehouse as one Polars frame, retried while the warehouse says that a retry may help."""
 
 from __future__ import annotations
 
@@ -34,18 +31,18 @@ POLARS_TYPES: dict[str, type[pl.DataType]] = {
 
 
 def read_frame(warehouse: Warehouse, request: ReadRequest, *, subject: str, progress: Progress) -> pl.DataFrame:
-    """Return the requested rows as one frame, columns in the order and types of the request.
+    """Return the requested rows as one frame, with the columns and types of the request, in its order.
 
-    **Cost**: the table in memory once. A transient error starts the table again, at most ``ATTEMPTS`` times, with
-    exponential waits and jitter between; rows of a broken attempt are dropped. While nothing arrives of any table the
-    attempts are not counted, for it is not this table's fault: the warehouse's ``outage`` ends the wait.
+    **Cost**: the rows in memory once. A transient error starts the read over, at most ``ATTEMPTS`` times, with
+    exponential waits and jitter; the rows of a failed attempt are dropped. Attempts are not counted while nothing
+    arrives of any table, because the fault is not this table's: then the warehouse's ``outage`` ends the wait.
 
     Raises:
-        TransientReadError: when the last attempt failed as well.
-            Also when a table that was asked for whole came with fewer rows than its catalogue counts.
-        WarehouseUnavailable: when nothing arrives of any table for so long that it is taken as lasting.
-        ReadsEnded: when the run ends.
-        SchemaDrift: when the rows' types are not those the table was described with.
+        TransientReadError: the last attempt failed as well, or a whole table came with fewer rows than the catalogue
+            counts.
+        WarehouseUnavailable: nothing has arrived of any table for so long that the outage counts as lasting.
+        ReadsEnded: the run ends.
+        SchemaDrift: the rows' types differ from the table's description.
     """
     outage = warehouse.outage
 
@@ -65,7 +62,7 @@ def read_frame(warehouse: Warehouse, request: ReadRequest, *, subject: str, prog
 
 
 def reading(tables: Collection[str], outage: Outage) -> str:
-    """Return what is waited for while tables are read: their names, and what stands in the way."""
+    """Return the progress line for a wait while tables are read: their names, and the outage if there is one."""
     return ": ".join(filter(None, (f"reading {some_of(sorted(tables), _NAMED)}", outage.words())))
 
 
@@ -75,8 +72,8 @@ def _read_once(warehouse: Warehouse, request: ReadRequest, subject: str) -> pl.D
     if not batches:
         _refuse_short(0, request, subject)
         return pl.DataFrame(schema={name: POLARS_TYPES[types[name]] for name in request.columns})
-    # Streams are read side by side, and each may be in the key's order: together they are then, and need no sorting.
-    # Left in its pieces: one piece would be a copy of the table, and aligning or encoding makes its own anyhow.
+    # If each stream is in key order, ordering the batches by their first key makes the whole table so, without a sort.
+    # The frame keeps its chunks: one chunk would be another copy, and aligning or encoding makes its own anyway.
     frame = pl.from_arrow(pa.Table.from_batches(sorted(batches, key=_first_key)), rechunk=False)
     if not isinstance(frame, pl.DataFrame):
         msg = "a table of batches is a frame"
@@ -95,9 +92,9 @@ def _read_once(warehouse: Warehouse, request: ReadRequest, subject: str) -> pl.D
 
 
 def _refuse_short(rows: int, request: ReadRequest, subject: str) -> None:
-    """Hold the rows against the catalogue's count. More are right: BigQuery does not count what is being streamed in.
+    """Compare the rows with the catalogue's count. More are fine: BigQuery does not count rows that are streamed in.
 
-    A range of rows, or a pair's, has no count to be held against; there quality asks of each table what it lacks.
+    For a range of time or one pair's rows the catalogue has no count; there the quality rules check what is missing.
     """
     whole = request.start is None and request.end is None and request.pair is None
     if whole and rows < request.table.rows:
@@ -110,6 +107,6 @@ def _refuse_short(rows: int, request: ReadRequest, subject: str) -> None:
 
 
 def _first_key(batch: pa.RecordBatch) -> float:
-    """Of a batch's first row; a batch without one, or without rows, comes first."""
+    """Return the key of a batch's first row; a batch without rows or with a null key comes first."""
     first = cast("datetime | None", batch.column(KEY)[0].as_py()) if batch.num_rows else None
     return first.timestamp() if first else 0.0

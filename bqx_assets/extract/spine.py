@@ -1,7 +1,4 @@
-"""The spine: the pair's rows, from its targets table.
-
-Belongs here: which rows of the targets table are the spine, and its slab. Does not: feature tables.
-"""
+"""The spine is the pair's rows: those of its targets table whose shortest target is known, with unique keys."""
 
 from __future__ import annotations
 
@@ -37,15 +34,15 @@ def extract_spine_slab(
 ) -> SpineRecord:
     """Return the pair's spine at a new snapshot, read from the warehouse only if its slab is not fresh.
 
-    ``admit`` is told the rows when no more than their keys was read, and may refuse them.
+    ``admit`` is called when only the keys have been read, and may refuse the spine.
 
     **Shape** of the slab: spine rows x (``interval_time`` + 49 targets), key unique and ascending.
-    **Cost**: the targets table in memory, 50 columns; where it is longer than a row group, two columns of it, then a
-    row group of all.
+    **Cost**: the targets table in memory, 50 columns; if it is longer than a row group, two columns of it, then a row
+    group of all columns.
 
     Raises:
         NullKeys, DuplicateKeys, EmptyTable: the targets table cannot be a spine.
-        ClockBehind: the snapshot would be of a time before a table that is there was written.
+        ClockBehind: a table was written after the snapshot.
     """
     snapshot_time = job.snapshot()
     _refuse_clock_behind(job, catalogue, snapshot_time)
@@ -70,7 +67,7 @@ def extract_spine_slab(
         contents = Contents(periods_of(keys))
         slab = slabs.write(catalogue.targets.table, frames, spine.row_groups, lambda: provenance, contents)
     else:
-        # Described anew and not from its record: a kill between slab and record leaves a slab alone.
+        # Described again, not taken from its record: a kill between slab and record leaves a slab without a record.
         spine = describe_spine(slabs.frame(slab, [KEY]).get_column(KEY), job.settings.row_group_rows)
         admit(spine)
     record = SpineRecord(spine=spine, slab=slab, snapshot_time=snapshot_time, span=job.settings.span)
@@ -79,7 +76,7 @@ def extract_spine_slab(
 
 
 def _refuse_clock_behind(job: Extraction, catalogue: PairCatalogue, snapshot_time: datetime) -> None:
-    """Refuse a snapshot before the last change of a table that was listed before the snapshot was taken."""
+    """Refuse a snapshot that is before the last change of a table, although the table was listed earlier."""
     tables = (catalogue.targets, *(table.description for table in catalogue.tables))
     newest = max(tables, key=lambda table: table.last_modified)
     if newest.last_modified > snapshot_time:
@@ -92,7 +89,7 @@ def _refuse_clock_behind(job: Extraction, catalogue: PairCatalogue, snapshot_tim
 
 
 def _fresh(job: Extraction, catalogue: PairCatalogue, slabs: Slabs) -> SlabRecord | None:
-    """Return the slab that is there if it is what would be written: as one row group or, where longer, as several."""
+    """Return the existing slab if the same would be written: as one row group or, if it is longer, as several."""
     size, table = job.settings.row_group_rows, catalogue.targets.table
     whole = slabs.fresh(table, _fingerprint(job, catalogue, ()))
     if whole is not None and (not size or whole.provenance.rows.matched <= size):
@@ -101,12 +98,12 @@ def _fresh(job: Extraction, catalogue: PairCatalogue, slabs: Slabs) -> SlabRecor
 
 
 def _fingerprint(job: Extraction, catalogue: PairCatalogue, row_groups: Sequence[int]) -> str:
-    """Return what the spine's slab follows from, its row groups' size where there are several: 0 is one for all."""
+    """Return the fingerprint of the spine's slab; the size of row groups counts if there are several (0: one)."""
     facts = filters(job, has_pair=PAIR_COLUMN in catalogue.targets.types())
     facts |= {"row_group_rows": str(row_groups[0] if len(row_groups) > 1 else 0)}
     facts |= {"known": job.expectations.shortest_target()}
     if job.settings.last is not None:
-        # Counted back from the table's last minute: another state of the table is another source, and read again.
+        # The range is counted back from the table's last minute. A changed table is another source and is read again.
         facts |= {"last": job.settings.last}
     source, columns = source_of(catalogue.targets), spine_columns(job)
     return slab_fingerprint(source, columns, spine_fingerprint="", filters=facts, policy=job.settings.duplicates)
@@ -115,10 +112,10 @@ def _fingerprint(job: Extraction, catalogue: PairCatalogue, row_groups: Sequence
 def _read(
     job: Extraction, catalogue: PairCatalogue, snapshot_time: datetime
 ) -> tuple[pl.Series, RowAccount, Iterable[pl.DataFrame]]:
-    """Return the spine's keys, the account of the targets' rows, and key and targets on the spine's rows.
+    """Return the spine's keys, the account of the targets' rows, and frames of key and targets in spine order.
 
-    Targets longer than a row group, or of which only the last rows are wanted, are read twice: first what decides the
-    keys, 16 bytes a row, then, time slice by time slice, all columns.
+    Targets that are longer than a row group, or of which only the last rows are wanted, are read twice: first the two
+    columns that decide the keys (16 bytes a row), then all columns, one time slice after another.
     """
     names = [column.source for column in spine_columns(job)]
     last = job.settings.last_span
@@ -159,13 +156,13 @@ def spine_columns(job: Extraction) -> list[Column]:
 
 
 def filters(job: Extraction, *, has_pair: bool) -> dict[str, str]:
-    """Return the row filters of a read, as fingerprints keep them."""
+    """Return the row filters of a read in the form that fingerprints use."""
     found = {"start": job.settings.start, "end": job.settings.end, "pair": job.pair.name if has_pair else None}
     return {name: str(value) for name, value in found.items() if value is not None}
 
 
 def describe_spine(keys: pl.Series, row_group_rows: int) -> Spine:
-    """Return the facts of a spine: its fingerprint follows from every key and the row groups' boundaries."""
+    """Return the description of a spine; its fingerprint covers every key and the boundaries of the row groups."""
     size = row_group_rows or keys.len()
     groups = tuple(min(size, keys.len() - start) for start in range(0, keys.len(), size))
     digest = hashlib.sha256(keys.to_physical().to_numpy().tobytes()).hexdigest()
@@ -179,9 +176,9 @@ def describe_spine(keys: pl.Series, row_group_rows: int) -> Spine:
 
 
 def latest_rows(read: pl.DataFrame, shortest: str, last: Last, subject: str) -> pl.DataFrame:
-    """Return the targets' rows from the first of the last spine rows or days on, the unknown ones among them included.
+    """Return the targets' rows of the last ``last`` rows or days of the spine, and all rows among and after them.
 
-    The last minute is that of the last row with a ``shortest`` target: the rows after it are no part of the spine.
+    They are counted back from the last row whose ``shortest`` target is known; later rows are not part of the spine.
     **Shape**: any rows x any columns with key and that target; the columns stay.
 
     Raises:
@@ -199,9 +196,9 @@ def latest_rows(read: pl.DataFrame, shortest: str, last: Last, subject: str) -> 
 def spine_rows(
     read: pl.DataFrame, shortest: str, subject: str, policy: DuplicatePolicy, *within: pl.Expr
 ) -> tuple[pl.DataFrame, RowAccount]:
-    """Return the targets' rows that are the spine, one a key, ascending, and where the others went.
+    """Return the targets' rows that form the spine, unique and ascending by key, and the account of the others.
 
-    A row is on the spine where the ``shortest`` target is known: neither null nor NaN.
+    A row is part of the spine if its ``shortest`` target is known: neither null nor NaN.
     **Shape**: any rows x any columns with key and that target; the columns stay.
 
     Raises:

@@ -31,16 +31,16 @@ from bqx_assets.extract.warehouse import ReadRequest
 
 @dataclass(frozen=True, slots=True)
 class SpineInMemory:
-    """The spine's keys and the look-up of its future values, shared by all workers."""
+    """The spine's keys and the detector of its future values, shared by all workers."""
 
     record: SpineRecord
     keys: pl.Series
-    forward: LookaheadDetector
+    lookahead: LookaheadDetector
     periods: Periods
 
     @classmethod
     def load(cls, slabs: Slabs, record: SpineRecord, expectations: Expectations) -> Self:
-        """Read keys and targets of the spine's slab. **Cost**: keeps 120 bytes a row; one window's targets at a time.
+        """Read keys and targets of the spine's slab. **Cost**: keeps 120 bytes a row; reads one window at a time.
 
         Raises:
             CheckpointCorrupt: the slab's keys are not the recorded ones.
@@ -61,40 +61,43 @@ class SpineInMemory:
 
 
 class _RestartWithoutColumns(Exception):
-    """Columns were found to look forward after rows of them had been written."""
+    """Raised when columns are found to look ahead after some of their rows were written."""
 
 
 class _TableExtraction:
-    """One table's way through its time slices, without the columns in ``looking``."""
+    """One pass over a table's time slices, without the columns that were quarantined by value."""
 
-    def __init__(self, job: Extraction, spine: SpineInMemory, table: FeatureTable, looking: dict[str, str]) -> None:
+    def __init__(
+        self, job: Extraction, spine: SpineInMemory, table: FeatureTable, quarantined_by_value: dict[str, str]
+    ) -> None:
         self._job, self._spine, self._table = job, spine, table
         self._rows: list[RowAccount] = []
         self._subject = f"{job.pair}/{table.description.table}"
-        self._columns = tuple(column for column in table.columns if column.source not in looking)
+        self._columns = tuple(column for column in table.columns if column.source not in quarantined_by_value)
         self._row_bytes = row_bytes(table.description, table.columns)
-        self.looking = dict(looking)
+        self.quarantined_by_value = dict(quarantined_by_value)
+        """The reason for each column."""
 
     @property
     def kept(self) -> tuple[Column, ...]:
-        """The slab's columns, as far as is known."""
-        return tuple(column for column in self._columns if column.source not in self.looking)
+        """The slab's columns: those that were not quarantined so far."""
+        return tuple(column for column in self._columns if column.source not in self.quarantined_by_value)
 
     @property
     def rows(self) -> RowAccount:
-        """Where the rows went that were read so far."""
+        """The account of the rows that were read so far."""
         return total(self._rows)
 
     def frames(self) -> Iterator[pl.DataFrame]:
-        """Yield the table on the spine's rows, one time slice after another.
+        """Yield the table in spine order, one frame for each time slice.
 
         Raises:
-            _RestartWithoutColumns: begin anew, without ``looking``.
+            _RestartWithoutColumns: start over, without the columns in ``quarantined_by_value``.
             TableDefect, WarehouseError: the table cannot be read or trusted.
         """
         spine = self._spine
         for part in time_slices(spine.keys, spine.record.spine.row_groups, self._row_bytes):
-            yield self._aligned(part)  # under no name, so that none is held while the next is read
+            yield self._aligned(part)  # directly: a variable would keep this frame alive while the next is read
 
     def _aligned(self, part: TimeSlice) -> pl.DataFrame:
         job = self._job
@@ -118,17 +121,17 @@ class _TableExtraction:
         if part.end == self._spine.record.spine.last and not empty:
             refuse_empty(self.rows, self._spine.keys, self._subject)
         if not job.settings.include_forward_looking:
-            self._look(aligned, part.first_row)
+            self._quarantine(aligned, part.first_row)
         return aligned.select(pl.col(column.source).alias(column.name) for column in self.kept)
 
-    def _look(self, aligned: pl.DataFrame, first_row: int) -> None:
-        """Quarantine the columns whose values are the future, which were not to be seen by name."""
-        found = self._spine.forward.find_all(aligned, first_row)
-        found = {name: reason for name, reason in found.items() if name not in self.looking}
-        self.looking |= found
-        for name, reason in found.items():
+    def _quarantine(self, aligned: pl.DataFrame, first_row: int) -> None:
+        """Quarantine columns that equal future values although their names do not say so."""
+        reasons = self._spine.lookahead.find_all(aligned, first_row)
+        reasons = {name: reason for name, reason in reasons.items() if name not in self.quarantined_by_value}
+        self.quarantined_by_value |= reasons
+        for name, reason in reasons.items():
             self._job.progress.warn("extract", f"quarantined {self._table.description.table}.{name}: {reason}")
-        if found and first_row:
+        if reasons and first_row:
             raise _RestartWithoutColumns
 
 
@@ -157,11 +160,11 @@ class TableReader:
         return record, f"{record.size_bytes / 1e6:.1f} MB"
 
     def fresh(self, table: FeatureTable) -> SlabRecord | None:
-        """Return the finished, intact slab of the table as it is now; None if there is none."""
+        """Return the finished, intact slab of the table in its present state; None if there is none."""
         return self._slabs.fresh(table.description.table, self.fingerprint(table))
 
     def fingerprint(self, table: FeatureTable) -> str:
-        """Return what this table's slab would follow from."""
+        """Return the fingerprint that the table's slab would have now."""
         return table_fingerprint(self._job, table, self._spine.record.spine.fingerprint)
 
     def _extract(self, table: FeatureTable) -> SlabRecord:
@@ -175,18 +178,21 @@ class TableReader:
                 expected=f"no change after the snapshot of {self._spine.record.snapshot_time:%Y-%m-%d %H:%M:%S}",
                 cure=f"Take a new snapshot: bqx extract {job.pair}",
             )
-        passage = _TableExtraction(job, self._spine, table, {})
+        work = _TableExtraction(job, self._spine, table, {})
         while True:
             try:
-                told = partial(self._provenance, table, passage)
+                provenance = partial(self._provenance, table, work)
                 contents = Contents(self._spine.periods)
-                return self._slabs.write(name, passage.frames(), spine.row_groups, told, contents)
+                return self._slabs.write(name, work.frames(), spine.row_groups, provenance, contents)
             except _RestartWithoutColumns:
-                passage = _TableExtraction(job, self._spine, table, passage.looking)
+                work = _TableExtraction(job, self._spine, table, work.quarantined_by_value)
 
-    def _provenance(self, table: FeatureTable, passage: _TableExtraction) -> SlabProvenance:
+    def _provenance(self, table: FeatureTable, work: _TableExtraction) -> SlabProvenance:
         name, spine = table.description.table, self._spine.record
-        looking = (Quarantined(table=name, column=each, reason=reason) for each, reason in passage.looking.items())
+        by_value = (
+            Quarantined(table=name, column=column, reason=reason)
+            for column, reason in work.quarantined_by_value.items()
+        )
         return SlabProvenance(
             pair=self._job.pair.name,
             role="feature",
@@ -195,16 +201,16 @@ class TableReader:
             spine_fingerprint=spine.spine.fingerprint,
             source=source_of(table.description),
             snapshot_time=spine.snapshot_time,
-            rows=passage.rows,
+            rows=work.rows,
             duplicate_policy=self._job.settings.duplicates,
-            columns=passage.kept,
-            quarantined=(*table.quarantined, *looking),
+            columns=work.kept,
+            quarantined=(*table.quarantined, *by_value),
             left_out=table.left_out,
         )
 
 
 def table_fingerprint(job: Extraction, table: FeatureTable, spine_fingerprint: str) -> str:
-    """Return what a feature table's slab follows from: also how a plan tells fresh from stale."""
+    """Return the fingerprint of a feature table's slab; a plan tells fresh slabs from stale ones by it."""
     facts = filters(job, has_pair=table.has_pair_column)
     facts |= {"quarantined": ",".join(each.column for each in table.quarantined)}
     facts |= {"forward_looking": str(job.settings.include_forward_looking)}

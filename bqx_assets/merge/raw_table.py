@@ -20,7 +20,7 @@ from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.discovery import FORWARD_PREFIX
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.catalogue.families import PAIR_COLUMN, family_of
-from bqx_assets.extract.align import Placement, align, as_key, place, refuse_empty
+from bqx_assets.extract.align import RowMatch, align, as_key, match_rows, refuse_empty
 from bqx_assets.extract.columns import KEY_TYPE
 from bqx_assets.extract.encoding import as_arrow, parquet_writer
 from bqx_assets.extract.lookahead import LookaheadDetector
@@ -256,7 +256,7 @@ class RawTable:
             FooterError: the file is damaged.
         """
         placed = self._place()
-        if placed.found is not None or not self._lies_as_the_spine():
+        if placed.index is not None or not self._lies_as_the_spine():
             return self._slab(scratch, placed, None)
         if self.file.source.path is not None:
             return self._slab(scratch, placed, self._usable_pages())
@@ -268,21 +268,21 @@ class RawTable:
             fetched.path.unlink()  # its pages were not usable: the columns were encoded anew
         return replace(slab, temporary=True)
 
-    def _slab(self, scratch: Path, placed: Placement, pages: dict[str, list[Page]] | None) -> Prepared:
+    def _slab(self, scratch: Path, placed: RowMatch, pages: dict[str, list[Page]] | None) -> Prepared:
         """Return the file itself as the slab if its ``pages`` are usable; None: encode the columns."""
         pieces: list[Piece] = []
-        looking: dict[str, str] = {}
+        looks_forward: dict[str, str] = {}
         content: dict[str, str] = {}
         for columns in self._strips():
             frame, found = self._strip(columns, placed)
-            looking |= found
+            looks_forward |= found
             kept = [column for column in columns if column.source not in found]
             content |= digests(frame, kept, self.spine.periods)
             if pages is not None:
                 refuse_false_statistics(self.file.footer, frame.select(column.source for column in kept), pages)
             elif kept:
                 pieces.append(encode(frame, kept, scratch, self.table, self.spine.facts))
-        provenance = self._provenance(placed.rows, looking)
+        provenance = self._provenance(placed.rows, looks_forward)
         if pieces or self.path is None:
             record = record_of(sums_of_files(piece.span for piece in pieces), provenance, content)
             return Prepared(tuple(pieces), record, note="aligned", temporary=True)
@@ -301,9 +301,9 @@ class RawTable:
         rows = whole.select(cast(column) for column in provenance.columns)
         return rows, record_of(self.file.source.sums(), provenance, content)
 
-    def _place(self) -> Placement:
+    def _place(self) -> RowMatch:
         key, keys, subject = as_key(self.file.rows([KEY]), self.file.subject), self.spine.keys, self.file.subject
-        placed = place(key, keys, subject=subject, policy=self.settings.duplicates, part=True)
+        placed = match_rows(key, keys, subject=subject, policy=self.settings.duplicates, part=True)
         if not placed.rows.matched:
             stated = load_expectations(self.settings.expectations)  # only in this case: reading them may be a request
             if not stated.may_be_empty(self.file.pair, (column.name for column in self.columns)):
@@ -336,9 +336,9 @@ class RawTable:
             room_bytes -= size_bytes
         return strips
 
-    def _strip(self, columns: Sequence[Column], placed: Placement) -> tuple[pl.DataFrame, dict[str, str]]:
+    def _strip(self, columns: Sequence[Column], placed: RowMatch) -> tuple[pl.DataFrame, dict[str, str]]:
         """Return the columns on the spine's rows, and for those that look forward the reason."""
-        frame = placed.put(self.file.rows([column.source for column in columns]))
+        frame = placed.apply(self.file.rows([column.source for column in columns]))
         return frame, {} if self.settings.include_forward_looking else self.spine.forward.find_all(frame)
 
     def _provenance(self, rows: RowAccount, looking: Mapping[str, str]) -> SlabProvenance:

@@ -18,7 +18,7 @@ from bqx_assets.base.pairs import Pair
 from bqx_assets.catalogue.discovery import FORWARD_PREFIX
 from bqx_assets.catalogue.expectations import Expectations, load_expectations
 from bqx_assets.catalogue.families import FAMILIES, ExpectedTable, expected_tables
-from bqx_assets.extract.align import KEY_TYPE, as_key, place
+from bqx_assets.extract.align import KEY_TYPE, as_key, match_rows
 from bqx_assets.extract.embedded_layout import WarehouseSpec
 from bqx_assets.sandbox.market.bars import Bars, Market
 from bqx_assets.sandbox.selection import Selection
@@ -64,9 +64,9 @@ def on_spine(stored: pl.DataFrame, table: ExpectedTable, pair: Pair, spine: pl.S
 
     **Cost**: a copy of the table on the spine's rows, and three passes over it.
     """
-    placed = place(as_key(stored, table.table), spine, subject=table.table, policy="refuse", part=True)
+    placed = match_rows(as_key(stored, table.table), spine, subject=table.table, policy="refuse", part=True)
     names = [name for name, _ in table.columns if not name.lower().startswith(FORWARD_PREFIX)]
-    frame = placed.put(stored.select(names))
+    frame = placed.apply(stored.select(names))
     prefix = table_prefix(table.table, pair)
     ends = frame.select(pl.all().min()), frame.select(pl.all().max())
     return OnSpine(
