@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import os
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -13,9 +10,8 @@ from bqx_assets.base.names import output_column, table_prefix
 from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.catalogue.families import FAMILIES, expected_tables, family_of
+from bqx_assets_tests.users_catalogue import USERS_TARGETS, users_catalogue
 
-ROOT = Path(__file__).resolve().parents[2]
-CATALOGUE = Path(os.environ.get("BQX_CATALOGUE_CSV", ROOT.parent / "shared" / "data" / "eurusd_catalogue.csv"))
 EURUSD = parse_pair("eurusd")
 
 
@@ -81,10 +77,7 @@ def test_tables_come_in_family_order_and_by_name_within() -> None:
     assert order == sorted(order)
 
 
-@pytest.mark.skipif(not CATALOGUE.is_file(), reason="the users' own catalogue is not part of the project")
 def test_the_grammar_equals_the_users_own_catalogue() -> None:
-    with CATALOGUE.open() as file:
-        rows = {row["table"]: row["columns(name:dtype)"] for row in csv.DictReader(file)}
-    del rows["targets_eurusd"]
-    theirs = {table: dict(c.rsplit(":", 1) for c in columns.split()) for table, columns in rows.items()}
+    theirs = users_catalogue()
+    del theirs[USERS_TARGETS]
     assert {table.table: dict(table.columns) for table in expected_tables(EURUSD)} == theirs

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -28,9 +26,8 @@ from bqx_assets.sandbox.create import create_warehouse, exclusive
 from bqx_assets.sandbox.faults import inject_fault
 from bqx_assets_tests.frames import START
 from bqx_assets_tests.sandbox.conftest import linked
+from bqx_assets_tests.users_catalogue import USERS_TARGETS, users_catalogue
 
-ROOT = Path(__file__).parents[3]
-CATALOGUE = Path(os.environ.get("BQX_CATALOGUE_CSV", ROOT.parent / "shared" / "data" / "eurusd_catalogue.csv"))
 EURUSD, GBPUSD = parse_pair("eurusd"), parse_pair("gbpusd")
 WINDOWS = load_expectations().windows
 ROWS, TABLES = 3_100, 24
@@ -102,18 +99,15 @@ def test_tables_have_the_grammars_columns_types_and_keys(two_pairs: Path) -> Non
         assert each.columns == (*keys, *grammar[each.table].columns), each.table
 
 
-@pytest.mark.skipif(not CATALOGUE.is_file(), reason="the users' catalogue is not part of the project")
 def test_tables_have_the_columns_and_types_of_the_users_own(two_pairs: Path) -> None:
-    with CATALOGUE.open() as file:
-        users = {row["table"]: set(row["columns(name:dtype)"].split()) for row in csv.DictReader(file)}
+    users = users_catalogue()
     described = {each.table: each for each in LocalWarehouse(two_pairs).describe()}
     shared = described.keys() & users.keys()
     assert len(shared) == TABLES + 1
     for name in shared:
-        features = {f"{column}:{kind}" for column, kind in described[name].columns if column not in (KEY, "pair")}
-        assert users[name] == features - (
-            {f"bqx_{window}:FLOAT64" for window in WINDOWS} if "targets" in name else set()
-        )
+        columns = dict(described[name].columns)
+        extra = {KEY, "pair"} | ({f"bqx_{window}" for window in WINDOWS} if name == USERS_TARGETS else set())
+        assert {column: kind for column, kind in columns.items() if column not in extra} == users[name]
 
 
 def test_there_is_what_must_not_become_a_feature(two_pairs: Path) -> None:
