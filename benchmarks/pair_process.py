@@ -22,8 +22,8 @@ from benchmarks.child import peak_bytes
 from benchmarks.folders import PAIR
 from benchmarks.served import ServedWarehouse, home_of, job
 from bqx_assets.base.progress import Silent
-from bqx_assets.base.store.choose import open_store
 from bqx_assets.base.store.gcs import GcsObjectStore
+from bqx_assets.base.store.open_store import open_store
 from bqx_assets.extract import table
 from bqx_assets.extract.lookahead import LookaheadDetector
 from bqx_assets.extract.pair import extract_features, extract_spine

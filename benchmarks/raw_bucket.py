@@ -24,8 +24,8 @@ from benchmarks.report import bars, table
 from bqx_assets.base.limits import PeakMemory
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
-from bqx_assets.base.store.choose import open_store
 from bqx_assets.base.store.local import working_file, working_folder
+from bqx_assets.base.store.open_store import open_store
 from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets.merge.plan import MergePlan
 

@@ -20,7 +20,7 @@ from benchmarks.place import parser_of, workplace
 from benchmarks.reads_server import reads_server
 from benchmarks.report import table
 from benchmarks.served import ServedWarehouse, home_of, job
-from bqx_assets.base.store.choose import open_store
+from bqx_assets.base.store.open_store import open_store
 from bqx_assets.catalogue.families import FAMILIES
 from bqx_assets.extract.pair import extract_features, extract_spine
 from bqx_assets.extract.staging import StagedWarehouse

@@ -18,11 +18,11 @@ from bqx_assets.base.files import read_regular
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.progress import Progress, Silent, at_work, waiting
 from bqx_assets.base.settings import Settings
-from bqx_assets.base.store.choose import in_cloud, open_store
 from bqx_assets.base.store.local import LocalObjectStore, working_file, working_folder
 from bqx_assets.base.store.naming import GCS_SCHEME
+from bqx_assets.base.store.open_store import in_cloud, open_store
 from bqx_assets.base.store.protocol import ObjectStore
-from bqx_assets.base.store.staged import SHARED, merged_name
+from bqx_assets.base.store.staging_names import SHARED, merged_name
 from bqx_assets.base.threads import in_threads
 from bqx_assets.catalogue.expectations import Expectations, load_expectations
 from bqx_assets.catalogue.expectations_file import EXPECTATIONS_FILE

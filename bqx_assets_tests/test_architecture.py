@@ -119,7 +119,7 @@ def test_one_module_asks_whether_files_lie_in_a_folder_or_in_a_bucket() -> None:
     """Stages are given a store: who opens one by the settings, or asks which it is, decides for all of them."""
     asking = re.compile(r"\b(?:in_cloud|open_store)\(")
     found = [name for name in PACKAGE if asking.search((ROOT / name).read_text())]
-    assert found == ["bqx_assets/base/store/choose.py", "bqx_assets/pipeline.py"]
+    assert found == ["bqx_assets/base/store/open_store.py", "bqx_assets/pipeline.py"]
 
 
 @pytest.mark.parametrize("name", [*PACKAGE, *TESTS])

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 
-from bqx_assets.base.direct import DirectFile, Span
+from bqx_assets.base.direct_io import DirectFile, Span
 from bqx_assets.base.errors import FolderBusy, ForeignFile
 
 TEMP_MARK = ".partial-"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from bqx_assets.base.errors import BadSetting, ObjectMissing
 from bqx_assets.base.files import read_regular, write_atomic
-from bqx_assets.base.store.choose import object_at
 from bqx_assets.base.store.naming import GCS_SCHEME
+from bqx_assets.base.store.open_store import object_at
 from bqx_assets.base.store.protocol import version_of
 
 EXPECTATIONS_FILE = "expectations.toml"

@@ -31,7 +31,7 @@ from bqx_assets.base.store.lease import LEASE_SECONDS, exclusive
 from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.base.store.protocol import Condition, ObjectInfo, ObjectStore, version_of
 from bqx_assets.base.store.records import load_record, save_record
-from bqx_assets.base.store.staged import SLABS
+from bqx_assets.base.store.staging_names import SLABS
 from bqx_assets.base.threads import in_threads
 from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.object_file import ObjectFile, read_columns

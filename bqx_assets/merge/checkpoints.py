@@ -9,7 +9,7 @@ from bqx_assets.base.artifacts import EXTRACTION_FILE
 from bqx_assets.base.errors import MergeRefused
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.printable import some_of
-from bqx_assets.base.store.choose import bucket_at
+from bqx_assets.base.store.open_store import bucket_at
 from bqx_assets.base.store.protocol import ObjectStore
 
 _NAMED = 5

@@ -22,7 +22,7 @@ from bqx_assets.base.artifacts import (
     Spine,
 )
 from bqx_assets.base.checksums import size_and_crc
-from bqx_assets.base.direct import Span, prefetch
+from bqx_assets.base.direct_io import Span, prefetch
 from bqx_assets.base.errors import CheckpointMismatch, MergeRefused, NotEnoughDisk, NotEnoughMemory
 from bqx_assets.base.frame_files import TAIL_BYTES, read_parquet
 from bqx_assets.base.limits import disk_free_bytes, memory_free_bytes

@@ -17,12 +17,12 @@ from pathlib import Path
 
 from bqx_assets.base.artifacts import SlabRecord
 from bqx_assets.base.checksums import combine, crc32c, size_and_crc
-from bqx_assets.base.direct import Span
+from bqx_assets.base.direct_io import Span
 from bqx_assets.base.errors import ChecksumMismatch, StoreError
 from bqx_assets.base.files import join
 from bqx_assets.base.progress import Progress
 from bqx_assets.base.store.protocol import ABSENT, ObjectInfo, ObjectStore, version_of
-from bqx_assets.base.store.staged import FOOTERS
+from bqx_assets.base.store.staging_names import FOOTERS
 from bqx_assets.base.threads import awaited
 from bqx_assets.merge.footer import Footer, merge_footers
 from bqx_assets.merge.plan import MergePlan, Prepared, SlabPart, footers_memory_bytes

@@ -18,7 +18,7 @@ from bqx_assets.base.errors import StoreError
 from bqx_assets.base.pairs import ALL_PAIRS
 from bqx_assets.base.store.naming import GCS_SCHEME
 from bqx_assets.base.store.protocol import BucketPolicy
-from bqx_assets.base.store.staged import STAGED_PREFIXES
+from bqx_assets.base.store.staging_names import STAGED_PREFIXES
 from bqx_assets.release.published import COMPANIONS
 
 LifecycleRule = Mapping[str, Any]

@@ -14,7 +14,7 @@ from datetime import datetime
 from bqx_assets.base.artifacts import Record
 from bqx_assets.base.errors import StoreError
 from bqx_assets.base.store.protocol import STAGING, BucketPolicy, Governed, ObjectStore
-from bqx_assets.base.store.staged import STAGED_PREFIXES
+from bqx_assets.base.store.staging_names import STAGED_PREFIXES
 from bqx_assets.release.bucket_policy import (
     COMPANION_FOLDERS,
     PUBLISHED,

@@ -20,7 +20,7 @@ from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.protocol import ObjectStore, version_text
 from bqx_assets.base.store.records import load_record, save_record
 from bqx_assets.base.store.sidecars import state_of
-from bqx_assets.base.store.staged import merged_name
+from bqx_assets.base.store.staging_names import merged_name
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.quality.report import Report
 from bqx_assets.quality.validate import validate, validate_object

@@ -17,9 +17,9 @@ from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.progress import Progress
 from bqx_assets.base.settings import training_name
-from bqx_assets.base.store.choose import object_at
 from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.base.store.naming import GCS_SCHEME, local_path
+from bqx_assets.base.store.open_store import object_at
 from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.base.store.records import load_record
 from bqx_assets.catalogue.expectations import Expectations, parse_expectations

@@ -28,7 +28,7 @@ from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Progress, at_work, waiting
 from bqx_assets.base.settings import Settings, training_name
 from bqx_assets.base.store.protocol import ABSENT, ObjectInfo, ObjectStore, VerifiedBy, head_with_crc32c, version_of
-from bqx_assets.base.store.staged import RELEASES, merged_name
+from bqx_assets.base.store.staging_names import RELEASES, merged_name
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.quality.report import Report
 from bqx_assets.release.published import Companions, Kind, companion_name, companions_of, plain_name, same_bytes

@@ -14,7 +14,7 @@ from bqx_assets.base.errors import CheckpointMismatch, ChecksumMismatch, ObjectM
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.settings import training_name
 from bqx_assets.base.store.protocol import STAGING, ObjectInfo, ObjectStore
-from bqx_assets.base.store.staged import is_own, store_time
+from bqx_assets.base.store.staging_names import is_own, store_time
 from bqx_assets.extract.slabs import Slabs
 from bqx_assets.release.published import COMPANIONS, is_companion, verify
 

@@ -19,7 +19,7 @@ from bqx_assets.base.files import atomic_path
 from bqx_assets.base.frame_files import scan_parquet
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.store.protocol import ObjectStore
-from bqx_assets.base.store.staged import merged_name
+from bqx_assets.base.store.staging_names import merged_name
 from bqx_assets.merge.plan import MergePlan
 from bqx_assets.runtime.keys import TRAINING
 from bqx_assets.runtime.metadata import Metadata, training_metadata

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.base.store.protocol import STAGING
-from bqx_assets.base.store.staged import merged_name
+from bqx_assets.base.store.staging_names import merged_name
 from bqx_assets.cli.main import app
 from bqx_assets.extract.slabs import slabs_prefix
 from bqx_assets.quality.rules import RULES

@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.gcs import GcsObjectStore
-from bqx_assets.base.store.staged import merged_name
+from bqx_assets.base.store.staging_names import merged_name
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets.extract.slabs import Slabs, slabs_prefix
 from bqx_assets.merge.engine import merge

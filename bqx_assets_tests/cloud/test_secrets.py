@@ -15,7 +15,7 @@ from google.cloud import storage
 from google.oauth2.service_account import Credentials
 from typer.testing import CliRunner, Result
 
-from bqx_assets.base.store import choose
+from bqx_assets.base.store import open_store
 from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.cli.main import app
 from bqx_assets_tests.cloud.planted import Planted, files_of, objects_of
@@ -59,7 +59,7 @@ def signed_in(planted: Planted, gcs: GcsServer, monkeypatch: pytest.MonkeyPatch)
     def signed_in_bucket(*_: object) -> GcsObjectStore:
         return store
 
-    monkeypatch.setattr(choose, "_bucket", signed_in_bucket)
+    monkeypatch.setattr(open_store, "_bucket", signed_in_bucket)
     monkeypatch.setenv("BQX_OUTPUT", f"gs://{BUCKET}")
     yield gcs
     client.close()

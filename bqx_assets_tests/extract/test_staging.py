@@ -20,9 +20,9 @@ from polars.testing import assert_frame_equal
 
 from bqx_assets.base.artifacts import ExtractionRecord
 from bqx_assets.base.errors import ReadsEnded, TransientReadError
-from bqx_assets.base.holder import Holder
 from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import Pair, parse_pair
+from bqx_assets.base.process_identity import ProcessIdentity
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.base.store.lease import exclusive
@@ -325,7 +325,7 @@ def test_a_reader_that_died_while_it_staged_holds_nobody_up(
             assert process.stdout.readline() == b"held\n"
             process.kill()
     else:
-        dead = Holder.this().model_copy(update={"process": 2**22 + 1})
+        dead = ProcessIdentity.this().model_copy(update={"process": 2**22 + 1})
         place.put_bytes(f"{NAME}.lease", dead.model_dump_json().encode())
     assert _rows(staged, _request(frames)).height == ROWS
     assert [info.name for info in place.list_objects()] == [NAME]

@@ -32,7 +32,7 @@ from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.base.store.local import working_file, working_folder
 from bqx_assets.base.store.protocol import STAGING
 from bqx_assets.base.store.records import load_record
-from bqx_assets.base.store.staged import merged_name
+from bqx_assets.base.store.staging_names import merged_name
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets.extract.slabs import FOOTER_BYTES_KEY, Slabs, slabs_prefix
 from bqx_assets.merge.engine import merge, plan_merge

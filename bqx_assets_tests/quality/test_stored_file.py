@@ -14,7 +14,7 @@ from bqx_assets.base.progress import Silent
 from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.base.store.protocol import ObjectStore
-from bqx_assets.base.store.staged import merged_name
+from bqx_assets.base.store.staging_names import merged_name
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets.extract.slabs import Slabs, slabs_prefix
 from bqx_assets.merge.engine import merge

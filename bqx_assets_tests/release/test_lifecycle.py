@@ -10,7 +10,7 @@ import pytest
 from bqx_assets.base.errors import PreconditionFailed, StoreError
 from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.base.store.local import LocalObjectStore
-from bqx_assets.base.store.staged import STAGED_PREFIXES
+from bqx_assets.base.store.staging_names import STAGED_PREFIXES
 from bqx_assets.release.lifecycle import init_store, rules
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
 from bqx_assets_tests.servers.gcs.server import GcsServer

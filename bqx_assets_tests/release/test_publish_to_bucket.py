@@ -17,7 +17,7 @@ from bqx_assets.base.names import KEY
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.base.store.protocol import STAGING
-from bqx_assets.base.store.staged import merged_name
+from bqx_assets.base.store.staging_names import merged_name
 from bqx_assets.catalogue.families import FEATURES_DATASET
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets.extract.slabs import Slabs, slabs_prefix

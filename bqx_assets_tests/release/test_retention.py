@@ -14,7 +14,7 @@ from bqx_assets.base.artifacts import EXTRACTION_FILE
 from bqx_assets.base.errors import CheckpointMismatch, ChecksumMismatch
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Silent
-from bqx_assets.base.store import staged
+from bqx_assets.base.store import staging_names
 from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.base.store.protocol import ObjectInfo
@@ -110,7 +110,7 @@ def test_age_is_by_the_stores_clock(gcs_store: GcsObjectStore, gcs: GcsServer, m
         def now(cls, tz: tzinfo | None = None) -> Self:
             return cls.fromtimestamp(ahead.timestamp(), tz)
 
-    for module in (retention, staged):
+    for module in (retention, staging_names):
         monkeypatch.setattr(module, "datetime", WrongClock)
     assert sweep(gcs_store, staging_days=7).names == ()
     assert sorted(gcs.buckets[BUCKET].live) == ["staging/notes.txt", STAGED, "staging/slabs/eurusd/mine.parquet"]

@@ -16,7 +16,7 @@ from bqx_assets.base.errors import TableMissing, TransientReadError
 from bqx_assets.base.pairs import ALL_PAIRS, parse_pair
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
-from bqx_assets.base.store.choose import open_store
+from bqx_assets.base.store.open_store import open_store
 from bqx_assets.extract.embedded import LocalWarehouse
 from bqx_assets.release.publish import publish
 from bqx_assets.runtime.automation import targets_changed, verify_weekly, weekly

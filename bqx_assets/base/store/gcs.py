@@ -26,7 +26,7 @@ from requests.adapters import HTTPAdapter
 
 from bqx_assets.base.checksums import crc32c, crc32c_of_file, to_base64
 from bqx_assets.base.errors import StoreError
-from bqx_assets.base.store import gcs_failures as failures
+from bqx_assets.base.store import gcs_answers as failures
 from bqx_assets.base.store.gcs_facts import WRITER, info_of, policy_of
 from bqx_assets.base.store.gcs_logs import hide_upload_ids
 from bqx_assets.base.store.naming import GCS_SCHEME, object_name

@@ -1,6 +1,6 @@
 """A lease: one holder at a time of a name in an object store, given up by the dead.
 
-Belongs here: taking, renewing and giving back. Does not: what the holder does, who is dead (``base/holder``).
+Belongs here: taking, renewing and giving back. Does not: what the holder does, who is dead (``base/process_identity``).
 
 Whether a lease has run out is decided by the store's clock alone. The clocks of two machines differ, one that is
 suspended stops its monotonic clock, and a wrong one would end the lease of a living holder. The clock of this machine
@@ -16,9 +16,9 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 
 from bqx_assets.base.errors import FolderBusy, ObjectMissing, PreconditionFailed, StoreError
-from bqx_assets.base.holder import Holder
+from bqx_assets.base.process_identity import ProcessIdentity
 from bqx_assets.base.store.protocol import Condition, ObjectInfo, ObjectStore, version_of
-from bqx_assets.base.store.staged import store_time
+from bqx_assets.base.store.staging_names import store_time
 
 LEASE_SECONDS = 90.0
 """Without a renewal for so long, the holder is dead. Its successor, a retried container, knows at once."""
@@ -129,12 +129,12 @@ def _take(store: ObjectStore, name: str, seconds: float, wait: Callable[[float],
 
 def _is_dead(store: ObjectStore, found: ObjectInfo) -> bool:
     with suppress(ObjectMissing, ValueError):
-        return Holder.model_validate_json(store.read(found.name)).is_dead()
+        return ProcessIdentity.model_validate_json(store.read(found.name)).is_dead()
     return False
 
 
 def _holder() -> bytes:
-    return Holder.this().model_dump_json().encode()
+    return ProcessIdentity.this().model_dump_json().encode()
 
 
 def _busy(store: ObjectStore, name: str, got: str) -> FolderBusy:

@@ -17,7 +17,7 @@ from google.api_core.exceptions import GoogleAPIError
 from google.auth.exceptions import GoogleAuthError
 from google.cloud.bigquery_storage_v1.services.big_query_read import BigQueryReadClient
 
-from bqx_assets.base.freed import keep_freed_memory
+from bqx_assets.base.malloc_tuning import keep_freed_memory
 from bqx_assets.extract.bigquery.read_rows import Call, ReadRows, read_answer
 from bqx_assets.extract.bigquery.retry import RetryPolicy, is_busy, may_pass, stream_removed, why
 from bqx_assets.extract.warehouse import Outage

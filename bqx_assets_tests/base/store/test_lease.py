@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bqx_assets.base.errors import FolderBusy
-from bqx_assets.base.holder import Holder
+from bqx_assets.base.process_identity import ProcessIdentity
 from bqx_assets.base.store import lease as lease_module
 from bqx_assets.base.store.lease import lease
 from bqx_assets.base.store.local import LocalObjectStore
@@ -106,7 +106,7 @@ def test_a_lease_lost_after_the_last_renewal_is_told_as_well(place: ObjectStore,
 
 
 def _left_by(place: ObjectStore, **facts: object) -> None:
-    place.put_bytes(NAME, Holder.this().model_copy(update=facts).model_dump_json().encode())
+    place.put_bytes(NAME, ProcessIdentity.this().model_copy(update=facts).model_dump_json().encode())
 
 
 @pytest.mark.parametrize("facts", [{"process": 2**22 + 1}, {"started": 1.0}], ids=["is gone", "was another"])
@@ -141,13 +141,13 @@ def test_the_next_container_of_a_task_does_not_wait_for_the_last(
 def test_of_any_other_container_nobody_can_know(monkeypatch: pytest.MonkeyPatch, facts: dict[str, object]) -> None:
     monkeypatch.setenv("CLOUD_RUN_EXECUTION", "bqx-pair-x7k2p")
     monkeypatch.setenv("CLOUD_RUN_TASK_ATTEMPT", "1")
-    assert not Holder.this().model_copy(update=facts).is_dead()
-    assert not Holder.this().is_dead()
+    assert not ProcessIdentity.this().model_copy(update=facts).is_dead()
+    assert not ProcessIdentity.this().is_dead()
 
 
 def test_a_process_of_another_machine_may_live() -> None:
-    assert not Holder(machine="another", process=2**22 + 1).is_dead()
-    assert not Holder(machine=None, process=2**22 + 1).is_dead()
+    assert not ProcessIdentity(machine="another", process=2**22 + 1).is_dead()
+    assert not ProcessIdentity(machine=None, process=2**22 + 1).is_dead()
 
 
 def test_a_stores_clock_that_is_put_back_does_not_keep_a_dead_holder_alive(

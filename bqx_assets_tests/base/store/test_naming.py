@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.settings import Settings
-from bqx_assets.base.store.choose import open_store
 from bqx_assets.base.store.naming import local_path, output_place, server_address, storage_endpoint
+from bqx_assets.base.store.open_store import open_store
 
 ADDRESSES = [
     "gcs://bucket",

@@ -1,8 +1,4 @@
-"""Who a process is, written down so that another process can tell that it is dead.
-
-Belongs here: this process's identity, and the one sure question about another's. Does not: waiting for the living
-(``objects/lease``).
-"""
+"""The identity of a process, written down so that another process can find out that it has ended."""
 
 from __future__ import annotations
 
@@ -17,22 +13,22 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _PROCESSES = Path("/proc/self/ns/pid")
 
 
-class Holder(BaseModel):
+class ProcessIdentity(BaseModel):
     """A process on a machine, or a container of a Cloud Run execution."""
 
     machine: str | None = None
-    """Boot and process namespace: within one, a process id means the same. None where the system does not say."""
+    """Boot and process namespace, within which a process id is unique. None where the system does not tell it."""
     process: int = 0
     started: float = 0.0
-    """As :func:`started_seconds` says."""
+    """The process's start, as :func:`started_seconds` returns it."""
     execution: str | None = None
     task: str = "0"
     attempt: int = 0
-    """Of the execution's task: Cloud Run starts the next one after the last one ended."""
+    """The attempt of the execution's task: Cloud Run starts the next one only after the last one has ended."""
 
     @classmethod
     def this(cls) -> Self:
-        """Return this process."""
+        """Return the identity of this process."""
         return cls(
             machine=_machine(),
             process=os.getpid(),
@@ -43,11 +39,12 @@ class Holder(BaseModel):
         )
 
     def is_dead(self) -> bool:
-        """Return whether the process is known to have ended; False where that cannot be known from here.
+        """Return whether the process is known to have ended; False where this process cannot know it.
 
-        All containers may call their host and process alike, so of a container only its successor knows.
+        Host names and process ids may be the same in all containers, so only the next attempt of the same task knows
+        that a container has ended.
         """
-        own = Holder.this()
+        own = ProcessIdentity.this()
         if self.execution is not None or own.execution is not None:
             return (self.execution, self.task) == (own.execution, own.task) and self.attempt < own.attempt
         if self.machine is None or self.machine != own.machine:
@@ -61,11 +58,11 @@ class Holder(BaseModel):
 def started_seconds(process: int) -> float:
     """Return when a process of this machine started, in seconds since the machine's boot.
 
-    Not a time of day: that of a living process changes when the clock is set, and its lease was taken for a dead one's.
-    Where the system does not tell it, a time of day all the same.
+    A time of day would not do: it changes when the clock is set, and then a living process was taken for a dead one.
+    Only where the system does not tell the time since the boot, a time of day is returned.
 
     Raises:
-        psutil.NoSuchProcess: there is none.
+        psutil.NoSuchProcess: there is no such process.
     """
     try:
         # The second field, the program's name in brackets, may hold anything; the start is the 22nd.

@@ -15,7 +15,7 @@ from google.cloud import storage
 
 from bqx_assets.base.errors import ObjectMissing, PreconditionFailed, StoreError
 from bqx_assets.base.progress import Setbacks
-from bqx_assets.base.store import gcs_failures
+from bqx_assets.base.store import gcs_answers
 from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.base.store.protocol import ABSENT
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
@@ -166,7 +166,7 @@ def test_why_a_call_is_made_again_is_told_to_whoever_waits(
     store: GcsObjectStore, gcs: GcsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     setbacks = Setbacks()
-    monkeypatch.setattr(gcs_failures, "SETBACKS", setbacks)
+    monkeypatch.setattr(gcs_answers, "SETBACKS", setbacks)
     store.head("none")
     assert setbacks.words() == ""
     gcs.fail("object.get", status=503)

@@ -12,7 +12,7 @@ import pytest
 FRESH = """
 import resource, sys
 if sys.argv[1] == "kept":
-    from bqx_assets.base.freed import keep_freed_memory
+    from bqx_assets.base.malloc_tuning import keep_freed_memory
     keep_freed_memory()
 for round in range(12):
     if round == 2:

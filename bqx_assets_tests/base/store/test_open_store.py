@@ -13,9 +13,9 @@ import pytest
 from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.frame_files import scan_parquet
 from bqx_assets.base.settings import Settings
-from bqx_assets.base.store.choose import open_store
 from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.base.store.local import LocalObjectStore
+from bqx_assets.base.store.open_store import open_store
 from bqx_assets.base.store.protocol import ABSENT
 from bqx_assets.merge.footer import read_footer
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
@@ -61,7 +61,7 @@ def test_an_output_that_is_a_file_is_refused(tmp_path: Path) -> None:
 def test_without_a_bucket_no_google_library_is_imported() -> None:
     code = (
         "import sys, bqx_assets.cli.main; from bqx_assets.base.settings import Settings;"
-        "from bqx_assets.base.store.choose import open_store; open_store(Settings());"
+        "from bqx_assets.base.store.open_store import open_store; open_store(Settings());"
         "print([name for name in sys.modules if name.startswith('google.cloud.storage')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

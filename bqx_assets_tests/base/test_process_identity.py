@@ -9,12 +9,12 @@ import sys
 import psutil
 import pytest
 
-from bqx_assets.base.holder import Holder, started_seconds
+from bqx_assets.base.process_identity import ProcessIdentity, started_seconds
 
 
 def test_a_living_process_is_not_dead_after_the_clock_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
     """psutil reckons a start from the clock: it moved with it, and a living run's lease was taken over."""
-    before = Holder.this()
+    before = ProcessIdentity.this()
     real = psutil.Process.create_time
 
     def earlier(process: psutil.Process) -> float:
@@ -22,7 +22,7 @@ def test_a_living_process_is_not_dead_after_the_clock_was_set(monkeypatch: pytes
 
     monkeypatch.setattr(psutil.Process, "create_time", earlier)
     assert not before.is_dead()
-    assert Holder.this() == before
+    assert ProcessIdentity.this() == before
 
 
 def test_a_start_is_within_the_time_since_boot_and_later_for_a_child() -> None:
