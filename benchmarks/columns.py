@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from bqx_assets.base.names import KEY
+from bqx_assets.base.names import KEY, target_name
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.extract.align import KEY_TYPE, MINUTE
 
@@ -38,7 +38,7 @@ def targets(rows: int) -> pl.DataFrame:
     expected = load_expectations()
     walks = {window: _walk(rows + max(expected.horizons), 5e-4, rng) for window in expected.windows}
     found = [
-        pl.Series(f"target_bqx{window}_h{horizon}", walks[window][horizon : horizon + rows])
+        pl.Series(target_name(window, horizon), walks[window][horizon : horizon + rows])
         for window in expected.windows
         for horizon in expected.horizons
     ]

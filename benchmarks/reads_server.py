@@ -26,11 +26,11 @@ from google.cloud.bigquery_storage_v1 import types
 from benchmarks.beside import Counts, Running
 from benchmarks.columns import column, keys, targets
 from benchmarks.served import BQX_KIND, TARGETS_KIND, Kind, served_tables
-from bqx_assets.base.names import KEY
+from bqx_assets.base.column_types import COLUMN_TYPES
+from bqx_assets.base.names import KEY, target_name
 
 _SERVICE = "google.cloud.bigquery.storage.v1.BigQueryRead"
 _STREAMS = 2
-_ARROW_TYPES = {"FLOAT64": pa.float64(), "INT64": pa.int64(), "STRING": pa.string(), "BOOL": pa.bool_()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class _Reads:
 
 def _make(kind: Kind, number: int, rows: int, batch_bytes: int, file: IO[bytes]) -> _Rows:
     """Append a kind's answers to the file."""
-    fields = [pa.field(KEY, pa.timestamp("us", tz="UTC")), *(pa.field(name, _ARROW_TYPES[each]) for name, each in kind)]
+    fields = [pa.field(name, COLUMN_TYPES[each].arrow) for name, each in ((KEY, "TIMESTAMP"), *kind)]
     frame, schema = _frame(kind, number, rows), pa.schema(fields)
     columns = [frame.get_column(each.name).to_arrow().cast(each.type) for each in fields]
     table = pa.Table.from_arrays(columns, schema=schema)
@@ -152,7 +152,9 @@ def _frame(kind: Kind, number: int, rows: int) -> pl.DataFrame:
     if kind == BQX_KIND:
         known = targets(rows)
         of_window = ((name, name.removeprefix("bqx_")) for name, _ in kind)
-        frame = frame.with_columns(known[f"target_bqx{window}_h15"].shift(15).alias(name) for name, window in of_window)
+        frame = frame.with_columns(
+            known[target_name(int(window), 15)].shift(15).alias(name) for name, window in of_window
+        )
     if number % 4 != 1:
         return frame
     return frame.slice(rows // 100).sample(fraction=1, shuffle=True, seed=number)

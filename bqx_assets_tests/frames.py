@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
+from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.base.progress import Progress, Silent
@@ -29,14 +30,12 @@ from bqx_assets.extract.warehouse import Outage, ReadRequest
 
 EURUSD = parse_pair("eurusd")
 START = datetime(2024, 1, 2, tzinfo=UTC)
-NAMES: dict[type[pl.DataType], str] = {
-    pl.Float64: "FLOAT64",
-    pl.Int64: "INT64",
-    pl.String: "STRING",
-    pl.Boolean: "BOOL",
-    pl.Datetime: "TIMESTAMP",
-}
 FEW_TABLES = ("agg_eurusd", "base_bqx_eurusd", "corr_ibkr_eurusd_ewa", "cov_lag_eurusd_usdjpy", "tmp_eurusd", "mkt_vol")
+
+
+def type_name(dtype: pl.DataType) -> str:
+    """BigQuery's name of a frame's type."""
+    return next(each.name for each in COLUMN_TYPES.values() if each.polars.base_type() == dtype.base_type())
 
 
 @dataclass
@@ -64,7 +63,7 @@ class FrameWarehouse:
             TableDescription(
                 dataset,
                 table,
-                tuple((name, NAMES[dtype.base_type()]) for name, dtype in frame.schema.items()),
+                tuple((name, type_name(dtype)) for name, dtype in frame.schema.items()),
                 frame.height,
                 int(frame.estimated_size()),
                 self.revised.get(table, self.modified),

@@ -16,6 +16,7 @@ KEY = "interval_time"
 """The key column of every table and of the training file: UTC timestamps, microseconds."""
 
 SEPARATOR = "__"
+_TARGET = re.compile(r"target_bqx\d+_h\d+")
 _LONGEST = 300
 """Characters of a column's name in BigQuery."""
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,299}")
@@ -102,6 +103,16 @@ def refuse_same_names(subject: str, columns: Iterable[tuple[str, str]]) -> None:
             expected="names that differ by more than the case of their letters, one table a column",
             cure="Rename one of the columns or tables, or leave it out.",
         )
+
+
+def target_name(window: int, horizon: int) -> str:
+    """Return the name of the target that is BQX of ``window`` rows, ``horizon`` rows later."""
+    return f"target_bqx{window}_h{horizon}"
+
+
+def is_target(name: str) -> bool:
+    """Return whether a training-file column is named as a target, one of the expectations or not."""
+    return _TARGET.fullmatch(name) is not None
 
 
 def split_column(name: str) -> tuple[str, str]:

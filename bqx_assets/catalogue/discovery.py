@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bqx_assets.base.artifacts import Column, Quarantined
+from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.base.errors import (
     BqxError,
     CatalogueMismatch,
@@ -31,7 +32,7 @@ from bqx_assets.catalogue.families import (
     family_of,
     targets_table,
 )
-from bqx_assets.catalogue.tables import READ_TYPES, TableDescription
+from bqx_assets.catalogue.tables import TableDescription
 
 FORWARD_PREFIX = "target"
 """A feature column whose name starts so looks forward: the label leak of ``base_bqx``."""
@@ -250,7 +251,7 @@ def _refuse_types(pair: Pair, tables: Iterable[FeatureTable]) -> None:
     for table in tables:
         key = table.description.types().get(KEY, "missing")
         faults = [] if key == "TIMESTAMP" else [f"{KEY} {key}"]
-        unread = {each.source for each in table.columns if each.type not in READ_TYPES}
+        unread = {each.source for each in table.columns if each.type not in COLUMN_TYPES}
         faults += [f"{name} {kind[:_TYPE_SHOWN]}" for name, kind in table.description.columns if name in unread]
         if faults:
             wrong[table.description.table] = faults
@@ -260,7 +261,7 @@ def _refuse_types(pair: Pair, tables: Iterable[FeatureTable]) -> None:
     raise CatalogueMismatch(
         f"{pair}/{', '.join(wrong)}",
         got=_shown(faults, ", "),
-        expected=f"{KEY} TIMESTAMP, and columns of the types that are read: {', '.join(READ_TYPES)}",
+        expected=f"{KEY} TIMESTAMP, and columns of the types that are read: {', '.join(COLUMN_TYPES)}",
         cure="Cast these columns in the warehouse, or take the table out of accepted_tables in the expectations.",
     )
 

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bqx_assets.base.artifacts import JudgedBy
-from bqx_assets.base.names import SEPARATOR
+from bqx_assets.base.names import SEPARATOR, target_name
 from bqx_assets.base.pairs import Pair
 from bqx_assets.catalogue.expectations_file import EXPECTATIONS_FILE, bad_expectations, read_text
 from bqx_assets.catalogue.pair_facts import PairFacts
@@ -29,11 +29,6 @@ PACKAGED = "packaged"
 """As ``place``: the file that comes with this package."""
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
-
-
-def target_name(window: int, horizon: int) -> str:
-    """Return the target that is BQX of ``window`` rows, ``horizon`` rows later."""
-    return f"target_bqx{window}_h{horizon}"
 
 
 def family_word(column: str) -> str:
@@ -92,7 +87,11 @@ class Expectations(BaseModel):
 
     def targets(self) -> tuple[str, ...]:
         """Return the target columns, windows outer, horizons inner: 49 names."""
-        return tuple(target_name(w, h) for w in self.windows for h in self.horizons)
+        return tuple(name for window in self.windows for name in self.window_targets(window))
+
+    def window_targets(self, window: int) -> list[str]:
+        """Return a window's target columns, by horizon."""
+        return [target_name(window, horizon) for horizon in self.horizons]
 
     def shortest_target(self) -> str:
         """Return the target that is known on more rows than any other: a row is on the spine where this one is."""

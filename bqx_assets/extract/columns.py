@@ -20,11 +20,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pyarrow.types as pt
 
+from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.base.errors import InexactValue
 from bqx_assets.base.names import KEY
 from bqx_assets.extract.warehouse import ReadRequest
 
-KEY_TYPE = pl.Datetime("us", "UTC")
+KEY_TYPE = COLUMN_TYPES["TIMESTAMP"].polars
 """Of a timestamp, the key among them."""
 LARGEST_INTEGER = 2**63 - 1
 _EARLIEST, _LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bqx_assets.base.checksums import crc32c
+from bqx_assets.base.column_types import type_of_arrow
 from bqx_assets.base.errors import BqxError, TableChanged, TableMissing, TableUnreadable
 from bqx_assets.base.files import open_regular
 from bqx_assets.base.frame_files import TAIL_BYTES, parquet_end_bytes
@@ -25,7 +26,6 @@ from bqx_assets.base.names import KEY
 from bqx_assets.base.printable import first_line
 from bqx_assets.catalogue.families import PAIR_COLUMN
 from bqx_assets.catalogue.tables import TableDescription
-from bqx_assets.extract.arrow_types import bigquery_type
 from bqx_assets.extract.columns import ColumnFile, KeyBounds, wanted_groups
 from bqx_assets.extract.embedded_layout import DATASETS, odd_entries, refuse_unusable, table_path, table_paths
 from bqx_assets.extract.warehouse import Outage, ReadRequest
@@ -171,7 +171,7 @@ def _describe(dataset: str, table: str, file: BinaryIO) -> TableDescription:
     try:
         parquet = pq.ParquetFile(file)
         schema = parquet.schema_arrow
-        columns = tuple((name, bigquery_type(kind)) for name, kind in zip(schema.names, schema.types, strict=True))
+        columns = tuple((name, type_of_arrow(kind)) for name, kind in zip(schema.names, schema.types, strict=True))
         return TableDescription(dataset, table, columns, parquet.metadata.num_rows, stat.st_size, modified, _etag(file))
     except (pa.ArrowException, OSError) as error:
         return TableDescription(dataset, table, (), 0, stat.st_size, modified, _etag(file), defect=first_line(error))

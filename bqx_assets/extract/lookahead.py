@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from bqx_assets.base.names import target_name
+
 _PROBES = 12
 """Rows of a column that are sampled."""
 _LEAST_VOTES = 2
@@ -161,7 +163,7 @@ def _rebuilt(targets: pl.DataFrame, window: int, horizons: Sequence[int]) -> Flo
     """
     values = np.full(targets.height + max(horizons), np.nan)
     for horizon in sorted(horizons, reverse=True):
-        known = targets.get_column(f"target_bqx{window}_h{horizon}").fill_null(float("nan")).to_numpy()
+        known = targets.get_column(target_name(window, horizon)).fill_null(float("nan")).to_numpy()
         shifted = values[horizon : horizon + targets.height]
         np.copyto(shifted, known, where=~np.isnan(known))
     return values

@@ -23,6 +23,7 @@ from typing import Literal
 import polars as pl
 
 from bqx_assets.base.artifacts import Column
+from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.base.errors import NotEnoughMemory
 from bqx_assets.base.limits import is_memory, memory_limit_bytes
 from bqx_assets.catalogue.discovery import FeatureTable
@@ -35,7 +36,6 @@ _GROUP_COPIES = 2
 """Copies of a row group of several time slices: decoded, and the one being encoded."""
 _MEASURED_COPIES = 1.5
 """Copies of a row group at the measured peak. The two constants above decide how many tables are read at once."""
-_CELL_BYTES = {"BOOL": 1, "STRING": 24}
 _SPINE_ROW_BYTES = 120
 _PROCESS_BYTES = 450 << 20
 """Libraries, Dagster, Google's clients with their buffers, and what allocators keep. It is a constant, not the present
@@ -59,7 +59,7 @@ def kept_in_memory(job: Extraction) -> Kept:
 def row_bytes(table: TableDescription, columns: Sequence[Column]) -> int:
     """Return the decoded bytes of a row. BigQuery's own size of the table counts too: it includes all text lengths."""
     stated_bytes = table.size_bytes // max(1, table.rows)
-    return max(stated_bytes, 8 + sum(_CELL_BYTES.get(column.type, 8) for column in columns))
+    return max(stated_bytes, 8 + sum(COLUMN_TYPES[column.type].memory_bytes for column in columns))
 
 
 def admitted_bytes(table: FeatureTable, row_groups: Sequence[int], kept: Kept) -> int:

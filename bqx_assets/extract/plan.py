@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from bqx_assets.base.artifacts import Column, FailedTable, Quarantined, Record, Spine
+from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.base.costs import storage_read_usd
 from bqx_assets.base.errors import BudgetExceeded, CheckpointCorrupt
 from bqx_assets.base.names import KEY
@@ -182,8 +183,6 @@ def _family_plan(family: str, tables: Sequence[FeatureTable], states: dict[str, 
     )
 
 
-_TYPE_BYTES = {"BOOL": 1, "STRING": 10}
-"""BigQuery's logical sizes: 8 bytes a number or timestamp, 1 a flag, 2 + length a text (8 letters assumed)."""
 _DAY_ROWS = 24 * 60
 """Of one pair, at most: the key is a minute."""
 
@@ -218,4 +217,4 @@ class ReadCost:
             rows = min(rows, ((end.date() - start.date()).days + 1) * _DAY_ROWS)
         elif (last := settings.last_span) is not None:
             rows = min(rows, (last.count if last.unit == "rows" else last.count * _DAY_ROWS) + 2 * _DAY_ROWS)
-        return rows * (8 + sum(_TYPE_BYTES.get(column.type, 8) for column in columns if column.source != KEY))
+        return rows * (8 + sum(COLUMN_TYPES[column.type].billed_bytes for column in columns if column.source != KEY))

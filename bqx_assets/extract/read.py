@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 import tenacity
 
+from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.base.errors import SchemaDrift, TransientReadError
 from bqx_assets.base.names import KEY
 from bqx_assets.base.printable import some_of
@@ -20,14 +21,6 @@ ATTEMPTS = 5
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 30.0
 _NAMED = 4
-
-POLARS_TYPES: dict[str, type[pl.DataType]] = {
-    "FLOAT64": pl.Float64,
-    "INT64": pl.Int64,
-    "STRING": pl.String,
-    "BOOL": pl.Boolean,
-    "TIMESTAMP": pl.Datetime,
-}
 
 
 def read_frame(warehouse: Warehouse, request: ReadRequest, *, subject: str, progress: Progress) -> pl.DataFrame:
@@ -71,7 +64,7 @@ def _read_once(warehouse: Warehouse, request: ReadRequest, subject: str) -> pl.D
     types = request.table.types()
     if not batches:
         _refuse_short(0, request, subject)
-        return pl.DataFrame(schema={name: POLARS_TYPES[types[name]] for name in request.columns})
+        return pl.DataFrame(schema={name: COLUMN_TYPES[types[name]].polars for name in request.columns})
     # If each stream is in key order, ordering the batches by their first key makes the whole table so, without a sort.
     # The frame keeps its chunks: one chunk would be another copy, and aligning or encoding makes its own anyway.
     frame = pl.from_arrow(pa.Table.from_batches(sorted(batches, key=_first_key)), rechunk=False)
@@ -80,7 +73,8 @@ def _read_once(warehouse: Warehouse, request: ReadRequest, subject: str) -> pl.D
         raise TypeError(msg)
     frame = frame.select(request.columns)
     _refuse_short(frame.height, request, subject)
-    wrong = [name for name in request.columns if frame.schema[name].base_type() != POLARS_TYPES[types[name]]]
+    described = {name: COLUMN_TYPES[types[name]].polars.base_type() for name in request.columns}
+    wrong = [name for name, kind in described.items() if frame.schema[name].base_type() != kind]
     if wrong:
         raise SchemaDrift(
             subject,

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.base.errors import ChecksumMismatch, FolderBusy, ObjectMissing, PreconditionFailed
 from bqx_assets.base.fingerprints import fingerprint
 from bqx_assets.base.names import KEY, check_identifier
@@ -29,7 +30,6 @@ from bqx_assets.catalogue.families import FAMILIES, FEATURES_DATASET, PAIR_COLUM
 from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.columns import as_utc, stated_bounds, wanted_groups
 from bqx_assets.extract.object_file import CheckedFile, block_checksums
-from bqx_assets.extract.read import POLARS_TYPES
 from bqx_assets.extract.slabs import source_of
 from bqx_assets.extract.warehouse import Outage, ReadRequest, Warehouse
 
@@ -240,7 +240,7 @@ def _encode(batches: Iterator[pa.RecordBatch], request: ReadRequest, path: Path)
     first = next(batches, None)
     if first is None:
         types = request.table.types()
-        empty = pl.DataFrame(schema={name: POLARS_TYPES[types[name]] for name in columns})
+        empty = pl.DataFrame(schema={name: COLUMN_TYPES[types[name]].polars for name in columns})
         pq.write_table(empty.to_arrow(), path)
         return
     schema = first.select(columns).schema

@@ -54,10 +54,9 @@ class SpineInMemory:
                 expected=record.spine.fingerprint,
                 cure="Extract the spine again.",
             )
-        horizons = expectations.horizons
-        names = {each: [f"target_bqx{each}_h{horizon}" for horizon in horizons] for each in expectations.windows}
+        names = {each: expectations.window_targets(each) for each in expectations.windows}
         windows = ((window, slabs.frame(record.slab, columns)) for window, columns in names.items())
-        return cls(record, keys, LookaheadDetector(windows, horizons), periods_of(keys))
+        return cls(record, keys, LookaheadDetector(windows, expectations.horizons), periods_of(keys))
 
 
 class _RestartWithoutColumns(Exception):

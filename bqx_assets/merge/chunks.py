@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from typing import NamedTuple
 
+from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.merge.fields import (
     BLOOM_FILTER,
     BOOLEAN,
@@ -59,7 +60,6 @@ UNKNOWN = -1
 """Stands for a number that the footer does not state."""
 _LONGEST_BYTES = 4096
 """The longest bounds that are kept, as in pyarrow. Longer ones would bloat a footer of 17,000 columns."""
-_CODES = {"FLOAT64": "<d", "INT64": "<q", "TIMESTAMP": "<q", "BOOL": "<?"}
 _WRITER = re.compile(rb"(parquet-mr|parquet-cpp|impala)(?: version (\d+)\.(\d+))?")
 _FIRST_RIGHT = {b"parquet-mr": (1, 10), b"parquet-cpp": (1, 3), b"impala": (3, 0)}
 """The first release of each writer whose text bounds are correct: PARQUET-251, PARQUET-1025, IMPALA-6527."""
@@ -101,12 +101,12 @@ def texts_unordered(creator: bytes) -> bool:
 @cache
 def decoder(type_name: str | None) -> Callable[[bytes | None], Value | bytes]:
     """Return what reads a bound of a column of that type, by BigQuery's name; None of other types' bounds."""
-    if type_name == "STRING":
-        return lambda data: data
-    code = _CODES.get(type_name or "")
-    if code is None:
+    known = COLUMN_TYPES.get(type_name or "")
+    if known is None:
         return lambda _: None
-    layout = struct.Struct(code)
+    if known.bound_code is None:
+        return lambda data: data
+    layout = struct.Struct(known.bound_code)
     # A bound of another length than its type's values is refused with its chunk.
     return lambda data: None if data is None else layout.unpack(data)[0]
 
@@ -125,7 +125,7 @@ def kept_statistics(stated: Stated, leaf: Leaf) -> Struct | None:
         bounds = (low, high)
     else:
         fit = low <= high  # type: ignore[operator] # NaN is in no order
-        code = _CODES[leaf.type or ""]
+        code = COLUMN_TYPES[leaf.type or ""].bound_code or ""
         # The format demands it: as a lower bound a zero means -0.0, as an upper bound +0.0.
         signed = (-0.0 if low == 0 else low, 0.0 if high == 0 else high) if code == "<d" else (low, high)
         bounds = struct.pack(code, signed[0]), struct.pack(code, signed[1])

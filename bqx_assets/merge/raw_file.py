@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Collection, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,21 +15,20 @@ import pyarrow.parquet as pq
 import pyarrow.types as pt
 
 from bqx_assets.base.artifacts import PAIR_KEY, SPINE_KEY
+from bqx_assets.base.column_types import COLUMN_TYPES, type_of_arrow
 from bqx_assets.base.errors import EmptyTable, FooterError, NullKeys, SchemaDrift
 from bqx_assets.base.frame_files import parquet_schema
 from bqx_assets.base.names import KEY, refuse_same_names
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.printable import first_line, some_of
 from bqx_assets.catalogue.families import PAIR_COLUMN
-from bqx_assets.catalogue.tables import READ_TYPES
-from bqx_assets.extract.arrow_types import bigquery_type
 from bqx_assets.extract.columns import ColumnFile, as_floats
 from bqx_assets.merge.footer import Footer, footer_as_file, parse_footer, select
 from bqx_assets.merge.pages import Page, refuse_damaged_pages
 from bqx_assets.merge.raw_source import RawSource
 from bqx_assets.merge.schema import NestedColumns
 
-NUMBERS = ("FLOAT64", "INT64")
+NUMBERS = tuple(each.name for each in COLUMN_TYPES.values() if each.is_number)
 _KEYS = ("TIMESTAMP", "DATE")
 _NAMED = 5
 
@@ -86,7 +85,7 @@ class RawFile:
     def types(self) -> dict[str, str]:
         """BigQuery's name of each column's type, in the file's order; of a column that never had a value FLOAT64."""
         kinds = ((self._own(name), kind) for name, kind, _ in self._described)
-        return {name: "FLOAT64" if pt.is_null(kind) else bigquery_type(kind) for name, kind in kinds}
+        return {name: "FLOAT64" if pt.is_null(kind) else type_of_arrow(kind) for name, kind in kinds}
 
     @cached_property
     def footer(self) -> Footer:
@@ -104,7 +103,7 @@ class RawFile:
         """The memory that each column takes, decoded."""
         return {self._own(name): size_bytes for name, _, size_bytes in self._described}
 
-    def refuse_types(self, columns: Iterable[str], allowed: Sequence[str] = READ_TYPES) -> None:
+    def refuse_types(self, columns: Iterable[str], allowed: Collection[str] = COLUMN_TYPES) -> None:
         """Raise SchemaDrift unless ``columns`` have one of the ``allowed`` types, and key and pair their own."""
         expected = dict.fromkeys(columns, allowed) | {KEY: _KEYS}
         expected |= {PAIR_COLUMN: ("STRING",)} if PAIR_COLUMN in self.types else {}
@@ -221,7 +220,7 @@ class RawFile:
                 got = some_of(self._nested(), _NAMED)
             if not got:
                 raise
-            expected = f"names of letters, digits and underscores, types {' or '.join(READ_TYPES)}"
+            expected = f"names of letters, digits and underscores, types {' or '.join(COLUMN_TYPES)}"
             cure = "Rename or convert the column in the file, or leave it out there."
             raise SchemaDrift(self.subject, got=got, expected=expected, cure=cure) from error
 
@@ -245,7 +244,7 @@ class RawFile:
             raise SchemaDrift(
                 self.subject,
                 got=some_of(wide, _NAMED) or first_line(error),
-                expected=" or ".join(READ_TYPES),
+                expected=" or ".join(COLUMN_TYPES),
                 cure="Convert the column in the file, or leave it out there.",
             ) from error
         except (pa.ArrowException, OSError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ import polars as pl
 
 from bqx_assets.base.artifacts import Column, Quarantined, RowAccount, SlabProvenance, SlabRecord, SourceTable, Spine
 from bqx_assets.base.checksums import Sums, sums_of_files
+from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.base.content import Contents, Periods
 from bqx_assets.base.names import KEY, output_column, table_prefix
 from bqx_assets.base.pairs import Pair
@@ -21,7 +22,6 @@ from bqx_assets.catalogue.discovery import FORWARD_PREFIX
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.catalogue.families import PAIR_COLUMN, family_of
 from bqx_assets.extract.align import RowMatch, align, as_key, match_rows, refuse_empty
-from bqx_assets.extract.columns import KEY_TYPE
 from bqx_assets.extract.encoding import as_arrow, parquet_writer
 from bqx_assets.extract.lookahead import LookaheadDetector
 from bqx_assets.extract.slabs import slab_fingerprint
@@ -33,13 +33,6 @@ from bqx_assets.merge.raw_source import RawSource
 
 RAW_DATASET = "raw"
 """Stands for the dataset of a source that is a raw checkpoint, not a table of a warehouse."""
-_TYPES: dict[str, Callable[[], pl.DataType]] = {
-    "INT64": pl.Int64,
-    "FLOAT64": pl.Float64,
-    "STRING": pl.String,
-    "BOOL": pl.Boolean,
-    "TIMESTAMP": lambda: KEY_TYPE,
-}
 
 
 def encode(frame: pl.DataFrame, columns: Sequence[Column], scratch: Path, table: str, spine: Spine) -> Piece:
@@ -68,7 +61,7 @@ def record_of(sums: Sums, provenance: SlabProvenance, content: Mapping[str, str]
 
 def cast(column: Column) -> pl.Expr:
     """Return the column under its output name, in the type that its BigQuery type is read as."""
-    return pl.col(column.source).cast(_TYPES[column.type]()).alias(column.name)
+    return pl.col(column.source).cast(COLUMN_TYPES[column.type].polars).alias(column.name)
 
 
 def provenance_of(  # noqa: PLR0913 -- one parameter a fact

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from bqx_assets.base.column_types import COLUMN_TYPES, ColumnType
 from bqx_assets.merge.fields import (
     BOOLEAN,
     BYTE_ARRAY,
     CHILDREN,
     CONVERTED,
-    DOUBLE,
     FIXED,
     INT32,
     INT64,
@@ -22,22 +22,13 @@ from bqx_assets.merge.fields import (
     LOGICAL,
     NAME,
     PHYSICAL,
+    PHYSICAL_TYPES,
     REPETITION,
 )
 from bqx_assets.merge.thrift import Struct
 
 _UTF8, _ENUM, _DECIMAL, _DATE, _JSON, _BSON, _INTERVAL = 0, 4, 5, 6, 19, 20, 21
 """Converted types, which are the older annotations; those of times and integers stand in the tables below."""
-_UTC_MICROSECONDS: Struct = {8: {1: True, 2: {2: {}}}}
-_ELEMENTS: dict[str, Struct] = {
-    "BOOL": {PHYSICAL: BOOLEAN},
-    "INT64": {PHYSICAL: INT64},
-    "FLOAT64": {PHYSICAL: DOUBLE},
-    "STRING": {PHYSICAL: BYTE_ARRAY, CONVERTED: _UTF8, LOGICAL: {1: {}}},
-    "TIMESTAMP": {PHYSICAL: INT64, CONVERTED: 10, LOGICAL: _UTC_MICROSECONDS},
-}
-"""The types that a training file holds, by BigQuery's name, each in the one form that all readers know."""
-
 _TIME, _TIMESTAMP, _INTEGER, _NANOSECONDS = 7, 8, 10, 3
 """Logical types, and the unit that has no converted type."""
 _FIRST_UNITS = {_TIME: 7, _TIMESTAMP: 9}
@@ -91,8 +82,8 @@ class Leaf(NamedTuple):
     @property
     def canonical(self) -> Struct:
         """Return its schema element in the form that all readers understand as the same type."""
-        form = self.element if self.type is None else _ELEMENTS[self.type] | {REPETITION: self.element[REPETITION]}
-        return form | {NAME: self.name.encode()}
+        form = self.element if self.type is None else _element(COLUMN_TYPES[self.type])
+        return form | {REPETITION: self.element[REPETITION], NAME: self.name.encode()}
 
 
 def leaves_of(schema: Sequence[Struct], ordered: Sequence[bool] | None, *, numbers_only: bool) -> tuple[Leaf, ...]:
@@ -131,13 +122,21 @@ def _leaf(element: Struct, ordered: bool, numbers_only: bool) -> Leaf:  # noqa: 
     return Leaf(name, kind, _type(kind, element), element, ordered and not (numbers_only and kind >= BYTE_ARRAY))
 
 
+def _element(known: ColumnType) -> Struct:
+    physical, converted, logical = known.parquet
+    form: Struct = {PHYSICAL: PHYSICAL_TYPES.index(physical)}
+    return form if logical is None else form | {CONVERTED: converted, LOGICAL: dict(logical)}
+
+
 def _type(kind: int, element: Struct) -> str | None:
     logical, converted = element.get(LOGICAL), element.get(CONVERTED)
-    if logical is None and converted is None:
-        return {BOOLEAN: "BOOL", INT64: "INT64", DOUBLE: "FLOAT64"}.get(kind)
-    if (logical is not None and 1 in logical) or (logical is None and converted == _UTF8):
-        return "STRING"
-    return "TIMESTAMP" if logical == _UTC_MICROSECONDS else None
+    for known in COLUMN_TYPES.values():
+        physical, older, newer = known.parquet
+        # An older annotation alone is enough for a text only: of a moment it does not say for sure that it is UTC.
+        alone = logical is None and converted == older and (newer is None or converted == _UTF8)
+        if PHYSICAL_TYPES[kind] == physical and (alone or (logical is not None and logical == newer)):
+            return known.name
+    return None
 
 
 def _contradiction(kind: int, element: Struct) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
+from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.base.frame_files import PARQUET_MAGIC, read_parquet
 from bqx_assets.base.printable import first_line
 from bqx_assets.merge.chunks import moved
@@ -25,7 +26,6 @@ GROUP_BYTES = 32 << 20
 Encoded they take about half: blocks that the allocator keeps, where larger ones are mapped anew each time.
 """
 _GROUP_COLUMNS = 512
-_CELL_BYTES = {"BOOL": 1, "STRING": 16}
 _DELTA_BYTE_ARRAY = 7
 """An encoding, by parquet.thrift."""
 _GAP_BYTES = 128 << 10
@@ -58,7 +58,8 @@ def column_groups(
     groups: list[list[int]] = []
     room_bytes = 0
     for place in places:
-        size_bytes = _CELL_BYTES.get(types[place] or "", 8) * stated.rows
+        known = COLUMN_TYPES.get(types[place] or "")
+        size_bytes = (known.cell_bytes if known else 8) * stated.rows
         if types[place] == "STRING":
             # Where each text states only how it differs from the one before, its stored bytes tell nothing: alone.
             size_bytes += bound_bytes if _DELTA_BYTE_ARRAY in stated.encodings[place] else stated.raw_bytes[place]

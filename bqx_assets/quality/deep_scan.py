@@ -152,7 +152,7 @@ class DeepScan:
         return any(checksum.is_damaged(stated.start[place], stated.end[place]) for stated in self._stated)
 
     def _targets(self, window: int) -> list[str]:
-        return [f"target_bqx{window}_h{horizon}" for horizon in self._scan.expectations.horizons]
+        return self._scan.expectations.window_targets(window)
 
     def _take_keys(self, groups: Sequence[list[Part]]) -> None:
         """Keep the key of all row groups: its order is that of the whole file."""

@@ -6,7 +6,6 @@ Collecting them is the business of ``validate`` and ``deep_scan``.
 from __future__ import annotations
 
 import math
-import re
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,8 +14,9 @@ from typing import Literal, cast
 import polars as pl
 
 from bqx_assets.base.artifacts import CONTENT_KEY, Manifest
+from bqx_assets.base.column_types import is_number
 from bqx_assets.base.errors import FooterError
-from bqx_assets.base.names import KEY
+from bqx_assets.base.names import KEY, is_target
 from bqx_assets.base.pairs import Pair
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.merge.chunks import UNKNOWN, Chunk, Stated, Value, decoder
@@ -131,9 +131,6 @@ _EXACT: dict[tuple[bool | None, bool | None], tuple[bool | None, bool | None]] =
 
 Role = Literal["key", "target", "feature"]
 
-_TARGET = re.compile(r"target_bqx\d+_h\d+")
-"""A target whether or not it is among the required ones: a feature's name has a prefix."""
-
 
 @dataclass(slots=True)
 class ColumnFacts:
@@ -178,7 +175,7 @@ class ColumnFacts:
     def zero(self) -> bool | None:
         """Whether all values are the number zero."""
         constant = self.constant
-        return constant and self.low == 0 and self.type in ("FLOAT64", "INT64")
+        return constant and self.low == 0 and is_number(self.type)
 
 
 def stated_columns(footer: Footer, groups: Sequence[StatedGroup]) -> list[ColumnFacts]:
@@ -186,7 +183,7 @@ def stated_columns(footer: Footer, groups: Sequence[StatedGroup]) -> list[Column
     rows = footer.rows
     found: list[ColumnFacts] = []
     for place, (name, type_name) in enumerate(zip(footer.columns, footer.types, strict=True)):
-        role: Role = "key" if name == KEY else "target" if _TARGET.fullmatch(name) else "feature"
+        role: Role = "key" if name == KEY else "target" if is_target(name) else "feature"
         facts = ColumnFacts(name, type_name, role, rows)
         nulls = [group.nulls[place] for group in groups]
         if UNKNOWN not in nulls:

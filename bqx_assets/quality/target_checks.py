@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from bqx_assets.base.names import target_name
 from bqx_assets.extract.lookahead import LookaheadDetector
 
 Floats = npt.NDArray[np.float64]
@@ -123,7 +124,7 @@ class TargetComparer:
 
     def _compare_window(self, first_row: int, rows: WindowRows) -> None:
         """Compare a window's targets with each other, and with the feature where the file has it."""
-        targets = {h: f"target_bqx{rows.window}_h{h}" for h in sorted(self.horizons)}
+        targets = {h: target_name(rows.window, h) for h in sorted(self.horizons)}
         columns = {h: _floats(rows.targets.get_column(name)) for h, name in targets.items()}
         bqx = None if rows.bqx is None else _floats(rows.bqx)
         near = min(self.horizons)

@@ -13,9 +13,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from bqx_assets.base.names import SEPARATOR
+from bqx_assets.base.names import SEPARATOR, target_name
 from bqx_assets.catalogue.discovery import FORWARD_PREFIX
-from bqx_assets.catalogue.expectations import target_name
 from bqx_assets.quality.report import Finding, count, listed, sample
 from bqx_assets.quality.scan import Scan
 from bqx_assets.quality.target_checks import BQX_PREFIX, Comparison

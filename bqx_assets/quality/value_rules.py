@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bqx_assets.base.names import SEPARATOR
-from bqx_assets.catalogue.expectations import Expectations, family_word, fits, target_name
+from bqx_assets.base.column_types import is_number
+from bqx_assets.base.names import SEPARATOR, target_name
+from bqx_assets.catalogue.expectations import Expectations, family_word, fits
 from bqx_assets.catalogue.pair_facts import PairFacts
 from bqx_assets.quality.report import Finding, count, listed, sample
 from bqx_assets.quality.scan import ColumnFacts, Scan
@@ -19,7 +20,7 @@ def features_non_zero(scan: Scan) -> Finding | None:
     if scan.footer is None:
         return None
     features = scan.of_role("feature")
-    numbers = [column for column in features if column.type in ("FLOAT64", "INT64")]
+    numbers = [column for column in features if is_number(column.type)]
     zero = [column.name for column in numbers if column.zero]
     live = any(column.zero is False and not column.all_null for column in numbers)
     if features and not live and any(column.zero is None for column in numbers):

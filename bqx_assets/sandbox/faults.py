@@ -10,7 +10,7 @@ import polars as pl
 from bqx_assets.base.errors import BadSetting, TableMissing, TableUnreadable
 from bqx_assets.base.files import atomic_path, write_atomic
 from bqx_assets.base.frame_files import read_parquet
-from bqx_assets.base.names import KEY
+from bqx_assets.base.names import KEY, target_name
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.printable import first_line
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET, expected_tables, targets_table
@@ -23,7 +23,7 @@ FrameFault = Callable[[pl.DataFrame, str], tuple[pl.DataFrame, str]]
 
 _REPEATED_ROWS = 76
 """The users' real incident: so many repeated minutes in two tables multiplied 100,000 rows to 177,748 in a join."""
-_TARGET = "target_bqx90_h30"
+_TARGET = target_name(90, 30)
 """The target that faults of the targets table change."""
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from bqx_assets.base.names import KEY, output_column, table_prefix
+from bqx_assets.base.names import KEY, output_column, table_prefix, target_name
 from bqx_assets.base.pairs import Pair
 from bqx_assets.catalogue.discovery import FORWARD_PREFIX
 from bqx_assets.catalogue.expectations import Expectations, load_expectations
@@ -181,7 +181,7 @@ def _unknown_targets(facts: Expectations, head: int) -> dict[str, int]:
     """Return how many rows of a long spine lack each target: first rows by the window, last rows by the horizon."""
     first_horizon = min(facts.horizons)
     return {
-        f"target_bqx{window}_h{horizon}": max(0, window - head - horizon) + horizon - first_horizon
+        target_name(window, horizon): max(0, window - head - horizon) + horizon - first_horizon
         for window in facts.windows
         for horizon in facts.horizons
     }

@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.base.errors import CatalogueMismatch, ColumnCollision, SchemaDrift, TableMissing
 from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.catalogue.discovery import PairCatalogue, discover
 from bqx_assets.catalogue.expectations import Expectations, load_expectations
 from bqx_assets.catalogue.families import FEATURES_DATASET
-from bqx_assets.catalogue.tables import READ_TYPES, TableDescription
+from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets_tests.descriptions import describe, full_descriptions
 
 EURUSD = parse_pair("eurusd")
@@ -161,7 +162,7 @@ def test_another_name_of_a_type_that_is_read_is_accepted(kind: str) -> None:
     found = next(
         each for each in _accepting((KEY, "TIMESTAMP"), ("new", kind)).tables if each.description.table[:6] == "spread"
     )
-    assert found.columns[0].type in READ_TYPES
+    assert found.columns[0].type in COLUMN_TYPES
 
 
 @pytest.mark.parametrize("columns", [(("new", "FLOAT64"),), ((KEY, "DATE"), ("new", "FLOAT64"))])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -50,6 +51,24 @@ def test_the_shortest_target_follows_from_the_expectations(
     own = load_expectations().model_copy(update={"windows": windows, "horizons": horizons})
     assert own.shortest_target() == name
     assert name in own.targets()
+
+
+def test_a_window_and_a_horizon_are_added_by_the_expectations_file_alone(
+    tmp_path: Path, warehouse: FrameWarehouse
+) -> None:
+    file = tmp_path / "expectations.toml"
+    file.write_text("windows = [10, 45, 90]\nhorizons = [5, 15, 30]\n")
+    stated = load_expectations(file)
+    table = TARGETS_DATASET, "targets_eurusd"
+    known = pl.Series([None] * 4 + [0.5] * (ROWS - 7) + [None] * 3)
+    found = [(known if name == "target_bqx10_h5" else known.shift(9)).alias(name) for name in stated.targets()]
+    warehouse.frames[table] = warehouse.frames[table].select(KEY, "pair", *found)
+    job = frame_job(tmp_path / "slabs", warehouse)
+    absent = job.expectations.known_absent
+    record = extract_pair(replace(job, expectations=stated.model_copy(update={"known_absent": absent})))
+    assert record.spine.rows == ROWS - 7
+    assert [column.name for column in record.slabs[0].provenance.columns] == [KEY, *stated.targets()]
+    assert {"target_bqx10_h30", "target_bqx90_h5"} < {*stated.targets()}
 
 
 def test_rows_without_the_shortest_target_are_left_out_and_counted() -> None:

@@ -24,7 +24,7 @@ from bqx_assets.base.settings import Settings
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets.extract.slabs import Slabs
 from bqx_assets.extract.spine import describe_spine
-from bqx_assets_tests.frames import EURUSD, NAMES, START, frame_job, frame_warehouse, minutes
+from bqx_assets_tests.frames import EURUSD, START, frame_job, frame_warehouse, minutes, type_name
 
 SETTINGS = Settings()
 
@@ -86,11 +86,8 @@ def slab_folder(
 def _slab(folder: Path, table: str, frame: pl.DataFrame, spine: str, row_groups: Sequence[int]) -> SlabRecord:
     role = "spine" if KEY in frame.columns else "feature"
     prefix = table_prefix(table, EURUSD)
-    types: dict[type[pl.DataType], str] = {**NAMES}
     columns = tuple(
-        Column(
-            name=name if role == "spine" else output_column(prefix, name), source=name, type=types[dtype.base_type()]
-        )
+        Column(name=name if role == "spine" else output_column(prefix, name), source=name, type=type_name(dtype))
         for name, dtype in frame.schema.items()
     )
     provenance = SlabProvenance(

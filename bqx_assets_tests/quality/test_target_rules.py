@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bqx_assets.base.names import KEY
+from bqx_assets.base.names import KEY, target_name
 from bqx_assets.base.pairs import parse_pair
-from bqx_assets.catalogue.expectations import Expectations, load_expectations, target_name
+from bqx_assets.catalogue.expectations import Expectations, load_expectations
 from bqx_assets.extract.align import KEY_TYPE
 from bqx_assets.quality.report import Finding
 from bqx_assets.quality.scan import ColumnFacts, Scan, Stated, measure

@@ -19,20 +19,13 @@ from google.cloud.bigquery_storage_v1 import types
 from google.cloud.bigquery_storage_v1.services.big_query_read import BigQueryReadClient
 from google.cloud.bigquery_storage_v1.services.big_query_read.transports.base import DEFAULT_CLIENT_INFO
 
+from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.base.errors import BudgetExceeded, TableChanged
 from bqx_assets.base.names import KEY, check_identifier
 from bqx_assets.catalogue.families import PAIR_COLUMN
 from bqx_assets.extract.bigquery.client import check_project
 from bqx_assets.extract.bigquery.retry import may_pass
 from bqx_assets.extract.warehouse import Outage, ReadRequest
-
-_ARROW_TYPES: dict[str, pa.DataType] = {
-    "FLOAT64": pa.float64(),
-    "INT64": pa.int64(),
-    "STRING": pa.string(),
-    "BOOL": pa.bool_(),
-    "TIMESTAMP": pa.timestamp("us", tz="UTC"),
-}
 
 
 def session_request(
@@ -87,7 +80,8 @@ def session_schema(session: types.ReadSession, request: ReadRequest, subject: st
     schema = pa.ipc.read_schema(pa.py_buffer(session.arrow_schema.serialized_schema))
     planned = request.table.types()
     found = dict(zip(schema.names, schema.types, strict=True))
-    described = {name: _ARROW_TYPES.get(planned[name]) or found.get(name) for name in request.columns}
+    types = {name: COLUMN_TYPES.get(planned[name]) for name in request.columns}
+    described = {name: kind.arrow if kind else found.get(name) for name, kind in types.items()}
     changed = table_changed(subject, found, described)
     if changed:
         raise changed

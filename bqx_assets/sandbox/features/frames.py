@@ -7,19 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
+from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.base.names import KEY
 from bqx_assets.catalogue.families import ExpectedTable
 from bqx_assets.sandbox.market.bars import Floats, Integers
 
 Column = Floats | pl.Series | str
 """An array with one entry a row, NaN where unknown; a series; or one text for all rows."""
-
-_TYPES: dict[str, type[pl.DataType]] = {
-    "FLOAT64": pl.Float64,
-    "INT64": pl.Int64,
-    "STRING": pl.String,
-    "BOOL": pl.Boolean,
-}
 
 
 def frame(table: ExpectedTable, times: Integers, columns: dict[str, Column]) -> pl.DataFrame:
@@ -28,7 +22,8 @@ def frame(table: ExpectedTable, times: Integers, columns: dict[str, Column]) -> 
     **Shape**: one row for each of ``times``. NaN and infinite values become null. **Cost**: one copy of the table.
     """
     # Popped, so that a wide table is not held twice: 330 MB for reg at 178,000 rows.
-    found = [_series(name, columns.pop(name), len(times)).cast(_TYPES[kind]) for name, kind in table.columns]
+    types = [(name, COLUMN_TYPES[kind].polars) for name, kind in table.columns]
+    found = [_series(name, columns.pop(name), len(times)).cast(kind) for name, kind in types]
     return pl.DataFrame([time_series(times), *found])
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from bqx_assets.base.errors import TableMissing
-from bqx_assets.base.names import KEY
+from bqx_assets.base.names import KEY, target_name
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.catalogue.families import PAIR_COLUMN, ExpectedTable
 from bqx_assets.extract.columns import KEY_TYPE
@@ -158,7 +158,7 @@ def targets_frame(
         for horizon in horizons:
             later = np.full(bars.rows, np.nan)
             later[: max(0, bars.rows - horizon)] = values[horizon:]
-            columns[f"target_bqx{window}_h{horizon}"] = later
+            columns[target_name(window, horizon)] = later
     frame = pl.DataFrame({KEY: bars.times} | columns)
     return frame.select(
         pl.col(KEY).cast(pl.Datetime("us")).dt.replace_time_zone("UTC").cast(KEY_TYPE),

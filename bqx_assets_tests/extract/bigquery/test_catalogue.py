@@ -17,7 +17,7 @@ from bqx_assets.extract.bigquery.catalogue import describe_dataset, server_time,
 from bqx_assets.extract.bigquery.client import Rest
 from bqx_assets.extract.bigquery.retry import RetryPolicy
 from bqx_assets.extract.warehouse import Outage
-from bqx_assets_tests.frames import NAMES, frame_warehouse
+from bqx_assets_tests.frames import frame_warehouse, type_name
 from bqx_assets_tests.servers.bigquery.local_bigquery import PROJECT, LocalBigQuery
 from bqx_assets_tests.servers.bigquery.rest import Refusal, RestServer, rest_served
 
@@ -51,7 +51,7 @@ def test_tables_are_described_with_columns_rows_bytes_and_time_as_they_are_now_a
     before = describe_dataset(_rest(client), PROJECT, "shelf")
     assert [(each.dataset, each.table) for each in before] == [("shelf", "a_table"), ("shelf", "mkt_vol")]
     table = client.get_table("shelf.mkt_vol")
-    assert before[1].columns == tuple((name, NAMES[dtype.base_type()]) for name, dtype in frame.schema.items())
+    assert before[1].columns == tuple((name, type_name(dtype)) for name, dtype in frame.schema.items())
     assert (before[1].rows, before[1].size_bytes, before[1].last_modified) == (30, table.num_bytes, table.modified)
 
     client.query_and_wait("CREATE OR REPLACE TABLE shelf.mkt_vol AS SELECT * FROM shelf.mkt_vol LIMIT 20")
