@@ -13,6 +13,7 @@ from bqx_assets.base.column_types import COLUMN_TYPES, ColumnType, standard_type
 from bqx_assets.base.names import KEY
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
+from bqx_assets.base.store.local import working_folder
 from bqx_assets.catalogue.families import FEATURES_DATASET
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets.merge.engine import merge, plan_merge
@@ -66,7 +67,8 @@ def test_another_row_of_the_table_is_enough_for_discovery_extraction_merge_and_c
     stated = expectations().model_copy(update={"accepted_tables": ("fixing_eurusd",)})
     extract_pair(replace(frame_job(tmp_path / "slabs", warehouse), expectations=stated))
     file = tmp_path / "training_eurusd.parquet"
-    manifest = merge(plan_merge(EURUSD, tmp_path / "slabs", Settings()), file, progress=Silent())
+    plan = plan_merge(EURUSD, working_folder(tmp_path / "slabs"), Settings())
+    manifest = merge(plan, working_folder(tmp_path), file.name, progress=Silent())
     assert pl.read_parquet(file).get_column("fixing__trading_day").equals(days, check_names=False)
     report = validate(file, EURUSD, stated, manifest=manifest, deep=True, progress=Silent())
     assert [verdict for verdict in report.verdicts if not verdict.passed and verdict.severity == "error"] == []
