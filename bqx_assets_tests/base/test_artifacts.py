@@ -81,7 +81,9 @@ def test_versions_that_shape_the_bytes_are_recorded() -> None:
     assert {"python", "bqx-assets", "dagster", "polars", "pyarrow"} == library_versions().keys()
 
 
-@pytest.mark.parametrize("kind", [SlabProvenance, ExtractionRecord, Manifest, WarehouseRecord], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize(
+    "kind", [SlabProvenance, ExtractionRecord, Manifest, WarehouseRecord], ids=lambda kind: kind.__name__
+)
 def test_a_record_of_a_later_format_is_refused_with_a_cure(tmp_path: Path, kind: type[Record]) -> None:
     path = tmp_path / "record.json"
     path.write_text('{"format_version": 2, "a field of later": 1}')
