@@ -21,7 +21,7 @@ from bqx_assets.base.artifacts import (
 from bqx_assets.base.errors import CheckpointCorrupt, NewerFormat
 from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.base.store.records import load_record
-from bqx_assets.extract.embedded_layout import WarehouseRecord
+from bqx_assets.extract.embedded_layout import WarehouseSpec
 
 MOMENT = datetime(2026, 1, 5, tzinfo=UTC)
 RECORD = ExtractionRecord(
@@ -82,7 +82,7 @@ def test_versions_that_shape_the_bytes_are_recorded() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [SlabProvenance, ExtractionRecord, Manifest, WarehouseRecord], ids=lambda kind: kind.__name__
+    "kind", [SlabProvenance, ExtractionRecord, Manifest, WarehouseSpec], ids=lambda kind: kind.__name__
 )
 def test_a_record_of_a_later_format_is_refused_with_a_cure(tmp_path: Path, kind: type[Record]) -> None:
     path = tmp_path / "record.json"
