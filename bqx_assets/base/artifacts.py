@@ -185,6 +185,10 @@ class ExtractionRecord(Record):
     """What the numbers were made of: ``SIMULATED``, a rates file, a BigQuery project; empty in older records."""
     span: str = ""
     """The rows that were asked for, in words, for example "the last 395d"; empty for the whole history."""
+    changes: tuple[str, ...] = ()
+    """One sentence for each table or column that appeared, vanished or changed its type since the extraction before."""
+    resumed: tuple[str, ...] = ()
+    """Tables that this extraction did not read, because each had a fresh slab already; empty in older records."""
 
     def features(self) -> Sequence[SlabRecord]:
         """Return the feature slabs, spine excluded."""

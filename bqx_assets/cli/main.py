@@ -115,9 +115,9 @@ def extract(
         pipeline = Pipeline(session.settings(workers=workers), progress)
         record = pipeline.extract(pair, table, checkpoints=output_dir)
     place = pipeline.slabs(pair, output_dir).place
-    session.say(*summaries.extraction_lines(record, progress.resumed, place, cost))
+    session.say(*summaries.extraction_lines(record, place, cost))
     session.suggest("merge", pair, *(("--checkpoint-dir", output_dir) if output_dir else ()))
-    session.answer(summaries.extraction_facts(record, progress.resumed, place, cost))
+    session.answer(summaries.extraction_facts(record, place, cost))
 
 
 @app.command(name="merge")

@@ -44,8 +44,6 @@ class ConsoleProgress:
         self._lock = threading.Lock()
         self._stages: dict[str, _Stage] = {}
         self._said = clock()
-        self.resumed = 0
-        """Tables whose slab was fresh."""
         self._bars: Bars | None = _bars(console) if console.is_terminal else None
         self._tasks: dict[str, TaskID] = {}
 
@@ -76,7 +74,6 @@ class ConsoleProgress:
         """Count one step and show its subject."""
         with self._lock:
             state = self._stages.setdefault(stage, _Stage(0, self._clock()))
-            self.resumed += note == "resumed"
             state.done += 1
             subject = printable(f"{item} ({note})" if note else item)
             if self._bars and stage in self._tasks:

@@ -36,7 +36,7 @@ def plan_lines(plan: PairPlan) -> list[str]:
     ]
 
 
-def extraction_facts(record: ExtractionRecord, resumed: int, place: str, cost: Cost) -> dict[str, object]:
+def extraction_facts(record: ExtractionRecord, place: str, cost: Cost) -> dict[str, object]:
     """Return an extraction's outcome as JSON has it."""
     slabs = record.features()
     return {
@@ -45,7 +45,7 @@ def extraction_facts(record: ExtractionRecord, resumed: int, place: str, cost: C
         "snapshot_time": record.snapshot_time.isoformat(),
         "rows": record.spine.rows,
         "tables": len(slabs),
-        "resumed_tables": resumed,
+        "resumed_tables": len(record.resumed),
         "columns": sum(len(slab.provenance.columns) for slab in record.slabs),
         "size_bytes": sum(slab.size_bytes for slab in record.slabs),
         "quarantined": _quarantined(record),
@@ -57,7 +57,7 @@ def extraction_facts(record: ExtractionRecord, resumed: int, place: str, cost: C
     }
 
 
-def extraction_lines(record: ExtractionRecord, resumed: int, place: str, cost: Cost) -> list[Text | str]:
+def extraction_lines(record: ExtractionRecord, place: str, cost: Cost) -> list[Text | str]:
     """Return an extraction's outcome for people."""
     slabs = record.features()
     columns = sum(len(slab.provenance.columns) for slab in record.slabs)
@@ -65,7 +65,8 @@ def extraction_lines(record: ExtractionRecord, resumed: int, place: str, cost: C
     left = [each.table for each in record.failed]
     return [
         _done(f"{record.pair}: {record.spine.rows:,} rows x {columns:,} columns in {place}"),
-        f"  {len(slabs):,} tables, {resumed:,} of them fresh already; {size_bytes / 1e6:,.1f} MB; {_cost(cost)}",
+        f"  {len(slabs):,} tables, {len(record.resumed):,} of them fresh already; "
+        f"{size_bytes / 1e6:,.1f} MB; {_cost(cost)}",
         *_listed("quarantined columns, they look forward", _quarantined(record)),
         *_listed("tables not extracted yet", left),
         *_listed("unexpected tables, left out", record.unexpected),

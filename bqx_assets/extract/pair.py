@@ -88,7 +88,7 @@ def _extract_features(
     job: Extraction, catalogue: PairCatalogue, slabs: Slabs, tables: Collection[str] | None
 ) -> ExtractionRecord:
     _refuse_unknown(job, catalogue, tables)
-    _report_drift(job, catalogue, slabs)
+    changes = _changes(job, catalogue, slabs)
     spine = slabs.load_spine()
     refuse_over_memory(job, catalogue, tables, spine.spine)
     reader = TableReader(job, slabs, SpineInMemory.load(slabs, spine, job.expectations))
@@ -116,6 +116,8 @@ def _extract_features(
         forward_looking_included=job.settings.include_forward_looking,
         origin=job.origin,
         span=spine.span,  # not that of the settings, since the two steps may run with different settings
+        changes=changes,
+        resumed=tuple(sorted(reader.resumed)),
     )
     slabs.save_extraction(record)
     if stopped is not None:
@@ -134,7 +136,7 @@ def _in_parallel(
     outcomes: dict[str, SlabRecord | FailedTable] = {}
     stopped: BqxError | None = None
     pool = ThreadPoolExecutor(job.settings.workers or worker_count(), thread_name_prefix="extract")
-    running: dict[Future[tuple[SlabRecord, str]], str] = {
+    running: dict[Future[SlabRecord], str] = {
         pool.submit(_extract, job, reader, each): each.description.table for each in wanted
     }
     try:
@@ -146,7 +148,7 @@ def _in_parallel(
                     error = future.exception()
                     if stopped is None and isinstance(error, WarehouseUnavailable):
                         stopped = error
-                    outcomes[table] = _outcome(job, future, table)
+                    outcomes[table] = _outcome(job, reader, future, table)
                 for future in [each for each in running if stopped is not None and each.cancel()]:
                     table = running.pop(future)
                     outcomes[table] = _unread(table)
@@ -158,7 +160,7 @@ def _in_parallel(
     return outcomes, stopped
 
 
-def _extract(job: Extraction, reader: TableReader, table: FeatureTable) -> tuple[SlabRecord, str]:
+def _extract(job: Extraction, reader: TableReader, table: FeatureTable) -> SlabRecord:
     try:
         return reader.extract(table)
     except WarehouseUnavailable:
@@ -166,10 +168,11 @@ def _extract(job: Extraction, reader: TableReader, table: FeatureTable) -> tuple
         raise
 
 
-def _outcome(job: Extraction, future: Future[tuple[SlabRecord, str]], table: str) -> SlabRecord | FailedTable:
+def _outcome(job: Extraction, reader: TableReader, future: Future[SlabRecord], table: str) -> SlabRecord | FailedTable:
     error = future.exception()
     if error is None:
-        record, note = future.result()
+        record = future.result()
+        note = "resumed" if table in reader.resumed else f"{record.size_bytes / 1e6:.1f} MB"
         job.progress.advance("extract", table, note)
         return record
     if isinstance(error, (WarehouseUnavailable, ReadsEnded)):
@@ -186,7 +189,7 @@ def _unread(table: str) -> FailedTable:
     return FailedTable(table=table, error=NOT_EXTRACTED, message="not extracted: the run ended before")
 
 
-def _reading(job: Extraction, running: Mapping[Future[tuple[SlabRecord, str]], str]) -> str:
+def _reading(job: Extraction, running: Mapping[Future[SlabRecord], str]) -> str:
     return reading([table for future, table in tuple(running.items()) if future.running()], job.warehouse.outage)
 
 
@@ -204,13 +207,16 @@ def _refuse_unknown(job: Extraction, catalogue: PairCatalogue, tables: Collectio
         )
 
 
-def _report_drift(job: Extraction, catalogue: PairCatalogue, slabs: Slabs) -> None:
+def _changes(job: Extraction, catalogue: PairCatalogue, slabs: Slabs) -> tuple[str, ...]:
+    """Return the drift since the extraction whose record is still there, and warn of it."""
     try:
         before = slabs.load_extraction()
     except CheckpointCorrupt:
-        return
-    for sentence in drift(before, catalogue):
+        return ()
+    changes = drift(before, catalogue)
+    for sentence in changes:
         job.progress.warn("extract", f"since the last extraction: {sentence}")
+    return tuple(changes)
 
 
 def _ended(job: Extraction, record: ExtractionRecord, stopped: BqxError) -> WarehouseUnavailable:

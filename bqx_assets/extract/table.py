@@ -142,9 +142,11 @@ class TableReader:
         self._slabs = slabs
         self._spine = spine
         self._budget = MemoryBudget(memory_free_bytes() // 2)
+        self.resumed: set[str] = set()
+        """Tables whose slab was fresh: they were not read."""
 
-    def extract(self, table: FeatureTable) -> tuple[SlabRecord, str]:
-        """Return the table's slab record and a note for the user: "resumed", or its size.
+    def extract(self, table: FeatureTable) -> SlabRecord:
+        """Return the table's slab record, that of a fresh slab where there is one.
 
         Raises:
             TableChanged: the table was modified after the run's snapshot.
@@ -152,11 +154,11 @@ class TableReader:
         """
         found = self.fresh(table)
         if found is not None:
-            return found, "resumed"
+            self.resumed.add(found.table)
+            return found
         row_groups = self._spine.record.spine.row_groups
         with self._budget.hold(admitted_bytes(table, row_groups, kept_in_memory(self._job))):
-            record = self._extract(table)
-        return record, f"{record.size_bytes / 1e6:.1f} MB"
+            return self._extract(table)
 
     def fresh(self, table: FeatureTable) -> SlabRecord | None:
         """Return the finished, intact slab of the table in its present state; None if there is none."""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 from bqx_assets.base.artifacts import ExtractionRecord
 from bqx_assets.quality.report import Finding, Rule, Verdict, count, sample
 
@@ -13,52 +10,42 @@ _ERROR_CHARACTERS = 500
 """All evidence of 667 failed tables must still be a small event in Dagster."""
 
 
-@dataclass(frozen=True, slots=True)
-class Extracted:
-    """An extraction as its rules see it."""
-
-    record: ExtractionRecord
-    changes: Sequence[str]
-    """One sentence for each difference from the extraction before."""
-
-
-def tables_complete(facts: Extracted) -> Finding:
+def tables_complete(record: ExtractionRecord) -> Finding:
     """Judge whether every expected table has a slab."""
-    slabs, failed = len(facts.record.features()), facts.record.failed
+    slabs, failed = len(record.features()), record.failed
     errors = [f"{each.table}: {each.error}: {each.message}"[:_ERROR_CHARACTERS] for each in failed[:_ERRORS_SHOWN]]
     return Finding(
         passed=not failed,
         got=f"{count(slabs, 'slab')}, {count(len(failed), 'failed table')}",
         expected=f"{count(slabs + len(failed), 'slab')}, none failed",
-        cure=f"Mend the tables and run again: bqx extract {facts.record.pair}",
+        cure=f"Mend the tables and run again: bqx extract {record.pair}",
         evidence={
             "slabs": slabs,
             "failed": sample(each.table for each in failed),
             "first_errors": "\n".join(errors) or None,
-            "known_absent": len(facts.record.known_absent),
+            "known_absent": len(record.known_absent),
         },
     )
 
 
-def no_drift(facts: Extracted) -> Finding:
+def no_drift(record: ExtractionRecord) -> Finding:
     """Judge whether there are tables or columns that the expectations do not know, or that changed."""
-    record, changes = facts.record, facts.changes
     left_out = [f"{slab.table}.{name}" for slab in record.features() for name in slab.provenance.left_out]
     return Finding(
-        passed=not (record.unexpected or left_out or changes),
+        passed=not (record.unexpected or left_out or record.changes),
         got=f"{count(len(record.unexpected), 'unknown table')}, {count(len(left_out), 'unknown column')}, "
-        f"{count(len(changes), 'change')}",
+        f"{count(len(record.changes), 'change')}",
         expected="none",
         cure="Name new tables under accepted_tables in the expectations, or drop them.",
         evidence={
             "unknown_tables": sample(record.unexpected),
             "unknown_columns": sample(left_out),
-            "changes": sample(changes),
+            "changes": sample(record.changes),
         },
     )
 
 
-SLAB_RULES: tuple[Rule[Extracted], ...] = (
+SLAB_RULES: tuple[Rule[ExtractionRecord], ...] = (
     Rule("tables_complete", "Every expected table has a slab; none failed.", "error", tables_complete),
     Rule(
         "no_drift",
@@ -69,7 +56,6 @@ SLAB_RULES: tuple[Rule[Extracted], ...] = (
 )
 
 
-def slab_verdicts(record: ExtractionRecord, changes: Sequence[str]) -> list[Verdict]:
+def slab_verdicts(record: ExtractionRecord) -> list[Verdict]:
     """Return the verdicts of all rules for slabs; also of an extraction in which tables failed."""
-    facts = Extracted(record, changes)
-    return [verdict for rule in SLAB_RULES if (verdict := rule.verdict(facts)) is not None]
+    return [verdict for rule in SLAB_RULES if (verdict := rule.verdict(record)) is not None]

@@ -28,8 +28,6 @@ from bqx_assets.runtime.metadata import extraction_metadata, publication_metadat
 from bqx_assets.runtime.step import step
 from bqx_assets.runtime.workspace import Workspace
 
-_SINCE = "since the last extraction: "
-"""How extraction's warnings about drift begin."""
 _FOLLOW = dg.AutomationCondition.eager() & dg.AutomationCondition.all_deps_blocking_checks_passed()
 """New slabs become a new training file, and a checked one is published, where automation is switched on."""
 _Condition = dg.AutomationCondition[Any]
@@ -94,19 +92,16 @@ def feature_slabs(
         except ExtractionIncomplete:
             record = run.pipeline.slabs(run.pair).load_extraction()
             # The verdicts must not be lost with the step: they name the tables.
-            yield from (check_result(SLABS, verdict) for verdict in slab_verdicts(record, ()))
+            yield from (check_result(SLABS, verdict) for verdict in slab_verdicts(record))
             run.transient = all(each.error == TransientReadError.__name__ for each in record.failed)
             raise
-        changes = [text.removeprefix(_SINCE) for text in run.progress.warnings if text.startswith(_SINCE)]
         # In this order: a check that is told before its materialisation counts, to automation, as one of the last.
         yield dg.MaterializeResult(
             value=None,
             asset_key=SLABS,
-            metadata=extraction_metadata(record, run.progress.count_resumed())
-            | read_metadata(run.pipeline.warehouse(run.pair))
-            | run.cost(),
+            metadata=extraction_metadata(record) | read_metadata(run.pipeline.warehouse(run.pair)) | run.cost(),
         )
-        yield from (check_result(SLABS, verdict) for verdict in slab_verdicts(record, changes))
+        yield from (check_result(SLABS, verdict) for verdict in slab_verdicts(record))
 
 
 @dg.asset(

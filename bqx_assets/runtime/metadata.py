@@ -69,7 +69,7 @@ def spine_metadata(spine: Spine, slab_bytes: int, columns: int) -> Metadata:
     }
 
 
-def extraction_metadata(record: ExtractionRecord, resumed: int) -> Metadata:
+def extraction_metadata(record: ExtractionRecord) -> Metadata:
     """Return the metadata of a pair's feature slabs."""
     slabs = record.features()
     quarantined = [each for slab in slabs for each in slab.provenance.quarantined]
@@ -78,7 +78,7 @@ def extraction_metadata(record: ExtractionRecord, resumed: int) -> Metadata:
         "tables": dg.MetadataValue.int(len(slabs)),
         "columns": dg.MetadataValue.int(sum(len(slab.provenance.columns) for slab in slabs)),
         "size_bytes": dg.MetadataValue.int(sum(slab.size_bytes for slab in slabs)),
-        "resumed_tables": dg.MetadataValue.int(resumed),
+        "resumed_tables": dg.MetadataValue.int(len(record.resumed)),
         "failed_tables": dg.MetadataValue.int(len(record.failed)),
         "snapshot_time": dg.MetadataValue.timestamp(record.snapshot_time),
         "families": dg.MetadataValue.md(families_table(record)),

@@ -22,8 +22,6 @@ from bqx_assets.base.progress import QUIET_SECONDS, Progress, Silent
 from bqx_assets.pipeline import Pipeline
 from bqx_assets.runtime.workspace import Workspace
 
-RESUMED = "resumed"
-"""The note extraction gives to a table whose slab was fresh."""
 _LOGGED_SHARE = 10
 """One log line for each tenth of a stage: 667 would be 667 rows in the event log a pair and run."""
 
@@ -72,10 +70,7 @@ class StepProgress:
         self._lock = threading.Lock()
         self._total: dict[str, int] = {}
         self._done: Counter[str] = Counter()
-        self._resumed = 0
         self._said = time.monotonic()
-        self.warnings: list[str] = []
-        """Every warning so far, without its stage."""
 
     def start(self, stage: str, total: int) -> None:
         """Begin a stage."""
@@ -90,7 +85,6 @@ class StepProgress:
         item, note = printable(item), printable(note)
         with self._lock:
             self._done[stage] += 1
-            self._resumed += note == RESUMED
             done, total = self._done[stage], self._total.get(stage, 0)
         tenths = [count * _LOGGED_SHARE // max(total, 1) for count in (done - 1, done)]
         if done in (1, total) or tenths[0] < tenths[1]:
@@ -100,7 +94,6 @@ class StepProgress:
     def warn(self, stage: str, message: str) -> None:
         """Log a warning."""
         message = printable(message)
-        self.warnings.append(message)
         self._said = time.monotonic()
         self._log.warning("%s: %s", stage, message)
         self._target.warn(stage, message)
@@ -116,11 +109,6 @@ class StepProgress:
     def _say(self, text: str, *values: object) -> None:
         self._said = time.monotonic()
         self._log.info(text, *values)
-
-    def count_resumed(self) -> int:
-        """Return how many tables were not read again."""
-        with self._lock:
-            return self._resumed
 
 
 MOST_CHARACTERS = 4_000

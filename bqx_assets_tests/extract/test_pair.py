@@ -118,14 +118,23 @@ def test_a_rerun_reads_nothing_and_gives_the_same_slabs(tmp_path: Path, warehous
     second = extract_pair(frame_job(tmp_path, warehouse))
     assert not warehouse.reads
     assert second.slabs == first.slabs
+    assert (first.resumed, second.resumed) == ((), tuple(sorted(FEW_TABLES)))
 
 
 def test_only_a_changed_table_is_read_again(tmp_path: Path, warehouse: FrameWarehouse) -> None:
     extract_pair(frame_job(tmp_path, warehouse))
     warehouse.reads.clear()
     warehouse.revised["mkt_vol"] = warehouse.modified + timedelta(hours=1)
-    extract_pair(frame_job(tmp_path, warehouse))
+    record = extract_pair(frame_job(tmp_path, warehouse))
     assert warehouse.reads == {"mkt_vol": 1}
+    assert set(record.resumed) == set(FEW_TABLES) - {"mkt_vol"}
+
+
+def test_what_changed_since_the_last_extraction_is_in_the_record(tmp_path: Path, warehouse: FrameWarehouse) -> None:
+    assert extract_pair(frame_job(tmp_path, warehouse)).changes == ()
+    warehouse.frames[FEATURES_DATASET, "new_eurusd"] = warehouse.frames[FEATURES_DATASET, "agg_eurusd"]
+    extract_pair(frame_job(tmp_path, warehouse))
+    assert ExtractionRecord.load(tmp_path / EXTRACTION_FILE).changes == ("table new_eurusd appeared, left out",)
 
 
 def test_changed_spine_rows_make_every_slab_stale(tmp_path: Path, warehouse: FrameWarehouse) -> None:

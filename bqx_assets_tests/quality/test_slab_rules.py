@@ -8,8 +8,8 @@ from bqx_assets.quality.slab_rules import slab_verdicts
 from bqx_assets_tests.release.training import extraction, slab
 
 
-def _verdicts(record: ExtractionRecord, *changes: str) -> tuple[Verdict, Verdict]:
-    complete, drift = slab_verdicts(record, changes)
+def _verdicts(record: ExtractionRecord) -> tuple[Verdict, Verdict]:
+    complete, drift = slab_verdicts(record)
     return complete, drift
 
 
@@ -30,8 +30,8 @@ def test_a_failed_table_is_named_with_its_error() -> None:
 def test_unknown_tables_and_columns_and_changes_warn() -> None:
     one = slab("a", b"1")
     odd = one.model_copy(update={"provenance": one.provenance.model_copy(update={"left_out": ("new",)})})
-    record = extraction([odd]).model_copy(update={"unexpected": ("agg_new_eurusd",)})
-    _, drift = _verdicts(record, "a: column x changed")
+    found = {"unexpected": ("agg_new_eurusd",), "changes": ("a: column x changed",)}
+    _, drift = _verdicts(extraction([odd]).model_copy(update=found))
     assert (drift.passed, drift.severity) == (False, "warn")
     assert drift.evidence["unknown_tables"] == ["agg_new_eurusd"]
     assert drift.evidence["unknown_columns"] == ["a.new"]

@@ -190,5 +190,6 @@ def test_an_extraction_into_any_store_is_resumed_there(any_store: ObjectStore, t
     first = extract_pair(frame_job(Path("/nowhere"), warehouse, kept_in=slabs))
     assert first == expected
     warehouse.reads.clear()
-    assert extract_pair(frame_job(Path("/nowhere"), warehouse, kept_in=Slabs(any_store, "slabs/"))) == first
+    again = extract_pair(frame_job(Path("/nowhere"), warehouse, kept_in=Slabs(any_store, "slabs/")))
+    assert again == first.model_copy(update={"resumed": tuple(sorted(slab.table for slab in first.features()))})
     assert not warehouse.reads
