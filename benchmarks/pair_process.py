@@ -28,6 +28,7 @@ from bqx_assets.extract import table
 from bqx_assets.extract.lookahead import LookaheadDetector
 from bqx_assets.extract.pair import extract_features, extract_spine
 from bqx_assets.pipeline import Pipeline
+from bqx_assets.release.publish import publish
 
 
 class Steps:
@@ -90,7 +91,7 @@ def main() -> None:
     verdicts = {verdict.rule: verdict.passed for verdict in report.verdicts}
     failed = {verdict.rule: verdict.got for verdict in report.verdicts if not verdict.passed}
     tell("publish", verdicts=len(verdicts), failed=failed)
-    published = made.publish(manifest, report, store, Silent(), work.expectations)
+    published = publish(made.file, manifest, report, store, progress=Silent(), expectations=work.expectations)
     facts = {"rows": manifest.file.rows, "columns": manifest.file.columns, "size_bytes": published.size_bytes}
     tell("", peak_bytes=peak_bytes(), uri=published.uri, **facts)
 

@@ -15,6 +15,7 @@ from bqx_assets.base.artifacts import Manifest, manifest_path
 from bqx_assets.base.names import KEY
 from bqx_assets.base.progress import Silent
 from bqx_assets.catalogue.expectations import load_expectations
+from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets.quality.validate import validate
 
 _AT_ONCE = 1_000
@@ -67,5 +68,5 @@ def read_window(file: str, columns: str, days: str) -> int:
 def _validate(file: str, *, deep: bool) -> int:
     path = Path(file)
     manifest = Manifest.load(manifest_path(path))
-    report = validate(path, PAIR, load_expectations(), manifest=manifest, deep=deep, progress=Silent())
+    report = validate(StoredFile.at(path), PAIR, load_expectations(), manifest=manifest, deep=deep, progress=Silent())
     return len(report.verdicts)

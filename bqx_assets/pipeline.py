@@ -39,7 +39,8 @@ from bqx_assets.merge.engine import engine_named, merge, plan_merge
 from bqx_assets.merge.plan import MergePlan
 from bqx_assets.quality.diff import Difference
 from bqx_assets.quality.report import Report
-from bqx_assets.release.merged_file import Merged, MergedFile, MergedObject, publish_checked
+from bqx_assets.quality.stored_file import StoredFile
+from bqx_assets.release.merged_file import MergedFile, publish_checked
 from bqx_assets.release.named_file import diff_files, kept_expectations, validate_file
 from bqx_assets.release.publish import Published
 from bqx_assets.release.published import Standing, verify_pairs
@@ -266,11 +267,11 @@ class Pipeline:
         manifest = merge(plan, store, name, engine=self.settings.engine, progress=self.progress)
         return MergedResult(manifest, store.uri(name))
 
-    def merged(self, pair: Pair, file: Path | None = None) -> Merged:
+    def merged(self, pair: Pair, file: Path | None = None) -> MergedFile:
         """Return the pair's merged, not yet published file, or ``file`` as such; it need not be there."""
         if file is None and self.in_bucket:
-            return MergedObject(self.store, pair)
-        return MergedFile(file or self.settings.training_file(pair), pair)
+            return MergedFile(StoredFile(self.store, merged_name(pair)), pair)
+        return MergedFile(StoredFile.at(file or self.settings.training_file(pair)), pair)
 
     def validate(
         self,
@@ -293,8 +294,8 @@ class Pipeline:
         """
         if file is None:
             merged = self.merged(pair)
-            judge = merged.validate if deep else merged.shallow
-            return judge(merged.manifest(), expectations or self.expectations(pair), self.progress)
+            judged_by = expectations or self.expectations(pair)
+            return merged.validate(merged.manifest(), judged_by, self.progress, deep=deep)
         own = self.expectations_of(str(file), pair)
         place = str(file)
         return validate_file(

@@ -7,8 +7,8 @@ from base64 import b64decode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from pathlib import Path
-from typing import Any, Protocol
+from pathlib import Path, PurePath
+from typing import Any, BinaryIO, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,98 +19,136 @@ from bqx_assets.base.errors import FooterError, PreconditionFailed
 from bqx_assets.base.files import open_regular
 from bqx_assets.base.frame_files import PARQUET_MAGIC
 from bqx_assets.base.printable import first_line
+from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore, version_of, version_text
+from bqx_assets.base.store.sidecars import state_of
 from bqx_assets.merge.footer import Footer, footer_as_file, merge_footers, parse_footer, refuse_other_head
 from bqx_assets.merge.footer import read_end as read_parquet_end
 from bqx_assets.quality.integrity import Segment, end_crc32c, segments
 
 
-class Source(Protocol):
-    """Bytes that can be read in any order, from any thread."""
+class _AnyName(LocalObjectStore):
+    """A folder in which a user names one file: no byte is written beside it, and a hidden name is a name."""
 
+    def local_path(self, name: str) -> Path:
+        """Return the file, whatever its name."""
+        return self.root / name
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file by its name in an object store, whether or not there is one."""
+
+    store: ObjectStore
     name: str
-    size_bytes: int
-    crc32c: int | None
-    """Of all bytes, as the store itself states it; of a local file nobody states any."""
+
+    @classmethod
+    def at(cls, path: Path) -> Self:
+        """Return the file at a local path, in a store that keeps no facts beside it."""
+        return cls(_AnyName(path.parent, sidecars=False), path.name)
+
+    @property
+    def place(self) -> str:
+        """The path or URI of the file."""
+        return self.store.uri(self.name)
+
+    @property
+    def path(self) -> Path | None:
+        """The local file; None in a bucket."""
+        return self.store.local_path(self.name)
+
+    def beside(self, suffix: str) -> Self:
+        """Return the file of the same name with another suffix: a manifest, a report."""
+        return replace(self, name=self.name.removesuffix(".parquet") + suffix)
+
+    def state(self) -> str:
+        """Return a text that every write of the file changes; empty where there is no file.
+
+        Of a local file inode, size and times: no write leaves the inode's change time as it was.
+        """
+        path = self.path
+        if path is None:
+            info = self.store.head(self.name)
+            return f"version {info.version}" if info is not None else ""
+        try:
+            return " ".join(str(number) for number in state_of(path.stat()))
+        except OSError:
+            return ""
+
+    def fetch(self, folder: Path) -> Path:
+        """Copy the file into a folder, in 64 MiB pieces, and return the copy. Raises ObjectMissing, StoreError."""
+        target, at = folder / PurePath(self.name).name, 0
+        with target.open("wb") as copy:
+            while data := self.store.read(self.name, at, _MOST_BYTES):
+                at += copy.write(data)
+        return target
+
+    def open(self) -> Source | None:
+        """Return the file for reading; None where there is none.
+
+        **Cost**: a descriptor of a local file, one request elsewhere. Raises OSError, StoreError.
+        """
+        path = self.path
+        if path is not None:
+            return Source(self, open_regular(path)) if path.is_file() else None
+        info = self.store.head(self.name)
+        return Source(self, info) if info is not None else None
+
+
+class Source:
+    """A stored file opened for reading: ranges in any order, from any thread.
+
+    A local file is read through one descriptor, an object by one range request a read.
+    """
+
+    def __init__(self, file: StoredFile, opened: BinaryIO | ObjectInfo) -> None:
+        self._of = file
+        self._info = opened if isinstance(opened, ObjectInfo) else None
+        self._file = None if isinstance(opened, ObjectInfo) else opened
+        self.name = file.name
+        self.size_bytes = opened.size_bytes if isinstance(opened, ObjectInfo) else os.fstat(opened.fileno()).st_size
+        self.crc32c = self._info.crc32c if self._info is not None else None
+        """CRC32C of all bytes as the store states it; None for a local file, of which nobody states any."""
 
     def read(self, start: int, length: int) -> bytes:
-        """Return ``length`` bytes from ``start``; fewer only where the source ends."""
-        ...
-
-    def confirm(self) -> None:
-        """Raise where what was read cannot have been one and the same object."""
-        ...
-
-    def close(self) -> None:
-        """Release what is held."""
-        ...
-
-
-class FileSource:
-    """A local file. **Cost**: one descriptor, and nothing in memory."""
-
-    crc32c: int | None = None
-
-    def __init__(self, path: Path) -> None:
-        self.name = path.name
-        self._file = open_regular(path)
-        self.size_bytes = os.fstat(self._file.fileno()).st_size
-
-    def read(self, start: int, length: int) -> bytes:
-        """Return a range. Raises OSError."""
+        """Return ``length`` bytes from ``start``; fewer only at the file's end. Raises OSError, StoreError."""
+        if self._file is None:
+            return self._of.store.read(self.name, start, length)
         data = os.pread(self._file.fileno(), length, start)
         while len(data) < length and (more := os.pread(self._file.fileno(), length - len(data), start + len(data))):
             data += more  # the kernel gives at most 2 GiB at once
         return data
 
     def confirm(self) -> None:
-        """Pass: an open descriptor is of one file, whatever takes its name."""
+        """Raise PreconditionFailed where the object is no longer the version that was opened.
 
-    def close(self) -> None:
-        """Close the descriptor."""
-        self._file.close()
-
-
-class ObjectSource:
-    """An object of a store, by one range request a read. Errors are the store's own."""
-
-    def __init__(self, store: ObjectStore, info: ObjectInfo) -> None:
-        self._store, self._info = store, info
-        self.name = info.name
-        self.size_bytes = info.size_bytes
-        self.crc32c: int | None = info.crc32c
-
-    def read(self, start: int, length: int) -> bytes:
-        """Return a range. Raises StoreError, ObjectMissing."""
-        return self._store.read(self.name, start, length)
-
-    def confirm(self) -> None:
-        """Raise PreconditionFailed where the object is no longer the version that the validation began with.
-
-        A write always gives a new version: the same one before and after means the same bytes between.
+        Every write gives a new version, so that the same version before and after means the same bytes between. An
+        open descriptor stays with one file, whatever takes its name.
         """
-        found = self._store.head(self.name)
+        if self._info is None:
+            return
+        found = self._of.store.head(self.name)
         if found is None or found.version != self._info.version:
             raise PreconditionFailed(
-                self._store.uri(self.name),
+                self._of.place,
                 got=f"{version_text(version_of(found))} after the validation",
                 expected=f"{version_text(self._info.version)}, as before it",
                 cure="Another run replaced the object meanwhile: validate again.",
             )
 
+    def whole_crc32c(self) -> int:
+        """Return the CRC32C of all bytes. **Cost**: a local file is read once, in 4 MiB pieces."""
+        if self.crc32c is not None:
+            return self.crc32c
+        crc = 0
+        for start in range(0, self.size_bytes, _PIECE_BYTES):
+            crc = crc32c(self.read(start, _PIECE_BYTES), crc)
+        return crc
+
     def close(self) -> None:
-        """Pass: a store keeps its own connections."""
-
-
-def open_file(path: Path) -> FileSource | None:
-    """Return a file as source; None where there is none. Raises OSError."""
-    return FileSource(path) if path.is_file() else None
-
-
-def open_object(store: ObjectStore, name: str) -> ObjectSource | None:
-    """Return an object as source; None where there is none. **Cost**: one request. Raises StoreError."""
-    info = store.head(name)
-    return ObjectSource(store, info) if info is not None else None
+        """Close the descriptor, if there is one."""
+        if self._file is not None:
+            self._file.close()
 
 
 _ARROW = "ARROW:schema"
@@ -171,14 +209,7 @@ def is_of(source: Source, manifest: Manifest) -> bool:
     end = read_end(source, segments(manifest, source.size_bytes))
     if end.sha256 is not None and manifest.file.end_sha256 not in (None, end.sha256):
         return False
-    return (_crc32c(source) if source.crc32c is None else source.crc32c) == manifest.file.crc32c
-
-
-def _crc32c(source: Source) -> int:
-    crc = 0
-    for start in range(0, source.size_bytes, _PIECE_BYTES):
-        crc = crc32c(source.read(start, _PIECE_BYTES), crc)
-    return crc
+    return source.whole_crc32c() == manifest.file.crc32c
 
 
 def footer_of(source: Source, end: End) -> Footer:

@@ -6,18 +6,15 @@ Each byte is read once; damage is a fact for the rules, never an exception.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
-from functools import partial
-from pathlib import Path
 
 from bqx_assets.base.artifacts import Manifest
 from bqx_assets.base.errors import FooterError
 from bqx_assets.base.limits import PeakMemory
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.progress import Progress, at_work, waiting
-from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.base.threads import in_threads
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.quality.chunk_reader import GROUP_BYTES, Block, Group, holes
@@ -26,7 +23,7 @@ from bqx_assets.quality.integrity import FileChecksum, segments
 from bqx_assets.quality.report import Report
 from bqx_assets.quality.rules import RULES
 from bqx_assets.quality.scan import Scan, stated_columns, stated_groups, unchecked_columns, without_chunks
-from bqx_assets.quality.stored_file import End, Source, footer_of, open_file, open_object, read_end
+from bqx_assets.quality.stored_file import End, Source, StoredFile, footer_of, read_end
 
 STAGE = "validate"
 _AHEAD = 3
@@ -35,7 +32,7 @@ _HOLE_BYTES = 16 << 20
 """Of a stretch without columns, read at once."""
 
 
-def read_source(opened: Callable[[], Source | None], scan: Scan, *, progress: Progress) -> None:
+def read_source(file: StoredFile, scan: Scan, *, progress: Progress) -> None:
     """Add to ``scan`` what one pass over a source gives; whatever is wrong with its bytes is a fact there.
 
     **Cost**: shallow, the footer. Deep, every byte is read once, for its checksum and its values, but for the features
@@ -50,7 +47,7 @@ def read_source(opened: Callable[[], Source | None], scan: Scan, *, progress: Pr
     progress.start(STAGE, 1)
     name = "the file"
     try:
-        source = opened()
+        source = file.open()
         if source is not None:
             name, scan.size_bytes, scan.stored_crc32c = source.name, source.size_bytes, source.crc32c
             with closing(source):
@@ -121,7 +118,7 @@ def _check_rest(source: Source, end: End, groups: Sequence[Group], checksum: Fil
 
 
 def validate(
-    file: Path,
+    file: StoredFile,
     pair: Pair,
     expectations: Expectations,
     *,
@@ -129,46 +126,25 @@ def validate(
     deep: bool = True,
     progress: Progress,
 ) -> Report:
-    """Return the verdicts of all rules that what was read gives something to judge by; a bad file raises nothing.
+    """Return the verdicts of all rules for which the pass gives enough to decide; a bad file raises nothing.
 
-    ``deep``: decode every value and check every byte; otherwise the footer and its statistics only.
+    ``deep``: decode every value and check every byte; otherwise read the footer and its statistics only. Nothing is
+    copied: an object is read by ranges, and the size and CRC32C that its store states are judged in either pass.
     **Cost**: see :func:`read_source`; the report says seconds and peak memory.
-    """
-    scan = Scan(pair, expectations, manifest, deep)
-    return _report(partial(open_file, file), scan, str(file), progress)
-
-
-def validate_object(  # noqa: PLR0913 -- as validate, and an object is named by two
-    store: ObjectStore,
-    name: str,
-    pair: Pair,
-    expectations: Expectations,
-    *,
-    manifest: Manifest | None,
-    deep: bool = True,
-    progress: Progress,
-) -> Report:
-    """Return the verdicts on an object, as :func:`validate` does on a file, without a copy of it anywhere.
-
-    The store's own size and CRC32C are judged as well, in a shallow pass too. **Cost**: see :func:`read_source`.
 
     Raises:
         StoreError: the store could not deliver; that says nothing about the object.
         PreconditionFailed: the object was replaced meanwhile.
     """
     scan = Scan(pair, expectations, manifest, deep)
-    return _report(partial(open_object, store, name), scan, store.uri(name), progress)
-
-
-def _report(opened: Callable[[], Source | None], scan: Scan, name: str, progress: Progress) -> Report:
     started = time.monotonic()
     with PeakMemory() as memory, waiting(progress, STAGE, at_work("reading and judging the file")):
-        read_source(opened, scan, progress=progress)
+        read_source(file, scan, progress=progress)
         verdicts = [verdict for rule in RULES if (verdict := rule.verdict(scan)) is not None]
     judged = {verdict.rule for verdict in verdicts}
     return Report(
         pair=scan.pair.name,
-        file=name,
+        file=file.place,
         rows=scan.rows,
         columns=len(scan.columns),
         deep=scan.deep,

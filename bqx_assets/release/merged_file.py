@@ -1,4 +1,4 @@
-"""Holds a pair's merged, not yet published file, with its manifest and its report, wherever it lies.
+"""Holds a pair's merged, not yet published file with its manifest and its report, in whichever store it lies.
 
 A kept report is a claim: whoever can write beside the file can write any verdict. A publication goes only by a report
 that this process made itself, of bytes that could not have changed since.
@@ -7,32 +7,59 @@ that this process made itself, of bytes that could not have changed since.
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
-from typing import Protocol
 
-from bqx_assets.base.artifacts import Manifest, Record, manifest_path
-from bqx_assets.base.errors import CheckpointCorrupt, ChecksumMismatch
+from bqx_assets.base.artifacts import MANIFEST_SUFFIX, Manifest, Record
+from bqx_assets.base.errors import CheckpointCorrupt, ChecksumMismatch, ObjectMissing, PreconditionFailed
 from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.base.progress import Progress
 from bqx_assets.base.settings import Settings
-from bqx_assets.base.store.protocol import ObjectStore, version_text
+from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.base.store.records import load_record, save_record
-from bqx_assets.base.store.sidecars import state_of
-from bqx_assets.base.store.staging_names import merged_name
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.quality.report import Report
-from bqx_assets.quality.validate import validate, validate_object
-from bqx_assets.release.publish import Published, publish, publish_merged, with_the_word
+from bqx_assets.quality.stored_file import StoredFile
+from bqx_assets.quality.validate import validate
+from bqx_assets.release.publish import Published, publish, with_the_word
+from bqx_assets.release.published import same_bytes
+
+REPORT_SUFFIX = ".report.json"
 
 
 class SavedReport(Record):
-    """A report, and the bytes it speaks of."""
+    """A report, and the bytes that it was made of."""
 
     size_bytes: int
     crc32c: int
     report: Report
+
+
+def save_report(file: StoredFile, manifest: Manifest, report: Report) -> None:
+    """Keep a report beside its file, tied to the bytes that were validated; none that was asked of another pair.
+
+    Raises:
+        StoreError: the store refused it.
+    """
+    if report.pair != manifest.pair:
+        return
+    kept = SavedReport(size_bytes=manifest.file.size_bytes, crc32c=manifest.file.crc32c, report=report)
+    with suppress(PreconditionFailed):  # another validation is keeping its report at this moment: either will do
+        save_record(file.store, file.beside(REPORT_SUFFIX).name, kept)
+
+
+def report_for(file: StoredFile, manifest: Manifest) -> Report | None:
+    """Return the saved report if it was made of exactly the manifest's bytes; None otherwise.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    try:
+        saved = load_record(file.store, file.beside(REPORT_SUFFIX).name, SavedReport)
+    except CheckpointCorrupt:
+        return None
+    same = (saved.size_bytes, saved.crc32c) == (manifest.file.size_bytes, manifest.file.crc32c)
+    return saved.report if same else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +68,17 @@ class _Made:
 
     report: Report
     state: str
-    """Of the bytes: what no change of them leaves as it was."""
+    """The file's state, which every write changes."""
     manifest: str
-    """SHA-256 of the manifest, which holds that of every part of the file."""
+    """SHA-256 of the manifest, which holds the SHA-256 of every part of the file."""
 
 
 _MADE: dict[str, _Made] = {}
-"""By place: a few kilobytes a pair."""
+"""Reports of this process by the file's place: a few kilobytes a pair."""
 
 
 def remember(place: str, state: str, manifest: Manifest, report: Report) -> None:
-    """Let this process's publication of ``place`` go by a deep report that it has just made."""
+    """Let this process publish ``place`` by a deep report that it has just made."""
     _MADE[place] = _Made(report, state, _digest(manifest))
 
 
@@ -62,98 +89,73 @@ def made_here(place: str, state: str, manifest: Manifest) -> Report | None:
 
 
 def _digest(manifest: Manifest) -> str:
-    """Of all that the manifest says of the file; what it may replace is said when it is published."""
+    """Return the SHA-256 of what the manifest says of the file; what it may replace is said at publication."""
     return hashlib.sha256(manifest.model_dump_json(exclude={"replace_source"}).encode()).hexdigest()
 
 
-def report_path(training_file: Path) -> Path:
-    """Return where the report on a training file lies: beside it."""
-    return training_file.with_name(training_file.name.removesuffix(".parquet") + ".report.json")
+@dataclass(frozen=True, slots=True)
+class MergedFile:
+    """One pair's merged file. It need not be there."""
 
-
-def save_report(training_file: Path, manifest: Manifest, report: Report) -> None:
-    """Keep a report beside its file, tied to the bytes that were validated; none that was asked of another pair."""
-    if report.pair == manifest.pair:
-        _checked(manifest, report).save(report_path(training_file))
-
-
-def report_for(training_file: Path, manifest: Manifest) -> Report | None:
-    """Return the saved report if it speaks of exactly the manifest's bytes; None otherwise."""
-    try:
-        return _on_these_bytes(SavedReport.load(report_path(training_file)), manifest)
-    except CheckpointCorrupt:
-        return None
-
-
-def save_object_report(store: ObjectStore, name: str, manifest: Manifest, report: Report) -> None:
-    """Keep the report on object ``name`` beside it, as ``save_report`` does. Raises as ``save_record``."""
-    if report.pair == manifest.pair:
-        save_record(store, str(report_path(Path(name))), _checked(manifest, report))
-
-
-def object_report_for(store: ObjectStore, name: str, manifest: Manifest) -> Report | None:
-    """Return the report kept on object ``name``, as ``report_for`` does. Raises StoreError where it cannot be read."""
-    try:
-        return _on_these_bytes(load_record(store, str(report_path(Path(name))), SavedReport), manifest)
-    except CheckpointCorrupt:
-        return None
-
-
-def _checked(manifest: Manifest, report: Report) -> SavedReport:
-    return SavedReport(size_bytes=manifest.file.size_bytes, crc32c=manifest.file.crc32c, report=report)
-
-
-def _on_these_bytes(checked: SavedReport, manifest: Manifest) -> Report | None:
-    same = (checked.size_bytes, checked.crc32c) == (manifest.file.size_bytes, manifest.file.crc32c)
-    return checked.report if same else None
-
-
-class Merged(Protocol):
-    """One pair's merged, not yet published file."""
+    file: StoredFile
+    pair: Pair
 
     @property
     def place(self) -> str:
         """Its path or URI."""
-        ...
+        return self.file.place
 
     def manifest(self) -> Manifest:
         """Return its manifest. Raises CheckpointCorrupt where there is none."""
-        ...
+        beside = self.file.beside(MANIFEST_SUFFIX)
+        try:
+            return load_record(beside.store, beside.name, Manifest)
+        except CheckpointCorrupt as error:
+            if not isinstance(error.__cause__, ObjectMissing):
+                raise
+            raise CheckpointCorrupt(
+                beside.place,
+                got="no such file",
+                expected="the manifest that a merge writes beside its file",
+                cure=f"Bring it beside the file, or merge: bqx merge {self.pair}",
+            ) from error
 
     def holds(self, manifest: Manifest) -> bool:
-        """Return whether a file as long as the manifest says is there; of an object, with its checksum too."""
-        ...
+        """Return whether the file has the manifest's size, and its CRC32C where the store states one."""
+        info = self.file.store.head(self.file.name)
+        if info is None or info.crc32c is None:
+            return info is not None and info.size_bytes == manifest.file.size_bytes
+        return same_bytes(info, manifest.file)
 
     def report(self, manifest: Manifest) -> Report | None:
-        """Return the report kept beside it, if it speaks of exactly the manifest's bytes."""
-        ...
+        """Return the report kept beside it, if it was made of exactly the manifest's bytes."""
+        return report_for(self.file, manifest)
 
-    def validate(self, manifest: Manifest, expectations: Expectations, progress: Progress) -> Report:
-        """Validate it deep, and keep the report. **Cost**: one pass, a few columns in memory."""
-        ...
+    def validate(
+        self, manifest: Manifest, expectations: Expectations, progress: Progress, *, deep: bool = True
+    ) -> Report:
+        """Validate it; keep the report of a deep pass beside it. **Cost**: see ``quality.validate``."""
+        before = self.file.state()
+        report = validate(self.file, self.pair, expectations, manifest=manifest, deep=deep, progress=progress)
+        if deep:
+            save_report(self.file, manifest, report)
+            if before and before == self.file.state():
+                remember(self.place, before, manifest, report)
+        return report
 
-    def shallow(self, manifest: Manifest, expectations: Expectations, progress: Progress) -> Report:
-        """Validate footer and statistics."""
-        ...
-
-    def state(self) -> str:
-        """Return what no change of its bytes leaves as it was; empty where there is no file."""
-        ...
-
-    def publish(
-        self,
-        manifest: Manifest,
-        report: Report,
-        store: ObjectStore,
-        progress: Progress,
-        expectations: Expectations,
-    ) -> Published:
-        """Publish it. Raises as ``publish`` does, and ChecksumMismatch where it changed after it was validated."""
-        ...
+    def refuse_changed(self, manifest: Manifest, report: Report) -> None:
+        """Raise ChecksumMismatch unless ``report`` is this process's own on the very bytes that are there."""
+        if made_here(self.place, self.file.state(), manifest) != report:
+            raise ChecksumMismatch(
+                self.place,
+                got="bytes that were written after the validation",
+                expected="the bytes that were validated",
+                cure=f"Nothing was published. Let nobody write there, then publish again: bqx publish {manifest.pair}",
+            )
 
 
 def publish_checked(
-    file: Merged,
+    merged: MergedFile,
     manifest: Manifest,
     settings: Settings,
     expectations: Expectations,
@@ -167,157 +169,26 @@ def publish_checked(
 
     Raises:
         ValidationFailed: a blocking rule failed.
-        As ``publish`` does.
+        ChecksumMismatch: the file changed after it was validated. And all that ``publish`` raises.
     """
-    report = made_here(file.place, file.state(), manifest)
+    report = made_here(merged.place, merged.file.state(), manifest)
     if report is None or not _goes_by(report, expectations):
-        report = file.validate(manifest, expectations, progress)
-    elif (shallow := file.shallow(manifest, expectations, progress)).failures():
+        report = merged.validate(manifest, expectations, progress)
+    elif (shallow := merged.validate(manifest, expectations, progress, deep=False)).failures():
         report = shallow
-    return file.publish(with_the_word(manifest, settings), report, store, progress, expectations)
+    chosen = with_the_word(manifest, settings)
+    return publish(
+        merged.file,
+        chosen,
+        report,
+        store,
+        progress=progress,
+        unchanged=lambda: merged.refuse_changed(chosen, report),
+        expectations=expectations,
+    )
 
 
 def _goes_by(report: Report, expectations: Expectations) -> bool:
     """Whether a report was made by these very expectations: a file of them may change while a process runs."""
     made_by = report.expectations
     return made_by is not None and made_by.sha256 == expectations.judged_by(parse_pair(report.pair)).sha256
-
-
-def _refuse_changed(file: Merged, manifest: Manifest, report: Report) -> None:
-    """Raise ChecksumMismatch unless ``report`` is this process's own on the very bytes that are there."""
-    if made_here(file.place, file.state(), manifest) != report:
-        raise ChecksumMismatch(
-            file.place,
-            got="bytes that were written after the validation",
-            expected="the bytes that were validated",
-            cure=f"Nothing was published. Let nobody write there, then publish again: bqx publish {manifest.pair}",
-        )
-
-
-class MergedFile:
-    """A local file. Implements ``Merged``."""
-
-    def __init__(self, file: Path, pair: Pair) -> None:
-        self._file, self._pair = file, pair
-
-    @property
-    def place(self) -> str:
-        """Its path."""
-        return str(self._file)
-
-    def manifest(self) -> Manifest:
-        """Return its manifest. Raises CheckpointCorrupt where there is none."""
-        path = manifest_path(self._file)
-        if not path.exists():
-            raise CheckpointCorrupt(
-                str(path),
-                got="no such file",
-                expected="the manifest that a merge writes beside its file",
-                cure=f"Bring it beside the file, or merge: bqx merge {self._pair}",
-            )
-        return Manifest.load(path)
-
-    def holds(self, manifest: Manifest) -> bool:
-        """Return whether a file as long as the manifest says is there."""
-        return self._file.is_file() and self._file.stat().st_size == manifest.file.size_bytes
-
-    def report(self, manifest: Manifest) -> Report | None:
-        """Return the report kept beside it, if it speaks of exactly the manifest's bytes."""
-        return report_for(self._file, manifest)
-
-    def validate(self, manifest: Manifest, expectations: Expectations, progress: Progress) -> Report:
-        """Validate it deep, and keep the report. **Cost**: see ``quality.validate``."""
-        before = self.state()
-        report = validate(self._file, self._pair, expectations, manifest=manifest, progress=progress)
-        save_report(self._file, manifest, report)
-        if before and before == self.state():
-            remember(self.place, before, manifest, report)
-        return report
-
-    def shallow(self, manifest: Manifest, expectations: Expectations, progress: Progress) -> Report:
-        """Validate footer and statistics."""
-        return validate(self._file, self._pair, expectations, manifest=manifest, deep=False, progress=progress)
-
-    def state(self) -> str:
-        """Return inode, size and times: no write leaves the inode's change time as it was."""
-        try:
-            return " ".join(str(number) for number in state_of(self._file.stat()))
-        except OSError:
-            return ""
-
-    def publish(
-        self,
-        manifest: Manifest,
-        report: Report,
-        store: ObjectStore,
-        progress: Progress,
-        expectations: Expectations,
-    ) -> Published:
-        """Upload it, and swap it in."""
-        unchanged = partial(_refuse_changed, self, manifest, report)
-        return publish(
-            self._file, manifest, report, store, progress=progress, unchanged=unchanged, expectations=expectations
-        )
-
-
-class MergedObject:
-    """An object that compose made in the output bucket. Implements ``Merged``."""
-
-    def __init__(self, store: ObjectStore, pair: Pair) -> None:
-        self._store, self._pair, self._name = store, pair, merged_name(pair)
-
-    @property
-    def place(self) -> str:
-        """Its URI."""
-        return self._store.uri(self._name)
-
-    def manifest(self) -> Manifest:
-        """Return its manifest. Raises CheckpointCorrupt where there is none."""
-        return load_record(self._store, str(manifest_path(Path(self._name))), Manifest)
-
-    def holds(self, manifest: Manifest) -> bool:
-        """Return whether the store's own size and CRC32C are the manifest's."""
-        info = self._store.head(self._name)
-        stated = manifest.file.size_bytes, manifest.file.crc32c
-        return info is not None and (info.size_bytes, info.crc32c) == stated
-
-    def report(self, manifest: Manifest) -> Report | None:
-        """Return the report kept beside it, if it speaks of exactly the manifest's bytes."""
-        return object_report_for(self._store, self._name, manifest)
-
-    def validate(self, manifest: Manifest, expectations: Expectations, progress: Progress) -> Report:
-        """Validate it deep by range reads, and keep the report."""
-        before = self.state()
-        report = self._validate(manifest, expectations, progress, deep=True)
-        save_object_report(self._store, self._name, manifest, report)
-        if before and before == self.state():
-            remember(self.place, before, manifest, report)
-        return report
-
-    def shallow(self, manifest: Manifest, expectations: Expectations, progress: Progress) -> Report:
-        """Validate footer and statistics, and the store's own CRC32C."""
-        return self._validate(manifest, expectations, progress, deep=False)
-
-    def _validate(self, manifest: Manifest, expectations: Expectations, progress: Progress, *, deep: bool) -> Report:
-        return validate_object(
-            self._store, self._name, self._pair, expectations, manifest=manifest, deep=deep, progress=progress
-        )
-
-    def state(self) -> str:
-        """Return its version: every write gives another."""
-        info = self._store.head(self._name)
-        return version_text(info.version) if info is not None else ""
-
-    def publish(
-        self,
-        manifest: Manifest,
-        report: Report,
-        store: ObjectStore,
-        progress: Progress,
-        expectations: Expectations,
-    ) -> Published:
-        """Copy it inside the store, and swap it in: no byte is read or sent."""
-        unchanged = partial(_refuse_changed, self, manifest, report)
-        return publish_merged(
-            manifest, report, store, progress=progress, unchanged=unchanged, expectations=expectations
-        )

@@ -6,13 +6,11 @@ A published file names its manifest and the expectations it was held against; a 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from contextlib import ExitStack
-from pathlib import Path
 
-from bqx_assets.base.artifacts import MANIFEST_SUFFIX, Manifest, manifest_path
-from bqx_assets.base.errors import BadSetting, CheckpointCorrupt
-from bqx_assets.base.files import read_regular, regular_file
+from bqx_assets.base.artifacts import MANIFEST_SUFFIX, Manifest
+from bqx_assets.base.errors import BadSetting, CheckpointCorrupt, ObjectMissing
+from bqx_assets.base.files import regular_file
 from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.progress import Progress
@@ -20,14 +18,13 @@ from bqx_assets.base.settings import training_name
 from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.base.store.naming import GCS_SCHEME, local_path
 from bqx_assets.base.store.open_store import object_at
-from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.base.store.records import load_record
 from bqx_assets.catalogue.expectations import Expectations, parse_expectations
 from bqx_assets.quality.diff import Difference, Side, WideFile, diff_manifests, diff_values, has_digests
 from bqx_assets.quality.report import Report
-from bqx_assets.quality.stored_file import Source, is_of, open_file, open_object
-from bqx_assets.quality.validate import validate, validate_object
-from bqx_assets.release.merged_file import save_object_report, save_report
+from bqx_assets.quality.stored_file import Source, StoredFile, is_of
+from bqx_assets.quality.validate import validate
+from bqx_assets.release.merged_file import save_report
 from bqx_assets.release.published import Companions, companions_of, plain_name
 
 PUBLISHED = {training_name(pair): pair for pair in ALL_PAIRS}
@@ -46,18 +43,12 @@ def validate_file(
         BadSetting: a URI that is none.
         CheckpointCorrupt: a published file whose own manifest is gone or damaged.
     """
-    if place.startswith(GCS_SCHEME):
-        store, name = object_at(place, "training file")
-        manifest = _object_manifest(store, name)
-        report = validate_object(store, name, pair, expectations, manifest=manifest, deep=deep, progress=progress)
-        if manifest is not None and keep and deep:
-            save_object_report(store, name, manifest, report)
-        return report
-    file = file_of(place)
-    manifest = _file_manifest(file)
+    file = file_at(place)
+    published = _named_companions(file)
+    manifest = published.manifest if published is not None else _manifest_beside(file)
     report = validate(file, pair, expectations, manifest=manifest, deep=deep, progress=progress)
     # Another report beside a published file would make its publication a partial one.
-    if manifest is not None and keep and deep and _published_manifest(file) is None:
+    if manifest is not None and keep and deep and published is None:
         save_report(file, manifest, report)
     return report
 
@@ -78,29 +69,24 @@ def kept_expectations(place: str) -> Expectations | None:
 
 def _kept(place: str) -> tuple[Manifest, str] | None:
     """The manifest and the expectations that a published file names, or that lie beside a copy of it."""
-    if place.startswith(GCS_SCHEME):
-        store, name = object_at(place, "training file")
-        info = store.head(name)
-        found = named_companions(store, name, info.metadata if info else {})
-    else:
-        file = file_of(place)
-        folder = LocalObjectStore(file.parent)
-        info = folder.head(file.name) if file.name in PUBLISHED else None
-        found = named_companions(folder, file.name, info.metadata if info else {})
-        if found is None:
-            return _kept_beside(file)
-    text = found.texts.get("expectations") if found is not None else None
-    return (found.manifest, text.decode()) if found is not None and text is not None else None
+    file = file_at(place)
+    found = _named_companions(file)
+    if found is None:
+        return _kept_beside(file)
+    text = found.texts.get("expectations")
+    return (found.manifest, text.decode()) if text is not None else None
 
 
-def _kept_beside(file: Path) -> tuple[Manifest, str] | None:
-    """Of a copy with the copies for people beside it; they count only if they are each other's."""
+def _kept_beside(file: StoredFile) -> tuple[Manifest, str] | None:
+    """What lies beside a copy: manifest and expectations count only if the first names the second by its digest."""
     pair = PUBLISHED.get(file.name)
-    manifest = Manifest.load(manifest_path(file)) if pair is not None and manifest_path(file).is_file() else None
-    text = file.with_name(plain_name(pair, "expectations")) if pair is not None else None
-    if manifest is None or manifest.expectations is None or text is None or not text.is_file():
+    manifest = _manifest_beside(file) if pair is not None else None
+    if pair is None or manifest is None or manifest.expectations is None:
         return None
-    data = read_regular(text)
+    try:
+        data = file.store.read(plain_name(pair, "expectations"))
+    except ObjectMissing:
+        return None
     return (manifest, data.decode()) if hashlib.sha256(data).hexdigest() == manifest.expectations.sha256 else None
 
 
@@ -155,14 +141,9 @@ def _side(place: str, stack: ExitStack) -> tuple[Manifest | None, Source | None]
     """Return the manifest of a place and its file, None where there is none; a file's manifest only if it is of it."""
     of_manifest = place.endswith(MANIFEST_SUFFIX)
     file_place = place.removesuffix(MANIFEST_SUFFIX) + ".parquet" if of_manifest else place
-    if place.startswith(GCS_SCHEME):
-        store, name = object_at(file_place, "training file")
-        source: Source | None = open_object(store, name)
-        manifest = _manifest_beside(store, name) if of_manifest else _object_manifest(store, name)
-    else:
-        file = file_of(file_place)
-        source = open_file(file)
-        manifest = _file_manifest(file, beside=of_manifest)
+    file = file_at(file_place)
+    source = file.open()
+    manifest = _manifest_beside(file) if of_manifest else _manifest_of(file)
     if (manifest if of_manifest else source) is None:
         raise BadSetting(
             place,
@@ -177,13 +158,19 @@ def _side(place: str, stack: ExitStack) -> tuple[Manifest | None, Source | None]
     return manifest, source
 
 
-def file_of(place: str) -> Path:
-    """Return the path of a file, or of none: a verdict says that. Raises BadSetting for what is no file."""
+def file_at(place: str) -> StoredFile:
+    """Return the file at a path or URI, which need not be there: a verdict says that.
+
+    Raises:
+        BadSetting: what is there is no file, or the URI names none.
+    """
+    if place.startswith(GCS_SCHEME):
+        return StoredFile(*object_at(place, "training file"))
     file = local_path(place, "training file", expected="a path, or gs://bucket/name")
     try:
-        return regular_file(file)
+        return StoredFile.at(regular_file(file))
     except FileNotFoundError:
-        return file
+        return StoredFile.at(file)
     except OSError as error:
         raise BadSetting(
             f"training file {file}",
@@ -193,49 +180,37 @@ def file_of(place: str) -> Path:
         ) from error
 
 
-def _file_manifest(file: Path, *, beside: bool = False) -> Manifest | None:
-    """Return the manifest that a published file names, else, or where asked for, the one beside it."""
-    named = None if beside else _published_manifest(file)
-    return named or (Manifest.load(manifest_path(file)) if manifest_path(file).is_file() else None)
+def _manifest_of(file: StoredFile) -> Manifest | None:
+    """Return the manifest that a published file names, else the one beside it."""
+    found = _named_companions(file)
+    return found.manifest if found is not None else _manifest_beside(file)
 
 
-def _published_manifest(file: Path) -> Manifest | None:
-    """Return the manifest that a published file names; None for any other file."""
-    if file.name not in PUBLISHED:
-        return None
-    folder = LocalObjectStore(file.parent)
-    info = folder.head(file.name)
-    found = named_companions(folder, file.name, info.metadata if info else {})
-    return found.manifest if found is not None else None
+def _manifest_beside(file: StoredFile) -> Manifest | None:
+    beside = file.beside(MANIFEST_SUFFIX)
+    return load_record(beside.store, beside.name, Manifest) if beside.store.head(beside.name) is not None else None
 
 
-def _object_manifest(store: ObjectStore, name: str) -> Manifest | None:
-    """Return the manifest that a published object names, else the one beside it."""
-    info = store.head(name)
-    found = named_companions(store, name, info.metadata if info else {})
-    return found.manifest if found is not None else _manifest_beside(store, name)
-
-
-def named_companions(store: ObjectStore, name: str, metadata: Mapping[str, str]) -> Companions | None:
-    """Return the companions that a published object names; None where it names none.
+def _named_companions(file: StoredFile) -> Companions | None:
+    """Return the companions that a published file names; None where it names none.
 
     Raises:
         CheckpointCorrupt: one of them is gone or damaged.
     """
-    pair = PUBLISHED.get(name)
-    if pair is None or not metadata.get("manifest"):
+    pair = PUBLISHED.get(file.name)
+    if pair is None:
         return None
-    found = companions_of(store, pair, metadata)
+    # A folder of published files keeps what they name in sidecars, which a file named by its path alone has not.
+    store = file.store if file.path is None else LocalObjectStore(file.path.parent)
+    info = store.head(file.name)
+    if info is None or not info.metadata.get("manifest"):
+        return None
+    found = companions_of(store, pair, info.metadata)
     if isinstance(found, str):
         raise CheckpointCorrupt(
-            store.uri(name),
+            file.place,
             got=found,
             expected="the manifest that it was published with",
             cure=f"Publish it again: bqx publish {pair}",
         )
     return found
-
-
-def _manifest_beside(store: ObjectStore, name: str) -> Manifest | None:
-    beside = manifest_path(Path(name)).name
-    return load_record(store, beside, Manifest) if store.head(beside) is not None else None

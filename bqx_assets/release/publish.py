@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import datetime
-from pathlib import Path
+from pathlib import PurePath
 from typing import get_args
 
 from bqx_assets.base.artifacts import SIMULATED, JudgedBy, Manifest, Record
-from bqx_assets.base.checksums import crc32c, crc32c_of_file, size_and_crc
+from bqx_assets.base.checksums import crc32c, size_and_crc
 from bqx_assets.base.errors import (
     ChecksumMismatch,
     ObjectMissing,
@@ -28,9 +28,10 @@ from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Progress, at_work, waiting
 from bqx_assets.base.settings import Settings, training_name
 from bqx_assets.base.store.protocol import ABSENT, ObjectInfo, ObjectStore, VerifiedBy, head_with_crc32c, version_of
-from bqx_assets.base.store.staging_names import RELEASES, merged_name
+from bqx_assets.base.store.staging_names import RELEASES
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.quality.report import Report
+from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets.release.published import Companions, Kind, companion_name, companions_of, plain_name, same_bytes
 
 _FACT = "origin"
@@ -97,7 +98,7 @@ class Release:
 
     def __init__(
         self,
-        file: Path | None,
+        file: StoredFile,
         manifest: Manifest,
         report: Report,
         store: ObjectStore,
@@ -120,22 +121,27 @@ class Release:
 
     def refuse_unfit(self) -> None:
         """Refuse a file that is not the manifest's and a report that is not a deep pass on it."""
-        refuse_report(self.file or Path(self.name), self.manifest, self.report)
-        if self.file is None:
-            self._verified(merged_name(self.pair))
-        else:
-            refuse_file(self.file, self.manifest)
+        refuse_report(self.file, self.manifest, self.report)
+        refuse_file(self.file, self.manifest)
         self.progress.advance(STAGE, "checked", f"{self.manifest.file.size_bytes / 1e6:,.1f} MB")
 
     def stage(self) -> ObjectInfo:
         """Upload or copy under a name of its own, which nobody writes again; return it once it is the manifest's."""
         token = f"{self.manifest.file.crc32c:08x}-{secrets.token_hex(4)}"
         name = f"{RELEASES}{self.pair}/{token}/{self.name}"
-        if self.file is None:
-            self.store.compose(name, [merged_name(self.pair)], metadata=self._facts(), only_if=ABSENT)
+        path = self.file.path
+        if self.file.place == self.store.uri(self.file.name):
+            self.store.compose(name, [self.file.name], metadata=self._facts(), only_if=ABSENT)
+            how = "copied inside the store"
+        elif path is not None:
+            self.store.put_file(name, path, metadata=self._facts(), only_if=ABSENT)
+            how = "uploaded"
         else:
-            self.store.put_file(name, self.file, metadata=self._facts(), only_if=ABSENT)
-        self.progress.advance(STAGE, "uploaded" if self.file else "copied inside the store")
+            with self.store.scratch(RELEASES) as folder:
+                fetched = self.file.fetch(folder)
+                self.store.put_file(name, fetched, metadata=self._facts(), only_if=ABSENT, move=True)
+            how = "copied from another store"
+        self.progress.advance(STAGE, how)
         return self._verified(name)
 
     def copies(self) -> dict[Kind, str]:
@@ -291,7 +297,7 @@ class Release:
 
 
 def publish(  # noqa: PLR0913 -- what a publication is made of
-    file: Path,
+    file: StoredFile,
     manifest: Manifest,
     report: Report,
     store: ObjectStore,
@@ -308,7 +314,8 @@ def publish(  # noqa: PLR0913 -- what a publication is made of
     The earlier published file stays whole until the new one, already in the store and verified there, takes its
     name in one step. One that dies after that step is finished by running it again. ``unchanged`` raises, once the copy
     is in the store, where the file is no longer the one that the report speaks of.
-    **Cost**: the file is read twice (checksum, upload), constant memory; a published file of the same bytes once.
+    **Cost**: constant memory. A file of another store is read twice (checksum, upload); within one store no byte of it
+    passes through this process. A published file of the same bytes is read once.
 
     Raises:
         ValidationFailed: the report did not pass, is not deep, or is not on this file.
@@ -316,25 +323,9 @@ def publish(  # noqa: PLR0913 -- what a publication is made of
         PreconditionFailed: another run published this pair meanwhile; its file is the one that stays.
         ReplacementRefused: the published file was made of another source.
     """
-    return _publish(Release(file, manifest, report, store, progress, expectations), unchanged)
-
-
-def publish_merged(
-    manifest: Manifest,
-    report: Report,
-    store: ObjectStore,
-    *,
-    progress: Progress,
-    unchanged: Callable[[], object] = object,
-    expectations: Expectations | None = None,
-) -> Published:
-    """Publish the pair's merged object, made in the store by compose: as ``publish``, no byte of it read or sent."""
-    return _publish(Release(None, manifest, report, store, progress, expectations), unchanged)
-
-
-def _publish(release: Release, unchanged: Callable[[], object]) -> Published:
-    release.progress.start(STAGE, 5)
-    with waiting(release.progress, STAGE, at_work(f"writing {release.store.uri(release.name)}")):
+    release = Release(file, manifest, report, store, progress, expectations)
+    progress.start(STAGE, 5)
+    with waiting(progress, STAGE, at_work(f"writing {store.uri(release.name)}")):
         return _swapped_in(release, unchanged)
 
 
@@ -362,36 +353,47 @@ def _swapped_in(release: Release, unchanged: Callable[[], object]) -> Published:
     return done
 
 
-def refuse_report(file: Path, manifest: Manifest, report: Report) -> None:
-    """Raise ValidationFailed where a report is not a deep pass on the manifest's file."""
-    stated = (report.pair, Path(report.file).name, report.rows, report.columns)
-    expected = (manifest.pair, file.name, manifest.file.rows, manifest.file.columns)
+def refuse_report(file: StoredFile, manifest: Manifest, report: Report) -> None:
+    """Raise ValidationFailed where a report is not that of a passed deep validation of the manifest's file."""
+    stated = (report.pair, PurePath(report.file).name, report.rows, report.columns)
+    expected = (manifest.pair, PurePath(file.name).name, manifest.file.rows, manifest.file.columns)
     if stated != expected:
         raise ValidationFailed(
-            str(file),
+            file.place,
             got="a report on {} {}, {:,} x {:,}".format(*stated),
             expected="one on {} {}, {:,} x {:,}".format(*expected),
-            cure=f"Validate and publish it as the file that it is: bqx publish {manifest.pair} --file {file}",
+            cure=f"Validate and publish it as the file that it is: bqx publish {manifest.pair} --file {file.place}",
         )
     failed = ", ".join(verdict.rule for verdict in report.failures())
     if failed or not report.deep or not report.verdicts:
         raise ValidationFailed(
-            str(file),
+            file.place,
             got=f"failed: {failed}" if failed else "a report that looked at no value",
             expected="a deep validation with every blocking rule passed",
-            cure=f"See what is wrong: bqx validate {file} --pair {manifest.pair}. Nothing was published.",
+            cure=f"See what is wrong: bqx validate {file.place} --pair {manifest.pair}. Nothing was published.",
         )
 
 
-def refuse_file(file: Path, manifest: Manifest) -> None:
-    """Raise ChecksumMismatch where a file is not the manifest's. **Cost**: reads it once."""
-    size_bytes = file.stat().st_size if file.is_file() else -1
-    crc = crc32c_of_file(file) if size_bytes == manifest.file.size_bytes else 0
-    if (size_bytes, crc) != (manifest.file.size_bytes, manifest.file.crc32c):
-        got = "no such file" if size_bytes < 0 else f"{size_bytes:,} bytes"
-        raise ChecksumMismatch(
-            str(file),
-            got=size_and_crc(size_bytes, crc) if size_bytes == manifest.file.size_bytes else got,
-            expected=size_and_crc(manifest.file.size_bytes, manifest.file.crc32c) + " as in its manifest",
-            cure=f"Merge again: bqx merge {manifest.pair}. Nothing was published.",
-        )
+def refuse_file(file: StoredFile, manifest: Manifest) -> None:
+    """Refuse a file that is not the manifest's. **Cost**: a local file is read once.
+
+    Raises:
+        ChecksumMismatch: its bytes are others, or there is no local file.
+        ObjectMissing: the store has no such object.
+    """
+    wanted, source = manifest.file, file.open()
+    if source is None:
+        kind, got = ChecksumMismatch if file.path is not None else ObjectMissing, "no such file"
+    else:
+        with closing(source):
+            crc = source.whole_crc32c() if source.size_bytes == wanted.size_bytes else None
+        if crc == wanted.crc32c:
+            return
+        kind = ChecksumMismatch
+        got = f"{source.size_bytes:,} bytes" if crc is None else size_and_crc(source.size_bytes, crc)
+    raise kind(
+        file.place,
+        got=got,
+        expected=size_and_crc(wanted.size_bytes, wanted.crc32c) + " as in its manifest",
+        cure=f"Merge again: bqx merge {manifest.pair}. Nothing was published.",
+    )

@@ -19,7 +19,7 @@ from bqx_assets.base.threads import in_threads
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.catalogue.families import expected_tables, targets_table
 from bqx_assets.extract.slabs import Slabs
-from bqx_assets.release.merged_file import Merged
+from bqx_assets.release.merged_file import MergedFile
 from bqx_assets.release.published import State, look
 
 _READERS = 16
@@ -52,7 +52,9 @@ class PairStatus(Record):
     """Of the published file, if its bytes were verified and could not have changed since."""
 
 
-def pair_status(pair: Pair, slabs: Slabs, file: Merged, expectations: Expectations, store: ObjectStore) -> PairStatus:
+def pair_status(
+    pair: Pair, slabs: Slabs, file: MergedFile, expectations: Expectations, store: ObjectStore
+) -> PairStatus:
     """Return a pair's stages. **Cost**: reads records and facts; no slab's bytes, no training file's.
 
     Slabs are counted by their own records, made for the spine that is there, and by what is stored of them.
@@ -126,7 +128,7 @@ def _slabs_state(spine: Spine | None, done: set[str], wanted: set[str]) -> State
     return "done" if wanted <= done else "partial"
 
 
-def _own_manifest(file: Merged, pair: Pair) -> Manifest | None:
+def _own_manifest(file: MergedFile, pair: Pair) -> Manifest | None:
     """Of the merged file that is there; None for one of another pair, whatever its name."""
     try:
         manifest = file.manifest()
@@ -143,7 +145,7 @@ def _merged_state(manifest: Manifest | None, done: dict[str, int]) -> State:
     return "stale" if any(merged.get(table) != crc for table, crc in done.items()) else "done"
 
 
-def _validated_state(file: Merged, manifest: Manifest | None) -> State:
+def _validated_state(file: MergedFile, manifest: Manifest | None) -> State:
     report = file.report(manifest) if manifest else None
     if report is None:
         return "none"

@@ -16,7 +16,7 @@ from bqx_assets.base.printable import first_line
 from bqx_assets.base.progress import Progress
 from bqx_assets.base.settings import Settings
 from bqx_assets.quality.report import Verdict
-from bqx_assets.release.merged_file import Merged
+from bqx_assets.release.merged_file import MergedFile
 from bqx_assets.release.publish import Published
 from bqx_assets.runtime.automation import pair_job
 from bqx_assets.runtime.checks import verdict_of
@@ -135,7 +135,7 @@ def _raise(pair: Pair, event: dg.DagsterEvent, noted: BqxError | None) -> None:
     )
 
 
-def _stages(result: dg.ExecuteInProcessResult, file: Merged) -> Iterator[Stage]:
+def _stages(result: dg.ExecuteInProcessResult, file: MergedFile) -> Iterator[Stage]:
     """The stages in the order they were done, by what each materialisation, or its report, says of itself."""
     for event in result.get_asset_materialization_events():
         asset = event.materialization.asset_key

@@ -24,6 +24,7 @@ from bqx_assets.base.store.local import working_file, working_folder
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets.quality.report import Report
+from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets.quality.validate import validate
 from bqx_assets_tests.frames import EURUSD, minutes
 from bqx_assets_tests.merge.footers import (
@@ -133,7 +134,7 @@ def judge(raw: Path, output: Path) -> str:
 
 
 def _valid_is_equal(path: Path) -> bool:
-    report: Report = validate(path, EURUSD, load_expectations(), manifest=None, progress=Silent())
+    report: Report = validate(StoredFile.at(path), EURUSD, load_expectations(), manifest=None, progress=Silent())
     passed = {verdict.rule for verdict in report.verdicts if verdict.passed}
     if not passed.issuperset(_JUDGED):
         return False

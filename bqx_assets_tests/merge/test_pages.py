@@ -18,6 +18,7 @@ from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets.merge.footer import read_footer
 from bqx_assets.merge.pages import refuse_damaged_pages
+from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets.quality.validate import validate
 from bqx_assets_tests.frames import EURUSD
 from bqx_assets_tests.merge.footers import (
@@ -208,7 +209,7 @@ def test_a_pages_own_statistics_that_are_false_are_refused_for_a_reader_skips_by
     path.write_bytes(_with_page_bounds(bases, place, false))
     with pytest.raises(FooterError, match=f"{TABLE}: column {word} .* stated"):
         _merge(raw)
-    report = validate(path, EURUSD, load_expectations(), manifest=None, progress=Silent())
+    report = validate(StoredFile.at(path), EURUSD, load_expectations(), manifest=None, progress=Silent())
     found = next(each for each in report.verdicts if each.rule == "statistics_equal_values")
     assert not found.passed
     assert word in found.got

@@ -19,6 +19,7 @@ from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.merge.footer import read_footer
 from bqx_assets.quality.chunk_reader import column_groups, decode
 from bqx_assets.quality.scan import ColumnFacts, measure, stated_columns, stated_groups, without_chunks
+from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets.quality.validate import validate
 from bqx_assets_tests.frames import EURUSD, minutes
 from bqx_assets_tests.merge.footers import FLAG, I64, LIST, STRUCT, TEXT, Typed, change_footer, statistics
@@ -201,5 +202,5 @@ def test_arrows_schema_that_contradicts_a_column_is_refused(tmp_path: Path) -> N
     pq.write_table(pa.table({"x": [b"a", b"b"], "y": [1, 2]}), file, store_schema=False)
     other = b64encode(pa.schema([("x", pa.string()), ("y", pa.int64())]).serialize())
     change_footer(file, lambda f: f.update({5: (LIST, (STRUCT, [{1: (TEXT, b"ARROW:schema"), 2: (TEXT, other)}]))}))
-    report = validate(file, EURUSD, load_expectations(), manifest=None, progress=Silent())
+    report = validate(StoredFile.at(file), EURUSD, load_expectations(), manifest=None, progress=Silent())
     assert "for x another type than the column's" in verdict_of(report, "file_readable").got

@@ -22,7 +22,8 @@ from bqx_assets.merge.plan import plan_slabs
 from bqx_assets.quality import validate as validation
 from bqx_assets.quality.report import Report
 from bqx_assets.quality.rules import RULES
-from bqx_assets.quality.validate import validate, validate_object
+from bqx_assets.quality.stored_file import StoredFile
+from bqx_assets.quality.validate import validate
 from bqx_assets_tests.frames import EURUSD, frame_job
 from bqx_assets_tests.quality.training import ROWS, coherent_warehouse, expectations, verdict_of
 from bqx_assets_tests.servers.gcs.server import GcsServer
@@ -38,7 +39,7 @@ def _composed(store: ObjectStore, *, row_group_rows: int = 0) -> Manifest:
 
 
 def _report(store: ObjectStore, manifest: Manifest | None, *, deep: bool = True) -> Report:
-    return validate_object(store, NAME, EURUSD, expectations(), manifest=manifest, deep=deep, progress=Silent())
+    return validate(StoredFile(store, NAME), EURUSD, expectations(), manifest=manifest, deep=deep, progress=Silent())
 
 
 def _failed(report: Report) -> set[str]:
@@ -56,7 +57,7 @@ def test_an_object_gets_the_verdicts_of_the_same_bytes_as_a_file(gcs_store: GcsO
     manifest = _composed(gcs_store)
     file = tmp_path / "training_eurusd.parquet"
     file.write_bytes(gcs_store.read(NAME))
-    of_file = validate(file, EURUSD, expectations(), manifest=manifest, progress=Silent())
+    of_file = validate(StoredFile.at(file), EURUSD, expectations(), manifest=manifest, progress=Silent())
     other = "checksum"  # says where each checksum is from
     assert [v for v in of_file.verdicts if v.rule != other] == [
         v for v in _report(gcs_store, manifest).verdicts if v.rule != other

@@ -22,6 +22,7 @@ from bqx_assets.quality import validate as validation
 from bqx_assets.quality.report import Report, Verdict
 from bqx_assets.quality.rules import RULES, one_for_each_rule
 from bqx_assets.quality.scan import stated_groups
+from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets.quality.validate import validate
 from bqx_assets_tests.forgery import exchange, restore_crc32c, writer_name
 from bqx_assets_tests.frames import EURUSD, minutes
@@ -97,7 +98,7 @@ def test_progress_tells_the_steps_it_announced(training: Training) -> None:
             self.steps.append(item)
 
     told = Told()
-    validate(training.file, EURUSD, training.expectations, manifest=training.manifest, progress=told)
+    validate(StoredFile.at(training.file), EURUSD, training.expectations, manifest=training.manifest, progress=told)
     assert told.totals[-1] == len(told.steps)
 
 
@@ -303,12 +304,13 @@ from bqx_assets.base.progress import Silent
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.merge.footer import read_footer
 from bqx_assets.quality import validate as validation
+from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets.quality.validate import validate
 from bqx_assets_tests.frames import EURUSD
 validation.GROUP_BYTES = int(sys.argv[2])
 read_footer(Path(sys.argv[1]))  # the first one loads libraries
 before = resident_bytes()
-report = validate(Path(sys.argv[1]), EURUSD, load_expectations(), manifest=None, progress=Silent())
+report = validate(StoredFile.at(Path(sys.argv[1])), EURUSD, load_expectations(), manifest=None, progress=Silent())
 print(report.rows, report.columns, report.peak_bytes - before)
 """
 

@@ -22,6 +22,7 @@ from bqx_assets.extract.pair import extract_pair
 from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets.quality.integrity import SPLICED
 from bqx_assets.quality.report import Report, Verdict
+from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets.quality.validate import validate
 from bqx_assets_tests.frames import EURUSD, FrameWarehouse, few_tables_expectations, frame_job, frame_warehouse
 
@@ -38,7 +39,9 @@ class Training:
 
     def report(self, *, deep: bool = True) -> Report:
         """Validate it."""
-        return validate(self.file, EURUSD, self.expectations, manifest=self.manifest, deep=deep, progress=Silent())
+        return validate(
+            StoredFile.at(self.file), EURUSD, self.expectations, manifest=self.manifest, deep=deep, progress=Silent()
+        )
 
     def failed(self, *, deep: bool = True) -> set[str]:
         """Names of the rules that did not pass, of either severity."""

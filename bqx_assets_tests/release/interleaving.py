@@ -10,7 +10,7 @@ from bqx_assets.base.errors import StoreError
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.release.publish import Published, publish
-from bqx_assets_tests.release.training import FaultyStore, training
+from bqx_assets_tests.release.training import FaultyStore, stored
 
 Outcome = Published | StoreError
 
@@ -23,7 +23,7 @@ class Publication:
         self._stopped, self._go = threading.Semaphore(0), threading.Semaphore(0)
         watched = FaultyStore(store)
         watched.listener = self._stop
-        self._made = training(folder, data)
+        self._made = stored(folder, data)
         self._thread = threading.Thread(target=self._run, args=(watched,))
         self._thread.start()
         self._stopped.acquire()

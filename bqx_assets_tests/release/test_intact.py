@@ -9,6 +9,7 @@ import pytest
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.store.local import LocalObjectStore
+from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets.release.publish import publish
 from bqx_assets.release.published import intact
 from bqx_assets_tests.release.training import training
@@ -21,7 +22,7 @@ NAME, MANIFEST = "training_eurusd.parquet", "training_eurusd.manifest.json"
 def store(tmp_path: Path) -> LocalObjectStore:
     store = LocalObjectStore(tmp_path / "bucket")
     file, manifest, report = training(tmp_path / "training", b"PAR1 values PAR1")
-    publish(file, manifest, report, store, progress=Silent())
+    publish(StoredFile.at(file), manifest, report, store, progress=Silent())
     return store
 
 

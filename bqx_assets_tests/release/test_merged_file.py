@@ -9,12 +9,11 @@ import pytest
 from bqx_assets.base.errors import StoreError, ValidationFailed
 from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.base.store.protocol import STAGING
+from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets.release.merged_file import (
     made_here,
-    object_report_for,
     remember,
     report_for,
-    save_object_report,
     save_report,
 )
 from bqx_assets.release.publish import refuse_report
@@ -26,28 +25,28 @@ NAME = f"{STAGING}training/eurusd/training_eurusd.parquet"
 
 def test_a_report_on_a_file_is_tied_to_its_bytes(tmp_path: Path) -> None:
     file, manifest, report = training(tmp_path, b"bytes")
-    assert report_for(file, manifest) is None
-    save_report(file, manifest, report)
-    assert report_for(file, manifest) == report
-    assert report_for(file, training(tmp_path / "other", b"BYTES")[1]) is None
+    assert report_for(StoredFile.at(file), manifest) is None
+    save_report(StoredFile.at(file), manifest, report)
+    assert report_for(StoredFile.at(file), manifest) == report
+    assert report_for(StoredFile.at(file), training(tmp_path / "other", b"BYTES")[1]) is None
 
 
 def test_a_report_that_was_asked_of_another_pair_does_not_take_the_place_of_the_files_own(tmp_path: Path) -> None:
     file, manifest, report = training(tmp_path, b"bytes")
-    save_report(file, manifest, report)
+    save_report(StoredFile.at(file), manifest, report)
     other = report.model_copy(update={"pair": "gbpusd"})
-    save_report(file, manifest, other)
-    assert report_for(file, manifest) == report
+    save_report(StoredFile.at(file), manifest, other)
+    assert report_for(StoredFile.at(file), manifest) == report
     with pytest.raises(ValidationFailed, match="bqx publish eurusd --file"):
-        refuse_report(file, manifest, other)
+        refuse_report(StoredFile.at(file), manifest, other)
 
 
 def test_a_report_on_an_object_is_tied_to_its_bytes(gcs_store: GcsObjectStore, tmp_path: Path) -> None:
     _, manifest, report = training(tmp_path, b"bytes")
-    assert object_report_for(gcs_store, NAME, manifest) is None
-    save_object_report(gcs_store, NAME, manifest, report)
-    assert object_report_for(gcs_store, NAME, manifest) == report
-    assert object_report_for(gcs_store, NAME, training(tmp_path, b"BYTES")[1]) is None
+    assert report_for(StoredFile(gcs_store, NAME), manifest) is None
+    save_report(StoredFile(gcs_store, NAME), manifest, report)
+    assert report_for(StoredFile(gcs_store, NAME), manifest) == report
+    assert report_for(StoredFile(gcs_store, NAME), training(tmp_path, b"BYTES")[1]) is None
     beside = [info.name for info in gcs_store.list_objects(STAGING)]
     assert beside == [NAME.replace(".parquet", ".report.json")]
 
@@ -57,12 +56,12 @@ def test_a_store_that_fails_is_not_taken_for_one_without_a_report(
 ) -> None:
     gcs.fail("object.media", status=403)
     with pytest.raises(StoreError, match="HTTP 403"):
-        object_report_for(gcs_store, NAME, training(tmp_path, b"bytes")[1])
+        report_for(StoredFile(gcs_store, NAME), training(tmp_path, b"bytes")[1])
 
 
 def test_only_a_report_made_in_this_process_on_these_bytes_and_this_manifest_is_gone_by(tmp_path: Path) -> None:
     file, manifest, report = training(tmp_path, b"bytes")
-    save_report(file, manifest, report)
+    save_report(StoredFile.at(file), manifest, report)
     assert made_here(str(file), "state", manifest) is None
     remember(str(file), "state", manifest, report)
     assert made_here(str(file), "state", manifest) == report

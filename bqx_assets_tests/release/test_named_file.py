@@ -11,7 +11,7 @@ from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.pipeline import Pipeline
 from bqx_assets.release.publish import publish
-from bqx_assets_tests.release.training import training
+from bqx_assets_tests.release.training import stored
 
 EURUSD = parse_pair("eurusd")
 
@@ -19,7 +19,7 @@ EURUSD = parse_pair("eurusd")
 def _published(folder: Path, rows: int) -> Path:
     stated = load_expectations().model_copy(update={"min_rows": rows, "place": "gs://team/expectations.toml"})
     store = LocalObjectStore(folder / "out")
-    publish(*training(folder, b"bytes"), store, progress=Silent(), expectations=stated)
+    publish(*stored(folder, b"bytes"), store, progress=Silent(), expectations=stated)
     return folder / "out" / "training_eurusd.parquet"
 
 

@@ -28,11 +28,12 @@ from bqx_assets.base.store.protocol import STAGING, Condition, ObjectInfo, Objec
 from bqx_assets.catalogue.expectations import Expectations, load_expectations, parse_expectations
 from bqx_assets.extract.embedded_layout import WarehouseRecord, WarehouseSpec
 from bqx_assets.pipeline import Pipeline
+from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets.release.publish import Published, publish, with_the_word
 from bqx_assets.release.published import COMPANIONS, look
 from bqx_assets.release.retention import sweep
 from bqx_assets.sandbox.create import begin, finish
-from bqx_assets_tests.release.training import FaultyStore, report, training
+from bqx_assets_tests.release.training import FaultyStore, report, stored, training
 
 NAME = "training_eurusd.parquet"
 OLD, NEW = b"old bytes", b"new and longer bytes"
@@ -46,7 +47,7 @@ def store(tmp_path: Path) -> LocalObjectStore:
 
 
 def _publish(folder: Path, data: bytes, store: ObjectStore) -> Published:
-    return publish(*training(folder, data), store, progress=Silent())
+    return publish(*stored(folder, data), store, progress=Silent())
 
 
 def _published_is_whole(store: LocalObjectStore, allowed: set[bytes]) -> bool:
@@ -59,7 +60,7 @@ def test_the_published_object_is_the_file_with_manifest_and_report_beside(
     tmp_path: Path, store: LocalObjectStore
 ) -> None:
     file, manifest, verdicts = training(tmp_path, NEW)
-    published = publish(file, manifest, verdicts, store, progress=Silent())
+    published = publish(StoredFile.at(file), manifest, verdicts, store, progress=Silent())
     assert Path(published.uri).read_bytes() == NEW
     assert Manifest.model_validate_json(store.read("training_eurusd.manifest.json")) == manifest
     assert type(verdicts).model_validate_json(store.read("training_eurusd.report.json")) == verdicts
@@ -89,7 +90,7 @@ def test_publishing_the_same_bytes_again_says_so_and_writes_nothing(tmp_path: Pa
 
 def test_a_file_merged_under_another_name_gets_the_pairs_object_name(tmp_path: Path, store: LocalObjectStore) -> None:
     file, manifest, verdicts = training(tmp_path, NEW, name="mine.parquet")
-    publish(file, manifest, verdicts, store, progress=Silent())
+    publish(StoredFile.at(file), manifest, verdicts, store, progress=Silent())
     assert Manifest.model_validate_json(store.read("training_eurusd.manifest.json")).file.name == NAME
 
 
@@ -103,14 +104,14 @@ def test_an_unfit_report_publishes_nothing(tmp_path: Path, store: LocalObjectSto
     verdicts = report(file, passed=bool(change.get("passed", True)), deep=bool(change.get("deep", True)),
                       rows=change.get("rows", 7))  # fmt: skip
     with pytest.raises(ValidationFailed):
-        publish(file, manifest, verdicts, store, progress=Silent())
+        publish(StoredFile.at(file), manifest, verdicts, store, progress=Silent())
     assert list(store.list_objects()) == []
 
 
 def test_a_report_without_a_single_verdict_is_no_pass(tmp_path: Path, store: LocalObjectStore) -> None:
     file, manifest, verdicts = training(tmp_path, NEW)
     with pytest.raises(ValidationFailed):
-        publish(file, manifest, verdicts.model_copy(update={"verdicts": ()}), store, progress=Silent())
+        publish(StoredFile.at(file), manifest, verdicts.model_copy(update={"verdicts": ()}), store, progress=Silent())
 
 
 @pytest.mark.parametrize("damaged", [NEW[:-1], NEW[:-1] + b"?", None], ids=["cut", "flipped", "gone"])
@@ -122,7 +123,7 @@ def test_a_file_that_is_not_its_manifests_publishes_nothing(
     if damaged is not None:
         file.write_bytes(damaged)
     with pytest.raises(ChecksumMismatch, match="as in its manifest"):
-        publish(file, manifest, verdicts, store, progress=Silent())
+        publish(StoredFile.at(file), manifest, verdicts, store, progress=Silent())
     assert list(store.list_objects()) == []
 
 
@@ -161,7 +162,7 @@ def test_a_staged_copy_that_cannot_be_removed_is_reported_and_the_publication_st
     _publish(tmp_path, NEW, counted)
     ear = Ear()
     faulty = FaultyStore(store, len(counted.calls))
-    published = publish(*training(tmp_path, NEW), faulty, progress=ear)
+    published = publish(*stored(tmp_path, NEW), faulty, progress=ear)
     assert faulty.calls[-1].startswith("delete staging/releases/eurusd/")
     assert not published.already_there
     assert "publish: the staged copy stays for the sweep" in ear.heard
@@ -211,14 +212,14 @@ _PUBLISH_FOREVER = """
 import sys
 from pathlib import Path
 from bqx_assets.base.store.local import LocalObjectStore
-from bqx_assets_tests.release.training import training
+from bqx_assets_tests.release.training import training, stored
 from bqx_assets.base.progress import Silent
 from bqx_assets.release.publish import publish
 folder = Path(sys.argv[1])
 store = LocalObjectStore(folder / "store", keep_versions=1)
 print("begin", flush=True)
 for number in range(10_000):
-    publish(*training(folder / "file", bytes([65 + number % 2]) * 300_000), store, progress=Silent())
+    publish(*stored(folder / "file", bytes([65 + number % 2]) * 300_000), store, progress=Silent())
 """
 
 
@@ -244,7 +245,7 @@ EURUSD = parse_pair("eurusd")
 def _publish_judged(
     folder: Path, store: LocalObjectStore, expectations: Expectations | None, data: bytes = b"bytes"
 ) -> Published:
-    return publish(*training(folder, data), store, progress=Silent(), expectations=expectations)
+    return publish(*stored(folder, data), store, progress=Silent(), expectations=expectations)
 
 
 def _facts(store: LocalObjectStore) -> Mapping[str, str]:
@@ -328,7 +329,7 @@ def _publish_made_of(folder: Path, data: bytes, store: ObjectStore, origin: str,
     file, manifest, report = training(folder, data)
     extraction = manifest.extraction.model_copy(update={"origin": origin})
     manifest = with_the_word(manifest.model_copy(update={"extraction": extraction}), Settings(replace_source=word))
-    publish(file, manifest, report, store, progress=Silent())
+    publish(StoredFile.at(file), manifest, report, store, progress=Silent())
 
 
 @pytest.fixture(params=["folder", "bucket"])

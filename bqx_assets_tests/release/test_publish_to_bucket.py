@@ -16,6 +16,7 @@ from bqx_assets.base.frame_files import scan_parquet
 from bqx_assets.base.names import KEY
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.store.gcs import GcsObjectStore
+from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.base.store.protocol import STAGING
 from bqx_assets.base.store.staging_names import merged_name
 from bqx_assets.catalogue.families import FEATURES_DATASET
@@ -23,11 +24,12 @@ from bqx_assets.extract.pair import extract_pair
 from bqx_assets.extract.slabs import Slabs, slabs_prefix
 from bqx_assets.merge.engine import merge
 from bqx_assets.merge.plan import plan_slabs
+from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets.release.lifecycle import init_store
-from bqx_assets.release.publish import Published, publish, publish_merged
+from bqx_assets.release.publish import Published, publish
 from bqx_assets.release.retention import sweep
 from bqx_assets_tests.frames import EURUSD, frame_job, frame_warehouse
-from bqx_assets_tests.release.training import report, training
+from bqx_assets_tests.release.training import report, stored, training
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
 from bqx_assets_tests.servers.gcs.server import GcsServer
 
@@ -39,14 +41,14 @@ CALLS = 30
 
 
 def _publish(folder: Path, data: bytes, store: GcsObjectStore) -> Published:
-    return publish(*training(folder, data), store, progress=Silent())
+    return publish(*stored(folder, data), store, progress=Silent())
 
 
 def _merged(folder: Path, data: bytes, store: GcsObjectStore) -> Published:
     file, manifest, verdicts = training(folder, data)
     store.put_bytes(merged_name(EURUSD), data)
     file.unlink()  # there is none in the container
-    return publish_merged(manifest, verdicts, store, progress=Silent())
+    return publish(StoredFile(store, merged_name(EURUSD)), manifest, verdicts, store, progress=Silent())
 
 
 Way = Callable[[Path, bytes, GcsObjectStore], Published]
@@ -64,7 +66,7 @@ def test_the_published_object_has_manifest_and_report_and_nothing_is_left_in_sta
     gcs_store: GcsObjectStore, tmp_path: Path
 ) -> None:
     file, manifest, verdicts = training(tmp_path, NEW)
-    published = publish(file, manifest, verdicts, gcs_store, progress=Silent())
+    published = publish(StoredFile.at(file), manifest, verdicts, gcs_store, progress=Silent())
     assert published.uri == f"gs://{BUCKET}/{NAME}"
     assert _whole(gcs_store) == NEW
     assert Manifest.model_validate_json(gcs_store.read("training_eurusd.manifest.json")) == manifest
@@ -98,13 +100,22 @@ def test_a_composed_file_is_published_without_a_byte_of_it(
     assert [info.name for info in gcs_store.list_objects(STAGING)] == [merged_name(EURUSD)]
 
 
+def test_a_file_of_a_bucket_is_published_to_a_folder(gcs_store: GcsObjectStore, tmp_path: Path) -> None:
+    _, manifest, verdicts = training(tmp_path, NEW)
+    gcs_store.put_bytes(merged_name(EURUSD), NEW)
+    folder = LocalObjectStore(tmp_path / "published")
+    publish(StoredFile(gcs_store, merged_name(EURUSD)), manifest, verdicts, folder, progress=Silent())
+    assert folder.read(NAME) == NEW
+    assert not list(folder.list_objects(STAGING))
+
+
 def test_a_composed_file_that_is_not_the_manifests_is_refused(gcs_store: GcsObjectStore, tmp_path: Path) -> None:
     _, manifest, verdicts = training(tmp_path, NEW)
-    with pytest.raises(ObjectMissing):
-        publish_merged(manifest, verdicts, gcs_store, progress=Silent())
+    with pytest.raises(ObjectMissing, match="no such file"):
+        publish(StoredFile(gcs_store, merged_name(EURUSD)), manifest, verdicts, gcs_store, progress=Silent())
     gcs_store.put_bytes(merged_name(EURUSD), NEW[::-1])
     with pytest.raises(ChecksumMismatch):
-        publish_merged(manifest, verdicts, gcs_store, progress=Silent())
+        publish(StoredFile(gcs_store, merged_name(EURUSD)), manifest, verdicts, gcs_store, progress=Silent())
     assert gcs_store.head(NAME) is None
 
 
@@ -205,7 +216,7 @@ def test_a_pair_goes_from_the_warehouse_to_a_published_file_that_polars_reads_an
     )
     verdicts = report(Path(NAME), rows=manifest.file.rows).model_copy(update={"columns": manifest.file.columns})
     gcs.log.clear()
-    published = publish_merged(manifest, verdicts, gcs_store, progress=Silent())
+    published = publish(StoredFile(gcs_store, merged_name(EURUSD)), manifest, verdicts, gcs_store, progress=Silent())
     assert not [name for name, _, _ in gcs.log.ranges if name.endswith(".parquet")]
     assert not list(tmp_path.iterdir())
     scan = scan_parquet(published.uri)

@@ -28,7 +28,7 @@ from bqx_assets.release.publish import Published, publish
 from bqx_assets.release.published import COMPANIONS, look, verify, verify_pairs
 from bqx_assets.release.retention import clean_checkpoints, sweep
 from bqx_assets_tests.release.interleaving import interleave
-from bqx_assets_tests.release.training import FaultyStore, training
+from bqx_assets_tests.release.training import FaultyStore, stored, training
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
 from bqx_assets_tests.servers.gcs.server import GcsServer
 
@@ -56,7 +56,7 @@ def folder(tmp_path: Path) -> LocalObjectStore:
 
 
 def _publish(place: Path, data: bytes, store: ObjectStore) -> Published:
-    return publish(*training(place, data), store, progress=Silent())
+    return publish(*stored(place, data), store, progress=Silent())
 
 
 def _metadata(store: ObjectStore) -> Mapping[str, str]:

@@ -19,10 +19,11 @@ from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.base.store.protocol import ObjectInfo
 from bqx_assets.extract.slabs import Slabs
+from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets.release import retention
 from bqx_assets.release.publish import publish
 from bqx_assets.release.retention import clean_checkpoints, sweep
-from bqx_assets_tests.release.training import extraction, slab, training
+from bqx_assets_tests.release.training import extraction, slab, stored, training
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
 from bqx_assets_tests.servers.gcs.server import GcsServer
 
@@ -51,7 +52,7 @@ def _checkpoints(folder: Path) -> list[str]:
 def _publish_of(tmp_path: Path, store: LocalObjectStore) -> Path:
     records = [slab(table, data) for table, data in SLABS.items()]
     file, manifest, report = training(tmp_path / "training", b"all of it", slabs=records)
-    publish(file, manifest, report, store, progress=Silent())
+    publish(StoredFile.at(file), manifest, report, store, progress=Silent())
     return file
 
 
@@ -128,7 +129,7 @@ def test_what_an_interrupted_publication_left_goes_and_its_neighbours_stay(
 
     monkeypatch.setattr(store, "compose", dies)
     with pytest.raises(KeyboardInterrupt):
-        publish(file, manifest, report, store, progress=Silent())
+        publish(StoredFile.at(file), manifest, report, store, progress=Silent())
     [left] = [path for path in (store.root / "staging").rglob("*") if path.is_file()]
     mine = left.with_name("mine.parquet")
     mine.write_bytes(b"mine")
@@ -198,7 +199,7 @@ def test_the_store_keeps_as_many_earlier_versions_as_asked(tmp_path: Path) -> No
     for other in others:
         other.write_text("not the store's")
     for number in range(5):
-        publish(*training(tmp_path, b"version %d" % number), store, progress=Silent())
+        publish(*stored(tmp_path, b"version %d" % number), store, progress=Silent())
     kept = [path.read_bytes() for path in store.versions("training_eurusd.parquet")]
     assert kept == [b"version 2", b"version 3"]
     assert store.read("training_eurusd.parquet") == b"version 4"

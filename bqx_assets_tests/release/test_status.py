@@ -16,6 +16,7 @@ from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets.pipeline import Pipeline
+from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets.release.merged_file import save_report
 from bqx_assets.release.publish import publish
 from bqx_assets.release.status import PairStatus, pair_status
@@ -69,9 +70,9 @@ def test_each_stage_is_done_once_its_artefact_is_there(home: Home) -> None:
     assert home.states() == ("done", "done", "none", "none", "none")
     manifest = home.merge(record)
     assert home.states() == ("done", "done", "done", "none", "none")
-    save_report(home.file, manifest, report(home.file))
+    save_report(StoredFile.at(home.file), manifest, report(home.file))
     assert home.states() == ("done", "done", "done", "done", "none")
-    published = publish(home.file, manifest, report(home.file), home.store, progress=Silent())
+    published = publish(StoredFile.at(home.file), manifest, report(home.file), home.store, progress=Silent())
     assert home.states() == ("done", "done", "done", "done", "done")
     assert home.status().uri == published.uri
 
@@ -121,14 +122,14 @@ def test_a_merged_file_is_stale_once_a_slab_is_another(home: Home) -> None:
 
 def test_a_published_file_is_stale_once_another_was_merged(home: Home) -> None:
     record = home.extract()
-    publish(home.file, home.merge(record), report(home.file), home.store, progress=Silent())
+    publish(StoredFile.at(home.file), home.merge(record), report(home.file), home.store, progress=Silent())
     home.merge(record, b"a later training file")
     assert home.states()[2:] == ("done", "none", "stale")
 
 
 def test_a_report_on_other_bytes_validates_nothing(home: Home) -> None:
     record = home.extract()
-    save_report(home.file, home.merge(record), report(home.file))
+    save_report(StoredFile.at(home.file), home.merge(record), report(home.file))
     home.merge(record, b"other bytes, same file")
     assert home.status().validated == "none"
 
@@ -141,18 +142,18 @@ def test_a_merged_file_of_another_pair_is_none_of_this_one(home: Home) -> None:
 
 def test_a_failed_report_is_shown_as_failed(home: Home) -> None:
     manifest = home.merge(home.extract())
-    save_report(home.file, manifest, report(home.file, passed=False))
+    save_report(StoredFile.at(home.file), manifest, report(home.file, passed=False))
     assert home.status().validated == "failed"
 
 
 def test_a_published_object_that_is_not_its_manifests_is_shown_as_failed(home: Home) -> None:
-    publish(home.file, home.merge(home.extract()), report(home.file), home.store, progress=Silent())
+    publish(StoredFile.at(home.file), home.merge(home.extract()), report(home.file), home.store, progress=Silent())
     home.store.local_path("training_eurusd.parquet").write_bytes(b"something else")
     assert home.status().published == "failed"
     assert home.status().uri is None
 
 
 def test_cleaned_checkpoints_leave_the_published_file_done(home: Home) -> None:
-    publish(home.file, home.merge(home.extract()), report(home.file), home.store, progress=Silent())
+    publish(StoredFile.at(home.file), home.merge(home.extract()), report(home.file), home.store, progress=Silent())
     shutil.rmtree(home.folder)
     assert home.states()[2:] == ("done", "none", "done")

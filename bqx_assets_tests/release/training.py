@@ -23,6 +23,7 @@ from bqx_assets.base.checksums import crc32c
 from bqx_assets.base.errors import StoreError
 from bqx_assets.base.store.protocol import Condition, ObjectInfo, ObjectStore
 from bqx_assets.quality.report import Report, Verdict
+from bqx_assets.quality.stored_file import StoredFile
 
 _T = TypeVar("_T")
 MOMENT = datetime(2026, 1, 5, tzinfo=UTC)
@@ -67,6 +68,12 @@ def training(
         pair="eurusd", created_at=MOMENT, engine="splice", file=facts, extraction=extraction(slabs), versions={}
     )
     return file, manifest, report(file)
+
+
+def stored(folder: Path, data: bytes) -> tuple[StoredFile, Manifest, Report]:
+    """As ``training``, with the file as a publication takes it."""
+    file, manifest, verdicts = training(folder, data)
+    return StoredFile.at(file), manifest, verdicts
 
 
 def report(file: Path, *, passed: bool = True, deep: bool = True, rows: int = ROWS) -> Report:

@@ -25,7 +25,7 @@ from bqx_assets.runtime.in_process import terminal_logging
 from bqx_assets.runtime.keys import PUBLISHED, SLABS, SPINE, TRAINING
 from bqx_assets.runtime.workspace import Workspace
 from bqx_assets.sandbox.faults import inject_fault
-from bqx_assets_tests.release.training import training
+from bqx_assets_tests.release.training import stored
 from bqx_assets_tests.runtime.homes import STAGES, copy_home, make_home
 
 SUNDAY = datetime(2026, 1, 4, 4, tzinfo=UTC)
@@ -70,7 +70,7 @@ def test_every_sunday_all_28_pairs_are_run_each_once() -> None:
 
 def test_every_saturday_what_is_published_is_verified_and_rot_fails_its_check_alone(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
-    publish(*training(tmp_path, b"PAR1 values PAR1"), open_store(settings), progress=Silent())
+    publish(*stored(tmp_path, b"PAR1 values PAR1"), open_store(settings), progress=Silent())
     workspace = Workspace.of(settings)
     context = dg.build_schedule_context(scheduled_execution_time=SUNDAY, resources={"workspace": workspace})
     requests = list(cast("Iterator[dg.RunRequest]", verify_weekly(context)))

@@ -24,7 +24,7 @@ from bqx_assets.extract.embedded import LocalWarehouse
 from bqx_assets.extract.read import ATTEMPTS
 from bqx_assets.extract.warehouse import ReadRequest
 from bqx_assets.quality.rules import RULES
-from bqx_assets.release.merged_file import report_path
+from bqx_assets.release.merged_file import REPORT_SUFFIX
 from bqx_assets.release.publish import Published
 from bqx_assets.runtime.graph import build_definitions
 from bqx_assets.runtime.keys import PUBLISHED, SLABS, SPINE, TARGETS, TRAINING, family_key
@@ -138,7 +138,7 @@ def test_a_pair_the_warehouse_does_not_hold_fails_and_says_so(settings: Settings
 
 
 def test_publishing_alone_validates_first(published: Settings) -> None:
-    report = report_path(published.training_file(EURUSD))
+    report = published.training_file(EURUSD).with_suffix(REPORT_SUFFIX)
     for path in [report, *published.output_dir.glob("training_*")]:
         path.unlink()
     assert run_graph(published, selection=[PUBLISHED]).success

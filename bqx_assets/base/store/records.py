@@ -21,7 +21,7 @@ def load_record(store: ObjectStore, name: str, kind: type[_R]) -> _R:
         return kind.model_validate_json(store.read(name))
     except NewerFormat as error:
         raise error.about(store.uri(name)) from error
-    except (ObjectMissing, ValueError) as error:
+    except (ObjectMissing, OSError, ValueError) as error:
         raise CheckpointCorrupt(
             store.uri(name),
             got=first_line(error),
