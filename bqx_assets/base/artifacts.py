@@ -5,18 +5,21 @@ Belongs here: versioned data, JSON in and out. Does not: how any of it is made o
 
 from __future__ import annotations
 
+import hashlib
+import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from bqx_assets.base.errors import CheckpointCorrupt, NewerFormat
+from bqx_assets.base.errors import CheckpointCorrupt, NewerFormat, ObjectMissing
 from bqx_assets.base.files import read_regular, write_atomic
 from bqx_assets.base.printable import first_line
+from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore, version_of
 
 FORMAT_VERSION = 1
 SLAB_METADATA_KEY = "bqx.slab"
@@ -45,7 +48,7 @@ FormatVersion = Annotated[int, AfterValidator(_known_format)]
 
 
 class Record(BaseModel):
-    """Base of all artifacts: immutable, no unknown fields."""
+    """Base of all artifacts and packaged tables: immutable data without unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -64,6 +67,34 @@ class Record(BaseModel):
             raise CheckpointCorrupt(
                 str(path), got=first_line(error), expected=f"a record {cls.__name__} as JSON", cure="Make it again."
             ) from error
+
+
+_R = TypeVar("_R", bound=Record)
+
+
+def load_record(store: ObjectStore, name: str, kind: type[_R]) -> _R:
+    """Return the record that object ``name`` is. Raises CheckpointCorrupt when it is missing or no such record."""
+    try:
+        return kind.model_validate_json(store.read(name))
+    except NewerFormat as error:
+        raise error.about(store.uri(name)) from error
+    except (ObjectMissing, OSError, ValueError) as error:
+        raise CheckpointCorrupt(
+            store.uri(name),
+            got=first_line(error),
+            expected=f"a record {kind.__name__} as JSON",
+            cure="Make it again.",
+        ) from error
+
+
+def save_record(store: ObjectStore, name: str, record: Record) -> ObjectInfo:
+    """Store the record as ``name``, whatever was there. Conditional, and so safe to repeat.
+
+    Raises:
+        PreconditionFailed: somebody else wrote it between the look and the write.
+    """
+    found = version_of(store.head(name))
+    return store.put_bytes(name, record.model_dump_json(indent=1).encode(), only_if=found)
 
 
 class Column(Record):
@@ -262,3 +293,20 @@ def library_versions() -> dict[str, str]:
     """Return the versions that shape the bytes, for the manifest."""
     names = ("bqx-assets", "dagster", "polars", "pyarrow")
     return {"python": platform.python_version()} | {name: version(name) for name in names}
+
+
+def fingerprint(facts: Mapping[str, object]) -> str:
+    """Return 32 hex digits of the SHA-256 of ``facts``, whatever the order of its keys.
+
+    Raises:
+        TypeError: for a value that is not plain data (text, number, bool, None, datetime, list, mapping).
+    """
+    text = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=_plain)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    msg = f"not plain data: {type(value).__name__}"
+    raise TypeError(msg)

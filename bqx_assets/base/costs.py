@@ -11,17 +11,15 @@ import tomllib
 from functools import cache
 from importlib.resources import files
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from bqx_assets.base.artifacts import Record
 
 TIB_BYTES = 1 << 40
 GIB_BYTES = 1 << 30
 
 
-class _Prices(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Section(_Prices):
+class Section(Record):
     """Prices that were read from one place."""
 
     source: str
@@ -81,7 +79,7 @@ class LoggingPrices(Section):
     per_gib: float = Field(ge=0)
 
 
-class Prices(_Prices):
+class Prices(Record):
     """The price table of a day."""
 
     as_of: str

@@ -12,8 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from bqx_assets.base.artifacts import Record
 from bqx_assets.base.costs import GIB_BYTES, prices, query_usd, storage_kept_usd
 from bqx_assets.base.ways import Way, ways
 
@@ -26,10 +25,8 @@ PLACES = ("Cloud Run", "VM, always on", "VM for the runs")
 """The recipe of ``deploy/``; one machine for Dagster and the runs; a machine that is stopped between its runs."""
 
 
-class Quantity(BaseModel):
+class Quantity(Record):
     """A value of the month, and how it is known."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     value: float
     how: str

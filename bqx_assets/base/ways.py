@@ -9,8 +9,9 @@ import tomllib
 from functools import cache
 from importlib.resources import files
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from bqx_assets.base.artifacts import Record
 from bqx_assets.base.costs import (
     cloud_run_usd,
     prices,
@@ -21,10 +22,8 @@ from bqx_assets.base.costs import (
 )
 
 
-class Way(BaseModel):
+class Way(Record):
     """What one pair takes. **Units** in the names; 0 where nothing of the kind is used."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     vm: str = "n2-highmem-8"
@@ -83,9 +82,7 @@ class Way(BaseModel):
         return -(-pairs // self.at_once) * (self.vm_hours + self.seconds / 3600)
 
 
-class _Ways(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _Ways(Record):
     way: tuple[Way, ...]
 
 

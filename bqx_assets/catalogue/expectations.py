@@ -16,9 +16,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from bqx_assets.base.artifacts import JudgedBy
+from bqx_assets.base.artifacts import JudgedBy, Record
 from bqx_assets.base.names import SEPARATOR, target_name
 from bqx_assets.base.pairs import Pair
 from bqx_assets.catalogue.expectations_file import EXPECTATIONS_FILE, bad_expectations, read_text
@@ -36,19 +36,15 @@ def family_word(column: str) -> str:
     return column.partition(SEPARATOR)[0].partition("_")[0]
 
 
-class EarlierGates(BaseModel):
+class EarlierGates(Record):
     """The users' earlier limits on nulls: shown beside a verdict, never part of it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     feature_null_fraction: Share
     target_null_fraction: Share
 
 
-class Expectations(BaseModel):
+class Expectations(Record):
     """What a pair's tables and training file must be. A warehouse folder may carry its own file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: int
     min_rows: int = Field(ge=1)

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from pydantic import BaseModel, ConfigDict
-
+from bqx_assets.base.artifacts import Record
 from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import ALL_PAIRS, CURRENCIES, Pair
 
@@ -41,18 +40,14 @@ class ExpectedTable:
     """``interval_time``, and ``pair`` where the table carries it."""
 
 
-class _Kind(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _Kind(Record):
     family: str
     tables: tuple[str, ...]
     columns: tuple[str, ...]
     pair_column: bool = False
 
 
-class _Grammar(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _Grammar(Record):
     sets: dict[str, tuple[str, ...]]
     selection: dict[str, str]
     kind: tuple[_Kind, ...]

@@ -13,15 +13,15 @@ import math
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from bqx_assets.base.artifacts import Record
 
 Count = Annotated[int, Field(ge=0)]
 
 
-class TableFacts(BaseModel):
+class TableFacts(Record):
     """A table's part of the training file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     matched: Count
     """Of the spine's rows."""
@@ -30,10 +30,8 @@ class TableFacts(BaseModel):
     """In all its columns together, those of the missing rows included."""
 
 
-class PairFacts(BaseModel):
+class PairFacts(Record):
     """One pair's tables on one range of rows."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     approved: str = ""
     """When and by whom, in any words; empty: proposed, and not in force."""

@@ -19,18 +19,19 @@ from bqx_assets.base.artifacts import (
     SlabRecord,
     SourceTable,
     Spine,
+    fingerprint,
+    load_record,
+    save_record,
 )
 from bqx_assets.base.checksums import crc32c_of_file, sha256_of_file, sums_of_blocks, sums_of_files
 from bqx_assets.base.content import Contents
 from bqx_assets.base.errors import CheckpointCorrupt, NewerFormat
-from bqx_assets.base.fingerprints import fingerprint
 from bqx_assets.base.frame_files import read_parquet
 from bqx_assets.base.names import check_identifier
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.store.lease import LEASE_SECONDS, exclusive
 from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.base.store.protocol import Condition, ObjectInfo, ObjectStore, version_of
-from bqx_assets.base.store.records import load_record, save_record
 from bqx_assets.base.store.staging_names import SLABS
 from bqx_assets.base.threads import in_threads
 from bqx_assets.catalogue.tables import TableDescription

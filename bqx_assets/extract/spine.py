@@ -9,10 +9,9 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from bqx_assets.base.artifacts import Column, RowAccount, SlabProvenance, SlabRecord, Spine
+from bqx_assets.base.artifacts import Column, RowAccount, SlabProvenance, SlabRecord, Spine, fingerprint
 from bqx_assets.base.content import Contents, periods_of
 from bqx_assets.base.errors import ClockBehind, EmptyTable
-from bqx_assets.base.fingerprints import fingerprint
 from bqx_assets.base.names import KEY
 from bqx_assets.base.progress import waiting
 from bqx_assets.base.settings import DuplicatePolicy

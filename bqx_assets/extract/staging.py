@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from bqx_assets.base.artifacts import fingerprint
 from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.base.errors import ChecksumMismatch, FolderBusy, ObjectMissing, PreconditionFailed
-from bqx_assets.base.fingerprints import fingerprint
 from bqx_assets.base.names import KEY, check_identifier
 from bqx_assets.base.pairs import ALL_PAIRS
 from bqx_assets.base.store.lease import exclusive

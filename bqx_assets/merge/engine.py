@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from bqx_assets.base.artifacts import EXTRACTION_FILE, Manifest, SlabRecord, manifest_path
+from bqx_assets.base.artifacts import EXTRACTION_FILE, Manifest, SlabRecord, manifest_path, save_record
 from bqx_assets.base.checksums import sums_of_files
 from bqx_assets.base.errors import BadSetting, MergeRefused, ObjectMissing
 from bqx_assets.base.files import FILE, kind_of, remove_partials
@@ -22,7 +22,6 @@ from bqx_assets.base.pairs import Pair
 from bqx_assets.base.progress import Progress, at_work, waiting
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.protocol import ObjectStore
-from bqx_assets.base.store.records import save_record
 from bqx_assets.extract.slabs import SPINE_FILE
 from bqx_assets.merge.plan import MergePlan, SlabPart, check_disk, check_memory, place_of, plan_slabs, refuse_collisions
 from bqx_assets.merge.raw import list_checkpoints, plan_raw

@@ -20,6 +20,7 @@ from bqx_assets.base.artifacts import (
     SlabProvenance,
     SlabRecord,
     Spine,
+    load_record,
 )
 from bqx_assets.base.checksums import size_and_crc
 from bqx_assets.base.direct_io import Span, prefetch
@@ -30,7 +31,6 @@ from bqx_assets.base.names import refuse_same_names
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.printable import some_of
 from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore
-from bqx_assets.base.store.records import load_record
 from bqx_assets.base.threads import in_threads
 from bqx_assets.extract.slabs import FOOTER_BYTES_KEY, has_recorded_bytes, holds_recorded_bytes
 from bqx_assets.merge.footer import Footer, parse_footer, read_end, read_footer

@@ -10,13 +10,12 @@ import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
 
-from bqx_assets.base.artifacts import MANIFEST_SUFFIX, Manifest, Record
+from bqx_assets.base.artifacts import MANIFEST_SUFFIX, Manifest, Record, load_record, save_record
 from bqx_assets.base.errors import CheckpointCorrupt, ChecksumMismatch, ObjectMissing, PreconditionFailed
 from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.base.progress import Progress
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.protocol import ObjectStore
-from bqx_assets.base.store.records import load_record, save_record
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.quality.report import Report
 from bqx_assets.quality.stored_file import StoredFile

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from contextlib import ExitStack
 
-from bqx_assets.base.artifacts import MANIFEST_SUFFIX, Manifest
+from bqx_assets.base.artifacts import MANIFEST_SUFFIX, Manifest, load_record
 from bqx_assets.base.errors import BadSetting, CheckpointCorrupt, ObjectMissing
 from bqx_assets.base.files import regular_file
 from bqx_assets.base.names import KEY
@@ -18,7 +18,6 @@ from bqx_assets.base.settings import training_name
 from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.base.store.naming import GCS_SCHEME, local_path
 from bqx_assets.base.store.open_store import object_at
-from bqx_assets.base.store.records import load_record
 from bqx_assets.catalogue.expectations import Expectations, parse_expectations
 from bqx_assets.quality.diff import Difference, Side, WideFile, diff_manifests, diff_values, has_digests
 from bqx_assets.quality.report import Report

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bqx_assets.base.artifacts import (
     ExtractionRecord,
@@ -15,12 +17,13 @@ from bqx_assets.base.artifacts import (
     Record,
     SlabProvenance,
     Spine,
+    fingerprint,
     library_versions,
+    load_record,
     manifest_path,
 )
 from bqx_assets.base.errors import CheckpointCorrupt, NewerFormat
 from bqx_assets.base.store.local import LocalObjectStore
-from bqx_assets.base.store.records import load_record
 from bqx_assets.extract.embedded_layout import WarehouseSpec
 
 MOMENT = datetime(2026, 1, 5, tzinfo=UTC)
@@ -92,3 +95,28 @@ def test_a_record_of_a_later_format_is_refused_with_a_cure(tmp_path: Path, kind:
     store = LocalObjectStore(tmp_path)
     with pytest.raises(NewerFormat, match="format version 2"):
         load_record(store, "record.json", kind)
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text(max_size=6), PLAIN, max_size=6))
+def test_the_order_of_keys_does_not_matter(facts: dict[str, object]) -> None:
+    assert fingerprint(facts) == fingerprint(dict(reversed(facts.items())))
+
+
+@given(st.dictionaries(st.text(max_size=6), st.integers() | st.text(max_size=4), min_size=1), st.data())
+def test_any_changed_value_changes_it(facts: dict[str, object], data: st.DataObject) -> None:
+    key = data.draw(st.sampled_from(sorted(facts)))
+    other = data.draw(st.integers() | st.text(max_size=4))
+    assert (fingerprint(facts) == fingerprint({**facts, key: other})) == (facts[key] == other)
+
+
+def test_moments_count_and_objects_are_refused() -> None:
+    assert fingerprint({"t": datetime(2026, 1, 1, tzinfo=UTC)}) != fingerprint({"t": datetime(2026, 1, 2, tzinfo=UTC)})
+    with pytest.raises(TypeError, match="not plain data"):
+        fingerprint({"x": object()})

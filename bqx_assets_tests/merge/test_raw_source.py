@@ -12,12 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 from polars.testing import assert_frame_equal
 
-from bqx_assets.base.artifacts import Manifest
+from bqx_assets.base.artifacts import Manifest, load_record
 from bqx_assets.base.errors import BqxError, ChecksumMismatch, FooterError, MergeRefused
 from bqx_assets.base.names import KEY, table_prefix
 from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.base.store.local import LocalObjectStore, working_file, working_folder
-from bqx_assets.base.store.records import load_record
 from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets.merge.raw_source import Range, RawSource
 from bqx_assets_tests.frames import EURUSD, minutes

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from bqx_assets.base import files
-from bqx_assets.base.artifacts import EXTRACTION_FILE, ExtractionRecord, Manifest, manifest_path
+from bqx_assets.base.artifacts import EXTRACTION_FILE, ExtractionRecord, Manifest, load_record, manifest_path
 from bqx_assets.base.checksums import crc32c, crc32c_of_file
 from bqx_assets.base.errors import (
     CheckpointCorrupt,
@@ -31,7 +31,6 @@ from bqx_assets.base.progress import Silent
 from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.base.store.local import working_file, working_folder
 from bqx_assets.base.store.protocol import STAGING
-from bqx_assets.base.store.records import load_record
 from bqx_assets.base.store.staging_names import merged_name
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets.extract.slabs import FOOTER_BYTES_KEY, Slabs, slabs_prefix

@@ -12,8 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import field_validator
 
+from bqx_assets.base.artifacts import Record
 from bqx_assets.base.refusals.facts import Facts, plain
 from bqx_assets.base.refusals.words import permission_in
 
@@ -28,10 +29,8 @@ _OF_USERS: frozenset[Service] = frozenset({"bigquery", "storage_read", "cloud_st
 """Here a 404 is little more than a name that users chose, and it may hold any words."""
 
 
-class Match(BaseModel):
+class Match(Record):
     """What an answer must have, all of it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     reasons: frozenset[str] = frozenset()
     words: str = ""
@@ -66,10 +65,8 @@ class Match(BaseModel):
         )
 
 
-class Row(BaseModel):
+class Row(Record):
     """One reason: how it is known, what it means, what helps."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     reason: str
     match: tuple[Match, ...]
@@ -83,10 +80,8 @@ class Row(BaseModel):
     sure: Literal["M", "D", "S", "R", "inf", "mem"]
 
 
-class Grant(BaseModel):
+class Grant(Record):
     """Which least role has a permission, and the command that grants it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     permission: str
     """As a whole, or its beginning."""
@@ -95,10 +90,8 @@ class Grant(BaseModel):
     everywhere: bool = False
 
 
-class Table(BaseModel):
+class Table(Record):
     """All of ``refusals.toml``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     refusal: tuple[Row, ...]
     grant: tuple[Grant, ...]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import secrets
 import tempfile
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -27,13 +27,14 @@ from requests.adapters import HTTPAdapter
 from bqx_assets.base.checksums import crc32c, crc32c_of_file, to_base64
 from bqx_assets.base.errors import StoreError
 from bqx_assets.base.store import gcs_answers as failures
+from bqx_assets.base.store.gcs_answers import hide_upload_ids
 from bqx_assets.base.store.gcs_facts import WRITER, info_of, policy_of
-from bqx_assets.base.store.gcs_logs import hide_upload_ids
 from bqx_assets.base.store.naming import GCS_SCHEME, object_name
 from bqx_assets.base.store.protocol import ABSENT, STAGING, BucketPolicy, Condition, ObjectInfo, version_text
-from bqx_assets.base.store.tree import brought_below
 from bqx_assets.base.threads import in_threads
 
+MOST_SOURCES = 32
+"""Objects that one compose call takes. **Source**: cloud.google.com/storage/quotas, 2026-11."""
 _ONE_REQUEST_BYTES = 8 << 20
 """Up to here google-cloud-storage uploads in one request, beyond it in a resumable session."""
 _CHUNK_BYTES = 8 << 20
@@ -318,3 +319,34 @@ class GcsObjectStore:
 def _generation(only_if: Condition | None) -> int | None:
     """Return a condition as Cloud Storage takes it, for which generation 0 is that of no object."""
     return None if only_if is None else 0 if only_if == ABSENT else int(only_if)
+
+
+def first_groups(names: Sequence[str]) -> tuple[list[Sequence[str]], Sequence[str]]:
+    """Return what to compose first, from the front, and what is left: as few calls as bring all below the limit.
+
+    **Shape**: groups of 2 to 32. Over all levels ceil((n - 1) / 31) calls, the last one included.
+    """
+    groups: list[Sequence[str]] = []
+    excess, at = len(names) - MOST_SOURCES, 0
+    while excess > 0 and at < len(names) - 1:
+        groups.append(names[at : at + min(MOST_SOURCES, excess + 1)])
+        excess -= len(groups[-1]) - 1
+        at += len(groups[-1])
+    return groups, names[at:]
+
+
+def brought_below(
+    parts: Sequence[str], stem: str, compose: Callable[[str, Sequence[str]], ObjectInfo], threads: int
+) -> tuple[list[str], list[ObjectInfo]]:
+    """Compose level by level until one call takes what is left; return that, and all that was made on the way.
+
+    **Shape**: the names of what is made are ``stem`` and five digits.
+    """
+    level, made = list(parts), list[ObjectInfo]()
+    while len(level) > MOST_SOURCES:
+        groups, rest = first_groups(level)
+        names = [f"{stem}{len(made) + at:05}" for at in range(len(groups))]
+        calls = zip(names, groups, strict=True)
+        made += in_threads(lambda call: compose(*call), calls, threads, "compose")
+        level = [*names, *rest]
+    return level, made

@@ -1,13 +1,13 @@
-"""What a refusal of Cloud Storage means to a user: this package's errors, by the table of refusals.
+"""Translates what Google's Cloud Storage client raises and logs into this package's own terms.
 
-Belongs here: which of our errors a refusal is, and what is tried again. Does not: the client (``gcs``), what a reason
-means (``base/refusals``).
-
-The client's own errors are not chained: they hold URLs, and the URL of a resumable upload is a permission to write.
+The client's own errors are not chained, and its log lines are filtered: they hold URLs, and whoever has the URL of a
+resumable upload may write.
 """
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -24,6 +24,9 @@ from bqx_assets.base.store.protocol import Condition, ObjectInfo, version_text
 
 NO_BUCKET = "The specified bucket does not exist."
 """Cloud Storage's own words."""
+_LOGGERS = ("urllib3.connectionpool", "google.api_core.retry")
+"""They log each request's URL at level DEBUG, which Dagster can be told to keep."""
+_UPLOAD_ID = re.compile(r"(upload_id=)[^&\s\"']+")
 _OVERTAKEN = "Another run wrote this object meanwhile; look at it before writing again."
 
 
@@ -123,3 +126,18 @@ def told(subject: str, is_missing: Callable[[], bool] = lambda: False, *, openin
         if opening and is_of_credentials(error):
             raise failure(subject, error) from None
         raise
+
+
+class _Hidden(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = _UPLOAD_ID.sub(r"\1...", record.getMessage()), ()
+        return True
+
+
+_HIDDEN = _Hidden()
+
+
+def hide_upload_ids() -> None:
+    """Replace the ids of resumable uploads in what the client logs. Doing it twice does it once."""
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(_HIDDEN)

@@ -1,8 +1,4 @@
-"""The facts of a bucket and of an object as Google's client knows them, as this package's own.
-
-Belongs here: ``BucketPolicy`` and ``ObjectInfo`` of what the client loaded. Does not: calls (``gcs``), what a bucket's
-rules should be (``release/lifecycle``).
-"""
+"""Translates the facts of a bucket and of an object, as Google's client loads them, into this package's own types."""
 
 from __future__ import annotations
 
