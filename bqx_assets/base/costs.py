@@ -32,7 +32,6 @@ class BigQueryPrices(Section):
 
     query_per_tib: float = Field(ge=0)
     storage_read_per_tib: float = Field(ge=0)
-    export_per_tib: float = Field(ge=0)
 
 
 class CloudRunPrices(Section):

@@ -29,6 +29,8 @@ PACKAGED = "packaged"
 """As ``place``: the file that comes with this package."""
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
+_FORMER_KEYS = ("family_tables",)
+"""Keys that earlier versions wrote and nothing compares with: a file that has them stays readable."""
 
 
 def family_word(column: str) -> str:
@@ -47,6 +49,7 @@ class Expectations(Record):
     """What a pair's tables and training file must be. A warehouse folder may carry its own file."""
 
     version: int
+    """For people, who see it in each verdict: an approval raises it by one."""
     min_rows: int = Field(ge=1)
     min_columns: int = Field(ge=1)
     windows: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
@@ -57,8 +60,6 @@ class Expectations(Record):
     max_target_null_fraction: Share
     """Of the targets' nulls that windows and horizons do not explain."""
     earlier_gates: EarlierGates
-    family_tables: dict[str, int]
-    """Number of tables of each family of a pair, known-absent ones included."""
     allowed_constant: tuple[str, ...]
     """Shell patterns of training-file columns that may hold one value only."""
     allowed_all_null: tuple[str, ...]
@@ -190,7 +191,7 @@ def load_expectations(place: str | Path | None = None) -> Expectations:
 def parse_expectations(text: str, place: str) -> Expectations:
     """Return the expectations of a file's text. Raises BadSetting as ``load_expectations`` does."""
     try:
-        own = tomllib.loads(text)
+        own = {name: value for name, value in tomllib.loads(text).items() if name not in _FORMER_KEYS}
         stated = Expectations.model_validate({**_packaged(), **own, "place": place})
     except ValidationError as error:
         first = error.errors()[0]

@@ -38,7 +38,8 @@ def toml_value(value: object) -> str:
     """Return a value on one line."""
     if isinstance(value, Mapping):
         pairs = cast("Mapping[str, object]", value)
-        return "{ " + ", ".join(f"{toml_key(name)} = {toml_value(each)}" for name, each in pairs.items()) + " }"
+        inner = ", ".join(f"{toml_key(name)} = {toml_value(each)}" for name, each in pairs.items())
+        return f"{{ {inner} }}" if inner else "{}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(toml_value(each) for each in cast("list[object]", value)) + "]"
     if isinstance(value, bool):

@@ -28,7 +28,6 @@ from bqx_assets.release.published import Companions, companions_of, plain_name
 
 PUBLISHED = {training_name(pair): pair for pair in ALL_PAIRS}
 """The names that published files have."""
-_KEPT = "kept with the file ("
 
 
 def validate_file(
@@ -63,7 +62,7 @@ def kept_expectations(place: str) -> Expectations | None:
         return None
     manifest, text = kept
     where = manifest.expectations.place if manifest.expectations is not None else "unknown"
-    return parse_expectations(text, f"kept with the file ({where.removeprefix(_KEPT).rstrip(')')})")
+    return parse_expectations(text, f"kept with the file ({where})")
 
 
 def _kept(place: str) -> tuple[Manifest, str] | None:

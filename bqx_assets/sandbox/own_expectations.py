@@ -6,7 +6,6 @@ follows from how the features' code computes each column on this market's bars.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from bqx_assets.base.pairs import Pair
 from bqx_assets.catalogue.discovery import FORWARD_PREFIX
 from bqx_assets.catalogue.expectations import Expectations, load_expectations
 from bqx_assets.catalogue.families import FAMILIES, ExpectedTable, expected_tables
+from bqx_assets.catalogue.toml_text import assignment
 from bqx_assets.extract.align import KEY_TYPE, as_key, match_rows
 from bqx_assets.extract.embedded_layout import WarehouseSpec
 from bqx_assets.sandbox.market.bars import Bars, Market
@@ -106,25 +106,24 @@ def own_expectations(
         f"# What differs in this warehouse: {', '.join(made.pairs)}; {made.rows:,} bars a pair; "
         f"{'simulated rates' if made.rates is None else 'rates of the file with SHA-256 ' + made.rates}.",
         f"# The spine starts at bar {head} (counted from 0) and ends at the last one that has the shortest horizon.",
-        f"min_rows = {max(1, min(spines))}",
+        assignment("min_rows", max(1, min(spines))),
         "# Key, targets and features, without columns whose names say that they look into the future.",
-        f"min_columns = {min(_columns(each, facts) for each in tables)}",
+        assignment("min_columns", min(_columns(each, facts) for each in tables)),
         *_null_lines(found),
-        _list("allowed_constant", [*facts.allowed_constant, *_patterns(constant, every)]),
-        _list(
+        assignment("allowed_constant", [*facts.allowed_constant, *_patterns(constant, every)]),
+        assignment(
             "allowed_all_null",
             [*_empty_targets(facts, spines, head), *_patterns(empty, every)],
         ),
         "# Every table and column without values is named above; no number allows others.",
-        "max_all_null_columns = {}",
-        "max_absent_tables = {}",
+        assignment("max_all_null_columns", {}),
+        assignment("max_absent_tables", {}),
         "",
         "[max_missing_fraction]",
-        *(f"{name} = {share}" for name, share in _missing(found).items()),
-        f'"*" = {_USUAL_MISSING}',
+        *(assignment(name, share) for name, share in (_missing(found) | {"*": _USUAL_MISSING}).items()),
         "",
         "[known_absent]",
-        *(f"{name} = {json.dumps(reason)}" for name, reason in selection.absent.items()),
+        *(assignment(name, reason) for name, reason in selection.absent.items()),
     ]
     return "\n".join(lines) + "\n"
 
@@ -133,9 +132,9 @@ def _null_lines(found: Sequence[OnSpine]) -> list[str]:
     return [
         "# Measured on these bars: windows that are not full, peers and instruments without a bar, undefined values",
         f"# (a ratio to zero) and missing rows of tables; plus {_RANGE_SHARE:.0%}, for a part of the bars.",
-        f"max_feature_null_fraction = {_round_up(_feature_nulls(found) + _RANGE_SHARE)}",
+        assignment("max_feature_null_fraction", _round_up(_feature_nulls(found) + _RANGE_SHARE)),
         "# A target lacks values only where its window or horizon reaches beyond the bars.",
-        "max_target_null_fraction = 0.0001",
+        assignment("max_target_null_fraction", 0.0001),
     ]
 
 
@@ -149,11 +148,11 @@ def _sizes(
     lines = [
         f"# A small warehouse with the users' known gaps: {', '.join(made.pairs)}; {made.rows:,} bars a pair.",
         "# Only the size differs from the packaged expectations. Set BQX_START behind the first full long windows.",
-        f"min_rows = {max(1, min(spines) // 10)}",
-        f"min_columns = {min(_columns(each, load_expectations()) for each in tables)}",
+        assignment("min_rows", max(1, min(spines) // 10)),
+        assignment("min_columns", min(_columns(each, load_expectations()) for each in tables)),
         "",
         "[known_absent]",
-        *(f"{name} = {json.dumps(reason)}" for name, reason in selection.absent.items()),
+        *(assignment(name, reason) for name, reason in selection.absent.items()),
     ]
     return "\n".join(lines) + "\n"
 
@@ -210,7 +209,3 @@ def _patterns(names: Collection[str], every: Collection[str]) -> Iterator[str]:
 def _round_up(share: float) -> float:
     """Return a limit just above the share, because a share must be below its limit."""
     return min(1.0, math.floor(share * 10_000 + 1) / 10_000)
-
-
-def _list(name: str, values: Iterable[str]) -> str:
-    return f"{name} = [\n" + "".join(f"    {json.dumps(value)},\n" for value in values) + "]"
