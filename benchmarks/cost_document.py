@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from benchmarks.report import DOCUMENT
 from bqx_assets.base.files import write_atomic
-from bqx_assets.base.month import Usage
+from bqx_assets.cli.bill import Usage
 from bqx_assets.cli.cost import cost_markdown
 
 PLACE = DOCUMENT.with_name("costs.md")

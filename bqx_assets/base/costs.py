@@ -1,8 +1,6 @@
-"""Money: the one price table (``prices.toml``), and what an operation costs by it.
+"""The one table of list prices (``prices.toml``), and what reading from BigQuery costs by it.
 
-Belongs here: list prices with their date, USD from bytes, seconds and operations. Does not: measuring, or budgets.
-
-Lesson 22: with $5 in one place and $6.25 a TB in another, the users' own estimate was off by a factor of eight.
+With 5 USD in one place and 6.25 USD a TB in another, the users' own estimate was wrong by a factor of eight.
 """
 
 from __future__ import annotations
@@ -16,15 +14,14 @@ from pydantic import Field
 from bqx_assets.base.artifacts import Record
 
 TIB_BYTES = 1 << 40
-GIB_BYTES = 1 << 30
 
 
 class Section(Record):
-    """Prices that were read from one place."""
+    """Prices that were read from one page."""
 
     source: str
     how: str
-    """What the prices were read from."""
+    """How the page was read."""
 
 
 class BigQueryPrices(Section):
@@ -83,7 +80,7 @@ class Prices(Record):
 
     as_of: str
     read: str
-    """How all of them were read."""
+    """How all prices were read."""
     bigquery: BigQueryPrices
     cloud_run: CloudRunPrices
     cloud_storage: CloudStoragePrices
@@ -106,25 +103,3 @@ def prices() -> Prices:
 def storage_read_usd(read_bytes: int) -> float:
     """Return what reading ``read_bytes`` by the Storage Read API costs, in USD."""
     return read_bytes / TIB_BYTES * prices().bigquery.storage_read_per_tib
-
-
-def query_usd(scanned_bytes: int) -> float:
-    """Return what an on-demand query that scans ``scanned_bytes`` costs, in USD."""
-    return scanned_bytes / TIB_BYTES * prices().bigquery.query_per_tib
-
-
-def cloud_run_usd(seconds: float, *, vcpus: float, gib: float) -> float:
-    """Return what a Cloud Run task of this size costs for ``seconds``, in USD."""
-    found = prices().cloud_run
-    return seconds * (vcpus * found.vcpu_per_second + gib * found.gib_per_second)
-
-
-def storage_operations_usd(class_a: int, class_b: int = 0) -> float:
-    """Return what operations on Cloud Storage cost, in USD. Deletions are free."""
-    found = prices().cloud_storage
-    return (class_a * found.class_a_per_thousand + class_b * found.class_b_per_thousand) / 1000
-
-
-def storage_kept_usd(kept_bytes: int) -> float:
-    """Return what keeping ``kept_bytes`` in Cloud Storage costs, in USD a month."""
-    return kept_bytes / GIB_BYTES * prices().cloud_storage.gib_per_month

@@ -11,10 +11,9 @@ from rich.table import Table
 
 from bqx_assets.base.costs import prices
 from bqx_assets.base.errors import BadSetting
-from bqx_assets.base.month import PLACES, WEEKLY, Usage, month, quantities, total
 from bqx_assets.base.pairs import ALL_PAIRS
-from bqx_assets.base.ways import Way, ways
 from bqx_assets.cli import tables
+from bqx_assets.cli.bill import PLACES, WEEKLY, Usage, Way, month, quantities, total, ways
 from bqx_assets.cli.options import Json
 from bqx_assets.cli.session import Session
 

@@ -22,7 +22,7 @@ _GIB = 1 << 30
 _LEAST_BYTES = 1 << 30
 """A pair of 100,000 minutes was measured at a peak of 1.3 GB, one of a few thousand at 0.5."""
 _FILE_SHARE = 0.4
-"""Bytes of a training file a byte read: 9.7 of 24.9 GB (``base/ways.toml``)."""
+"""Bytes of a training file a byte read: 9.7 of 24.9 GB (``cli/ways.toml``)."""
 _COPIES = 3
 """Slabs, training file, published file."""
 

@@ -11,9 +11,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from benchmarks.cost_document import PLACE, updated
-from bqx_assets.base.costs import GIB_BYTES
-from bqx_assets.base.month import PLACES, WEEKLY, Usage, month, total
-from bqx_assets.base.ways import Way, ways
+from bqx_assets.cli.bill import GIB_BYTES, PLACES, WEEKLY, Usage, Way, month, total, ways
 from bqx_assets.cli.cost import cost_facts, cost_lines, cost_markdown, month_table, run_table
 from bqx_assets.cli.main import app
 

@@ -6,9 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bqx_assets.base.costs import GIB_BYTES, prices
-from bqx_assets.base.month import HOURS, PLACES, WEEKLY, Usage, month, quantities, total
-from bqx_assets.base.ways import ways
+from bqx_assets.base.costs import TIB_BYTES, prices, storage_read_usd
+from bqx_assets.cli.bill import (
+    GIB_BYTES,
+    HOURS,
+    PLACES,
+    WEEKLY,
+    Usage,
+    Way,
+    cloud_run_usd,
+    month,
+    quantities,
+    query_usd,
+    storage_operations_usd,
+    total,
+    ways,
+)
+from bqx_assets.doctor.warehouse import MEASURED_BYTES, MEASURED_SECONDS
 
 CLOUD_RUN, ALWAYS_ON, RUNS_ONLY = range(3)
 
@@ -98,3 +112,43 @@ def test_more_pairs_and_more_runs_never_cost_less(pairs: int, runs: float) -> No
 def test_the_recipes_machines_have_a_price() -> None:
     assert {"e2-medium", "e2-standard-2", "n2-highmem-8"} <= prices().compute_engine.per_hour.keys()
     assert {Usage().sql, "db-f1-micro", "db-custom-1-3840"} <= prices().cloud_sql.per_hour.keys()
+
+
+def test_a_pairs_full_history_costs_more_to_query_than_to_read() -> None:
+    assert query_usd(TIB_BYTES // 2) == 3.125
+    assert storage_read_usd(295 * 10**9) < 0.30 < query_usd(295 * 10**9)
+
+
+def test_a_container_costs_its_processors_and_memory_for_its_seconds() -> None:
+    assert cloud_run_usd(1_000, vcpus=2, gib=2) == pytest.approx(1_000 * (2 * 0.000018 + 2 * 0.000002))
+
+
+def test_operations_on_the_store_cost_by_class() -> None:
+    assert storage_operations_usd(1_000) == prices().cloud_storage.class_a_per_thousand
+    assert storage_operations_usd(0, 1_000) == prices().cloud_storage.class_b_per_thousand
+
+
+def test_a_ways_price_is_the_sum_of_its_parts() -> None:
+    way = Way(
+        name="w",
+        vm_hours=1,
+        vcpus=1,
+        gib=1,
+        seconds=10,
+        queried_bytes=TIB_BYTES,
+        class_a=1_000,
+        measured="",
+        assumed="",
+    )
+    assert way.total_usd == pytest.approx(0.524 + 10 * 0.00002 + 6.25 + 0.005)
+
+
+def test_this_system_costs_less_than_the_cheapest_estimate_of_the_users() -> None:
+    ours = [way for way in ways() if way.name.startswith("bqx_assets")]
+    assert len(ours) == 3
+    assert all(way.total_usd < 0.42 and not way.cannot for way in ours)
+
+
+def test_the_doctor_estimates_a_runs_seconds_by_the_measured_way() -> None:
+    alone = next(way for way in ways() if way.name == "bqx_assets, Cloud Run, alone")
+    assert (alone.seconds, alone.storage_read_bytes) == (MEASURED_SECONDS, MEASURED_BYTES)
