@@ -132,6 +132,7 @@ def test_tests_lie_where_what_they_test_lies() -> None:
     folders = {Path(name).parent.relative_to("bqx_assets") for name in PACKAGE}
     folders |= {Path("cloud")}  # what crosses packages: the whole product against servers of its three services
     folders |= {Path("deploy")}  # the recipe of the repository's own folder deploy/
+    folders |= {Path("servers/bigquery")}  # how the tests' own server is installed
     for name in TESTS:
         folder = Path(name).parent.relative_to("bqx_assets_tests")
         if Path(name).name.startswith("test_"):

@@ -1,6 +1,4 @@
-"""The environment of local-bigquery, away from the product's: ``python -m bqx_assets_tests.servers.bigquery.install``.
-
-Belongs here: making ``.tools/local-bigquery`` from ``requirements.txt``, once. Does not: starting the server.
+"""Makes ``.tools/local-bigquery`` from ``requirements.txt``: ``python -m bqx_assets_tests.servers.bigquery.install``.
 
 local-bigquery 0.4.0 wants Python 3.13 and DuckDB 2 with three extensions that DuckDB fetches from a site of its own.
 PyPI has those extensions for DuckDB 1.5.5, with which everything used here works: hence that pin, ``--no-deps`` and the
@@ -22,6 +20,7 @@ REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 SERVER_HOME = ROOT / "home"
 _BOUND_SECONDS = 600
 _WANTED = ((3, 13), (3, 16))
+_FETCHED = "3.13"
 
 
 def install() -> Path:
@@ -33,18 +32,28 @@ def install() -> Path:
         # Its programs name the folder that they were installed in: a moved checkout needs them anew.
         wanted = f"# {ROOT}\n{REQUIREMENTS.read_text()}"
         if not mark.is_file() or mark.read_text() != wanted or not _fits(str(ROOT / "bin" / "python")):
-            shutil.rmtree(ROOT, ignore_errors=True)
+            _remove()
             _make()
             mark.write_text(wanted)
     return ROOT / "bin" / "local-bigquery"
 
 
+def _remove() -> None:
+    """Remove the environment, or the link to another checkout's, which stays as it is."""
+    if ROOT.is_symlink():
+        ROOT.unlink()
+    elif ROOT.exists():
+        shutil.rmtree(ROOT)
+
+
 def _make() -> None:
     uv = shutil.which("uv") or str(ROOT.parent / "uv" / "bin" / "uv")
+    found = _python()
     try:
-        _run(uv, "venv", "--quiet", "--python", _python(), str(ROOT))
+        _run(uv, "venv", "--quiet", "--python", found or _FETCHED, str(ROOT))
     except subprocess.CalledProcessError as error:
-        raise SystemExit(_no_python(error)) from None
+        said = str(error.stderr or "").rstrip()
+        raise SystemExit(f"{ROOT} could not be made with {found}:\n{said}" if found else _no_python(said)) from None
     python = str(ROOT / "bin" / "python")
     _run(uv, "pip", "install", "--quiet", "--no-deps", "--python", python, "--requirement", str(REQUIREMENTS))
     for extension in ROOT.glob("lib/python*/site-packages/duckdb_extension_*/extensions/v*/*.duckdb_extension"):
@@ -55,19 +64,18 @@ def _make() -> None:
         os.link(extension, target)
 
 
-def _no_python(error: subprocess.CalledProcessError) -> str:
-    said: str = error.stderr or ""
+def _no_python(said: str) -> str:
     return (
         "make test needs Python 3.13, 3.14 or 3.15 as well, for local-bigquery, the server that stands "
-        f"for BigQuery. There is none on PATH or below ~/.pyenv, and uv could not fetch one:\n{said.rstrip()}\n"
+        f"for BigQuery. There is none on PATH or below ~/.pyenv, and uv could not fetch one:\n{said}\n"
         "Install one, for example: sudo apt install python3.13, or uv python install 3.13. `make run` and the tests "
         "without a server need no second Python: .venv/bin/python -m pytest -m 'not cloud'"
     )
 
 
-def _python() -> str:
-    """A Python that local-bigquery runs on: one of this machine, else uv fetches one."""
-    return next((path for path in _pythons() if _fits(path)), "3.13")
+def _python() -> str | None:
+    """Return a Python of this machine that local-bigquery runs on, None where uv must fetch one."""
+    return next((path for path in _pythons() if _fits(path)), None)
 
 
 def _pythons() -> Iterator[str]:
