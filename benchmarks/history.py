@@ -20,6 +20,7 @@ from benchmarks.measured import Apart, Run, make_cold
 from benchmarks.place import parser_of, workplace
 from benchmarks.report import bars, table, write_section
 from bqx_assets.base.limits import worker_count
+from bqx_assets.catalogue.expectations import EXPECTATIONS_FILE
 from bqx_assets.catalogue.families import (
     FEATURES_DATASET,
     TARGETS_DATASET,
@@ -27,7 +28,7 @@ from bqx_assets.catalogue.families import (
     expected_tables,
     targets_table,
 )
-from bqx_assets.extract.embedded_layout import EXPECTATIONS_FILE, table_path
+from bqx_assets.extract.embedded_layout import table_path
 from bqx_assets.merge.footer import read_footer
 from bqx_assets.quality.scan import stated_groups
 from bqx_assets.sandbox.batches import write_table

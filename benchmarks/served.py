@@ -21,7 +21,7 @@ from benchmarks.folders import PAIR, chosen_tables
 from bqx_assets.base.names import KEY
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
-from bqx_assets.catalogue.discovery import FORWARD_PREFIX
+from bqx_assets.catalogue.discovery import FORWARD_PREFIX, TableDescription
 from bqx_assets.catalogue.expectations import Expectations, load_expectations
 from bqx_assets.catalogue.families import (
     FEATURES_DATASET,
@@ -31,7 +31,6 @@ from bqx_assets.catalogue.families import (
     expected_tables,
     targets_table,
 )
-from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.bigquery.bigquery_warehouse import BigQueryWarehouse
 from bqx_assets.extract.bigquery.client import Clients
 from bqx_assets.extract.job import Extraction

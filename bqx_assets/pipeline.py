@@ -24,8 +24,7 @@ from bqx_assets.base.store.open_store import in_cloud, open_store
 from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.base.store.staging_names import SHARED, merged_name
 from bqx_assets.base.threads import in_threads
-from bqx_assets.catalogue.expectations import Expectations, load_expectations
-from bqx_assets.catalogue.expectations_file import EXPECTATIONS_FILE
+from bqx_assets.catalogue.expectations import EXPECTATIONS_FILE, Expectations, load_expectations
 from bqx_assets.extract.embedded import LocalWarehouse
 from bqx_assets.extract.embedded_layout import load_record
 from bqx_assets.extract.job import Extraction

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import Pair
+from bqx_assets.catalogue.discovery import TableDescription
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.catalogue.families import (
     FEATURES_DATASET,
@@ -13,7 +14,6 @@ from bqx_assets.catalogue.families import (
     expected_tables,
     targets_table,
 )
-from bqx_assets.catalogue.tables import TableDescription
 
 MODIFIED = datetime(2026, 1, 5, tzinfo=UTC)
 

@@ -21,9 +21,9 @@ from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.base.progress import Progress, Silent
 from bqx_assets.base.settings import Settings
+from bqx_assets.catalogue.discovery import TableDescription
 from bqx_assets.catalogue.expectations import Expectations, load_expectations
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET, expected_tables, targets_table
-from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.slabs import Slabs
 from bqx_assets.extract.warehouse import Outage, ReadRequest

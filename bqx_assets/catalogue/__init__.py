@@ -1,5 +1,1 @@
-"""Which tables and columns a pair has: families as data, discovery, drift.
-
-Belongs here: the grammar of table names, what a warehouse's listing means, the expectations file. Does not: reading
-rows.
-"""
+"""The catalogue says which tables and columns a pair has: the grammar, a warehouse's listing, the expectations."""

@@ -1,16 +1,16 @@
-"""What a warehouse's listing means for one pair: which tables and columns are features, and what is wrong.
+"""A warehouse's listing compared with the grammar: which tables and columns of a pair are features, and what is wrong.
 
-Belongs here: comparing descriptions with the grammar and the expectations, before a row is read. Does not: reading,
-or comparing with an earlier run (``drift``).
+No row is read for it. ``drift`` names what changed since an earlier extraction.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from bqx_assets.base.artifacts import Column, Quarantined
-from bqx_assets.base.column_types import COLUMN_TYPES
+from bqx_assets.base.artifacts import Column, ExtractionRecord, Quarantined
+from bqx_assets.base.column_types import COLUMN_TYPES, standard_type
 from bqx_assets.base.errors import (
     BqxError,
     CatalogueMismatch,
@@ -32,47 +32,66 @@ from bqx_assets.catalogue.families import (
     family_of,
     targets_table,
 )
-from bqx_assets.catalogue.tables import TableDescription
 
 FORWARD_PREFIX = "target"
-"""A feature column whose name starts so looks forward: the label leak of ``base_bqx``."""
+"""A feature column whose name begins with this looks into the future, as the targets that leaked into ``base_bqx``."""
 _SAMPLE = 5
 _TYPE_SHOWN = 60
-"""Characters of a type's name in an error: that of a STRUCT lists all its fields."""
+"""Most characters of a type's name in an error, because the name of a STRUCT lists all its fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableDescription:
+    """One table as the warehouse's own catalogue describes it, without reading a row."""
+
+    dataset: str
+    table: str
+    columns: tuple[tuple[str, str], ...]
+    """(name, BigQuery type) in the table's order, including key and ``pair`` column."""
+    rows: int
+    size_bytes: int
+    last_modified: datetime
+    etag: str
+    defect: str | None = None
+    """Why the table cannot be described. Its columns are then unknown, and reading it would fail."""
+
+    def types(self) -> dict[str, str]:
+        """Return each column's BigQuery type under its standard name."""
+        return {name: standard_type(kind) for name, kind in self.columns}
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureTable:
-    """One table to extract, with the training-file columns it gives."""
+    """One table to extract, and the columns of the training file that come from it."""
 
     description: TableDescription
     family: str
     columns: tuple[Column, ...]
     quarantined: tuple[Quarantined, ...]
     left_out: tuple[str, ...]
-    """Columns the expectations do not know."""
+    """Columns that the grammar does not have: they are not extracted."""
 
     @property
     def has_pair_column(self) -> bool:
-        """Whether rows must be filtered to the pair."""
+        """Whether the table's rows must be filtered by pair."""
         return PAIR_COLUMN in self.description.types()
 
 
 @dataclass(frozen=True, slots=True)
 class PairCatalogue:
-    """Everything a pair's extraction reads, in the training file's column order."""
+    """All tables that a pair's extraction reads, in the column order of the training file."""
 
     pair: Pair
     targets: TableDescription
     tables: tuple[FeatureTable, ...]
     problems: Mapping[str, BqxError] = field(default_factory=dict[str, BqxError])
-    """Expected tables that cannot be extracted, and why: missing, or with another schema."""
+    """Expected tables that cannot be extracted, with the reason: they are missing, or have another schema."""
     unexpected: tuple[str, ...] = ()
     known_absent: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def column_count(self) -> int:
-        """Columns of the training file: key, targets, features; quarantined ones left out."""
+        """Number of the training file's columns: key, targets and features, without quarantined ones."""
         return (
             1
             + sum(1 for name, _ in self.targets.columns if name.startswith("target_"))
@@ -87,16 +106,16 @@ def discover(
     *,
     include_forward_looking: bool = False,
 ) -> PairCatalogue:
-    """Return the pair's catalogue as this warehouse has it.
+    """Return the pair's catalogue in this warehouse.
 
-    Every expected table ends in exactly one of ``tables``, ``problems`` and ``known_absent``; a table that a family's
-    rule selects and nobody expects ends in ``unexpected``.
+    Every expected table is in exactly one of ``tables``, ``problems`` and ``known_absent``. A table that a family's
+    rule selects but the grammar does not have is in ``unexpected``.
 
     Raises:
-        TableMissing: when the targets table is not there, for then there is no spine.
-        CatalogueMismatch: when its target columns are not those of the expectations, or when an accepted table has a
-            column of a type that cannot be read.
-        ColumnCollision: when two tables would give one column name.
+        TableMissing: there is no targets table, and so no spine.
+        CatalogueMismatch: the target columns differ from the expectations, or an accepted table has a column of a type
+            that cannot be read.
+        ColumnCollision: two tables would give columns of the same name.
     """
     by_name = {(each.dataset, each.table): each for each in descriptions}
     targets = _targets(pair, by_name, expectations)
@@ -126,7 +145,7 @@ def discover(
 def _absent(
     pair: Pair, by_name: Mapping[tuple[str, str], TableDescription], expectations: Expectations
 ) -> Mapping[str, str]:
-    """Tables that may be absent, and why: known by name, or few enough of all pairs that the warehouse has."""
+    """Return the tables that may be absent, with the reason: known by name, or few enough in the whole warehouse."""
     pairs = [each for each in ALL_PAIRS if (TARGETS_DATASET, targets_table(each)) in by_name]
     expected = {table.table for each in pairs for table in expected_tables(each)}
     known = expectations.absent(pair)
@@ -135,9 +154,10 @@ def _absent(
 
 
 def _is_meant(table: TableDescription, pair: Pair) -> bool:
-    """Whether an unexpected table could be one of the pair's: by a family's rule, or because its name is no table's.
+    """Return whether an unexpected table may be meant for the pair: by a family's rule, or by its impossible name.
 
-    The latter are files of an embedded warehouse, ``x.PARQUET`` or a folder, that would be left out in silence.
+    Impossible names are those of files in an embedded warehouse, ``x.PARQUET`` or a folder. They would otherwise be
+    left out without a word.
     """
     odd = table.defect is not None and not is_identifier(table.table)
     return odd or family_of(table.table, pair) is not None
@@ -177,7 +197,7 @@ def _wanted(
     expectations: Expectations,
     absent: Mapping[str, str],
 ) -> list[tuple[str, ExpectedTable | None]]:
-    """Expected tables, but for those known to be absent that are; then accepted ones the pair's rules select."""
+    """Return the expected tables except those that may be and are absent, then the accepted ones of the pair."""
     wanted: list[tuple[str, ExpectedTable | None]] = [
         (name, expected) for name, expected in grammar.items() if name in present or name not in absent
     ]
@@ -246,7 +266,7 @@ def _refuse_drift(pair: Pair, expected: ExpectedTable, types: Mapping[str, str])
 
 
 def _refuse_types(pair: Pair, tables: Iterable[FeatureTable]) -> None:
-    """Refuse accepted tables that cannot be read as they are; a table of the grammar is held against it already."""
+    """Refuse accepted tables that cannot be read. Tables of the grammar were compared with it before."""
     wrong: dict[str, list[str]] = {}
     for table in tables:
         key = table.description.types().get(KEY, "missing")
@@ -268,3 +288,29 @@ def _refuse_types(pair: Pair, tables: Iterable[FeatureTable]) -> None:
 
 def _shown(items: Sequence[str], separator: str) -> str:
     return some_of(items, _SAMPLE, separator) or "none"
+
+
+def drift(before: ExtractionRecord, now: PairCatalogue) -> list[str]:
+    """Return one sentence for each table or column that appeared, vanished or changed its type since ``before``.
+
+    Tables that failed at that time are not compared, because their columns were not recorded.
+    """
+    old = {slab.table: {c.source: c.type for c in slab.provenance.columns} for slab in before.features()}
+    skipped = {failed.table for failed in before.failed}
+    new = {each.description.table: {c.source: c.type for c in each.columns} for each in now.tables}
+    found = [f"table {table} appeared" for table in sorted(new.keys() - old.keys() - skipped)]
+    found += [f"table {table} vanished" for table in sorted(old.keys() - new.keys())]
+    found += [f"table {table} appeared, left out" for table in now.unexpected if table not in before.unexpected]
+    for table in sorted(old.keys() & new.keys()):
+        found += _column_drift(table, old[table], new[table])
+    return found
+
+
+def _column_drift(table: str, old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    found = [f"column {table}.{name} appeared" for name in sorted(new.keys() - old.keys())]
+    found += [f"column {table}.{name} vanished" for name in sorted(old.keys() - new.keys())]
+    return found + [
+        f"column {table}.{name} changed from {old[name]} to {new[name]}"
+        for name in sorted(old.keys() & new.keys())
+        if old[name] != new[name]
+    ]

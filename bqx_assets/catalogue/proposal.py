@@ -1,7 +1,7 @@
-"""The text of a proposal: one pair's facts as a section of an expectations file, for a person to read and approve.
+"""A proposal is a section of an expectations file with one pair's facts, for a person to read and approve.
 
-Belongs here: writing such a section, replacing one, and the mark of approval, every other line of the file left as it
-is. Does not: finding the facts (``quality.pair_findings``), what they mean (``pair_facts``).
+This module writes and replaces such sections and marks them as approved; every other line of the file stays as it is.
+``quality.pair_findings`` finds the facts.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from datetime import datetime
 
 from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.pairs import Pair
-from bqx_assets.catalogue.expectations import Expectations, parse_expectations
-from bqx_assets.catalogue.pair_facts import PairFacts, TableFacts
+from bqx_assets.catalogue.expectations import Expectations, PairFacts, TableFacts, parse_expectations
 from bqx_assets.catalogue.toml_text import assignment, toml_value
 
 _HEAD = """\
-# What was found of single pairs, and what else differs from the packaged expectations (bqx expectations show --text).
+# Facts of single pairs, and what else differs from the packaged expectations (bqx expectations show --text).
 # A section [pair.NAME] is a proposal until its `approved` says when and by whom: bqx expectations approve FILE
 version = 1
 """
@@ -28,12 +27,12 @@ _HEADER = re.compile(r"^[ \t]*\[", re.MULTILINE)
 
 
 def with_proposal(text: str, pair: Pair, facts: PairFacts, *, where: str, replace: bool = False) -> str:
-    """Return an expectations file's text with a pair's facts proposed in it, instead of an earlier proposal.
+    """Return an expectations file's text with a pair's facts as a proposal, in place of an earlier proposal.
 
-    ``text`` may be empty; ``replace`` allows to replace facts that somebody approved, which then are not in force.
+    ``text`` may be empty. ``replace`` permits replacing approved facts, which are then no longer in force.
 
     Raises:
-        BadSetting: the file is none; or the pair's facts in it are approved, and others.
+        BadSetting: the text is not an expectations file, or it has approved facts of the pair.
     """
     text = text or _HEAD
     before = parse_expectations(text, where).approved(pair)
@@ -51,10 +50,10 @@ def with_proposal(text: str, pair: Pair, facts: PairFacts, *, where: str, replac
 
 
 def with_approval(text: str, pairs: Sequence[Pair], *, by: str, at: datetime, where: str) -> tuple[str, Expectations]:
-    """Return the text with all proposals approved, those of ``pairs`` only where there are any, and its version raised.
+    """Return the text with its proposals approved, or only those of ``pairs`` if any are named, and a higher version.
 
     Raises:
-        BadSetting: the file is none, or nothing in it waits for approval.
+        BadSetting: the text is not an expectations file, or no such proposal waits for approval.
     """
     stated = parse_expectations(text, where)
     waiting = [name for name, facts in stated.pair.items() if not facts.approved]
@@ -82,7 +81,7 @@ def with_approval(text: str, pairs: Sequence[Pair], *, by: str, at: datetime, wh
 
 
 def section(pair: Pair, facts: PairFacts) -> str:
-    """Return a pair's section, with what a person should look at in comments."""
+    """Return a pair's section, with comments on what a person should look at."""
     lacking = sorted((name for name, each in facts.tables.items() if each.matched < facts.rows), key=str)
     lines = [
         f"[pair.{pair}]",
@@ -122,7 +121,10 @@ def _without(text: str, pair: Pair) -> str:
 
 
 def _span(text: str, name: str) -> tuple[int, int]:
-    """Where a pair's section begins and ends: at the next header that is not of it; nowhere where there is none."""
+    """Return where a pair's section begins and ends; an empty range at the end of the text if there is none.
+
+    It ends at the first header that does not belong to it.
+    """
     own = re.compile(rf"^[ \t]*\[[ \t]*pair[ \t]*\.[ \t]*{name}[ \t]*[\].]", re.MULTILINE)
     first = own.search(text)
     if first is None:
@@ -135,7 +137,7 @@ def _span(text: str, name: str) -> tuple[int, int]:
 
 
 def _is_header(text: str, start: int) -> bool:
-    """Whether a line that begins with a bracket is a header, not an item of a list over several lines."""
+    """Return whether a line that begins with a bracket is a header and not an item of a list over several lines."""
     try:
         tomllib.loads(text[:start])
     except tomllib.TOMLDecodeError:

@@ -1,7 +1,6 @@
-"""TOML as text: what Python's standard library only reads.
+"""TOML is written here, which Python's standard library can only read.
 
-Belongs here: numbers, texts, lists and tables, in one form for one content, so that a digest of it means something.
-Does not: what they say, comments.
+The same content always gives the same text, so that a digest of the text means something.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ _LINE = 120
 
 
 def as_toml(facts: Mapping[str, Any]) -> str:
-    """Return a TOML document of plain values: scalars and lists first, then a section for each table in it."""
+    """Return a TOML document of plain values: first scalars and lists, then a section for each table."""
     return "\n".join(_section((), facts)).strip() + "\n"
 
 
 def assignment(name: str, value: object) -> str:
-    """Return one line, or a list over several: ``name = value``."""
+    """Return ``name = value`` on one line; a long list gets a line for each item."""
     line = f"{toml_key(name)} = {toml_value(value)}"
     if not isinstance(value, list | tuple) or len(line) <= _LINE:
         return line
@@ -30,7 +29,7 @@ def assignment(name: str, value: object) -> str:
 
 
 def toml_key(name: str) -> str:
-    """Return a key, in quotes where it is not bare."""
+    """Return a key, in quotes where TOML demands them."""
     return name if _BARE.fullmatch(name) else _text(name)
 
 
@@ -62,7 +61,7 @@ def _section(path: tuple[str, ...], facts: Mapping[str, Any]) -> list[str]:
 
 
 def _is_table_of_rows(value: Mapping[str, object]) -> bool:
-    """Whether a table holds small tables of numbers only: one a line reads better than a section each."""
+    """Return whether a table has only small tables of numbers, which read better on a line than in a section each."""
     rows = list(value.values())
     return bool(rows) and all(
         isinstance(row, Mapping)
@@ -72,5 +71,5 @@ def _is_table_of_rows(value: Mapping[str, object]) -> bool:
 
 
 def _text(text: str) -> str:
-    """As JSON, which escapes all that TOML wants escaped but for DEL."""
+    """Return a text in quotes: JSON escapes what TOML demands, except DEL."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

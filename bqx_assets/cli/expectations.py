@@ -15,9 +15,15 @@ from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.printable import some_of
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.naming import output_place
-from bqx_assets.catalogue.expectations import Expectations, load_expectations
-from bqx_assets.catalogue.expectations_file import EXPECTATIONS_FILE, is_there, read_text, write_text
-from bqx_assets.catalogue.pair_facts import PairFacts
+from bqx_assets.catalogue.expectations import (
+    EXPECTATIONS_FILE,
+    Expectations,
+    PairFacts,
+    is_there,
+    load_expectations,
+    read_text,
+    write_text,
+)
 from bqx_assets.catalogue.proposal import with_approval, with_proposal
 from bqx_assets.cli.options import Json, PairArgument, SomePairs
 from bqx_assets.cli.session import Session

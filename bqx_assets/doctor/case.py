@@ -17,9 +17,8 @@ from bqx_assets.base.pairs import Pair
 from bqx_assets.base.refusals.table import Service
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.protocol import BucketPolicy
-from bqx_assets.catalogue.discovery import PairCatalogue
+from bqx_assets.catalogue.discovery import PairCatalogue, TableDescription
 from bqx_assets.catalogue.expectations import Expectations
-from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.doctor.report import Finding
 from bqx_assets.extract.warehouse import Warehouse
 from bqx_assets.pipeline import Pipeline

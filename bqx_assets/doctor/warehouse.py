@@ -15,9 +15,8 @@ from bqx_assets.base.costs import storage_read_usd
 from bqx_assets.base.names import KEY
 from bqx_assets.base.printable import some_of
 from bqx_assets.base.progress import Silent
-from bqx_assets.catalogue.discovery import discover
+from bqx_assets.catalogue.discovery import TableDescription, discover
 from bqx_assets.catalogue.families import FAMILIES, PAIR_COLUMN
-from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.doctor.case import Case, Probe
 from bqx_assets.doctor.report import Finding, missing, noted, passed, skipped
 from bqx_assets.extract.embedded import LocalWarehouse

@@ -24,8 +24,8 @@ from bqx_assets.base.files import open_regular
 from bqx_assets.base.frame_files import TAIL_BYTES, parquet_end_bytes
 from bqx_assets.base.names import KEY
 from bqx_assets.base.printable import first_line
+from bqx_assets.catalogue.discovery import TableDescription
 from bqx_assets.catalogue.families import PAIR_COLUMN
-from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.columns import ColumnFile, KeyBounds, wanted_groups
 from bqx_assets.extract.embedded_layout import DATASETS, odd_entries, refuse_unusable, table_path, table_paths
 from bqx_assets.extract.warehouse import Outage, ReadRequest

@@ -16,7 +16,6 @@ from bqx_assets.base.printable import printable
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 
 DATASETS: tuple[str, ...] = (FEATURES_DATASET, TARGETS_DATASET)
-EXPECTATIONS_FILE = "expectations.toml"
 _SUFFIX = ".parquet"
 RECORD_FILE = "warehouse.json"
 UNFINISHED_FILE = "UNFINISHED"

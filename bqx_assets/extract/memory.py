@@ -26,8 +26,7 @@ from bqx_assets.base.artifacts import Column
 from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.base.errors import NotEnoughMemory
 from bqx_assets.base.limits import is_memory, memory_limit_bytes
-from bqx_assets.catalogue.discovery import FeatureTable
-from bqx_assets.catalogue.tables import TableDescription
+from bqx_assets.catalogue.discovery import FeatureTable, TableDescription
 from bqx_assets.extract.job import Extraction
 
 _COPIES = 3

@@ -21,8 +21,7 @@ from bqx_assets.base.errors import (
 from bqx_assets.base.limits import worker_count
 from bqx_assets.base.progress import waiting
 from bqx_assets.base.threads import LOOK_SECONDS
-from bqx_assets.catalogue.discovery import FeatureTable, PairCatalogue
-from bqx_assets.catalogue.drift import drift
+from bqx_assets.catalogue.discovery import FeatureTable, PairCatalogue, drift
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.plan import refuse_over_budget, refuse_over_memory
 from bqx_assets.extract.read import reading

@@ -14,9 +14,8 @@ from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.base.costs import storage_read_usd
 from bqx_assets.base.errors import BudgetExceeded, CheckpointCorrupt
 from bqx_assets.base.names import KEY
-from bqx_assets.catalogue.discovery import FeatureTable, PairCatalogue
+from bqx_assets.catalogue.discovery import FeatureTable, PairCatalogue, TableDescription
 from bqx_assets.catalogue.families import FAMILIES
-from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.memory import refuse_too_long, row_bytes
 from bqx_assets.extract.slabs import Slabs

@@ -34,7 +34,7 @@ from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.base.store.protocol import Condition, ObjectInfo, ObjectStore, version_of
 from bqx_assets.base.store.staging_names import SLABS
 from bqx_assets.base.threads import in_threads
-from bqx_assets.catalogue.tables import TableDescription
+from bqx_assets.catalogue.discovery import TableDescription
 from bqx_assets.extract.object_file import ObjectFile, read_columns
 from bqx_assets.extract.slab_file import ProvenanceAtEnd, encode_slab, footer_bytes
 

@@ -26,8 +26,8 @@ from bqx_assets.base.names import KEY, check_identifier
 from bqx_assets.base.pairs import ALL_PAIRS
 from bqx_assets.base.store.lease import exclusive
 from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore, version_of
+from bqx_assets.catalogue.discovery import TableDescription
 from bqx_assets.catalogue.families import FAMILIES, FEATURES_DATASET, PAIR_COLUMN, family_of
-from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.columns import as_utc, stated_bounds, wanted_groups
 from bqx_assets.extract.object_file import CheckedFile, block_checksums
 from bqx_assets.extract.slabs import source_of

@@ -17,7 +17,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from bqx_assets.base.errors import ReadsEnded
-from bqx_assets.catalogue.tables import TableDescription
+from bqx_assets.catalogue.discovery import TableDescription
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from bqx_assets.base.errors import CheckpointCorrupt, EmptyTable, TableMissing
 from bqx_assets.base.names import output_column, table_prefix
 from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.base.threads import in_threads
+from bqx_assets.catalogue.expectations import PairFacts, TableFacts
 from bqx_assets.catalogue.families import expected_tables
-from bqx_assets.catalogue.pair_facts import PairFacts, TableFacts
 from bqx_assets.extract.slabs import Slabs
 from bqx_assets.merge.footer import Footer, read_footer
 from bqx_assets.merge.plan import slab_footer

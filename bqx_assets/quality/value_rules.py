@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from bqx_assets.base.column_types import is_number
 from bqx_assets.base.names import SEPARATOR, target_name
-from bqx_assets.catalogue.expectations import Expectations, family_word, fits
-from bqx_assets.catalogue.pair_facts import PairFacts
+from bqx_assets.catalogue.expectations import Expectations, PairFacts, family_word, fits
 from bqx_assets.quality.report import Finding, count, listed, sample
 from bqx_assets.quality.scan import ColumnFacts, Scan
 

@@ -11,11 +11,10 @@ from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.files import locked, remove_partials, sync_file, sync_folder, write_atomic
 from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair
 from bqx_assets.base.progress import Progress
-from bqx_assets.catalogue.expectations import load_expectations
+from bqx_assets.catalogue.expectations import EXPECTATIONS_FILE, load_expectations
 from bqx_assets.catalogue.families import TARGETS_DATASET, family_of, targets_table
 from bqx_assets.extract.embedded_layout import (
     DATASETS,
-    EXPECTATIONS_FILE,
     RECORD_FILE,
     UNFINISHED_FILE,
     WarehouseRecord,

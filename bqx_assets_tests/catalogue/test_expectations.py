@@ -1,15 +1,19 @@
-"""One expectations file; a warehouse's own states only what differs."""
+"""Expectations: where the file is found, what it may say, and how near a pair must be to its approved facts."""
 
 from __future__ import annotations
 
+import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from bqx_assets.base.errors import BadSetting
+from bqx_assets.base.errors import BadSetting, BqxError
 from bqx_assets.base.pairs import parse_pair
-from bqx_assets.catalogue.expectations import load_expectations, parse_expectations
+from bqx_assets.base.store.gcs import GcsObjectStore
+from bqx_assets.catalogue.expectations import PairFacts, TableFacts, load_expectations, parse_expectations, read_text
 from bqx_assets.catalogue.families import expected_tables
+from bqx_assets_tests.servers.gcs.fixtures import BUCKET
 
 EURUSD = parse_pair("eurusd")
 
@@ -147,3 +151,102 @@ def test_a_table_that_was_approved_as_being_there_is_never_excused(tmp_path: Pat
         (tmp_path / "expectations.toml").write_text(f"[pair.eurusd]\n{approved}{facts}{there}")
         found = load_expectations(tmp_path)
         assert len(found.excused_absent(EURUSD, ["cov_agg_eurusd_gbpusd", "cov_agg_eurusd_usdjpy"])) == excused
+
+
+def test_a_file_or_its_folder(tmp_path: Path) -> None:
+    file = tmp_path / "expectations.toml"
+    file.write_text("version = 3\n")
+    assert read_text(file) == read_text(str(tmp_path)) == (str(file), "version = 3\n")
+
+
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
+    (tmp_path / "empty.toml").write_text("\n")
+    with (tmp_path / "large.toml").open("wb") as file:
+        file.truncate(9 << 30)
+    for name in ("none.toml", "pipe.toml", "binary.toml", "empty.toml", "large.toml", "."):
+        with pytest.raises(BadSetting) as refused:
+            read_text(tmp_path / name)
+        assert refused.value.subject.startswith(f"expectations {tmp_path}")
+
+
+_NAME = "settings/expectations.toml"
+
+
+@pytest.mark.parametrize("place", [_NAME, "settings", "settings/"])
+def test_an_object_or_the_folder_it_is_in(gcs_store: GcsObjectStore, place: str) -> None:
+    gcs_store.put_bytes(_NAME, b"version = 9\nmin_rows = 5\n")
+    found = load_expectations(f"gs://{BUCKET}/{place}")
+    assert (found.version, found.min_rows, found.place) == (9, 5, gcs_store.uri(_NAME))
+    assert found.min_columns == load_expectations().min_columns
+
+
+@pytest.mark.parametrize(
+    ("content", "got"),
+    [
+        (None, "no such object"),
+        (b"\x89PAR1\xff\xfe", "bytes that are no text"),
+        (b"", "an empty file"),
+        (b"<html>not found</html>", "Invalid"),
+        (b'{"format_version": 1}', "Invalid"),
+        (b"min_rows = 'many'", "min_rows"),
+        (b"min_rowz = 5", "min_rowz"),
+        (b"max_missing_fraction = 3", "max_missing_fraction"),
+        (b"#" * ((16 << 20) + 1), "16,777,217 bytes"),
+    ],
+)
+def test_what_is_no_expectations_file_is_refused_in_four_parts(
+    gcs_store: GcsObjectStore, content: bytes | None, got: str
+) -> None:
+    if content is not None:
+        gcs_store.put_bytes(_NAME, content)
+    with pytest.raises(BadSetting) as refused:
+        load_expectations(gcs_store.uri(_NAME))
+    assert refused.value.subject == f"expectations {gcs_store.uri(_NAME)}"
+    assert got in refused.value.got
+    assert "BQX_EXPECTATIONS" in refused.value.cure
+
+
+def test_a_bucket_that_is_not_there_is_an_error_of_the_package(gcs_store: GcsObjectStore) -> None:
+    assert gcs_store.uri("x").startswith("gs://")
+    with pytest.raises(BqxError, match="gs://no-such-bucket-here"):
+        load_expectations("gs://no-such-bucket-here/expectations.toml")
+
+
+MOMENT = datetime(2024, 1, 1, tzinfo=UTC)
+FACTS = PairFacts(
+    approved="2026-11-26 by ann",
+    found="a test",
+    spine="same",
+    rows=1_000,
+    first=MOMENT,
+    last=MOMENT,
+    drift=0.02,
+    tables={
+        "etf": TableFacts(matched=500, columns=8, nulls=4_400),
+        "agg": TableFacts(matched=1_000, columns=4, nulls=0),
+    },
+)
+
+
+def test_on_the_same_rows_every_number_is_exact() -> None:
+    assert FACTS.matched_range("etf", "same", 1_000) == (500, 500)
+    assert FACTS.null_range("etf", "same", 1_000, 8) == (4_400, 4_400)
+
+
+@pytest.mark.parametrize(("rows", "least", "most_nulls"), [(1_000, 480, 4_560), (100, 48, 456), (2_000, 960, 9_120)])
+def test_on_other_rows_a_share_may_be_worse_by_the_drift_and_better_by_anything(
+    rows: int, least: int, most_nulls: int
+) -> None:
+    assert FACTS.matched_range("etf", "other", rows) == (least, rows)
+    assert FACTS.null_range("etf", "other", rows, 8) == (0, most_nulls)
+
+
+def test_another_number_of_columns_is_compared_by_share() -> None:
+    assert FACTS.null_range("agg", "same", 1_000, 5) == (0, 100)
+
+
+def test_of_a_table_that_was_not_there_nothing_is_known() -> None:
+    assert FACTS.matched_range("new", "same", 1_000) is None
+    assert FACTS.null_range("new", "same", 1_000, 3) is None

@@ -8,8 +8,7 @@ import pytest
 
 from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.pairs import Pair, parse_pair
-from bqx_assets.catalogue.expectations import parse_expectations
-from bqx_assets.catalogue.pair_facts import PairFacts, TableFacts
+from bqx_assets.catalogue.expectations import PairFacts, TableFacts, parse_expectations
 from bqx_assets.catalogue.proposal import with_approval, with_proposal
 
 EURUSD, GBPUSD = parse_pair("eurusd"), parse_pair("gbpusd")

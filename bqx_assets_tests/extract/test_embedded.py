@@ -19,9 +19,8 @@ import pytest
 
 from bqx_assets.base.errors import BadSetting, TableChanged, TableMissing, TableUnreadable
 from bqx_assets.base.names import KEY
-from bqx_assets.catalogue.discovery import discover
+from bqx_assets.catalogue.discovery import TableDescription, discover
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
-from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract import embedded as local_warehouse
 from bqx_assets.extract.columns import ColumnFile, KeyBounds
 from bqx_assets.extract.embedded import LocalWarehouse

@@ -19,8 +19,8 @@ from bqx_assets.base.errors import CheckpointCorrupt, ExtractionIncomplete, Fold
 from bqx_assets.base.names import KEY
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.gcs import GcsObjectStore
+from bqx_assets.catalogue.discovery import TableDescription
 from bqx_assets.catalogue.families import FEATURES_DATASET
-from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.pair import extract_features, extract_pair
 from bqx_assets.extract.plan import plan_pair

@@ -14,8 +14,9 @@ import numpy as np
 import polars as pl
 
 from bqx_assets.base.names import KEY
+from bqx_assets.catalogue.expectations import EXPECTATIONS_FILE
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET, expected_tables, targets_table
-from bqx_assets.extract.embedded_layout import EXPECTATIONS_FILE, table_path
+from bqx_assets.extract.embedded_layout import table_path
 from bqx_assets.sandbox.batches import write_table
 from bqx_assets_tests.frames import EURUSD
 from bqx_assets_tests.servers.cloud_run.memory import memory_cap

@@ -12,9 +12,8 @@ import pytest
 from bqx_assets.base.artifacts import ExtractionRecord
 from bqx_assets.base.errors import CheckpointCorrupt, ExtractionIncomplete
 from bqx_assets.base.store.gcs import GcsObjectStore
-from bqx_assets.catalogue.expectations import Expectations
+from bqx_assets.catalogue.expectations import Expectations, PairFacts
 from bqx_assets.catalogue.families import FEATURES_DATASET
-from bqx_assets.catalogue.pair_facts import PairFacts
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets.extract.slabs import Slabs, slabs_prefix
 from bqx_assets.quality.pair_findings import find_pair_facts

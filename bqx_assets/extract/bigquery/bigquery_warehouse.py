@@ -16,8 +16,8 @@ from google.cloud.bigquery_storage_v1 import types
 from bqx_assets.base.column_types import standard_type
 from bqx_assets.base.errors import BqxError
 from bqx_assets.base.settings import Settings
+from bqx_assets.catalogue.discovery import TableDescription
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
-from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.bigquery.catalogue import dataset_location, describe_dataset, server_time, table_states
 from bqx_assets.extract.bigquery.client import CALL_SECONDS, NO_TRIES, Clients, Rest, open_clients
 from bqx_assets.extract.bigquery.retry import RetryPolicy, is_busy, may_pass, needs_new_session, translated, why

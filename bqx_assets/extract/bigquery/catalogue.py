@@ -15,7 +15,7 @@ from google.cloud import bigquery
 
 from bqx_assets.base.names import check_identifier
 from bqx_assets.base.threads import in_threads
-from bqx_assets.catalogue.tables import TableDescription
+from bqx_assets.catalogue.discovery import TableDescription
 from bqx_assets.extract.bigquery.client import CALL_SECONDS, NO_TRIES, Rest, check_project
 
 _QUERY_SECONDS = 300.0

@@ -28,8 +28,8 @@ from bqx_assets.base.errors import (
 )
 from bqx_assets.base.names import KEY
 from bqx_assets.base.progress import Silent
+from bqx_assets.catalogue.discovery import TableDescription
 from bqx_assets.catalogue.families import FEATURES_DATASET
-from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.bigquery.bigquery_warehouse import BigQueryWarehouse
 from bqx_assets.extract.bigquery.client import Clients, open_clients
 from bqx_assets.extract.bigquery.retry import RetryPolicy

@@ -20,8 +20,8 @@ from bqx_assets.base.errors import BadSetting, ReadsEnded, TransientReadError, W
 from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.settings import Settings
+from bqx_assets.catalogue.discovery import TableDescription
 from bqx_assets.catalogue.families import FEATURES_DATASET
-from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.bigquery import client as module
 from bqx_assets.extract.bigquery.bigquery_warehouse import BigQueryWarehouse
 from bqx_assets.extract.bigquery.catalogue import query

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from bqx_assets.base.errors import BadSetting, BqxError
 from bqx_assets.base.names import KEY
+from bqx_assets.catalogue.discovery import TableDescription
 from bqx_assets.catalogue.families import FEATURES_DATASET
-from bqx_assets.catalogue.tables import TableDescription
 from bqx_assets.extract.bigquery.catalogue import catalogue_sql
 from bqx_assets.extract.bigquery.session import row_restriction, session_request
 from bqx_assets.extract.warehouse import ReadRequest

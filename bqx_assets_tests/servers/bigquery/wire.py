@@ -14,7 +14,7 @@ from typing import Any, cast
 import pyarrow as pa
 import pytest
 
-from bqx_assets.catalogue.tables import TableDescription
+from bqx_assets.catalogue.discovery import TableDescription
 from bqx_assets.extract.bigquery.bigquery_warehouse import BigQueryWarehouse
 from bqx_assets.extract.bigquery.client import open_clients
 from bqx_assets.extract.bigquery.retry import RetryPolicy
