@@ -59,7 +59,7 @@ def create(  # noqa: PLR0913 -- one parameter an option
     folder: Folder,
     *,
     pairs: Annotated[str, typer.Option(help="Comma-separated pairs, or all 28.", metavar="PAIRS|all")],
-    rows: Annotated[int, typer.Option(min=100, help="Bars per pair: the rows of a table.")] = 6_000,
+    rows: Annotated[int, typer.Option(min=1, help="Bars per pair: the rows of a table.")] = 6_000,
     tables: Annotated[str, typer.Option(help="Feature tables per pair; all: 667.", metavar="N|all")] = "all",
     seed: Annotated[int, typer.Option(help="Seed of the simulation: the same seed gives the same bytes.")] = 1,
     rates: Annotated[

@@ -30,7 +30,7 @@ from bqx_assets.sandbox.batches import MarketSource, batches_of, make_batches, w
 from bqx_assets.sandbox.features.pair_tables import targets_frame
 from bqx_assets.sandbox.market.bars import Market
 from bqx_assets.sandbox.market.rates import rates_digest
-from bqx_assets.sandbox.own_expectations import OnSpine, own_expectations
+from bqx_assets.sandbox.own_expectations import OnSpine, least_bars, own_expectations
 from bqx_assets.sandbox.quirks import stray_tables, without_absent
 from bqx_assets.sandbox.selection import NOT_ASKED_FOR, Selection, select
 
@@ -85,6 +85,7 @@ def create_warehouse(  # noqa: PLR0913 -- one parameter an option of the command
     source = MarketSource(spec, rates)
     market = source.load()
     _refuse_lacking(wanted, market, rates)
+    _refuse_short(wanted, market, whole=not spec.quirks)
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder):
         chosen = select(market, wanted, tables)
@@ -155,15 +156,18 @@ def _refuse_lacking(pairs: Sequence[Pair], market: Market, rates: Path | None) -
             expected=f"pairs that {rates} contains or allows to derive",
             cure=f"Choose among: {', '.join(market.pairs)}",
         )
-    facts = load_expectations()
-    least = min(facts.windows) + min(facts.horizons) + 1
+
+
+def _refuse_short(pairs: Sequence[Pair], market: Market, *, whole: bool) -> None:
+    """Refuse bars of which no target can be compared with the later value that it is to equal."""
+    least = least_bars(load_expectations(), whole=whole)
     short = {pair.name: market.pairs[pair.name].rows for pair in pairs if market.pairs[pair.name].rows < least}
     if short:
         raise BadSetting(
             f"--pairs {','.join(short)}",
             got=", ".join(f"{rows} bars of {name}" for name, rows in short.items()),
-            expected=f"at least {least}, for the shortest window and horizon",
-            cure="Ask for more rows, or give rates with more times in common.",
+            expected=f"at least {least}: the checks compare a target with the BQX of a later row",
+            cure=f"Ask for more rows (--rows {least}, ROWS={least} for make run), or give longer rates.",
         )
 
 

@@ -59,6 +59,11 @@ def _head(facts: Expectations, *, whole: bool) -> int:
     return max(0, min(facts.windows) - min(facts.horizons)) if whole else min(facts.windows)
 
 
+def least_bars(facts: Expectations, *, whole: bool) -> int:
+    """Return the least number of bars whose spine has a row and the row one shortest horizon later."""
+    return _head(facts, whole=whole) + 2 * min(facts.horizons) + 1
+
+
 def on_spine(stored: pl.DataFrame, table: ExpectedTable, pair: Pair, spine: pl.Series) -> OnSpine:
     """Return what a stored table (only ``pair``'s rows) contributes to that pair's training file.
 
@@ -110,10 +115,13 @@ def own_expectations(
         "# Key, targets and features, without columns whose names say that they look into the future.",
         assignment("min_columns", min(_columns(each, facts) for each in tables)),
         *_null_lines(found),
-        assignment("allowed_constant", [*facts.allowed_constant, *_patterns(constant, every)]),
+        assignment(
+            "allowed_constant",
+            [*facts.allowed_constant, *_targets(facts, head, spines, 1), *_patterns(constant, every)],
+        ),
         assignment(
             "allowed_all_null",
-            [*_empty_targets(facts, spines, head), *_patterns(empty, every)],
+            [*_targets(facts, head, spines, 0), *_patterns(empty, every)],
         ),
         "# Every table and column without values is named above; no number allows others.",
         assignment("max_all_null_columns", {}),
@@ -172,8 +180,10 @@ def _feature_nulls(found: Sequence[OnSpine]) -> float:
     return max(shares, default=0.0)
 
 
-def _empty_targets(facts: Expectations, spines: Sequence[int], head: int) -> list[str]:
-    return [name for name, nulls in _unknown_targets(facts, head).items() if nulls >= min(spines)]
+def _targets(facts: Expectations, head: int, spines: Sequence[int], values: int) -> list[str]:
+    """Return the targets that have ``values`` known values, 0 or 1, on one of the spines."""
+    unknown = _unknown_targets(facts, head)
+    return [name for name, nulls in unknown.items() if any(max(0, rows - nulls) == values for rows in spines)]
 
 
 def _unknown_targets(facts: Expectations, head: int) -> dict[str, int]:

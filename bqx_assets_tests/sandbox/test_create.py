@@ -288,8 +288,8 @@ def test_rates_that_changed_are_other_parameters(tmp_path: Path) -> None:
         make(tmp_path / "w", rates=rates)
 
 
-def test_too_few_bars_for_one_target_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadSetting, match="60 bars of eurusd"):
-        make(tmp_path / "w", rows=60)
-    make(tmp_path / "w", rows=61)
-    assert load_expectations(tmp_path / "w" / "expectations.toml").min_rows == 1
+@pytest.mark.parametrize("rows", [1, 75])
+def test_too_few_bars_for_the_checks_are_refused_with_the_least_that_works(tmp_path: Path, rows: int) -> None:
+    with pytest.raises(BadSetting, match=f"{rows} bars of eurusd, expected at least 76: .* ROWS=76 for make run"):
+        make(tmp_path / "w", rows=rows)
+    assert not (tmp_path / "w").exists()

@@ -14,9 +14,11 @@ import pytest
 from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Silent
+from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.expectations import Expectations, load_expectations
 from bqx_assets.catalogue.families import ExpectedTable, expected_tables
 from bqx_assets.extract.align import KEY_TYPE
+from bqx_assets.pipeline import Pipeline
 from bqx_assets.sandbox.create import create_warehouse
 from bqx_assets.sandbox.features.pair_tables import compute_pair_tables
 from bqx_assets.sandbox.market.bars import Market
@@ -65,6 +67,18 @@ def test_windows_longer_than_the_history_are_known_to_be_empty(own: Own, rows: i
     names = own(rows).allowed_all_null
     for window in own(rows).windows:
         assert (f"base_bqx__bqx_{window}" in names or f"*__bqx_{window}" in names) == (window in empty)
+
+
+@pytest.mark.parametrize("rows", [76, 151, 181])
+def test_a_file_of_few_rows_passes_every_check(tmp_path: Path, rows: int) -> None:
+    """76 is the least that is accepted; with each of these numbers some targets have one known value."""
+    warehouse = tmp_path / "warehouse"
+    create_warehouse(warehouse, pairs=[EURUSD], rows=rows, tables=4, seed=1, rates=None, progress=Silent())
+    pipeline = Pipeline(Settings(home=tmp_path, warehouse=warehouse, workers=1))
+    pipeline.extract(EURUSD)
+    pipeline.merge(EURUSD)
+    report = pipeline.validate(EURUSD)
+    assert {each.rule: each.got for each in report.verdicts if not each.passed} == {}
 
 
 def test_what_may_be_empty_follows_from_the_columns_and_not_from_a_number_in_their_names() -> None:
