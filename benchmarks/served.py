@@ -96,10 +96,9 @@ def requests(count: int, rows: int) -> list[ReadRequest]:
     ]
 
 
-def job(warehouse: Warehouse, settings: Settings, count: int, rows: int, kept_in: Slabs | None) -> Extraction:
+def job(warehouse: Warehouse, settings: Settings, count: int, rows: int, slabs: Slabs) -> Extraction:
     """Return the pair's extraction."""
-    folder = settings.checkpoint_dir / PAIR.name
-    return Extraction(PAIR, warehouse, folder, settings, expected(count, rows), Silent(), kept_in)
+    return Extraction(PAIR, warehouse, slabs, settings, expected(count, rows), Silent())
 
 
 def expected(count: int, rows: int) -> Expectations:

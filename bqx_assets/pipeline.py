@@ -175,11 +175,10 @@ class Pipeline:
         return Extraction(
             pair=pair,
             warehouse=self.warehouse(pair),
-            folder=(checkpoints or self.settings.checkpoint_dir) / pair.name,
+            slabs=self.slabs(pair, checkpoints),
             settings=self.settings.of_pair(pair),
             expectations=expectations,
             progress=self.progress,
-            kept_in=self.slabs(pair, checkpoints),
             origin=self.origin(pair),
         )
 

@@ -158,20 +158,18 @@ def few_tables_expectations(tables: Sequence[str] = FEW_TABLES, pair: Pair = EUR
 
 
 def frame_job(
-    folder: Path,
+    place: Path | Slabs,
     warehouse: FrameWarehouse,
     *,
     progress: Progress | None = None,
-    kept_in: Slabs | None = None,
     **settings: object,
 ) -> Extraction:
-    """An extraction of the pair's few tables into ``folder``, or into ``kept_in``."""
+    """An extraction of the pair's few tables into slabs, or into the slabs of a folder."""
     return Extraction(
         pair=EURUSD,
         warehouse=warehouse,
-        folder=folder,
+        slabs=place if isinstance(place, Slabs) else Slabs.in_folder(place),
         settings=Settings.model_validate({"workers": 2} | settings),
         expectations=few_tables_expectations(),
         progress=progress or Silent(),
-        kept_in=kept_in,
     )

@@ -6,15 +6,16 @@ Belongs here: what a pair may use here. Does not: what a stage needs of it (the 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import psutil
 
 from bqx_assets.base.limits import disk_free_bytes, is_memory, memory_free_bytes, memory_limit_bytes, worker_count
+from bqx_assets.base.progress import Silent
 from bqx_assets.doctor.bucket import LIST
 from bqx_assets.doctor.case import Case, Probe
 from bqx_assets.doctor.report import Finding, missing, noted, passed
-from bqx_assets.doctor.warehouse import READS, extraction, sized
+from bqx_assets.doctor.warehouse import READS, sized
+from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.plan import refuse_over_memory
 
 THEME = "machine"
@@ -56,7 +57,8 @@ def _processors(case: Case) -> Finding:
 
 def _pair_memory(case: Case) -> Finding:
     """The extraction's own estimate, by the rows that are asked for and where slabs' files would lie."""
-    job = replace(extraction(case), kept_in=case.pipeline.slabs(case.pair))
+    slabs = case.pipeline.slabs(case.pair)
+    job = Extraction(case.pair, case.warehouse, slabs, case.settings, case.expectations, Silent())
     refuse_over_memory(job, case.catalogue)
     return passed(f"{case.pair} fits into {memory_limit_bytes() / _GIB:,.1f} GiB, by the estimate")
 

@@ -14,13 +14,11 @@ from bqx_assets.base.artifacts import Column
 from bqx_assets.base.costs import storage_read_usd
 from bqx_assets.base.names import KEY
 from bqx_assets.base.printable import some_of
-from bqx_assets.base.progress import Silent
 from bqx_assets.catalogue.discovery import TableDescription, discover
 from bqx_assets.catalogue.families import FAMILIES, PAIR_COLUMN
 from bqx_assets.doctor.case import Case, Probe
 from bqx_assets.doctor.report import Finding, missing, noted, passed, skipped
 from bqx_assets.extract.embedded import LocalWarehouse
-from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.plan import ReadCost
 from bqx_assets.extract.spine import spine_columns
 from bqx_assets.extract.warehouse import ReadRequest
@@ -78,19 +76,12 @@ def request_of(case: Case, part: str) -> ReadRequest | None:
 
 def _chosen(case: Case, part: str) -> tuple[TableDescription, Sequence[Column]] | None:
     if part == "targets":
-        return case.catalogue.targets, spine_columns(extraction(case))
+        return case.catalogue.targets, spine_columns(case.expectations)
     tables = [each for each in case.catalogue.tables if each.family == part]
     if not tables:
         return None
     smallest = min(tables, key=lambda each: (each.description.size_bytes, each.description.table))
     return smallest.description, smallest.columns
-
-
-def extraction(case: Case) -> Extraction:
-    """Return the pair's extraction; nothing of it is run."""
-    settings = case.settings
-    folder = settings.checkpoint_dir / case.pair.name
-    return Extraction(case.pair, case.warehouse, folder, settings, case.expectations, Silent())
 
 
 def _expectations(case: Case) -> Finding:
@@ -149,8 +140,8 @@ def read_finding(request: ReadRequest, rows: int) -> Finding:
 
 def _reads(case: Case) -> Finding:
     """What a run reads that finds nothing done yet, by the plan's own estimate."""
-    cost = ReadCost(extraction(case), None)
-    targets = cost.of(case.catalogue.targets, spine_columns(extraction(case)))
+    cost = ReadCost(case.settings, case.warehouse, None)
+    targets = cost.of(case.catalogue.targets, spine_columns(case.expectations))
     each = {table.description.table: cost.of(table.description, table.columns) for table in case.catalogue.tables}
     own = targets + sum(each[t.description.table] for t in case.catalogue.tables if t.family == FAMILIES[0])
     total = targets + sum(each.values())

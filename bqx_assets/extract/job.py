@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.progress import Progress, waiting
@@ -17,23 +16,16 @@ from bqx_assets.extract.warehouse import Warehouse
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """One pair, one warehouse, one checkpoint folder."""
+    """One pair, the warehouse that it is read from, and the slabs that it is written to."""
 
     pair: Pair
     warehouse: Warehouse
-    folder: Path
-    """The pair's own folder: ``{checkpoint_dir}/{pair}``."""
+    slabs: Slabs
     settings: Settings
     expectations: Expectations
     progress: Progress
-    kept_in: Slabs | None = None
-    """The store of its slabs, if it is not ``folder``."""
     origin: str = ""
     """The origin of the warehouse's numbers, as manifests state it."""
-
-    def slabs(self) -> Slabs:
-        """Return the store of the pair's slabs."""
-        return self.kept_in or Slabs.in_folder(self.folder)
 
     def catalogue(self) -> PairCatalogue:
         """Return the pair's catalogue in the warehouse's present state. **Cost**: one batched description, no rows."""

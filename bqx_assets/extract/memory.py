@@ -50,8 +50,8 @@ Kept = Literal["elsewhere", "one at a time", "all"]
 
 def kept_in_memory(job: Extraction) -> Kept:
     """Return which slab files count as memory: those on their way to a bucket one at a time, those of a folder all."""
-    if job.kept_in is None:
-        return "all" if is_memory(job.folder) else "elsewhere"
+    if (folder := job.slabs.folder) is not None:
+        return "all" if is_memory(folder) else "elsewhere"
     return "one at a time" if is_memory(Path(tempfile.gettempdir())) else "elsewhere"
 
 

@@ -25,7 +25,6 @@ from bqx_assets.catalogue.discovery import FeatureTable, PairCatalogue, drift
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.plan import refuse_over_budget, refuse_over_memory
 from bqx_assets.extract.read import reading
-from bqx_assets.extract.slabs import Slabs
 from bqx_assets.extract.spine import extract_spine_slab
 from bqx_assets.extract.table import SpineInMemory, TableReader
 
@@ -40,11 +39,10 @@ def extract_spine(job: Extraction) -> Spine:
         BudgetExceeded, NotEnoughMemory: the pair would read more than ``max_bytes``, or need more memory than there is.
         NullKeys, DuplicateKeys, EmptyTable, ClockBehind: as ``extract_spine_slab`` does.
     """
-    slabs = job.slabs()
-    with slabs.exclusive():
+    with job.slabs.exclusive():
         catalogue = job.catalogue()
         refuse_over_budget(job, catalogue)
-        return _extract_spine(job, catalogue, slabs, None)
+        return _extract_spine(job, catalogue, None)
 
 
 def extract_features(job: Extraction, tables: Collection[str] | None = None) -> ExtractionRecord:
@@ -60,37 +58,33 @@ def extract_features(job: Extraction, tables: Collection[str] | None = None) -> 
         WarehouseUnavailable: nobody answers any more, or every table is refused; finished tables are saved.
         ExtractionIncomplete: tables failed, and are named; all others are saved.
     """
-    slabs = job.slabs()
-    with slabs.exclusive():
+    with job.slabs.exclusive():
         catalogue = job.catalogue()
         refuse_over_budget(job, catalogue, tables)
-        return _extract_features(job, catalogue, slabs, tables)
+        return _extract_features(job, catalogue, tables)
 
 
 def extract_pair(job: Extraction, tables: Collection[str] | None = None) -> ExtractionRecord:
     """Extract spine and feature tables at one snapshot; raises what the two steps raise."""
-    slabs = job.slabs()
-    with slabs.exclusive():
+    with job.slabs.exclusive():
         catalogue = job.catalogue()
         refuse_over_budget(job, catalogue, tables)
-        _extract_spine(job, catalogue, slabs, tables)
-        return _extract_features(job, catalogue, slabs, tables)
+        _extract_spine(job, catalogue, tables)
+        return _extract_features(job, catalogue, tables)
 
 
-def _extract_spine(job: Extraction, catalogue: PairCatalogue, slabs: Slabs, tables: Collection[str] | None) -> Spine:
+def _extract_spine(job: Extraction, catalogue: PairCatalogue, tables: Collection[str] | None) -> Spine:
     """Extract the spine. What cannot fit is refused by the catalogue's row count, and again by the spine's rows."""
     refuse_over_memory(job, catalogue, tables)
-    return extract_spine_slab(job, catalogue, slabs, partial(refuse_over_memory, job, catalogue, tables)).spine
+    return extract_spine_slab(job, catalogue, partial(refuse_over_memory, job, catalogue, tables)).spine
 
 
-def _extract_features(
-    job: Extraction, catalogue: PairCatalogue, slabs: Slabs, tables: Collection[str] | None
-) -> ExtractionRecord:
+def _extract_features(job: Extraction, catalogue: PairCatalogue, tables: Collection[str] | None) -> ExtractionRecord:
     _refuse_unknown(job, catalogue, tables)
-    changes = _changes(job, catalogue, slabs)
-    spine = slabs.load_spine()
+    changes = _changes(job, catalogue)
+    spine = job.slabs.load_spine()
     refuse_over_memory(job, catalogue, tables, spine.spine)
-    reader = TableReader(job, slabs, SpineInMemory.load(slabs, spine, job.expectations))
+    reader = TableReader(job, SpineInMemory.load(job.slabs, spine, job.expectations))
     outcomes: dict[str, SlabRecord | FailedTable] = {
         name: _failure(name, error) for name, error in catalogue.problems.items()
     }
@@ -118,7 +112,7 @@ def _extract_features(
         changes=changes,
         resumed=tuple(sorted(reader.resumed)),
     )
-    slabs.save_extraction(record)
+    job.slabs.save_extraction(record)
     if stopped is not None:
         raise _ended(job, record, stopped)
     _refuse_failures(job, record)
@@ -206,10 +200,10 @@ def _refuse_unknown(job: Extraction, catalogue: PairCatalogue, tables: Collectio
         )
 
 
-def _changes(job: Extraction, catalogue: PairCatalogue, slabs: Slabs) -> tuple[str, ...]:
+def _changes(job: Extraction, catalogue: PairCatalogue) -> tuple[str, ...]:
     """Return the drift since the extraction whose record is still there, and warn of it."""
     try:
-        before = slabs.load_extraction()
+        before = job.slabs.load_extraction()
     except CheckpointCorrupt:
         return ()
     changes = drift(before, catalogue)

@@ -14,15 +14,15 @@ from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.base.costs import storage_read_usd
 from bqx_assets.base.errors import BudgetExceeded, CheckpointCorrupt
 from bqx_assets.base.names import KEY
+from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.discovery import FeatureTable, PairCatalogue, TableDescription
 from bqx_assets.catalogue.families import FAMILIES
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.memory import refuse_too_long, row_bytes
-from bqx_assets.extract.slabs import Slabs
 from bqx_assets.extract.spine import spine_columns
 from bqx_assets.extract.staging import StagedWarehouse
 from bqx_assets.extract.table import table_fingerprint
-from bqx_assets.extract.warehouse import ReadRequest
+from bqx_assets.extract.warehouse import ReadRequest, Warehouse
 
 
 class FamilyPlan(Record):
@@ -102,14 +102,11 @@ def refuse_over_memory(
     rows = _rows_asked(job, catalogue) if spine is None else spine.rows
     if rows is None:
         return
-    slabs = job.slabs()
-    known = spine or _spine(job, slabs)
+    known = spine or _spine(job)
     wanted = [each for each in catalogue.tables if tables is None or each.description.table in tables]
-    widths = [
-        row_bytes(each.description, each.columns) for each in wanted if _state(job, slabs, known, each) != "fresh"
-    ]
-    if slabs.recorded_fingerprint(catalogue.targets.table) is None:
-        widths.append(row_bytes(catalogue.targets, spine_columns(job)))
+    widths = [row_bytes(each.description, each.columns) for each in wanted if _state(job, known, each) != "fresh"]
+    if job.slabs.recorded_fingerprint(catalogue.targets.table) is None:
+        widths.append(row_bytes(catalogue.targets, spine_columns(job.expectations)))
     refuse_too_long(job, rows, widths)
 
 
@@ -122,18 +119,17 @@ def _rows_asked(job: Extraction, catalogue: PairCatalogue) -> int | None:
 
 
 def _plan(job: Extraction, catalogue: PairCatalogue) -> PairPlan:
-    slabs = job.slabs()
-    spine = _spine(job, slabs)
-    states = {each.description.table: _state(job, slabs, spine, each) for each in catalogue.tables}
-    cost = ReadCost(job, spine)
+    spine = _spine(job)
+    states = {each.description.table: _state(job, spine, each) for each in catalogue.tables}
+    cost = ReadCost(job.settings, job.warehouse, spine)
     by_family = [
         _family_plan(family, [each for each in catalogue.tables if each.family == family], states, cost)
         for family in FAMILIES
     ]
     unread = [each for each in catalogue.tables if states[each.description.table] != "fresh"]
     read_bytes = sum(cost.of(each.description, each.columns) for each in unread)
-    if spine is None or slabs.recorded_fingerprint(catalogue.targets.table) is None:
-        read_bytes += cost.of(catalogue.targets, spine_columns(job))
+    if spine is None or job.slabs.recorded_fingerprint(catalogue.targets.table) is None:
+        read_bytes += cost.of(catalogue.targets, spine_columns(job.expectations))
     return PairPlan(
         pair=job.pair.name,
         warehouse=job.warehouse.name,
@@ -152,18 +148,18 @@ def _plan(job: Extraction, catalogue: PairCatalogue) -> PairPlan:
     )
 
 
-def _state(job: Extraction, slabs: Slabs, spine: Spine | None, table: FeatureTable) -> str:
-    recorded = slabs.recorded_fingerprint(table.description.table)
+def _state(job: Extraction, spine: Spine | None, table: FeatureTable) -> str:
+    recorded = job.slabs.recorded_fingerprint(table.description.table)
     if recorded is None:
         return "missing"
     fresh = spine is not None and recorded == table_fingerprint(job, table, spine.fingerprint)
     return "fresh" if fresh else "stale"
 
 
-def _spine(job: Extraction, slabs: Slabs) -> Spine | None:
+def _spine(job: Extraction) -> Spine | None:
     """The spine that is there, unless it was asked for another range: then none of its slabs will be kept."""
     try:
-        found = slabs.load_spine()
+        found = job.slabs.load_spine()
     except CheckpointCorrupt:
         return None
     return found.spine if found.span == job.settings.span else None
@@ -188,9 +184,10 @@ _DAY_ROWS = 24 * 60
 
 @dataclass(frozen=True, slots=True)
 class ReadCost:
-    """What reads of one extraction bill; ``spine`` is the pair's where there is one already."""
+    """The bytes that BigQuery bills for an extraction's reads; ``spine`` is the pair's, if there is one already."""
 
-    job: Extraction
+    settings: Settings
+    warehouse: Warehouse
     spine: Spine | None
 
     def of(self, table: TableDescription, columns: Sequence[Column]) -> int:
@@ -199,7 +196,7 @@ class ReadCost:
         Tables are partitioned by day and billed by whole days. Without bounds and before the spine is known the range
         is the table's whole history: an upper bound.
         """
-        settings, spine = self.job.settings, self.spine
+        settings, spine = self.settings, self.spine
         start = spine.first if spine else settings.start
         end = spine.last if spine else settings.end
         request = ReadRequest(
@@ -209,7 +206,7 @@ class ReadCost:
             start=start,
             end=end,
         )
-        if isinstance(self.job.warehouse, StagedWarehouse) and self.job.warehouse.holds(request):
+        if isinstance(self.warehouse, StagedWarehouse) and self.warehouse.holds(request):
             return 0
         rows = table.rows
         if start is not None and end is not None:

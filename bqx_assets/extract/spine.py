@@ -17,20 +17,19 @@ from bqx_assets.base.progress import waiting
 from bqx_assets.base.settings import DuplicatePolicy
 from bqx_assets.base.span import Last
 from bqx_assets.catalogue.discovery import PairCatalogue
+from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.catalogue.families import PAIR_COLUMN
 from bqx_assets.extract.align import align, as_key, without_duplicates
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.memory import time_slices
 from bqx_assets.extract.read import read_frame, reading
-from bqx_assets.extract.slabs import Slabs, SpineRecord, slab_fingerprint, source_of
+from bqx_assets.extract.slabs import SpineRecord, slab_fingerprint, source_of
 from bqx_assets.extract.warehouse import ReadRequest
 
 _TIME = "%Y-%m-%d %H:%M:%S UTC"
 
 
-def extract_spine_slab(
-    job: Extraction, catalogue: PairCatalogue, slabs: Slabs, admit: Callable[[Spine], None]
-) -> SpineRecord:
+def extract_spine_slab(job: Extraction, catalogue: PairCatalogue, admit: Callable[[Spine], None]) -> SpineRecord:
     """Return the pair's spine at a new snapshot, read from the warehouse only if its slab is not fresh.
 
     ``admit`` is called when only the keys have been read, and may refuse the spine.
@@ -45,7 +44,7 @@ def extract_spine_slab(
     """
     snapshot_time = job.snapshot()
     _refuse_clock_behind(job, catalogue, snapshot_time)
-    slab = _fresh(job, catalogue, slabs)
+    slab = _fresh(job, catalogue)
     if slab is None:
         with waiting(job.progress, "spine", lambda: reading([catalogue.targets.table], job.warehouse.outage)):
             keys, rows, frames = _read(job, catalogue, snapshot_time)
@@ -61,16 +60,16 @@ def extract_spine_slab(
             snapshot_time=snapshot_time,
             rows=rows,
             duplicate_policy=job.settings.duplicates,
-            columns=tuple(spine_columns(job)),
+            columns=tuple(spine_columns(job.expectations)),
         )
         contents = Contents(periods_of(keys))
-        slab = slabs.write(catalogue.targets.table, frames, spine.row_groups, lambda: provenance, contents)
+        slab = job.slabs.write(catalogue.targets.table, frames, spine.row_groups, lambda: provenance, contents)
     else:
         # Described again, not taken from its record: a kill between slab and record leaves a slab without a record.
-        spine = describe_spine(slabs.frame(slab, [KEY]).get_column(KEY), job.settings.row_group_rows)
+        spine = describe_spine(job.slabs.frame(slab, [KEY]).get_column(KEY), job.settings.row_group_rows)
         admit(spine)
     record = SpineRecord(spine=spine, slab=slab, snapshot_time=snapshot_time, span=job.settings.span)
-    slabs.save_spine(record)
+    job.slabs.save_spine(record)
     return record
 
 
@@ -87,13 +86,13 @@ def _refuse_clock_behind(job: Extraction, catalogue: PairCatalogue, snapshot_tim
         )
 
 
-def _fresh(job: Extraction, catalogue: PairCatalogue, slabs: Slabs) -> SlabRecord | None:
+def _fresh(job: Extraction, catalogue: PairCatalogue) -> SlabRecord | None:
     """Return the existing slab if the same would be written: as one row group or, if it is longer, as several."""
     size, table = job.settings.row_group_rows, catalogue.targets.table
-    whole = slabs.fresh(table, _fingerprint(job, catalogue, ()))
+    whole = job.slabs.fresh(table, _fingerprint(job, catalogue, ()))
     if whole is not None and (not size or whole.provenance.rows.matched <= size):
         return whole
-    return slabs.fresh(table, _fingerprint(job, catalogue, (size, size))) if size else None
+    return job.slabs.fresh(table, _fingerprint(job, catalogue, (size, size))) if size else None
 
 
 def _fingerprint(job: Extraction, catalogue: PairCatalogue, row_groups: Sequence[int]) -> str:
@@ -104,7 +103,7 @@ def _fingerprint(job: Extraction, catalogue: PairCatalogue, row_groups: Sequence
     if job.settings.last is not None:
         # The range is counted back from the table's last minute. A changed table is another source and is read again.
         facts |= {"last": job.settings.last}
-    source, columns = source_of(catalogue.targets), spine_columns(job)
+    source, columns = source_of(catalogue.targets), spine_columns(job.expectations)
     return slab_fingerprint(source, columns, spine_fingerprint="", filters=facts, policy=job.settings.duplicates)
 
 
@@ -116,7 +115,7 @@ def _read(
     Targets that are longer than a row group, or of which only the last rows are wanted, are read twice: first the two
     columns that decide the keys (16 bytes a row), then all columns, one time slice after another.
     """
-    names = [column.source for column in spine_columns(job)]
+    names = [column.source for column in spine_columns(job.expectations)]
     last = job.settings.last_span
     has_all = last is not None and last.unit == "rows" and catalogue.targets.rows <= last.count
     twice = (last is not None and not has_all) or 0 < job.settings.row_group_rows < catalogue.targets.rows
@@ -148,10 +147,10 @@ def _targets(job: Extraction, request: ReadRequest, keys: pl.Series, subject: st
         yield aligned.insert_column(0, part.keys)
 
 
-def spine_columns(job: Extraction) -> list[Column]:
+def spine_columns(expectations: Expectations) -> list[Column]:
     """Return the spine's columns: the key, then the targets, unprefixed."""
     key = Column(name=KEY, source=KEY, type="TIMESTAMP")
-    return [key, *(Column(name=name, source=name, type="FLOAT64") for name in job.expectations.targets())]
+    return [key, *(Column(name=name, source=name, type="FLOAT64") for name in expectations.targets())]
 
 
 def filters(job: Extraction, *, has_pair: bool) -> dict[str, str]:

@@ -137,9 +137,8 @@ class _TableExtraction:
 class TableReader:
     """Extracts single tables onto one spine; safe to use from several threads."""
 
-    def __init__(self, job: Extraction, slabs: Slabs, spine: SpineInMemory) -> None:
+    def __init__(self, job: Extraction, spine: SpineInMemory) -> None:
         self._job = job
-        self._slabs = slabs
         self._spine = spine
         self._budget = MemoryBudget(memory_free_bytes() // 2)
         self.resumed: set[str] = set()
@@ -162,7 +161,7 @@ class TableReader:
 
     def fresh(self, table: FeatureTable) -> SlabRecord | None:
         """Return the finished, intact slab of the table in its present state; None if there is none."""
-        return self._slabs.fresh(table.description.table, self.fingerprint(table))
+        return self._job.slabs.fresh(table.description.table, self.fingerprint(table))
 
     def fingerprint(self, table: FeatureTable) -> str:
         """Return the fingerprint that the table's slab would have now."""
@@ -184,7 +183,7 @@ class TableReader:
             try:
                 provenance = partial(self._provenance, table, work)
                 contents = Contents(self._spine.periods)
-                return self._slabs.write(name, work.frames(), spine.row_groups, provenance, contents)
+                return job.slabs.write(name, work.frames(), spine.row_groups, provenance, contents)
             except _RestartWithoutColumns:
                 work = _TableExtraction(job, self._spine, table, work.quarantined_by_value)
 

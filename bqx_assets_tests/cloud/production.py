@@ -27,6 +27,7 @@ from bqx_assets.extract.embedded import LocalWarehouse
 from bqx_assets.extract.embedded_layout import DATASETS, table_paths
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.pair import extract_pair
+from bqx_assets.extract.slabs import Slabs
 from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets.pipeline import Pipeline
 from bqx_assets_tests.cloud.dagster_servers import GraphQL, Machine, dagster_servers
@@ -67,7 +68,7 @@ def oracle(warehouse: Path, folder: Path, pair: str = "eurusd") -> pl.DataFrame:
     settings = Settings(home=folder, warehouse=warehouse)
     chosen = parse_pair(pair)
     own, expectations = LocalWarehouse(warehouse), Pipeline(settings).expectations(chosen)
-    extract_pair(Extraction(chosen, own, folder / "slabs", settings, expectations, Silent()))
+    extract_pair(Extraction(chosen, own, Slabs.in_folder(folder / "slabs"), settings, expectations, Silent()))
     merge(
         plan_merge(chosen, working_folder(folder / "slabs"), settings),
         *working_file(folder / "oracle.parquet"),

@@ -34,7 +34,7 @@ FIRST_LOOK_BYTES = 256 << 10
 @pytest.fixture
 def merged(gcs: GcsServer, gcs_store: GcsObjectStore) -> bytes:
     """A merged object of 28 MB, and its bytes: Polars reads on over gaps of up to a megabyte."""
-    extract_pair(frame_job(Path("/nowhere"), frame_warehouse(24_000), kept_in=Slabs(gcs_store, slabs_prefix(EURUSD))))
+    extract_pair(frame_job(Slabs(gcs_store, slabs_prefix(EURUSD)), frame_warehouse(24_000)))
     merge(plan_slabs(EURUSD, gcs_store, slabs_prefix(EURUSD)), gcs_store, merged_name(EURUSD), progress=Silent())
     data = gcs_store.read(NAME)
     gcs.log.clear()

@@ -65,7 +65,6 @@ def test_a_change_of_any_fact_changes_it(changed: Callable[[], str]) -> None:
 
 
 PREFIX = slabs_prefix(EURUSD)
-NOWHERE = Path("/nonexistent/nowhere")
 
 
 @pytest.fixture
@@ -74,7 +73,7 @@ def warehouse() -> FrameWarehouse:
 
 
 def _job(store: GcsObjectStore, warehouse: FrameWarehouse, *, seconds: float = 30) -> Extraction:
-    return frame_job(NOWHERE, warehouse, kept_in=Slabs(store, slabs_prefix(EURUSD), lease_seconds=seconds))
+    return frame_job(Slabs(store, slabs_prefix(EURUSD), lease_seconds=seconds), warehouse)
 
 
 def test_the_slabs_are_those_a_folder_would_hold(
@@ -91,7 +90,7 @@ def test_columns_of_a_slab_of_several_row_groups_are_read_alone(
     gcs_store: GcsObjectStore, warehouse: FrameWarehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slabs = Slabs(gcs_store, slabs_prefix(EURUSD))
-    record = extract_pair(frame_job(NOWHERE, warehouse, kept_in=slabs, row_group_rows=64)).slabs[0]
+    record = extract_pair(frame_job(slabs, warehouse, row_group_rows=64)).slabs[0]
     whole = gcs_store.read(f"{PREFIX}{record.object_name}")
     lengths: list[int] = []
     read = gcs_store.read

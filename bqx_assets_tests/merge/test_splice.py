@@ -225,7 +225,7 @@ NAME = merged_name(EURUSD)
 
 def _extracted(store: GcsObjectStore, *, row_group_rows: int = 0) -> None:
     slabs = Slabs(store, slabs_prefix(EURUSD))
-    extract_pair(frame_job(Path("/nowhere"), frame_warehouse(), kept_in=slabs, row_group_rows=row_group_rows))
+    extract_pair(frame_job(slabs, frame_warehouse(), row_group_rows=row_group_rows))
 
 
 def _compose(store: GcsObjectStore) -> Manifest:

@@ -141,11 +141,9 @@ def test_tables_that_are_absent_or_empty_are_proposed_as_that_and_a_broken_one_i
     assert "tmp_eurusd" in stated.absent(EURUSD)
 
 
-def test_slabs_in_a_bucket_give_the_same_facts(
-    made: tuple[Training, PairFacts], tmp_path: Path, gcs_store: GcsObjectStore
-) -> None:
+def test_slabs_in_a_bucket_give_the_same_facts(made: tuple[Training, PairFacts], gcs_store: GcsObjectStore) -> None:
     slabs = Slabs(gcs_store, slabs_prefix(EURUSD))
-    record: ExtractionRecord = extract_pair(frame_job(tmp_path, _warehouse(), kept_in=slabs))
+    record: ExtractionRecord = extract_pair(frame_job(slabs, _warehouse()))
     found = find_pair_facts(Slabs(gcs_store, slabs_prefix(EURUSD)), record, NOW).facts
     same = {"tables", "all_null", "constant", "spine", "rows", "absent"}
     assert found.model_dump(include=same) == made[1].model_dump(include=same)

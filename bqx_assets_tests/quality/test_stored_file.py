@@ -34,7 +34,7 @@ READ = "object.media"
 
 def _composed(store: ObjectStore, *, row_group_rows: int = 0) -> Manifest:
     slabs = Slabs(store, slabs_prefix(EURUSD))
-    extract_pair(frame_job(Path("/nowhere"), coherent_warehouse(), kept_in=slabs, row_group_rows=row_group_rows))
+    extract_pair(frame_job(slabs, coherent_warehouse(), row_group_rows=row_group_rows))
     return merge(plan_slabs(EURUSD, store, slabs_prefix(EURUSD)), store, merged_name(EURUSD), progress=Silent())
 
 

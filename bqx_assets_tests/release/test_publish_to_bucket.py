@@ -210,7 +210,7 @@ def test_a_pair_goes_from_the_warehouse_to_a_published_file_that_polars_reads_an
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     warehouse = frame_warehouse()
-    extract_pair(frame_job(Path("nowhere"), warehouse, kept_in=Slabs(gcs_store, slabs_prefix(EURUSD))))
+    extract_pair(frame_job(Slabs(gcs_store, slabs_prefix(EURUSD)), warehouse))
     manifest = merge(
         plan_slabs(EURUSD, gcs_store, slabs_prefix(EURUSD)), gcs_store, merged_name(EURUSD), progress=Silent()
     )

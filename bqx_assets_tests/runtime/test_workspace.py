@@ -112,5 +112,5 @@ def test_an_override_in_the_launchpad_reaches_the_run(tmp_path: Path, monkeypatc
 
 def test_an_extraction_works_in_the_pairs_own_folder(settings: Settings) -> None:
     job = Workspace.of(settings).pipeline().extraction(parse_pair("eurusd"))
-    assert job.folder == settings.checkpoint_dir / "eurusd"
+    assert job.slabs.folder == settings.checkpoint_dir / "eurusd"
     assert len(job.catalogue().tables) == 6

@@ -187,9 +187,9 @@ def test_an_extraction_into_any_store_is_resumed_there(any_store: ObjectStore, t
     warehouse, folder = frame_warehouse(), tmp_path / "reference"
     expected = extract_pair(frame_job(folder, warehouse))
     slabs = Slabs(any_store, "slabs/")
-    first = extract_pair(frame_job(Path("/nowhere"), warehouse, kept_in=slabs))
+    first = extract_pair(frame_job(slabs, warehouse))
     assert first == expected
     warehouse.reads.clear()
-    again = extract_pair(frame_job(Path("/nowhere"), warehouse, kept_in=Slabs(any_store, "slabs/")))
+    again = extract_pair(frame_job(Slabs(any_store, "slabs/"), warehouse))
     assert again == first.model_copy(update={"resumed": tuple(sorted(slab.table for slab in first.features()))})
     assert not warehouse.reads

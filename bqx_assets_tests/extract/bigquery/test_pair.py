@@ -113,7 +113,7 @@ def test_a_pair_from_bigquery_equals_the_pair_from_its_frames_and_a_rerun_reads_
     assert [slab.table for slab in record.features()] == list(FEW_TABLES)
     assert [slab.provenance.rows for slab in record.slabs] == [slab.provenance.rows for slab in expected.slabs]
     assert [slab.provenance.columns for slab in record.slabs] == [slab.provenance.columns for slab in expected.slabs]
-    slabs = _slabs(job.folder)
+    slabs = _slabs(tmp_path / "checkpoints")
     for name, frame in _slabs(tmp_path / "frames").items():
         assert_frame_equal(slabs[name], frame, check_exact=True)
     assert all(session.table_modifiers.snapshot_time == record.snapshot_time for session in sessions)
@@ -146,7 +146,7 @@ def test_tables_changed_between_plan_and_read_are_named_and_the_others_are_saved
     }
     with _changed(server, frames, **changes), pytest.raises(ExtractionIncomplete, match="3 of 6 tables failed"):
         extract_features(job)
-    record = job.slabs().load_extraction()
+    record = job.slabs.load_extraction()
     assert {each.table: each.error for each in record.failed} == {
         "agg_eurusd": "TableMissing",
         "mkt_vol": "TableChanged",
