@@ -159,6 +159,7 @@ class Slabs:
         """The local folder that they lie in; None where they are remote."""
         self._lease_seconds = lease_seconds
         self._known: dict[str, ObjectInfo] | None = None
+        self._scratch: Path | None = None
 
     @classmethod
     def in_folder(cls, folder: Path) -> Self:
@@ -173,13 +174,13 @@ class Slabs:
     @contextmanager
     def exclusive(self) -> Generator[None]:
         """Hold them for one extraction; clears what dead ones left half-written. Raises FolderBusy."""
-        with exclusive(self.store, self.prefix, seconds=self._lease_seconds):
-            self._known = None
+        with exclusive(self.store, self.prefix, seconds=self._lease_seconds), self._scratch_folder() as scratch:
+            self._known, self._scratch = None, scratch
             self._is_there(f"{self.prefix}{SPINE_FILE}")  # listed before any thread asks
             try:
                 yield
             finally:
-                self._known = None
+                self._known = self._scratch = None
 
     def info(self, table: str) -> ObjectInfo | None:
         """Return the facts of a table's slab, whichever is there; None where there is none."""
@@ -255,13 +256,16 @@ class Slabs:
         temporary folder, gone when this returns. On Cloud Run that folder is memory: 4 to 5 bytes a value.
         """
         name, beside = self._slab_name(table), self._record_name(table)
-        with self.store.scratch(self.prefix) as folder:
+        with self._scratch_folder() as folder:
             path = folder / f"{table}.parquet"
-            known = encode_slab(frames, path, row_groups, provenance, contents)
-            sums = sums_of_files([(path, 0)])
-            metadata = {_FINGERPRINT_KEY: known.fingerprint, FOOTER_BYTES_KEY: str(footer_bytes(path))}
-            self._remove(beside)  # a slab and the record of an earlier one must never pass for a finished slab
-            info = self.store.put_file(name, path, metadata=metadata, only_if=self._version(name), move=True)
+            try:
+                known = encode_slab(frames, path, row_groups, provenance, contents)
+                sums = sums_of_files([(path, 0)])
+                metadata = {_FINGERPRINT_KEY: known.fingerprint, FOOTER_BYTES_KEY: str(footer_bytes(path))}
+                self._remove(beside)  # a slab and the record of an earlier one must never pass for a finished slab
+                info = self.store.put_file(name, path, metadata=metadata, only_if=self._version(name), move=True)
+            finally:
+                path.unlink(missing_ok=True)  # the folder lives as long as the extraction, and may be memory
         self._keep(info)
         record = SlabRecord(
             provenance=known,
@@ -312,9 +316,21 @@ class Slabs:
         if self._known is not None:
             self._known[info.name] = info
 
-    def _version(self, name: str) -> Condition:
-        """Return what a write must find: nobody else writes here, and if somebody did it is an error."""
-        return version_of(self._info(name))
+    @contextmanager
+    def _scratch_folder(self) -> Generator[Path]:
+        """Give the folder in which slabs are made: one for all of an extraction, otherwise one for a single slab."""
+        if self._scratch is not None:
+            yield self._scratch
+            return
+        with self.store.scratch(self.prefix) as folder:
+            yield folder
+
+    def _version(self, name: str) -> Condition | None:
+        """Return what a write must find: nobody else writes here, and if somebody did it is an error.
+
+        None in a folder, whose lock holds everybody else off: a condition would cost another lock a slab.
+        """
+        return None if self.folder is not None else version_of(self._info(name))
 
     def _is_there(self, name: str) -> bool:
         return self._info(name) is not None
