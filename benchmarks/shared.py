@@ -21,7 +21,6 @@ from benchmarks.reads_server import reads_server
 from benchmarks.report import table
 from benchmarks.served import ServedWarehouse, home_of, job
 from bqx_assets.base.store.open_store import open_store
-from bqx_assets.catalogue.families import FAMILIES
 from bqx_assets.extract.pair import extract_features, extract_spine
 from bqx_assets.extract.staging import StagedWarehouse
 from bqx_assets.pipeline import Pipeline
@@ -104,7 +103,7 @@ def _counts(reads: Beside, bucket: Beside) -> Counts:
 
 
 def _write(passes: list[_Pass], asked: Namespace, columns: int) -> None:
-    shared = sum(each.family != FAMILIES[0] for each in chosen_tables(asked.tables))
+    shared = sum(each.shared for each in chosen_tables(asked.tables))
     lines = [
         [
             each.name,

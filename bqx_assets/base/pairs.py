@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from bqx_assets.base.errors import UnknownPair
 
 CURRENCIES: tuple[str, ...] = ("eur", "gbp", "aud", "nzd", "usd", "cad", "chf", "jpy")
-"""In market order: the earlier currency of a pair is its base."""
+"""The pairs' currencies in market order: the earlier currency of a pair is its base."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,11 @@ _MARKET_ORDER = (
     "gbpchf gbpaud gbpcad gbpnzd audjpy audchf audcad audnzd nzdjpy nzdchf nzdcad cadjpy cadchf chfjpy"
 )
 ALL_PAIRS: tuple[Pair, ...] = tuple(Pair(name[:3], name[3:]) for name in _MARKET_ORDER.split())
-"""All 28, majors first, then crosses: the order of partitions, listings and backfills."""
+"""All 28, majors first, then crosses: the order of partitions, listings and backfills.
+
+Another pair is added in ``_MARKET_ORDER`` alone, its new currency in ``CURRENCIES``. A test then names the copy of the
+list in deploy/up.sh.
+"""
 
 _BY_NAME = {pair.name: pair for pair in ALL_PAIRS}
 
@@ -52,7 +56,7 @@ def parse_pair(text: str) -> Pair:
     raise UnknownPair(
         "pair",
         got=repr(text[:40]),
-        expected="one of the 28 pairs",
+        expected=f"one of the {len(ALL_PAIRS)} pairs",
         cure=f"Did you mean {nearest_pair(text)}? All of them: bqx status",
     )
 

@@ -23,13 +23,13 @@ from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.printable import some_of
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.catalogue.families import (
-    FAMILIES,
     FEATURES_DATASET,
     PAIR_COLUMN,
     TARGETS_DATASET,
     ExpectedTable,
     expected_tables,
     family_of,
+    family_rank,
     targets_table,
 )
 
@@ -135,7 +135,7 @@ def discover(
     return PairCatalogue(
         pair=pair,
         targets=targets,
-        tables=tuple(sorted(found, key=lambda each: (FAMILIES.index(each.family), each.description.table))),
+        tables=tuple(sorted(found, key=lambda each: (family_rank(each.family), each.description.table))),
         problems=problems,
         unexpected=tuple(sorted(name for name in present if name not in wanted and _is_meant(present[name], pair))),
         known_absent={name: why for name, why in absent.items() if name in grammar and name not in present},
@@ -231,7 +231,7 @@ def _feature_table(
     prefix = table_prefix(name, pair)
     return FeatureTable(
         description=description,
-        family=family_of(name, pair) or FAMILIES[0],
+        family=expected.family if expected else family_of(name, pair) or "",
         columns=tuple(
             Column(name=output_column(prefix, column, owner=name), source=column, type=types[column])
             for column in known

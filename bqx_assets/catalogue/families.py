@@ -21,9 +21,19 @@ FEATURES_DATASET = "bqx_ml_v3_features_v2"
 TARGETS_DATASET = "bqx_ml_v3_analytics_v2"
 PAIR_COLUMN = "pair"
 """A clustering key of some tables: a row filter, never a feature."""
+_WINDOW = re.compile(r"w?\d+")
+"""A word of a table's name that says a window, ``45`` or ``w45``."""
 
-FAMILIES: tuple[str, ...] = ("pair_specific", "triangulation", "currency_strength", "variance", "market_wide")
-"""In the training file's column order."""
+
+class Family(Record):
+    """A group of feature tables, told by their names."""
+
+    name: str
+    names: str
+    """Regular expression of its tables' names; ``{pair}`` stands for the pair."""
+    shared: bool
+    """Whether all pairs have the same tables of it."""
+    description: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +42,8 @@ class ExpectedTable:
 
     table: str
     family: str
+    shared: bool
+    """Whether it is the same table for all pairs."""
     kind: str
     """The name without pair, currencies, instrument and window: what its columns are computed by, ``agg_bqx``."""
     columns: tuple[tuple[str, str], ...]
@@ -49,8 +61,29 @@ class _Kind(Record):
 
 class _Grammar(Record):
     sets: dict[str, tuple[str, ...]]
-    selection: dict[str, str]
+    family: tuple[Family, ...]
     kind: tuple[_Kind, ...]
+
+
+def families() -> tuple[Family, ...]:
+    """Return the families, in the training file's column order."""
+    return _grammar().family
+
+
+def family_names() -> tuple[str, ...]:
+    """Return the families' names, in the training file's column order."""
+    return tuple(family.name for family in families())
+
+
+def family_rank(name: str) -> int:
+    """Return the place of a family in the column order; a name of no family comes last."""
+    names = family_names()
+    return names.index(name) if name in names else len(names)
+
+
+def is_shared(family: str) -> bool:
+    """Return whether all pairs have the same tables of a family; False for a name of no family."""
+    return any(each.shared for each in families() if each.name == family)
 
 
 def targets_table(pair: Pair) -> str:
@@ -62,12 +95,19 @@ def targets_table(pair: Pair) -> str:
 def expected_tables(pair: Pair) -> tuple[ExpectedTable, ...]:
     """Return the pair's 667 feature tables, families in order, by name within."""
     found = [
-        ExpectedTable(name, kind.family, _kind_of(name), columns, (KEY, PAIR_COLUMN) if kind.pair_column else (KEY,))
+        ExpectedTable(
+            table=name,
+            family=kind.family,
+            shared=is_shared(kind.family),
+            kind=_kind_of(name),
+            columns=columns,
+            keys=(KEY, PAIR_COLUMN) if kind.pair_column else (KEY,),
+        )
         for kind, columns in _kinds()
         for template in kind.tables
         for name in _expand(template, _sets(pair))
     ]
-    return tuple(sorted(found, key=lambda table: (FAMILIES.index(table.family), table.table)))
+    return tuple(sorted(found, key=lambda table: (family_rank(table.family), table.table)))
 
 
 def family_of(table: str, pair: Pair) -> str | None:
@@ -76,10 +116,8 @@ def family_of(table: str, pair: Pair) -> str | None:
     A name that holds the pair as a whole word is pair-specific, whatever it starts with; a shared family's name that
     holds another pair is still shared.
     """
-    for family in FAMILIES:
-        if re.fullmatch(_grammar().selection[family].replace("{pair}", pair.name), table):
-            return family
-    return None
+    fitting = (each.name for each in families() if re.fullmatch(each.names.replace("{pair}", pair.name), table))
+    return next(fitting, None)
 
 
 @cache
@@ -102,10 +140,11 @@ def _columns(kind: _Kind) -> tuple[tuple[str, str], ...]:
 
 
 def _sets(pair: Pair) -> dict[str, tuple[str, ...]]:
-    """The grammar's sets, and the pair's own: itself, and it with each pair that shares a currency."""
+    """The grammar's sets, the currencies, and the pair's own: itself, and it with each pair that shares a currency."""
     peers = [other for other in ALL_PAIRS if other != pair and {other.base, other.quote} & {pair.base, pair.quote}]
     joined = ("_".join(sorted((pair.name, other.name))) for other in peers)
-    return _grammar().sets | {"pair": (pair.name,), "peers": tuple(sorted(joined))}
+    own = {"pair": (pair.name,), "peers": tuple(sorted(joined)), "currency": tuple(sorted(CURRENCIES))}
+    return _grammar().sets | own
 
 
 def _expand(template: str, sets: dict[str, tuple[str, ...]]) -> list[str]:
@@ -118,6 +157,5 @@ def _expand(template: str, sets: dict[str, tuple[str, ...]]) -> list[str]:
 
 
 def _kind_of(table: str) -> str:
-    windows = {"45", "90", "w45", "w90"}
-    members = {pair.name for pair in ALL_PAIRS} | {*CURRENCIES, *_grammar().sets["instrument"]} | windows
-    return "_".join(word for word in table.split("_") if word not in members)
+    members = {pair.name for pair in ALL_PAIRS} | {*CURRENCIES, *_grammar().sets["instrument"]}
+    return "_".join(word for word in table.split("_") if word not in members and not _WINDOW.fullmatch(word))

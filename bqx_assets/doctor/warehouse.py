@@ -15,7 +15,7 @@ from bqx_assets.base.costs import storage_read_usd
 from bqx_assets.base.names import KEY
 from bqx_assets.base.printable import some_of
 from bqx_assets.catalogue.discovery import TableDescription, discover
-from bqx_assets.catalogue.families import FAMILIES, PAIR_COLUMN
+from bqx_assets.catalogue.families import PAIR_COLUMN, family_names, is_shared
 from bqx_assets.doctor.case import Case, Probe
 from bqx_assets.doctor.report import Finding, missing, noted, passed, skipped
 from bqx_assets.extract.embedded import LocalWarehouse
@@ -26,7 +26,7 @@ from bqx_assets.extract.warehouse import ReadRequest
 THEME = "tables"
 EXPECTATIONS, WAREHOUSE, CATALOGUE, PAIR_TABLES = "expectations", "warehouse", "catalogue", "tables of the pair"
 READS = "reads"
-PARTS = ("targets", *FAMILIES)
+PARTS = ("targets", *family_names())
 """Of each, one row of one table is read."""
 MEASURED_SECONDS, MEASURED_BYTES = 166.0, 24_900_000_000
 """The measured run of one pair on Cloud Run (``cli/ways.toml``): its seconds and the bytes it read."""
@@ -143,7 +143,7 @@ def _reads(case: Case) -> Finding:
     cost = ReadCost(case.settings, case.warehouse, None)
     targets = cost.of(case.catalogue.targets, spine_columns(case.expectations))
     each = {table.description.table: cost.of(table.description, table.columns) for table in case.catalogue.tables}
-    own = targets + sum(each[t.description.table] for t in case.catalogue.tables if t.family == FAMILIES[0])
+    own = targets + sum(each[t.description.table] for t in case.catalogue.tables if not is_shared(t.family))
     total = targets + sum(each.values())
     case.read_bytes = total
     seconds = _seconds(total)

@@ -16,7 +16,7 @@ from bqx_assets.base.errors import BudgetExceeded, CheckpointCorrupt
 from bqx_assets.base.names import KEY
 from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.discovery import FeatureTable, PairCatalogue, TableDescription
-from bqx_assets.catalogue.families import FAMILIES
+from bqx_assets.catalogue.families import family_names
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.memory import refuse_too_long, row_bytes
 from bqx_assets.extract.spine import spine_columns
@@ -124,7 +124,7 @@ def _plan(job: Extraction, catalogue: PairCatalogue) -> PairPlan:
     cost = ReadCost(job.settings, job.warehouse, spine)
     by_family = [
         _family_plan(family, [each for each in catalogue.tables if each.family == family], states, cost)
-        for family in FAMILIES
+        for family in family_names()
     ]
     unread = [each for each in catalogue.tables if states[each.description.table] != "fresh"]
     read_bytes = sum(cost.of(each.description, each.columns) for each in unread)

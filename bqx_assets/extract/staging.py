@@ -27,7 +27,7 @@ from bqx_assets.base.pairs import ALL_PAIRS
 from bqx_assets.base.store.lease import exclusive
 from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore, version_of
 from bqx_assets.catalogue.discovery import TableDescription
-from bqx_assets.catalogue.families import FAMILIES, FEATURES_DATASET, PAIR_COLUMN, family_of
+from bqx_assets.catalogue.families import FEATURES_DATASET, PAIR_COLUMN, families, family_of
 from bqx_assets.extract.columns import as_utc, stated_bounds, wanted_groups
 from bqx_assets.extract.object_file import CheckedFile, block_checksums
 from bqx_assets.extract.slabs import source_of
@@ -182,8 +182,8 @@ def is_shared(table: TableDescription) -> bool:
     """Return whether all pairs read the same rows of a table: a feature table of no pair, without a ``pair`` column."""
     if table.dataset != FEATURES_DATASET or PAIR_COLUMN in table.types():
         return False
-    families = {family_of(table.table, pair) for pair in ALL_PAIRS}
-    return not families & {None, FAMILIES[0]}
+    shared = {family.name for family in families() if family.shared}
+    return {family_of(table.table, pair) for pair in ALL_PAIRS} <= shared
 
 
 def _widened(request: ReadRequest, before: ObjectInfo | None) -> ReadRequest:

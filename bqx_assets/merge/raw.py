@@ -23,7 +23,7 @@ from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.base.threads import in_threads
 from bqx_assets.catalogue.expectations import Expectations, load_expectations
-from bqx_assets.catalogue.families import FAMILIES, PAIR_COLUMN, expected_tables, family_of, targets_table
+from bqx_assets.catalogue.families import PAIR_COLUMN, expected_tables, family_of, family_rank, targets_table
 from bqx_assets.extract.lookahead import LookaheadDetector
 from bqx_assets.extract.spine import describe_spine, latest_rows, spine_rows
 from bqx_assets.merge.plan import MergePlan, check_memory, place_of
@@ -79,7 +79,7 @@ def plan_raw(pair: Pair, folder: Listed, settings: Settings) -> MergePlan:
     _name_columns(pair, targets, tables, load_expectations(settings.expectations))
     spine, spine_part = _read_spine(targets, settings)
     parts = [RawTable(file, spine, settings) for file in tables]
-    parts.sort(key=lambda part: (_family_order(raw_family(part.table, pair)), part.table))
+    parts.sort(key=lambda part: (family_rank(raw_family(part.table, pair)), part.table))
     refuse_same_names(f"{pair}", ((part.table, each.name) for part in (spine_part, *parts) for each in part.columns))
     extraction = ExtractionRecord(
         pair=pair.name,
@@ -221,10 +221,6 @@ def _name_columns(pair: Pair, targets: RawFile, tables: Sequence[RawFile], expec
     names = own_names(pair, stored)
     for table, file in files.items():
         file.own_names.update({stored: own for stored, own in names[table].items() if stored != own})
-
-
-def _family_order(family: str) -> int:
-    return FAMILIES.index(family) if family in FAMILIES else len(FAMILIES)
 
 
 def _read_spine(file: RawFile, settings: Settings) -> tuple[RawSpine, SpinePart]:

@@ -8,7 +8,7 @@ import dagster as dg
 
 from bqx_assets.base.errors import ExtractionIncomplete, TransientReadError, ValidationFailed
 from bqx_assets.base.pairs import Pair
-from bqx_assets.catalogue.families import FAMILIES
+from bqx_assets.catalogue.families import family_names
 from bqx_assets.extract.slabs import CODE_VERSION
 from bqx_assets.merge.plan import MergePlan
 from bqx_assets.quality.slab_rules import SLAB_RULES, slab_verdicts
@@ -66,7 +66,7 @@ def targets_spine(context: dg.AssetExecutionContext, workspace: Workspace) -> dg
 
 @dg.asset(
     key=SLABS,
-    deps=[SPINE, *(family_key(family) for family in FAMILIES)],
+    deps=[SPINE, *(family_key(family) for family in family_names())],
     check_specs=check_specs(SLAB_RULES, SLABS),
     partitions_def=PAIRS,
     group_name=GROUP,

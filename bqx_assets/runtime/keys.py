@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from bqx_assets.base.pairs import ALL_PAIRS
-from bqx_assets.catalogue.families import FAMILIES, FEATURES_DATASET, TARGETS_DATASET
+from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET, Family, families
 from bqx_assets.release.published import INTACT_RULE
 
 OWNERS = ["team:ml-data"]
@@ -19,15 +19,6 @@ INTACT = dg.AssetCheckKey(PUBLISHED, INTACT_RULE)
 """The published file's own check, which a schedule runs again."""
 PAIRS = dg.StaticPartitionsDefinition([pair.name for pair in ALL_PAIRS])
 """In market order, as schedule and sensor ask for them, majors first; Dagster's own backfills go by the alphabet."""
-_OF_A_PAIR = "pair_specific"
-"""The only family whose tables differ from pair to pair; the other 411 tables are one set for all 28."""
-_WHAT = {
-    "pair_specific": "Features of one pair: BQX and IDX variants, regressions, lags, regimes, correlations.",
-    "triangulation": "Implied against quoted cross rates of each three currencies.",
-    "currency_strength": "Strength of each currency over all its pairs.",
-    "variance": "Variance of groups of pairs.",
-    "market_wide": "Features of the whole market; its `_summary` tables are metadata and left out.",
-}
 
 
 def family_key(family: str) -> dg.AssetKey:
@@ -36,25 +27,25 @@ def family_key(family: str) -> dg.AssetKey:
 
 
 def source_specs() -> list[dg.AssetSpec]:
-    """Return the external assets: the targets and the five families."""
+    """Return the external assets: the targets and the families."""
     targets = dg.AssetSpec(
         TARGETS,
-        description=f"`{TARGETS_DATASET}.targets_{{pair}}`: the 49 targets, 7 windows by 7 horizons.",
+        description=f"`{TARGETS_DATASET}.targets_{{pair}}`: a target for each window and horizon of the expectations.",
         partitions_def=PAIRS,
         group_name="bigquery",
         owners=OWNERS,
         kinds={"bigquery"},
         metadata={"dataset": TARGETS_DATASET},
     )
-    return [targets, *(_family_spec(family) for family in FAMILIES)]
+    return [targets, *(_family_spec(family) for family in families())]
 
 
-def _family_spec(family: str) -> dg.AssetSpec:
-    shared = "" if family == _OF_A_PAIR else " The same tables for all 28 pairs."
+def _family_spec(family: Family) -> dg.AssetSpec:
+    shared = f" The same tables for all {len(ALL_PAIRS)} pairs." if family.shared else ""
     return dg.AssetSpec(
-        family_key(family),
-        description=f"{_WHAT[family]}{shared}",
-        partitions_def=PAIRS if family == _OF_A_PAIR else None,
+        family_key(family.name),
+        description=f"{family.description}{shared}",
+        partitions_def=None if family.shared else PAIRS,
         group_name="bigquery",
         owners=OWNERS,
         kinds={"bigquery"},

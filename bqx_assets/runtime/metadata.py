@@ -12,7 +12,7 @@ import dagster as dg
 from bqx_assets.base.artifacts import ExtractionRecord, Manifest, Quarantined, Record, SlabRecord, Spine
 from bqx_assets.base.costs import storage_read_usd
 from bqx_assets.base.printable import first_of, markdown_code
-from bqx_assets.catalogue.families import FAMILIES
+from bqx_assets.catalogue.families import family_rank
 from bqx_assets.extract.warehouse import Warehouse
 from bqx_assets.release.publish import Published
 from bqx_assets.release.retention import Removed
@@ -153,7 +153,7 @@ def quarantine_table(quarantined: Iterable[Quarantined]) -> str:
 def _families(slabs: Iterable[SlabRecord]) -> list[str]:
     """The known families in column order; a merge of foreign checkpoints may bring its own."""
     found = {slab.provenance.family for slab in slabs}
-    return [*FAMILIES, *sorted(found - {*FAMILIES})]
+    return sorted(found, key=lambda family: (family_rank(family), family))
 
 
 def _line(family: str, slabs: Iterable[SlabRecord]) -> str:

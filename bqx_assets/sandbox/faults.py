@@ -95,7 +95,7 @@ def _read(path: Path) -> pl.DataFrame:
 def _table_of(folder: Path, pair: Pair) -> tuple[Path, Sequence[str]]:
     """Return the pair's first table that no other pair reads and that has no quirk, with its FLOAT64 features."""
     for table in expected_tables(pair):
-        shared = table.family != "pair_specific" or table.kind.startswith("cov_")
+        shared = table.shared or table.kind.startswith("cov_")
         path = table_path(folder, FEATURES_DATASET, table.table)
         quirky = table.kind in SEVERAL_PAIRS or any(table.kind == prefix for prefix, _ in ALL_NULL)
         numbers = [name for name, kind in table.columns if kind == "FLOAT64"]

@@ -16,7 +16,7 @@ from bqx_assets.base.names import KEY, output_column, table_prefix, target_name
 from bqx_assets.base.pairs import Pair
 from bqx_assets.catalogue.discovery import FORWARD_PREFIX
 from bqx_assets.catalogue.expectations import Expectations, load_expectations
-from bqx_assets.catalogue.families import FAMILIES, ExpectedTable, expected_tables
+from bqx_assets.catalogue.families import ExpectedTable, expected_tables
 from bqx_assets.catalogue.toml_text import assignment
 from bqx_assets.extract.align import KEY_TYPE, as_key, match_rows
 from bqx_assets.extract.embedded_layout import WarehouseSpec
@@ -90,7 +90,7 @@ def _same(least: pl.Series, greatest: pl.Series) -> bool:
 
 def readers(table: ExpectedTable, pairs: Iterable[Pair]) -> list[Pair]:
     """Return the pairs whose training file has the table: those in its name, or all pairs if the table is shared."""
-    return [pair for pair in pairs if table.family != FAMILIES[0] or pair.name in table.table.split("_")]
+    return [pair for pair in pairs if table.shared or pair.name in table.table.split("_")]
 
 
 def own_expectations(

@@ -7,11 +7,18 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 
 from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair
-from bqx_assets.catalogue.families import FAMILIES, ExpectedTable, expected_tables
+from bqx_assets.catalogue.families import ExpectedTable, expected_tables, family_names
 from bqx_assets.sandbox.features import pair_tables, shared_tables
 from bqx_assets.sandbox.market.bars import Market
 
-_PAIR_SPECIFIC = FAMILIES[0]
+_FORMULAS = {
+    "pair_specific": pair_tables,
+    "triangulation": shared_tables,
+    "currency_strength": shared_tables,
+    "variance": shared_tables,
+    "market_wide": shared_tables,
+}
+"""The module that computes a family's tables."""
 _FIRST = "base_bqx"
 """Every warehouse has a table of this kind, because it contains the users' label leak."""
 NOT_ASKED_FOR = "not made: --tables"
@@ -52,24 +59,25 @@ def select(market: Market, pairs: Sequence[Pair], count: int | None) -> Selectio
 
 
 def _uncomputable(market: Market, table: ExpectedTable) -> str | None:
-    module = pair_tables if table.family == _PAIR_SPECIFIC else shared_tables
-    return module.uncomputable(market, table)
+    formulas = _FORMULAS.get(table.family)
+    return formulas.uncomputable(market, table) if formulas else f"no formulas of the family {table.family}"
 
 
 def _owner(table: ExpectedTable) -> Pair | None:
     """Return the pair whose bars are the rows: for a ``cov_*`` table the first, so that both pairs share one table."""
-    if table.family != _PAIR_SPECIFIC:
+    if table.shared:
         return None
     return parse_pair(next(word for word in table.table.split("_") if word in _PAIR_NAMES))
 
 
 def _spread(tables: Sequence[ExpectedTable], count: int) -> list[ExpectedTable]:
-    queues = {family: _by_kind_in_turn([each for each in tables if each.family == family]) for family in FAMILIES}
-    taken = dict.fromkeys(FAMILIES, 0)
+    families = family_names()
+    queues = {family: _by_kind_in_turn([each for each in tables if each.family == family]) for family in families}
+    taken = dict.fromkeys(families, 0)
     for _ in range(min(count, len(tables))):
-        open_families = [family for family in FAMILIES if taken[family] < len(queues[family])]
+        open_families = [family for family in families if taken[family] < len(queues[family])]
         taken[min(open_families, key=lambda family: taken[family] / len(queues[family]))] += 1
-    return [table for family in FAMILIES for table in queues[family][: taken[family]]]
+    return [table for family in families for table in queues[family][: taken[family]]]
 
 
 def _by_kind_in_turn(tables: Sequence[ExpectedTable]) -> list[ExpectedTable]:

@@ -17,6 +17,7 @@ from bqx_assets.base.store.local import working_folder
 from bqx_assets.catalogue.families import FEATURES_DATASET
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets.merge.engine import merge, plan_merge
+from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets.quality.validate import validate
 from bqx_assets_tests.frames import EURUSD, frame_job
 from bqx_assets_tests.quality.training import coherent_warehouse, expectations
@@ -70,5 +71,5 @@ def test_another_row_of_the_table_is_enough_for_discovery_extraction_merge_and_c
     plan = plan_merge(EURUSD, working_folder(tmp_path / "slabs"), Settings())
     manifest = merge(plan, working_folder(tmp_path), file.name, progress=Silent())
     assert pl.read_parquet(file).get_column("fixing__trading_day").equals(days, check_names=False)
-    report = validate(file, EURUSD, stated, manifest=manifest, deep=True, progress=Silent())
+    report = validate(StoredFile.at(file), EURUSD, stated, manifest=manifest, deep=True, progress=Silent())
     assert [verdict for verdict in report.verdicts if not verdict.passed and verdict.severity == "error"] == []

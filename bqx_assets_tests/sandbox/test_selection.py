@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bqx_assets.base.pairs import parse_pair
-from bqx_assets.catalogue.families import FAMILIES, expected_tables
+from bqx_assets.catalogue.families import expected_tables, family_names
 from bqx_assets.sandbox.market.bars import Market
 from bqx_assets.sandbox.market.simulate import simulate
 from bqx_assets.sandbox.selection import select
@@ -28,7 +28,7 @@ def test_a_count_is_kept_for_each_pair_and_covers_every_family(count: int) -> No
     for pair in (EURUSD, GBPUSD, AUDCAD):
         made = [table for table in expected_tables(pair) if table.table in selection.made]
         assert len(made) == count
-        assert {table.family for table in made} == set(FAMILIES)
+        assert {table.family for table in made} == {*family_names()}
         assert f"base_bqx_{pair}" in selection.made
         assert {table.table for table in expected_tables(pair)} - set(selection.made) <= set(selection.absent)
 

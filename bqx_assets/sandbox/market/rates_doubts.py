@@ -13,7 +13,7 @@ from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import CURRENCIES, parse_pair
 from bqx_assets.sandbox.market.bars import Floats, Integers
 from bqx_assets.sandbox.market.rates_file import ROW
-from bqx_assets.sandbox.market.simulate import LEVELS
+from bqx_assets.sandbox.market.simulate import start_level
 
 _JUMP = np.log(2.0)
 """A jump of the price within a bar or between two. The largest real one, of the franc on 2015-01-15, was 1.4."""
@@ -172,7 +172,7 @@ def _minutes(length: int) -> str:
 
 def _usual(name: str) -> float:
     pair = parse_pair(name)
-    return LEVELS[pair.base] / LEVELS[pair.quote]
+    return start_level(pair.base) / start_level(pair.quote)
 
 
 def _factor(excess: float) -> str:

@@ -13,15 +13,19 @@ from bqx_assets.sandbox.market.bars import Bars, Floats, Integers, Market, bars_
 
 START = datetime(2024, 3, 7, tzinfo=UTC)
 """A Thursday, so that the first weekend comes after 2,760 minutes and small warehouses contain one too."""
-LEVELS = {
-    "eur": 1.10, "gbp": 1.27, "aud": 0.66, "nzd": 0.61, "usd": 1.0, "cad": 0.74, "chf": 1.13, "jpy": 1 / 150,
-}  # fmt: skip
-"""US dollars for one unit, at the start."""
-_LOADINGS = {
-    "eur": (0.1, 0.9), "gbp": (0.3, 0.7), "aud": (1.0, 0.1), "nzd": (0.9, 0.1), "usd": (-0.3, -0.5), "cad": (0.6, 0.0),
-    "chf": (-0.5, 0.6), "jpy": (-0.9, -0.1),
-}  # fmt: skip
-"""How strongly a currency follows the two common factors: appetite for risk, and Europe against America."""
+_CURRENCIES = {
+    "eur": (1.10, 0.1, 0.9),
+    "gbp": (1.27, 0.3, 0.7),
+    "aud": (0.66, 1.0, 0.1),
+    "nzd": (0.61, 0.9, 0.1),
+    "usd": (1.0, -0.3, -0.5),
+    "cad": (0.74, 0.6, 0.0),
+    "chf": (1.13, -0.5, 0.6),
+    "jpy": (1 / 150, -0.9, -0.1),
+}
+"""Of each currency: US dollars for one unit at the start, and how strongly it follows the two common factors, appetite
+for risk, and Europe against America. A currency that is not listed is worth a dollar and moves by itself."""
+_OTHER = (1.0, 0.0, 0.0)
 _OWN = 0.8
 """How strongly a currency follows its own random moves."""
 _MINUTE_VOLATILITY = 1.0e-4
@@ -58,6 +62,11 @@ def trading_minutes(count: int) -> Integers:
     return grid[is_open][:count] * MINUTE
 
 
+def start_level(currency: str) -> float:
+    """Return a currency's value at the start. **Units**: US dollars for one unit."""
+    return _CURRENCIES.get(currency, _OTHER)[0]
+
+
 def _currencies(times: Integers, rng: np.random.Generator) -> tuple[dict[str, Floats], Floats]:
     """Return each currency's log value before the first bar and at each close, and the activity of each bar."""
     size = times.size
@@ -68,9 +77,9 @@ def _currencies(times: Integers, rng: np.random.Generator) -> tuple[dict[str, Fl
     own = rng.standard_normal((len(CURRENCIES), size))
     logs: dict[str, Floats] = {}
     for position, currency in enumerate(CURRENCIES):
-        risk, europe = _LOADINGS[currency]
+        _, risk, europe = _CURRENCIES.get(currency, _OTHER)
         moves = step * (risk * factors[0] + europe * factors[1] + _OWN * own[position])
-        logs[currency] = np.log(LEVELS[currency]) + np.concatenate(([0.0], np.cumsum(moves)))
+        logs[currency] = np.log(start_level(currency)) + np.concatenate(([0.0], np.cumsum(moves)))
     return logs, activity
 
 

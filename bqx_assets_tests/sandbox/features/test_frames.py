@@ -10,7 +10,14 @@ from bqx_assets.sandbox.features.frames import frame, labels
 
 
 def test_unknown_and_infinite_become_null_in_every_type() -> None:
-    table = ExpectedTable("t", "f", "k", (("a", "FLOAT64"), ("b", "INT64"), ("c", "STRING"), ("d", "STRING")), ())
+    table = ExpectedTable(
+        "t",
+        "f",
+        shared=True,
+        kind="k",
+        columns=(("a", "FLOAT64"), ("b", "INT64"), ("c", "STRING"), ("d", "STRING")),
+        keys=(),
+    )
     clock = np.array([0, 60_000_000, 120_000_000])
     gaps = np.array([1.0, np.nan, -np.inf])
     found = frame(table, clock, {"d": "x", "b": gaps, "a": gaps, "c": labels(gaps, (0.0,), ("down", "up"))})

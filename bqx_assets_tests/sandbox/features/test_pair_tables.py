@@ -36,7 +36,7 @@ Frames = dict[str, tuple[ExpectedTable, pl.DataFrame]]
 
 
 def _tables(pair: Pair) -> list[ExpectedTable]:
-    return [table for table in expected_tables(pair) if table.family == "pair_specific"]
+    return [table for table in expected_tables(pair) if not table.shared]
 
 
 def _one_peer() -> list[ExpectedTable]:

@@ -18,7 +18,7 @@ from bqx_assets.sandbox.features.shared_tables import compute_shared_tables, unc
 from bqx_assets.sandbox.market.bars import Bars, Market
 from bqx_assets_tests.sandbox.features.bars import changed_after, first_rows, small_market
 
-TABLES = [table for table in expected_tables(parse_pair("gbpjpy")) if table.family != "pair_specific"]
+TABLES = [table for table in expected_tables(parse_pair("gbpjpy")) if table.shared]
 TYPES = {"FLOAT64": pl.Float64, "INT64": pl.Int64, "STRING": pl.String, "BOOL": pl.Boolean}
 CAUSAL = [
     "tri_agg_idx_eur_usd_gbp", "tri_align_bqx_aud_usd_jpy", "tri_reg_bqx_eur_gbp_jpy", "tri_vol_idx_gbp_usd_chf",
