@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import google_crc32c
 import numpy as np
@@ -84,6 +84,30 @@ def sha256_of_file(path: Path) -> str:
 def size_and_crc(size_bytes: int, crc: int | None) -> str:
     """Return both as errors and verdicts say them."""
     return f"{size_bytes:,} bytes, crc32c {'unknown' if crc is None else f'{crc:08x}'}"
+
+
+class Stated(Protocol):
+    """Whatever states a size, and a CRC32C where it is known: an object's facts, a slab's record, a manifest's file."""
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes there are."""
+        ...
+
+    @property
+    def crc32c(self) -> int | None:
+        """Their CRC32C; None where nobody states it."""
+        ...
+
+
+def same_bytes(found: Stated, recorded: Stated) -> bool:
+    """Return whether both state the same size and the same CRC32C; an unknown CRC32C is the same as none."""
+    return found.crc32c is not None and may_be_same(found, recorded)
+
+
+def may_be_same(found: Stated, recorded: Stated) -> bool:
+    """Return whether nothing that ``found`` states contradicts the record; a folder may not know a file's CRC32C."""
+    return found.size_bytes == recorded.size_bytes and found.crc32c in (None, recorded.crc32c)
 
 
 def to_base64(crc: int) -> str:

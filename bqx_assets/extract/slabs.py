@@ -23,7 +23,7 @@ from bqx_assets.base.artifacts import (
     load_record,
     save_record,
 )
-from bqx_assets.base.checksums import crc32c_of_file, sha256_of_file, sums_of_blocks, sums_of_files
+from bqx_assets.base.checksums import crc32c_of_file, may_be_same, sha256_of_file, sums_of_blocks, sums_of_files
 from bqx_assets.base.content import Contents
 from bqx_assets.base.errors import CheckpointCorrupt, NewerFormat
 from bqx_assets.base.frame_files import read_parquet
@@ -111,7 +111,7 @@ def holds_recorded_bytes(store: ObjectStore, info: ObjectInfo, record: SlabRecor
     nobody wrote there since. A slab of another version may have a forged CRC32C, and is read for its SHA-256. Slabs
     that were copied here name no version; the deep validation reads their bytes.
     """
-    if not _is_like(info, record):
+    if not may_be_same(info, record):
         return False
     path = store.local_path(info.name)
     if info.crc32c is not None:
@@ -123,11 +123,6 @@ def holds_recorded_bytes(store: ObjectStore, info: ObjectInfo, record: SlabRecor
     pieces = (store.read(info.name, start, _PIECE_BYTES) for start in range(0, info.size_bytes, _PIECE_BYTES))
     sums = sums_of_blocks(pieces)
     return sums.crc32c == record.crc32c if record.sha256 is None else sums.sha256 == record.sha256
-
-
-def _is_like(info: ObjectInfo, record: SlabRecord) -> bool:
-    """Whether the facts of an object, of which nothing is read, are those that its record states."""
-    return info.size_bytes == record.size_bytes and info.crc32c in (None, record.crc32c)
 
 
 def content_of(provenance: SlabProvenance, contents: Contents | None) -> tuple[str, ...]:
@@ -227,7 +222,7 @@ class Slabs:
     def holds(self, record: SlabRecord) -> bool:
         """Return whether a slab like the recorded one is there, by its size and stated CRC32C. Reads none of it."""
         info = self.info(record.table)
-        return info is not None and _is_like(info, record)
+        return info is not None and may_be_same(info, record)
 
     def intact(self, record: SlabRecord) -> bool:
         """Return whether the slab that is there has the recorded bytes.

@@ -13,8 +13,8 @@ from typing import Any, BinaryIO, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bqx_assets.base.artifacts import Manifest
-from bqx_assets.base.checksums import crc32c
+from bqx_assets.base.artifacts import Manifest, TrainingFile
+from bqx_assets.base.checksums import crc32c, same_bytes
 from bqx_assets.base.errors import FooterError, PreconditionFailed
 from bqx_assets.base.files import open_regular
 from bqx_assets.base.frame_files import PARQUET_MAGIC
@@ -108,7 +108,7 @@ class Source:
         self.name = file.name
         self.size_bytes = opened.size_bytes if isinstance(opened, ObjectInfo) else os.fstat(opened.fileno()).st_size
         self.crc32c = self._info.crc32c if self._info is not None else None
-        """CRC32C of all bytes as the store states it; None for a local file, of which nobody states any."""
+        """CRC32C of all bytes as the store states it; None for a local file that was not read for it."""
 
     def read(self, start: int, length: int) -> bytes:
         """Return ``length`` bytes from ``start``; fewer only at the file's end. Raises OSError, StoreError."""
@@ -136,14 +136,17 @@ class Source:
                 cure="Another run replaced the object meanwhile: validate again.",
             )
 
-    def whole_crc32c(self) -> int:
-        """Return the CRC32C of all bytes. **Cost**: a local file is read once, in 4 MiB pieces."""
-        if self.crc32c is not None:
-            return self.crc32c
-        crc = 0
-        for start in range(0, self.size_bytes, _PIECE_BYTES):
-            crc = crc32c(self.read(start, _PIECE_BYTES), crc)
-        return crc
+    def holds(self, file: TrainingFile) -> bool:
+        """Return whether all bytes are those of a manifest's file, by size and CRC32C.
+
+        **Cost**: a local file of that size is read once, in 4 MiB pieces; ``crc32c`` is known then.
+        """
+        if self.crc32c is None and self.size_bytes == file.size_bytes:
+            crc = 0
+            for start in range(0, self.size_bytes, _PIECE_BYTES):
+                crc = crc32c(self.read(start, _PIECE_BYTES), crc)
+            self.crc32c = crc
+        return same_bytes(self, file)
 
     def close(self) -> None:
         """Close the descriptor, if there is one."""
@@ -209,7 +212,7 @@ def is_of(source: Source, manifest: Manifest) -> bool:
     end = read_end(source, segments(manifest, source.size_bytes))
     if end.sha256 is not None and manifest.file.end_sha256 not in (None, end.sha256):
         return False
-    return source.whole_crc32c() == manifest.file.crc32c
+    return source.holds(manifest.file)
 
 
 def footer_of(source: Source, end: End) -> Footer:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from bqx_assets.base.artifacts import MANIFEST_SUFFIX, Manifest, Record, load_record, save_record
+from bqx_assets.base.checksums import may_be_same, same_bytes
 from bqx_assets.base.errors import CheckpointCorrupt, ChecksumMismatch, ObjectMissing, PreconditionFailed
 from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.base.progress import Progress
@@ -21,7 +22,6 @@ from bqx_assets.quality.report import Report
 from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets.quality.validate import validate
 from bqx_assets.release.publish import Published, publish, with_the_word
-from bqx_assets.release.published import same_bytes
 
 REPORT_SUFFIX = ".report.json"
 
@@ -57,8 +57,7 @@ def report_for(file: StoredFile, manifest: Manifest) -> Report | None:
         saved = load_record(file.store, file.beside(REPORT_SUFFIX).name, SavedReport)
     except CheckpointCorrupt:
         return None
-    same = (saved.size_bytes, saved.crc32c) == (manifest.file.size_bytes, manifest.file.crc32c)
-    return saved.report if same else None
+    return saved.report if same_bytes(saved, manifest.file) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +121,7 @@ class MergedFile:
     def holds(self, manifest: Manifest) -> bool:
         """Return whether the file has the manifest's size, and its CRC32C where the store states one."""
         info = self.file.store.head(self.file.name)
-        if info is None or info.crc32c is None:
-            return info is not None and info.size_bytes == manifest.file.size_bytes
-        return same_bytes(info, manifest.file)
+        return info is not None and may_be_same(info, manifest.file)
 
     def report(self, manifest: Manifest) -> Report | None:
         """Return the report kept beside it, if it was made of exactly the manifest's bytes."""

@@ -15,7 +15,7 @@ from pathlib import PurePath
 from typing import get_args
 
 from bqx_assets.base.artifacts import SIMULATED, JudgedBy, Manifest, Record
-from bqx_assets.base.checksums import crc32c, size_and_crc
+from bqx_assets.base.checksums import same_bytes, size_and_crc
 from bqx_assets.base.errors import (
     ChecksumMismatch,
     ObjectMissing,
@@ -32,7 +32,7 @@ from bqx_assets.base.store.staging_names import RELEASES
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.quality.report import Report
 from bqx_assets.quality.stored_file import StoredFile
-from bqx_assets.release.published import Companions, Kind, companion_name, companions_of, plain_name, same_bytes
+from bqx_assets.release.published import Companions, Kind, companion_name, companions_of, has_text, plain_name
 
 _FACT = "origin"
 """Metadata of a published object: the origin its manifest states, known without reading the manifest."""
@@ -184,7 +184,7 @@ class Release:
         written = [
             self._follow(plain_name(self.pair, kind), text, copies[kind], info)
             for kind, text in texts.items()
-            if always or not self._is(plain_name(self.pair, kind), text)
+            if always or not has_text(self.store, plain_name(self.pair, kind), text)
         ]
         self.progress.advance(STAGE, "manifest")
         return len(written)
@@ -270,10 +270,6 @@ class Release:
 
     def _version(self, name: str) -> str:
         return version_of(self.store.head(name))
-
-    def _is(self, name: str, text: bytes) -> bool:
-        info = head_with_crc32c(self.store, name)
-        return info is not None and (info.size_bytes, info.crc32c) == (len(text), crc32c(text))
 
     def _keep(self, kind: Kind, text: bytes) -> str:
         """Write a companion under the name of its content; again if it is there, for the sweep goes by its age."""
@@ -386,11 +382,9 @@ def refuse_file(file: StoredFile, manifest: Manifest) -> None:
         kind, got = ChecksumMismatch if file.path is not None else ObjectMissing, "no such file"
     else:
         with closing(source):
-            crc = source.whole_crc32c() if source.size_bytes == wanted.size_bytes else None
-        if crc == wanted.crc32c:
-            return
-        kind = ChecksumMismatch
-        got = f"{source.size_bytes:,} bytes" if crc is None else size_and_crc(source.size_bytes, crc)
+            if source.holds(wanted):
+                return
+        kind, got = ChecksumMismatch, size_and_crc(source.size_bytes, source.crc32c)
     raise kind(
         file.place,
         got=got,

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from bqx_assets.base.artifacts import Manifest, Record, TrainingFile
-from bqx_assets.base.checksums import crc32c, size_and_crc
+from bqx_assets.base.artifacts import Manifest, Record
+from bqx_assets.base.checksums import same_bytes, size_and_crc, sums_of_blocks
 from bqx_assets.base.errors import BadSetting, ObjectMissing
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.printable import first_line
@@ -99,9 +99,10 @@ def plain_name(pair: Pair, kind: Kind) -> str:
     return training_name(pair).removesuffix(".parquet") + _SUFFIXES[kind]
 
 
-def same_bytes(info: ObjectInfo, file: TrainingFile) -> bool:
-    """Return whether an object has the size and the CRC32C of a manifest's file."""
-    return (info.size_bytes, info.crc32c) == (file.size_bytes, file.crc32c)
+def has_text(store: ObjectStore, name: str, text: bytes) -> bool:
+    """Return whether an object has the size and the CRC32C of a text."""
+    info = head_with_crc32c(store, name)
+    return info is not None and same_bytes(info, sums_of_blocks([text]))
 
 
 def companions_of(store: ObjectStore, pair: Pair, metadata: Mapping[str, str]) -> Companions | str:
@@ -220,13 +221,12 @@ def _judge(store: ObjectStore, pair: Pair, info: ObjectInfo | None) -> Standing:
 
 
 def _of_another_version(store: ObjectStore, pair: Pair, companions: Companions) -> list[str]:
-    """The plain-named copies that are not of the published object: a publication died before it wrote them."""
-    found: list[str] = []
-    for kind, text in companions.texts.items():
-        info = head_with_crc32c(store, plain_name(pair, kind)) if companions.named else None
-        if companions.named and (info is None or (info.size_bytes, info.crc32c) != (len(text), crc32c(text))):
-            found.append(f"{kind} of this version under the name {plain_name(pair, kind)}")
-    return found
+    """Return which plain-named copies are not of the published object: a publication died before it wrote them."""
+    return [
+        f"{kind} of this version under the name {plain_name(pair, kind)}"
+        for kind, text in companions.texts.items()
+        if companions.named and not has_text(store, plain_name(pair, kind), text)
+    ]
 
 
 def _standing(

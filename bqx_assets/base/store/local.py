@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bqx_assets.base import files
-from bqx_assets.base.checksums import crc32c_of_file
+from bqx_assets.base.checksums import crc32c_of_file, same_bytes
 from bqx_assets.base.errors import ForeignFile, ObjectMissing, PreconditionFailed
 from bqx_assets.base.store.naming import object_name
 from bqx_assets.base.store.protocol import ABSENT, Condition, ObjectInfo, Verified, version_text
@@ -263,7 +263,7 @@ class LocalObjectStore:
         stat = path.stat()
         facts, reading = self._sidecars.facts(name, stat), self._sidecars.reading(name, stat)
         rotten = facts is not None and reading is not None and reading.crc32c != facts.crc32c
-        same = facts is not None and (facts.size_bytes, facts.crc32c) == (coming.size_bytes, coming.crc32c)
+        same = facts is not None and same_bytes(facts, coming)
         if rotten or same:
             return  # it would push an earlier whole version out
         kept = f"{_VERSIONS}/{name}/{facts.generation if facts else stat.st_mtime_ns:019}"
