@@ -85,7 +85,7 @@ class Pipeline:
 
     @property
     def in_bucket(self) -> bool:
-        """Whether slabs, merged files and published files lie in a bucket; otherwise in folders of this machine."""
+        """Return whether slabs, merged and published files lie in a bucket, not in folders of this machine."""
         return in_cloud(self.settings)
 
     @cached_property

@@ -73,7 +73,7 @@ class FeatureTable:
 
     @property
     def has_pair_column(self) -> bool:
-        """Whether the table's rows must be filtered by pair."""
+        """Return whether the table's rows must be filtered by pair."""
         return PAIR_COLUMN in self.description.types()
 
 

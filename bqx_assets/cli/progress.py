@@ -106,7 +106,7 @@ class _Stage:
         self.total, self.done, self.began, self.said, self.tenth = total, 0, now, now, 0
 
     def due(self, now: float) -> bool:
-        """Whether it is time for a line; if so, takes it as said."""
+        """Return whether it is time for a line; if so, takes it as said."""
         tenth = self.done * _LINE_SHARE // self.total if self.total else 0
         if tenth == self.tenth and now - self.said < _LINE_SECONDS:
             return False

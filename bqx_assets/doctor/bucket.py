@@ -1,4 +1,4 @@
-"""Where training files are published: the bucket, its settings, and whether objects can be written and removed there.
+"""Examines where training files are published: the bucket, its settings, and the right to write and remove objects.
 
 Belongs here: a bucket of Cloud Storage, and a folder in its place. Does not: setting rules (``bqx store init``).
 

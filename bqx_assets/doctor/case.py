@@ -79,7 +79,7 @@ class Case:
 
     @property
     def in_bucket(self) -> bool:
-        """Whether a run publishes to a bucket."""
+        """Return whether a run publishes to a bucket."""
         return self.pipeline.in_bucket
 
     @property

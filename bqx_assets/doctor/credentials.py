@@ -41,7 +41,7 @@ def credentials_probes(_: Case) -> Iterator[Probe]:
 
 
 def are_needed(case: Case) -> bool:
-    """Whether a server of Google's is in use, or a file is named: then the next command would use it."""
+    """Return whether a server of Google's is in use, or a file is named: then the next command would use it."""
     named = case.environment.get(names.CREDENTIALS)
     return bool(named) or not all(server.is_local for server in servers(case))
 

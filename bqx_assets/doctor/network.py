@@ -1,4 +1,4 @@
-"""Whether the servers in use answer at all, and whether their clocks and this machine's agree.
+"""Examines whether the servers in use answer at all, and whether their clocks and this machine's agree.
 
 Belongs here: addresses, one request without credentials to each, the time in its answer. Does not: any call of an
 API.
@@ -44,7 +44,7 @@ class Server:
 
     @property
     def is_local(self) -> bool:
-        """Whether it is spoken to in plain text, without credentials."""
+        """Return whether it is spoken to in plain text, without credentials."""
         return not self.address.startswith("https://")
 
 

@@ -58,7 +58,7 @@ class Report(Record):
 
     @property
     def passed(self) -> bool:
-        """Whether nothing is missing."""
+        """Return whether nothing is missing."""
         return not self.missing
 
     def refuse_lacks(self) -> None:

@@ -107,12 +107,12 @@ class Outage:
 
     @property
     def lasts(self) -> bool:
-        """Whether nothing has arrived for so long that the outage counts as lasting."""
+        """Return whether nothing has arrived for so long that the outage counts as lasting."""
         return self._lasts
 
     @property
     def now(self) -> bool:
-        """Whether a call has failed since anything last arrived from anywhere."""
+        """Return whether a call has failed since anything last arrived from anywhere."""
         return self._since is not None
 
     def words(self) -> str:

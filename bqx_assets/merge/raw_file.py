@@ -94,7 +94,7 @@ class RawFile:
 
     @property
     def is_training(self) -> bool:
-        """Whether the file's metadata says that a merge has made it. Raises as ``stored``."""
+        """Return whether the file's metadata says that a merge has made it. Raises as ``stored``."""
         self._refuse_unsound()
         return {PAIR_KEY, SPINE_KEY} <= self._whole_footer.metadata().keys()
 

@@ -66,7 +66,7 @@ class RawSource:
 
     @property
     def fetched(self) -> bool:
-        """Whether ``path`` is a temporary copy of an object."""
+        """Return whether ``path`` is a temporary copy of an object."""
         return self.path is not None and self._is_object
 
     @property

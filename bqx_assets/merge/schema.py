@@ -76,7 +76,7 @@ class Leaf(NamedTuple):
 
     @property
     def optional(self) -> bool:
-        """Whether it may contain nulls."""
+        """Return whether it may contain nulls."""
         return self.element[REPETITION] == 1
 
     @property

@@ -160,7 +160,7 @@ class FileChecksum:
 
     @property
     def crc32c(self) -> int:
-        """Of all bytes taken, in the file's order."""
+        """The CRC32C of all bytes taken, in the file's order."""
         return _joined(piece for number in range(len(self.segments)) for piece in self._ordered(number))
 
     @property

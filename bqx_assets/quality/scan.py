@@ -159,12 +159,12 @@ class ColumnFacts:
 
     @property
     def all_null(self) -> bool | None:
-        """Whether there is no value at all."""
+        """Return whether there is no value at all."""
         return None if self.nulls is None else 0 < self.rows == self.nulls
 
     @property
     def constant(self) -> bool | None:
-        """Whether all values are one and the same, nulls apart; an all-null column is not constant."""
+        """Return whether all values are one and the same, nulls apart; an all-null column is not constant."""
         if self.all_null is not False:
             return None if self.all_null is None else False
         if self.low is None or self.high is None:
@@ -173,7 +173,7 @@ class ColumnFacts:
 
     @property
     def zero(self) -> bool | None:
-        """Whether all values are the number zero."""
+        """Return whether all values are the number zero."""
         constant = self.constant
         return constant and self.low == 0 and is_number(self.type)
 

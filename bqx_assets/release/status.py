@@ -1,4 +1,4 @@
-"""Where a pair stands, read from its artefacts alone: records, manifests, reports, the store's own facts.
+"""Tells where a pair stands, read from its artefacts alone: records, manifests, reports, the store's own facts.
 
 Belongs here: the state of each stage. Does not: counting files by listing a folder, logs, or drawing.
 

@@ -54,7 +54,7 @@ class Outcome:
 
     @property
     def console(self) -> str:
-        """Where an operator sees the execution."""
+        """The page on which an operator sees the execution."""
         return console_link(self.execution)
 
     def __str__(self) -> str:
