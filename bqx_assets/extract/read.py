@@ -15,19 +15,17 @@ from bqx_assets.base.errors import SchemaDrift, TransientReadError
 from bqx_assets.base.names import KEY
 from bqx_assets.base.printable import some_of
 from bqx_assets.base.progress import Progress
+from bqx_assets.base.retry import RETRIES
 from bqx_assets.extract.warehouse import Outage, ReadRequest, Warehouse
 
-ATTEMPTS = 5
-_FIRST_WAIT_SECONDS = 0.5
-_LONGEST_WAIT_SECONDS = 30.0
 _NAMED = 4
 
 
 def read_frame(warehouse: Warehouse, request: ReadRequest, *, subject: str, progress: Progress) -> pl.DataFrame:
     """Return the requested rows as one frame, with the columns and types of the request, in its order.
 
-    **Cost**: the rows in memory once. A transient error starts the read over, at most ``ATTEMPTS`` times, with
-    exponential waits and jitter; the rows of a failed attempt are dropped. Attempts are not counted while nothing
+    **Cost**: the rows in memory once. A transient error starts the read over, by the policy
+    ``table_read`` of ``base.retry``; the rows of a failed attempt are dropped. Attempts are not counted while nothing
     arrives of any table, because the fault is not this table's: then the warehouse's ``outage`` ends the wait.
 
     Raises:
@@ -37,7 +35,7 @@ def read_frame(warehouse: Warehouse, request: ReadRequest, *, subject: str, prog
         ReadsEnded: the run ends.
         SchemaDrift: the rows' types differ from the table's description.
     """
-    outage = warehouse.outage
+    outage, policy = warehouse.outage, RETRIES["table_read"]
 
     def tell(state: tenacity.RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
@@ -45,8 +43,8 @@ def read_frame(warehouse: Warehouse, request: ReadRequest, *, subject: str, prog
 
     attempts = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(TransientReadError),
-        stop=lambda state: state.attempt_number >= ATTEMPTS and not outage.now,
-        wait=tenacity.wait_random_exponential(multiplier=_FIRST_WAIT_SECONDS, max=_LONGEST_WAIT_SECONDS),
+        stop=lambda state: state.attempt_number >= policy.attempts and not outage.now,
+        wait=lambda state: policy.wait_seconds(state.attempt_number),
         before_sleep=tell,
         sleep=outage.wait,
         reraise=True,

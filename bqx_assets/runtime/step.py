@@ -19,6 +19,7 @@ from bqx_assets.base.limits import PeakMemory
 from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.base.printable import printable
 from bqx_assets.base.progress import QUIET_SECONDS, Progress, Silent
+from bqx_assets.base.retry import RETRIES
 from bqx_assets.pipeline import Pipeline
 from bqx_assets.runtime.workspace import Workspace
 
@@ -113,8 +114,6 @@ class StepProgress:
 
 MOST_CHARACTERS = 4_000
 """Of one text in an event: a failure of all 667 tables must stay far below 64 KB."""
-_TRIES_AGAIN, _WAIT_SECONDS = 2, 2.0
-"""Of a step. Not as a ``RetryPolicy``: under one, Dagster tries again what Ctrl-C or "Terminate" was to end."""
 
 
 @dataclass(slots=True)
@@ -157,8 +156,11 @@ def step(partition_key: str, log: Logger, workspace: Workspace) -> Generator[Ste
             note_error(workspace.channel, error)
             if not (run.transient or isinstance(error, TransientReadError)):
                 raise failure(error) from refused
-            # What extraction finished is not read again: only the tables that failed are.
-            raise dg.RetryRequested(max_retries=_TRIES_AGAIN, seconds_to_wait=_WAIT_SECONDS) from failure(error)
+            # What extraction finished is not read again: only the tables that failed are. Requested here and not as
+            # Dagster's own RetryPolicy, under which Dagster repeats what Ctrl-C or "Terminate" was to end.
+            policy = RETRIES["step"]
+            again, seconds = policy.attempts - 1, policy.first_wait_seconds
+            raise dg.RetryRequested(max_retries=again, seconds_to_wait=seconds) from failure(error)
 
 
 @contextmanager

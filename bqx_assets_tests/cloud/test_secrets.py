@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from google.cloud import storage
 from google.oauth2.service_account import Credentials
 from typer.testing import CliRunner, Result
 
+from bqx_assets.base.retry import RETRIES
 from bqx_assets.base.store import open_store
 from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.cli.main import app
@@ -54,7 +56,9 @@ def signed_in(planted: Planted, gcs: GcsServer, monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setenv(name, value)
     credentials = Credentials.from_service_account_file(str(planted.key_file), scopes=["storage"])
     client = storage.Client("bqx-ml", credentials=credentials, client_options={"api_endpoint": gcs.url})
-    store = GcsObjectStore(BUCKET, client=client, first_delay_seconds=0.01, patience_seconds=0.5)
+    store = GcsObjectStore(
+        BUCKET, client=client, policy=replace(RETRIES["cloud_storage"], first_wait_seconds=0.01, patience_seconds=0.5)
+    )
 
     def signed_in_bucket(*_: object) -> GcsObjectStore:
         return store

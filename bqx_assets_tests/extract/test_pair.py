@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,8 +22,9 @@ from bqx_assets.base.errors import (
     UnknownTable,
 )
 from bqx_assets.base.names import KEY
+from bqx_assets.base.retry import RETRIES
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
-from bqx_assets.extract import memory, read
+from bqx_assets.extract import memory
 from bqx_assets.extract.pair import NOT_EXTRACTED, extract_features, extract_pair, extract_spine
 from bqx_assets.extract.slabs import Slabs
 from bqx_assets_tests.frames import FEW_TABLES, FrameWarehouse, Told, frame_job, frame_warehouse
@@ -339,7 +341,7 @@ def test_a_broken_read_of_one_stretch_is_repeated_for_that_stretch_alone(
     tmp_path: Path, warehouse: FrameWarehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "SLICE_BYTES", 60 * 8 * 50)
-    monkeypatch.setattr(read, "_FIRST_WAIT_SECONDS", 0.0)
+    monkeypatch.setitem(RETRIES, "table_read", replace(RETRIES["table_read"], first_wait_seconds=0.0))
     extract_pair(frame_job(tmp_path / "whole", warehouse, row_group_rows=64))
     asked = warehouse.reads["mkt_vol"]
     warehouse.faults["mkt_vol"] = [None, TransientReadError("mkt_vol", got="gone", expected="rows", cure="Again.")]

@@ -11,6 +11,7 @@ import pytest
 from bqx_assets.base.errors import SchemaDrift, TableUnreadable, TransientReadError
 from bqx_assets.base.names import KEY
 from bqx_assets.base.progress import Silent
+from bqx_assets.base.retry import RETRIES
 from bqx_assets.catalogue.families import FEATURES_DATASET
 from bqx_assets.extract import read
 from bqx_assets.extract.warehouse import ReadRequest
@@ -19,7 +20,7 @@ from bqx_assets_tests.frames import START, FrameWarehouse, frame_warehouse
 
 @pytest.fixture
 def warehouse(monkeypatch: pytest.MonkeyPatch) -> FrameWarehouse:
-    monkeypatch.setattr(read, "_FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setitem(RETRIES, "table_read", replace(RETRIES["table_read"], first_wait_seconds=0.001))
     return frame_warehouse(50, ["mkt_vol"])
 
 
@@ -44,7 +45,7 @@ def test_after_five_attempts_the_error_is_the_tables_own(warehouse: FrameWarehou
     warehouse.faults["mkt_vol"] = [_unavailable() for _ in range(9)]
     with pytest.raises(TransientReadError):
         read.read_frame(warehouse, _request(warehouse), subject="t", progress=Silent())
-    assert warehouse.reads["mkt_vol"] == read.ATTEMPTS
+    assert warehouse.reads["mkt_vol"] == RETRIES["table_read"].attempts
 
 
 def test_a_permanent_error_is_not_tried_again(warehouse: FrameWarehouse) -> None:

@@ -16,10 +16,10 @@ import pyarrow as pa
 import pytest
 
 from bqx_assets.base.errors import ExtractionIncomplete, ReadsEnded, TransientReadError, WarehouseUnavailable
+from bqx_assets.base.retry import RETRIES, RetryPolicy
 from bqx_assets.catalogue.families import FEATURES_DATASET
-from bqx_assets.extract import pair, read
+from bqx_assets.extract import pair
 from bqx_assets.extract import warehouse as module
-from bqx_assets.extract.bigquery.retry import RetryPolicy
 from bqx_assets.extract.pair import NOT_EXTRACTED, extract_pair
 from bqx_assets.extract.slabs import Slabs
 from bqx_assets.extract.warehouse import Outage, ReadRequest
@@ -196,13 +196,13 @@ def test_ctrl_c_is_heard_at_once_where_the_system_goes_on_with_a_wait_that_it_ca
 def test_while_nothing_arrives_the_attempts_of_a_table_are_not_counted(
     tmp_path: Path, warehouse: FrameWarehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(read, "_FIRST_WAIT_SECONDS", 0.001)
-    monkeypatch.setattr(read, "_LONGEST_WAIT_SECONDS", 0.01)
+    quick = replace(RETRIES["table_read"], first_wait_seconds=0.001, longest_wait_seconds=0.01)
+    monkeypatch.setitem(RETRIES, "table_read", quick)
     gone = TransientReadError("mkt_vol", got="unavailable", expected="rows", cure="Again.")
-    warehouse.faults["mkt_vol"] = [gone] * (read.ATTEMPTS * 3)
+    warehouse.faults["mkt_vol"] = [gone] * (RETRIES["table_read"].attempts * 3)
     with pytest.raises(ExtractionIncomplete):
         extract_pair(frame_job(tmp_path, warehouse))
-    warehouse.faults["mkt_vol"] = [gone] * (read.ATTEMPTS * 3)
+    warehouse.faults["mkt_vol"] = [gone] * (RETRIES["table_read"].attempts * 3)
     warehouse.outage.failed("503", began=time.monotonic(), failures=1)  # as the adapter would note
     assert extract_pair(frame_job(tmp_path, warehouse)).failed == ()
 
@@ -222,9 +222,9 @@ class _UnderWay(Told):
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> RetryPolicy:
-    monkeypatch.setattr(read, "_FIRST_WAIT_SECONDS", 0.001)
-    monkeypatch.setattr(read, "_LONGEST_WAIT_SECONDS", 0.01)
-    return RetryPolicy(tries=2, first_wait_seconds=0.01, longest_wait_seconds=0.02)
+    quick = replace(RETRIES["table_read"], first_wait_seconds=0.001, longest_wait_seconds=0.01)
+    monkeypatch.setitem(RETRIES, "table_read", quick)
+    return replace(RETRIES["bigquery"], attempts=2, first_wait_seconds=0.01, longest_wait_seconds=0.02)
 
 
 def test_an_outage_that_passes_costs_no_table_however_often_each_was_tried(
@@ -235,7 +235,7 @@ def test_an_outage_that_passes_costs_no_table_however_often_each_was_tried(
         threading.Timer(1.0, lambda: setattr(reads, "lasting", None)).start()
         record = extract_pair(replace(job, warehouse=wire))
     assert record.failed == ()
-    assert len(reads.sessions) > read.ATTEMPTS * quick.tries * len(FEW_TABLES)
+    assert len(reads.sessions) > RETRIES["table_read"].attempts * quick.attempts * len(FEW_TABLES)
 
 
 @pytest.mark.parametrize("kind", ["network", "credentials", "permission"])

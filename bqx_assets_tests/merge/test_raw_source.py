@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +16,7 @@ from polars.testing import assert_frame_equal
 from bqx_assets.base.artifacts import Manifest, load_record
 from bqx_assets.base.errors import BqxError, ChecksumMismatch, FooterError, MergeRefused
 from bqx_assets.base.names import KEY, table_prefix
+from bqx_assets.base.retry import RETRIES
 from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.base.store.local import LocalObjectStore, working_file, working_folder
 from bqx_assets.merge.engine import merge, plan_merge
@@ -52,7 +54,11 @@ def _upload(folder: Path, store: GcsObjectStore) -> int:
 def store(gcs: GcsServer) -> GcsObjectStore:
     """The users' folder of the bucket."""
     assert gcs.buckets
-    return GcsObjectStore(BUCKET, "eurusd_checkpoints_validated/", first_delay_seconds=0.01, patience_seconds=10)
+    return GcsObjectStore(
+        BUCKET,
+        "eurusd_checkpoints_validated/",
+        policy=replace(RETRIES["cloud_storage"], first_wait_seconds=0.01, patience_seconds=10),
+    )
 
 
 def _merge_objects(store: GcsObjectStore, output: Path, engine: str = "splice") -> tuple[Manifest, Told]:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -18,10 +19,10 @@ from dagster_shared.serdes import serialize_value
 from bqx_assets.base.artifacts import Manifest, manifest_path
 from bqx_assets.base.errors import TransientReadError
 from bqx_assets.base.pairs import ALL_PAIRS, parse_pair
+from bqx_assets.base.retry import RETRIES
 from bqx_assets.base.settings import Settings
 from bqx_assets.definitions import defs
 from bqx_assets.extract.embedded import LocalWarehouse
-from bqx_assets.extract.read import ATTEMPTS
 from bqx_assets.extract.warehouse import ReadRequest
 from bqx_assets.quality.rules import RULES
 from bqx_assets.release.merged_file import REPORT_SUFFIX
@@ -172,13 +173,13 @@ def test_a_read_that_keeps_failing_for_a_while_is_tried_anew_and_only_it(
 
     def failing(self: LocalWarehouse, request: ReadRequest) -> Iterator[pa.RecordBatch]:
         reads[request.table.table] += 1
-        if request.table.table == "mkt_corr" and reads["mkt_corr"] <= ATTEMPTS:
+        if request.table.table == "mkt_corr" and reads["mkt_corr"] <= RETRIES["table_read"].attempts:
             raise TransientReadError("mkt_corr", got="503", expected="rows", cure="Try again.")
         return read(self, request)
 
     monkeypatch.setattr(LocalWarehouse, "read", failing)
-    monkeypatch.setattr("bqx_assets.extract.read._LONGEST_WAIT_SECONDS", 0.01)
+    monkeypatch.setitem(RETRIES, "table_read", replace(RETRIES["table_read"], longest_wait_seconds=0.01))
     result = run_graph(settings)
     assert result.success
     assert result.retry_attempts_for_node("feature_slabs") == 1
-    assert reads == {**dict.fromkeys(reads, 1), "mkt_corr": ATTEMPTS + 1}
+    assert reads == {**dict.fromkeys(reads, 1), "mkt_corr": RETRIES["table_read"].attempts + 1}

@@ -26,6 +26,7 @@ from requests.adapters import HTTPAdapter
 
 from bqx_assets.base.checksums import crc32c, crc32c_of_file, to_base64
 from bqx_assets.base.errors import StoreError
+from bqx_assets.base.retry import RETRIES, RetryPolicy
 from bqx_assets.base.store import gcs_answers as failures
 from bqx_assets.base.store.gcs_answers import hide_upload_ids
 from bqx_assets.base.store.gcs_facts import WRITER, info_of, policy_of
@@ -39,16 +40,14 @@ _ONE_REQUEST_BYTES = 8 << 20
 """Up to here google-cloud-storage uploads in one request, beyond it in a resumable session."""
 _CHUNK_BYTES = 8 << 20
 """Of a resumable upload: what stands in memory. The client's own default is 100 MiB a thread."""
-_THREADS, _CONNECTIONS, _SESSIONS = 8, 64, 3  # sessions begun for one upload at most, where the server loses them
-_CONNECT_SECONDS, _LONGEST_WAIT_SECONDS = 10.0, 8.0
+_THREADS, _CONNECTIONS, _CONNECT_SECONDS = 8, 64, 10.0
 
 
 class GcsObjectStore:
     """Objects of a bucket whose names begin with ``prefix``. Implements ``ObjectStore``; safe to use from threads.
 
-    Reads and conditional writes are retried with back-off and jitter for ``patience_seconds``, where the reason of a
-    refusal says that it may pass. A write without a condition is not: repeated, it could undo somebody else's. A call
-    that is silent for ``call_seconds`` is given up and retried: of a server that stalls once, patience outlives four.
+    Reads and conditional writes are repeated by ``policy`` (default: ``cloud_storage`` of ``base.retry``) if the reason
+    of the refusal may pass. A write without a condition is not: its repetition could undo somebody else's write.
     """
 
     def __init__(
@@ -57,9 +56,7 @@ class GcsObjectStore:
         prefix: str = "",
         *,
         client: storage.Client | None = None,
-        patience_seconds: float = 120.0,
-        call_seconds: float = 25.0,
-        first_delay_seconds: float = 0.5,
+        policy: RetryPolicy | None = None,
     ) -> None:
         with failures.told(f"{GCS_SCHEME}{bucket}", opening=True):
             # No project: it is needed to make buckets, not to use one.
@@ -69,8 +66,15 @@ class GcsObjectStore:
         session, endpoint = self.client._http, self.client._connection.API_BASE_URL  # noqa: SLF001 -- no other way
         session.mount(endpoint, HTTPAdapter(pool_maxsize=_CONNECTIONS))
         self.bucket, self.prefix = self.client.bucket(bucket), prefix
-        self._retry = Retry(failures.may_pass, first_delay_seconds, _LONGEST_WAIT_SECONDS, 2.0, patience_seconds)
-        self._timeout = (min(_CONNECT_SECONDS, call_seconds), call_seconds)
+        policy = policy or RETRIES["cloud_storage"]
+        self._retry = Retry(
+            failures.may_pass,
+            policy.first_wait_seconds,
+            policy.longest_wait_seconds,
+            policy.factor,
+            policy.patience_seconds,
+        )
+        self._timeout = (min(_CONNECT_SECONDS, policy.call_seconds), policy.call_seconds)
         self._seen = False  # True: a call went well, so the bucket is there
 
     def uri(self, name: str) -> str:
@@ -214,8 +218,9 @@ class GcsObjectStore:
     ) -> ObjectInfo:
         blob = self._blob(name, metadata)
         resumable = size_bytes > _ONE_REQUEST_BYTES
+        sessions = RETRIES["upload_session"].attempts
         with self._own_write(blob, only_if):
-            for session in range(1, _SESSIONS + 1):
+            for session in range(1, sessions + 1):
                 try:
                     blob.upload_from_file(
                         file,
@@ -233,7 +238,7 @@ class GcsObjectStore:
                 except (api.GoogleAPICallError, ValueError) as error:
                     # ValueError: the server kept only part of a chunk.
                     lost = resumable if isinstance(error, ValueError) else failures.is_lost(error, resumable=resumable)
-                    if not lost or only_if is None or session == _SESSIONS:
+                    if not lost or only_if is None or session == sessions:
                         raise
         info = self._info(blob)
         if (info.size_bytes, info.crc32c) != (size_bytes, crc):

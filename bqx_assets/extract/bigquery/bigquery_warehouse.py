@@ -15,20 +15,31 @@ from google.cloud.bigquery_storage_v1 import types
 
 from bqx_assets.base.column_types import standard_type
 from bqx_assets.base.errors import BqxError
+from bqx_assets.base.retry import RETRIES, RetryPolicy
 from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.discovery import TableDescription
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
+from bqx_assets.extract.bigquery.bigquery_failures import (
+    asked_seconds,
+    is_busy,
+    may_pass,
+    needs_new_session,
+    translated,
+    why,
+)
 from bqx_assets.extract.bigquery.catalogue import dataset_location, describe_dataset, server_time, table_states
 from bqx_assets.extract.bigquery.client import CALL_SECONDS, NO_TRIES, Clients, Rest, open_clients
-from bqx_assets.extract.bigquery.retry import RetryPolicy, is_busy, may_pass, needs_new_session, translated, why
 from bqx_assets.extract.bigquery.session import ByteBudget, OpenSession, session_request, session_schema, table_changed
 from bqx_assets.extract.bigquery.streams import StreamReader
 from bqx_assets.extract.warehouse import Outage, ReadRequest
 
-_SESSIONS = 3
-"""Sessions that are opened for one read if one after another expires before its first row."""
 _MAX_STREAMS = 4
 """Streams of one table. Several tables are read at once already, so only the widest tables gain from more than one."""
+
+SESSION_SECONDS = 600.0
+"""Deadline for opening a session, the same as Google's: planning a table of many partitions takes minutes."""
+BESIDE_SECONDS = 60.0
+"""Time after which a second request is sent beside one that opens no session: the first may have been lost."""
 
 
 def open_bigquery(project: str, settings: Settings) -> BigQueryWarehouse:
@@ -44,7 +55,7 @@ class BigQueryWarehouse:
         self, clients: Clients, *, max_open_streams: int, max_bytes: int = 0, policy: RetryPolicy | None = None
     ) -> None:
         self._clients = clients
-        self._policy = policy or RetryPolicy()
+        self._policy = policy or RETRIES["bigquery"]
         self._outage = Outage()
         self._rest = Rest(clients.catalogue, self._outage, self._policy)
         self._meter = ByteBudget(max_bytes)
@@ -106,7 +117,7 @@ class BigQueryWarehouse:
             ReadsEnded: the run ends.
         """
         subject = f"{request.table.dataset}.{request.table.table}"
-        for left in reversed(range(_SESSIONS)):
+        for left in reversed(range(RETRIES["read_session"].attempts)):
             yielded = False
             try:
                 for batch in self._session(request, subject):
@@ -136,17 +147,15 @@ class BigQueryWarehouse:
         while True:
             began = time.monotonic()
             try:
-                return self._opening(
-                    request, deadline_seconds=policy.session_seconds, beside_seconds=policy.beside_seconds
-                )
+                return self._opening(request, deadline_seconds=SESSION_SECONDS, beside_seconds=BESIDE_SECONDS)
             except GoogleAPIError as error:
                 failures += 1
                 if not may_pass(error):
                     raise
                 lasts = self._outage.failed(why(error), began=began, failures=failures, busy=is_busy(error))
-                if lasts or failures >= policy.tries:
+                if lasts or failures >= policy.attempts:
                     raise
-                self._outage.wait(policy.wait_seconds(failures, error))
+                self._outage.wait(policy.wait_seconds(failures, asked_seconds(error)))
 
     def _changed(self, request: ReadRequest, subject: str) -> BqxError | None:
         """Return TableChanged if a refused request's columns are missing or have other types, otherwise None."""

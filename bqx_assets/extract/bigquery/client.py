@@ -31,8 +31,9 @@ from requests.adapters import HTTPAdapter
 from bqx_assets.base.errors import BadSetting, WarehouseError
 from bqx_assets.base.refusals.facts import is_of_credentials
 from bqx_assets.base.refusals.read import read_refusal
+from bqx_assets.base.retry import RetryPolicy
 from bqx_assets.base.store.naming import server_address
-from bqx_assets.extract.bigquery.retry import RetryPolicy, may_pass, translated, why
+from bqx_assets.extract.bigquery.bigquery_failures import asked_seconds, may_pass, translated, why
 from bqx_assets.extract.warehouse import Outage
 
 _PROJECT = re.compile(r"(?:[a-z0-9.-]{1,63}:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
@@ -152,7 +153,7 @@ def _plain_clients(projects: tuple[str, str], rest_endpoint: str, grpc_address: 
 CALL_SECONDS = 10.0
 """How long BigQuery may work on a query before it answers that it is not done yet."""
 _CONNECT_SECONDS, _ANSWER_SECONDS = 6.0, 12.0
-"""Well below ``RetryPolicy.silent_seconds``, so that a request that hangs is sent again."""
+"""Well below ``RetryPolicy.patience_seconds``, so that a request that hangs is sent again."""
 NO_TRIES: Any = None
 """The value of ``retry`` that turns off the client's own retries; its annotation does not mention None."""
 _POLL_SECONDS = 0.1
@@ -177,11 +178,11 @@ class Rest:
 
         ``known``: the table, dataset or project of the call, for refusals that do not name it.
 
-        **Cost**: at most ``RetryPolicy.silent_seconds`` if nobody answers.
+        **Cost**: at most ``RetryPolicy.patience_seconds`` if nobody answers.
 
         Raises:
             WarehouseUnavailable: nobody answered, or the project refuses every call.
-            TransientReadError: each of ``RetryPolicy.tries`` attempts was refused temporarily.
+            TransientReadError: each of ``RetryPolicy.attempts`` attempts was refused temporarily.
             TableMissing, TableUnreadable: the call was refused permanently.
             ReadsEnded: the run ends.
         """
@@ -190,19 +191,19 @@ class Rest:
         while True:
             tried = time.monotonic()
             try:
-                answer = self._bounded(call, max(began, self._heard.at) + self._policy.silent_seconds)
+                answer = self._bounded(call, max(began, self._heard.at) + self._policy.patience_seconds)
             except (GoogleAPIError, GoogleAuthError, OSError) as failed:
                 # The last attempt may be cut off by the time limit: an earlier answer says more than its TimeoutError.
                 error = before if before is not None and isinstance(failed, TimeoutError) else failed
                 before, failures = error, failures + 1
                 silent = time.monotonic() - max(began, self._heard.at)
-                lasts = silent >= self._policy.silent_seconds
+                lasts = silent >= self._policy.patience_seconds
                 self._outage.failed(why(error), began=tried, failures=0)
                 heard = self._heard.at > tried
-                if not may_pass(error) or lasts or (heard and failures >= self._policy.tries):
+                if not may_pass(error) or lasts or (heard and failures >= self._policy.attempts):
                     raise translated(error, subject, lasts=lasts, **known) from failed
-                left = self._policy.silent_seconds - silent
-                self._outage.wait(min(self._policy.wait_seconds(failures, error), max(left, 0.0)))
+                left = self._policy.patience_seconds - silent
+                self._outage.wait(min(self._policy.wait_seconds(failures, asked_seconds(error)), max(left, 0.0)))
             else:
                 self._outage.answered()  # otherwise a fault that has passed would count as the start of a later one
                 return answer
@@ -224,7 +225,7 @@ class Rest:
         began = time.monotonic()
         while not over.wait(_POLL_SECONDS):
             self._outage.go_on()
-            if time.monotonic() > max(until, self._heard.at + self._policy.silent_seconds):
+            if time.monotonic() > max(until, self._heard.at + self._policy.patience_seconds):
                 msg = f"no answer within {time.monotonic() - began:.0f} s"
                 raise TimeoutError(msg)
         if failed:

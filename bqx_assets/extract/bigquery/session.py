@@ -23,8 +23,8 @@ from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.base.errors import BudgetExceeded, TableChanged
 from bqx_assets.base.names import KEY, check_identifier
 from bqx_assets.catalogue.families import PAIR_COLUMN
+from bqx_assets.extract.bigquery.bigquery_failures import may_pass
 from bqx_assets.extract.bigquery.client import check_project
-from bqx_assets.extract.bigquery.retry import may_pass
 from bqx_assets.extract.warehouse import Outage, ReadRequest
 
 

@@ -18,8 +18,9 @@ from google.auth.exceptions import GoogleAuthError
 from google.cloud.bigquery_storage_v1.services.big_query_read import BigQueryReadClient
 
 from bqx_assets.base.malloc_tuning import keep_freed_memory
+from bqx_assets.base.retry import RetryPolicy
+from bqx_assets.extract.bigquery.bigquery_failures import asked_seconds, is_busy, may_pass, stream_removed, why
 from bqx_assets.extract.bigquery.read_rows import Call, ReadRows, read_answer
-from bqx_assets.extract.bigquery.retry import RetryPolicy, is_busy, may_pass, stream_removed, why
 from bqx_assets.extract.warehouse import Outage
 
 _WAITING_BATCHES = 2
@@ -101,9 +102,9 @@ class StreamReader:
                 if not may_pass(error) or (stream_removed(error) and failures > 1):
                     raise
                 lasts = self._outage.failed(why(error), began=began, failures=failures, busy=is_busy(error))
-                if lasts or failures >= self._policy.tries:
+                if lasts or failures >= self._policy.attempts:
                     raise
-                flow.stopped.wait(self._policy.wait_seconds(failures, error))
+                flow.stopped.wait(self._policy.wait_seconds(failures, asked_seconds(error)))
             else:
                 # A stream may end early because the connection dropped or the last rows were filtered out. Reading
                 # once more from this offset tells which.
@@ -113,7 +114,7 @@ class StreamReader:
 
     def _read_on(self, name: str, at: _Position, schema: pa.Schema, flow: _Flow) -> None:
         """Continue a stream at a position. Raises ServiceUnavailable when a response arrived damaged."""
-        call = self._read_rows(name, at.offset, self._policy.deadline_seconds)
+        call = self._read_rows(name, at.offset, self._policy.call_seconds)
         try:
             flow.calls.add(call)
             for data in call:

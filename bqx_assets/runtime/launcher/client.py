@@ -6,7 +6,7 @@ Belongs here: every call to Cloud Run, and what is tried again. Does not: Dagste
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from typing import Any, TypeVar
@@ -22,6 +22,7 @@ from google.protobuf.duration_pb2 import Duration
 from bqx_assets.base.errors import BadSetting, CloudRunError, CloudRunUnavailable
 from bqx_assets.base.refusals.facts import is_of_credentials
 from bqx_assets.base.refusals.read import read_refusal
+from bqx_assets.base.retry import RETRIES
 from bqx_assets.base.store.naming import server_address
 from bqx_assets.runtime.launcher.execution import ExecutionStatus, Outcome, outcome_of
 from bqx_assets.runtime.launcher.tags import RUN_ENV
@@ -43,11 +44,11 @@ class Endpoint:
     """Another host than ``run.googleapis.com``, over TLS and with the usual credentials."""
     emulator_host: str | None = None
     """``host:port`` of a server that is spoken to in plain text and without credentials."""
-    call_timeout_seconds: float = 20.0
+    call_timeout_seconds: float = field(default_factory=lambda: RETRIES["cloud_run"].call_seconds)
     """Deadline of one call."""
-    retry_timeout_seconds: float = 180.0
-    """How long a call is tried again before it counts as failed. Quotas of the Admin API are by the minute."""
-    retry_wait_seconds: float = 1.0
+    retry_timeout_seconds: float = field(default_factory=lambda: RETRIES["cloud_run"].patience_seconds)
+    """How long a call is tried again before it counts as failed."""
+    retry_wait_seconds: float = field(default_factory=lambda: RETRIES["cloud_run"].first_wait_seconds)
     """Bound of the first wait; the bound doubles up to 30 s, and the wait is random below it."""
 
     def __post_init__(self) -> None:
@@ -189,7 +190,8 @@ class CloudRun:
         again = Retry(
             predicate=lambda error: read_refusal(error, "cloud_run").again == "later",
             initial=endpoint.retry_wait_seconds,
-            maximum=30.0,
+            maximum=RETRIES["cloud_run"].longest_wait_seconds,
+            multiplier=RETRIES["cloud_run"].factor,
             timeout=patience,
         )
         try:

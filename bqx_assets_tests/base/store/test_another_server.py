@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from google.cloud import storage
 
 from bqx_assets.base.checksums import crc32c
 from bqx_assets.base.errors import ObjectMissing, PreconditionFailed
+from bqx_assets.base.retry import RETRIES
 from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.base.store.protocol import ABSENT
 
@@ -26,7 +28,9 @@ def other() -> Iterator[GcsObjectStore]:
         process = server._process
         client = storage.Client(project=None)
         client.create_bucket("bqx-ml-output", project="any")
-        yield GcsObjectStore("bqx-ml-output", client=client, first_delay_seconds=0.01)
+        yield GcsObjectStore(
+            "bqx-ml-output", client=client, policy=replace(RETRIES["cloud_storage"], first_wait_seconds=0.01)
+        )
         client.close()
     assert process is not None
     assert process.stderr is not None

@@ -6,12 +6,14 @@ import logging
 import random
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bqx_assets.base.checksums import crc32c
 from bqx_assets.base.errors import BadSetting, ChecksumMismatch, PreconditionFailed, StoreError
+from bqx_assets.base.retry import RETRIES
 from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.base.store.protocol import ABSENT, STAGING, Condition
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
@@ -232,7 +234,9 @@ def test_patience_ends(store: GcsObjectStore, gcs: GcsServer) -> None:
 
 def test_a_server_that_is_not_there_is_one_plain_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
-    store = GcsObjectStore(BUCKET, patience_seconds=0.3, first_delay_seconds=0.01)
+    store = GcsObjectStore(
+        BUCKET, policy=replace(RETRIES["cloud_storage"], patience_seconds=0.3, first_wait_seconds=0.01)
+    )
     with pytest.raises(StoreError, match="ConnectionError after retries"):
         store.head("x")
     store.client.close()

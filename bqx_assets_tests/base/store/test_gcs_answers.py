@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from google.cloud import storage
 
 from bqx_assets.base.errors import ObjectMissing, PreconditionFailed, StoreError
 from bqx_assets.base.progress import Setbacks
+from bqx_assets.base.retry import RETRIES
 from bqx_assets.base.store import gcs_answers
 from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.base.store.protocol import ABSENT
@@ -153,7 +155,9 @@ def test_a_rate_is_waited_for_under_any_code(
 def test_one_request_that_stalls_is_given_up_and_retried(
     store: GcsObjectStore, gcs: GcsServer, operation: str, call: str, *, after: bool
 ) -> None:
-    impatient = GcsObjectStore(BUCKET, client=store.client, call_seconds=0.3, first_delay_seconds=0.01)
+    impatient = GcsObjectStore(
+        BUCKET, client=store.client, policy=replace(RETRIES["cloud_storage"], call_seconds=0.3, first_wait_seconds=0.01)
+    )
     if not call.startswith("put"):
         gcs.buckets[BUCKET].put("x", DATA, {})
     gcs.fail(operation, "stall", seconds=1, after=after)
@@ -206,7 +210,9 @@ def test_cancelling_a_compose_does_not_wait_for_the_calls_under_way() -> None:
             server.bucket(BUCKET).put(name, DATA, {})
         options = ClientOptions(api_endpoint=server.url)
         client = storage.Client(project=None, credentials=AnonymousCredentials(), client_options=options)
-        store = GcsObjectStore(BUCKET, client=client, call_seconds=2, patience_seconds=2)
+        store = GcsObjectStore(
+            BUCKET, client=client, policy=replace(RETRIES["cloud_storage"], call_seconds=2, patience_seconds=2)
+        )
         server.fail("object.compose", "stall", times=8, seconds=2)
         before = signal.signal(signal.SIGALRM, cancel)
         began = time.monotonic()

@@ -28,11 +28,12 @@ from bqx_assets.base.errors import (
 )
 from bqx_assets.base.names import KEY
 from bqx_assets.base.progress import Silent
+from bqx_assets.base.retry import RETRIES, RetryPolicy
 from bqx_assets.catalogue.discovery import TableDescription
 from bqx_assets.catalogue.families import FEATURES_DATASET
+from bqx_assets.extract.bigquery import bigquery_warehouse
 from bqx_assets.extract.bigquery.bigquery_warehouse import BigQueryWarehouse
 from bqx_assets.extract.bigquery.client import Clients, open_clients
-from bqx_assets.extract.bigquery.retry import RetryPolicy
 from bqx_assets.extract.read import read_frame
 from bqx_assets.extract.warehouse import Outage, ReadRequest
 from bqx_assets_tests.frames import START, minutes
@@ -54,7 +55,7 @@ TABLE = TableDescription(
 REQUEST = ReadRequest(
     TABLE, ("level", KEY), datetime(2026, 1, 6, tzinfo=UTC), START, START + timedelta(days=9), "eurusd"
 )
-QUICK = RetryPolicy(deadline_seconds=20, tries=3, first_wait_seconds=0.001, longest_wait_seconds=0.002)
+QUICK = replace(RETRIES["bigquery"], call_seconds=20, attempts=3, first_wait_seconds=0.001, longest_wait_seconds=0.002)
 UNAVAILABLE = Fault("status")
 
 
@@ -133,7 +134,7 @@ def test_a_stream_that_arrives_short_or_damaged_is_read_on_from_the_last_good_ro
 def test_a_hanging_stream_is_left_at_its_deadline_and_resumed(reads: FaultyReads, clients: Clients) -> None:
     reads.streams = 1
     reads.read_faults = [Fault("hang", batches=2)]
-    policy = RetryPolicy(deadline_seconds=0.5, tries=3, first_wait_seconds=0.001)
+    policy = replace(RETRIES["bigquery"], call_seconds=0.5, attempts=3, first_wait_seconds=0.001)
     assert_frame_equal(_read(clients, policy), FRAME.select(KEY, "level"))
     assert [read.offset for read in reads.reads] == [0, 20]
 
@@ -282,15 +283,16 @@ def test_a_removed_stream_is_read_on_once_and_then_begun_anew(reads: FaultyReads
 
 
 def test_a_session_that_opens_slowly_is_waited_for_and_one_that_hangs_is_asked_for_beside(
-    reads: FaultyReads, clients: Clients
+    reads: FaultyReads, clients: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    policy = replace(QUICK, session_seconds=20, beside_seconds=0.3)
+    monkeypatch.setattr(bigquery_warehouse, "SESSION_SECONDS", 20)
+    monkeypatch.setattr(bigquery_warehouse, "BESIDE_SECONDS", 0.3)
     reads.session_faults = [Fault("slow", wait_seconds=0.9), *[Fault("hang")] * 2]
-    assert _read(clients, policy).height == ROWS
+    assert _read(clients).height == ROWS
     assert {read.read_stream[0] for read in reads.reads} == {"0"}
     reads.sessions.clear()
     reads.session_faults = [Fault("hang")]
-    assert _read(clients, policy).height == ROWS
+    assert _read(clients).height == ROWS
     assert len(reads.sessions) == 2
 
 
@@ -306,7 +308,7 @@ def test_credentials_that_grpc_calls_unavailable_end_all_reads_at_the_first_try(
 
 def test_where_nothing_ever_arrives_a_read_gives_up_for_all(reads: FaultyReads, clients: Clients) -> None:
     reads.lasting = UNAVAILABLE
-    warehouse = _warehouse(clients, replace(QUICK, tries=1_000))
+    warehouse = _warehouse(clients, replace(QUICK, attempts=1_000))
     warehouse._outage = warehouse._streams._outage = warehouse._opening._outage = Outage(first_seconds=0.3)
     began = time.monotonic()
     with pytest.raises(WarehouseUnavailable, match=r"mkt_vol: ServiceUnavailable: injected.*an answer of BigQuery"):
@@ -320,7 +322,7 @@ def test_reads_that_are_to_end_end_at_once_wherever_they_wait(reads: FaultyReads
     hang = Fault("hang", batches=1)
     reads.session_faults = [hang] * 9 if where == "session" else []
     reads.read_faults = [hang] * 2 if where == "stream" else [UNAVAILABLE] * 9
-    warehouse = _warehouse(clients, RetryPolicy(first_wait_seconds=60, longest_wait_seconds=60))
+    warehouse = _warehouse(clients, replace(RETRIES["bigquery"], first_wait_seconds=60, longest_wait_seconds=60))
     threading.Timer(0.3, warehouse.outage.end).start()
     began = time.monotonic()
     with pytest.raises(ReadsEnded):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,10 +13,10 @@ from google.cloud import bigquery
 
 from bqx_assets.base.errors import BqxError, TableMissing, TableUnreadable, WarehouseUnavailable
 from bqx_assets.base.names import KEY
+from bqx_assets.base.retry import RETRIES
 from bqx_assets.catalogue.families import FEATURES_DATASET
 from bqx_assets.extract.bigquery.catalogue import describe_dataset, server_time, table_states
 from bqx_assets.extract.bigquery.client import Rest
-from bqx_assets.extract.bigquery.retry import RetryPolicy
 from bqx_assets.extract.warehouse import Outage
 from bqx_assets_tests.frames import frame_warehouse, type_name
 from bqx_assets_tests.servers.bigquery.local_bigquery import PROJECT, LocalBigQuery
@@ -25,7 +26,9 @@ FRAMES = frame_warehouse(30, ["mkt_vol"]).frames
 
 
 def _rest(client: bigquery.Client, silent_seconds: float = 30.0) -> Rest:
-    return Rest(client, Outage(), RetryPolicy(first_wait_seconds=0.01, silent_seconds=silent_seconds))
+    return Rest(
+        client, Outage(), replace(RETRIES["bigquery"], first_wait_seconds=0.01, patience_seconds=silent_seconds)
+    )
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import google.auth
@@ -19,14 +20,14 @@ from google.oauth2.service_account import Credentials as ServiceCredentials
 from bqx_assets.base.errors import BadSetting, ReadsEnded, TransientReadError, WarehouseError, WarehouseUnavailable
 from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import parse_pair
+from bqx_assets.base.retry import RETRIES
 from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.discovery import TableDescription
 from bqx_assets.catalogue.families import FEATURES_DATASET
 from bqx_assets.extract.bigquery import client as module
-from bqx_assets.extract.bigquery.bigquery_warehouse import BigQueryWarehouse
+from bqx_assets.extract.bigquery.bigquery_warehouse import BESIDE_SECONDS, SESSION_SECONDS, BigQueryWarehouse
 from bqx_assets.extract.bigquery.catalogue import query
 from bqx_assets.extract.bigquery.client import CALL_SECONDS, Rest, open_clients
-from bqx_assets.extract.bigquery.retry import RetryPolicy
 from bqx_assets.extract.embedded import LocalWarehouse
 from bqx_assets.extract.staging import StagedWarehouse
 from bqx_assets.extract.warehouse import FIRST_SECONDS, LASTING_SECONDS, Outage, ReadRequest
@@ -154,7 +155,9 @@ def test_the_settings_choose_the_warehouse(monkeypatch: pytest.MonkeyPatch) -> N
     assert Pipeline(Settings()).warehouse(parse_pair("eurusd")).name == "bqx-ml"
 
 
-QUICK = RetryPolicy(tries=4, first_wait_seconds=0.01, longest_wait_seconds=0.02, silent_seconds=1.0)
+QUICK = replace(
+    RETRIES["bigquery"], attempts=4, first_wait_seconds=0.01, longest_wait_seconds=0.02, patience_seconds=1.0
+)
 BUSY = Refusal(503, "backendError", "Error encountered during execution. Retrying may solve the problem.")
 
 
@@ -210,7 +213,7 @@ def test_a_refusal_for_now_that_stays_is_the_calls_own_error_after_its_tries() -
         pytest.raises(TransientReadError, match="BadRequest: The job encountered"),
     ):
         _ask(rest)
-    assert len(answers.calls) == QUICK.tries
+    assert len(answers.calls) == QUICK.attempts
 
 
 @pytest.fixture
@@ -231,7 +234,7 @@ def test_where_nobody_answers_a_call_gives_up_in_time_with_an_error_for_all(plac
             began = time.monotonic()
             with pytest.raises(WarehouseUnavailable, match=r"^bqx-ml: .*expected an answer of BigQuery"):
                 _ask(rest)
-            assert QUICK.silent_seconds <= time.monotonic() - began < QUICK.silent_seconds + 10
+            assert QUICK.patience_seconds <= time.monotonic() - began < QUICK.patience_seconds + 10
 
 
 def test_a_call_that_waits_ends_with_the_run(silent: str) -> None:
@@ -278,8 +281,8 @@ def test_a_refusal_of_the_project_is_one_for_all_and_is_not_asked_again(refusal:
 
 
 def test_deadlines_are_well_below_the_patience_that_they_belong_to() -> None:
-    policy = RetryPolicy()
-    assert CALL_SECONDS < module._ANSWER_SECONDS <= policy.silent_seconds / 2
-    assert policy.beside_seconds * 5 <= policy.session_seconds
-    assert policy.deadline_seconds * 2 < LASTING_SECONDS
-    assert policy.silent_seconds + FIRST_SECONDS <= 60
+    policy = RETRIES["bigquery"]
+    assert CALL_SECONDS < module._ANSWER_SECONDS <= policy.patience_seconds / 2
+    assert BESIDE_SECONDS * 5 <= SESSION_SECONDS
+    assert policy.call_seconds * 2 < LASTING_SECONDS
+    assert policy.patience_seconds + FIRST_SECONDS <= 60

@@ -14,10 +14,10 @@ from typing import Any, cast
 import pyarrow as pa
 import pytest
 
+from bqx_assets.base.retry import RetryPolicy
 from bqx_assets.catalogue.discovery import TableDescription
 from bqx_assets.extract.bigquery.bigquery_warehouse import BigQueryWarehouse
 from bqx_assets.extract.bigquery.client import open_clients
-from bqx_assets.extract.bigquery.retry import RetryPolicy
 from bqx_assets_tests.frames import FrameWarehouse
 from bqx_assets_tests.servers.bigquery.faults import FaultyReads, served
 

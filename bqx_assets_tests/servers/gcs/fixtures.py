@@ -6,9 +6,11 @@ Belongs here: what a folder's ``conftest.py`` imports. Does not: tests.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
+from bqx_assets.base.retry import RETRIES
 from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets_tests.servers.gcs.server import GcsServer
 
@@ -37,6 +39,8 @@ def gcs(gcs_process: GcsServer, monkeypatch: pytest.MonkeyPatch) -> GcsServer:
 def gcs_store(gcs: GcsServer) -> Iterator[GcsObjectStore]:
     """The output bucket by Google's client, retries quick enough for tests."""
     assert gcs.buckets
-    made = GcsObjectStore(BUCKET, first_delay_seconds=0.01, patience_seconds=10)
+    made = GcsObjectStore(
+        BUCKET, policy=replace(RETRIES["cloud_storage"], first_wait_seconds=0.01, patience_seconds=10)
+    )
     yield made
     made.client.close()

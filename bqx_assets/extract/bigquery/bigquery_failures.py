@@ -1,12 +1,10 @@
-"""The retry policy of BigQuery's calls: which failures may pass, how long to wait, which error a lasting one becomes.
+"""Decides which failures of BigQuery's calls may pass, and which error a lasting one becomes.
 
-What a refusal means is read in ``base/refusals``.
+What a refusal means is read in ``base/refusals``; how often and how long a call is repeated stands in ``base/retry``.
 """
 
 from __future__ import annotations
 
-import random
-from dataclasses import dataclass
 from typing import Final, cast
 
 import grpc
@@ -20,37 +18,6 @@ from bqx_assets.base.errors import (
     WarehouseUnavailable,
 )
 from bqx_assets.base.refusals.read import Refusal, read_refusal
-
-
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """Deadlines, attempts and waits of BigQuery's calls."""
-
-    deadline_seconds: float = 60.0
-    """Deadline of one ReadRows call. A stream that still flows is resumed at its offset: only a hang is limited."""
-    tries: int = 6
-    """Attempts in a row without any new row or answer."""
-    session_seconds: float = 600.0
-    """Deadline for opening a session, the same as Google's: planning a table of many partitions takes minutes."""
-    beside_seconds: float = 60.0
-    """Time after which a second request is sent beside one that opens no session: the first may have been lost."""
-    silent_seconds: float = 28.0
-    """Limit of metadata calls and queries if nobody answers: ``bqx plan`` then ends within a minute, start included."""
-    first_wait_seconds: float = 1.0
-    longest_wait_seconds: float = 32.0
-    longest_asked_seconds: float = 120.0
-    """Longest wait that is accepted from the server. A wait of hours is an outage: the run ends and does not sleep."""
-
-    def wait_seconds(self, failures: int, error: BaseException | None) -> float:
-        """Return the wait before the next attempt: random up to a bound that doubles, and at least the server's own.
-
-        The server's own wait counts up to ``longest_asked_seconds``. Randomness keeps many readers that failed at the
-        same time from returning at the same time.
-        """
-        bound = min(self.longest_wait_seconds, self.first_wait_seconds * 2 ** (failures - 1))
-        asked = refusal_of(error).wait_seconds if error else 0.0
-        return max(random.uniform(0, bound), min(asked, self.longest_asked_seconds))  # noqa: S311 (no secret)
-
 
 _PASSING = (
     google.ServiceUnavailable,
@@ -78,6 +45,11 @@ def refusal_of(error: BaseException, **known: str) -> Refusal:
     parts = cast("list[object]", error.errors) if isinstance(error, google.GoogleAPICallError) else []
     over_grpc = any(isinstance(part, grpc.RpcError) for part in parts)
     return read_refusal(error, "storage_read" if over_grpc else "bigquery", **known)
+
+
+def asked_seconds(error: BaseException) -> float:
+    """Return the wait that the service asks for before the next attempt; 0 if it asks for none."""
+    return refusal_of(error).wait_seconds
 
 
 def may_pass(error: BaseException) -> bool:
