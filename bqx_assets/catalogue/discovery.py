@@ -293,13 +293,14 @@ def _shown(items: Sequence[str], separator: str) -> str:
 def drift(before: ExtractionRecord, now: PairCatalogue) -> list[str]:
     """Return one sentence for each table or column that appeared, vanished or changed its type since ``before``.
 
-    Tables that failed at that time are not compared, because their columns were not recorded.
+    Tables that failed at that time are not compared, because their columns were not recorded. Nor are tables that
+    cannot be extracted now: their error says what is wrong with them.
     """
     old = {slab.table: {c.source: c.type for c in slab.provenance.columns} for slab in before.features()}
     skipped = {failed.table for failed in before.failed}
     new = {each.description.table: {c.source: c.type for c in each.columns} for each in now.tables}
     found = [f"table {table} appeared" for table in sorted(new.keys() - old.keys() - skipped)]
-    found += [f"table {table} vanished" for table in sorted(old.keys() - new.keys())]
+    found += [f"table {table} vanished" for table in sorted(old.keys() - new.keys() - now.problems.keys())]
     found += [f"table {table} appeared, left out" for table in now.unexpected if table not in before.unexpected]
     for table in sorted(old.keys() & new.keys()):
         found += _column_drift(table, old[table], new[table])

@@ -132,7 +132,7 @@ def published_lines(published: Published) -> list[Text | str]:
         _done(head),
         f"  {published.size_bytes / 1e6:,.1f} MB, crc32c {published.crc32c:08x}, generation {published.generation}"
         + (f", replaces {replaced}" if replaced else ""),
-        *([f"  {verified}"] if verified else []),
+        *([f"  verified {verified}"] if verified else []),
         f"  manifest: {published.manifest_uri}",
     ]
 

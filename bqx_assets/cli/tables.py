@@ -68,7 +68,7 @@ def _trust(pairs: Sequence[PairStatus]) -> Table:
     """A line a published pair: when and how its bytes were verified, and the digest of its values."""
     table = plain_table("pair", "verified", "content digest")
     for each in (each for each in pairs if each.published != "none"):
-        when = verified_text(each.verified_at, each.verified_by).removeprefix("verified ")
+        when = verified_text(each.verified_at, each.verified_by)
         table.add_row(each.pair, when, (each.content_digest or "not recorded")[:_DIGEST_DIGITS])
     return table
 
@@ -97,7 +97,7 @@ def standing_table(found: Sequence[Standing], bqx: str = "bqx") -> Table:
     """Return a line a pair: whether its published file is whole, and when it was read; the cure under a failure."""
     table = plain_table("", "pair", "got", "expected", "verified")
     for each in found:
-        when = verified_text(each.verified_at, each.verified_by).removeprefix("verified ")
+        when = verified_text(each.verified_at, each.verified_by)
         table.add_row(_mark(each.state), each.pair, _short(each.got), _short(each.expected), when)
         if each.cure:
             table.add_row("", "", Text(f"→ {pasteable(each.cure, bqx)}", style="italic"), "", "")

@@ -79,8 +79,8 @@ class Standing(Record):
 
 
 def verified_text(at: datetime | None, by: VerifiedBy | None) -> str:
-    """Return when and how bytes were verified, as people read it; empty where they could have changed since."""
-    return f"verified {at:%Y-%m-%d %H:%M} UTC by {by}" if at and by else ""
+    """Return when and how bytes were verified, for people; empty where they could have changed since."""
+    return f"{at:%Y-%m-%d %H:%M} UTC by {by}" if at and by else ""
 
 
 def companion_name(pair: Pair, kind: Kind, text: bytes) -> str:
@@ -185,10 +185,11 @@ def intact(store: ObjectStore, pair: Pair) -> Verdict:
     **Cost**: in a folder, reads the file, unless it was read within the last hour, as the publication just before does.
     """
     found = verify(store, pair, since=datetime.now(UTC) - _FRESH)
+    verified = verified_text(found.verified_at, found.verified_by)
     return Verdict(
         rule=INTACT_RULE,
         passed=is_whole(found),
-        got=", ".join(filter(None, [found.got, verified_text(found.verified_at, found.verified_by)])),
+        got=f"{found.got}, verified {verified}" if verified else found.got,
         expected=found.expected,
         cure=found.cure,
     )

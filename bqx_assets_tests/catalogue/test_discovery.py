@@ -254,6 +254,12 @@ def test_tables_that_appear_and_vanish_are_named() -> None:
     assert drift(_record(fewer), whole) == ["table agg_bqx_eurusd appeared", "table agg_eurusd appeared"]
 
 
+def test_a_table_that_cannot_be_extracted_has_an_error_and_did_not_vanish() -> None:
+    descriptions = full_descriptions(EURUSD)
+    del descriptions["agg_eurusd"]
+    assert drift(_record(_catalogue()), _discover(descriptions)) == []
+
+
 def test_an_unexpected_table_is_reported_once() -> None:
     now = replace(_catalogue(), unexpected=("new_eurusd",))
     assert drift(_record(_catalogue()), now) == ["table new_eurusd appeared, left out"]
