@@ -1,6 +1,6 @@
-"""How columns become Parquet: zstd, statistics, and dictionaries for the columns that repeat themselves.
+"""The encoding of columns as Parquet: zstd, statistics, and dictionaries for columns whose values repeat.
 
-Belongs here: the one writer of slabs and of a merge's own pieces. Does not: which rows, and where files lie.
+Slabs and the pieces that a merge encodes itself are written in this one way.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import pyarrow.parquet as pq
 
 _SAMPLE_ROWS = 2_048
 _LEAST_VALUES = 64
-"""Fewer known values in the sample tell nothing."""
+"""With fewer values that are not null, a sample decides nothing."""
 _DISTINCT_SHARE = 0.97
-"""Of the sample: some 45,000 different values in 180,000 rows. Up to there a dictionary takes a quarter off the bytes
-of rounded numbers and half off the time to decode them. Where every value is another, encoding would take four times
-as long, and a fifth more bytes (docs/performance.md)."""
+"""Largest share of distinct values in the sample; it corresponds to some 45,000 distinct values in 180,000 rows. Up to
+this share a dictionary saves a quarter of the bytes of rounded numbers and half of the time to decode them. If all
+values differ, a dictionary takes four times as long to encode and a fifth more bytes (docs/performance.md)."""
 _DISTINCT_SHARE_OF_INTEGERS = 0.85
-"""zstd packs whole numbers well without one."""
+"""The same for whole numbers, which zstd compresses well without a dictionary."""
 
 
 def parquet_writer(path: Path, frame: pl.DataFrame) -> pq.ParquetWriter:
@@ -36,19 +36,19 @@ def parquet_writer(path: Path, frame: pl.DataFrame) -> pq.ParquetWriter:
 
 
 def as_arrow(frame: pl.DataFrame) -> pa.Table:
-    """Return the frame's rows and columns as Arrow. Nothing is copied, equal texts stay one.
+    """Return the frame's rows and columns as Arrow. Nothing is copied, and equal texts are still stored once.
 
-    As plain texts, 22 columns of 220 characters took 1 GB where their dictionaries are 20 kB, and 12 times as long.
+    As plain texts, 22 columns of 220 characters took 1 GB instead of 20 kB of dictionaries, and 12 times as long.
     """
     return frame.to_arrow(compat_level=pl.CompatLevel.newest())
 
 
 def repeating(frame: pl.DataFrame) -> list[str]:
-    """Return the columns whose values repeat so often that a dictionary of them pays.
+    """Return the names of the columns whose values repeat so often that a dictionary saves bytes.
 
-    **Shape**: any rows x any columns. **Cost**: 2,048 rows, spread evenly, are looked at; a fiftieth of encoding.
+    **Shape**: any rows x any columns. **Cost**: looks at 2,048 rows, spread evenly; a fiftieth of the encoding's time.
     """
-    # By index: gather_every takes four times as long.
+    # Rows are taken by index, since gather_every takes four times as long.
     sample = frame[np.arange(0, frame.height, max(1, frame.height // _SAMPLE_ROWS))]
     return [column.name for column in sample if _repeats(column.drop_nulls())]
 

@@ -1,8 +1,4 @@
-"""An object of a store as a file, read by range: of a Parquet object no more is fetched than is wanted.
-
-Belongs here: the file, checked block by block or as it comes; columns of a Parquet one. Does not: which objects there
-are, or writing.
-"""
+"""An object of a store is read as a file, by range: only the wanted parts of a Parquet object are fetched."""
 
 from __future__ import annotations
 
@@ -20,22 +16,22 @@ from bqx_assets.base.errors import ChecksumMismatch
 from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore
 
 BLOCK_BYTES = 8 << 20
-"""Of a checked file: 8 hexadecimal digits each, within the 8 KiB of metadata that Cloud Storage keeps of an object."""
+"""Size of a checked block. Its CRC32C takes 8 hexadecimal digits of an object's metadata, which may have 8 KiB."""
 
 
 class ObjectFile(io.RawIOBase):
-    """An object's bytes by one range request a read. Errors are the store's own."""
+    """An object as a readable file: each read is one range request. Raises the store's own errors."""
 
     def __init__(self, store: ObjectStore, name: str, size_bytes: int) -> None:
         self._store, self._name, self._size_bytes = store, name, size_bytes
         self._at = 0
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def tell(self) -> int:
@@ -43,12 +39,12 @@ class ObjectFile(io.RawIOBase):
         return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Go to ``offset`` from start, here or end."""
+        """Move to ``offset``, counted from the start, the present position or the end."""
         self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size_bytes}[whence]
         return self._at
 
     def read(self, size: int = -1, /) -> bytes:
-        """Return ``size`` bytes from here; fewer only where the object ends."""
+        """Return the next ``size`` bytes; fewer only at the object's end."""
         length = self._size_bytes - self._at
         data = self._store.read(self._name, self._at, length if size < 0 else min(size, length))
         self._at += len(data)
@@ -56,9 +52,9 @@ class ObjectFile(io.RawIOBase):
 
 
 class CheckedFile(ObjectFile):
-    """An object read in whole blocks, each held against its CRC32C: a range is as safe as the object.
+    """An object that is read in whole blocks, each checked by its CRC32C, so that a part is as safe as the whole.
 
-    **Cost**: the last block in memory. Raises ChecksumMismatch besides the store's own errors.
+    **Cost**: keeps the last block in memory. Raises ChecksumMismatch and the store's own errors.
     """
 
     def __init__(self, store: ObjectStore, info: ObjectInfo, checksums: str) -> None:
@@ -67,7 +63,7 @@ class CheckedFile(ObjectFile):
         self._last = (-1, b"")
 
     def read(self, size: int = -1, /) -> bytes:
-        """Return ``size`` bytes from here; fewer only where the object ends."""
+        """Return the next ``size`` bytes; fewer only at the object's end."""
         end = self._size_bytes if size < 0 else min(self._at + size, self._size_bytes)
         parts: list[bytes] = []
         while self._at < end:
@@ -92,15 +88,15 @@ class CheckedFile(ObjectFile):
 
 
 def block_checksums(path: Path) -> str:
-    """Return the CRC32C of each of a file's blocks, as an object's metadata can hold them up to some 7 GB."""
+    """Return the CRC32C of each block of a file, as text: an object's metadata has room for those of about 7 GB."""
     with path.open("rb") as file:
         return " ".join(f"{crc32c(block):x}" for block in iter(lambda: file.read(BLOCK_BYTES), b""))
 
 
 def read_columns(source: ObjectFile, columns: Sequence[str]) -> pl.DataFrame:
-    """Return columns of a Parquet object; neighbours in a row group are fetched by one request.
+    """Return columns of a Parquet object; neighbouring columns of a row group are fetched by one request.
 
-    **Cost**: them decoded, and one row group of them encoded.
+    **Cost**: the columns decoded, and one row group of them encoded, in memory.
     """
     file = pq.ParquetFile(pa.PythonFile(cast("Any", source), mode="r"), pre_buffer=True)
     groups = [file.read_row_group(number, columns=list(columns)) for number in range(file.num_row_groups)]

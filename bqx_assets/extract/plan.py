@@ -1,7 +1,4 @@
-"""What an extraction would do: tables, columns, bytes, cost, and what is already fresh.
-
-Belongs here: the plan as data, made without reading a row. Does not: printing it.
-"""
+"""The plan of an extraction: tables, columns, bytes, cost and fresh slabs, without a row being read; and its limits."""
 
 from __future__ import annotations
 
@@ -32,24 +29,24 @@ class FamilyPlan(Record):
     tables: int
     columns: int
     read_bytes: int
-    """As ``ReadCost`` estimates them, were none of its tables fresh."""
+    """The estimate by ``ReadCost`` as if none of the family's tables were fresh."""
     fresh: int
     stale: int
     missing: int
 
 
 class PairPlan(Record):
-    """What ``bqx extract`` would do for a pair."""
+    """The work that ``bqx extract`` would do for a pair."""
 
     pair: str
     warehouse: str
     families: tuple[FamilyPlan, ...]
     columns: int
-    """Of the training file: key, targets and features."""
+    """Number of columns of the training file: key, targets and features."""
     read_bytes: int
-    """Of the tables that are not fresh."""
+    """Bytes of the tables that are not fresh."""
     read_usd: float
-    """What reading those costs by BigQuery's Storage Read API."""
+    """Price of reading those bytes by BigQuery's Storage Read API."""
     quarantined: tuple[Quarantined, ...]
     left_out: tuple[str, ...]
     problems: tuple[FailedTable, ...]
@@ -66,10 +63,10 @@ def plan_pair(job: Extraction) -> PairPlan:
 
 
 def refuse_over_budget(job: Extraction, catalogue: PairCatalogue, tables: Collection[str] | None = None) -> None:
-    """Do nothing, unless extracting the pair, or only those of its tables, would read more than ``max_bytes``.
+    """Refuse an extraction of the pair, or of only ``tables``, that would read more than ``max_bytes``.
 
     Raises:
-        BudgetExceeded: it would, by the plan's estimate. Nothing was read.
+        BudgetExceeded: by the plan's estimate it would. Nothing was read.
     """
     if not job.settings.max_bytes:
         return
@@ -78,7 +75,7 @@ def refuse_over_budget(job: Extraction, catalogue: PairCatalogue, tables: Collec
 
 
 def refuse_plan_over_budget(plan: PairPlan, cap: int) -> None:
-    """Do nothing, unless the plan would read more than ``cap`` bytes; 0 is no cap. Raises BudgetExceeded."""
+    """Refuse a plan that would read more than ``cap`` bytes; 0 is no cap. Raises BudgetExceeded."""
     if cap and plan.read_bytes > cap:
         raise BudgetExceeded(
             plan.pair,
@@ -91,13 +88,13 @@ def refuse_plan_over_budget(plan: PairPlan, cap: int) -> None:
 def refuse_over_memory(
     job: Extraction, catalogue: PairCatalogue, tables: Collection[str] | None = None, spine: Spine | None = None
 ) -> None:
-    """Do nothing, unless extracting the pair, or only those of its tables, would take more memory than there is.
+    """Refuse an extraction of the pair, or of only ``tables``, that would take more memory than there is.
 
-    Fresh tables count for nothing. Without a ``spine`` its rows are those that the catalogue counts; of a range of time
-    it counts none, and the spine says it, of which the keys are read first: 16 bytes a row.
+    Fresh tables are not counted. Without a ``spine`` the number of rows is that of the catalogue. The catalogue cannot
+    count the rows of a time range: then the keys are read first, 16 bytes a row, and this is called with the spine.
 
     Raises:
-        NotEnoughMemory: it would, by the estimate.
+        NotEnoughMemory: by the estimate it would.
     """
     rows = _rows_asked(job, catalogue) if spine is None else spine.rows
     if rows is None:
@@ -157,7 +154,7 @@ def _state(job: Extraction, spine: Spine | None, table: FeatureTable) -> str:
 
 
 def _spine(job: Extraction) -> Spine | None:
-    """The spine that is there, unless it was asked for another range: then none of its slabs will be kept."""
+    """Return the existing spine, unless it is of another range: then none of its slabs will be kept."""
     try:
         found = job.slabs.load_spine()
     except CheckpointCorrupt:
@@ -179,7 +176,7 @@ def _family_plan(family: str, tables: Sequence[FeatureTable], states: dict[str, 
 
 
 _DAY_ROWS = 24 * 60
-"""Of one pair, at most: the key is a minute."""
+"""Largest number of rows of a pair in a day: the key is a minute."""
 
 
 @dataclass(frozen=True, slots=True)

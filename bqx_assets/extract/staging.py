@@ -1,7 +1,7 @@
-"""Tables shared by all pairs, read from the warehouse once and kept as objects: every further pair reads those.
+"""Tables shared by all pairs are read from the warehouse once and kept as objects, which every further pair reads.
 
-Belongs here: which tables are shared, their objects, and when an object still is the table. Does not: reading a
-warehouse, or aligning. 411 of a pair's 667 tables, three quarters of its columns, are the same for all 28 pairs.
+411 of a pair's 667 tables, with three quarters of its columns, are the same for all 28 pairs. An object is used only
+while its table is unchanged, and only for the columns and days that it holds.
 """
 
 from __future__ import annotations
@@ -34,23 +34,24 @@ from bqx_assets.extract.slabs import source_of
 from bqx_assets.extract.warehouse import Outage, ReadRequest, Warehouse
 
 _ROW_GROUP_ROWS = 32_768
-"""Rows that are decoded at once: 60 MB of the widest table."""
+"""Number of rows that are decoded at once: 60 MB of the widest table."""
 _LEASE_SECONDS = 20.0
-"""Of a table while it is staged. Others look at it each second, and take over from one that is silent so long."""
+"""Duration of the lease on a table that is being staged. Others look at it each second, and take over when it ends."""
 _LOOK_SECONDS = 1.0
 _LONG_ROWS = 500_000
-"""Of a range of more rows, runs of days are staged one after another."""
+"""A range with more rows than this is staged in runs of days, one after another."""
 _RUN_BYTES = 64 << 20
 """Decoded size of a run of days."""
 _SOURCE, _COLUMNS, _START, _END, _BLOCKS = "source", "columns", "start", "end", "blocks"
-"""Metadata of a staged object: the state of the table it holds, which of its columns, and the days; no bound where the
-key is missing. And the checksums of its blocks."""
+"""Metadata of a staged object: the state of its table, the columns and the range of days that it holds, and the
+checksums of its blocks. A range without the key of a bound is open at that end."""
 
 
 class StagedWarehouse:
-    """Another warehouse whose shared tables are read once into a store. For several threads, processes, containers.
+    """A warehouse in front of another one, whose shared tables it reads once into a store.
 
-    Pairs, and the targets, are read through. Nothing needs tidying: a changed table replaces its object.
+    Tables of a single pair, and the targets, are read from the other warehouse each time. Several threads, processes
+    and containers may use one store. Nothing needs to be cleaned up: a changed table replaces its object.
     """
 
     def __init__(self, inner: Warehouse, store: ObjectStore, prefix: str = "") -> None:
@@ -61,38 +62,38 @@ class StagedWarehouse:
 
     @property
     def name(self) -> str:
-        """The inner warehouse's."""
+        """The name of the inner warehouse."""
         return self._inner.name
 
     @property
     def outage(self) -> Outage:
-        """The inner warehouse's."""
+        """The outage of the inner warehouse."""
         return self._inner.outage
 
     @property
     def read_bytes(self) -> int:
-        """What the inner warehouse bills: nothing for what was staged before."""
+        """The bytes that the inner warehouse bills: none for tables that were staged before."""
         return self._inner.read_bytes
 
     def describe(self) -> Sequence[TableDescription]:
-        """Return what the inner warehouse has."""
+        """Return the tables of the inner warehouse."""
         self._listed = None
         return self._inner.describe()
 
     def states(self, tables: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        """Return the inner warehouse's."""
+        """Return the states of tables in the inner warehouse."""
         return self._inner.states(tables)
 
     def snapshot(self) -> datetime:
-        """Return the inner warehouse's."""
+        """Return the snapshot time of the inner warehouse."""
         return self._inner.snapshot()
 
     def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
-        """Yield the rows, from the staged object if the table is shared; it is staged first where it is not yet.
+        """Yield the rows. A shared table is read from its staged object, and is staged first if it is not yet.
 
-        **Cost**: memory of the rows, and of 8 MiB of the object, of which no more is read than the row groups that the
-        range may be in; every byte is held against its block's CRC32C before it is used. One table is staged by one
-        reader while the others wait for it, as a file in the temporary folder: on Cloud Run that folder is memory.
+        **Cost**: the rows and 8 MiB of the object in memory. Only the row groups that may hold the range are read, and
+        every byte is checked by its block's CRC32C before it is used. One reader stages a table while the others wait
+        for it. The table is a file in the temporary folder meanwhile, and on Cloud Run that folder is memory.
 
         Raises what the inner warehouse and the store raise.
         """
@@ -102,7 +103,7 @@ class StagedWarehouse:
             yield from self._inner.read(request)
 
     def holds(self, request: ReadRequest) -> bool:
-        """Return whether reading this would be free, by a listing made once after each ``describe``."""
+        """Return whether this read would be free, by a listing that is made once after each ``describe``."""
         listed = self._listed
         if listed is None:
             listed = self._listed = {info.name: info for info in self.store.list_objects(self.prefix)}
@@ -110,7 +111,7 @@ class StagedWarehouse:
         return info is not None and self._serves(info, request)
 
     def _staged(self, request: ReadRequest) -> list[pa.RecordBatch]:
-        """Return the request's rows from the object that holds them, made by whoever comes first."""
+        """Return the request's rows from the staged object, which the first reader makes."""
         while True:
             self.outage.go_on()
             rows = self._fetch(request)
@@ -122,10 +123,10 @@ class StagedWarehouse:
                     rows = self._fetch(request)
                     return self._stage(request) if rows is None else rows
             except FolderBusy:
-                self.outage.wait(_LOOK_SECONDS)  # another reader is at it, what it makes is read next
+                self.outage.wait(_LOOK_SECONDS)  # another reader stages the table; its object is read next
 
     def _fetch(self, request: ReadRequest) -> list[pa.RecordBatch] | None:
-        """Return the rows of the staged object; None where none serves, or its bytes are not those that were put."""
+        """Return the rows of the staged object; None if there is no fitting one, or its bytes are damaged."""
         info = self.store.head(self._name(request.table))
         if info is None or not self._serves(info, request):
             return None
@@ -136,7 +137,7 @@ class StagedWarehouse:
             return None
 
     def _stage(self, request: ReadRequest) -> list[pa.RecordBatch]:
-        """Read the table and keep it: the request's days, and those kept before of the same state of the table."""
+        """Read the table and keep it: the request's days, and those kept before if the table is unchanged."""
         name = self._name(request.table)
         before = self.store.head(name)
         wanted = _widened(request, before if before and self._is_of(before, request.table) else None)
@@ -147,17 +148,17 @@ class StagedWarehouse:
             facts = {_SOURCE: self._state(request.table), _BLOCKS: block_checksums(path)}
             facts |= {_COLUMNS: f"{_marks(wanted):x}"}
             facts |= {key: bound.isoformat() for key, bound in bounds.items() if bound is not None}
-            with suppress(PreconditionFailed):  # somebody was quicker: these rows are right all the same
+            with suppress(PreconditionFailed):  # another reader was quicker; these rows are correct as well
                 self.store.put_file(name, path, metadata=facts, only_if=version_of(before))
             self._listed = None
             with pa.OSFile(str(path), mode="r") as file:
                 return list(_rows(file, request))
 
     def _serves(self, info: ObjectInfo, request: ReadRequest) -> bool:
-        """Whether the request's rows are in the object: the same state of the table, its columns, and enough days.
+        """Whether the object holds the request's rows: the same state of the table, all columns, and all days.
 
-        The snapshot is no part, as in a slab's fingerprint: a table last modified before two snapshots has the same
-        rows at both.
+        The snapshot does not matter, as in a slab's fingerprint: a table that was last modified before two snapshots
+        has the same rows at both.
         """
         start, end = _bound(info.metadata, _START), _bound(info.metadata, _END)
         after = start is None or (request.start is not None and as_utc(request.start) >= start)
@@ -179,7 +180,7 @@ class StagedWarehouse:
 
 
 def is_shared(table: TableDescription) -> bool:
-    """Return whether all pairs read the same rows of a table: a feature table of no pair, without a ``pair`` column."""
+    """Return whether all pairs read the same rows: a feature table of no pair, without a ``pair`` column."""
     if table.dataset != FEATURES_DATASET or PAIR_COLUMN in table.types():
         return False
     shared = {family.name for family in families() if family.shared}
@@ -187,10 +188,11 @@ def is_shared(table: TableDescription) -> bool:
 
 
 def _widened(request: ReadRequest, before: ObjectInfo | None) -> ReadRequest:
-    """The request over whole days, which costs no more as tables are partitioned by day, and over what was staged.
+    """Return the request, widened to whole days and to the days and columns that were staged before.
 
-    So pairs whose spines begin some days apart end in one range. Of columns those that were asked for, now or before,
-    and no other: one that no training file needs may be refused (a policy tag), and would cost the table.
+    Whole days cost no more, since tables are partitioned by day. So one object serves pairs whose spines begin some
+    days apart. Columns that nobody asked for are not read: access to one may be denied (a policy tag), and then the
+    whole table would fail.
     """
     columns = request.columns
     start = request.start and datetime.combine(as_utc(request.start).date(), time(), UTC)
@@ -206,22 +208,22 @@ def _widened(request: ReadRequest, before: ObjectInfo | None) -> ReadRequest:
 
 
 def _marks(request: ReadRequest) -> int:
-    """The request's columns, one bit each by their place in the table: 232 names do not fit an object's metadata."""
+    """Return the request's columns as bits, by their place in the table: 232 names do not fit an object's metadata."""
     places = {name: place for place, name in enumerate(request.table.types())}
     return sum(1 << places[name] for name in set(request.columns))
 
 
 def _in_order(request: ReadRequest) -> Iterator[ReadRequest]:
-    """Yield the request; a long one in runs of whole days of about ``_RUN_BYTES``, its object in the key's order.
+    """Yield the request; a long one in runs of whole days of about ``_RUN_BYTES``, so that its object is in key order.
 
-    A read's streams come side by side: of a long table read at once, every part of the object would hold rows of all
-    years, and a range of it could not be read without the rest. Each run is a read session, a second by itself.
+    The streams of a read arrive side by side. If a long table were read at once, every part of its object would hold
+    rows of all years, and no range of it could be read alone. Each run is a read session, which takes a second.
     """
     if request.start is None or request.end is None:
         yield request
         return
     minutes = (request.end - request.start) // timedelta(minutes=1)
-    rows = min(request.table.rows, minutes)  # of the range no more than one a minute
+    rows = min(request.table.rows, minutes)  # a range has at most one row a minute
     if rows <= _LONG_ROWS:
         yield request
         return
@@ -235,7 +237,7 @@ def _in_order(request: ReadRequest) -> Iterator[ReadRequest]:
 
 
 def _encode(batches: Iterator[pa.RecordBatch], request: ReadRequest, path: Path) -> None:
-    """Write batches as they come; a table without rows becomes a file of its described columns."""
+    """Write batches as they arrive; a table without rows becomes an empty file with the described columns."""
     columns = list(request.columns)
     first = next(batches, None)
     if first is None:
@@ -244,14 +246,14 @@ def _encode(batches: Iterator[pa.RecordBatch], request: ReadRequest, path: Path)
         pq.write_table(empty.to_arrow(), path)
         return
     schema = first.select(columns).schema
-    # Dictionaries of numbers that never repeat are memory and time for nothing; the few texts compress without.
+    # Dictionaries of numbers that never repeat cost memory and time; the few texts compress well without.
     with pq.ParquetWriter(path, schema, use_dictionary=False, compression="zstd", compression_level=1) as writer:
         for batch in itertools.chain([first], batches):
             writer.write_batch(batch.select(columns), row_group_size=_ROW_GROUP_ROWS)
 
 
 def _rows(source: pa.NativeFile, request: ReadRequest) -> Iterator[pa.RecordBatch]:
-    """Yield a staged table's rows of the request; those without a key too, for extraction to report."""
+    """Yield the request's rows of a staged table, and rows without a key, which the extraction reports."""
     key = pc.field(KEY)
     within = pc.scalar(value=True)
     if request.start is not None:
