@@ -1,7 +1,7 @@
-"""Every value of a training file decoded once, row group by row group, the targets first.
+"""Collects facts of every value of a training file, decoded once, row group by row group, the targets first.
 
-Belongs here: the order of columns, what is kept of them, and what damage takes away again. Does not: reading ahead
-(``reading``), decoding, what the facts mean.
+It decides the order of columns, which facts are kept of them, and which facts damage takes away again. ``validate``
+reads ahead, ``chunk_reader`` decodes, and the rules judge.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ Part = tuple[Sequence[int], pl.DataFrame]
 
 
 class Work(NamedTuple):
-    """A group of columns, and what it is called."""
+    """A group of columns to read, and its name for progress."""
 
     name: str
     group: Group
     again: bool = False
-    """Whether its bytes are read once more, in their turn."""
+    """Whether its bytes are read a second time, when their own turn comes."""
 
 
 class DeepScan:
-    """The values' part of a scan. From its start on values speak: what is not decoded is not known."""
+    """The part of a scan that decodes values. Once it begins, a fact of a column that is not decoded is unknown."""
 
     def __init__(
         self, scan: Scan, footer: Footer, stated: Sequence[StatedGroup], checksum: FileChecksum | None
@@ -54,17 +54,17 @@ class DeepScan:
         self._periods: Periods | None = None
         self._contents: dict[int, ColumnContent] = {}
         self._unreadable: dict[int, str] = {}
-        # Slabs' own pages were held against their values when they were made, and their checksums vouch for them.
+        # A slab's pages were compared with its values when it was made; since then its checksum proves them unchanged.
         self._false_pages: dict[int, str] | None = {} if checksum is None else None
         self._rest: list[int] = []
-        """Of each row group, how many groups of columns come behind its targets."""
+        """For each row group, how many groups of columns come behind its targets."""
         for column in scan.columns:
             column.nulls = column.low = column.high = None
 
     def plan(self, bound_bytes: int, end: int) -> list[Work]:
-        """Return what to read in which order, each byte before ``end`` counted once.
+        """Return what to read, in which order; each byte before ``end`` is counted once.
 
-        The key of all row groups; then of each row group BQX, the targets window by window, and the rest.
+        First comes the key of all row groups. Then, for each row group: BQX, the targets window by window, the rest.
         """
         columns, windows = self._scan.columns, self._scan.expectations.windows
         keys = [place for place, column in enumerate(columns) if column.role == "key"]
@@ -86,12 +86,12 @@ class DeepScan:
         return [each._replace(group=uncounted(each.group) if each.again else next(counted)) for each in work]
 
     def decode(self, group: Group, blocks: Sequence[Block]) -> list[Part]:
-        """Return the columns' values; damaged ones are left out and named, the others come in smaller groups then."""
+        """Return the columns' values. Damaged columns are left out and named; the others come in smaller groups."""
         intact = [place for place in group.places if place not in self._unreadable and not self._damaged(place)]
         return self._decode(group.row_group, intact, blocks) if intact else []
 
     def take(self, decoded: Iterator[list[Part]]) -> None:
-        """Collect the facts of the plan's groups, which come in its order."""
+        """Collect the facts of the plan's groups, which must come in the order of the plan."""
         self._take_keys([next(decoded) for _ in self._stated])
         first_row = 0
         for stated, rest in zip(self._stated, self._rest, strict=True):
@@ -99,13 +99,13 @@ class DeepScan:
             if self._scan.future is not None:
                 self._scan.future.enter(first_row, windows)
             for _ in windows:
-                pass  # without keys there is no future: measured all the same
+                pass  # without keys nothing looks into the future, but the targets are still measured
             for _ in range(rest):
                 self._take(stated, next(decoded))
             first_row += stated.rows
 
     def finish(self) -> None:
-        """Forget what came of columns that by now are known to be damaged, in one row group or in all."""
+        """Remove all facts of columns that are known to be damaged by now, in one row group or in all."""
         for place, content in self._contents.items():
             self._scan.columns[place].content = content.digest()
         damaged = {place for place in range(len(self._scan.columns)) if self._damaged(place)}
@@ -124,7 +124,7 @@ class DeepScan:
             self._scan.future.forget(lost.union(*halved))
         if halved:
             for column in self._scan.columns:
-                column.forward = column.forward or None  # a look into half a future clears nobody
+                column.forward = column.forward or None  # a comparison with some of the targets clears no column
 
     def _there(self, names: Iterable[str]) -> list[int]:
         return [self._places[name] for name in names if name in self._places]
@@ -145,7 +145,7 @@ class DeepScan:
             return [part for half in halves for part in self._decode(row_group, half, blocks)]
 
     def _damaged(self, place: int) -> bool:
-        """Whether a recorded checksum says by now that the column's bytes were changed."""
+        """Return whether a recorded checksum shows by now that the column's bytes were changed."""
         checksum = self._checksum
         if checksum is None or not checksum.damaged:
             return False
@@ -155,7 +155,7 @@ class DeepScan:
         return self._scan.expectations.window_targets(window)
 
     def _take_keys(self, groups: Sequence[list[Part]]) -> None:
-        """Keep the key of all row groups: its order is that of the whole file."""
+        """Keep the key of all row groups, for the order of rows is judged over the whole file."""
         found: list[pl.Series] = []
         for stated, parts in zip(self._stated, groups, strict=True):
             for places, frame in parts:
@@ -177,9 +177,9 @@ class DeepScan:
                 self._add_content(self._places[KEY], keys)
 
     def _windows(self, stated: StatedGroup, decoded: Iterator[list[Part]]) -> Iterator[WindowRows]:
-        """Give one window after another: together they are the future that the row group's features are looked up in.
+        """Yield one window after another: together they are the future values that features are compared with.
 
-        BQX, a feature, is measured when its turn as one comes.
+        BQX is a feature, and is measured later with the other features.
         """
         bqx = {
             self._scan.columns[place].name: series
@@ -213,6 +213,6 @@ class DeepScan:
             self._add_content(place, series)
 
     def _add_content(self, place: int, series: pl.Series) -> None:
-        """Take a column's next rows for its digest, once the keys have told their months."""
+        """Add a column's next rows to its digest, where the months of the rows are known from the keys."""
         if self._periods is not None and self._scan.columns[place].type is not None:
             self._contents.setdefault(place, ColumnContent(self._periods)).add_series(series)

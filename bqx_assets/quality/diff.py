@@ -1,7 +1,4 @@
-"""Two training files compared: by the digests that their manifests record, or value by value.
-
-Belongs here: what differs, as data. Does not: which files a caller means, how an answer looks (``cli.diff``).
-"""
+"""Compares two training files by the digests that their manifests record, or value by value."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ from bqx_assets.quality.stored_file import Source, footer_of, read_end
 
 STAGE = "diff"
 _FIRST = 5
-"""Keys that are named of each difference."""
+"""How many keys are named for each difference."""
 _MOST_COLUMNS = 256
 
 
@@ -46,12 +43,12 @@ class Rows(Record):
 
 
 class ColumnDifference(Record):
-    """A column that both files have, and not with the same values."""
+    """A column that both files have with different values or types."""
 
     column: str
     table: str
     types: tuple[str, str] | None = None
-    """Where they differ; values were not compared then."""
+    """Both types, where they differ; values are not compared then."""
     rows: Rows | None = None
     """Rows of both files in which its value differs; None where no value was read."""
 
@@ -69,9 +66,9 @@ class Difference(Record):
     rows_only_in_b: Rows = Rows(count=0)
     columns: tuple[ColumnDifference, ...] = ()
     expectations: tuple[str, str] | None = None
-    """Digests of what the two files were held against, where both manifests say it and they differ."""
+    """Digests of the two files' expectations, where both manifests state them and they differ."""
     tables: tuple[str, ...] = ()
-    """Of the columns that differ or are in one file only."""
+    """Source tables of the columns that differ or are in one file only."""
 
 
 def has_digests(manifest: Manifest | None) -> bool:
@@ -103,12 +100,14 @@ def diff_manifests(a: Manifest, b: Manifest) -> Difference:
 
 
 def diff_values(a: WideFile, b: WideFile, only: Collection[str] | None, progress: Progress) -> Difference:
-    """Compare two files value by value, row by row of the same key. ``only``: the other common columns are known equal.
+    """Compare two files value by value, matching rows by their keys.
 
-    **Cost**: each column of both is read and decoded once, ``GROUP_BYTES`` of each file at a time; the keys of both.
+    ``only``: the columns to read; the others are known to be equal.
+
+    **Cost**: each column of both files is read and decoded once. Memory: ``GROUP_BYTES`` of each file, and both keys.
 
     Raises:
-        NullKeys, DuplicateKeys: the keys say not which rows are the same.
+        NullKeys, DuplicateKeys: the keys do not tell which rows belong together.
         FooterError: a file, or one of its columns, cannot be read.
     """
     every = (*a.columns, *b.columns)
@@ -127,7 +126,7 @@ def diff_values(a: WideFile, b: WideFile, only: Collection[str] | None, progress
         for name in group:
             left, right = (frame.get_column(name) for frame in frames)
             other = _differs(left, right) if left.dtype == right.dtype else None
-            if other is None:  # two of the types that BigQuery's names do not tell apart here, as decimals and dates
+            if other is None:  # types such as decimals and dates, which the file's type names do not distinguish
                 kinds = str(left.dtype), str(right.dtype)
                 found.append(ColumnDifference(column=name, table=tables[name], types=kinds))
             elif other.any():
@@ -155,7 +154,7 @@ class WideFile:
         self.columns: tuple[str, ...] = footer.columns
         self.types = dict(zip(footer.columns, footer.types, strict=True))
         self.tables = _tables(manifest) if manifest else {}
-        """Each column's source table, where a manifest says."""
+        """Each column's source table, where there is a manifest."""
         self._places = {name: place for place, name in enumerate(footer.columns)}
 
     def side(self) -> Side:
@@ -252,7 +251,7 @@ Rowses = tuple[pl.Series, pl.Series]
 
 
 def _common(a: pl.Series, b: pl.Series) -> tuple[Rowses | None, pl.Series, pl.Series]:
-    """Where the common keys are in both, None where both have the same rows; and the keys of one only."""
+    """Return the rows of the common keys in both, None where all rows are the same; and the keys of one file only."""
     if a.len() == b.len() and a.equals(b):
         return None, a.clear(), b.clear()
     left, right = (pl.DataFrame({"key": keys}).with_row_index(name) for name, keys in (("a", a), ("b", b)))
@@ -267,7 +266,7 @@ def _rows(keys: pl.Series) -> Rows:
 
 
 def _differs(a: pl.Series, b: pl.Series) -> npt.NDArray[np.bool_]:
-    """Where two columns differ, as their content digests would: NaN is NaN, and -0.0 is not 0.0."""
+    """Return where two columns differ by the rules of content digests: NaN equals NaN, and -0.0 is not 0.0."""
     other = a.ne_missing(b)
     if not a.dtype.is_float() or a.dtype != b.dtype:
         return other.to_numpy()

@@ -1,7 +1,4 @@
-"""Rules about the file as bytes: there, readable, of this pair, and the very bytes that were written.
-
-Belongs here: verdicts from the footer, the manifest and checksums. Does not: rules about rows, columns or values.
-"""
+"""Judges the file as bytes: whether it is there, readable, of this pair, and unchanged since it was written."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from bqx_assets.quality.report import Finding, count, listed, no_manifest, not_r
 from bqx_assets.quality.scan import Scan
 
 _DIGITS = 16
-"""Of a content digest, as a verdict's sentence shows it; the evidence has all 64."""
+"""How many digits of a content digest a verdict's sentence shows; the evidence has all 64."""
 
 
 def exists(scan: Scan) -> Finding:
@@ -29,7 +26,7 @@ def exists(scan: Scan) -> Finding:
 
 
 def readable(scan: Scan) -> Finding:
-    """Judge whether footer and, in a deep pass, every column can be read."""
+    """Judge whether the footer can be read and, in a deep pass, every column."""
     lost = [column.name for column in scan.columns if column.nulls is None] if scan.deep else []
     reasons = scan.unreadable or ["the file is missing"] * (scan.size_bytes is None)
     if scan.footer is not None and not reasons and not lost:
@@ -74,7 +71,7 @@ def of_this_pair(scan: Scan) -> Finding | None:
 
 
 def checksum(scan: Scan) -> Finding | None:
-    """Judge whether every byte is the one that was written. A shallow pass can only see another size."""
+    """Judge whether every byte is the one that was written. A shallow pass of a local file sees the size only."""
     if scan.size_bytes is None:
         return None
     if scan.manifest is None:
@@ -85,7 +82,7 @@ def checksum(scan: Scan) -> Finding | None:
     found = {where: crc for where, crc in known.items() if crc is not None}
     if same_size and not found:
         return None
-    # A joined file's one range is the whole of it: its SHA-256 is recorded, those of a splice are its slabs' and end's.
+    # Of a joined file the SHA-256 of all bytes is recorded; of a splice those of its slabs and of its footer.
     forged = scan.manifest.engine not in SPLICED and bool(scan.damaged)
     crcs = ", ".join(f"crc32c {crc:08x} {where}" for where, crc in found.items())
     return Finding(
@@ -97,7 +94,7 @@ def checksum(scan: Scan) -> Finding | None:
 
 
 def footer_checksum(scan: Scan) -> Finding | None:
-    """Judge the size, and the footer's bytes with the slabs' recorded checksums, against the whole's recorded one."""
+    """Judge size and footer: the CRC32C of the footer and of the slabs as recorded must give that of the whole file."""
     if scan.size_bytes is None:
         return None
     if scan.manifest is None:
@@ -105,7 +102,7 @@ def footer_checksum(scan: Scan) -> Finding | None:
     recorded = scan.manifest.file
     same_size = scan.size_bytes == recorded.size_bytes
     size = f"{scan.size_bytes:,} bytes"
-    if scan.end_crc32c is None:  # not a splice: its footer cannot be told from the rest by the manifest
+    if scan.end_crc32c is None:  # the file is no splice, and the manifest does not record where its footer begins
         return Finding(passed=same_size, got=size, expected=f"{recorded.size_bytes:,} bytes")
     known = recorded.end_sha256
     same = same_size and scan.end_crc32c == recorded.crc32c
@@ -123,7 +120,7 @@ def footer_checksum(scan: Scan) -> Finding | None:
 
 
 def slabs_intact(scan: Scan) -> Finding | None:
-    """Judge each slab's bytes inside the file against the slab's own record: says which table is damaged."""
+    """Judge each slab's bytes inside the file against the slab's own record, and name the damaged tables."""
     if scan.size_bytes is None:
         return None
     if scan.manifest is None:
@@ -155,7 +152,7 @@ def slabs_intact(scan: Scan) -> Finding | None:
 
 
 def content_digest(scan: Scan) -> Finding | None:
-    """Judge the values against the digest that was made of them before they were encoded: says which columns differ."""
+    """Judge the values against the digest that was made of them before encoding, and name the columns that differ."""
     recorded = scan.recorded_content()
     if not scan.deep or scan.footer is None:
         return None

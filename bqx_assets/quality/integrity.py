@@ -1,7 +1,4 @@
-"""The file's bytes against its manifest: each slab's range by CRC32C and SHA-256, and the whole from the ranges.
-
-Belongs here: which bytes are whose, and checking them as they come. Does not: reading, anything inside a range.
-"""
+"""Checks a file's bytes against its manifest: each slab's range by CRC32C and SHA-256, the whole by its ranges."""
 
 from __future__ import annotations
 
@@ -17,11 +14,11 @@ from bqx_assets.base.checksums import combine, crc32c
 
 _PIECE_BYTES = 1 << 20
 _HELD_BYTES = 64 << 20
-"""Of pieces that wait for the one before them. The pass comes nearly in the file's order: a few blocks wait."""
+"""Limit of the pieces that wait for an earlier one. The pass follows the file's order closely: a few blocks wait."""
 _AGAIN_BYTES = 16 << 20
-"""Read at once of a range that is read again."""
+"""How much of a range is read at once when the range is read a second time."""
 FOOTER = "footer"
-"""Name of the bytes behind the last slab."""
+"""The name of the bytes behind the last slab."""
 SPLICED = ("splice", "compose")
 """Engines whose files hold the slabs' bytes as they are."""
 
@@ -39,17 +36,17 @@ class Segment:
 
 @dataclass(slots=True)
 class _InOrder:
-    """A range's SHA-256, its pieces taken in order: what came too early waits."""
+    """The SHA-256 of one range. Its pieces are hashed in order; a piece that comes too early waits."""
 
     next: int
     sha: Any = field(default_factory=sha256)
     waiting: dict[int, memoryview] = field(default_factory=dict[int, memoryview])
     busy: bool = False
     given_up: bool = False
-    """Too much would have had to wait: the range is read again."""
+    """Too many bytes would have had to wait: the range will be read a second time."""
 
     def give_up(self) -> int:
-        """Forget what waits; return how many bytes that is."""
+        """Drop the waiting pieces and return how many bytes they had."""
         held_bytes = sum(map(len, self.waiting.values()))
         self.waiting.clear()
         self.given_up = True
@@ -59,7 +56,7 @@ class _InOrder:
 def segments(manifest: Manifest, file_bytes: int) -> list[Segment]:
     """Return the file's ranges in order: a splice is its slabs and a footer, any other file one range.
 
-    They end with the file: a file that is too short leaves later ranges short or empty.
+    Where the file is too short, the later ranges are short or empty.
     """
     slabs = manifest.extraction.slabs if manifest.engine in SPLICED else ()
     found: list[Segment] = []
@@ -73,9 +70,9 @@ def segments(manifest: Manifest, file_bytes: int) -> list[Segment]:
 
 @dataclass(slots=True)
 class FileChecksum:
-    """Checks ranges from pieces that come in any order, each byte once; takes them from any thread.
+    """Checks ranges from pieces that come in any order and from any thread. Each byte is given once.
 
-    **Cost**: three numbers a piece, and ``_HELD_BYTES`` of pieces that wait for an earlier one's SHA-256.
+    **Cost**: three numbers for each piece, and up to ``_HELD_BYTES`` of pieces that wait for an earlier one.
     """
 
     segments: Sequence[Segment]
@@ -88,14 +85,14 @@ class FileChecksum:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        """Nothing is taken yet; of an empty range nothing is to come."""
+        """Expect all bytes of every range; an empty range with a recorded checksum other than 0 is wrong already."""
         self._pieces = [{} for _ in self.segments]
         self._missing_bytes = [segment.size_bytes for segment in self.segments]
         self._running = {n: _InOrder(each.start) for n, each in enumerate(self.segments) if each.sha256}
         self._wrong.update(n for n, each in enumerate(self.segments) if not each.size_bytes and each.crc32c)
 
     def add(self, start: int, data: bytes, skip: int = 0) -> None:
-        """Take the file's bytes from ``start`` on, but for the first ``skip``, which were taken before."""
+        """Take the file's bytes from ``start`` on, without the first ``skip`` of them, which were taken before."""
         at, end, view = start + skip, start + len(data), memoryview(data)
         while at < end:
             number = bisect_right(self.segments, at, key=lambda segment: segment.start) - 1
@@ -114,7 +111,7 @@ class FileChecksum:
             at = stop
 
     def _hash(self, number: int, at: int, piece: memoryview) -> None:
-        """Take a piece, and those behind it that waited for it; one thread a range, so that the others go on."""
+        """Hash a piece and those that waited for it. One thread hashes a range; the others do not wait for it."""
         run = self._running[number]
         with self._lock:
             if run.given_up:
@@ -144,7 +141,7 @@ class FileChecksum:
             self._wrong.add(number)
 
     def read_again(self, read: Callable[[int, int], bytes]) -> None:
-        """Check the ranges whose pieces came in too wild an order for their SHA-256, as few files' do."""
+        """Read the ranges again whose pieces came too far out of order to be hashed on the way: few files have any."""
         for number, run in self._running.items():
             if run.given_up:
                 segment = self.segments[number]
@@ -165,15 +162,15 @@ class FileChecksum:
 
     @property
     def damaged(self) -> list[Segment]:
-        """Ranges known to hold other bytes than those recorded, in order."""
+        """The ranges that are known to hold other bytes than those recorded, in order."""
         return [self.segments[number] for number in sorted(self._wrong)]
 
     def finish(self) -> None:
-        """Take what is still missing for damage: the file was cut short."""
+        """Count every range of which bytes are still missing as damaged: the file was cut short."""
         self._wrong.update(number for number, missing_bytes in enumerate(self._missing_bytes) if missing_bytes)
 
     def is_damaged(self, start: int, end: int) -> bool:
-        """Return whether a byte from ``start`` to ``end`` is known by now to be in a damaged range."""
+        """Return whether the bytes from ``start`` to ``end`` touch a range that is known to be damaged by now."""
         first = max(0, bisect_right(self.segments, start, key=lambda segment: segment.start) - 1)
         numbers = range(first, bisect_left(self.segments, end, key=lambda segment: segment.start))
         return not self._wrong.isdisjoint(numbers)
@@ -183,7 +180,7 @@ class FileChecksum:
 
 
 def end_crc32c(parts: Sequence[Segment], end: int) -> int:
-    """Return the CRC32C of the whole file if all slabs are as recorded, ``end`` being that of the bytes behind them."""
+    """Return the whole file's CRC32C if all slabs are as recorded; ``end`` is that of the bytes behind them."""
     *slabs, last = parts
     return _joined([*((slab.crc32c or 0, slab.size_bytes) for slab in slabs), (end, last.size_bytes)])
 

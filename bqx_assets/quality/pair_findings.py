@@ -1,7 +1,6 @@
-"""A pair's facts as its extraction left them: what a proposal states, table by table.
+"""Finds a pair's facts for a proposal: rows from the extraction's record, nulls and constants from slabs' footers.
 
-Belongs here: rows from the extraction's record, nulls and constants from the slabs' footers. Does not: the text of a
-proposal (``catalogue.proposal``), or whether the facts are right: a person says that.
+``catalogue.proposal`` writes the text of a proposal. Whether the facts are right, a person decides.
 """
 
 from __future__ import annotations
@@ -28,18 +27,18 @@ _READERS = 16
 
 @dataclass(frozen=True, slots=True)
 class PairFindings:
-    """Facts to propose, and the tables of which none can be."""
+    """Facts to propose, and the tables for which nothing can be proposed."""
 
     facts: PairFacts
     failed: tuple[FailedTable, ...]
-    """Neither absent nor empty: to be mended, not expected."""
+    """Tables that failed and are neither absent nor empty: they have to be mended."""
 
 
 def find_pair_facts(slabs: Slabs, record: ExtractionRecord, now: datetime) -> PairFindings:
     """Return what an extraction found of its pair. **Cost**: the slabs' footers, about 90 bytes a column.
 
-    A table that failed because the warehouse does not have it is proposed as absent; one without a row on the spine
-    with all its columns empty.
+    A table that failed because the warehouse does not have it is proposed as absent. A table without a row on the
+    spine is proposed with all its columns empty.
 
     Raises:
         CheckpointCorrupt: a slab is not there any more, or its footer states no nulls.
@@ -98,7 +97,7 @@ def _refuse_gone(slabs: Slabs, record: ExtractionRecord) -> None:
 
 
 def _footers(slabs: Slabs) -> Callable[[SlabRecord], Footer]:
-    """How a slab's footer is read: of a file, or by one range of an object."""
+    """Return how a slab's footer is read: from a file, or by one range request of an object."""
     folder, store, prefix = slabs.folder, slabs.store, slabs.prefix
     if folder is not None:
         return lambda slab: read_footer(folder / slab.object_name, slab.table)
@@ -120,6 +119,6 @@ def _columns(slab: SlabRecord, footer: Footer) -> list[ColumnFacts]:
 
 
 def _features(pair: Pair, table: str) -> list[str]:
-    """The training-file columns that a table of the grammar gives; none for another table."""
+    """Return the training file's columns that a table of the grammar gives; none for another table."""
     columns = next((each.columns for each in expected_tables(pair) if each.table == table), ())
     return [output_column(table_prefix(table, pair), name) for name, _ in columns]

@@ -18,7 +18,7 @@ _Typed = tuple[str, str | None]
 
 
 def dimensions(scan: Scan) -> Finding | None:
-    """Judge rows and columns against the users' thresholds; what they must be exactly, other rules say."""
+    """Judge the numbers of rows and columns against the users' thresholds; other rules judge the exact numbers."""
     if scan.footer is None:
         return None
     least = scan.expectations
@@ -67,7 +67,7 @@ def rows_equal_spine(scan: Scan) -> Finding | None:
 
 
 def key_unique_and_ascending(scan: Scan) -> Finding | None:
-    """Judge the key column: on every row, each once, in order."""
+    """Judge the key column: every row must have a key, no key twice, in ascending order."""
     if scan.footer is None:
         return None
     expected = f"{KEY} on every row, unique, ascending"
@@ -75,7 +75,7 @@ def key_unique_and_ascending(scan: Scan) -> Finding | None:
     key = scan.of_role("key")
     if not key:
         return Finding(passed=False, got=f"no column {KEY}", expected=expected, cure=cure)
-    if scan.keys is None:  # known to be no timestamps once they are decoded
+    if scan.keys is None:  # it holds no timestamps, or was not decoded
         decoded = key[0].nan is not None
         return Finding(passed=False, got="no timestamps", expected=expected, cure=cure) if decoded else None
     known = scan.keys.drop_nulls()
@@ -106,7 +106,7 @@ def key_unique_and_ascending(scan: Scan) -> Finding | None:
 
 
 def columns_equal_catalogue(scan: Scan) -> Finding | None:
-    """Judge names, order and types: against the manifest's columns, without one against the grammar's."""
+    """Judge names, order and types against the manifest's columns, or without a manifest against the grammar's."""
     if scan.footer is None:
         return None
     got: list[_Typed] = [(column.name, column.type) for column in scan.columns]
@@ -136,7 +136,7 @@ def columns_equal_catalogue(scan: Scan) -> Finding | None:
     got_text = "; ".join(f"{len(names):,} {word}: {listed(names)}" for word, names in faults.items() if names)
     return Finding(
         passed=got == expected,
-        # Without a manifest nothing is known of the tables' snapshot: the grammar is what they should have been.
+        # Without a manifest nothing is known about the tables at their snapshot; the grammar says what they should be.
         severity=None if scan.manifest else "warn",
         got=got_text or f"{len(got):,} columns, all as expected",
         expected=f"{len(expected):,} columns, those of the {'manifest' if scan.manifest else 'grammar'}",
@@ -169,8 +169,8 @@ def tables_equal_catalogue(scan: Scan) -> Finding | None:
     merged = {slab.table for slab in extraction.features()}
     grammar = {table.table for table in expected_tables(scan.pair)}
     lacking = grammar - merged - expectations.absent(scan.pair).keys()
-    # A number excuses tables of a whole warehouse; only who listed that one could count them. So a folder of raw
-    # checkpoints, which nobody held against a warehouse, is excused none: it could lack 13 tables of one pair.
+    # A number of absent tables counts for a whole warehouse, and only a listing of it can count them. A folder of raw
+    # checkpoints was compared with no warehouse, so nothing is excused there: it could lack 13 tables of one pair.
     counted = lacking & extraction.known_absent.keys()
     missing = sorted(lacking - expectations.excused_absent(scan.pair, counted).keys())
     unknown = sorted(merged - grammar - {*expectations.accepted_tables})
@@ -210,7 +210,7 @@ def targets_complete(scan: Scan) -> Finding | None:
 
 
 def tables_cover_spine(scan: Scan) -> Finding | None:
-    """Judge how many of the spine's rows each table has, by its name: ten lost tables hide in an average over 667."""
+    """Judge for each table by itself how many of the spine's rows it has: an average over 667 hides ten lost tables."""
     if scan.footer is None:
         return None
     if scan.manifest is None:
@@ -243,7 +243,7 @@ def tables_cover_spine(scan: Scan) -> Finding | None:
 
 
 def _beyond(scan: Scan, slabs: Sequence[SlabRecord]) -> dict[str, str]:
-    """What is told of each table that has not the rows it must have."""
+    """Return a text for each table that does not have the rows that it must have."""
     assert scan.manifest is not None  # noqa: S101 -- the caller looked
     spine, expectations = scan.manifest.extraction.spine, scan.expectations
     facts = expectations.approved(scan.pair)
@@ -278,7 +278,7 @@ def _cure(scan: Scan, slabs: Sequence[SlabRecord], lost: Sequence[str]) -> str:
 
 
 def _by_family(rows: Mapping[str, RowAccount], spine: int) -> list[str]:
-    """The least and the greatest share of missing rows of each family that lacks any."""
+    """Return for each family that lacks rows its least and its greatest share of missing rows."""
     shares: dict[str, list[float]] = {}
     for table, account in rows.items():
         shares.setdefault(table.partition("_")[0], []).append(account.missing / spine)

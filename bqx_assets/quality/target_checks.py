@@ -1,11 +1,8 @@
-"""The file's own future: targets compared with each other and with the BQX they promise, features looked up in it.
+"""Compares targets with each other and with the BQX that they promise, and searches features for future values.
 
-Belongs here: which rows can be compared at all, and what a comparison found. Does not: rebuilding the future
-(``extract.lookahead``), verdicts.
-
-``target_bqx{w}_h{h}[t]`` is bqx_w h rows of the targets table after t. The file holds the spine's rows only: where
-the spine left rows out between t and t + h, h rows of the file are more rows of the table. A pair of rows proves
-something where none can be missing between: where t + h comes exactly h steps of the usual length later.
+``target_bqx{w}_h{h}[t]`` is the value of bqx_w that the targets table has h rows after t. The file holds only the
+spine's rows: where the spine left rows out between t and t + h, h rows of the file are more rows of the table. A pair
+of rows proves something only where no row can be missing between them: where t + h comes exactly h usual steps later.
 """
 
 from __future__ import annotations
@@ -23,35 +20,35 @@ from bqx_assets.extract.lookahead import LookaheadDetector
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 Held = tuple[str, str, int]
-"""A column, another one, and how many rows later that is held against it."""
+"""A column, another one, and how many rows later the other one is compared with it."""
 
 _ROUND_OFF = 1e-9
 BQX_PREFIX = "base_bqx__bqx_"
 
 
 def bqx_column(window: int) -> str:
-    """Return the feature that holds bqx_w of the row itself."""
+    """Return the name of the feature that holds bqx_w of the row itself."""
     return f"{BQX_PREFIX}{window}"
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One column held against another one a number of rows later."""
+    """One column compared with another one a number of rows later."""
 
     column: str
     other: str
     shift: int
     compared: int
-    """Pairs of rows where both values are known; of two targets, where one is."""
+    """Pairs of rows where both values are known; for two targets, where at least one is."""
     differing: int
     proven: int
-    """Differing pairs with no row missing between."""
+    """Differing pairs with no missing row between them."""
     provable: int
-    """Compared pairs with no row missing between."""
+    """Compared pairs with no missing row between them."""
 
     @property
     def failed(self) -> bool:
-        """A proven difference; where no pair can prove anything, more differences than not."""
+        """True for a proven difference; where no pair can prove anything, if more than half of the pairs differ."""
         return self.proven > 0 if self.provable else 2 * self.differing > self.compared
 
     def __str__(self) -> str:
@@ -73,31 +70,31 @@ class WindowRows:
 
 @dataclass(slots=True)
 class TargetComparer:
-    """Fed one row group after another, each compared with the rows before it as well.
+    """Compares one row group after another, each also with the rows before it.
 
-    **Cost**: the keys of the whole file; of the present row group two numbers a row and window, and of the one before
-    as many rows of the targets as the farthest horizon.
+    **Cost**: the keys of the whole file; two numbers for each row and window of the present row group; and of the row
+    group before it, as many rows of the targets as the farthest horizon.
     """
 
     keys: pl.Series
     horizons: Sequence[int]
     _found: dict[Held, Counts] = field(default_factory=dict["Held", "Counts"])
-    """Of each comparison the numbers of pairs compared, differing, proven, provable."""
+    """For each comparison, the numbers of pairs that were compared, differing, proven and provable."""
     _last: dict[str, Floats] = field(default_factory=dict[str, Floats])
-    """Of each target the rows before the present row group that a later one of it may be compared with."""
+    """For each target, the rows before the present row group with which later rows may be compared."""
     _whole: dict[int, npt.NDArray[np.bool_]] = field(default_factory=dict[int, "npt.NDArray[np.bool_]"])
-    """Of each shift which pairs that end in the present row group have no row missing between."""
+    """For each shift, which pairs that end in the present row group have no missing row between them."""
     _look: LookaheadDetector | None = None
     _step: int | None = None
-    """Microseconds from most rows to the next."""
+    """Microseconds from a row to the next, the median of all rows."""
 
     @property
     def comparisons(self) -> list[Comparison]:
-        """What was found in all row groups so far, window by window."""
+        """The results of all row groups so far, window by window."""
         return [Comparison(*held, *counts.tolist()) for held, counts in self._found.items()]
 
     def enter(self, first_row: int, windows: Iterable[WindowRows]) -> None:
-        """Take the row group that begins at ``first_row`` of the file: compare its targets, and look ahead in it."""
+        """Take the row group that begins at ``first_row`` of the file: compare its targets, prepare the search."""
         known: list[int] = []
 
         def compared() -> Iterator[tuple[int, pl.DataFrame]]:
@@ -112,9 +109,9 @@ class TargetComparer:
         self._look = look if known else None
 
     def look(self, features: pl.DataFrame) -> Mapping[str, str] | None:
-        """Return why float features (the present row group's rows) look forward, by name; None: nothing to tell by.
+        """Return by name why float features of the present row group look forward; None where there are no targets.
 
-        A column is found that holds 30 later values in one row group, as all do that are not almost empty.
+        A column is found if it holds 30 later values in one row group. Only an almost empty column holds fewer.
         """
         return None if self._look is None else self._look.find_all(features)
 
@@ -147,17 +144,17 @@ class TargetComparer:
         return held
 
     def _compare(self, held: Held, earlier: Floats, later: Floats, first_row: int) -> None:
-        """Hold a column's rows against another's, each pair when its later row comes."""
+        """Compare a column's rows with another's; each pair is compared when its later row comes."""
         shift = held[2]
         before = earlier.size - later.size
-        start = max(shift, before)  # the first later row whose earlier one is there
+        start = max(shift, before)  # the first row whose earlier partner is there
         size = max(0, earlier.size - start)
         here, there = earlier[start - shift :][:size], later[start - before :]
         whole = self._unbroken(first_row - before + start, size, shift)
         known, known_there = np.isfinite(here), np.isfinite(there)
-        # Two targets are the same BQX: where one knows it and the other not, one is wrong. A feature's row may be gone.
+        # Two targets are the same BQX: where only one has a value, one is wrong. A feature's row may be missing.
         held_against = known & known_there if held[1].startswith(BQX_PREFIX) else known | known_there
-        # Hardly any differ at all: only those are worth the five passes that round-off takes.
+        # Hardly any pair differs, so the five passes that allow for round-off are made over those only.
         apart = np.flatnonzero(held_against & (here != there))
         apart = apart[~np.isclose(here[apart], there[apart], rtol=_ROUND_OFF, atol=1e-12)]
         counts = (
@@ -180,5 +177,5 @@ class TargetComparer:
 
 
 def _floats(column: pl.Series) -> Floats:
-    """Null as NaN, without a copy where there is none."""
+    """Return the values with NaN for null; nothing is copied where there is no null."""
     return column.cast(pl.Float64).to_numpy()

@@ -1,7 +1,4 @@
-"""Rules about time: targets are the future, features are not.
-
-Belongs here: verdicts from names and from the look into the future. Does not: the look itself (``future``).
-"""
+"""Judges time: targets must hold future values, and features must not."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ from bqx_assets.quality.target_checks import BQX_PREFIX, Comparison
 
 
 def no_feature_looks_forward(scan: Scan) -> Finding | None:
-    """Judge features by name (``target*`` behind the prefix) and by value (a later row's BQX, or its negative)."""
+    """Judge features by name (``target*`` behind the prefix) and by value (BQX of a later row, or its negative)."""
     if scan.footer is None:
         return None
     features = scan.of_role("feature")
@@ -48,7 +45,7 @@ def no_feature_looks_forward(scan: Scan) -> Finding | None:
 
 
 def targets_are_the_future(scan: Scan) -> Finding | None:
-    """Judge each target against its window's nearest horizon, and against the feature bqx_w, h rows later."""
+    """Compare each target with its window's nearest horizon, and with the feature bqx_w, h rows later."""
     if scan.future is None or not scan.future.comparisons:
         return None
     found = scan.future.comparisons
@@ -79,12 +76,12 @@ def targets_are_the_future(scan: Scan) -> Finding | None:
 
 
 def target_ends(scan: Scan) -> Finding | None:
-    """Judge the nulls at both ends of each target: exactly as many as its window and its horizon ask for.
+    """Judge the nulls at both ends of each target: their numbers must follow from its window and its horizon.
 
     The first BQX of w rows is that of row w, counted from the source's first bar: ``target_bqx{w}_h{h}`` lacks the
-    first ``w - h - s`` rows of a file that begins at row s, one s for all targets: 45 in a whole history, where it has
-    the shortest window's BQX first, and more in a range, where nothing lacks once s is beyond every window. As many of
-    the last rows lack as the horizon reaches beyond the last bar.
+    first ``w - h - s`` rows of a file that begins at row s, the same s for all targets. In a whole history s is 45,
+    where the shortest window's BQX begins; in a range it is more, and beyond every window no target lacks a first row.
+    At the end a target lacks as many rows as its horizon reaches beyond the last bar.
     """
     facts = {column.name: column for column in scan.of_role("target")}
     windows, horizons = scan.expectations.windows, scan.expectations.horizons
@@ -113,14 +110,14 @@ def target_ends(scan: Scan) -> Finding | None:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """One end of all targets. ``unknown``: by target, which row of the source knows it first, and the nulls before."""
+    """One end of all targets. ``unknown``: for each target the first row of the source with a value, and its nulls."""
 
     unknown: Mapping[str, tuple[int, int]]
     times: npt.NDArray[np.int64]
     """The file's keys, ascending from this end."""
 
     def wrong(self) -> dict[str, str]:
-        """Return the targets whose nulls are not ``first row known - first row of the file``, and the numbers."""
+        """Return a text for each target whose nulls are not ``first row with a value - first row of the file``."""
         begins = Counter(first - nulls for first, nulls in self.unknown.values() if nulls)
         begin = begins.most_common(1)[0][0] if begins else max((first for first, _ in self.unknown.values()), default=0)
         found = {
@@ -131,7 +128,7 @@ class End:
         return {} if found and self._gaps_explain() else found
 
     def _gaps_explain(self) -> bool:
-        """Whether bars that are not among the keys explain the numbers: a row less is unknown for each, none more."""
+        """Return whether missing bars explain the numbers: each one may make one null fewer, never one more."""
         steps = np.diff(self.times)
         bar = int(np.median(steps)) if steps.size else 1
         before = np.concatenate([[0], np.cumsum(np.maximum(0, steps // max(1, bar) - 1))])
@@ -144,7 +141,7 @@ class End:
 
 
 def _culprits(comparisons: Sequence[Comparison]) -> list[str]:
-    """Columns of which every comparison failed; of these, the ones most often held against others."""
+    """Return the columns of which every comparison failed; of these, the ones with the most comparisons."""
     held = Counter(name for each in comparisons for name in (each.column, each.other))
     failed = Counter(name for each in comparisons if each.failed for name in (each.column, each.other))
     wholly = {name: times for name, times in failed.items() if times == held[name]} or failed

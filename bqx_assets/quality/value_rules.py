@@ -1,4 +1,4 @@
-"""Judges values: enough of them, finite, varied, and as the footer states."""
+"""Judges values: whether there are enough, whether they are finite and varied, and as the footer states."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def features_non_zero(scan: Scan) -> Finding | None:
 
 
 def completeness(scan: Scan) -> Finding | None:
-    """Judge the share of nulls over features, and over all targets beyond what windows and horizons leave unknown.
+    """Judge the share of nulls in features, and in targets without the nulls that windows and horizons explain.
 
-    Features by family, as the expectations limit them; by table, where a person approved the pair's own numbers. How
-    many rows the targets lack exactly, ``target_ends`` judges by the values.
+    Features are judged by family, as the expectations limit them, or by table where a person approved the pair's own
+    numbers. ``target_ends`` judges exactly how many rows the targets lack.
     """
     features, targets = scan.of_role("feature"), scan.of_role("target")
     if not scan.rows or any(column.nulls is None for column in features + targets):
@@ -80,7 +80,7 @@ def _earlier(what: str, share: float, gate: float) -> str:
 
 
 def _unknown_at_ends(expectations: Expectations) -> dict[str, int]:
-    """How many rows may lack each target, at most: before its window is full, and where its horizon is to come."""
+    """Return how many values each target may lack: before its window is full, and where its horizon is yet to come."""
     window, horizon = min(expectations.windows), min(expectations.horizons)
     return {
         target_name(w, h): max(0, w - h - (window - horizon)) + h - horizon
@@ -90,14 +90,14 @@ def _unknown_at_ends(expectations: Expectations) -> dict[str, int]:
 
 
 def no_unexpected_all_null(scan: Scan) -> Finding | None:
-    """Judge columns without any value: kept and reported, and stopping a release unless the expectations list them."""
+    """Judge columns without any value: they are kept, and stop a release unless the expectations list them."""
     there = [column.name for column in scan.columns if column.all_null]
     beyond = scan.expectations.beyond_all_null(scan.pair, there)
     return _beyond(scan, "all_null", there, beyond, "without any value")
 
 
 def no_unexpected_constant(scan: Scan) -> Finding | None:
-    """Judge columns of one value: kept and reported. A flag may rest for a whole range, so it stops nothing."""
+    """Judge columns of one value: they are kept and stop nothing, for a flag may never change in a range."""
     there = [column.name for column in scan.columns if column.constant]
     facts = scan.expectations.approved(scan.pair)
     known = facts.constant if facts is not None else ()
@@ -122,7 +122,7 @@ def no_nan_or_infinity(scan: Scan) -> Finding | None:
 
 
 def statistics_equal_values(scan: Scan) -> Finding | None:
-    """Judge the footer's null counts and bounds against the decoded values: readers skip by them."""
+    """Judge the footer's null counts and bounds against the decoded values: readers skip row groups by them."""
     bad = [f"{column.name}: {column.disagrees}" for column in scan.columns if column.disagrees]
     if not bad and (not scan.columns or any(column.disagrees is None for column in scan.columns)):
         return None
@@ -156,19 +156,19 @@ def _beyond(scan: Scan, fact: str, there: Sequence[str], bad: Sequence[str], wor
 
 @dataclass(frozen=True, slots=True)
 class NullFindings:
-    """How many nulls features have, and where they have too many."""
+    """The shares of nulls in features, and the places with too many."""
 
     beyond: list[str]
-    """One text a family or table."""
+    """One text for each family or table with too many."""
     shares: list[str]
-    """One text a family that has any, most nulls first."""
+    """One text for each family, the greatest share first."""
     expected: str
 
 
 def judge_nulls(scan: Scan, features: Sequence[ColumnFacts]) -> NullFindings:
-    """Return the features' nulls, held against what is approved of the pair, else against the families' limits.
+    """Judge the features' nulls by the numbers approved for the pair, or else by the families' limits.
 
-    A table that came after the approval has no approved number, and is held against the limits.
+    A table that came after the approval has no approved number, and is judged by the limits.
     """
     families = _grouped((family_word(column.name), column) for column in features)
     shares = {family: null_fraction(columns) for family, columns in families.items()}
@@ -200,7 +200,7 @@ def nulls_by_table(scan: Scan, features: Sequence[ColumnFacts]) -> Mapping[str, 
 
 
 def _beyond_limits(limits: Expectations, features: Sequence[ColumnFacts]) -> list[str]:
-    """What is told of features that have more nulls than the limits allow: all together, or by family."""
+    """Return a text for all features together, or for each family, that has more nulls than the limits allow."""
     if isinstance(limits.max_feature_null_fraction, float):
         return ["all of them together"] if features and null_fraction(features) >= limits.max_null_share("") else []
     families = _grouped((family_word(column.name), column) for column in features)

@@ -2,8 +2,8 @@
 
 ``bqx store init`` and ``bqx doctor`` show the same findings. Setting the package's own rules is ``lifecycle``'s work.
 
-**Source**: cloud.google.com/storage/docs/lifecycle, 2026-11: all conditions of a rule must hold; a name is meant that
-begins with any of ``matchesPrefix`` and ends with any of ``matchesSuffix``.
+**Source**: cloud.google.com/storage/docs/lifecycle, 2026-11: all conditions of a rule must hold; a rule matches a name
+that begins with any of ``matchesPrefix`` and ends with any of ``matchesSuffix``.
 """
 
 from __future__ import annotations
@@ -23,41 +23,41 @@ from bqx_assets.release.published import COMPANIONS
 
 LifecycleRule = Mapping[str, Any]
 Harm = Literal["published files", "kept versions", "staged objects"]
-"""What a rule of somebody else's deletes, the worst first."""
+"""What a rule of somebody else deletes, the worst first."""
 
 PUBLISHED = tuple(f"training_{pair}." for pair in ALL_PAIRS)
 """How the names of published objects begin."""
 COMPANION_FOLDERS = tuple(f"{COMPANIONS}{pair}/" for pair in ALL_PAIRS)
-"""And those of their manifests and reports."""
+"""How the names of their manifests and reports begin."""
 _PUBLISHED_ENDS = ("parquet", "manifest.json", "report.json", "expectations.toml")
 _COMPANION_ENDS = (".manifest.json", ".report.json")
 _STAGED_ENDS = (".parquet", ".json", ".lease")
 _DIGITS = frozenset("0123456789abcdef")
-"""Of the numbers that other staged objects' names end with."""
+"""Digits of the numbers with which the names of other staged objects end."""
 _NONCURRENT = frozenset({"numNewerVersions", "daysSinceNoncurrentTime", "noncurrentTimeBefore"})
 """Conditions that hold for versions that were replaced or deleted, never for a live object."""
 _CUSTOM_TIME = frozenset({"daysSinceCustomTime", "customTimeBefore"})
-"""Conditions on a time that a writer gives an object. This package gives none, and then they do not hold."""
+"""Conditions on a time that a writer may give an object. This package gives none, so they never hold."""
 _STANDARD = frozenset({"STANDARD", "MULTI_REGIONAL", "REGIONAL"})
 """Three names of one class: the last two are from before 2019."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What has to stay, and what is known of it."""
+    """Describes what has to stay in a bucket."""
 
     prefix: str
-    """The store's own, before every name."""
+    """The store's prefix, which begins every name."""
     staging_days: int
     keep_versions: int
     classes: frozenset[str]
-    """Storage classes that our objects can be in: the bucket's default, and where rules move them."""
+    """Storage classes that our objects can have: the bucket's default, and those to which rules move them."""
     oldest: datetime | None
-    """When the oldest published object or kept version was written; None: there is none."""
+    """When the oldest published object or kept version was written; None where there is none."""
 
 
 def canonical(rule: LifecycleRule) -> dict[str, Any]:
-    """Return a rule as it is compared: Cloud Storage sorts lists, writes numbers as texts, and adds empty fields."""
+    """Return a rule in one form for comparison: Cloud Storage sorts lists, quotes numbers, adds empty fields."""
     action = cast("Mapping[str, Any]", rule.get("action") or {})
     condition = cast("Mapping[str, Any]", rule.get("condition") or {})
     plain = {name: _plain(value) for name, value in condition.items()}
@@ -84,9 +84,9 @@ def classes_of(rules: Iterable[LifecycleRule], default: str) -> frozenset[str]:
 
 
 def harm_of(rule: LifecycleRule, kept: Kept) -> Harm | None:
-    """Return the worst that a rule does to what has to stay; None where it cannot reach any of it.
+    """Return the worst harm that a rule can do to what has to stay; None where it can do none.
 
-    A condition that is not known here limits nothing: what it may mean is not guessed.
+    A condition that this package does not know is taken to limit nothing.
     """
     found = canonical(rule)
     condition: Mapping[str, Any] = found["condition"]
@@ -110,7 +110,7 @@ def harm_of(rule: LifecycleRule, kept: Kept) -> Harm | None:
 
 
 def moves_published(rule: LifecycleRule, prefix: str) -> str | None:
-    """Return the class that a rule moves published files to, if it does."""
+    """Return the storage class to which a rule moves published files; None where it moves none."""
     found = canonical(rule)
     moved = found["type"] == "SetStorageClass" and found.get("class") not in _STANDARD
     if not moved or found["condition"].keys() & _CUSTOM_TIME or _spares_live(found["condition"]):
@@ -119,7 +119,7 @@ def moves_published(rule: LifecycleRule, prefix: str) -> str | None:
 
 
 def _means(condition: Mapping[str, Any], begins: Callable[[str], bool], ends: Callable[[str], bool]) -> bool:
-    """Whether one of a rule's prefixes and one of its suffixes allow a name: none of either allow any."""
+    """Return whether a rule's prefixes and suffixes match a name; a rule without prefixes or suffixes matches any."""
     return any(map(begins, condition.get("matchesPrefix") or [""])) and any(
         map(ends, condition.get("matchesSuffix") or [""])
     )
@@ -131,7 +131,7 @@ def _reaches_published(condition: Mapping[str, Any], prefix: str) -> bool:
 
 
 def _reaches_any(condition: Mapping[str, Any], heads: Iterable[str], ends: Sequence[str]) -> bool:
-    """Whether a name can be meant that has one of ``heads``, then whatever, then one of ``ends`` or a number."""
+    """Return whether a rule can match a name with one of ``heads``, any text, then one of ``ends`` or a number."""
 
     def begins(name: str) -> bool:
         return any(head.startswith(name) or name.startswith(head) for head in heads)
@@ -149,7 +149,7 @@ def _spares_live(condition: Mapping[str, Any]) -> bool:
 
 
 def _breaks_versions(condition: Mapping[str, Any], kept: Kept) -> bool:
-    """Whether a rule about earlier versions deletes one of those that are kept: the last ``keep_versions``."""
+    """Return whether a rule deletes one of the last ``keep_versions`` earlier versions, which are kept."""
     if kept.keep_versions == 0 or not _ever_before(condition, "noncurrentTimeBefore", kept.oldest):
         return False
     newer = condition.get("numNewerVersions")
@@ -157,7 +157,7 @@ def _breaks_versions(condition: Mapping[str, Any], kept: Kept) -> bool:
 
 
 def _ever_before(condition: Mapping[str, Any], name: str, oldest: datetime | None) -> bool:
-    """Whether a condition on a date can hold: it is to come, or something that has to stay is as old."""
+    """Return whether a condition on a date can hold: the date is in the future, or something to keep is older."""
     date = condition.get(name)
     if date is None:
         return True
@@ -190,7 +190,7 @@ _OUTSIDE = {"EUROPE-WEST2", "EUROPE-WEST6"}
 
 
 class BucketFinding(Record):
-    """One thing about a bucket."""
+    """One fact about a bucket, with its cure."""
 
     level: Level
     about: About
@@ -213,21 +213,21 @@ def refuse_unfit(uri: str, policy: BucketPolicy) -> None:
 def findings(
     uri: str, policy: BucketPolicy, others: Sequence[LifecycleRule], kept: Kept, *, data_location: str | None = None
 ) -> tuple[BucketFinding, ...]:
-    """Return what an operator should know of a bucket, what stops runs first."""
+    """Return what an operator should know about a bucket; what stops runs comes first."""
     found = [*of_settings(uri, policy, data_location=data_location), *of_rules(others, kept)]
     order: list[Level] = ["stops", "costs", "note"]
     return tuple(sorted(found, key=lambda each: order.index(each.level)))
 
 
 def of_settings(uri: str, policy: BucketPolicy, *, data_location: str | None = None) -> Iterator[BucketFinding]:
-    """Yield what an operator should know of a bucket's settings other than its lifecycle rules."""
+    """Yield what an operator should know about a bucket's settings other than its lifecycle rules."""
     bucket = uri.removeprefix(GCS_SCHEME).split("/", maxsplit=1)[0]
     yield from _keeping(bucket, policy)
     yield from _paying(bucket, policy, data_location)
 
 
 def _keeping(bucket: str, policy: BucketPolicy) -> Iterator[BucketFinding]:
-    """Settings under which objects cannot be replaced or deleted."""
+    """Yield the settings under which objects cannot be replaced or deleted."""
     update = f"gcloud storage buckets update gs://{bucket}"
     if policy.retention_seconds:
         days = policy.retention_seconds / _DAY_SECONDS
@@ -249,7 +249,7 @@ def _keeping(bucket: str, policy: BucketPolicy) -> Iterator[BucketFinding]:
 
 
 def _paying(bucket: str, policy: BucketPolicy, data_location: str | None) -> Iterator[BucketFinding]:
-    """Who pays, what for, and who may look."""
+    """Yield the settings that cost money, and whether the bucket may be made public."""
     update = f"gcloud storage buckets update gs://{bucket}"
     if policy.requester_pays:
         what = "requester pays: every call must name a project that pays, and this program names none"
@@ -279,7 +279,7 @@ def _paying(bucket: str, policy: BucketPolicy, data_location: str | None) -> Ite
 
 
 def of_rules(others: Sequence[LifecycleRule], kept: Kept) -> Iterator[BucketFinding]:
-    """Yield the rules of others that delete nothing that has to stay, and are felt all the same."""
+    """Yield the rules of others that cost runs or money although they delete no published file or kept version."""
     for rule in others:
         condition = dict(rule.get("condition") or {})
         if harm_of(rule, kept) == "staged objects":

@@ -1,8 +1,7 @@
-"""The output bucket's own rules: staged objects go after days, published ones never, their versions stay.
+"""Sets and verifies the output bucket's lifecycle rules, for ``bqx store init``.
 
-Belongs here: what the rules are, setting and verifying them (``bqx store init``). Does not: what a rule of others can
-reach (``bucket_rules``), the bucket's other settings (``bucket_facts``), removals this package makes itself
-(``retention``).
+Staged objects are deleted after days, published objects never, and their earlier versions are kept. ``bucket_policy``
+judges the rules of others and the bucket's other settings; ``retention`` removes what this package removes itself.
 """
 
 from __future__ import annotations
@@ -30,23 +29,23 @@ from bqx_assets.release.bucket_policy import (
 from bqx_assets.release.published import COMPANIONS
 
 _EARLIER_PREFIXES = ((STAGING,), ("training_",), STAGED_PREFIXES)
-"""What the rules of earlier versions reached: up to 0.1.0 files of others as well, then no companions."""
+"""Prefixes in the rules of earlier versions: up to 0.1.0 they reached files of others too, then no companions."""
 _DATED = {"createdBefore", "noncurrentTimeBefore"}
 
 
 class StorePolicy(Record):
-    """What holds for a store, verified by reading it back."""
+    """The rules in force in a store, verified by reading them back."""
 
     uri: str
     staging_days: int
     keep_versions: int
     versioning: bool
-    """False for a folder: its versions are the store's own work, its staging is swept after a publication."""
+    """False for a folder: there the package itself keeps versions, and sweeps staged files after a publication."""
     soft_delete_days: float
-    """How long Cloud Storage itself keeps, and charges for, what was deleted. Left as the bucket's owner set it."""
+    """How long Cloud Storage keeps deleted objects and charges for them. It stays as the bucket's owner set it."""
     changed: bool
     findings: tuple[BucketFinding, ...] = ()
-    """What else of the bucket's settings an operator should know."""
+    """What an operator should know about the bucket's other settings."""
 
 
 def init_store(
@@ -54,7 +53,7 @@ def init_store(
 ) -> StorePolicy:
     """Set and verify the store's rules; other rules of the bucket stay. Doing it twice changes nothing.
 
-    ``data_location`` is where the tables lie, to tell what reading from there costs.
+    ``data_location`` is where the tables lie: reading them from another place costs money, and is reported.
 
     Raises:
         StoreError: the bucket refused, did not keep the rules, has a rule that would delete published files or kept
@@ -107,14 +106,14 @@ def rules(prefix: str, *, staging_days: int, keep_versions: int) -> tuple[Lifecy
     staging = [f"{prefix}{each}" for each in STAGED_PREFIXES]
     return (
         _delete({"age": staging_days, "matchesPrefix": staging}),
-        # Under versioning a deleted component is only noncurrent, and would be charged for ever.
+        # With versioning, a deleted object becomes noncurrent and would be charged for ever.
         _delete(
             {
                 "daysSinceNoncurrentTime": 1,
                 "matchesPrefix": [*staging, *(f"{prefix}{each}" for each in COMPANION_FOLDERS)],
             }
         ),
-        # The live one is newer than every version that is kept.
+        # The live object counts as a newer version too: hence one more.
         _delete(
             {
                 "numNewerVersions": keep_versions + 1,
@@ -126,7 +125,7 @@ def rules(prefix: str, *, staging_days: int, keep_versions: int) -> tuple[Lifecy
 
 
 def others_of(found: Sequence[LifecycleRule], prefix: str) -> tuple[LifecycleRule, ...]:
-    """Return a bucket's rules that are none of ours: neither today's nor an earlier form, whatever their numbers."""
+    """Return the rules of a bucket that are not ours, neither of today's form nor of an earlier one."""
     ours = rules(prefix, staging_days=0, keep_versions=0)
     reached = [[f"{prefix}{each}" for each in prefixes] for prefixes in _EARLIER_PREFIXES]
     earlier = [
@@ -161,7 +160,7 @@ def has_rules(found: Sequence[LifecycleRule], wanted: Sequence[LifecycleRule]) -
 
 
 def refuse_deletion(store: ObjectStore, policy: BucketPolicy, *, staging_days: int, keep_versions: int) -> Kept:
-    """Return what has to stay, unless a rule of somebody else's would delete it: that is named, not removed.
+    """Return what has to stay. A rule of somebody else that would delete it is refused by name, not removed.
 
     Raises:
         StoreError: there is such a rule.
@@ -191,7 +190,7 @@ def refuse_deletion(store: ObjectStore, policy: BucketPolicy, *, staging_days: i
 
 
 def _oldest(store: ObjectStore) -> datetime | None:
-    """When the oldest published object, companion or kept version was written. **Cost**: listings."""
+    """Return when the oldest published object, companion or kept version was written. **Cost**: listings."""
     live = [info for head in ("training_", COMPANIONS) for info in store.list_objects(head)]
     versions = [old for info in live if info.name.startswith(PUBLISHED) for old in store.earlier(info.name)]
     return min((info.updated for info in (*live, *versions)), default=None)

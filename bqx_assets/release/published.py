@@ -1,11 +1,8 @@
-"""What is published of a pair: the object, the companions that it names, and who vouches for its bytes.
+"""Finds and judges what is published of a pair: the object, the companions that it names, and when it was verified.
 
-Belongs here: finding and judging what is there, for status, verification and removal alike. Does not: publishing.
-
-A swap of the published object is one step, and its own metadata names its manifest, its report, and the expectations
-that it was held against: immutable objects named by the SHA-256 of their bytes. The plain-named copies beside it are
-for people; they are of this version only if their bytes are those of the objects it names. What was published before
-objects named anything has the plain ones only.
+The published object is swapped in one step. Its metadata names its manifest, its report and its expectations, which are
+immutable objects named by the SHA-256 of their bytes. The plain-named copies beside it are for people; they belong to
+this version only if their bytes are those of the named objects. An older publication has only the plain-named ones.
 """
 
 from __future__ import annotations
@@ -28,9 +25,9 @@ from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore, VerifiedBy, 
 from bqx_assets.quality.report import Verdict
 
 COMPANIONS = "companions/"
-"""Manifests, reports and expectations named by content lie under here, by pair."""
+"""The folder of manifests, reports and expectations that are named by their content, by pair."""
 Kind = Literal["manifest", "report", "expectations"]
-"""Of a companion; also the published object's metadata key that names it."""
+"""The kind of a companion; also the key of the published object's metadata that names it."""
 _SUFFIXES: dict[Kind, str] = {
     "manifest": ".manifest.json",
     "report": ".report.json",
@@ -40,7 +37,7 @@ _NAME = re.compile(rf"{COMPANIONS}([a-z]{{6}})/([0-9a-f]{{64}})\.(manifest\.json
 INTACT_RULE = "object_equals_manifest"
 _FRESH = timedelta(hours=1)
 _LOOK_BYTES = 64 << 20
-"""A look reads a file up to this size that could have changed since it was last read: 0.1 s."""
+"""``look`` reads a file of up to this size if it could have changed since it was last read: 0.1 s."""
 
 State = Literal["none", "partial", "done", "stale", "failed", "unverified"]
 """``stale``: made from something that is no longer what the stage before gives. ``unverified``: the bytes could have

@@ -1,7 +1,6 @@
-"""What may be removed, and when: staged objects by age, a pair's slabs after a verified publication.
+"""Removes what is no longer needed: staged objects by age, and a pair's slabs after a verified publication.
 
-Belongs here: the two removals and their conditions. Does not: earlier versions of a published file (the store keeps
-``keep_versions`` of them), or any removal of a validated file: there is none.
+The store itself keeps ``keep_versions`` earlier versions of a published file. A validated file is never removed.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ class Removed(Record):
 def sweep(store: ObjectStore, *, staging_days: int, now: datetime | None = None) -> Removed:
     """Delete objects that this package staged more than ``staging_days`` ago, and companions as old that nobody names.
 
-    A published object is never touched. Age is by the store's own clock. What others keep under ``staging/`` stays,
-    whatever its age. An object written again between the look and the deletion stays: it is deleted by its version.
+    A published object is never touched. Ages go by the store's own clock. Objects of others under ``staging/`` stay,
+    whatever their age. An object that is written again meanwhile stays too, for a deletion names the version it means.
     """
     staged = [info for info in store.list_objects(STAGING) if is_own(info)]
     companions = [info for info in store.list_objects(COMPANIONS) if info.own]
@@ -44,17 +43,17 @@ def sweep(store: ObjectStore, *, staging_days: int, now: datetime | None = None)
         try:
             store.delete(info.name, only_if=info.version)
         except (ObjectMissing, PreconditionFailed):
-            continue  # another sweep was first, or somebody is writing it now: either way it is not ours
+            continue  # another sweep was first, or somebody is writing it now
         removed.append(info.name)
         size_bytes += info.size_bytes
     return Removed(names=tuple(removed), size_bytes=size_bytes)
 
 
 def _unnamed(store: ObjectStore, companions: Sequence[ObjectInfo], limit: datetime) -> list[ObjectInfo]:
-    """Old manifests and reports that neither a published object nor an earlier version of it names.
+    """Return old companions that neither a published object nor an earlier version of it names.
 
-    A publication that lost, or died before its swap, leaves its own behind. **Cost**: only for pairs that have old
-    ones, the versions of the published object, and the reading of those that nobody names.
+    A publication that lost, or died before its swap, leaves such companions behind. **Cost**: for pairs with old
+    companions only, a listing of versions, and reading the companions that nobody names.
     """
     old: dict[str, list[ObjectInfo]] = {}
     for info in companions:
@@ -74,7 +73,7 @@ def clean_checkpoints(pair: Pair, slabs: Slabs, store: ObjectStore) -> Removed:
     """Delete a pair's slabs, once the store itself confirms the published file that was made of them.
 
     Only slabs that the published manifest names, with its checksums, are deleted; others stay.
-    **Cost**: a folder's slabs are read once; of objects the store's own checksums are asked.
+    **Cost**: slabs in a folder are read once; for objects the store is asked for its checksums.
 
     Raises:
         ChecksumMismatch: no published file, or its size and CRC32C are not its manifest's. Nothing is deleted.
@@ -92,7 +91,7 @@ def clean_checkpoints(pair: Pair, slabs: Slabs, store: ObjectStore) -> Removed:
 
 
 def _verified_manifest(pair: Pair, store: ObjectStore) -> Manifest:
-    """Of the published file, once its bytes were read: what it was made of may go only if it is whole."""
+    """Return the published file's manifest after verifying its bytes: slabs may go only if the file is whole."""
     found = verify(store, pair)
     if found.manifest is None or found.state not in {"done", "partial"}:
         raise ChecksumMismatch(

@@ -1,9 +1,7 @@
-"""Tells where a pair stands, read from its artefacts alone: records, manifests, reports, the store's own facts.
+"""Reads where a pair stands from its artefacts alone: records, manifests, reports and the store's facts.
 
-Belongs here: the state of each stage. Does not: counting files by listing a folder, logs, or drawing.
-
-The users' earlier pipeline reported "all 26 pairs done" after 4, and "cost validated" for a run that had failed:
-success was inferred from durations and exit codes.
+The users' earlier pipeline reported "all 26 pairs done" after 4, and "cost validated" for a run that had failed,
+because it inferred success from durations and exit codes.
 """
 
 from __future__ import annotations
@@ -41,28 +39,28 @@ class PairStatus(Record):
     anybody read it. ``partial``: whole, but a plain-named copy of its manifest or report is of another version."""
     verified_at: datetime | None
     verified_by: VerifiedBy | None
-    """When, and how, the published bytes were last held against a checksum."""
+    """When and how the published bytes were last compared with a checksum."""
     rows: int | None
     columns: int | None
-    """Of the published file; of the merged one before there is any."""
+    """Columns of the published file, or of the merged one while nothing is published."""
     size_bytes: int | None
     content_digest: str | None
-    """What values it holds; None where its manifest, an earlier version's, does not say."""
+    """The digest of its values; None where an earlier version wrote the manifest without one."""
     uri: str | None
-    """Of the published file, if its bytes were verified and could not have changed since."""
+    """The published file's URI, if its bytes were verified and could not have changed since."""
 
 
 def pair_status(
     pair: Pair, slabs: Slabs, file: MergedFile, expectations: Expectations, store: ObjectStore
 ) -> PairStatus:
-    """Return a pair's stages. **Cost**: reads records and facts; no slab's bytes, no training file's.
+    """Return a pair's stages. **Cost**: reads records and facts, but no slab and no training file of more than 64 MiB.
 
-    Slabs are counted by their own records, made for the spine that is there, and by what is stored of them.
+    A slab counts if its record is for the spine that is there, and if its stored facts are those of the record.
     """
     spine = _spine(slabs)
     record = _load_extraction(slabs)
     done = {slab.table: slab.crc32c for slab in _finished(pair, slabs, spine, record)}
-    # Those that the last extraction excused too: which ones a number excuses, only the warehouse's listing says.
+    # Also those that the last extraction excused: only a listing of the warehouse tells which ones a number excuses.
     absent = {*expectations.absent(pair), *(record.known_absent if record else ())}
     wanted = {each.table for each in expected_tables(pair)} - absent
     manifest = _own_manifest(file, pair)
@@ -106,7 +104,7 @@ def _load_extraction(slabs: Slabs) -> ExtractionRecord | None:
 
 
 def _finished(pair: Pair, slabs: Slabs, spine: Spine | None, record: ExtractionRecord | None) -> Iterator[SlabRecord]:
-    """The feature slabs of this spine: from the last record, and those a killed extraction finished since."""
+    """Yield the feature slabs of this spine: those of the last record, and those a killed extraction finished since."""
     if spine is None:
         return
     known = {slab.table: slab for slab in record.features()} if record else {}
@@ -129,7 +127,7 @@ def _slabs_state(spine: Spine | None, done: set[str], wanted: set[str]) -> State
 
 
 def _own_manifest(file: MergedFile, pair: Pair) -> Manifest | None:
-    """Of the merged file that is there; None for one of another pair, whatever its name."""
+    """Return the manifest of the merged file that is there; None if it is of another pair, whatever its name."""
     try:
         manifest = file.manifest()
     except CheckpointCorrupt:
@@ -138,7 +136,7 @@ def _own_manifest(file: MergedFile, pair: Pair) -> Manifest | None:
 
 
 def _merged_state(manifest: Manifest | None, done: dict[str, int]) -> State:
-    """``stale`` when a slab is there that is not the one in the file; cleaned checkpoints leave it done."""
+    """Return ``stale`` where a slab is there that is not the one in the file; deleted slabs change nothing."""
     if manifest is None:
         return "none"
     merged = {slab.table: slab.crc32c for slab in manifest.extraction.features()}
