@@ -1,10 +1,8 @@
-"""Columns of a Parquet file in the types a training file holds: every value exactly as written, or refused by name.
+"""Columns of a Parquet file are read in the types of a training file: every value is exact, or refused by name.
 
-Belongs here: what each stored type is read as, and decoding columns so. Does not: which rows and columns are wanted,
-or which types a table may have (``catalogue``, ``merge.raw_file``).
-
-Arrow decodes, not Polars: Polars reads INT96 as nanoseconds and gives 2262 for every later year, ends in a panic at a
-time zone such as ``+05:30``, and cuts digits in a cast without a word.
+Arrow decodes them, since Polars reads INT96 as nanoseconds and gives 2262 for every later year, panics at a time zone
+such as ``+05:30``, and silently cuts digits in a cast. Which types a table may have is decided by ``catalogue`` and
+``merge.raw_file``.
 """
 
 from __future__ import annotations
@@ -26,18 +24,18 @@ from bqx_assets.base.names import KEY
 from bqx_assets.extract.warehouse import ReadRequest
 
 KEY_TYPE = COLUMN_TYPES["TIMESTAMP"].polars
-"""Of a timestamp, the key among them."""
+"""Type of timestamps, and so of the key."""
 LARGEST_INTEGER = 2**63 - 1
 _EARLIEST, _LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999
-"""Microseconds of the years 1 and 9999: BigQuery's timestamps, and Python's, end there."""
+"""Microseconds of the years 1 and 9999, the limits of timestamps in BigQuery and in Python."""
 _MICROS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 _DAY = 86_400_000_000
 _WHOLE_FLOATS = 2**53
-"""Up to here a float holds every whole number."""
+"""The largest number up to which a float holds every whole number."""
 _TEXT_ROWS = 16_384
-"""Rows of texts without a dictionary that are decoded at once."""
+"""Number of rows of texts without a dictionary that are decoded at once."""
 _VIEW_BYTES = 16
-"""What Polars keeps of one text beside its letters; equal texts of a dictionary share those."""
+"""Bytes that Polars keeps of a text besides its characters, which equal texts of a dictionary share."""
 
 _Array: TypeAlias = "pa.Array[Any]"
 _Chunks: TypeAlias = "pa.ChunkedArray[Any]"
@@ -45,15 +43,15 @@ _Encoded: TypeAlias = "pa.DictionaryArray[Any, Any]"
 
 
 class ColumnFile:
-    """An open Parquet file, column by column. ``subject`` is what errors call it.
+    """An open Parquet file, read column by column. ``subject`` is its name in errors.
 
-    A page that has a checksum is held against it.
+    The checksum of a page is verified where there is one.
     """
 
     def __init__(self, file: BinaryIO, subject: str, metadata: pq.FileMetaData | None = None) -> None:
         """Read the footer, unless it is given.
 
-        Raises ArrowException, OSError, UnicodeDecodeError: it is not one, or beyond Arrow.
+        Raises ArrowException, OSError, UnicodeDecodeError: the file is not Parquet, or Arrow cannot read it.
         """
         self._file, self._subject = file, subject
         self.metadata = pq.ParquetFile(file).metadata if metadata is None else metadata
@@ -66,32 +64,32 @@ class ColumnFile:
         self._parquet = self._opened("us")
         schema = self._parquet.schema_arrow
         self.fields = list(zip(schema.names, schema.types, strict=True))
-        """Of each column its name and its type as Arrow has it, in the file's order."""
+        """Name and Arrow type of each column, in the file's order."""
         self._kinds = dict(self.fields)
 
     @property
     def groups(self) -> list[int]:
-        """All row groups, by number."""
+        """The numbers of all row groups."""
         return list(range(self.metadata.num_row_groups))
 
     def row_count(self, groups: Iterable[int]) -> int:
-        """Return how many rows these groups have, as each states it."""
+        """Return the number of rows that these row groups state."""
         return sum(self.metadata.row_group(number).num_rows for number in groups)
 
     def decoded_bytes(self, name: str) -> int:
-        """Return what a column takes in memory. A text's own bytes count as they are stored, its repeats not at all."""
+        """Return the bytes of a column in memory. Texts count with their stored size, without repeats."""
         if not _is_text(self._kinds[name]):
             return 8 * self.metadata.num_rows
         return _VIEW_BYTES * self.metadata.num_rows + sum(self._stored_bytes(name))
 
     def read(self, names: Sequence[str], groups: Sequence[int] | None = None) -> pl.DataFrame:
-        """Return columns of row groups, of all where None: whole numbers Int64, fractions Float64, moments UTC.
+        """Return columns of row groups, or of all: integers as Int64, fractions as Float64, timestamps in UTC.
 
-        **Shape**: the groups' rows x ``names``. **Cost**: ``decoded_bytes`` once, and for a moment the columns' pages.
+        **Shape**: the groups' rows x ``names``. **Cost**: ``decoded_bytes`` once, and for a short time the pages.
 
         Raises:
-            InexactValue: a value that those types cannot hold as it is.
-            ArrowException, PolarsError, OSError: damaged; see ``first_unreadable``.
+            InexactValue: a value that those types cannot hold exactly.
+            ArrowException, PolarsError, OSError: the file is damaged; see ``first_unreadable``.
         """
         wanted = self.groups if groups is None else list(groups)
         several = [name for name in names if not self._is_alone(name)]
@@ -105,7 +103,7 @@ class ColumnFile:
         return pl.DataFrame(columns)
 
     def first_unreadable(self, names: Sequence[str]) -> str | None:
-        """Return the first column that cannot be decoded by itself; None if all can."""
+        """Return the first column that cannot be decoded on its own; None if all can."""
         for name in names:
             try:
                 self.read([name])
@@ -122,23 +120,23 @@ class ColumnFile:
         return exact(name, cast("_Chunks", read), self._subject)
 
     def _is_alone(self, name: str) -> bool:
-        """Whether a column is not read together with others."""
+        """Whether a column is read on its own, not together with others."""
         return name in self._int96 or (_is_text(self._kinds[name]) and name not in self._in_dictionary)
 
     def _encoded_texts(self, name: str, groups: Sequence[int]) -> Iterator[_Array]:
-        """Texts without a dictionary, some rows at once, each text once: as stored they may share most letters."""
+        """Yield texts that are stored without a dictionary, a few rows at a time, encoded as one: many may be equal."""
         for batch in self._parquet.iter_batches(_TEXT_ROWS, row_groups=list(groups), columns=[name]):
             column = cast("_Array", batch.column(0))
             yield column if pt.is_dictionary(column.type) else pc.dictionary_encode(column)
 
     def _int96_moments(self, name: str, groups: Sequence[int]) -> pl.Series:
-        """Moments of 96 bits, a day and its nanoseconds: read three times, for each unit ends or cuts elsewhere."""
+        """Return timestamps of 96 bits, a day and its nanoseconds, read in three units, each with other limits."""
         seconds, micros, nanos = (
             _integers(self._opened(unit).read_row_groups(list(groups), columns=[name]).column(0))
             for unit in ("s", "us", "ns")
         )
         self._refuse(name, "INT96", _outside(seconds, 1_000_000), "outside of the years 1 to 9999")
-        # Nanoseconds count modulo 2^64, here as there: their last digits are right in any year.
+        # Both sides overflow modulo 2^64, so that the last digits of nanoseconds are right in any year.
         self._refuse(name, "INT96", int((nanos - micros * 1_000 != 0).sum()), "with digits below a microsecond")
         return micros.cast(KEY_TYPE).alias(name)
 
@@ -151,7 +149,7 @@ class ColumnFile:
         return (self.metadata.row_group(number).column(place).total_uncompressed_size for number in self.groups)
 
     def _few(self, name: str) -> bool:
-        """Whether all of a column's chunks begin with a dictionary."""
+        """Whether every chunk of a column begins with a dictionary."""
         chunks = [self.metadata.row_group(number).column(self._places[name]) for number in self.groups]
         return bool(chunks) and all(chunk.has_dictionary_page or not chunk.num_values for chunk in chunks)
 
@@ -166,10 +164,10 @@ class ColumnFile:
 
 
 def exact(name: str, column: _Chunks, subject: str) -> pl.Series:
-    """Return numbers, flags or moments in the one type that their kind is read as; any other type as it is.
+    """Return numbers, flags or timestamps in the type that their kind is read as; any other type unchanged.
 
     Raises:
-        InexactValue: that type cannot hold a value as it is.
+        InexactValue: that type cannot hold a value exactly.
     """
     kind = column.type
     if pt.is_timestamp(kind) or pt.is_date(kind):
@@ -201,7 +199,7 @@ def as_moments(ticks: pl.Series, unit: str, subject: str) -> pl.Series:
 
 
 def as_floats(whole: pl.Series, subject: str) -> pl.Series:
-    """Return whole numbers as fractions. Raises InexactValue beyond what a float holds digit by digit."""
+    """Return whole numbers as floats. Raises InexactValue for one that a float cannot hold exactly."""
     over = int((~whole.is_between(-_WHOLE_FLOATS, _WHOLE_FLOATS)).sum())
     if over:
         raise inexact(subject, whole.name, "INT64", f"{over:,} values with more digits than FLOAT64 has")
@@ -209,7 +207,7 @@ def as_floats(whole: pl.Series, subject: str) -> pl.Series:
 
 
 def inexact(subject: str, column: str, kind: str, what: str) -> InexactValue:
-    """Return the error for values of a column, stored as ``kind``, that would be changed by reading them."""
+    """Return the error for values of a column of stored type ``kind`` that reading would change."""
     return InexactValue(
         subject,
         got=f"{column} {kind}: {what}",
@@ -219,7 +217,7 @@ def inexact(subject: str, column: str, kind: str, what: str) -> InexactValue:
 
 
 def _moments(name: str, column: _Chunks, subject: str) -> pl.Series:
-    """A zone says how to show a moment; what is stored is UTC. Moments without one are taken as UTC."""
+    """Return timestamps in UTC. A time zone only tells how to show them; those without one count as UTC."""
     kind = column.type
     if pt.is_date(kind):
         days = _integers(column.cast(pa.date32())).alias(name)
@@ -228,7 +226,7 @@ def _moments(name: str, column: _Chunks, subject: str) -> pl.Series:
 
 
 def _integers(column: _Chunks) -> pl.Series:
-    """The stored numbers of moments or days."""
+    """Return the stored numbers of timestamps or dates."""
     stored = pa.int32() if pt.is_date32(column.type) else pa.int64()
     found = pl.from_arrow(pa.chunked_array([chunk.view(stored) for chunk in column.chunks], stored), rechunk=False)
     return cast("pl.Series", found).cast(pl.Int64)
@@ -242,11 +240,11 @@ def _outside(ticks: pl.Series, micros: int) -> int:
 
 
 def _texts(name: str, chunks: Iterable[_Array]) -> pl.Series:
-    """Texts whose letters are kept once for each entry of a dictionary, however often it is met."""
+    """Return texts whose characters are kept once for each entry of the dictionary, however often it occurs."""
     parts: list[pl.Series] = []
     for chunk in chunks:
         places, letters = cast("_Encoded", chunk).indices, cast("_Array", cast("_Encoded", chunk).dictionary)
-        letters.validate(full=True)  # that they are UTF-8: Polars takes Arrow's word for it
+        letters.validate(full=True)  # checks that they are UTF-8, which Polars does not
         parts.append(pl.Series(name, letters, pl.String)[pl.Series(places).cast(pl.UInt32)])
     return pl.concat(parts, rechunk=False) if parts else pl.Series(name, [], pl.String)
 
@@ -259,24 +257,24 @@ def _is_text(kind: pa.DataType) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class KeyBounds:
-    """The first and last key of a row group that has a key on every row."""
+    """The first and last key of a row group in which every row has a key."""
 
     first: datetime
     last: datetime
 
 
 def wanted_groups(bounds: Iterable[KeyBounds | None], request: ReadRequest) -> list[int]:
-    """Return the row groups that may hold a row of the request's range: always those without bounds."""
+    """Return the row groups that may hold a row of the request's range; those without bounds always may."""
     return [number for number, each in enumerate(bounds) if each is None or _overlaps(each, request)]
 
 
 def stated_bounds(file: pq.FileMetaData) -> list[KeyBounds | None]:
-    """Return each row group's bounds as the file's statistics state them: to be trusted in files of our own only."""
+    """Return each row group's bounds by the file's statistics, which are reliable only in files that we wrote."""
     return [_stated(file.row_group(number)) for number in range(file.num_row_groups)]
 
 
 def as_utc(moment: datetime) -> datetime:
-    """Return a moment in UTC; one without a zone is UTC already."""
+    """Return a time in UTC; one without a time zone counts as UTC."""
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 

@@ -1,7 +1,4 @@
-"""The embedded warehouse: a folder of Parquet tables, read as BigQuery's would be.
-
-Belongs here: describing and reading such a folder. Does not: making one (``create``).
-"""
+"""The embedded warehouse is a folder of Parquet tables, which is described and read like BigQuery's tables."""
 
 from __future__ import annotations
 
@@ -34,20 +31,20 @@ _PIECE_BYTES = 16 << 20
 """Decoded size of the columns that are decoded at once."""
 _READERS = 4
 _MOST_FOOTER_BYTES = 1 << 26
-"""Bytes of a footer that are read for a table's etag."""
+"""Most bytes of a footer that are read for a table's etag."""
 
 
 class LocalWarehouse:
-    """``root/{dataset}/{table}.parquet``. Safe to use from several threads; nothing is opened before it is asked for.
+    """The tables ``root/{dataset}/{table}.parquet``. Safe to use from several threads; opens no file before a call.
 
-    A file that cannot be read is described with its ``defect``, so that it fails by its own name and no other does.
+    A file that cannot be read is described with its ``defect``, so that this table alone fails.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._known: dict[Path, tuple[tuple[int, int], TableDescription]] = {}
         self._bounds: dict[tuple[str, str, str], list[KeyBounds | None]] = {}
-        """By dataset, table and etag. A table is read time slice by time slice: its keys are decoded once."""
+        """Bounds by dataset, table and etag: a table is read in time slices, and its keys are decoded only once."""
         self._lock = threading.Lock()
         self._outage = Outage()
 
@@ -58,21 +55,21 @@ class LocalWarehouse:
 
     @property
     def outage(self) -> Outage:
-        """A folder answers always; its reads are ended like any other's."""
+        """A folder always answers, but a run that ends also ends its reads."""
         return self._outage
 
     @property
     def read_bytes(self) -> int:
-        """Nothing is billed."""
+        """Zero, since nothing is billed."""
         return 0
 
     def describe(self) -> Sequence[TableDescription]:
-        """Return every table by name, from the files' footers; a file seen before and unchanged is not opened.
+        """Return every table, by the files' footers; an unchanged file is not opened again.
 
         **Cost**: about 1 ms a table the first time.
 
         Raises:
-            TableMissing: there is no warehouse. TableUnreadable: its making was interrupted.
+            TableMissing: there is no warehouse. TableUnreadable: ``bqx warehouse create`` was interrupted.
         """
         refuse_unusable(self._root)
         paths = [(dataset, path) for dataset in DATASETS for path in table_paths(self._root, dataset)]
@@ -82,13 +79,13 @@ class LocalWarehouse:
         return [*(description for description in found if description is not None), *odd]
 
     def states(self, tables: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        """Return the etags of tables that are there. Raises as :meth:`describe` does."""
+        """Return the etags of those tables that exist. Raises as :meth:`describe` does."""
         refuse_unusable(self._root)
         found = {each: self._describe(each[0], table_path(self._root, *each)) for each in tables}
         return {each: description.etag for each, description in found.items() if description is not None}
 
     def snapshot(self) -> datetime:
-        """Return now: a file written later is refused by its time, for a folder keeps no earlier state.
+        """Return the present time. A folder keeps no earlier state, so a file that is written later is refused.
 
         Raises as :meth:`describe` does.
         """
@@ -98,12 +95,12 @@ class LocalWarehouse:
     def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
         """Yield the rows in file order, columns and types as described, rows without a key included.
 
-        **Cost**: the requested rows, and some columns of their row groups, ``_PIECE_BYTES`` or a single one, three
-        times. Of row groups outside the time range only the key is read, once: statistics that lie hide no row.
+        **Cost**: the requested rows, and three times a few columns of their row groups, of ``_PIECE_BYTES`` or a single
+        one. Of row groups outside the time range only the key is read, once, since statistics may be wrong.
 
         Raises:
-            TableMissing: no such file. TableUnreadable: it is corrupt, or has not the rows that its footer counts.
-            TableChanged: not the file that was described.
+            TableMissing: no such file. TableUnreadable: it is corrupt, or its row count differs from its footer's.
+            TableChanged: it is not the file that was described.
             BadSetting: a table or dataset name that is no identifier.
             ReadsEnded: the run ends.
         """
@@ -182,7 +179,7 @@ def _defective(dataset: str, name: str, defect: str) -> TableDescription:
 
 
 def _etag(file: BinaryIO) -> str:
-    """Size, time and the footer's checksum: the footer holds every column's sizes, offsets and bounds."""
+    """Return size, time and checksum of the footer, which holds every column's sizes, offsets and bounds."""
     stat = os.fstat(file.fileno())
     file.seek(max(0, stat.st_size - TAIL_BYTES))
     end_bytes = parquet_end_bytes(file.read()) or TAIL_BYTES
@@ -203,10 +200,10 @@ def _refuse_changed(file: BinaryIO, table: TableDescription) -> None:
 
 
 def _few(columns: ColumnFile, names: Sequence[str]) -> Iterator[list[str]]:
-    """The columns in runs of ``_PIECE_BYTES``, or of one.
+    """Yield the columns in groups of at most ``_PIECE_BYTES``, or of a single column.
 
-    Arrow holds what it decodes encoded, decompressed and decoded, and whole row groups of it: all columns of a wide
-    table at once took 230 MB for 32 MB of rows.
+    Arrow holds whole row groups three times: encoded, decompressed and decoded. All columns of a wide table at once
+    took 230 MB for 32 MB of rows.
     """
     some: list[str] = []
     room_bytes = _PIECE_BYTES
@@ -221,7 +218,7 @@ def _few(columns: ColumnFile, names: Sequence[str]) -> Iterator[list[str]]:
 
 
 def _kept(columns: ColumnFile, groups: Sequence[int], request: ReadRequest) -> pl.Series | None:
-    """Where in the row groups the rows of the request are; None where all are."""
+    """Return the positions of the request's rows in the row groups; None if all rows are wanted."""
     ranged = request.start is not None or request.end is not None
     deciding = [*([KEY] if ranged else []), *([PAIR_COLUMN] if request.pair is not None else [])]
     if not deciding:
@@ -231,14 +228,14 @@ def _kept(columns: ColumnFile, groups: Sequence[int], request: ReadRequest) -> p
 
 
 def _piece(columns: ColumnFile, groups: Sequence[int], names: Sequence[str], kept: pl.Series | None) -> pl.DataFrame:
-    """Some columns of row groups, as they are described."""
+    """Return some columns of row groups, with the described types."""
     rows = columns.read(names, groups)
-    # Not filtered: neighbouring rows would be kept as a view, which holds all others in memory.
+    # Gathered, not filtered: filtered neighbouring rows would be a view, which holds all others in memory.
     return rows if kept is None else rows.select(pl.all().gather(kept))
 
 
 def _decoded_bounds(columns: ColumnFile, group: int) -> KeyBounds | None:
-    """The bounds of the keys as they are decoded; None where a row has none, or there is no row."""
+    """Return the bounds of the decoded keys; None if there is no row, or a row without a key."""
     keys = columns.read([KEY], [group]).to_series()
     first, last = cast("datetime | None", keys.min()), cast("datetime | None", keys.max())
     return None if keys.null_count() or first is None or last is None else KeyBounds(first, last)
@@ -252,7 +249,7 @@ def _refuse_miscounted(columns: ColumnFile, table: TableDescription) -> None:
 
 
 def _wanted_rows(request: ReadRequest) -> pl.Expr:
-    """Rows of the pair and the time range. A row without a key stays: the reader must see that defect."""
+    """Return the filter of pair and time range. It keeps rows without a key, a defect that the extraction reports."""
     wanted = pl.lit(value=True) if request.pair is None else pl.col(PAIR_COLUMN) == request.pair
     if request.start is not None:
         wanted &= (pl.col(KEY) >= request.start).fill_null(value=True)
