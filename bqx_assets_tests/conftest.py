@@ -16,7 +16,10 @@ from bqx_assets_tests.servers.gcs.fixtures import gcs, gcs_process
 __all__ = ["gcs", "gcs_process"]
 _HERE = Path(__file__).parent
 _CLOUD_FOLDERS = ("extract/bigquery/", "runtime/launcher/", "cloud/")
-_CLOUD_WORDS = ("gcs", "compose", "wire", "slabs", "lifecycle")
+_SERVERS = frozenset({"gcs_process", "bigquery_server"})
+"""Fixtures that start a local server."""
+_BUCKET = "bucket"
+"""The parameter by which a test of several stores asks for one on a server."""
 
 # No example claims a time: on a busy machine the first one, which loads libraries, took 266 ms of the 200 allowed.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -24,11 +27,16 @@ hypothesis.settings.load_profile("repeatable")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark by place: what talks to a local server of BigQuery, Cloud Storage or Cloud Run."""
+    """Mark as ``cloud`` what talks to a local server of BigQuery, Cloud Storage or Cloud Run: by fixture or place."""
     for item in items:
         place = item.path.relative_to(_HERE).as_posix()
-        if place.startswith(_CLOUD_FOLDERS) or any(word in item.path.stem for word in _CLOUD_WORDS):
+        if place.startswith(_CLOUD_FOLDERS) or (isinstance(item, pytest.Function) and _uses_a_server(item)):
             item.add_marker(pytest.mark.cloud)
+
+
+def _uses_a_server(item: pytest.Function) -> bool:
+    chosen = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return not _SERVERS.isdisjoint(item.fixturenames) or _BUCKET in [each for each in chosen if isinstance(each, str)]
 
 
 @pytest.fixture(autouse=True)

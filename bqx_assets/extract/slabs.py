@@ -94,18 +94,13 @@ def slab_fingerprint(
     )
 
 
-def has_recorded_bytes(path: Path, record: SlabRecord) -> bool:
-    """Return whether a file holds a slab's recorded bytes: by SHA-256, where none was recorded by CRC32C.
-
-    **Cost**: reads the file once.
-    """
-    if record.sha256 is None:
-        return crc32c_of_file(path) == record.crc32c
-    return sha256_of_file(path) == record.sha256
+def file_holds(path: Path, record: SlabRecord) -> bool:
+    """Return whether a file has the slab's recorded bytes, by SHA-256 or, in older records, by CRC32C. Reads it."""
+    return crc32c_of_file(path) == record.crc32c if record.sha256 is None else sha256_of_file(path) == record.sha256
 
 
-def holds_recorded_bytes(store: ObjectStore, info: ObjectInfo, record: SlabRecord, beside: ObjectInfo | None) -> bool:
-    """Return whether an object holds a slab's recorded bytes; ``beside`` is the object that the record lies in.
+def object_holds(store: ObjectStore, info: ObjectInfo, record: SlabRecord, beside: ObjectInfo | None) -> bool:
+    """Return whether an object has the slab's recorded bytes; ``beside`` is the object that the record lies in.
 
     Where the store states the CRC32C, nothing is read while the object is the version that its record's object names:
     nobody wrote there since. A slab of another version may have a forged CRC32C, and is read for its SHA-256. Slabs
@@ -119,7 +114,7 @@ def holds_recorded_bytes(store: ObjectStore, info: ObjectInfo, record: SlabRecor
         if record.sha256 is None or written in (None, info.version):
             return True
     elif path is not None:
-        return has_recorded_bytes(path, record)
+        return file_holds(path, record)
     pieces = (store.read(info.name, start, _PIECE_BYTES) for start in range(0, info.size_bytes, _PIECE_BYTES))
     sums = sums_of_blocks(pieces)
     return sums.crc32c == record.crc32c if record.sha256 is None else sums.sha256 == record.sha256
@@ -227,10 +222,10 @@ class Slabs:
     def intact(self, record: SlabRecord) -> bool:
         """Return whether the slab that is there has the recorded bytes.
 
-        **Cost**: reads it once, where the store does not vouch for its bytes (``holds_recorded_bytes``).
+        **Cost**: reads it once, where the store does not vouch for its bytes (``object_holds``).
         """
         info, beside = self.info(record.table), self._record_name(record.table)
-        return info is not None and holds_recorded_bytes(self.store, info, record, self._info(beside))
+        return info is not None and object_holds(self.store, info, record, self._info(beside))
 
     def remove(self, records: Collection[SlabRecord]) -> None:
         """Delete these slabs, their records, and the outcome that lists them, by the versions that were seen."""

@@ -32,7 +32,7 @@ from bqx_assets.base.pairs import Pair
 from bqx_assets.base.printable import some_of
 from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore
 from bqx_assets.base.threads import in_threads
-from bqx_assets.extract.slabs import FOOTER_BYTES_KEY, has_recorded_bytes, holds_recorded_bytes
+from bqx_assets.extract.slabs import FOOTER_BYTES_KEY, file_holds, object_holds
 from bqx_assets.merge.footer import Footer, parse_footer, read_end, read_footer
 
 _NAMED = 10
@@ -185,7 +185,7 @@ class SlabPart:
         return self.path
 
     def _refuse_other_bytes(self, path: Path) -> None:
-        if not has_recorded_bytes(path, self.record):
+        if not file_holds(path, self.record):
             raise _not_recorded(self.record, "other bytes of the same length", "the recorded SHA-256")
 
 
@@ -284,7 +284,7 @@ def _refuse_other_object(store: ObjectStore, info: ObjectInfo, record: SlabRecor
     if store.local_path(info.name) is not None:
         if info.size_bytes != record.size_bytes:
             raise _not_recorded(record, f"{info.size_bytes:,} bytes", f"{record.size_bytes:,}")
-    elif not holds_recorded_bytes(store, info, record, beside):
+    elif not object_holds(store, info, record, beside):
         got = f"{size_and_crc(info.size_bytes, info.crc32c)}, written since it was recorded"
         expected = f"{size_and_crc(record.size_bytes, record.crc32c)}, sha256 {record.sha256 or 'unknown'}"
         raise _not_recorded(record, got, expected)

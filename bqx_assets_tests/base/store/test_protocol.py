@@ -26,7 +26,7 @@ DATA = b"some bytes of a slab" * 50
 WORKING = "working folder"
 
 
-@pytest.fixture(params=["folder", WORKING, "memory", "cloud storage"])
+@pytest.fixture(params=["folder", WORKING, "memory", "bucket"])
 def kind(request: pytest.FixtureRequest) -> str:
     found: str = request.param
     return found
@@ -36,7 +36,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 def any_store(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
     if kind == "memory":
         return MemoryObjectStore()
-    if kind == "cloud storage":
+    if kind == "bucket":
         return request.getfixturevalue("gcs_store")
     return LocalObjectStore(tmp_path / "store", sidecars=kind != WORKING)
 
