@@ -1,8 +1,4 @@
-"""How much memory and disk there is, and how much was used.
-
-Belongs here: the container's own limits, not the host's; peak resident memory of a stretch of work. Does not: what
-an operation needs.
-"""
+"""Measures the memory, disk and processors that this process may use, by the container's limits and not the host's."""
 
 from __future__ import annotations
 
@@ -49,7 +45,7 @@ def is_memory(folder: Path) -> bool:
     """Return whether files in ``folder`` are in memory: on a tmpfs, or on Cloud Run outside of what is mounted."""
     place = folder.absolute()
     mounts = [line.split()[1:3] for line in _read(_MOUNTS).splitlines()]
-    # Later ones lie over earlier ones: of the deepest the last counts.
+    # A later mount covers an earlier one at the same point, so the last of the deepest mounts counts.
     around = [(Path(point), kind) for point, kind in mounts if place.is_relative_to(point)]
     point, kind = max(reversed(around), key=lambda each: len(each[0].parts), default=(Path("/"), ""))
     return kind in _IN_MEMORY or (point == Path("/") and "CLOUD_RUN_JOB" in os.environ)
@@ -102,7 +98,7 @@ def _read(path: Path) -> str:
 
 
 def _own_cgroup_v1() -> Path:
-    """The limit of the cgroup v1 group this process was moved into, which is not the root's."""
+    """Return the limit file of the cgroup v1 group that this process is in, which is not the root group."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:

@@ -1,6 +1,4 @@
-"""A lease: one holder at a time of a name in an object store, given up by the dead.
-
-Belongs here: taking, renewing and giving back. Does not: what the holder does, who is dead (``base/process_identity``).
+"""A lease lets one process at a time hold a name in an object store, and passes on when its holder has died.
 
 Whether a lease has run out is decided by the store's clock alone. The clocks of two machines differ, one that is
 suspended stops its monotonic clock, and a wrong one would end the lease of a living holder. The clock of this machine
@@ -21,9 +19,9 @@ from bqx_assets.base.store.protocol import Condition, ObjectInfo, ObjectStore, v
 from bqx_assets.base.store.staging_names import store_time
 
 LEASE_SECONDS = 90.0
-"""Without a renewal for so long, the holder is dead. Its successor, a retried container, knows at once."""
+"""Time without a renewal after which the holder counts as dead. A retried container knows it at once."""
 _RENEWALS = 4
-"""In ``LEASE_SECONDS``: three may fail."""
+"""Renewals within ``LEASE_SECONDS``, of which three may fail."""
 _LOOKS = 20
 
 

@@ -1,7 +1,4 @@
-"""Which object store the settings mean.
-
-Belongs here: the one choice between a folder and a bucket. Does not: either store.
-"""
+"""Opens the object store that the settings or an address name: the one choice between a folder and a bucket."""
 
 from __future__ import annotations
 
@@ -58,7 +55,7 @@ def object_at(uri: str, subject: str) -> tuple[ObjectStore, str]:
 
 @cache
 def _bucket(bucket: str, prefix: str, endpoint: str | None) -> ObjectStore:
-    """One client, and so one set of connections, for all stages of a process."""
+    """Return one store for each place, so that all stages of a process share one client and its connections."""
     del endpoint  # the client reads it itself
     # Here, so that the command line starts without Google's libraries where no cloud is used: 0.5 s.
     from bqx_assets.base.store.gcs import GcsObjectStore  # noqa: PLC0415

@@ -1,10 +1,6 @@
-"""What this package keeps under ``staging/`` of an output: the forms of its names, and the clock they age by.
+"""Defines the names of what this package keeps under ``staging/`` of an output, and reads the clock they age by.
 
-Belongs here: how an object of ours is told from somebody else's. Does not: who writes one, or when it goes
-(``release/retention``, ``release/lifecycle``).
-
-An output is a folder or bucket that others use too: a sweep of all that was old under ``staging/`` removed a file of
-theirs.
+Others may use the same folder or bucket: a sweep of everything old under ``staging/`` once removed a file of theirs.
 """
 
 from __future__ import annotations
@@ -52,7 +48,7 @@ def is_own(info: ObjectInfo) -> bool:
 
 
 def store_time(store: ObjectStore, prefix: str) -> datetime:
-    """Return the time by the clock that gives ``updated``: that of this machine may be days off.
+    """Return the time by the store's own clock, which gives ``updated``; this machine's clock may be days off.
 
     **Cost**: two small requests. An object is written below ``prefix``, and removed.
     """
