@@ -213,7 +213,7 @@ def test_a_resumed_run_has_a_new_execution_that_goes_on_and_an_ending_of_its_own
     resumed = deployment.run(run.run_id)
     assert (resumed.tags[EXECUTION_TAG], resumed.tags[ENDING_TAG]) == (second.name, "")
     deployment.launcher.check_run_worker_health(resumed)
-    assert deployment.facts(run, second.short + " failed")["ExecutionStatus"] == "failed"
+    assert deployment.facts(run, second.short + " failed")["Ending"] == "failed"
 
 
 def test_a_resumption_whose_first_call_failed_does_not_take_the_dead_execution_for_the_new_one(
