@@ -33,8 +33,7 @@ from bqx_assets.extract.plan import PairPlan, plan_pair
 from bqx_assets.extract.slabs import Slabs, slabs_prefix
 from bqx_assets.extract.staging import StagedWarehouse
 from bqx_assets.extract.warehouse import Warehouse
-from bqx_assets.merge.checkpoints import bucket_checkpoints_of, checkpoints_of
-from bqx_assets.merge.engine import engine_named, merge, plan_merge
+from bqx_assets.merge.engine import bucket_checkpoints_of, checkpoints_of, engine_named, merge, plan_merge
 from bqx_assets.merge.plan import MergePlan
 from bqx_assets.quality.diff import Difference
 from bqx_assets.quality.report import Report

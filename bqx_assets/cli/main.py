@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from bqx_assets.base.errors import WarehouseError
 from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.base.store.naming import local_path, output_place
 from bqx_assets.cli import summaries, tables
@@ -31,11 +32,10 @@ from bqx_assets.cli.options import (
     with_thresholds,
 )
 from bqx_assets.cli.session import Session
-from bqx_assets.cli.store import store_app
-from bqx_assets.cli.ui import ui_app
 from bqx_assets.cli.warehouse import warehouse_app
 from bqx_assets.extract.plan import refuse_plan_over_budget
 from bqx_assets.pipeline import Pipeline
+from bqx_assets.release.lifecycle import init_store
 from bqx_assets.release.published import is_whole
 
 app = typer.Typer(
@@ -47,10 +47,10 @@ app = typer.Typer(
     epilog="Settings also come from BQX_* environment variables, for example BQX_WAREHOUSE. Exit codes: 0 done, "
     "1 failed, 2 wrongly called, 130 interrupted.",
 )
+store_app = typer.Typer(no_args_is_help=True, help="Manage the output bucket's lifecycle rules.")
 app.add_typer(warehouse_app, name="warehouse")
 app.add_typer(store_app, name="store")
 app.add_typer(expectations_app, name="expectations")
-app.add_typer(ui_app)
 app.add_typer(diff_app)
 app.add_typer(doctor_app)
 app.add_typer(cost_app)
@@ -253,7 +253,56 @@ def status(ctx: typer.Context, *, as_json: Json = False) -> None:
     session.answer({"published": done, "pairs": [each.model_dump(mode="json") for each in found]})
 
 
+@app.command()
+def ui(
+    ctx: typer.Context,
+    *,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 3000,
+) -> None:
+    """Serve the graph, its runs and backfills in the browser, with Dagster's daemon, until Ctrl-C.
+
+    Only pages of this server may use it. Under another name than localhost, set BQX_UI_HOSTS to that name.
+    """
+    # Dagster and its web server take 3 s to import.
+    from bqx_assets.runtime.web_server import serve_home  # noqa: PLC0415
+
+    session: Session = ctx.obj
+    session.say(f"http://{host}:{port}   (Ctrl-C ends it)")
+    serve_home(session.settings(), host=host, port=port)
+
+
+@store_app.callback()
+def store_group() -> None:
+    """Keep ``init`` a word of its own: Typer would make the only command of a group the group."""
+
+
+@store_app.command(name="init")
+def store_init(ctx: typer.Context, *, as_json: Json = False) -> None:
+    """Set, and read back, what BQX_OUTPUT keeps: unfinished objects 7 days, published files and versions for good."""
+    session = _session(ctx, as_json=as_json)
+    settings = session.settings()
+    pipeline = Pipeline(settings)
+    policy = init_store(
+        pipeline.store,
+        staging_days=settings.staging_days,
+        keep_versions=settings.keep_versions,
+        data_location=_data_location(session, pipeline) if pipeline.in_bucket else None,
+    )
+    session.say(*summaries.policy_lines(policy))
+    session.answer(policy)
+
+
 def _session(ctx: typer.Context, *, as_json: bool) -> Session:
     session: Session = ctx.obj
     session.as_json = as_json
     return session
+
+
+def _data_location(session: Session, pipeline: Pipeline) -> str | None:
+    """Where the tables lie. A bucket's rules do not wait for BigQuery: who may set them may have no right to read."""
+    try:
+        return pipeline.data_location()
+    except WarehouseError as error:
+        session.say(f"where the tables lie was not compared: {error}")
+        return None

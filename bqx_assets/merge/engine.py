@@ -1,4 +1,4 @@
-"""One pair's merge: plans it from slabs or raw checkpoints, and writes the training file and its manifest into a store.
+"""One pair's merge: finds its checkpoints, plans it from slabs or raw checkpoints, and writes file and manifest.
 
 The splice is the engine of the product. The join, which decodes everything, is the readable one that it is tested
 against, and may be chosen for small pairs.
@@ -7,6 +7,7 @@ against, and may be chosen for small pairs.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -19,8 +20,10 @@ from bqx_assets.base.limits import PeakMemory
 from bqx_assets.base.malloc_tuning import keep_freed_memory
 from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import Pair
+from bqx_assets.base.printable import some_of
 from bqx_assets.base.progress import Progress, at_work, waiting
 from bqx_assets.base.settings import Settings
+from bqx_assets.base.store.open_store import bucket_at
 from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.extract.slabs import SPINE_FILE
 from bqx_assets.merge.plan import MergePlan, SlabPart, check_disk, check_memory, place_of, plan_slabs, refuse_collisions
@@ -29,6 +32,7 @@ from bqx_assets.merge.result import MergeResult, manifest_of, own_metadata
 from bqx_assets.merge.splice import COMPOSE, Splice, compose
 
 _CELL_BYTES = 8
+_NAMED = 5
 _COPIES = 3
 """Copies of the table that a join has in memory: both of its sides and its result."""
 
@@ -225,3 +229,45 @@ def _refuse_other(plan: MergePlan, result: MergeResult) -> None:
             cure="Merge again.",
         )
     refuse_collisions(plan.pair, result.slabs)
+
+
+def checkpoints_of(pair: Pair, root: Path) -> Path:
+    """Return ``root/pair``, or ``root`` where it holds the checkpoints itself, as folders of another origin do.
+
+    Raises:
+        MergeRefused: there is neither.
+    """
+    own = root / pair.name
+    if own.is_dir():
+        return own
+    if any((root / name).is_file() for name in _first_files(pair)):
+        return root
+    others = sorted(path.name for path in root.glob("targets_*.parquet")) if root.is_dir() else []
+    raise _no_checkpoints(pair, str(root), others, f"bqx extract {pair}, or correct --checkpoint-dir")
+
+
+def bucket_checkpoints_of(pair: Pair, root: str) -> ObjectStore:
+    """Return a store of ``root/pair``, or of ``root`` where the bucket has the checkpoints there.
+
+    Raises:
+        MergeRefused: there is neither. StoreError: the bucket cannot be read.
+    """
+    root = root.rstrip("/")
+    for place in (f"{root}/{pair}", root):
+        store = bucket_at(place)
+        if any(store.head(name) is not None for name in _first_files(pair)):
+            return store
+    others = [info.name for info in bucket_at(root).list_objects("targets_") if "/" not in info.name]
+    raise _no_checkpoints(pair, root, others, f"Correct --checkpoint-dir; what is there: gcloud storage ls {root}")
+
+
+def _first_files(pair: Pair) -> tuple[str, ...]:
+    """One of these is in every folder of checkpoints."""
+    return ("targets.parquet", f"targets_{pair}.parquet", EXTRACTION_FILE)
+
+
+def _no_checkpoints(pair: Pair, root: str, others: Sequence[str], cure: str) -> MergeRefused:
+    """``others``: targets that are there, of other pairs."""
+    besides = f" of it, but {some_of(others, _NAMED)}" if others else ""
+    expected = "the slabs of an extraction, or targets.parquet and *.parquet"
+    return MergeRefused(root, got=f"neither a folder {pair} nor checkpoints{besides}", expected=expected, cure=cure)
