@@ -177,7 +177,7 @@ def validate_command(  # noqa: PLR0913 -- one parameter an option
         pipeline = Pipeline(session.settings(), progress)
         asked = with_thresholds(pipeline.expectations_of(file, pair), required_targets, min_rows, min_columns)
         report = pipeline.validate(pair, file, expectations=asked, deep=not shallow)
-    session.say(tables.verdict_table(report.verdicts, session.bqx), tables.report_line(report))
+    session.say(tables.verdict_table(report.verdicts, session.bqx), tables.report_line(report, session.bqx))
     session.answer({"passed": report.passed, **report.model_dump(mode="json")})
     raise typer.Exit(0 if report.passed else 1)
 

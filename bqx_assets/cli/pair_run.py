@@ -11,6 +11,7 @@ from rich.text import Text
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.cli import summaries, tables
+from bqx_assets.cli.failures import pasteable
 from bqx_assets.cli.session import Cost, Session, invocation
 from bqx_assets.extract.embedded_layout import refuse_unusable
 from bqx_assets.pipeline import Pipeline
@@ -31,7 +32,8 @@ def run_and_show(session: Session, pair: Pair, settings: Settings) -> bool:
     with session.work() as (progress, cost):
         run = run_pair(pair, settings, progress, log_level="DEBUG" if session.debug else "CRITICAL")
     session.say(_headline(run), stage_table(run, cost), tables.verdict_table(run.verdicts, session.bqx))
-    session.say(f"  {Pipeline(settings).expectations(pair).judged_by(pair).sentence(pair.name)}")
+    judged = Pipeline(settings).expectations(pair).judged_by(pair)
+    session.say(f"  {pasteable(judged.sentence(pair.name), session.bqx)}")
     if run.published is not None:
         session.say(*summaries.published_lines(run.published), *summaries.reading_lines(run.published.uri))
     session.say(*_browser_lines(settings))

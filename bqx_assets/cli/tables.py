@@ -115,8 +115,8 @@ def verdict_table(verdicts: Sequence[Verdict], bqx: str = "bqx") -> Table:
     return table
 
 
-def report_line(report: Report) -> Text:
-    """Return a report's outcome in one line, and on another by which expectations."""
+def report_line(report: Report, bqx: str = "bqx") -> Text:
+    """Return a report's outcome in one line, and on another its expectations; ``bqx`` is how the program was called."""
     failed, warned = len(report.failures()), sum(not each.passed for each in report.verdicts)
     counts = f"{len(report.verdicts) - warned} of {len(report.verdicts)} checks passed"
     rest = f", {warned - failed} warned" if warned > failed else ""
@@ -125,7 +125,7 @@ def report_line(report: Report) -> Text:
         ("✓ PASS", "bold green") if report.passed else ("✗ FAIL", "bold red"),
         f"  {printable(report.file)}: {report.rows:,} rows x {report.columns:,} columns; {counts}{rest}"
         f" ({how}; {report.seconds:.1f} s, peak {report.peak_bytes / 1e6:,.0f} MB)",
-        f"\n  {printable(report.expectations.sentence(report.pair))}" if report.expectations else "",
+        f"\n  {printable(pasteable(report.expectations.sentence(report.pair), bqx))}" if report.expectations else "",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ def test_what_an_extraction_found_is_proposed_approved_and_then_in_force(tmp_pat
     training = home / "training" / "training_eurusd.parquet"
     before = _json(home, "validate", training, "--pair", "eurusd")["expectations"]
     assert (before["approval"], before["place"]) == ("none", str(home / "warehouse/expectations.toml"))
-    assert "bqx expectations propose eurusd" in _bqx(home, "validate", training, "--pair", "eurusd")
+    propose = f"bqx --home {shlex.quote(str(home))} expectations propose eurusd"  # as the program was called
+    assert propose in _bqx(home, "validate", training, "--pair", "eurusd")
 
     proposed = _json(home, "expectations", "propose", "eurusd", "--output", file)
     assert (proposed["tables"], proposed["rows"]) == (2, 140)
