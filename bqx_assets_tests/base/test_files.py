@@ -148,7 +148,7 @@ def test_a_name_that_only_looks_like_a_partial_stays(tmp_path: Path, name: str) 
 def test_the_partial_of_any_file_has_the_form_that_is_removed(tmp_path: Path) -> None:
     for name in ("a", "training_eurusd.parquet", ".hidden", "a.partial-1", "[x]*?", "a\nb"):
         with atomic_path(tmp_path / name) as temp:
-            left = temp.with_name(temp.name.replace(str(os.getpid()), "4194305"))
+            left = temp.with_name(temp.name.replace(f"-{os.getpid()}-", "-4194305-"))
             temp.write_bytes(b"")
             temp.with_name(left.name).write_bytes(b"")
         assert remove_partials(tmp_path) == [left.name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -12,6 +13,7 @@ import pytest
 from bqx_assets.base.errors import ExtractionIncomplete, SystemRefused, TableMissing, TransientReadError
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Silent
+from bqx_assets.base.retry import RETRIES
 from bqx_assets.base.settings import Settings
 from bqx_assets.quality.rules import RULES
 from bqx_assets.runtime.in_process import PairRun, run_pair
@@ -121,7 +123,7 @@ def test_a_cause_that_outlasts_the_retries_is_told_and_not_their_number(
         raise TransientReadError("targets_eurusd", got="503", expected="rows", cure="Try again later.")
 
     monkeypatch.setattr("bqx_assets.pipeline.extract_spine", unavailable)
-    monkeypatch.setattr("bqx_assets.runtime.step._WAIT_SECONDS", 0.01)
+    monkeypatch.setitem(RETRIES, "step", replace(RETRIES["step"], first_wait_seconds=0.01))
     with pytest.raises(TransientReadError, match="targets_eurusd: 503"):
         run_pair(EURUSD, settings, Silent())
 
