@@ -11,6 +11,7 @@ from rich.text import Text
 from bqx_assets.base.errors import BqxError
 from bqx_assets.cli.options import Json
 from bqx_assets.cli.session import Session
+from bqx_assets.cli.summaries import listed
 from bqx_assets.cli.tables import plain_table
 from bqx_assets.pipeline import Pipeline
 from bqx_assets.quality.diff import Difference, Rows
@@ -62,8 +63,9 @@ def _lines(found: Difference) -> list[Text | str | Table]:
         digest = f", content {side.content_digest}" if side.content_digest else ""
         lines.append(f"  {name} {side.name}: {side.rows:,} rows x {side.columns:,} columns{digest}")
     lines += _only("rows", "A", found.rows_only_in_a) + _only("rows", "B", found.rows_only_in_b)
-    lines += _names("columns only in A", found.columns_only_in_a) + _names("columns only in B", found.columns_only_in_b)
-    lines += _names("tables with differences", found.tables)
+    lines += listed("columns only in A", found.columns_only_in_a, _NAMED)
+    lines += listed("columns only in B", found.columns_only_in_b, _NAMED)
+    lines += listed("tables with differences", found.tables, _NAMED)
     return [*lines, *judged, *([_table(found)] if found.columns else [])]
 
 
@@ -76,11 +78,6 @@ def _judged(found: Difference) -> list[str]:
 
 def _only(word: str, where: str, rows: Rows) -> list[str]:
     return [f"  {rows.count:,} {word} only in {where}: {', '.join(rows.first_keys)}"] if rows.count else []
-
-
-def _names(title: str, names: tuple[str, ...]) -> list[str]:
-    more = f" and {len(names) - _NAMED:,} more (--json names all)" if len(names) > _NAMED else ""
-    return [f"  {len(names):,} {title}: {', '.join(names[:_NAMED])}{more}"] if names else []
 
 
 def _table(found: Difference) -> Table:

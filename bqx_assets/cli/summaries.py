@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from rich.text import Text
 
 from bqx_assets.base.artifacts import ExtractionRecord, Manifest
-from bqx_assets.base.printable import printable
+from bqx_assets.base.printable import printable, some_of
 from bqx_assets.cli.session import Cost
 from bqx_assets.extract.plan import PairPlan
 from bqx_assets.release.lifecycle import StorePolicy
@@ -28,11 +28,11 @@ def plan_lines(plan: PairPlan) -> list[str]:
     return [
         f"{plan.pair} from {plan.warehouse}: a training file of {plan.columns:,} columns; "
         f"to read: {plan.read_bytes / 1e6:,.1f} MB, {plan.read_usd:,.4f} USD",
-        *_listed("quarantined columns, they look forward", names),
-        *_listed("columns left out, nobody expects them", plan.left_out),
-        *_listed("known absent tables", [f"{name}: {reason}" for name, reason in plan.known_absent.items()]),
-        *_listed("unexpected tables, left out", plan.unexpected),
-        *_listed("tables that cannot be read", [each.message for each in plan.problems]),
+        *listed("quarantined columns, they look forward", names),
+        *listed("columns left out, nobody expects them", plan.left_out),
+        *listed("known absent tables", [f"{name}: {reason}" for name, reason in plan.known_absent.items()]),
+        *listed("unexpected tables, left out", plan.unexpected),
+        *listed("tables that cannot be read", [each.message for each in plan.problems]),
     ]
 
 
@@ -67,9 +67,9 @@ def extraction_lines(record: ExtractionRecord, place: str, cost: Cost) -> list[T
         _done(f"{record.pair}: {record.spine.rows:,} rows x {columns:,} columns in {place}"),
         f"  {len(slabs):,} tables, {len(record.resumed):,} of them fresh already; "
         f"{size_bytes / 1e6:,.1f} MB; {_cost(cost)}",
-        *_listed("quarantined columns, they look forward", _quarantined(record)),
-        *_listed("tables not extracted yet", left),
-        *_listed("unexpected tables, left out", record.unexpected),
+        *listed("quarantined columns, they look forward", _quarantined(record)),
+        *listed("tables not extracted yet", left),
+        *listed("unexpected tables, left out", record.unexpected),
     ]
 
 
@@ -96,7 +96,7 @@ def merge_lines(manifest: Manifest, place: str, cost: Cost) -> list[Text | str]:
     file = manifest.file
     return [
         _done(f"{place}: {file.rows:,} rows x {file.columns:,} columns"),
-        *_listed("quarantined columns, they look forward", _quarantined(manifest.extraction)),
+        *listed("quarantined columns, they look forward", _quarantined(manifest.extraction)),
         f"  {len(manifest.extraction.features()):,} tables by {manifest.engine}; {file.size_bytes / 1e6:,.1f} MB, "
         f"crc32c {file.crc32c:08x}; {_cost(cost)}",
         f"  manifest: {_manifest_of(place)}",
@@ -171,9 +171,8 @@ def _quarantined(record: ExtractionRecord) -> list[str]:
     return [f"{each.table}.{each.column}" for slab in record.features() for each in slab.provenance.quarantined]
 
 
-def _listed(title: str, names: Sequence[str] | Iterable[str]) -> list[str]:
+def listed(title: str, names: Iterable[str], most: int = _SAMPLE) -> list[str]:
+    """Return a line that counts the names and gives the first ``most`` of them; no line for none."""
     found = list(names)
-    if not found:
-        return []
-    more = f" and {len(found) - _SAMPLE:,} more (--json names all)" if len(found) > _SAMPLE else ""
-    return [f"  {len(found):,} {title}: {', '.join(found[:_SAMPLE])}{more}"]
+    hint = " (--json names all)" if len(found) > most else ""
+    return [f"  {len(found):,} {title}: {some_of(found, most)}{hint}"] if found else []

@@ -17,6 +17,7 @@ from google.api_core.retry import Retry
 from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
 
+from bqx_assets.base.printable import some_of
 from bqx_assets.base.refusals.read import read_refusal
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets.doctor.case import Case, Probe
@@ -183,5 +184,5 @@ def _policies(case: Case) -> Finding:
             fields = cast("list[bigquery.SchemaField]", table.schema)
             tagged += [f"{request.table.table}.{field.name}" for field in fields if field.policy_tags is not None]
     if tagged:
-        return noted(f"none in the way; policy tags on {', '.join(tagged[:5])}")
+        return noted(f"none in the way; policy tags on {some_of(tagged, 5)}")
     return passed(f"none on the {len(PARTS)} tables read, at the snapshot of a run")

@@ -115,7 +115,7 @@ def _fit(case: Case) -> Finding:
     if found.known_absent:
         said += f"; {len(found.known_absent)} known to be absent"
     if found.unexpected:
-        names = ", ".join(found.unexpected[:_SHOWN])
+        names = some_of(found.unexpected, _SHOWN)
         return noted(f"{said}; not expected, and left out: {names}", "Name them under accepted_tables to read them.")
     return passed(said)
 
