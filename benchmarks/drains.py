@@ -17,7 +17,7 @@ from google.cloud.bigquery_storage_v1 import BigQueryReadClient, types
 
 from benchmarks.folders import PAIR
 from benchmarks.served import PROJECT, ServedWarehouse, home_of, job, read_client, requests
-from bqx_assets.base.limits import worker_count
+from bqx_assets.base.process import worker_count
 from bqx_assets.base.progress import Silent
 from bqx_assets.extract.bigquery.session import session_request
 from bqx_assets.extract.pair import extract_pair

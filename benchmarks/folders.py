@@ -33,9 +33,9 @@ from bqx_assets.base.artifacts import (
     Spine,
 )
 from bqx_assets.base.content import Contents, periods_of
-from bqx_assets.base.limits import worker_count
 from bqx_assets.base.names import KEY, output_column, table_prefix
 from bqx_assets.base.pairs import parse_pair
+from bqx_assets.base.process import worker_count
 from bqx_assets.catalogue.discovery import FORWARD_PREFIX
 from bqx_assets.catalogue.families import ExpectedTable, expected_tables
 from bqx_assets.extract.slabs import Slabs

@@ -19,7 +19,7 @@ from benchmarks.folders import BYTES_PER_VALUE, PAIR, chosen_tables, column_coun
 from benchmarks.measured import Apart, Run, make_cold
 from benchmarks.place import parser_of, workplace
 from benchmarks.report import bars, table, write_section
-from bqx_assets.base.limits import worker_count
+from bqx_assets.base.process import worker_count
 from bqx_assets.catalogue.expectations import EXPECTATIONS_FILE
 from bqx_assets.catalogue.families import (
     FEATURES_DATASET,

@@ -13,7 +13,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bqx_assets.base.limits import disk_free_bytes
+from bqx_assets.base.process import disk_free_bytes
 
 
 def parser_of(purpose: str | None) -> argparse.ArgumentParser:

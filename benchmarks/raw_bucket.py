@@ -21,7 +21,7 @@ from benchmarks.gcs_disk import gcs_server
 from benchmarks.pair_document import write_part
 from benchmarks.place import parser_of, workplace
 from benchmarks.report import bars, table
-from bqx_assets.base.limits import PeakMemory
+from bqx_assets.base.process import PeakMemory
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.local import working_file, working_folder

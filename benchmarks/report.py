@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 
 from bqx_assets.base.files import write_atomic
-from bqx_assets.base.limits import worker_count
+from bqx_assets.base.process import worker_count
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
 

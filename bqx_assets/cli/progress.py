@@ -13,8 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Spinner
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-from bqx_assets.base.limits import resident_bytes
 from bqx_assets.base.printable import printable
+from bqx_assets.base.process import resident_bytes
 from bqx_assets.base.progress import QUIET_SECONDS
 
 _LINE_SECONDS = 5.0

@@ -21,8 +21,8 @@ from rich.text import Text
 
 from bqx_assets.base.artifacts import Record
 from bqx_assets.base.errors import BadSetting
-from bqx_assets.base.limits import PeakMemory
 from bqx_assets.base.printable import printable
+from bqx_assets.base.process import PeakMemory
 from bqx_assets.base.settings import Settings
 from bqx_assets.cli.progress import ConsoleProgress
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import psutil
 
-from bqx_assets.base.limits import disk_free_bytes, is_memory, memory_free_bytes, memory_limit_bytes, worker_count
+from bqx_assets.base.process import disk_free_bytes, is_memory, memory_free_bytes, memory_limit_bytes, worker_count
 from bqx_assets.base.progress import Silent
 from bqx_assets.doctor.bucket import LIST
 from bqx_assets.doctor.case import Case, Probe

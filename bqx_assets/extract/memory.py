@@ -25,7 +25,7 @@ import polars as pl
 from bqx_assets.base.artifacts import Column
 from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.base.errors import NotEnoughMemory
-from bqx_assets.base.limits import is_memory, memory_limit_bytes
+from bqx_assets.base.process import is_memory, memory_limit_bytes
 from bqx_assets.catalogue.discovery import FeatureTable, TableDescription
 from bqx_assets.extract.job import Extraction
 

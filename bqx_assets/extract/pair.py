@@ -18,7 +18,7 @@ from bqx_assets.base.errors import (
     UnknownTable,
     WarehouseUnavailable,
 )
-from bqx_assets.base.limits import worker_count
+from bqx_assets.base.process import worker_count
 from bqx_assets.base.progress import waiting
 from bqx_assets.base.threads import LOOK_SECONDS
 from bqx_assets.catalogue.discovery import FeatureTable, PairCatalogue, drift

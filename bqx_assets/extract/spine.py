@@ -14,8 +14,7 @@ from bqx_assets.base.content import Contents, periods_of
 from bqx_assets.base.errors import ClockBehind, EmptyTable
 from bqx_assets.base.names import KEY
 from bqx_assets.base.progress import waiting
-from bqx_assets.base.settings import DuplicatePolicy
-from bqx_assets.base.span import Last
+from bqx_assets.base.settings import DuplicatePolicy, Last
 from bqx_assets.catalogue.discovery import PairCatalogue
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.catalogue.families import PAIR_COLUMN

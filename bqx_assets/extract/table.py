@@ -15,8 +15,8 @@ import polars as pl
 from bqx_assets.base.artifacts import Column, Quarantined, RowAccount, SlabProvenance, SlabRecord
 from bqx_assets.base.content import Contents, Periods, periods_of
 from bqx_assets.base.errors import CheckpointCorrupt, TableChanged
-from bqx_assets.base.limits import memory_free_bytes
 from bqx_assets.base.names import KEY
+from bqx_assets.base.process import memory_free_bytes
 from bqx_assets.catalogue.discovery import FeatureTable
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.extract.align import align, refuse_empty, total

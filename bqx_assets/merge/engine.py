@@ -16,11 +16,10 @@ from bqx_assets.base.artifacts import EXTRACTION_FILE, Manifest, SlabRecord, man
 from bqx_assets.base.checksums import sums_of_files
 from bqx_assets.base.errors import BadSetting, MergeRefused, ObjectMissing
 from bqx_assets.base.files import FILE, kind_of, remove_partials
-from bqx_assets.base.limits import PeakMemory
-from bqx_assets.base.malloc_tuning import keep_freed_memory
 from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.printable import some_of
+from bqx_assets.base.process import PeakMemory, keep_freed_memory
 from bqx_assets.base.progress import Progress, at_work, waiting
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.open_store import bucket_at

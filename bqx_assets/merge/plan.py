@@ -26,10 +26,10 @@ from bqx_assets.base.checksums import size_and_crc
 from bqx_assets.base.direct_io import Span, prefetch
 from bqx_assets.base.errors import CheckpointMismatch, MergeRefused, NotEnoughDisk, NotEnoughMemory
 from bqx_assets.base.frame_files import TAIL_BYTES, read_parquet
-from bqx_assets.base.limits import disk_free_bytes, memory_free_bytes
 from bqx_assets.base.names import refuse_same_names
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.printable import some_of
+from bqx_assets.base.process import disk_free_bytes, memory_free_bytes
 from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore
 from bqx_assets.base.threads import in_threads
 from bqx_assets.extract.slabs import FOOTER_BYTES_KEY, file_holds, object_holds

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 
 from bqx_assets.base.artifacts import Manifest
 from bqx_assets.base.errors import FooterError
-from bqx_assets.base.limits import PeakMemory
 from bqx_assets.base.pairs import Pair
+from bqx_assets.base.process import PeakMemory
 from bqx_assets.base.progress import Progress, at_work, waiting
 from bqx_assets.base.threads import in_threads
 from bqx_assets.catalogue.expectations import Expectations

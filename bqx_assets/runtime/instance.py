@@ -11,7 +11,7 @@ import dagster as dg
 import psutil
 
 from bqx_assets.base.files import write_atomic
-from bqx_assets.base.process_identity import started_seconds
+from bqx_assets.base.process import started_seconds
 from bqx_assets.base.settings import Settings
 
 CONFIG_FILE = "dagster.yaml"

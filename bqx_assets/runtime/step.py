@@ -15,9 +15,9 @@ import dagster as dg
 
 from bqx_assets.base import errors
 from bqx_assets.base.errors import BqxError, SystemRefused, TransientReadError
-from bqx_assets.base.limits import PeakMemory
 from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.base.printable import printable
+from bqx_assets.base.process import PeakMemory
 from bqx_assets.base.progress import QUIET_SECONDS, Progress, Silent
 from bqx_assets.base.retry import RETRIES
 from bqx_assets.pipeline import Pipeline

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import polars as pl
 
-from bqx_assets.base.limits import worker_count
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
+from bqx_assets.base.process import worker_count
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.catalogue.families import FEATURES_DATASET, ExpectedTable, expected_tables
 from bqx_assets.extract.embedded_layout import WarehouseSpec, table_path

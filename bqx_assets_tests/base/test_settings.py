@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.pairs import parse_pair
-from bqx_assets.base.settings import Settings, variable_of
+from bqx_assets.base.settings import Last, Settings, parse_last, variable_of
 from bqx_assets_tests.base.settings_page import PAGE, page
 
 
@@ -53,3 +54,80 @@ def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatc
 def test_the_page_of_all_settings_is_what_its_generator_gives() -> None:
     assert PAGE.read_text() == page(), "python -m bqx_assets_tests.base.settings_page"
     assert all(field.description for field in Settings.model_fields.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("100000 rows", Last(100_000, "rows")),
+        ("100,000 rows", Last(100_000, "rows")),
+        ("100_000rows", Last(100_000, "rows")),
+        ("1 row", Last(1, "rows")),
+        ("395d", Last(395, "days")),
+        (" 395 Days ", Last(395, "days")),
+        ("1 day", Last(1, "days")),
+    ],
+)
+def test_rows_and_days_are_read_as_people_write_them_and_written_in_one_way(text: str, meant: Last) -> None:
+    assert parse_last(text, "BQX_LAST") == meant
+    assert parse_last(str(meant), "BQX_LAST") == meant
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "100000",
+        "0 rows",
+        "0d",
+        "-5d",
+        "5 weeks",
+        "1.5d",
+        "395d 10 rows",
+        "rows",
+        "99999999d",
+        "\u0663d\u0663",
+        "1,5d",
+        "1,,0 rows",
+        "9" * 5_000 + "d",
+    ],
+)
+def test_what_is_neither_is_refused_with_an_example(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("BQX_LAST", text)
+    with pytest.raises(BadSetting, match=r"BQX_LAST: .* For example: 100000 rows, or 395d"):
+        Settings()
+
+
+@pytest.mark.parametrize(
+    ("others", "named"),
+    [
+        ({"BQX_START": "2024-01-01"}, "BQX_START"),
+        ({"BQX_END": "2024-01-01"}, "BQX_END"),
+        ({"BQX_START": "2024-01-01", "BQX_END": "2024-02-01"}, "BQX_START and BQX_END"),
+    ],
+)
+def test_two_ranges_are_refused_and_both_cures_work(
+    monkeypatch: pytest.MonkeyPatch, others: dict[str, str], named: str
+) -> None:
+    for name, value in {"BQX_LAST": "395d", **others}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(BadSetting, match=f"395d together with {named}"):
+        Settings()
+    with monkeypatch.context() as first:
+        first.setenv("BQX_LAST", "")
+        assert Settings().last is None
+    for name in others:
+        monkeypatch.setenv(name, "")
+    assert Settings().span == "the last 395d"
+
+
+def test_a_range_that_ends_before_it_begins_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BQX_START", "2024-02-01")
+    monkeypatch.setenv("BQX_END", "2024-01-01")
+    with pytest.raises(BadSetting, match="before BQX_START"):
+        Settings()
+
+
+def test_a_range_is_said_in_words() -> None:
+    assert Settings(home=Path("h")).span == ""
+    bounds = {"start": "2024-01-01T00:00:00Z", "end": "2024-02-01T00:00:00Z"}
+    assert Settings.model_validate(bounds).span == "from 2024-01-01T00:00:00+00:00 to 2024-02-01T00:00:00+00:00"

@@ -13,7 +13,7 @@ import yaml
 
 from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.pairs import CURRENCIES
-from bqx_assets.base.span import parse_last
+from bqx_assets.base.settings import parse_last
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets_tests.deploy.fake_programs import EVERYTHING, FILLED, Player
 from bqx_assets_tests.deploy.recipe import DEPLOY, rendered, shipped_variables

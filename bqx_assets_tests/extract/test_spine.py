@@ -15,7 +15,7 @@ from polars.testing import assert_frame_equal
 
 from bqx_assets.base.errors import EmptyTable, NullKeys
 from bqx_assets.base.names import KEY
-from bqx_assets.base.span import Last
+from bqx_assets.base.settings import Last
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets.extract.columns import KEY_TYPE

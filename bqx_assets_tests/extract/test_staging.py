@@ -22,7 +22,7 @@ from bqx_assets.base.artifacts import ExtractionRecord
 from bqx_assets.base.errors import ReadsEnded, TransientReadError
 from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import Pair, parse_pair
-from bqx_assets.base.process_identity import ProcessIdentity
+from bqx_assets.base.process import ProcessIdentity
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.base.store.lease import exclusive

@@ -29,8 +29,8 @@ from bqx_assets.base.errors import (
     NullKeys,
     SchemaDrift,
 )
-from bqx_assets.base.limits import PeakMemory
 from bqx_assets.base.names import KEY
+from bqx_assets.base.process import PeakMemory
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.local import working_file, working_folder
 from bqx_assets.merge import plan

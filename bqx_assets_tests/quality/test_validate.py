@@ -299,7 +299,7 @@ ROWS, COLUMNS, GROUP_BYTES = 20_000, 2_000, 4 << 20
 _VALIDATE = """
 import sys
 from pathlib import Path
-from bqx_assets.base.limits import resident_bytes
+from bqx_assets.base.process import resident_bytes
 from bqx_assets.base.progress import Silent
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.merge.footer import read_footer

@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from bqx_assets.base.process_identity import started_seconds
+from bqx_assets.base.process import started_seconds
 from bqx_assets.base.settings import Settings
 from bqx_assets.runtime.instance import (
     CONFIG_FILE,

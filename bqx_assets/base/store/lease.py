@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 
 from bqx_assets.base.errors import FolderBusy, ObjectMissing, PreconditionFailed, StoreError
-from bqx_assets.base.process_identity import ProcessIdentity
+from bqx_assets.base.process import ProcessIdentity
 from bqx_assets.base.store.protocol import Condition, ObjectInfo, ObjectStore, version_of
 from bqx_assets.base.store.staging_names import store_time
 

@@ -17,7 +17,7 @@ from google.api_core.exceptions import GoogleAPIError
 from google.auth.exceptions import GoogleAuthError
 from google.cloud.bigquery_storage_v1.services.big_query_read import BigQueryReadClient
 
-from bqx_assets.base.malloc_tuning import keep_freed_memory
+from bqx_assets.base.process import keep_freed_memory
 from bqx_assets.base.retry import RetryPolicy
 from bqx_assets.extract.bigquery.bigquery_failures import asked_seconds, is_busy, may_pass, stream_removed, why
 from bqx_assets.extract.bigquery.read_rows import Call, ReadRows, read_answer

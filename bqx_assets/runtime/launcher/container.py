@@ -18,8 +18,8 @@ from dagster._serdes import deserialize_value
 from sqlalchemy.exc import OperationalError
 
 from bqx_assets.base.errors import BqxError, UsageError
-from bqx_assets.base.limits import memory_limit_bytes
 from bqx_assets.base.pairs import Pair, parse_pair
+from bqx_assets.base.process import memory_limit_bytes
 from bqx_assets.runtime.launcher.tags import ATTEMPT_ENV, PAIR_ENV, PASSING_EXIT, RUN_ENV, pair_of
 
 _REFUSED_FOR_GOOD = re.compile(r"authentication failed|no password|does not exist|no pg_hba")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bqx_assets.base.errors import FolderBusy
-from bqx_assets.base.process_identity import ProcessIdentity
+from bqx_assets.base.process import ProcessIdentity
 from bqx_assets.base.store import lease as lease_module
 from bqx_assets.base.store.lease import lease
 from bqx_assets.base.store.local import LocalObjectStore
