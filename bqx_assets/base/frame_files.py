@@ -18,7 +18,7 @@ import polars as pl
 
 from bqx_assets.base.files import regular_file
 from bqx_assets.base.printable import first_line
-from bqx_assets.base.store.naming import GCS_SCHEME, storage_endpoint
+from bqx_assets.base.store.naming import is_gcs_uri, storage_endpoint
 
 PARQUET_MAGIC = b"PAR1"
 """The first and the last bytes of every parquet file."""
@@ -97,7 +97,7 @@ def _panics_as_errors() -> Generator[None]:
 
 def _source(place: Path | str) -> tuple[str, dict[str, str] | None]:
     """What Polars is to open, and with which options."""
-    if isinstance(place, str) and place.startswith(GCS_SCHEME):
+    if isinstance(place, str) and is_gcs_uri(place):
         return place, _storage_options()
     path = regular_file(Path(place)).absolute()
     try:

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from bqx_assets.base.errors import BadSetting, ColumnCollision
 from bqx_assets.base.pairs import Pair
+from bqx_assets.base.printable import some_of
 
 KEY = "interval_time"
 """The key column of every table and of the training file: UTC timestamps, microseconds."""
@@ -95,8 +96,8 @@ def refuse_same_names(subject: str, columns: Iterable[tuple[str, str]]) -> None:
     met = [owner for several in owners.values() if len(several) > 1 for owner in several]
     alike = [table for several in tables.values() if len(several) > 1 for table in several]
     if met or alike:
-        names = ", ".join([ascii(name)[1:-1] for name in dict.fromkeys(column for _, column in met)][:_NAMED])
-        of = ", ".join([*(dict.fromkeys(table for table, _ in met) or alike)][:_NAMED])
+        names = some_of([ascii(name)[1:-1] for name in dict.fromkeys(column for _, column in met)], _NAMED)
+        of = some_of([*(dict.fromkeys(table for table, _ in met) or alike)], _NAMED)
         raise ColumnCollision(
             subject,
             got=f"{names} from {of}" if names else f"tables {of}",

@@ -260,7 +260,7 @@ def _refuse_drift(pair: Pair, expected: ExpectedTable, types: Mapping[str, str])
         raise SchemaDrift(
             f"{pair}/{expected.table}",
             got=_shown(wrong, "; "),
-            expected=", ".join(f"{column} {wanted[column]}" for column in names[:5]),
+            expected=some_of([f"{column} {wanted[column]}" for column in names], _SAMPLE),
             cure="Restore the column in the warehouse; a file with another schema would not be comparable.",
         )
 

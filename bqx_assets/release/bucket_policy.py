@@ -16,7 +16,7 @@ from typing import Any, Literal, cast
 from bqx_assets.base.artifacts import Record
 from bqx_assets.base.errors import StoreError
 from bqx_assets.base.pairs import ALL_PAIRS
-from bqx_assets.base.store.naming import GCS_SCHEME
+from bqx_assets.base.store.naming import bucket_and_prefix
 from bqx_assets.base.store.protocol import BucketPolicy
 from bqx_assets.base.store.staging_names import STAGED_PREFIXES
 from bqx_assets.release.published import COMPANIONS
@@ -221,7 +221,7 @@ def findings(
 
 def of_settings(uri: str, policy: BucketPolicy, *, data_location: str | None = None) -> Iterator[BucketFinding]:
     """Yield what an operator should know about a bucket's settings other than its lifecycle rules."""
-    bucket = uri.removeprefix(GCS_SCHEME).split("/", maxsplit=1)[0]
+    bucket, _ = bucket_and_prefix(uri)
     yield from _keeping(bucket, policy)
     yield from _paying(bucket, policy, data_location)
 

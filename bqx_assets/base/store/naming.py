@@ -32,6 +32,11 @@ _LONGEST_BYTES = 900
 """Cloud Storage takes 1,024; the rest is for a store's own prefix."""
 
 
+def is_gcs_uri(place: str | Path) -> bool:
+    """Return whether a place that a user names is in Cloud Storage: a ``gs://`` URI, and not a path."""
+    return isinstance(place, str) and place.startswith(GCS_SCHEME)
+
+
 def object_name(name: str) -> str:
     """Return ``name``. Raises BadSetting for one that is absolute, hidden, or would leave its folder."""
     words = name.split("/")
@@ -54,7 +59,7 @@ def bucket_and_prefix(uri: str, subject: str = "BQX_OUTPUT") -> tuple[str, str]:
     """
     bucket, _, prefix = uri.removeprefix(GCS_SCHEME).partition("/")
     prefix = prefix.strip("/")
-    if not uri.startswith(GCS_SCHEME) or not _BUCKET.fullmatch(bucket):
+    if not is_gcs_uri(uri) or not _BUCKET.fullmatch(bucket):
         raise BadSetting(
             subject,
             got=_shown(uri),
@@ -90,7 +95,7 @@ def output_place(text: str | Path, subject: str) -> str:
         BadSetting: neither; by its name where it is of another scheme.
     """
     plain = str(text)
-    if plain.startswith(GCS_SCHEME):
+    if is_gcs_uri(plain):
         bucket_and_prefix(plain, subject)
         return plain
     trouble = _trouble(plain)

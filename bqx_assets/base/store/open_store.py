@@ -7,13 +7,13 @@ from functools import cache
 from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.local import LocalObjectStore
-from bqx_assets.base.store.naming import GCS_SCHEME, bucket_and_prefix, object_name, storage_endpoint
+from bqx_assets.base.store.naming import GCS_SCHEME, bucket_and_prefix, is_gcs_uri, object_name, storage_endpoint
 from bqx_assets.base.store.protocol import ObjectStore
 
 
 def in_cloud(settings: Settings) -> bool:
     """Return whether training files are published to a bucket."""
-    return (settings.output or "").startswith(GCS_SCHEME)
+    return is_gcs_uri(settings.output or "")
 
 
 def open_store(settings: Settings) -> ObjectStore:
