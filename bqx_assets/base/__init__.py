@@ -1,5 +1,4 @@
-"""What every stage shares: pairs, names, errors, files, artifacts, stores, limits, money.
+"""Everything that all stages share: pairs, names, settings, errors, files, records, stores, prices.
 
-Belongs here: vocabulary and mechanisms that know nothing of tables' meaning. Does not: anything that reads a
-warehouse, knows a family, or imports Dagster.
+Nothing here knows what a table means: no module reads a warehouse, knows a family, or imports Dagster.
 """

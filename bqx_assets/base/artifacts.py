@@ -1,7 +1,4 @@
-"""What each stage hands to the next: slab records, the extraction record, the training manifest.
-
-Belongs here: versioned data, JSON in and out. Does not: how any of it is made or judged.
-"""
+"""The records that one stage hands to the next, as JSON: slab records, the extraction record, the training manifest."""
 
 from __future__ import annotations
 
@@ -44,7 +41,7 @@ def _known_format(version: int) -> int:
 
 
 FormatVersion = Annotated[int, AfterValidator(_known_format)]
-"""Of a record. One that a later version wrote is refused when it is loaded: its fields may mean something else."""
+"""The format of a record. A later format is refused when it is loaded, because its fields may mean something else."""
 
 
 class Record(BaseModel):
@@ -53,12 +50,12 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def save(self, path: Path) -> None:
-        """Write as JSON, atomically."""
+        """Write the record as JSON, atomically."""
         write_atomic(path, self.model_dump_json(indent=1).encode())
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read from JSON. Raises CheckpointCorrupt when the file is missing or not such a record."""
+        """Read a record from JSON. Raises CheckpointCorrupt if the file is missing or is no such record."""
         try:
             return cls.model_validate_json(read_regular(path))
         except NewerFormat as error:
@@ -73,7 +70,7 @@ _R = TypeVar("_R", bound=Record)
 
 
 def load_record(store: ObjectStore, name: str, kind: type[_R]) -> _R:
-    """Return the record that object ``name`` is. Raises CheckpointCorrupt when it is missing or no such record."""
+    """Return the record in object ``name``. Raises CheckpointCorrupt if it is missing or is no such record."""
     try:
         return kind.model_validate_json(store.read(name))
     except NewerFormat as error:
@@ -88,22 +85,22 @@ def load_record(store: ObjectStore, name: str, kind: type[_R]) -> _R:
 
 
 def save_record(store: ObjectStore, name: str, record: Record) -> ObjectInfo:
-    """Store the record as ``name``, whatever was there. Conditional, and so safe to repeat.
+    """Store the record as ``name``, in place of what is there. The write has a condition and so is safe to repeat.
 
     Raises:
-        PreconditionFailed: somebody else wrote it between the look and the write.
+        PreconditionFailed: somebody else wrote the object at the same time.
     """
     found = version_of(store.head(name))
     return store.put_bytes(name, record.model_dump_json(indent=1).encode(), only_if=found)
 
 
 class Column(Record):
-    """One column of the training file and where it comes from."""
+    """One column of the training file, and the table column that it comes from."""
 
     name: str
-    """In the training file, prefixed."""
+    """Name in the training file, with its prefix."""
     source: str
-    """In the warehouse table."""
+    """Name in the warehouse table."""
     type: str
     """BigQuery's name: FLOAT64, INT64, STRING, BOOL, TIMESTAMP."""
 
@@ -128,20 +125,20 @@ class SourceTable(Record):
 
 
 class RowAccount(Record):
-    """Where a table's rows went. ``read == matched + extra + duplicates``; ``matched + missing == spine rows``."""
+    """A count of a table's rows: ``read == matched + extra + duplicates``; ``matched + missing == spine rows``."""
 
     read: int
     matched: int
     missing: int
-    """Spine keys the table has no row for: null there."""
+    """Rows of the spine for which the table has no row: its columns are null there."""
     extra: int
-    """Rows whose key is not on the spine: left out."""
+    """Rows whose key is not on the spine. They are left out."""
     duplicates: int
     """Rows dropped by a configured duplicate policy; 0 under the default, which refuses."""
 
 
 class SlabProvenance(Record):
-    """What a slab carries in its own parquet metadata, fixed before its bytes are."""
+    """The origin of a slab, kept in its own parquet metadata; it is fixed before the slab is written."""
 
     format_version: FormatVersion = FORMAT_VERSION
     pair: str
@@ -156,7 +153,7 @@ class SlabProvenance(Record):
     columns: tuple[Column, ...]
     quarantined: tuple[Quarantined, ...] = ()
     left_out: tuple[str, ...] = ()
-    """Columns of the table that the expectations do not know: reported, not extracted."""
+    """Columns of the table that the grammar does not have: they are reported and not extracted."""
 
 
 class SlabRecord(Record):
@@ -164,13 +161,13 @@ class SlabRecord(Record):
 
     provenance: SlabProvenance
     object_name: str
-    """Relative to the checkpoint folder or store."""
+    """Name relative to the checkpoint folder or store."""
     size_bytes: int
     crc32c: int
     sha256: str | None = None
-    """Of the same bytes, in hexadecimal digits; None in records made before it was kept."""
+    """SHA-256 of the same bytes, in hexadecimal digits; None in records made before it was kept."""
     content: tuple[str, ...] = ()
-    """Content digest of each of the provenance's columns; none in records made before they were kept."""
+    """Content digest of each of the provenance's columns; empty in records made before digests were kept."""
 
     @property
     def table(self) -> str:
@@ -198,7 +195,7 @@ class FailedTable(Record):
 
 
 class ExtractionRecord(Record):
-    """The outcome of one extraction: what a merge may splice, in column order, spine first."""
+    """The outcome of one extraction: the slabs that a merge may splice, in column order, the spine first."""
 
     format_version: FormatVersion = FORMAT_VERSION
     pair: str
@@ -209,15 +206,15 @@ class ExtractionRecord(Record):
     known_absent: dict[str, str] = Field(default_factory=dict)
     """Tables the expectations say this warehouse lacks, with the reason."""
     unexpected: tuple[str, ...] = ()
-    """Tables that match a family's rule and are not in the expectations: reported, left out."""
+    """Tables that match a family's rule and are neither in the grammar nor accepted: they are reported and left out."""
     forward_looking_included: bool = False
-    """Columns that look forward were asked for, by an explicit setting: none was looked for or left out."""
+    """A setting asked for columns that look forward, so that none was looked for or left out."""
     origin: str = ""
-    """What the numbers were made of: ``SIMULATED``, a rates file, a BigQuery project; empty in older records."""
+    """The source of the numbers: ``SIMULATED``, a rates file, a BigQuery project; empty in older records."""
     span: str = ""
-    """The rows that were asked for, in words, for example "the last 395d"; empty for the whole history."""
+    """The requested rows in words, for example "the last 395d"; empty for the whole history."""
     changes: tuple[str, ...] = ()
-    """One sentence for each table or column that appeared, vanished or changed its type since the extraction before."""
+    """One sentence for each table or column that appeared, vanished or changed its type since the last extraction."""
     resumed: tuple[str, ...] = ()
     """Tables that this extraction did not read, because each had a fresh slab already; empty in older records."""
 
@@ -236,27 +233,27 @@ class TrainingFile(Record):
     columns: int
     """Key and targets included."""
     end_sha256: str | None = None
-    """SHA-256 of the bytes behind the last slab, the footer; of a joined file, which holds no slab, of all its bytes.
+    """SHA-256 of the footer, the bytes behind the last slab; for a joined file, which holds no slab, of all its bytes.
     None in manifests made before it was kept."""
     content_digest: str | None = None
-    """What values the file holds, whatever run made it (``base.content``); None where a slab's record has none."""
+    """Digest of the file's values, whichever run made it (``base.content``); None where a slab's record has none."""
 
 
 class JudgedBy(Record):
-    """Which expectations a training file was held against."""
+    """The expectations that a training file was checked against."""
 
     version: int
     sha256: str
-    """Of their whole text, as it is kept beside the published file: the packaged values included."""
+    """Digest of their whole text, packaged values included, as it is kept beside the published file."""
     place: str
-    """Where they were found: ``packaged``, a path, a URI."""
+    """The place where they were found: ``packaged``, a path, a URI."""
     approval: Literal["none", "proposed", "approved"]
-    """Of the pair's own facts in them: there are none, nobody approved them, or a person did."""
+    """The state of the pair's own facts in them: there are none, they wait for approval, or a person approved them."""
     approved: str = ""
-    """When and by whom, as the file says it."""
+    """The time and the person of the approval, as the file states them."""
 
     def sentence(self, pair: str) -> str:
-        """Return this for people, with what to do where nobody approved anything of the pair."""
+        """Return a sentence about these expectations, with a command where nobody has approved facts of the pair."""
         text = f"expectations: {self.place}, version {self.version} ({self.sha256[:12]})"
         if self.approval == "approved":
             return f"{text}, of {pair} approved {self.approved}"
@@ -266,7 +263,7 @@ class JudgedBy(Record):
 
 
 class Manifest(Record):
-    """Everything needed to trust, trace or repeat one training file. Lies beside it as ``{stem}.manifest.json``."""
+    """Everything needed to trust, trace or repeat one training file. It lies beside it as ``{stem}.manifest.json``."""
 
     format_version: FormatVersion = FORMAT_VERSION
     pair: str
@@ -276,27 +273,27 @@ class Manifest(Record):
     extraction: ExtractionRecord
     versions: dict[str, str]
     replace_source: bool = False
-    """Its publication was told, by an explicit word, to replace a file made of another source."""
+    """An explicit option allowed its publication to replace a file that was made from another source."""
     expectations: JudgedBy | None = None
-    """What it was held against before it was published; None in manifests of files not published, or made earlier."""
+    """The expectations of the check before publication; None in manifests of unpublished files and in older ones."""
 
 
 MANIFEST_SUFFIX = ".manifest.json"
 
 
 def manifest_path(training_file: Path) -> Path:
-    """Return where a training file's manifest lies."""
+    """Return the path of a training file's manifest."""
     return training_file.with_name(training_file.name.removesuffix(".parquet") + MANIFEST_SUFFIX)
 
 
 def library_versions() -> dict[str, str]:
-    """Return the versions that shape the bytes, for the manifest."""
+    """Return the versions of Python and of the libraries that influence the bytes, for the manifest."""
     names = ("bqx-assets", "dagster", "polars", "pyarrow")
     return {"python": platform.python_version()} | {name: version(name) for name in names}
 
 
 def fingerprint(facts: Mapping[str, object]) -> str:
-    """Return 32 hex digits of the SHA-256 of ``facts``, whatever the order of its keys.
+    """Return 32 hexadecimal digits of the SHA-256 of ``facts``; the order of its keys has no influence.
 
     Raises:
         TypeError: for a value that is not plain data (text, number, bool, None, datetime, list, mapping).

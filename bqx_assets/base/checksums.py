@@ -1,9 +1,8 @@
-"""CRC32C (Castagnoli), the checksum Cloud Storage keeps of every object, and SHA-256 beside it.
+"""Checksums of bytes: CRC32C (Castagnoli), which Cloud Storage keeps of every object, and SHA-256.
 
-Belongs here: both of bytes and files, and the CRC of a concatenation from its parts' CRCs alone. Does not: hashes of
-values (``content``).
+The CRC32C of a concatenation is computed from those of its parts. Digests of values are in ``content``.
 
-CRC32C finds accidents. It does not find intent: four bytes that nobody reads give a changed file any CRC32C one wishes.
+CRC32C finds accidents but not intent: four bytes that nobody reads can give a changed file any CRC32C.
 """
 
 from __future__ import annotations
@@ -28,11 +27,11 @@ _extend: Callable[[int, bytes | npt.NDArray[np.uint8]], int] = google_crc32c.ext
 
 def crc32c(data: bytes | memoryview, start: int = 0) -> int:
     """Return the CRC32C of ``data`` appended to bytes whose CRC32C is ``start``."""
-    return _extend(start, data if isinstance(data, bytes) else np.asarray(data))  # views go in as arrays only, uncopied
+    return _extend(start, data if isinstance(data, bytes) else np.asarray(data))  # it takes no view as such
 
 
 def crc32c_of_file(path: Path, start: int = 0) -> int:
-    """Return the CRC32C of a file from byte ``start`` on, read in 4 MiB pieces."""
+    """Return the CRC32C of a file from byte ``start`` on; the file is read in 4 MiB pieces."""
     total = 0
     with open_regular(path) as file:
         file.seek(start)
@@ -42,7 +41,7 @@ def crc32c_of_file(path: Path, start: int = 0) -> int:
 
 
 class Sums(NamedTuple):
-    """What identifies a run of bytes."""
+    """The size and the checksums that identify a run of bytes."""
 
     size_bytes: int
     crc32c: int
@@ -50,7 +49,7 @@ class Sums(NamedTuple):
 
 
 def sums_of_files(spans: Iterable[tuple[Path, int]]) -> Sums:
-    """Return the checksums of files, each from a byte on, one behind another.
+    """Return the checksums of the concatenation of files, each from an offset on.
 
     **Cost**: one read in 4 MiB pieces; 0.6 s of a processor for a GB, nearly all of it SHA-256.
     """
@@ -66,7 +65,7 @@ def sums_of_files(spans: Iterable[tuple[Path, int]]) -> Sums:
 
 
 def sums_of_blocks(blocks: Iterable[bytes]) -> Sums:
-    """Return the checksums of runs of bytes, one behind another."""
+    """Return the checksums of the concatenation of blocks of bytes."""
     size_bytes, crc, sha = 0, 0, hashlib.sha256()
     for block in blocks:
         size_bytes += len(block)
@@ -82,31 +81,31 @@ def sha256_of_file(path: Path) -> str:
 
 
 def size_and_crc(size_bytes: int, crc: int | None) -> str:
-    """Return both as errors and verdicts say them."""
+    """Return a size and a CRC32C as errors and verdicts show them."""
     return f"{size_bytes:,} bytes, crc32c {'unknown' if crc is None else f'{crc:08x}'}"
 
 
 class Stated(Protocol):
-    """Whatever states a size, and a CRC32C where it is known: an object's facts, a slab's record, a manifest's file."""
+    """Something that states a size and, if known, a CRC32C: an object's facts, a slab's record, a manifest's file."""
 
     @property
     def size_bytes(self) -> int:
-        """How many bytes there are."""
+        """The number of bytes."""
         ...
 
     @property
     def crc32c(self) -> int | None:
-        """Their CRC32C; None where nobody states it."""
+        """The CRC32C of the bytes; None where it is not stated."""
         ...
 
 
 def same_bytes(found: Stated, recorded: Stated) -> bool:
-    """Return whether both state the same size and the same CRC32C; an unknown CRC32C is the same as none."""
+    """Return whether both state the same size and the same CRC32C; an unknown CRC32C equals no other."""
     return found.crc32c is not None and may_be_same(found, recorded)
 
 
 def may_be_same(found: Stated, recorded: Stated) -> bool:
-    """Return whether nothing that ``found`` states contradicts the record; a folder may not know a file's CRC32C."""
+    """Return whether ``found`` states nothing that contradicts the record; a folder may not know a file's CRC32C."""
     return found.size_bytes == recorded.size_bytes and found.crc32c in (None, recorded.crc32c)
 
 
@@ -116,7 +115,7 @@ def to_base64(crc: int) -> str:
 
 
 def from_base64(text: str) -> int:
-    """Return the CRC32C that ``text`` is."""
+    """Return the CRC32C that ``to_base64`` wrote as ``text``."""
     return int.from_bytes(base64.b64decode(text), "big")
 
 
@@ -146,7 +145,7 @@ def _times(matrix: tuple[int, ...], vector: int) -> int:
 
 @lru_cache(maxsize=64)
 def _zeros_operator(power: int) -> tuple[int, ...]:
-    """The matrix that advances a CRC over 2**power zero bytes."""
+    """Return the matrix that advances a CRC over 2**power zero bytes."""
     if power:
         half = _zeros_operator(power - 1)
         return tuple(_times(half, row) for row in half)

@@ -1,4 +1,4 @@
-"""The column types that are read, one row each with all that any stage knows of them, and other names of types.
+"""The table of the column types that can be read, with all that the stages know of each, and synonyms of types.
 
 A type is added here by one row: discovery then accepts it, and reading, encoding, merging, the content digest and the
 checks take their facts from the row. The sandbox computes only the types that the grammar names, and a type whose
@@ -22,22 +22,22 @@ class ColumnType:
     """One BigQuery type in each of the systems that a column passes through."""
 
     name: str
-    """BigQuery's own name of it, by which tables, records and manifests state it."""
+    """BigQuery's own name, which tables, records and manifests use."""
     polars: pl.DataType
     arrow: pa.DataType
-    """As the Storage Read API sends it and as a training file holds it."""
+    """The Arrow type that the Storage Read API sends and that a training file has."""
     is_stored_as: Callable[[pa.DataType], bool]
-    """Whether an Arrow type of a file is read as this type: ``float`` as FLOAT64, ``large_string`` as STRING."""
+    """Returns whether a file's Arrow type is read as this type: ``float`` as FLOAT64, ``large_string`` as STRING."""
     parquet: tuple[str, int | None, Mapping[int, Any] | None]
     """Physical type, converted type and logical type by ``parquet.thrift``, in the one form that all readers know."""
     bound_code: str | None
     """The ``struct`` format of a value in a footer's minimum and maximum; None: bytes of any length."""
     cell_bytes: int = 8
-    """Of one value in a decoded column, without a text's letters."""
+    """Size of one value in a decoded column, without the letters of a text."""
     memory_bytes: int = 8
-    """Of one value in memory while a table is extracted; a text is assumed to have 8 letters."""
+    """Size of one value in memory while a table is extracted; a text is assumed to have 8 letters."""
     billed_bytes: int = 8
-    """Of one value as BigQuery bills it: 2 bytes and the letters for a text, 8 letters assumed."""
+    """Size of one value as BigQuery bills it: for a text 2 bytes and its letters, of which 8 are assumed."""
     is_number: bool = False
 
 
@@ -64,7 +64,7 @@ _ROWS = (
     ),
 )  # fmt: skip
 COLUMN_TYPES: dict[str, ColumnType] = {row.name: row for row in _ROWS}
-"""By BigQuery's name. A column of another type is refused in discovery."""
+"""The column types by BigQuery's name. Discovery refuses a column of another type."""
 
 _ALIASES = {
     "FLOAT": "FLOAT64",

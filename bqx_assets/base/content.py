@@ -1,11 +1,9 @@
-"""The content digest: what values a column and a file hold, whatever run wrote them, when, and how.
+"""Computes content digests, which identify the values of a column or a file, whichever run wrote them, when and how.
 
-Belongs here: the canonical form of values and its hash. Does not: hashes of bytes (``checksums``), what is done about a
-difference. Why BLAKE3, and why by months: docs/adr/0021-content-digest.md.
-
-The digest of a column follows from its type and, calendar month by calendar month of the rows' keys (UTC), from the
-number of rows, the values, and which of them are null. All NaN are one NaN; 0.0 and -0.0 are two values, as their bits
-are. What a null's place in memory holds, encodings, row groups, chunks and the order of a file's columns are no part.
+The digest of a column depends on its type and, for each calendar month (UTC) of the rows' keys, on the number of rows,
+the values, and which of them are null. All NaN are the same value; 0.0 and -0.0 are two, because their bits differ.
+Encodings, row groups, chunks, the order of a file's columns, and the bytes in memory behind a null have no influence.
+Why it is BLAKE3, and why by months: docs/adr/0021-content-digest.md.
 """
 
 from __future__ import annotations
@@ -23,32 +21,32 @@ import pyarrow as pa
 from bqx_assets.base.column_types import COLUMN_TYPES
 
 _VERSION = b"bqx content 1"
-"""Part of every digest: raise it when the same values would give another one."""
+"""A part of every digest: raise the number when the same values would give another digest."""
 _NAN = np.uint64(0x7FF8_0000_0000_0000)
 _TEXTS = 16_384
-"""Of a column, laid out one behind another at once."""
+"""Number of texts of a column that are laid out one after another in memory at once."""
 
 Bytes = npt.NDArray[np.uint8]
 Places = int | npt.NDArray[np.int64]
-"""Bytes of each value, or where each begins, and behind them where the last one ends."""
+"""Either the bytes of each value, or the offset where each value begins, followed by the one where the last ends."""
 Hasher = Any
-"""A BLAKE3 that takes more."""
+"""A BLAKE3 that has taken some bytes and takes more."""
 _hasher: Callable[..., Hasher] = blake3.blake3
-"""Takes arrays too, whatever its stub says."""
+"""It takes arrays too, although its stub does not say so."""
 
 
 @dataclass(frozen=True, slots=True)
 class Periods:
-    """The calendar months that rows fall into, by their keys."""
+    """The calendar months that the keys of rows fall into."""
 
     labels: tuple[str, ...]
-    """As 2026-01."""
+    """Names of the months, such as 2026-01."""
     starts: tuple[int, ...]
-    """First row of each, and behind the last the number of rows."""
+    """The first row of each month, followed by the number of rows."""
 
 
 def periods_of(keys: pl.Series) -> Periods:
-    """Return the months of ascending UTC keys without nulls. **Cost**: 16 bytes a row for a moment."""
+    """Return the months of ascending UTC keys without nulls. **Cost**: 16 bytes a row, for a short time."""
     months = keys.dt.year().cast(pl.Int32) * 12 + keys.dt.month() - 1
     starts = [0, *(np.flatnonzero(np.diff(months.to_numpy())) + 1).tolist()] if keys.len() else []
     labels = (divmod(months[start], 12) for start in starts)
@@ -57,14 +55,14 @@ def periods_of(keys: pl.Series) -> Periods:
 
 @dataclass(slots=True)
 class _Month:
-    """One month's values of a column so far: what is hashed of them."""
+    """The hashes of one month's values of a column, as far as they were taken."""
 
     rows: int = 0
     values: Hasher = field(default_factory=_hasher)
     lengths: Hasher = None
-    """Of texts."""
+    """The lengths of texts; None for other types."""
     validity: Hasher = None
-    """From the first null on; before it all were known."""
+    """The places of nulls; None while there was no null."""
 
     def add(self, values: Bytes, lengths: Bytes | None, validity: Bytes | None, rows: int) -> None:
         self.values.update(values)
@@ -83,7 +81,7 @@ class _Month:
 
 
 class ColumnContent:
-    """A column's digest, its values taken in order, in any pieces."""
+    """Computes a column's digest; it takes the values in order, in pieces of any size."""
 
     def __init__(self, periods: Periods) -> None:
         self._periods = periods
@@ -99,7 +97,7 @@ class ColumnContent:
             TypeError: not a type that a training file holds.
         """
         if array.type == pa.string_view():
-            for start in range(0, len(array), _TEXTS):  # equal texts lie in memory once, and would be copied out
+            for start in range(0, len(array), _TEXTS):  # equal texts lie in memory once; the cast copies each
                 self.add(array.slice(start, _TEXTS).cast(pa.large_string()))
             return
         kind = pa.string() if pa.types.is_large_string(array.type) else array.type
@@ -116,7 +114,7 @@ class ColumnContent:
             end = min(starts[self._number + 1] - first, len(array))
             begin, until = (at * places, end * places) if isinstance(places, int) else (places[at], places[end])
             texts = None if lengths is None else lengths[4 * at : 4 * end]
-            # A month without a null is hashed as one, whatever the column has elsewhere.
+            # Nulls in other months must not change the hash of a month without nulls.
             known = None if validity is None or validity[at:end].all() else validity[at:end]
             self._month.add(values[begin:until], texts, known, end - at)
             self._row = first + end
@@ -124,7 +122,7 @@ class ColumnContent:
                 self._close()
 
     def add_series(self, series: pl.Series) -> None:
-        """Take the next rows as Polars has them: as ``add``; numbers are not copied, texts are, some at a time."""
+        """Take the next rows of a Polars series as ``add`` does. Texts are copied, some at a time; numbers are not."""
         chunks: Any = series.get_chunks()
         for piece in chunks:
             self.add(piece.to_arrow(compat_level=pl.CompatLevel.newest()))
@@ -140,21 +138,21 @@ class ColumnContent:
 
 
 class Contents:
-    """The digests of a table's columns, its rows taken in any pieces."""
+    """Computes the digests of a table's columns; it takes the rows in order, in pieces of any size."""
 
     def __init__(self, periods: Periods) -> None:
         self._periods = periods
         self._columns: dict[str, ColumnContent] = {}
 
     def add(self, rows: pa.Table) -> None:
-        """Take the next rows of columns, whichever come. Raises TypeError as ``ColumnContent.add``."""
+        """Take the next rows of any of the columns. Raises TypeError as ``ColumnContent.add``."""
         for name in rows.column_names:
             column = self._columns.setdefault(name, ColumnContent(self._periods))
             for chunk in rows.column(name).chunks:
                 column.add(chunk)
 
     def digests(self, names: Iterable[str]) -> tuple[str, ...]:
-        """Return those of columns, in order. Raises ValueError where rows of one are missing."""
+        """Return the digests of columns, in the order of ``names``. Raises ValueError if rows of one are missing."""
         found = [self._columns[name].digest() for name in names]
         if None in found:
             msg = "not all rows were taken"
@@ -172,7 +170,7 @@ def file_digest(columns: Iterable[tuple[str, str]]) -> str:
 
 
 def _parts(array: pa.Array[Any]) -> tuple[Bytes, Places, Bytes | None]:
-    """Return the bytes of the values, where each begins and ends, and of texts the bytes of their lengths, 4 each."""
+    """Return the bytes of the values, the place of each, and for texts the bytes of their lengths, 4 each."""
     if pa.types.is_large_string(array.type) or pa.types.is_string(array.type):
         return _texts(array)
     known = _validity(array)
@@ -205,7 +203,7 @@ def _texts(array: pa.Array[Any]) -> tuple[Bytes, Places, Bytes]:
 
 
 def _validity(array: pa.Array[Any]) -> Bytes | None:
-    """Return 1 for each known value, 0 for each null; None where all are known."""
+    """Return 1 for each known value and 0 for each null; None if all values are known."""
     return _bits(array.buffers()[0], array.offset, len(array)) if array.null_count else None
 
 

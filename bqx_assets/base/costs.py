@@ -1,6 +1,6 @@
-"""The one table of list prices (``prices.toml``), and what reading from BigQuery costs by it.
+"""The only table of list prices (``prices.toml``), and the cost of reading from BigQuery by it.
 
-With 5 USD in one place and 6.25 USD a TB in another, the users' own estimate was wrong by a factor of eight.
+The users' own estimate had 5 USD a TB in one place and 6.25 in another, and was wrong by a factor of eight.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ class Section(Record):
 
     source: str
     how: str
-    """How the page was read."""
+    """The way in which the page was read."""
 
 
 class BigQueryPrices(Section):
-    """USD a TiB."""
+    """Prices of BigQuery in USD a TiB."""
 
     query_per_tib: float = Field(ge=0)
     storage_read_per_tib: float = Field(ge=0)
 
 
 class CloudRunPrices(Section):
-    """USD a second of a running task."""
+    """Prices of Cloud Run in USD for each second of a running task."""
 
     vcpu_per_second: float = Field(ge=0)
     gib_per_second: float = Field(ge=0)
 
 
 class CloudStoragePrices(Section):
-    """USD a thousand operations, a GiB kept for a month, a GiB that leaves its region."""
+    """Prices of Cloud Storage in USD: a thousand operations, a GiB kept for a month, a GiB that leaves its region."""
 
     class_a_per_thousand: float = Field(ge=0)
     class_b_per_thousand: float = Field(ge=0)
@@ -48,7 +48,7 @@ class CloudStoragePrices(Section):
 
 
 class ComputeEnginePrices(Section):
-    """USD an hour of a machine and of its address, a GiB of disk for a month."""
+    """Prices of Compute Engine in USD: an hour of a machine and of its address, a GiB of disk for a month."""
 
     per_hour: dict[str, float]
     disk_gib_per_month: float = Field(ge=0)
@@ -56,7 +56,7 @@ class ComputeEnginePrices(Section):
 
 
 class CloudSqlPrices(Section):
-    """USD an hour of an instance, a GiB of its disk and of its backups for a month."""
+    """Prices of Cloud SQL in USD: an hour of an instance, a GiB of its disk and of its backups for a month."""
 
     per_hour: dict[str, float]
     disk_gib_per_month: float = Field(ge=0)
@@ -64,23 +64,23 @@ class CloudSqlPrices(Section):
 
 
 class ArtifactRegistryPrices(Section):
-    """USD a GiB kept for a month."""
+    """The price of Artifact Registry in USD for a GiB kept for a month."""
 
     gib_per_month: float = Field(ge=0)
 
 
 class LoggingPrices(Section):
-    """USD a GiB written."""
+    """The price of Cloud Logging in USD for a GiB written."""
 
     per_gib: float = Field(ge=0)
 
 
 class Prices(Record):
-    """The price table of a day."""
+    """The price table as it was on one day."""
 
     as_of: str
     read: str
-    """How all prices were read."""
+    """The way in which all prices were read."""
     bigquery: BigQueryPrices
     cloud_run: CloudRunPrices
     cloud_storage: CloudStoragePrices
@@ -101,5 +101,5 @@ def prices() -> Prices:
 
 
 def storage_read_usd(read_bytes: int) -> float:
-    """Return what reading ``read_bytes`` by the Storage Read API costs, in USD."""
+    """Return the cost of reading ``read_bytes`` through the Storage Read API, in USD."""
     return read_bytes / TIB_BYTES * prices().bigquery.storage_read_per_tib

@@ -22,7 +22,7 @@ _BUFFERS, _WRITERS = 4, 2
 """5.4 GB from the page cache took 3.6 s with two buffers and one writer, 2.3 s with these; more gain nothing."""
 
 Span = tuple[Path, int]
-"""A file, and the offset of the first byte that is taken of it."""
+"""A file, and the offset from which on its bytes are taken."""
 
 
 class DirectFile:
@@ -30,7 +30,7 @@ class DirectFile:
 
     On a file system without direct writes (one in memory), the bytes are written through the page cache.
 
-    Raises the OSError of a failed write at a later call or at the end.
+    A failed write raises its OSError at a later call or at the end.
     """
 
     def __init__(self, path: Path) -> None:
@@ -121,7 +121,7 @@ def _open_new(path: Path) -> int:
 
 def _write(handle: int, data: memoryview, start: int) -> None:
     while (written := os.pwrite(handle, data, start)) < len(data):
-        _use_cache(handle)  # the rest need not start at a block
+        _use_cache(handle)  # the rest may start within a block
         data, start = data[written:], start + written
 
 

@@ -1,7 +1,4 @@
-"""The error tree: every failure says subject, got, expected and cure, in that order.
-
-Belongs here: the exception classes, nothing else. Does not: handling, retrying, printing.
-"""
+"""The error tree: every failure says subject, got, expected and cure, in that order."""
 
 from __future__ import annotations
 
@@ -14,13 +11,13 @@ class BqxError(Exception):
     """Base of every error this package raises on purpose.
 
     Renders as ``subject: got, expected X. cure``, for example ``eurusd/corr_bqx: 99,998 rows, expected 100,000.
-    Re-extract with: bqx extract eurusd --table corr_bqx``. The parts are escaped: they quote names of others.
+    Re-extract with: bqx extract eurusd --table corr_bqx``. The parts are escaped, because they quote names of others.
     """
 
     exit_code = 1
 
     def __init__(self, subject: str, *, got: str, expected: str, cure: str) -> None:
-        # Here and not where they are shown: a terminal, a log line, a Dagster event and a manifest all show them.
+        # Escaped here, because a terminal, a log line, a Dagster event and a manifest all show the parts.
         self.subject, self.got, self.expected, self.cure = map(printable, (subject, got, expected, cure))
         super().__init__(f"{self.subject}: {self.got}, expected {self.expected}. {self.cure}")
 
@@ -38,7 +35,7 @@ class SystemRefused(BqxError):
 
     @classmethod
     def of(cls, error: OSError) -> SystemRefused:
-        """Give a refusal the package's own form."""
+        """Return the package's own error for a refusal of the operating system."""
         full = error.errno in {errno.ENOSPC, errno.EDQUOT}
         return cls(
             str(error.filename or "operating system"),
@@ -49,15 +46,15 @@ class SystemRefused(BqxError):
 
 
 class Unforeseen(BqxError):
-    """What stopped a command is none of these errors: a fault of the program, or of a library that it uses."""
+    """A command was stopped by an exception that is none of these errors: a fault of the program or of a library."""
 
 
 class NotReady(BqxError):
-    """The doctor found something missing without which a run would fail."""
+    """The doctor found that something is missing without which a run would fail."""
 
 
 class UsageError(BqxError):
-    """What the caller asked for cannot be: the command line exits with 2."""
+    """The caller asked for something that cannot be done: the command line exits with 2."""
 
     exit_code = 2
 
@@ -83,11 +80,11 @@ class TransientReadError(WarehouseError):
 
 
 class WarehouseUnavailable(WarehouseError):
-    """Nobody answers, or every call is refused: it is the same for all tables, so one of these ends the run."""
+    """The warehouse answers nobody or refuses every call. This concerns all tables, so one such error ends the run."""
 
 
 class ReadsEnded(WarehouseError):
-    """A read was ended because its run ends."""
+    """A read was ended because its run is ending."""
 
 
 class TableMissing(WarehouseError):
@@ -103,7 +100,7 @@ class TableChanged(WarehouseError):
 
 
 class ClockBehind(WarehouseError):
-    """This machine's clock says an earlier time than a table was written at: no snapshot can be taken."""
+    """This machine's clock is behind the time at which a table was written, so that no snapshot can be taken."""
 
 
 class CatalogueMismatch(WarehouseError):
@@ -111,7 +108,7 @@ class CatalogueMismatch(WarehouseError):
 
 
 class BudgetExceeded(BqxError):
-    """A read would go over ``max_bytes``: refused before any of it was read."""
+    """A read would exceed ``max_bytes``; it is refused before anything is read."""
 
 
 class TableDefect(BqxError):
@@ -119,11 +116,11 @@ class TableDefect(BqxError):
 
 
 class DuplicateKeys(TableDefect):
-    """One ``interval_time`` stands on several rows of a table."""
+    """Several rows of a table have the same ``interval_time``."""
 
 
 class NullKeys(TableDefect):
-    """A row without ``interval_time``, or without a pair in a table that says whose its rows are."""
+    """A row has no ``interval_time``, or no pair in a table that has a ``pair`` column."""
 
 
 class EmptyTable(TableDefect):
@@ -135,7 +132,7 @@ class SchemaDrift(TableDefect):
 
 
 class InexactValue(TableDefect):
-    """A value that no type of a training file holds as it is: it would be cut, or become another."""
+    """A value is exact in no type of a training file: it would be cut or changed."""
 
 
 class ExtractionIncomplete(BqxError):
@@ -143,7 +140,7 @@ class ExtractionIncomplete(BqxError):
 
 
 class CheckpointMismatch(BqxError):
-    """A slab is not the one its fingerprint or the spine asks for."""
+    """A slab is not the one that its fingerprint or the spine requires."""
 
 
 class CheckpointCorrupt(BqxError):
@@ -163,7 +160,7 @@ class FolderBusy(BqxError):
 
 
 class MergeRefused(BqxError):
-    """Pre-flight found the merge cannot end well: slabs missing, or disk or memory short."""
+    """A check before a merge found that it cannot succeed: slabs are missing, or disk or memory is short."""
 
 
 class ColumnCollision(MergeRefused):
@@ -175,15 +172,15 @@ class FooterError(BqxError):
 
 
 class NotEnoughDisk(MergeRefused):
-    """Less free disk than the output needs."""
+    """There is less free disk space than the output needs."""
 
 
 class NotEnoughMemory(MergeRefused):
-    """Less memory than the operation needs, by the container's limit and not the host's."""
+    """There is less memory than the operation needs, by the container's limit and not the host's."""
 
 
 class ValidationFailed(BqxError):
-    """At least one blocking rule failed on a training file."""
+    """A training file failed a blocking rule, or there is no report that it passed them."""
 
 
 class ForeignFile(BqxError):
@@ -191,7 +188,7 @@ class ForeignFile(BqxError):
 
 
 class ReplacementRefused(BqxError):
-    """A published file was made of another source than the one that would replace it."""
+    """A published file was made from another source than the file that would replace it."""
 
 
 class StoreError(BqxError):
@@ -199,20 +196,20 @@ class StoreError(BqxError):
 
 
 class ObjectMissing(StoreError):
-    """No object of that name."""
+    """There is no object of that name."""
 
 
 class PreconditionFailed(StoreError):
-    """The object's generation is not the one the writer saw: somebody else wrote it."""
+    """The object's version is not the one that the writer saw, because somebody else wrote it."""
 
 
 class ChecksumMismatch(StoreError):
-    """Stored bytes and expected CRC32C differ."""
+    """The stored bytes do not have the expected CRC32C."""
 
 
 class CloudRunError(BqxError):
-    """Cloud Run refused a call, or its answer cannot be."""
+    """Cloud Run refused a call, or gave an answer that cannot be true."""
 
 
 class CloudRunUnavailable(CloudRunError):
-    """Cloud Run could not be asked, for as long as a call is tried again."""
+    """Cloud Run did not answer for as long as a call is repeated."""

@@ -1,6 +1,6 @@
-"""Files that are whole or not there: temp name, fsync, rename; concatenation; and the lock on a folder.
+"""Writes local files that are either complete or absent (temporary name, fsync, rename), and locks folders.
 
-Belongs here: every way in which this package opens a local file for writing. Does not: what the bytes mean.
+All writing of local files in this package goes through this module.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from bqx_assets.base.direct_io import DirectFile, Span
 from bqx_assets.base.errors import FolderBusy, ForeignFile
 
 TEMP_MARK = ".partial-"
-"""Part of the name of every file being written; whoever lists a folder leaves such names out."""
+"""A part of the name of every file that is being written. Code that lists a folder leaves such names out."""
 _PARTIAL = re.compile(rf"\..+{re.escape(TEMP_MARK)}(?P<process>[0-9]{{1,10}})-[0-9a-f]{{8}}", re.DOTALL)
-"""The whole of such a name. ``.notes.partial-old`` is somebody else's."""
+"""The form of such a name as a whole; ``.notes.partial-old`` is somebody else's file."""
 _SCRATCH = ".scratch"
 _NO_FILE = {errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EMLINK}
-"""What opening says of a link, a folder and a socket."""
+"""Error numbers of opening a link, a folder and a socket."""
 FILE, FOLDER = "a file", "a folder"
 _KINDS = {
     stat.S_IFREG: FILE,
@@ -42,12 +42,12 @@ _KINDS = {
 
 
 def kind_of(mode: int) -> str:
-    """Return what stands at a path, by its mode: "a file", "a folder", "a named pipe" and so on."""
+    """Return the kind of thing that has this mode: "a file", "a folder", "a named pipe" and so on."""
     return _KINDS.get(stat.S_IFMT(mode), "a special file")
 
 
 def regular_file(path: Path) -> Path:
-    """Return ``path`` if it is a file or a link to one: a named pipe would be waited for without an end.
+    """Return ``path`` if it is a file or a link to one; opening a named pipe would wait for ever.
 
     Raises:
         OSError: it is missing or something else.
@@ -59,7 +59,7 @@ def regular_file(path: Path) -> Path:
 
 
 def open_regular(path: Path) -> BufferedReader:
-    """Open a file, or a link to one, for reading; whatever else has the name is refused and never waited for.
+    """Open a file, or a link to one, for reading; anything else of that name is refused without waiting for it.
 
     Raises:
         OSError: as :func:`regular_file`.
@@ -83,12 +83,12 @@ def _no_file(path: Path, mode: int) -> OSError:
 
 
 def partial_path(path: Path) -> Path:
-    """Return a new hidden name beside ``path`` for what is to become it; one that :func:`remove_partials` knows."""
+    """Return a new hidden name beside ``path`` for the file while it is written; :func:`remove_partials` knows it."""
     return path.with_name(f".{path.name}{_partial_mark()}")
 
 
 def scratch_name() -> str:
-    """Return a new hidden name for a folder of temporary files; one that :func:`remove_partials` knows."""
+    """Return a new hidden name for a folder of temporary files; :func:`remove_partials` knows it."""
     return f"{_SCRATCH}{_partial_mark()}"
 
 
@@ -98,10 +98,10 @@ def _partial_mark() -> str:
 
 @contextmanager
 def atomic_path(path: Path) -> Generator[Path]:
-    """Give a temp path in ``path``'s folder; on success fsync it and rename it to ``path``, on failure remove it.
+    """Give a temporary path in ``path``'s folder; on success fsync and rename it to ``path``, on failure remove it.
 
-    A reader sees the old file or the new one, never a part. ``kill -9`` leaves a ``.partial-`` file behind that
-    nothing trusts and :func:`remove_partials` removes.
+    A reader sees the old file or the new one, never a part. ``kill -9`` leaves a ``.partial-`` file behind, which
+    nothing reads and :func:`remove_partials` removes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temp = partial_path(path)
@@ -116,7 +116,7 @@ def atomic_path(path: Path) -> Generator[Path]:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write ``data`` as the whole of ``path``, atomically."""
+    """Write ``data`` as the whole content of ``path``, atomically."""
     with atomic_path(path) as temp:
         temp.write_bytes(data)
 
@@ -136,17 +136,17 @@ def sync_folder(path: Path) -> None:
 
 
 def remove_partials(folder: Path, *, idle_seconds: float = 0.0) -> list[str]:
-    """Remove what dead processes left half-written in ``folder``; return the names. Living writers are spared.
+    """Remove what dead processes left half-written in ``folder``; return the names.
 
-    So is whatever has not the whole form of a name that :func:`partial_path` gives and is a file, or that
-    :func:`scratch_name` gives and is a folder. ``idle_seconds`` spares what was written to since, too: for folders that
-    other machines or containers share, whose processes are not seen here.
+    Only files with a name of :func:`partial_path` and folders with one of :func:`scratch_name` are removed, and only if
+    their process is dead. For folders shared with other machines or containers, whose processes are not seen here,
+    ``idle_seconds`` spares what was written in that time.
     """
     removed: list[str] = []
     for path in folder.iterdir() if folder.is_dir() else ():
         own = _PARTIAL.fullmatch(path.name)
         if own and not Path("/proc", own["process"]).exists():
-            with suppress(FileNotFoundError):  # its writer, or another cleaner, was quicker
+            with suppress(FileNotFoundError):  # its writer, or another process that cleans up, was faster
                 found = path.lstat()
                 if stat.S_ISREG(found.st_mode) and time.time() - found.st_mtime >= idle_seconds:
                     path.unlink()
@@ -161,17 +161,17 @@ def remove_partials(folder: Path, *, idle_seconds: float = 0.0) -> list[str]:
 
 @contextmanager
 def locked(folder: Path, name: str = ".lock", *, busy: str | None = None) -> Generator[None]:
-    """Hold the lock file ``name`` of ``folder``, against threads too; wait for it, or raise where ``busy`` is given.
+    """Hold the lock file ``name`` of ``folder``, against threads too; wait for it, or raise if ``busy`` is given.
 
-    The file is made where it is missing, and stays. It is neither written to nor emptied, and no link is followed: a
-    lock that is a link to another file emptied that file.
+    The file is created if it is missing, and stays. It is neither written to nor emptied, and no link is followed: a
+    lock that was a link to another file once emptied that file.
 
     Raises:
-        FolderBusy: somebody else holds it, and ``busy`` says what that means.
+        FolderBusy: somebody else holds the lock; ``busy`` is the error's text.
         ForeignFile: a link, a folder or a special file has the lock's name.
     """
     path = folder / name
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a named pipe must not be waited for
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # never wait for a named pipe
     try:
         handle = os.open(path, flags, 0o644)
     except OSError as error:
@@ -192,10 +192,10 @@ def locked(folder: Path, name: str = ".lock", *, busy: str | None = None) -> Gen
 
 @contextmanager
 def locked_folder(folder: Path) -> Generator[None]:
-    """Wait for, and hold, a lock on a folder that leaves no file in it; where the file system has none, go on."""
+    """Wait for a lock on a folder and hold it, without a lock file; go on where the file system has no such lock."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with suppress(OSError):  # NFS locks files alone
+        with suppress(OSError):  # NFS locks only files
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
@@ -212,16 +212,17 @@ def _foreign_lock(path: Path) -> ForeignFile:
 
 
 def concatenate(parts: Iterable[Path | Span | bytes], target: Path) -> int:
-    """Write ``parts``, files whole or from a byte on, end to end as ``target``, atomically. Returns the bytes written.
+    """Write the concatenation of ``parts`` as ``target``, atomically; return the number of bytes.
 
-    ``parts`` is consumed lazily, so a generator may make each part when its turn comes, the footer last.
+    A part is bytes, a file, or a file from an offset on. ``parts`` is consumed lazily, so a generator may make each
+    part when its turn comes, the footer last.
     """
     with atomic_path(target) as temp:
         return join(parts, temp)
 
 
 def join(parts: Iterable[Path | Span | bytes], target: Path) -> int:
-    """Write a new file of ``parts`` end to end, as :func:`concatenate` does, neither synced nor renamed."""
+    """Write the concatenation of ``parts`` as the new file ``target``, without fsync; return the number of bytes."""
     with DirectFile(target) as file:
         for part in parts:
             if isinstance(part, bytes):

@@ -1,7 +1,4 @@
-"""Parquet and CSV files as Polars frames: the one door through which this package lets Polars open a path.
-
-Belongs here: how a local path or a ``gs://`` address is given to Polars. Does not: what is in the file, or how it is
-written.
+"""Opens parquet and CSV files with Polars; no other module of this package lets Polars open a path.
 
 Polars takes a path for a pattern unless told otherwise: ``exp[1]/a.parquet`` then means ``exp1/a.parquet``, and a
 merge of the first has read the second. It also expands ``~``, takes ``file:a`` for an address, reads all files of a
@@ -27,9 +24,9 @@ TAIL_BYTES = 8
 
 
 def parquet_end_bytes(tail: bytes) -> int:
-    """Return how many bytes the end of a parquet file has: footer, its length and magic, by its last ``TAIL_BYTES``.
+    """Return the size of a parquet file's end (footer, its length, magic) from ``tail``, its last ``TAIL_BYTES``.
 
-    0 where ``tail`` is not the end of a parquet file. The length is what the file states: it may exceed the file.
+    It is 0 if ``tail`` is not the end of a parquet file. The file states the length, which may exceed the file's.
     """
     tail = tail[-TAIL_BYTES:]
     size = int.from_bytes(tail[:4], "little")
@@ -37,7 +34,7 @@ def parquet_end_bytes(tail: bytes) -> int:
 
 
 def scan_parquet(place: Path | str) -> pl.LazyFrame:
-    """Return one parquet file as a lazy frame. A text is a ``gs://`` address, anything else a path.
+    """Return one parquet file as a lazy frame. A text may be a ``gs://`` URI.
 
     Raises:
         OSError: a path that is no regular file, has a name that is not UTF-8, or cannot be read.
@@ -67,7 +64,7 @@ def read_parquet(
 
 
 def parquet_schema(source: Path | bytes) -> dict[str, pl.DataType]:
-    """Return the names and types of the columns of one local parquet file, or of one in memory. **Cost**: its footer.
+    """Return the names and types of the columns of a local parquet file, or of one in memory. **Cost**: its footer.
 
     Raises:
         OSError: as :func:`scan_parquet`.
@@ -79,7 +76,7 @@ def parquet_schema(source: Path | bytes) -> dict[str, pl.DataType]:
 
 
 def read_csv(data: bytes, columns: Sequence[str], separator: str) -> pl.DataFrame:
-    """Return columns of CSV in memory as text; an empty field is null. Its bytes are read without Polars.
+    """Return columns of CSV in memory as text; an empty field is null.
 
     **Shape**: a row a line after the first, which names the columns.
     """
@@ -88,7 +85,7 @@ def read_csv(data: bytes, columns: Sequence[str], separator: str) -> pl.DataFram
 
 @contextmanager
 def _panics_as_errors() -> Generator[None]:
-    """Turn a panic into an error: it is no Exception, and means that damage ran into a check of Polars' own."""
+    """Turn a panic of Polars, which is no ``Exception``, into an error: it means that the file is damaged."""
     try:
         yield
     except pl.exceptions.PanicException as error:
@@ -96,7 +93,7 @@ def _panics_as_errors() -> Generator[None]:
 
 
 def _source(place: Path | str) -> tuple[str, dict[str, str] | None]:
-    """What Polars is to open, and with which options."""
+    """Return the place for Polars to open, and the storage options for it."""
     if isinstance(place, str) and is_gcs_uri(place):
         return place, _storage_options()
     path = regular_file(Path(place)).absolute()
@@ -108,9 +105,9 @@ def _source(place: Path | str) -> tuple[str, dict[str, str] | None]:
 
 
 def _storage_options() -> dict[str, str] | None:
-    """Read from where the store's own client does.
+    """Return the options by which Polars reads from the same server as the store's own client.
 
-    None for Cloud Storage itself: Polars finds the application's default credentials.
+    None stands for Cloud Storage itself: Polars finds the application's default credentials.
     """
     endpoint = storage_endpoint()
     return {"google_base_url": endpoint, "google_skip_signature": "true"} if endpoint else None

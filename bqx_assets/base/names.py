@@ -1,7 +1,6 @@
-"""Names: identifiers that may reach a path or a query, and the training file's column names.
+"""Names of tables and columns: the check on hostile ones, and how a column is named in the training file.
 
-Belongs here: ``{table without the pair}__{column}`` and back, and the guard on hostile names. Does not: which
-tables exist.
+A feature's column is named ``{table without the pair}__{column}``.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ KEY = "interval_time"
 SEPARATOR = "__"
 _TARGET = re.compile(r"target_bqx\d+_h\d+")
 _LONGEST = 300
-"""Characters of a column's name in BigQuery."""
+"""Most characters of a column's name in BigQuery."""
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,299}")
 _NAMED = 10
 
@@ -33,7 +32,7 @@ def check_identifier(name: str, kind: str, *, owner: str = "") -> str:
     """Return ``name`` if it is letters, digits and underscores only; it may then be part of a path or query.
 
     Raises:
-        BadSetting: for anything else; ``kind`` ("table", "column", "dataset"), and what it is of, is the subject.
+        BadSetting: for anything else. It names ``kind`` ("table", "column", "dataset") and ``owner``, if one is given.
     """
     if is_identifier(name):
         return name
@@ -48,10 +47,11 @@ def check_identifier(name: str, kind: str, *, owner: str = "") -> str:
 def table_prefix(table: str, pair: Pair) -> str:
     """Return the table's name without the pair: ``corr_ibkr_eurusd_ewa`` becomes ``corr_ibkr_ewa``.
 
-    A table shared by all pairs keeps its name. The pair goes where it stands as a whole ``_``-separated word, once.
+    A table shared by all pairs keeps its name. The pair is removed once, where it is a whole word between underscores.
 
     Raises:
-        BadSetting: when nothing is left, or the rest cannot be told from its columns (``__`` inside, ``_`` at its end).
+        BadSetting: nothing is left, or the rest contains ``__`` or ends with ``_``, and so could not be separated from
+            a column again.
     """
     words = check_identifier(table, "table").split("_")
     if pair.name in words:
@@ -71,7 +71,7 @@ def output_column(prefix: str, column: str, *, owner: str = "") -> str:
     """Return the training file's name of a table's column, e.g. ``agg_bqx__agg_mean_45``.
 
     Raises:
-        BadSetting: as ``check_identifier`` says, or the whole is longer than a column's name may be.
+        BadSetting: as ``check_identifier``, or the result is longer than a column's name may be.
     """
     return check_identifier(
         f"{prefix}{SEPARATOR}{check_identifier(column, 'column', owner=owner)}", "column", owner=owner
@@ -79,12 +79,12 @@ def output_column(prefix: str, column: str, *, owner: str = "") -> str:
 
 
 def refuse_same_names(subject: str, columns: Iterable[tuple[str, str]]) -> None:
-    """Refuse (table, column) pairs of which two columns, or two tables, have one name but for the case of its letters.
+    """Refuse (table, column) pairs if two columns, or two tables, have names that differ in upper and lower case alone.
 
-    To BigQuery, Spark and DuckDB ``Mean`` and ``mean`` are one column: a reader would take one for the other.
+    BigQuery, Spark and DuckDB take ``Mean`` and ``mean`` for the same column.
 
     Raises:
-        ColumnCollision: names them.
+        ColumnCollision: there are such names; it lists them.
     """
     tables: dict[str, list[str]] = {}
     owners: dict[str, list[tuple[str, str]]] = {}
@@ -101,18 +101,18 @@ def refuse_same_names(subject: str, columns: Iterable[tuple[str, str]]) -> None:
         raise ColumnCollision(
             subject,
             got=f"{names} from {of}" if names else f"tables {of}",
-            expected="names that differ by more than the case of their letters, one table a column",
+            expected="names that differ in more than upper and lower case, and one table for each column",
             cure="Rename one of the columns or tables, or leave it out.",
         )
 
 
 def target_name(window: int, horizon: int) -> str:
-    """Return the name of the target that is BQX of ``window`` rows, ``horizon`` rows later."""
+    """Return the name of the target column: the BQX of ``window`` rows, ``horizon`` rows later."""
     return f"target_bqx{window}_h{horizon}"
 
 
 def is_target(name: str) -> bool:
-    """Return whether a training-file column is named as a target, one of the expectations or not."""
+    """Return whether a column of the training file has a target's name, be it in the expectations or not."""
     return _TARGET.fullmatch(name) is not None
 
 

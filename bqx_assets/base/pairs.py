@@ -1,7 +1,4 @@
-"""The 28 forex pairs and 8 currencies.
-
-Belongs here: the pairs' names and how a text becomes one. Does not: rates, tables or anything a pair has.
-"""
+"""The 28 forex pairs and 8 currencies: their names, their order, and the reading of a pair from a text."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ class Pair:
 
     @property
     def name(self) -> str:
-        """The six lower-case letters that tables, files and partitions are named by, e.g. ``eurusd``."""
+        """The six lower-case letters in the names of tables, files and partitions, e.g. ``eurusd``."""
         return self.base + self.quote
 
     def __str__(self) -> str:
@@ -62,7 +59,7 @@ def parse_pair(text: str) -> Pair:
 
 
 def nearest_pair(text: str) -> str:
-    """Return the pair whose name is most like ``text``; the reversed one if there is such a pair."""
+    """Return the name of the pair that is most like ``text``; the reversed pair if that one exists."""
     letters = "".join(ch for ch in text.lower() if ch.isalpha())[:40]
     if letters[3:6] + letters[:3] in _BY_NAME:
         return letters[3:6] + letters[:3]

@@ -1,9 +1,7 @@
-"""Texts of others as they may be shown: on a terminal, in a log line, in Dagster's markdown.
+"""Makes texts of others fit to be shown on a terminal, in a log line or in Dagster's markdown.
 
-Belongs here: what is escaped and how, and what of an error is shown. Does not: where a text is shown.
-
-Names of files and columns, values, and messages of libraries that quote them are written by others. Raw, an escape
-sequence in a column's name repaints the terminal, a line break in it forges a line of ours, and markup in it becomes
+Others write the names of files and columns, the values, and the messages of libraries that quote them. Shown as it is,
+an escape sequence in a column's name repaints the terminal, a line break forges one of our lines, and markup becomes
 part of a page.
 """
 
@@ -16,10 +14,10 @@ _FIRST_LINE_CHARACTERS = 400
 
 
 def printable(text: str) -> str:
-    r"""Return ``text`` on one line, with ``\x1b`` and the like for all characters that are no visible ones.
+    r"""Return ``text`` on one line, with ``\x1b`` and the like in place of all invisible characters.
 
-    That is control and format characters (also those that turn the direction of writing), line breaks, spaces other
-    than the plain one, and bytes that are not UTF-8.
+    These are control and format characters (including those that change the direction of writing), line breaks, spaces
+    other than the plain one, and bytes that are not UTF-8.
     """
     if text.isprintable():
         return text
@@ -27,28 +25,28 @@ def printable(text: str) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return what an error of a library says first, cut to a length that is shown; its class's name if it says nothing.
+    """Return the first line of an error's text, cut to 400 characters; its class's name if it has no text.
 
-    An error without a text is a usual thing: ``str(OSError())`` and ``str(MemoryError())`` are empty.
+    Errors without a text are common: ``str(OSError())`` and ``str(MemoryError())`` are empty.
     """
     lines = str(error).strip().splitlines()
     return (lines[0] if lines else type(error).__name__)[:_FIRST_LINE_CHARACTERS]
 
 
 def first_of(items: Sequence[str], most: int) -> list[str]:
-    """Return the first ``most`` items, and as one more item how many are left out, if any."""
+    """Return the first ``most`` items, and one more item with the number of the others, if there are any."""
     more = [f"and {len(items) - most:,} more"] if len(items) > most else []
     return [*items[:most], *more]
 
 
 def some_of(items: Sequence[str], most: int, separator: str = ", ") -> str:
-    """Return the first ``most`` items for a sentence, and how many more there are; empty for none."""
+    """Return the first ``most`` items and the number of the others, for a sentence; empty if there are no items."""
     more = first_of(items, most)[most:]
     return " ".join([separator.join(items[:most]), *more])
 
 
 def markdown_code(text: str) -> str:
-    """Return ``text`` as a code span, in which no character of it is markup."""
+    """Return ``text`` as a code span of markdown, in which no character acts as markup."""
     plain = printable(text)
     fence = "`" * (1 + max(len(run) for run in re.findall("`*", plain)))
     padding = " " if "`" in plain else ""

@@ -1,6 +1,6 @@
-"""The process that this code runs in: who it is, what it may use of the machine, and how it keeps freed memory.
+"""The process that this code runs in: its identity, its memory, disk and processors, and its reuse of freed memory.
 
-Memory and processors are those of the container where it has limits, not those of the host.
+The limits are those of the container, where it has some, and not those of the host.
 """
 
 from __future__ import annotations
@@ -99,19 +99,19 @@ def memory_limit_bytes() -> int:
 
 
 def memory_free_bytes() -> int:
-    """Return what this process may still allocate: machine-available, and its limit less its resident memory."""
+    """Return the memory this process may still allocate: the machine's free memory, or less by its own limit."""
     return min(int(psutil.virtual_memory().available), memory_limit_bytes() - resident_bytes())
 
 
 def disk_free_bytes(folder: Path) -> int:
-    """Return the free disk space where ``folder`` is or would be made."""
+    """Return the free disk space where ``folder`` is or would be created."""
     while not folder.exists():
         folder = folder.parent
     return int(psutil.disk_usage(str(folder)).free)
 
 
 def is_memory(folder: Path) -> bool:
-    """Return whether files in ``folder`` are in memory: on a tmpfs, or on Cloud Run outside of what is mounted."""
+    """Return whether files in ``folder`` take memory: on a tmpfs, and on Cloud Run outside of mounted volumes."""
     place = folder.absolute()
     mounts = [line.split()[1:3] for line in _read(_MOUNTS).splitlines()]
     # A later mount covers an earlier one at the same point, so the last of the deepest mounts counts.

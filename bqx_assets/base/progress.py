@@ -1,6 +1,6 @@
-"""How a stage tells that it is moving: a protocol the command line and Dagster each implement.
+"""The protocol by which a stage reports its progress; the command line and Dagster each implement it.
 
-Belongs here: the protocol, the silent default, and telling what is waited for and why. Does not: drawing or logging.
+It also reports what a stage is waiting for, and why.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from typing import Protocol
 
 QUIET_SECONDS = 8.0
-"""Without a line, until one says what is waited for: somebody who watches should not wonder for more than ten."""
+"""Time without a line after which a line says what is waited for: nobody should have to wonder for more than 10 s."""
 _SETBACK_SECONDS = 30.0
-"""How long a failure is worth telling: a call that is silent is given up after 25 s, and made again 8 s later."""
+"""Time for which a failure is reported: a silent call is given up after 25 s and repeated up to 8 s later."""
 
 
 class Progress(Protocol):
@@ -25,20 +25,20 @@ class Progress(Protocol):
         ...
 
     def advance(self, stage: str, item: str, note: str = "") -> None:
-        """One step is done: ``item`` is its subject (a table), ``note`` what is worth saying ("resumed")."""
+        """Report that a step is done: ``item`` is its subject (a table), ``note`` a remark ("resumed")."""
         ...
 
     def warn(self, stage: str, message: str) -> None:
-        """Something a user should see, that stops nothing."""
+        """Report something that a user should see and that stops nothing."""
         ...
 
     def wait(self, stage: str, message: str) -> None:
-        """A stage is still waiting, for what ``message`` says. Shown only if nothing else was for some seconds."""
+        """Report what a stage is still waiting for. It is shown only if nothing else was shown for some seconds."""
         ...
 
 
 class Silent:
-    """Progress that goes nowhere."""
+    """A progress that reports nothing."""
 
     def start(self, stage: str, total: int) -> None:
         """Ignore."""
@@ -54,20 +54,20 @@ class Silent:
 
 
 class Setbacks:
-    """The last call of a store that failed and is made again, for the line that says what a wait is for.
+    """The last failed call that is being repeated, for the line that says what a stage is waiting for.
 
-    One for the process, as calls are: a store knows of no progress. Safe from several threads.
+    There is one for the whole process, because a store has no progress to report to. It is safe to use from threads.
     """
 
     def __init__(self) -> None:
         self._last = (-_SETBACK_SECONDS, "")
 
     def note(self, words: str) -> None:
-        """Keep ``words``: what failed."""
+        """Keep ``words`` about a call that failed."""
         self._last = (time.monotonic(), words)
 
     def words(self) -> str:
-        """Return what failed lately, empty for nothing."""
+        """Return the words about a recent failure; empty if there was none."""
         noted, words = self._last
         return words if time.monotonic() - noted < _SETBACK_SECONDS else ""
 
@@ -76,7 +76,7 @@ SETBACKS = Setbacks()
 
 
 def at_work(what: str) -> Callable[[], str]:
-    """Return what :func:`waiting` tells of a stage that is at work: ``what``, and the call that is made again."""
+    """Return a function for :func:`waiting` that gives ``what`` and the call that is being repeated, if any."""
     return lambda: "; ".join(filter(None, (what, SETBACKS.words())))
 
 
@@ -84,15 +84,15 @@ def at_work(what: str) -> Callable[[], str]:
 def waiting(
     progress: Progress, stage: str, what: Callable[[], str], *, seconds: float = QUIET_SECONDS
 ) -> Generator[None]:
-    """Tell every few ``seconds`` what is waited for, until the block ends. ``what`` is asked on another thread."""
+    """Report every few ``seconds`` what is waited for, until the block ends. ``what`` is called in another thread."""
     over = threading.Event()
 
     def tell() -> None:
         pause = seconds
         while not over.wait(pause):
             progress.wait(stage, what())
-            # Looked at more often than it is said: a progress that has just said something leaves one out, and whole
-            # pauses would make a silence of twelve seconds of that.
+            # Four times as often, because a progress that has just shown something drops the report: with whole pauses
+            # the silence would last up to twelve seconds.
             pause = seconds / 4
 
     teller = threading.Thread(target=tell, name="waiting", daemon=True)

@@ -1,4 +1,4 @@
-"""The retry policies: one table of who repeats a failed call, how often, with which waits, and for how long.
+"""The table of retry policies: how often, with which waits and for how long each caller repeats a failed call.
 
 Which failures are repeated is decided elsewhere, by the reason of a refusal (``base/refusals``). A lease is not in the
 table: its renewals are regular writes, of which three in a row may fail (``base/store/lease``).
@@ -20,7 +20,7 @@ class RetryPolicy:
     longest_wait_seconds: float = 0.0
     """Largest bound of a wait."""
     factor: float = 2.0
-    """What the bound is multiplied with after each further failure."""
+    """Factor by which the bound grows after each further failure."""
     attempts: int = 0
     """Number of attempts, the first one included."""
     patience_seconds: float = 0.0

@@ -1,7 +1,6 @@
-"""The settings of a run: one typed place, read from ``BQX_*`` environment variables, overridden by options.
+"""The settings of a run, read from ``BQX_*`` environment variables and overridden by options, and the paths they imply.
 
-Belongs here: every choice a user may make, its default, and the one truth of where files lie. Does not: numbers a
-check compares with (the expectations file).
+Numbers that a check compares with are no settings; they are in the expectations file.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from bqx_assets.base.store.naming import local_path, output_place, server_addres
 _PREFIX = "BQX_"
 DuplicatePolicy = Literal["refuse", "first", "last"]
 _NUMBER = r"(\d{1,15}|\d{1,3}(?:,\d{3}){1,4}|\d{1,3}(?:_\d{3}){1,4})"
-"""A comma parts thousands only: ``1,5d`` means one day and a half to many, and is not 15 days."""
+"""A comma separates thousands only: to many people ``1,5d`` means one and a half days, so it is not read as 15 days."""
 _ROWS = re.compile(rf"{_NUMBER}\s*rows?", re.IGNORECASE)
 _DAYS = re.compile(rf"{_NUMBER}\s*d(?:ays?)?", re.IGNORECASE)
 _MOST = {"rows": 10**12, "days": 36_500}
@@ -43,10 +42,10 @@ class Last:
 class Settings(BaseSettings):
     """Settings of extraction, merge and release. Paths are derived from ``home`` unless set.
 
-    Raises BadSetting for a text that is no path, place or address, pydantic's own error for any other wrong value.
+    It raises BadSetting for a text that is no path, place or address, and pydantic's own error for other wrong values.
     """
 
-    # Cloud Run, compose and systemd pass a variable that nobody has filled in as an empty one: that is unset.
+    # Cloud Run, compose and systemd pass an empty text for a variable that nobody set: it counts as not set.
     model_config = SettingsConfigDict(
         env_prefix=_PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", use_attribute_docstrings=True
     )
@@ -82,8 +81,8 @@ class Settings(BaseSettings):
     workers: int = Field(default=0, ge=0)
     """Number of tables that are read in parallel; 0 means one for each processor."""
     duplicates: DuplicatePolicy = "refuse"
-    """What happens where several rows of a table have the same ``interval_time``: the table is refused, or its first or
-    last such row is taken."""
+    """Treatment of several rows of a table that have the same ``interval_time``: the table is refused, or the first or
+    the last of them is taken."""
     include_forward_looking: bool = False
     """Whether quarantined columns stay in the training file. They leak the label."""
     start: datetime | None = None
@@ -97,7 +96,8 @@ class Settings(BaseSettings):
     """Number of rows in a row group, the unit in which longer histories are extracted, spliced and read; 0 means one
     row group for all rows."""
     engine: Literal["splice", "join"] = "splice"
-    """How slabs become a training file: ``splice`` concatenates their bytes, ``join`` is the slow, readable oracle."""
+    """Method that makes a training file from slabs: ``splice`` concatenates their bytes; ``join`` is slow and simple
+    and serves to check the other."""
     staging_days: int = Field(default=7, ge=1)
     """Number of days that unpublished parts may stay in the store."""
     keep_versions: int = Field(default=3, ge=0)
@@ -118,7 +118,7 @@ class Settings(BaseSettings):
     @field_validator("start", "end")
     @classmethod
     def _is_of_a_zone(cls, value: datetime | None) -> datetime | None:
-        """A time without a zone is UTC, as keys are: compared with them as it is, it would end in a traceback."""
+        """Return a time with a zone: UTC where it has none, because it could not be compared with the keys."""
         return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
     @field_validator("last")
@@ -138,12 +138,12 @@ class Settings(BaseSettings):
 
     @property
     def last_span(self) -> Last | None:
-        """``last``, read."""
+        """The rows or days that ``last`` asks for."""
         return None if self.last is None else parse_last(self.last, variable_of("last"))
 
     @property
     def span(self) -> str:
-        """The range that is asked for in words; empty for the whole history."""
+        """The requested range in words; empty for the whole history."""
         return _span_text(self.last, self.start, self.end)
 
     @property
@@ -156,10 +156,10 @@ class Settings(BaseSettings):
         return self.home / "sources" / pair.name
 
     def of_pair(self, pair: Pair) -> Self:
-        """Return these settings with the pair's own embedded warehouse, where the home has one and none is named.
+        """Return these settings with the pair's own embedded warehouse, if the home has one and the settings name none.
 
-        ``make run`` makes one warehouse for each pair, row count and file of rates, and leaves a link to it: each
-        command that follows reads the same tables, and no two warehouses are mixed.
+        ``make run`` makes one warehouse for each pair, row count and file of rates, and leaves a link to it, so that
+        each command after it reads the same tables.
         """
         link = self.source_link(pair)
         if self.warehouse is not None or self.bigquery_project is not None or not link.is_symlink():
@@ -198,10 +198,10 @@ def training_name(pair: Pair) -> str:
 
 
 def parse_last(text: str, subject: str) -> Last:
-    """Return what a text such as ``100000 rows`` or ``395d`` says.
+    """Return the rows or days that a text such as ``100000 rows`` or ``395d`` asks for.
 
     Raises:
-        BadSetting: it says neither rows nor days, or not at least one.
+        BadSetting: the text is neither a number of rows nor one of days, or the number is 0 or too large.
     """
     for unit, pattern in (("rows", _ROWS), ("days", _DAYS)):
         found = pattern.fullmatch(text.strip())
@@ -217,11 +217,7 @@ def parse_last(text: str, subject: str) -> Last:
 
 
 def _refuse_two_ranges(last: str | None, start: datetime | None, end: datetime | None) -> None:
-    """Do nothing, unless a range is given twice or ends before it begins.
-
-    Raises:
-        BadSetting: it is.
-    """
+    """Raise BadSetting if a range is given twice or ends before it begins."""
     bounds = [name for name, bound in (("BQX_START", start), ("BQX_END", end)) if bound is not None]
     if last is not None and bounds:
         raise BadSetting(

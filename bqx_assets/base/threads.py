@@ -1,7 +1,4 @@
-"""Work spread over threads: the results in order, and a wait that Ctrl-C ends at once.
-
-Belongs here: that. Does not: work that is begun and ended apart (``extract/pair``), or what the work is.
-"""
+"""Runs work in threads: the results come in order, and Ctrl-C ends the wait for them at once."""
 
 from __future__ import annotations
 
@@ -13,18 +10,18 @@ from typing import TypeVar
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 LOOK_SECONDS = 0.2
-"""Between two looks at a Ctrl-C. Polars sets its own handler of SIGINT when it is imported, with SA_RESTART: the system
-then goes on with a wait without a time-out, and a Python user heard a Ctrl-C only after 147 s of an outage. ``bqx`` and
-Dagster set handlers of their own later, which end every wait."""
+"""Time between two checks for Ctrl-C. Polars sets its own handler of SIGINT when it is imported, with SA_RESTART: the
+system then resumes a wait without a time-out, and for a Python user Ctrl-C took effect only after 147 s of an outage.
+``bqx`` and Dagster set their own handlers later, and these end every wait."""
 
 
 def in_threads(
     work: Callable[[_In], _Out], items: Iterable[_In], threads: int, name: str, *, ahead: int | None = None
 ) -> Iterator[_Out]:
-    """Yield ``work``'s results in the order of ``items``; ``ahead``: at most so many more are under way or kept.
+    """Yield the results of ``work`` in the order of ``items``; at most ``ahead`` further items are begun or kept.
 
-    An error of ``work`` ends it: what has not begun is left out, what has is waited for. After Ctrl-C nothing is waited
-    for: with a store that does not answer, ``bqx status`` did not end for two minutes.
+    An error of ``work`` ends the iteration once the items that have begun are done; the others are left out. After
+    Ctrl-C nothing is waited for: ``bqx status`` did not end for two minutes while a store did not answer.
     """
     pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
     coming: deque[Future[_Out]] = deque()

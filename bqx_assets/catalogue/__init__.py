@@ -1,1 +1,1 @@
-"""The catalogue says which tables and columns a pair has: the grammar, a warehouse's listing, the expectations."""
+"""The tables and columns that a pair has: the grammar, a warehouse's listing compared with it, the expectations."""

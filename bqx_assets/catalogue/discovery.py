@@ -1,6 +1,6 @@
-"""A warehouse's listing compared with the grammar: which tables and columns of a pair are features, and what is wrong.
+"""Compares a warehouse's listing with the grammar, to find a pair's feature tables and columns, and what is wrong.
 
-No row is read for it. ``drift`` names what changed since an earlier extraction.
+No row is read. ``drift`` names the changes since an earlier extraction.
 """
 
 from __future__ import annotations

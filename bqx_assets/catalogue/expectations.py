@@ -43,7 +43,7 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class TableFacts(Record):
-    """What one table contributes to the training file."""
+    """The numbers of rows, columns and nulls that one table contributes to the training file."""
 
     matched: Count
     """Number of the spine's rows for which the table has a row."""
@@ -53,7 +53,7 @@ class TableFacts(Record):
 
 
 class PairFacts(Record):
-    """What was found of one pair, table by table: a person approves it, and later files are compared with it.
+    """The facts of one pair, table by table. A person approves them, and later files are compared with them.
 
     Rows that were approved may be extracted again, or others in their place. On the very same rows a table must have
     exactly as many rows and nulls as were approved. On other rows only shares can be compared: the share of missing
@@ -61,7 +61,7 @@ class PairFacts(Record):
     """
 
     approved: str = ""
-    """When and by whom the facts were approved, in any words. Empty: they are a proposal, and not in force."""
+    """The date and the person of the approval, in any words. Empty: the facts are a proposal, and not in force."""
     found: str
     """The extraction that the facts were taken from, and when."""
     spine: str
@@ -70,7 +70,7 @@ class PairFacts(Record):
     first: datetime
     last: datetime
     drift: Annotated[float, Field(ge=0, le=1)] = 0.02
-    """By how much a table's share of missing rows, and its share of nulls, may be larger on other rows."""
+    """The amount by which a table's shares of missing rows and of nulls may be larger on other rows."""
     all_null: tuple[str, ...] = ()
     """Training-file columns without any value."""
     constant: tuple[str, ...] = ()
@@ -108,7 +108,7 @@ class EarlierGates(Record):
 
 
 class Expectations(Record):
-    """What a pair's tables and training file must be. A warehouse folder may carry its own file."""
+    """The numbers and names that a pair's tables and training file must have. A warehouse may have its own file."""
 
     version: int
     """Shown to people in each report. Every approval raises it by one."""
@@ -143,7 +143,7 @@ class Expectations(Record):
     pair: dict[str, PairFacts] = Field(default_factory=dict[str, PairFacts])
     """Facts of single pairs, which are in force once a person has approved them."""
     place: str = Field(default=PACKAGED, exclude=True)
-    """Where the file was found. It is not a key of the file."""
+    """The place where the file was found. It is not a key of the file."""
 
     def targets(self) -> tuple[str, ...]:
         """Return the target columns, windows outer, horizons inner: 49 names."""
@@ -226,7 +226,7 @@ class Expectations(Record):
         return as_toml(self.model_dump(mode="json", exclude_none=True))
 
     def judged_by(self, pair: Pair) -> JudgedBy:
-        """Return what a pair's report and manifest say about these expectations."""
+        """Return the part of a pair's report and manifest about these expectations."""
         facts = self.pair.get(pair.name)
         return JudgedBy(
             version=self.version,

@@ -1,7 +1,6 @@
-"""The five families of feature tables as data: which 667 tables a pair has, with every column and type.
+"""The grammar of the feature tables: ``families.toml`` gives a pair's 667 tables in five families, with all columns.
 
-Belongs here: expanding ``families.toml``, and telling a table's family from its name. Does not: what a warehouse
-really holds (``discovery``).
+The tables that a warehouse really has are found by ``discovery``.
 """
 
 from __future__ import annotations
@@ -22,17 +21,17 @@ TARGETS_DATASET = "bqx_ml_v3_analytics_v2"
 PAIR_COLUMN = "pair"
 """A clustering key of some tables: a row filter, never a feature."""
 _WINDOW = re.compile(r"w?\d+")
-"""A word of a table's name that says a window, ``45`` or ``w45``."""
+"""A word of a table's name that is a window, ``45`` or ``w45``."""
 
 
 class Family(Record):
-    """A group of feature tables, told by their names."""
+    """A group of feature tables, recognized by their names."""
 
     name: str
     names: str
     """Regular expression of its tables' names; ``{pair}`` stands for the pair."""
     shared: bool
-    """Whether all pairs have the same tables of it."""
+    """Whether all pairs have the same tables of this family."""
     description: str
 
 
@@ -45,7 +44,7 @@ class ExpectedTable:
     shared: bool
     """Whether it is the same table for all pairs."""
     kind: str
-    """The name without pair, currencies, instrument and window: what its columns are computed by, ``agg_bqx``."""
+    """The name without pair, currencies, instrument and window, ``agg_bqx``; it decides how columns are computed."""
     columns: tuple[tuple[str, str], ...]
     """(name, BigQuery type) of the features, by name."""
     keys: tuple[str, ...]
@@ -93,7 +92,7 @@ def targets_table(pair: Pair) -> str:
 
 @cache
 def expected_tables(pair: Pair) -> tuple[ExpectedTable, ...]:
-    """Return the pair's 667 feature tables, families in order, by name within."""
+    """Return the pair's 667 feature tables, in the order of families, and by name within a family."""
     found = [
         ExpectedTable(
             table=name,
@@ -111,7 +110,7 @@ def expected_tables(pair: Pair) -> tuple[ExpectedTable, ...]:
 
 
 def family_of(table: str, pair: Pair) -> str | None:
-    """Return the family a table's name selects it into for a pair; None when it is no feature table of the pair.
+    """Return the family of a table by its name; None if it is no feature table of the pair.
 
     A name that holds the pair as a whole word is pair-specific, whatever it starts with; a shared family's name that
     holds another pair is still shared.
@@ -140,7 +139,7 @@ def _columns(kind: _Kind) -> tuple[tuple[str, str], ...]:
 
 
 def _sets(pair: Pair) -> dict[str, tuple[str, ...]]:
-    """The grammar's sets, the currencies, and the pair's own: itself, and it with each pair that shares a currency."""
+    """Return the grammar's sets, the currencies, the pair, and its name with each pair that shares a currency."""
     peers = [other for other in ALL_PAIRS if other != pair and {other.base, other.quote} & {pair.base, pair.quote}]
     joined = ("_".join(sorted((pair.name, other.name))) for other in peers)
     own = {"pair": (pair.name,), "peers": tuple(sorted(joined)), "currency": tuple(sorted(CURRENCIES))}

@@ -1,6 +1,6 @@
-"""A proposal is a section of an expectations file with one pair's facts, for a person to read and approve.
+"""Writes proposals: sections of an expectations file with one pair's facts, which a person reads and approves.
 
-This module writes and replaces such sections and marks them as approved; every other line of the file stays as it is.
+It replaces such sections and marks them as approved; every other line of the file stays as it is.
 ``quality.pair_findings`` finds the facts.
 """
 

@@ -1,6 +1,6 @@
-"""TOML is written here, which Python's standard library can only read.
+"""Writes TOML, which Python's standard library can only read.
 
-The same content always gives the same text, so that a digest of the text means something.
+The same content always gives the same text, so that texts can be compared by their digests.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Verified parquet to published object: upload, verify, swap, retention.
+"""Publishes training files, verifies what is published, and removes what is no longer needed.
 
-Belongs here: what makes a file public and what may be removed afterwards. Does not: judging the file.
+The checks of a file are in ``quality``.
 """

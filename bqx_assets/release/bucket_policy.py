@@ -1,4 +1,4 @@
-"""Judges a bucket's settings and lifecycle rules: what stops runs, what costs money, what each rule can reach.
+"""Judges a bucket's settings and lifecycle rules: those that stop runs, cost money, or delete objects to be kept.
 
 ``bqx store init`` and ``bqx doctor`` show the same findings. Setting the package's own rules is ``lifecycle``'s work.
 
@@ -23,37 +23,37 @@ from bqx_assets.release.published import COMPANIONS
 
 LifecycleRule = Mapping[str, Any]
 Harm = Literal["published files", "kept versions", "staged objects"]
-"""What a rule of somebody else deletes, the worst first."""
+"""The objects that a rule of somebody else can delete, the worst case first."""
 
 PUBLISHED = tuple(f"training_{pair}." for pair in ALL_PAIRS)
-"""How the names of published objects begin."""
+"""The beginnings of the names of published objects."""
 COMPANION_FOLDERS = tuple(f"{COMPANIONS}{pair}/" for pair in ALL_PAIRS)
-"""How the names of their manifests and reports begin."""
+"""The beginnings of the names of their manifests and reports."""
 _PUBLISHED_ENDS = ("parquet", "manifest.json", "report.json", "expectations.toml")
 _COMPANION_ENDS = (".manifest.json", ".report.json")
 _STAGED_ENDS = (".parquet", ".json", ".lease")
 _DIGITS = frozenset("0123456789abcdef")
-"""Digits of the numbers with which the names of other staged objects end."""
+"""Digits of the hexadecimal numbers at the end of the names of other staged objects."""
 _NONCURRENT = frozenset({"numNewerVersions", "daysSinceNoncurrentTime", "noncurrentTimeBefore"})
 """Conditions that hold for versions that were replaced or deleted, never for a live object."""
 _CUSTOM_TIME = frozenset({"daysSinceCustomTime", "customTimeBefore"})
 """Conditions on a time that a writer may give an object. This package gives none, so they never hold."""
 _STANDARD = frozenset({"STANDARD", "MULTI_REGIONAL", "REGIONAL"})
-"""Three names of one class: the last two are from before 2019."""
+"""Three names of the same class; the last two are from before 2019."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Describes what has to stay in a bucket."""
+    """The objects that have to stay in a bucket."""
 
     prefix: str
-    """The store's prefix, which begins every name."""
+    """The store's prefix, with which every name begins."""
     staging_days: int
     keep_versions: int
     classes: frozenset[str]
     """Storage classes that our objects can have: the bucket's default, and those to which rules move them."""
     oldest: datetime | None
-    """When the oldest published object or kept version was written; None where there is none."""
+    """The time of the oldest published object or kept version; None if there is none."""
 
 
 def canonical(rule: LifecycleRule) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def classes_of(rules: Iterable[LifecycleRule], default: str) -> frozenset[str]:
 
 
 def harm_of(rule: LifecycleRule, kept: Kept) -> Harm | None:
-    """Return the worst harm that a rule can do to what has to stay; None where it can do none.
+    """Return the worst harm that a rule can do to the objects that have to stay; None if it can do none.
 
     A condition that this package does not know is taken to limit nothing.
     """
@@ -169,7 +169,7 @@ def _ever_before(condition: Mapping[str, Any], name: str, oldest: datetime | Non
 
 
 Level = Literal["stops", "costs", "note"]
-"""``stops``: runs fail until it is changed. ``costs``: money beyond the usual. ``note``: good to know."""
+"""``stops``: runs fail until it is changed. ``costs``: it costs more than usual. ``note``: for information."""
 About = Literal[
     "retention",
     "holds",
@@ -181,12 +181,15 @@ About = Literal[
     "public access",
     "lifecycle",
 ]
-"""Which of a bucket's settings a finding is about."""
+"""The setting of a bucket that a finding is about."""
 _DAY_SECONDS = 86_400
 _WITHIN = {"US": "US-", "EU": "EUROPE-", "ASIA": "ASIA-"}
-"""Multi-regions, and how the regions within begin. **Source**: cloud.google.com/storage/docs/locations, 2026-11."""
+"""Multi-regions, and the beginnings of their regions' names.
+
+**Source**: cloud.google.com/storage/docs/locations, 2026-11.
+"""
 _OUTSIDE = {"EUROPE-WEST2", "EUROPE-WEST6"}
-"""London and Zurich: EU has places of the European Union's member states only."""
+"""London and Zurich, because EU contains only places in member states of the European Union."""
 
 
 class BucketFinding(Record):
@@ -213,14 +216,14 @@ def refuse_unfit(uri: str, policy: BucketPolicy) -> None:
 def findings(
     uri: str, policy: BucketPolicy, others: Sequence[LifecycleRule], kept: Kept, *, data_location: str | None = None
 ) -> tuple[BucketFinding, ...]:
-    """Return what an operator should know about a bucket; what stops runs comes first."""
+    """Return the findings about a bucket for its operator; those that stop runs come first."""
     found = [*of_settings(uri, policy, data_location=data_location), *of_rules(others, kept)]
     order: list[Level] = ["stops", "costs", "note"]
     return tuple(sorted(found, key=lambda each: order.index(each.level)))
 
 
 def of_settings(uri: str, policy: BucketPolicy, *, data_location: str | None = None) -> Iterator[BucketFinding]:
-    """Yield what an operator should know about a bucket's settings other than its lifecycle rules."""
+    """Yield the findings about a bucket's settings other than its lifecycle rules."""
     bucket, _ = bucket_and_prefix(uri)
     yield from _keeping(bucket, policy)
     yield from _paying(bucket, policy, data_location)

@@ -29,7 +29,7 @@ from bqx_assets.release.bucket_policy import (
 from bqx_assets.release.published import COMPANIONS
 
 _EARLIER_PREFIXES = ((STAGING,), ("training_",), STAGED_PREFIXES)
-"""Prefixes in the rules of earlier versions: up to 0.1.0 they reached files of others too, then no companions."""
+"""Prefixes in the rules of earlier versions. Those up to 0.1.0 reached files of others too, the next no companions."""
 _DATED = {"createdBefore", "noncurrentTimeBefore"}
 
 
@@ -42,16 +42,16 @@ class StorePolicy(Record):
     versioning: bool
     """False for a folder: there the package itself keeps versions, and sweeps staged files after a publication."""
     soft_delete_days: float
-    """How long Cloud Storage keeps deleted objects and charges for them. It stays as the bucket's owner set it."""
+    """Days for which Cloud Storage keeps deleted objects and charges for them, as the bucket's owner set them."""
     changed: bool
     findings: tuple[BucketFinding, ...] = ()
-    """What an operator should know about the bucket's other settings."""
+    """The findings about the bucket's other settings."""
 
 
 def init_store(
     store: ObjectStore, *, staging_days: int, keep_versions: int, data_location: str | None = None
 ) -> StorePolicy:
-    """Set and verify the store's rules; other rules of the bucket stay. Doing it twice changes nothing.
+    """Set and verify the store's rules; other rules of the bucket stay. A second call changes nothing.
 
     ``data_location`` is where the tables lie: reading them from another place costs money, and is reported.
 
@@ -113,7 +113,7 @@ def rules(prefix: str, *, staging_days: int, keep_versions: int) -> tuple[Lifecy
                 "matchesPrefix": [*staging, *(f"{prefix}{each}" for each in COMPANION_FOLDERS)],
             }
         ),
-        # The live object counts as a newer version too: hence one more.
+        # One more, because the live object counts as a newer version too.
         _delete(
             {
                 "numNewerVersions": keep_versions + 1,
@@ -125,7 +125,7 @@ def rules(prefix: str, *, staging_days: int, keep_versions: int) -> tuple[Lifecy
 
 
 def others_of(found: Sequence[LifecycleRule], prefix: str) -> tuple[LifecycleRule, ...]:
-    """Return the rules of a bucket that are not ours, neither of today's form nor of an earlier one."""
+    """Return the rules of a bucket that are not ours, neither in today's form nor in an earlier one."""
     ours = rules(prefix, staging_days=0, keep_versions=0)
     reached = [[f"{prefix}{each}" for each in prefixes] for prefixes in _EARLIER_PREFIXES]
     earlier = [
@@ -160,10 +160,10 @@ def has_rules(found: Sequence[LifecycleRule], wanted: Sequence[LifecycleRule]) -
 
 
 def refuse_deletion(store: ObjectStore, policy: BucketPolicy, *, staging_days: int, keep_versions: int) -> Kept:
-    """Return what has to stay. A rule of somebody else that would delete it is refused by name, not removed.
+    """Return the objects that have to stay, after refusing a rule of somebody else that would delete some of them.
 
     Raises:
-        StoreError: there is such a rule.
+        StoreError: there is such a rule. It is named and not removed.
     """
     uri = store.uri("x")[:-1]
     others = others_of(policy.rules, _prefix(uri))
@@ -190,7 +190,7 @@ def refuse_deletion(store: ObjectStore, policy: BucketPolicy, *, staging_days: i
 
 
 def _oldest(store: ObjectStore) -> datetime | None:
-    """Return when the oldest published object, companion or kept version was written. **Cost**: listings."""
+    """Return the time of the oldest published object, companion or kept version. **Cost**: listings."""
     live = [info for head in ("training_", COMPANIONS) for info in store.list_objects(head)]
     versions = [old for info in live if info.name.startswith(PUBLISHED) for old in store.earlier(info.name)]
     return min((info.updated for info in (*live, *versions)), default=None)

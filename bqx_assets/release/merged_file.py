@@ -1,7 +1,7 @@
-"""Holds a pair's merged, not yet published file with its manifest and its report, in whichever store it lies.
+"""A pair's merged, not yet published file with its manifest and its report, in a folder or a bucket.
 
-A kept report is a claim: whoever can write beside the file can write any verdict. A publication goes only by a report
-that this process made itself, of bytes that could not have changed since.
+A report beside the file is only a claim, because anybody who can write there can write any verdict. So a publication
+needs a report that this process made itself, of bytes that could not have changed since.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ REPORT_SUFFIX = ".report.json"
 
 
 class SavedReport(Record):
-    """A report, and the bytes that it was made of."""
+    """A report, with the size and CRC32C of the bytes that it was made of."""
 
     size_bytes: int
     crc32c: int
@@ -35,15 +35,15 @@ class SavedReport(Record):
 
 
 def save_report(file: StoredFile, manifest: Manifest, report: Report) -> None:
-    """Keep a report beside its file, tied to the bytes that were validated; none that was asked of another pair.
+    """Keep a report beside its file, with the validated bytes' size and CRC32C; do nothing with one on another pair.
 
     Raises:
-        StoreError: the store refused it.
+        StoreError: the store refused the report.
     """
     if report.pair != manifest.pair:
         return
     kept = SavedReport(size_bytes=manifest.file.size_bytes, crc32c=manifest.file.crc32c, report=report)
-    with suppress(PreconditionFailed):  # another validation is keeping its report at this moment: either will do
+    with suppress(PreconditionFailed):  # another validation saves its report at the same time: either is right
         save_record(file.store, file.beside(REPORT_SUFFIX).name, kept)
 
 
@@ -51,7 +51,7 @@ def report_for(file: StoredFile, manifest: Manifest) -> Report | None:
     """Return the saved report if it was made of exactly the manifest's bytes; None otherwise.
 
     Raises:
-        StoreError: it cannot be read.
+        StoreError: the report cannot be read.
     """
     try:
         saved = load_record(file.store, file.beside(REPORT_SUFFIX).name, SavedReport)
@@ -62,49 +62,49 @@ def report_for(file: StoredFile, manifest: Manifest) -> Report | None:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """A deep report of this process, and what it was made of."""
+    """A deep report that this process made, with the state of the file and the manifest at that time."""
 
     report: Report
     state: str
-    """The file's state, which every write changes."""
+    """The state of the file. Every write changes it."""
     manifest: str
     """SHA-256 of the manifest, which holds the SHA-256 of every part of the file."""
 
 
 _MADE: dict[str, _Made] = {}
-"""Reports of this process by the file's place: a few kilobytes a pair."""
+"""The reports of this process by the file's place, a few kilobytes for each pair."""
 
 
 def remember(place: str, state: str, manifest: Manifest, report: Report) -> None:
-    """Let this process publish ``place`` by a deep report that it has just made."""
+    """Remember a deep report that this process has just made, so that it may publish ``place``."""
     _MADE[place] = _Made(report, state, _digest(manifest))
 
 
 def made_here(place: str, state: str, manifest: Manifest) -> Report | None:
-    """Return this process's own deep report on ``place``, if neither bytes nor manifest could have changed since."""
+    """Return this process's own deep report on ``place`` if neither bytes nor manifest could have changed since."""
     made = _MADE.get(place)
     return made.report if made is not None and (made.state, made.manifest) == (state, _digest(manifest)) else None
 
 
 def _digest(manifest: Manifest) -> str:
-    """Return the SHA-256 of what the manifest says of the file; what it may replace is said at publication."""
+    """Return the SHA-256 of the manifest without ``replace_source``, which is set only at publication."""
     return hashlib.sha256(manifest.model_dump_json(exclude={"replace_source"}).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class MergedFile:
-    """One pair's merged file. It need not be there."""
+    """One pair's merged file, which need not exist."""
 
     file: StoredFile
     pair: Pair
 
     @property
     def place(self) -> str:
-        """Its path or URI."""
+        """The file's path or URI."""
         return self.file.place
 
     def manifest(self) -> Manifest:
-        """Return its manifest. Raises CheckpointCorrupt where there is none."""
+        """Return the file's manifest. Raises CheckpointCorrupt if there is none."""
         beside = self.file.beside(MANIFEST_SUFFIX)
         try:
             return load_record(beside.store, beside.name, Manifest)
@@ -124,13 +124,13 @@ class MergedFile:
         return info is not None and may_be_same(info, manifest.file)
 
     def report(self, manifest: Manifest) -> Report | None:
-        """Return the report kept beside it, if it was made of exactly the manifest's bytes."""
+        """Return the report beside the file if it was made of exactly the manifest's bytes."""
         return report_for(self.file, manifest)
 
     def validate(
         self, manifest: Manifest, expectations: Expectations, progress: Progress, *, deep: bool = True
     ) -> Report:
-        """Validate it; keep the report of a deep pass beside it. **Cost**: see ``quality.validate``."""
+        """Validate the file, and keep the report of a deep pass beside it. **Cost**: see ``quality.validate``."""
         before = self.file.state()
         report = validate(self.file, self.pair, expectations, manifest=manifest, deep=deep, progress=progress)
         if deep:
@@ -140,7 +140,7 @@ class MergedFile:
         return report
 
     def refuse_changed(self, manifest: Manifest, report: Report) -> None:
-        """Raise ChecksumMismatch unless ``report`` is this process's own on the very bytes that are there."""
+        """Raise ChecksumMismatch unless this process made ``report`` of the bytes that are there now."""
         if made_here(self.place, self.file.state(), manifest) != report:
             raise ChecksumMismatch(
                 self.place,
@@ -158,14 +158,14 @@ def publish_checked(
     store: ObjectStore,
     progress: Progress,
 ) -> Published:
-    """Publish a merged file by a deep report that this process made; validate it first where there is none.
+    """Publish a merged file with a deep report that this process made, after validating the file if there is none.
 
-    **Cost**: with a report of its own, a shallow pass (the footer); else a deep one. A report found beside the file
-    saves nothing: it is a claim.
+    **Cost**: a shallow pass (the footer) if this process made a report, else a deep one. A report beside the file saves
+    nothing, because it is only a claim.
 
     Raises:
         ValidationFailed: a blocking rule failed.
-        ChecksumMismatch: the file changed after it was validated. And all that ``publish`` raises.
+        ChecksumMismatch: the file changed after it was validated. Other errors as ``publish``.
     """
     report = made_here(merged.place, merged.file.state(), manifest)
     if report is None or not _goes_by(report, expectations):
@@ -185,6 +185,6 @@ def publish_checked(
 
 
 def _goes_by(report: Report, expectations: Expectations) -> bool:
-    """Whether a report was made by these very expectations: a file of them may change while a process runs."""
+    """Return whether a report was made with exactly these expectations, whose file may change while a process runs."""
     made_by = report.expectations
     return made_by is not None and made_by.sha256 == expectations.judged_by(parse_pair(report.pair)).sha256

@@ -1,6 +1,6 @@
-"""Training files as a user names them, a path or the URI of an object: checked, compared, and what lies beside them.
+"""Validates and compares training files that a user names by a path or URI, and finds their manifests and expectations.
 
-A published file names its manifest and the expectations it was held against; a copy has them beside it.
+A published file names its manifest and the expectations that it was checked against; a copy has them beside it.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from bqx_assets.release.merged_file import save_report
 from bqx_assets.release.published import Companions, companions_of, plain_name
 
 PUBLISHED = {training_name(pair): pair for pair in ALL_PAIRS}
-"""The names that published files have."""
+"""The names of published files, with their pairs."""
 
 
 def validate_file(
     place: str, pair: Pair, expectations: Expectations, *, keep: bool, deep: bool, progress: Progress
 ) -> Report:
-    """Validate a path or an object; ``keep`` the report of a deep pass beside it if there is a manifest too.
+    """Validate a path or an object; with ``keep``, a deep pass leaves its report beside a file that has a manifest.
 
-    Beside a published object lies the report it was published with.
+    A published object keeps the report that it was published with.
 
     Raises:
-        BadSetting: a URI that is none.
-        CheckpointCorrupt: a published file whose own manifest is gone or damaged.
+        BadSetting: the place is no path of a file and no URI of an object.
+        CheckpointCorrupt: the manifest of a published file is gone or damaged.
     """
     file = file_at(place)
     published = _named_companions(file)
@@ -52,10 +52,10 @@ def validate_file(
 
 
 def kept_expectations(place: str) -> Expectations | None:
-    """Return the expectations that are kept with a training file; None where there are none.
+    """Return the expectations that are kept with a training file; None if there are none.
 
     Raises:
-        CheckpointCorrupt: what the published file names is gone or damaged.
+        CheckpointCorrupt: an object that the published file names is gone or damaged.
     """
     kept = _kept(place)
     if kept is None:
@@ -66,7 +66,7 @@ def kept_expectations(place: str) -> Expectations | None:
 
 
 def _kept(place: str) -> tuple[Manifest, str] | None:
-    """The manifest and the expectations that a published file names, or that lie beside a copy of it."""
+    """Return the manifest and the expectations that a published file names, or that lie beside a copy of it."""
     file = file_at(place)
     found = _named_companions(file)
     if found is None:
@@ -76,7 +76,7 @@ def _kept(place: str) -> tuple[Manifest, str] | None:
 
 
 def _kept_beside(file: StoredFile) -> tuple[Manifest, str] | None:
-    """What lies beside a copy: manifest and expectations count only if the first names the second by its digest."""
+    """Return the manifest and the expectations beside a copy, if the manifest has the digest of the expectations."""
     pair = PUBLISHED.get(file.name)
     manifest = _manifest_beside(file) if pair is not None else None
     if pair is None or manifest is None or manifest.expectations is None:
@@ -91,11 +91,12 @@ def _kept_beside(file: StoredFile) -> tuple[Manifest, str] | None:
 def diff_files(a: str, b: str, *, values: bool, progress: Progress) -> Difference:
     """Compare two training files, each a path or URI of the file or of its manifest.
 
-    By their manifests' digests where both record them; else, and where ``values`` asks for it, by reading: the columns
-    whose digests differ where both have digests, else all. A file that is no longer its manifest's is read.
+    They are compared by their manifests' digests if both manifests have them. Without digests, or if ``values`` asks
+    for it, values are read: of the columns whose digests differ if both have digests, else of all columns. A file that
+    is not the one in its manifest is always read.
 
     Raises:
-        BadSetting: nothing is there, or it is no training file.
+        BadSetting: there is nothing at a place, or it is no training file.
         NullKeys, DuplicateKeys, FooterError: as ``diff_values``.
     """
     with ExitStack() as stack:
@@ -121,7 +122,7 @@ def diff_files(a: str, b: str, *, values: bool, progress: Progress) -> Differenc
 
 
 def _judged_otherwise(a: Manifest | None, b: Manifest | None) -> tuple[str, str] | None:
-    """The digests of what two files were held against, where both manifests say it and they differ."""
+    """Return the digests of two files' expectations if both manifests state them and they differ."""
     judged = [each.expectations.sha256 for each in (a, b) if each is not None and each.expectations is not None]
     return (judged[0], judged[1]) if len({*judged}) > 1 else None
 
@@ -131,12 +132,12 @@ def _with_name(side: Side, place: str) -> Side:
 
 
 def _rows_differ(known: Difference) -> bool:
-    """Whether the key is among the columns that differ: then rows are elsewhere, and no column is known equal."""
+    """Return whether the key differs: rows are then in other places, and no column is known to be equal."""
     return any(each.column == KEY for each in known.columns)
 
 
 def _side(place: str, stack: ExitStack) -> tuple[Manifest | None, Source | None]:
-    """Return the manifest of a place and its file, None where there is none; a file's manifest only if it is of it."""
+    """Return the manifest and the file of a place, None for a missing one; a manifest of other bytes is left out."""
     of_manifest = place.endswith(MANIFEST_SUFFIX)
     file_place = place.removesuffix(MANIFEST_SUFFIX) + ".parquet" if of_manifest else place
     file = file_at(file_place)
@@ -157,10 +158,10 @@ def _side(place: str, stack: ExitStack) -> tuple[Manifest | None, Source | None]
 
 
 def file_at(place: str) -> StoredFile:
-    """Return the file at a path or URI, which need not be there: a verdict says that.
+    """Return the file at a path or URI. It need not exist: a verdict says so then.
 
     Raises:
-        BadSetting: what is there is no file, or the URI names none.
+        BadSetting: the path is no file, or the URI names no object.
     """
     if is_gcs_uri(place):
         return StoredFile(*object_at(place, "training file"))
@@ -179,7 +180,7 @@ def file_at(place: str) -> StoredFile:
 
 
 def _manifest_of(file: StoredFile) -> Manifest | None:
-    """Return the manifest that a published file names, else the one beside it."""
+    """Return the manifest that a published file names, else the one beside the file."""
     found = _named_companions(file)
     return found.manifest if found is not None else _manifest_beside(file)
 
@@ -190,7 +191,7 @@ def _manifest_beside(file: StoredFile) -> Manifest | None:
 
 
 def _named_companions(file: StoredFile) -> Companions | None:
-    """Return the companions that a published file names; None where it names none.
+    """Return the companions that a published file names; None if it names none.
 
     Raises:
         CheckpointCorrupt: one of them is gone or damaged.
@@ -198,7 +199,7 @@ def _named_companions(file: StoredFile) -> Companions | None:
     pair = PUBLISHED.get(file.name)
     if pair is None:
         return None
-    # A folder of published files keeps what they name in sidecars, which a file named by its path alone has not.
+    # Published files in a folder have their metadata in sidecars, which the store of a mere path does not read.
     store = file.store if file.path is None else LocalObjectStore(file.path.parent)
     info = store.head(file.name)
     if info is None or not info.metadata.get("manifest"):

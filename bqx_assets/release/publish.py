@@ -1,8 +1,8 @@
-"""Publishes a validated training file: staged, verified, swapped in with its companions, verified again.
+"""Publishes a validated training file: stages it, verifies it, swaps it in with its companions, and verifies it again.
 
-The swap moves the file with its companions, which the object names, if the object is still the one that was found. A
-plain-named copy is written only on a condition that was read before the object was seen to be this publication's own:
-of two that interleave in any way, whoever swaps later has the last word on it.
+The swap replaces the published object only if it is still the one that was found. The object names its companions, so
+that they change in the same step. A plain-named copy is written only on a version that was read before the object was
+seen to be this publication's own: however two publications interleave, the later swap decides the copies too.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets.release.published import Companions, Kind, companion_name, companions_of, has_text, plain_name
 
 _FACT = "origin"
-"""Metadata of a published object: the origin its manifest states, known without reading the manifest."""
+"""Metadata key of a published object for the origin in its manifest, which then need not be read."""
 
 
 def with_the_word(manifest: Manifest, settings: Settings) -> Manifest:
-    """Return the manifest, which records that a file of another source may be replaced where the settings say so."""
+    """Return the manifest, with the permission to replace a file of another source if the settings give it."""
     return manifest.model_copy(update={"replace_source": True}) if settings.replace_source else manifest
 
 
 def refuse_other_source(manifest: Manifest, uri: str, published: ObjectInfo | None) -> None:
-    """Refuse to put a training file in the place of one made of another source.
+    """Refuse to replace a training file by one that was made from another source.
 
-    Simulated numbers replace nothing but simulated ones: one run of a demonstration with ``BQX_OUTPUT`` still set has
-    put made-up prices under the name that trainers read. Simulated ones may be replaced by any.
+    Simulated numbers replace only simulated ones: a demonstration that ran with ``BQX_OUTPUT`` still set once put
+    simulated prices under the name that trainers read. Simulated numbers may be replaced by any.
 
     Raises:
-        ReplacementRefused: the sources differ, or the published one is not known and the new one is simulated.
+        ReplacementRefused: the sources differ, or the published one is unknown and the new one is simulated.
     """
     if published is None or manifest.replace_source:
         return
@@ -68,11 +68,11 @@ def refuse_other_source(manifest: Manifest, uri: str, published: ObjectInfo | No
 
 STAGE = "publish"
 _TRIES = 10
-"""Of one plain-named copy, each lost to another writer of it."""
+"""Most attempts to write a plain-named copy; each fails because of another writer."""
 
 
 class Published(Record):
-    """What a publication did."""
+    """The outcome of a publication."""
 
     pair: str
     uri: str
@@ -83,18 +83,18 @@ class Published(Record):
     generation: int | str
     """The object's version: an integer in a folder and in Cloud Storage."""
     replaced_generation: int | str | None
-    """Of the object that was there before; None for the first publication, or when nothing was done."""
+    """Version of the replaced object; None for the first publication, or if nothing was written."""
     already_there: bool
-    """These very bytes were published before, with their manifest, and read again now: nothing was written."""
+    """The same bytes were published before with their manifest, and were verified again: nothing was written."""
     verified_at: datetime | None = None
     verified_by: VerifiedBy | None = None
-    """When and how the published bytes were held against the CRC32C."""
+    """The time and the way in which the published bytes were compared with the CRC32C."""
     expectations: JudgedBy | None = None
-    """What the file was held against."""
+    """The expectations that the file was checked against."""
 
 
 class Release:
-    """One publication: what is published, as what, where to."""
+    """One publication: the file, its name, its companions, and the store."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class Release:
         self.file, self.report, self.store, self.progress = file, report, store, progress
         self.pair = parse_pair(manifest.pair)
         self.name = training_name(self.pair)
-        # `bqx merge --output` may have given the file another name than the object gets.
+        # `bqx merge --output` may have given the file a name that is not the object's.
         named = manifest.file.model_copy(update={"name": self.name})
         judged = expectations.judged_by(self.pair) if expectations is not None else None
         self.manifest = manifest.model_copy(update={"file": named, "expectations": judged})
@@ -120,13 +120,13 @@ class Release:
             self.texts["expectations"] = expectations.of(self.pair).text().encode()
 
     def refuse_unfit(self) -> None:
-        """Refuse a file that is not the manifest's and a report that is not a deep pass on it."""
+        """Refuse a file that is not the manifest's, and a report that is not of a deep pass on it."""
         refuse_report(self.file, self.manifest, self.report)
         refuse_file(self.file, self.manifest)
         self.progress.advance(STAGE, "checked", f"{self.manifest.file.size_bytes / 1e6:,.1f} MB")
 
     def stage(self) -> ObjectInfo:
-        """Upload or copy under a name of its own, which nobody writes again; return it once it is the manifest's."""
+        """Upload or copy the file under a new name, and return the object once it is verified against the manifest."""
         token = f"{self.manifest.file.crc32c:08x}-{secrets.token_hex(4)}"
         name = f"{RELEASES}{self.pair}/{token}/{self.name}"
         path = self.file.path
@@ -145,24 +145,24 @@ class Release:
         return self._verified(name)
 
     def copies(self) -> dict[Kind, str]:
-        """Return the versions of the plain-named copies, on which they will be written."""
-        kinds: tuple[Kind, ...] = get_args(Kind)  # an earlier publication may have kept more than this one does
+        """Return the versions of the plain-named copies, which will be the conditions for writing them."""
+        kinds: tuple[Kind, ...] = get_args(Kind)  # an earlier publication may have kept more kinds
         return {kind: self._version(plain_name(self.pair, kind)) for kind in kinds}
 
     def whole(self, info: ObjectInfo | None) -> Companions | None:
-        """Return the companions of a published object that holds these very bytes; None where anything lacks."""
+        """Return the companions of a published object with exactly these bytes; None if anything is missing."""
         if info is None or not same_bytes(info, self.manifest.file):
             return None
         found = companions_of(self.store, self.pair, info.metadata)
         return None if isinstance(found, str) or not found.are_of(info) else found
 
     def judged_alike(self, published: Manifest) -> bool:
-        """Return whether a published file was held against the same expectations, as far as both say."""
+        """Return whether a published file was checked against the same expectations, or one does not state its own."""
         own, theirs = self.manifest.expectations, published.expectations
         return own is None or theirs is None or own.sha256 == theirs.sha256
 
     def swap(self, staged: ObjectInfo, before: ObjectInfo | None) -> ObjectInfo:
-        """Give the staged bytes the published name, if that still is what it was when this publication began.
+        """Give the staged bytes the published name, if that object is still the one found when this publication began.
 
         The object names its manifest and report, so they change with it in the same step.
         """
@@ -177,9 +177,9 @@ class Release:
         return self._refuse_other(info)
 
     def follow(self, info: ObjectInfo, texts: Mapping[Kind, bytes], copies: Mapping[Kind, str], *, always: bool) -> int:
-        """Put the plain-named copies of the object's companions beside it; return how many were written.
+        """Write the plain-named copies of the object's companions; return the number of written ones.
 
-        ``always``: even where the text is there: an earlier publication may be about to write on its version.
+        ``always`` writes a copy even if it has the text, because an earlier publication may be about to replace it.
         """
         written = [
             self._follow(plain_name(self.pair, kind), text, copies[kind], info)
@@ -194,7 +194,7 @@ class Release:
             try:
                 self.store.put_bytes(name, text, only_if=version)
             except PreconditionFailed:
-                # In this order: a publication that swaps after the second line writes its copy after the first.
+                # This order matters: a publication that swaps after the second line writes its copy after the first.
                 version = self._version(name)
                 self._refuse_overtaken(own)
             else:
@@ -202,7 +202,7 @@ class Release:
         raise self._overtaken(f"{name} written by others {_TRIES} times")
 
     def published(self, info: ObjectInfo, replaced: int | str | None, *, already_there: bool) -> Published:
-        """Return the outcome, once the object is seen to be this publication's own, and whole, a last time.
+        """Return the outcome, after a last check that the object is this publication's own and complete.
 
         Raises:
             PreconditionFailed: another run published meanwhile.
@@ -234,11 +234,11 @@ class Release:
         )
 
     def unstage(self, staged: ObjectInfo) -> None:
-        """Remove the staged copy: the published one is verified by now, or this publication lost."""
+        """Remove the staged copy, after the published one is verified or this publication failed."""
         try:
             self.store.delete(staged.name, only_if=staged.version)
         except StoreError as error:
-            # The publication stands; the sweep removes the copy when it is ``staging_days`` old.
+            # The publication is valid all the same; the sweep removes the copy after ``staging_days``.
             self.progress.warn(STAGE, f"the staged copy stays for the sweep: {error}")
 
     def _facts(self) -> dict[str, str]:
@@ -272,7 +272,7 @@ class Release:
         return version_of(self.store.head(name))
 
     def _keep(self, kind: Kind, text: bytes) -> str:
-        """Write a companion under the name of its content; again if it is there, for the sweep goes by its age."""
+        """Write a companion under the name of its content, even if it exists: the sweep deletes by age."""
         name = companion_name(self.pair, kind, text)
         with suppress(PreconditionFailed):  # somebody else wrote the same bytes
             self.store.put_bytes(name, text, only_if=self._version(name))
@@ -292,7 +292,7 @@ class Release:
         )
 
 
-def publish(  # noqa: PLR0913 -- what a publication is made of
+def publish(  # noqa: PLR0913 -- the parts of a publication
     file: StoredFile,
     manifest: Manifest,
     report: Report,
@@ -302,22 +302,22 @@ def publish(  # noqa: PLR0913 -- what a publication is made of
     unchanged: Callable[[], object] = object,
     expectations: Expectations | None = None,
 ) -> Published:
-    """Publish a validated training file with its manifest and report. Doing it twice does it once.
+    """Publish a validated training file with its manifest and report. A second call changes nothing.
 
-    ``expectations``: those that the report goes by. They are kept beside it, and named in the manifest; the same bytes
-    are published again where others were kept with them.
+    ``expectations`` are those of the report. They are kept beside it and named in the manifest; the same bytes are
+    published again if other expectations were kept with them.
 
-    The earlier published file stays whole until the new one, already in the store and verified there, takes its
-    name in one step. One that dies after that step is finished by running it again. ``unchanged`` raises, once the copy
-    is in the store, where the file is no longer the one that the report speaks of.
+    The earlier published file stays whole until the new one, already in the store and verified there, takes its name in
+    one step. A publication that died after this step is completed by running it again. ``unchanged`` is called once the
+    copy is in the store; it raises if the file is no longer the one of the report.
     **Cost**: constant memory. A file of another store is read twice (checksum, upload); within one store no byte of it
     passes through this process. A published file of the same bytes is read once.
 
     Raises:
-        ValidationFailed: the report did not pass, is not deep, or is not on this file.
-        ChecksumMismatch: the file is not the manifest's, or the store does not hold what was sent.
-        PreconditionFailed: another run published this pair meanwhile; its file is the one that stays.
-        ReplacementRefused: the published file was made of another source.
+        ValidationFailed: the report has a failure, is not deep, or is not on this file.
+        ChecksumMismatch: the file is not the manifest's, or the store has other bytes than were sent.
+        PreconditionFailed: another run published this pair meanwhile; its file stays.
+        ReplacementRefused: the published file was made from another source.
     """
     release = Release(file, manifest, report, store, progress, expectations)
     progress.start(STAGE, 5)
@@ -327,7 +327,7 @@ def publish(  # noqa: PLR0913 -- what a publication is made of
 
 def _swapped_in(release: Release, unchanged: Callable[[], object]) -> Published:
     release.refuse_unfit()
-    copies = release.copies()  # before the object is looked at: see the module's text
+    copies = release.copies()  # before the object is read: see the module's docstring
     before = head_with_crc32c(release.store, release.name)
     if before is not None and same_bytes(before, release.manifest.file):
         before = release.store.verify(release.name)
@@ -350,7 +350,7 @@ def _swapped_in(release: Release, unchanged: Callable[[], object]) -> Published:
 
 
 def refuse_report(file: StoredFile, manifest: Manifest, report: Report) -> None:
-    """Raise ValidationFailed where a report is not that of a passed deep validation of the manifest's file."""
+    """Raise ValidationFailed unless a report is of a deep validation of the manifest's file, and without failures."""
     stated = (report.pair, PurePath(report.file).name, report.rows, report.columns)
     expected = (manifest.pair, PurePath(file.name).name, manifest.file.rows, manifest.file.columns)
     if stated != expected:
@@ -374,7 +374,7 @@ def refuse_file(file: StoredFile, manifest: Manifest) -> None:
     """Refuse a file that is not the manifest's. **Cost**: a local file is read once.
 
     Raises:
-        ChecksumMismatch: its bytes are others, or there is no local file.
+        ChecksumMismatch: it has other bytes, or there is no local file.
         ObjectMissing: the store has no such object.
     """
     wanted, source = manifest.file, file.open()

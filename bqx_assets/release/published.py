@@ -1,8 +1,8 @@
-"""Finds and judges what is published of a pair: the object, the companions that it names, and when it was verified.
+"""Finds and judges a pair's published object, the companions that it names, and the time of its last verification.
 
 The published object is swapped in one step. Its metadata names its manifest, its report and its expectations, which are
 immutable objects named by the SHA-256 of their bytes. The plain-named copies beside it are for people; they belong to
-this version only if their bytes are those of the named objects. An older publication has only the plain-named ones.
+this version only if their bytes are those of the named objects. An older publication has only plain-named ones.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore, VerifiedBy, 
 from bqx_assets.quality.report import Verdict
 
 COMPANIONS = "companions/"
-"""The folder of manifests, reports and expectations that are named by their content, by pair."""
+"""The folder of manifests, reports and expectations that are named by their content, with one folder for each pair."""
 Kind = Literal["manifest", "report", "expectations"]
 """The kind of a companion; also the key of the published object's metadata that names it."""
 _SUFFIXES: dict[Kind, str] = {
@@ -37,11 +37,11 @@ _NAME = re.compile(rf"{COMPANIONS}([a-z]{{6}})/([0-9a-f]{{64}})\.(manifest\.json
 INTACT_RULE = "object_equals_manifest"
 _FRESH = timedelta(hours=1)
 _LOOK_BYTES = 64 << 20
-"""``look`` reads a file of up to this size if it could have changed since it was last read: 0.1 s."""
+"""Largest file that ``look`` reads if it could have changed since it was last read; that takes 0.1 s."""
 
 State = Literal["none", "partial", "done", "stale", "failed", "unverified"]
-"""``stale``: made from something that is no longer what the stage before gives. ``unverified``: the bytes could have
-changed since anybody read them."""
+"""``stale``: the stage before has made something else since. ``unverified``: the bytes could have changed since they
+were last read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +50,22 @@ class Companions:
 
     manifest: Manifest
     texts: dict[Kind, bytes]
-    """As they are stored."""
+    """The stored bytes of each companion."""
     named: bool
-    """By the object itself; else they were found under the plain names."""
+    """Whether the object itself names them; else they were found under the plain names."""
 
     def are_of(self, info: ObjectInfo) -> bool:
-        """Return whether both are there and the manifest states the object's bytes."""
+        """Return whether there is a report and the manifest states the object's bytes."""
         return "report" in self.texts and same_bytes(info, self.manifest.file)
 
 
 class Standing(Record):
-    """What is published of a pair, and when its bytes were last made sure of."""
+    """The state of a pair's published object, and the last verification of its bytes."""
 
     pair: str
     uri: str
     state: State
-    """``partial``: the object is whole, a plain-named copy beside it is of another version."""
+    """``partial``: the object is whole, but a plain-named copy beside it is of another version."""
     got: str
     expected: str
     cure: str = ""
@@ -76,23 +76,23 @@ class Standing(Record):
 
 
 def verified_text(at: datetime | None, by: VerifiedBy | None) -> str:
-    """Return when and how bytes were verified, for people; empty where they could have changed since."""
+    """Return the time and the way of a verification in words; empty if the bytes could have changed since."""
     return f"{at:%Y-%m-%d %H:%M} UTC by {by}" if at and by else ""
 
 
 def companion_name(pair: Pair, kind: Kind, text: bytes) -> str:
-    """Return the object that these bytes are kept as."""
+    """Return the name of the object that keeps these bytes."""
     return f"{COMPANIONS}{pair}/{hashlib.sha256(text).hexdigest()}{_SUFFIXES[kind]}"
 
 
 def is_companion(store: ObjectStore, name: str) -> bool:
-    """Return whether an object is what its name says, and so was written by a publication. **Cost**: reads it."""
+    """Return whether an object's content fits its name, so that a publication wrote it. **Cost**: reads the object."""
     found = _NAME.fullmatch(name)
     return found is not None and hashlib.sha256(store.read(name)).hexdigest() == found[2]
 
 
 def plain_name(pair: Pair, kind: Kind) -> str:
-    """Return the name of the copy for people."""
+    """Return the name of the plain-named copy, which is for people."""
     return training_name(pair).removesuffix(".parquet") + _SUFFIXES[kind]
 
 
@@ -103,16 +103,16 @@ def has_text(store: ObjectStore, name: str, text: bytes) -> bool:
 
 
 def companions_of(store: ObjectStore, pair: Pair, metadata: Mapping[str, str]) -> Companions | str:
-    """Return the companions of a published object, by its metadata, or why it has none: a sentence with "no" first."""
+    """Return the companions that a published object's metadata names, or the reason why there are none, "no ..."."""
     names: dict[Kind, str] = {kind: metadata.get(kind, "") for kind in _SUFFIXES}
     named = any(names.values())
-    if not names["expectations"]:  # an earlier version published it, and kept none
+    if not names["expectations"]:  # an earlier version of this package published it and kept none
         del names["expectations"]
     texts: dict[Kind, bytes] = {}
     for kind, stated in names.items():
         name = stated if named else plain_name(pair, kind)
         found = _NAME.fullmatch(name)
-        # A name from metadata is trusted only where its form, its pair and its content are right.
+        # A name in metadata is trusted only if its form, its pair and its content are right.
         if named and (found is None or (found[1], found[3]) != (pair.name, _SUFFIXES[kind][1:])):
             return f"no {kind}: the object names {name[:120]!r}"
         try:
@@ -120,7 +120,7 @@ def companions_of(store: ObjectStore, pair: Pair, metadata: Mapping[str, str]) -
         except ObjectMissing:
             if named or kind == "manifest":
                 return f"no {kind}: no object {name}"
-            continue  # before objects named anything, a publication could die between the two
+            continue  # without named companions, a publication could die between the two
         if found is not None and hashlib.sha256(texts[kind]).hexdigest() != found[2]:
             return f"no {kind}: {name} holds other bytes than its name says"
     try:
@@ -133,10 +133,10 @@ def companions_of(store: ObjectStore, pair: Pair, metadata: Mapping[str, str]) -
 
 
 def look(store: ObjectStore, pair: Pair) -> Standing:
-    """Return what is published of a pair, and whether its bytes could have changed since anybody read them.
+    """Return the state of a pair's published object, without reading large files.
 
-    **Cost**: facts and one manifest. A file of up to 64 MiB that could have changed is read; a larger one is
-    ``unverified``.
+    **Cost**: reads facts and one manifest. A file of up to 64 MiB is read if it could have changed since it was last
+    read; a larger one is then ``unverified``.
     """
     name = training_name(pair)
     info = store.head(name)
@@ -146,7 +146,7 @@ def look(store: ObjectStore, pair: Pair) -> Standing:
 
 
 def verify(store: ObjectStore, pair: Pair, *, since: datetime | None = None) -> Standing:
-    """Return what is published of a pair, its bytes verified now, or ``since`` where they did not change.
+    """Return the state of a pair's published object, its bytes verified now, or after ``since`` and unchanged.
 
     **Cost**: in a folder, reads the file; a bucket is asked for the CRC32C that it made of the bytes.
     """
@@ -154,10 +154,10 @@ def verify(store: ObjectStore, pair: Pair, *, since: datetime | None = None) -> 
 
 
 def verify_pairs(store: ObjectStore, pairs: Sequence[Pair], progress: Progress, *, every: bool) -> list[Standing]:
-    """Return what is published of each pair, verified now; ``every``: of all pairs that are published.
+    """Return the verified state of each pair's published object; ``every`` stands for all published pairs.
 
     Raises:
-        BadSetting: neither pairs nor ``every``, or both.
+        BadSetting: there are neither pairs nor ``every``, or both.
     """
     if bool(pairs) == every:
         raise BadSetting(
@@ -177,9 +177,9 @@ def verify_pairs(store: ObjectStore, pairs: Sequence[Pair], progress: Progress, 
 
 
 def intact(store: ObjectStore, pair: Pair) -> Verdict:
-    """Return the verdict whether the published object is, by its bytes, what the manifest it names says.
+    """Return the verdict whether the published object has the bytes that its manifest states.
 
-    **Cost**: in a folder, reads the file, unless it was read within the last hour, as the publication just before does.
+    **Cost**: in a folder, reads the file unless it was read within the last hour, as by the publication just before.
     """
     found = verify(store, pair, since=datetime.now(UTC) - _FRESH)
     verified = verified_text(found.verified_at, found.verified_by)
@@ -219,7 +219,7 @@ def _judge(store: ObjectStore, pair: Pair, info: ObjectInfo | None) -> Standing:
 
 
 def _of_another_version(store: ObjectStore, pair: Pair, companions: Companions) -> list[str]:
-    """Return which plain-named copies are not of the published object: a publication died before it wrote them."""
+    """Return the kinds of plain-named copies that are not of the published object: a publication died before them."""
     return [
         f"{kind} of this version under the name {plain_name(pair, kind)}"
         for kind, text in companions.texts.items()
@@ -235,7 +235,7 @@ def _standing(
         "unverified": f"Read it: bqx verify {pair}",
         "partial": f"Publish again, which finishes it: bqx publish {pair}. The published file itself is whole.",
     }
-    word = "" if info and "origin" in info.metadata else " --replace-source"  # nothing says what it was made of
+    word = "" if info and "origin" in info.metadata else " --replace-source"  # its source is unknown
     again = f"Publish it again: bqx publish {pair}{word}; or copy back an earlier version, which the store keeps."
     return Standing(
         pair=pair.name,

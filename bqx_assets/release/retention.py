@@ -19,17 +19,17 @@ from bqx_assets.release.published import COMPANIONS, is_companion, verify
 
 
 class Removed(Record):
-    """What a cleanup removed."""
+    """The objects that a cleanup removed."""
 
     names: tuple[str, ...]
     size_bytes: int
 
 
 def sweep(store: ObjectStore, *, staging_days: int, now: datetime | None = None) -> Removed:
-    """Delete objects that this package staged more than ``staging_days`` ago, and companions as old that nobody names.
+    """Delete objects that this package staged more than ``staging_days`` ago, and companions of that age without use.
 
-    A published object is never touched. Ages go by the store's own clock. Objects of others under ``staging/`` stay,
-    whatever their age. An object that is written again meanwhile stays too, for a deletion names the version it means.
+    A published object is never touched. The store's own clock decides the age. Objects of others under ``staging/``
+    stay at any age. An object that is written again meanwhile stays too, because a deletion names the version.
     """
     staged = [info for info in store.list_objects(STAGING) if is_own(info)]
     companions = [info for info in store.list_objects(COMPANIONS) if info.own]
@@ -43,7 +43,7 @@ def sweep(store: ObjectStore, *, staging_days: int, now: datetime | None = None)
         try:
             store.delete(info.name, only_if=info.version)
         except (ObjectMissing, PreconditionFailed):
-            continue  # another sweep was first, or somebody is writing it now
+            continue  # another sweep was faster, or somebody has written it
         removed.append(info.name)
         size_bytes += info.size_bytes
     return Removed(names=tuple(removed), size_bytes=size_bytes)
@@ -52,7 +52,7 @@ def sweep(store: ObjectStore, *, staging_days: int, now: datetime | None = None)
 def _unnamed(store: ObjectStore, companions: Sequence[ObjectInfo], limit: datetime) -> list[ObjectInfo]:
     """Return old companions that neither a published object nor an earlier version of it names.
 
-    A publication that lost, or died before its swap, leaves such companions behind. **Cost**: for pairs with old
+    A publication that failed or died before its swap leaves such companions behind. **Cost**: for pairs with old
     companions only, a listing of versions, and reading the companions that nobody names.
     """
     old: dict[str, list[ObjectInfo]] = {}
@@ -73,10 +73,10 @@ def clean_checkpoints(pair: Pair, slabs: Slabs, store: ObjectStore) -> Removed:
     """Delete a pair's slabs, once the store itself confirms the published file that was made of them.
 
     Only slabs that the published manifest names, with its checksums, are deleted; others stay.
-    **Cost**: slabs in a folder are read once; for objects the store is asked for its checksums.
+    **Cost**: slabs in a folder are read once; a bucket states its objects' checksums.
 
     Raises:
-        ChecksumMismatch: no published file, or its size and CRC32C are not its manifest's. Nothing is deleted.
+        ChecksumMismatch: there is no published file, or it is not the manifest's. Nothing is deleted.
         CheckpointMismatch: a slab is not the one that was published. Nothing is deleted.
         FolderBusy: an extraction is at work there.
     """
@@ -91,7 +91,7 @@ def clean_checkpoints(pair: Pair, slabs: Slabs, store: ObjectStore) -> Removed:
 
 
 def _verified_manifest(pair: Pair, store: ObjectStore) -> Manifest:
-    """Return the published file's manifest after verifying its bytes: slabs may go only if the file is whole."""
+    """Return the published file's manifest after verifying its bytes: slabs are deleted only if the file is whole."""
     found = verify(store, pair)
     if found.manifest is None or found.state not in {"done", "partial"}:
         raise ChecksumMismatch(

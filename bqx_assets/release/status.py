@@ -1,4 +1,4 @@
-"""Reads where a pair stands from its artefacts alone: records, manifests, reports and the store's facts.
+"""Finds the state of a pair's stages from its artefacts alone: records, manifests, reports and the store's facts.
 
 The users' earlier pipeline reported "all 26 pairs done" after 4, and "cost validated" for a run that had failed,
 because it inferred success from durations and exit codes.
@@ -36,10 +36,10 @@ class PairStatus(Record):
     validated: State
     published: State
     """``failed``: size or CRC32C of the object is not its manifest's. ``unverified``: the file could have changed since
-    anybody read it. ``partial``: whole, but a plain-named copy of its manifest or report is of another version."""
+    it was last read. ``partial``: whole, but a plain-named copy of its manifest or report is of another version."""
     verified_at: datetime | None
     verified_by: VerifiedBy | None
-    """When and how the published bytes were last compared with a checksum."""
+    """The time and the way in which the published bytes were last compared with a checksum."""
     rows: int | None
     columns: int | None
     """Columns of the published file, or of the merged one while nothing is published."""
@@ -60,7 +60,7 @@ def pair_status(
     spine = _spine(slabs)
     record = _load_extraction(slabs)
     done = {slab.table: slab.crc32c for slab in _finished(pair, slabs, spine, record)}
-    # Also those that the last extraction excused: only a listing of the warehouse tells which ones a number excuses.
+    # And those that the last extraction excused by number, for which a listing of the warehouse was needed.
     absent = {*expectations.absent(pair), *(record.known_absent if record else ())}
     wanted = {each.table for each in expected_tables(pair)} - absent
     manifest = _own_manifest(file, pair)
@@ -127,7 +127,7 @@ def _slabs_state(spine: Spine | None, done: set[str], wanted: set[str]) -> State
 
 
 def _own_manifest(file: MergedFile, pair: Pair) -> Manifest | None:
-    """Return the manifest of the merged file that is there; None if it is of another pair, whatever its name."""
+    """Return the manifest of the merged file; None if it is of another pair, or of another file."""
     try:
         manifest = file.manifest()
     except CheckpointCorrupt:
@@ -136,7 +136,7 @@ def _own_manifest(file: MergedFile, pair: Pair) -> Manifest | None:
 
 
 def _merged_state(manifest: Manifest | None, done: dict[str, int]) -> State:
-    """Return ``stale`` where a slab is there that is not the one in the file; deleted slabs change nothing."""
+    """Return ``stale`` if a slab differs from the one in the file; deleted slabs change nothing."""
     if manifest is None:
         return "none"
     merged = {slab.table: slab.crc32c for slab in manifest.extraction.features()}

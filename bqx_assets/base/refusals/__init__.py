@@ -1,5 +1,5 @@
-"""What Google's services mean when they refuse: one table from reason to sentence to cure.
+"""Explains the refusals of Google's services: a table (``refusals.toml``) gives each reason its meaning and its cure.
 
-Belongs here: reading an answer (``facts``), the words in it (``words``), the table (``table``, ``refusals.toml``), and
-the one function that others call (``read``). Does not: trying again, or this package's own error classes.
+``facts`` reads an answer, ``words`` the text in it, ``table`` finds the row, and ``read`` has the functions that other
+packages call. The callers decide about repeating a call and raise their own errors.
 """

@@ -1,9 +1,7 @@
-"""The facts in an error of Google's clients, wherever the service put them.
+"""Extracts the facts from an error of Google's clients: structured details, response bodies, codes, class names.
 
-Belongs here: structured details, response bodies, codes, class names. Does not: what they mean (``table``).
-
-Nothing of Google's is imported: a run over the embedded warehouse shall not pay for it (0.5 s), and an error shows by
-its attributes what it is.
+No module of Google's is imported, because the import takes 0.5 s, which a run over the embedded warehouse would pay for
+nothing. The attributes of an error show what it is.
 """
 
 from __future__ import annotations
@@ -17,9 +15,9 @@ from typing import Any, cast
 from bqx_assets.base.refusals.words import shown
 
 PLUGIN = "Getting metadata from plugin failed"
-"""How gRPC wraps every failure of the credentials: as UNAVAILABLE, with nothing but these words to tell it."""
+"""Words by which a failure of the credentials is recognized: gRPC wraps every such failure as UNAVAILABLE."""
 PAGE = "HTML_PAGE"
-"""Our own word among the reasons: the body is a page for people, which none of Google's services answers with."""
+"""Our own reason for a body that is a page for people. None of Google's services gives such an answer."""
 _METHOD = re.compile(r"^(?:GET|HEAD|POST|PUT|PATCH|DELETE) +https?://\S+: +")
 _CODES = {
     "INVALID_ARGUMENT": 400, "FAILED_PRECONDITION": 400, "OUT_OF_RANGE": 400, "UNAUTHENTICATED": 401,
@@ -29,35 +27,35 @@ _CODES = {
 }  # fmt: skip
 _Get = Callable[[str], Any]
 _DEEPEST = 8
-"""Causes followed: an error can be its own cause by mistake, and nobody wraps so often."""
+"""Most causes that are followed: an error can be its own cause by mistake, and nobody wraps an error so often."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What an answer says, in the order that it is to be believed: reasons, then words, then the code."""
+    """The facts of an answer, the most reliable first: reasons, then words, then the code."""
 
     classes: frozenset[str] = frozenset()
     """Names of the error's class and of its bases."""
     credentials: bool = False
     """The credentials failed before the service was asked."""
     code: int = 0
-    """HTTP status, or the one that a gRPC status stands for; 0 where there was no answer."""
+    """HTTP status, or the one that a gRPC status corresponds to; 0 where there was no answer."""
     status: str = ""
     reasons: frozenset[str] = frozenset()
-    """As :func:`plain` writes them: of ErrorInfo, of ``errors[]``, types of violations, OAuth's ``error``."""
+    """Reasons in the form of :func:`plain`: from ErrorInfo, ``errors[]``, types of violations, OAuth's ``error``."""
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     words: str = ""
-    """The service's own, on one line, without secrets."""
+    """The service's own words on one line, without secrets."""
     wait_seconds: float = 0.0
 
 
 def plain(reason: str) -> str:
-    """Return a reason as it is compared: ``RATE_LIMIT_EXCEEDED`` and ``usageLimits.rateLimitExceeded`` are one."""
+    """Return a reason as it is compared: ``RATE_LIMIT_EXCEEDED`` and ``usageLimits.rateLimitExceeded`` are equal."""
     return reason.rpartition(".")[2].replace("_", "").lower() if "/" not in reason else reason.lower()
 
 
 def read_facts(error: BaseException) -> Facts:
-    """Return what the error says, or the one that it wraps."""
+    """Return the facts of an error, or of the one that it wraps."""
     error = _innermost(error)
     gathered = _Gathered()
     gathered.add_error(error)
@@ -79,7 +77,7 @@ def is_of_credentials(error: BaseException) -> bool:
     """Return whether an error comes from reading or using credentials, not from a service.
 
     A file of credentials that is a list, a folder or another user's makes google-auth raise AttributeError, OSError
-    and the like: they are told by where they were raised. A network that cannot be reached is no matter of credentials.
+    and the like, so the place where an error was raised decides. An unreachable network has nothing to do with them.
     """
     if any(kind.__module__.startswith("google.auth") for kind in type(error).__mro__):
         return True
@@ -92,7 +90,7 @@ def is_of_credentials(error: BaseException) -> bool:
 
 
 def _innermost(error: BaseException) -> BaseException:
-    """The refusal itself: a client wraps the last one in a RetryError, this package in its own errors."""
+    """Return the refusal itself: clients wrap the last one in a RetryError, this package wraps it in its own errors."""
     for _ in range(_DEEPEST):
         cause = getattr(error, "cause", None)
         if isinstance(cause, BaseException):
@@ -105,7 +103,7 @@ def _innermost(error: BaseException) -> BaseException:
 
 
 class _Gathered:
-    """The facts as they are found."""
+    """The facts of an answer, while they are collected."""
 
     def __init__(self) -> None:
         self.code, self.status, self.wait_seconds = 0, "", 0.0
@@ -132,14 +130,14 @@ class _Gathered:
         self.wait_seconds = max(self.wait_seconds, float(_number(_headers(response).get("Retry-After"))))
 
     def add_entry(self, entry: Mapping[str, Any]) -> None:
-        """One of ``error.errors`` of a REST answer, or the error result of a job."""
+        """Add an entry of ``error.errors`` of a REST answer, or the error result of a job."""
         self.reasons.append(str(entry.get("reason") or ""))
         self.words.append(str(entry.get("message") or ""))
         if location := entry.get("location"):
             self.metadata.setdefault("location", str(location))
 
     def add_detail(self, detail: object) -> None:
-        """One message of ``google.rpc``, as protobuf or as JSON."""
+        """Add a message of ``google.rpc``, in protobuf or JSON."""
         kind, get = _kind(detail), _getter(detail)
         if kind == "ErrorInfo" and "googleapis.com" in str(get("domain") or "googleapis.com"):
             self.reasons.append(str(get("reason") or ""))
@@ -168,7 +166,7 @@ class _Gathered:
             self.metadata["uid"] = str(get("description"))
 
     def add_body(self, body: str) -> bool:
-        """The JSON or XML of an answer that the client did not take apart: uploads, downloads, token endpoints."""
+        """Add JSON or XML that the client did not parse (uploads, downloads, tokens); return whether it is an error."""
         code = re.search(r"<Error>.*?<Code>(\w+)</Code>", body, re.DOTALL)
         if code:
             self.reasons.append(code.group(1))
@@ -202,7 +200,7 @@ class _Gathered:
         return True
 
     def add_message(self, error: BaseException) -> None:
-        """The error's own words, and what google-auth puts beside them."""
+        """Add the error's own words, and the parts that google-auth adds to them."""
         message = _called(error, "details") or getattr(error, "message", None)
         own = error.args if not isinstance(error, OSError) and error.args else (str(error),)  # OSError: with its file
         parts: Sequence[object] = (message,) if isinstance(message, str) else own
@@ -214,7 +212,7 @@ class _Gathered:
 
 
 def _sequence(value: object) -> Iterator[object]:
-    """The items of a list or of protobuf's repeated field; none of a text."""
+    """Yield the items of a list or of protobuf's repeated field; nothing for a text."""
     if isinstance(value, (Sequence, Iterator)) and not isinstance(value, (str, bytes)):
         yield from cast("Sequence[object]", value)
 
@@ -226,7 +224,7 @@ def _kind(detail: object) -> str:
 
 
 def _getter(item: object) -> _Get:
-    """How a part is asked for by name: a JSON object's items, protobuf's attributes."""
+    """Return a function that gives a part by its name: a JSON object's item, or protobuf's attribute."""
 
     def get(name: str) -> Any:  # noqa: ANN401 -- JSON
         return cast("Mapping[str, Any]", item).get(name) if isinstance(item, Mapping) else getattr(item, name, None)
@@ -235,7 +233,7 @@ def _getter(item: object) -> _Get:
 
 
 def _seconds(delay: object) -> float:
-    """A duration as JSON writes it, ``"3.5s"``, or as protobuf holds it."""
+    """Return the seconds of a duration in JSON, ``"3.5s"``, or in protobuf."""
     if isinstance(delay, str):
         found = re.fullmatch(r"(\d+(?:\.\d+)?)s", delay)
         return float(found.group(1)) if found else 0.0
@@ -248,13 +246,13 @@ def _number(value: object) -> int:
 
 
 def _called(error: BaseException, name: str) -> object:
-    """What ``code()`` and ``details()`` of gRPC's own errors say; None of an error that has them as attributes."""
+    """Return the result of ``code()`` or ``details()`` of gRPC's own errors; None for errors with such attributes."""
     method = getattr(error, name, None)
     return method() if callable(method) else None
 
 
 def _text(response: object) -> str:
-    """A response's body. A stream that was read or closed has none any more."""
+    """Return a response's body; empty for a stream that was read or closed before."""
     try:
         text: object = getattr(response, "text", "")
     except (RuntimeError, OSError, ValueError):
@@ -272,6 +270,6 @@ def _is_page(body: str) -> bool:
 
 
 def _without_markup(body: str) -> str:
-    """A page of a proxy's, as its title; any other text as it is."""
+    """Return the title of a page, or the page without its tags; any other text as it is."""
     title = re.search(r"<title>(.*?)</title>", body, re.DOTALL | re.IGNORECASE)
     return title.group(1) if title else re.sub(r"<[^>]*>", " ", body) if _is_page(body) else body

@@ -1,7 +1,6 @@
-"""What a refusal means: the one function for all of Google's services.
+"""Returns the meaning of a refusal of any of Google's services: the table's sentences, filled with what it names.
 
-Belongs here: filling the table's sentences with what an answer names. Does not: raising this package's errors, trying
-again; the caller has its own of both, by ``again`` and ``everywhere``.
+The caller raises its own errors and decides by ``again`` and ``everywhere`` whether it repeats the call.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ _TABLES = (
 )
 """``project:dataset.table`` and ``project.dataset.table``; an old project's name begins with its domain and a colon."""
 _KINDS = ("project", "bucket", "table", "dataset", "job", "secret", "column", "execution")
-"""Named in a sentence as ``bucket b`` where the answer names it, as ``the bucket`` where it does not."""
+"""A sentence says ``bucket b`` where the answer names the bucket, else ``the bucket``."""
 _PROSE = {
     "principal": "the account of this process",
     "permission": "that is needed",
@@ -49,38 +48,38 @@ _PROSE = {
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What a service's refusal means, and what helps."""
+    """The meaning of a service's refusal, and what helps."""
 
     reason: str
-    """The row's id: ``permission``, ``api_off``, ``custom_quota``, ``unknown``, ..."""
+    """The id of the table's row: ``permission``, ``api_off``, ``custom_quota``, ``unknown``, ..."""
     sentence: str
-    """What it means, with permission, resource and project filled in; no full stop."""
+    """The meaning, with permission, resource and project filled in, and without a full stop."""
     cure: str
-    """What to do, with the command."""
+    """The action that helps, with its command."""
     permission: str | None
-    """The missing one: ``bigquery.readsessions.create``."""
+    """The missing permission, such as ``bigquery.readsessions.create``."""
     resource: str | None
-    """What it is missing on."""
+    """The resource on which the permission is missing."""
     said: str
-    """The service's own words, without secrets, cut only behind what matters."""
+    """The service's own words, without secrets, and not cut before the parts that matter."""
     again: Again
     everywhere: bool
-    """Every other call of the run would be refused as well: stop all."""
+    """Every other call of the run would be refused as well, so that the run has to end."""
     wait_seconds: float
-    """What the service asked for, else 0."""
+    """The wait that the service asked for, else 0."""
 
 
 def read_refusal(error: BaseException, service: Service, **known: str) -> Refusal:
-    """Return what an error of Google's clients, or of google-auth, means.
+    """Return the meaning of an error of Google's clients or of google-auth.
 
-    ``known`` is what the caller knows and the answer may not say: ``project``, ``bucket``, ``object``, ``table``,
+    ``known`` are names that the caller knows and the answer may lack: ``project``, ``bucket``, ``object``, ``table``,
     ``job``, ``region``, ``member``.
     """
     return _filled(read_facts(error), service, known, type(error).__name__)
 
 
 def read_words(words: str, service: Service, **known: str) -> Refusal:
-    """Return what a text of a service means: the message of a condition of Cloud Run, or of docker."""
+    """Return the meaning of a service's text: the message of a condition of Cloud Run, or of docker."""
     return _filled(Facts(words=shown(words)), service, known, "")
 
 
@@ -88,7 +87,7 @@ def _filled(facts: Facts, service: Service, known: Mapping[str, str], kind: str)
     row, named = row_of(facts, service)
     permission = _permission(facts, row)
     resource = facts.metadata.get("resource") or named.get("resource") or resource_in(facts.words) or _asked(known)
-    # What the answer says counts before what the caller knows: a read of one table can be refused for another.
+    # Names in the answer take precedence over the caller's: a read of one table can be refused because of another.
     values: dict[str, str] = {}
     for name in known:
         values |= _parts(known[name])
@@ -106,7 +105,7 @@ def _filled(facts: Facts, service: Service, known: Mapping[str, str], kind: str)
             f"Grant a role that has {permission} (https://cloud.google.com/iam/docs/roles-permissions) to "
             f"{values.get('member', 'the account')}"
         )
-    # A row that means a permission's lack says for itself how far it reaches, unless the permission decides.
+    # The row states whether the refusal concerns everything; for a plain lack of permission the permission decides too.
     everywhere = row.everywhere or (row.reason == "permission" and grant is not None and grant.everywhere)
     words = facts.words or (f"HTTP {facts.code}" if facts.code else kind)
     return Refusal(
@@ -123,7 +122,7 @@ def _filled(facts: Facts, service: Service, known: Mapping[str, str], kind: str)
 
 
 def _permission(facts: Facts, row: Row) -> str | None:
-    """The missing permission: as the details name it, then the words, then the row."""
+    """Return the missing permission: from the details, else from the words, else from the row."""
     named = facts.metadata.get("permission") or permission_in(facts.words)
     if row.permission is None and row.reason != "permission":
         return None
@@ -135,7 +134,7 @@ def _permission(facts: Facts, row: Row) -> str | None:
 
 
 def _values(facts: Facts, service: Service, named: Mapping[str, str], resource: str | None) -> dict[str, str]:
-    """Whatever can stand in a sentence or cure, by name."""
+    """Return the values that a sentence or cure can contain, by name."""
     title, api = _SERVICES[service]
     url = facts.metadata.get("activationUrl", "")
     off = re.search(r"[a-z]+\.googleapis\.com", facts.metadata.get("service", "") or url or facts.words)
@@ -151,7 +150,7 @@ def _values(facts: Facts, service: Service, named: Mapping[str, str], resource: 
     consumer = facts.metadata.get("consumer", "").removeprefix("projects/").removeprefix("project_number:")
     values |= {"project": consumer} if consumer else {}
     values |= named
-    for name in ("table", "dataset", "secret"):  # a project that the answer names is the one that is meant
+    for name in ("table", "dataset", "secret"):  # a project that the answer itself names takes precedence
         values = _parts(values.get(name, "")) | values
     if principal := principal_in(facts.words):
         kind = "serviceAccount" if principal.endswith(".gserviceaccount.com") else "user"
@@ -162,14 +161,14 @@ def _values(facts: Facts, service: Service, named: Mapping[str, str], resource: 
 
 
 def _asked(known: Mapping[str, str]) -> str | None:
-    """What the caller asked for, where the answer does not say it."""
+    """Return the resource that the caller asked for, for answers that do not name it."""
     if "bucket" in known:
         return f"gs://{known['bucket']}/{known.get('object', '')}".rstrip("/")
     return next((known[name] for name in ("resource", "table", "job", "dataset", "project") if name in known), None)
 
 
 def _parts(resource: str) -> dict[str, str]:
-    """What a resource's name says: ``projects/p/locations/l/jobs/j``, ``p:d.t`` or ``gs://b/o``."""
+    """Return the parts of a resource's name: ``projects/p/locations/l/jobs/j``, ``p:d.t`` or ``gs://b/o``."""
     words = resource.removeprefix("//").split("/")
     kinds = {
         "projects": "project", "locations": "region", "jobs": "job", "buckets": "bucket", "objects": "object",
@@ -188,15 +187,15 @@ def _parts(resource: str) -> dict[str, str]:
 
 
 def _in_sql(name: str) -> str:
-    """A name as SQL has it: ``project.dataset.table``. The colon behind an old project's domain stays."""
+    """Return a name in the form of SQL, ``project.dataset.table``. The colon behind an old project's domain stays."""
     return name if _TABLES[1].match(name) else ".".join(name.rsplit(":", 1))
 
 
 def _files(file: str | None, words: str) -> dict[str, str]:
-    """The file of credentials, and how it is put right: logging in does not help while the variable is set."""
+    """Return the file of credentials and its correction: logging in does not help while the variable is set."""
     variable = os.environ.get(CREDENTIALS_VARIABLE)
     standard = Path.home() / ".config/gcloud/application_default_credentials.json"
-    if variable and (file is None or variable in words):  # a name with a blank in it ends nowhere in the words
+    if variable and (file is None or variable in words):  # the end of a name with a blank cannot be found in the words
         file = variable
     values = {"file": (file or str(standard)).rstrip(".,:")}
     values["correct_file"] = "Make it again: gcloud auth application-default login"
@@ -214,7 +213,7 @@ def _capital(text: str) -> str:
 
 
 class _Named(dict[str, str]):
-    """Values for a template: what is not known is said in words in a sentence, in upper case in a command."""
+    """Values for a template. Unknown ones become words in a sentence, and a name in upper case in a command."""
 
     def __init__(self, values: Mapping[str, str], *, prose: bool) -> None:
         super().__init__(values)

@@ -1,7 +1,4 @@
-"""The table of refusals, and which row of it an answer is.
-
-Belongs here: loading ``refusals.toml``, matching, who grants a permission. Does not: filling in sentences (``read``).
-"""
+"""Loads the table of refusals (``refusals.toml``) and finds the row for an answer and the grant for a permission."""
 
 from __future__ import annotations
 
@@ -19,18 +16,18 @@ from bqx_assets.base.refusals.facts import Facts, plain
 from bqx_assets.base.refusals.words import permission_in
 
 Again = Literal["never", "later", "new_session", "new_snapshot", "new_job"]
-"""Whether the same call may succeed: never; later; with a new session, a new snapshot time, or a new job."""
+"""A condition under which the same call may succeed: never; later; with a new session, snapshot time or job."""
 Service = Literal[
     "bigquery", "storage_read", "cloud_storage", "cloud_run", "secret_manager", "cloud_sql", "artifact_registry", "iam"
 ]
 
 _NOT_FOUND = 404
 _OF_USERS: frozenset[Service] = frozenset({"bigquery", "storage_read", "cloud_storage"})
-"""Here a 404 is little more than a name that users chose, and it may hold any words."""
+"""Services whose 404 is hardly more than a name that users chose, and so may contain any words."""
 
 
 class Match(Record):
-    """What an answer must have, all of it."""
+    """The conditions that an answer must fulfil, all of them, to belong to a row."""
 
     reasons: frozenset[str] = frozenset()
     words: str = ""
@@ -46,7 +43,7 @@ class Match(Record):
         return frozenset(map(plain, reasons))
 
     def found(self, facts: Facts, service: Service) -> Mapping[str, str] | None:
-        """Return what the words say by name; None where this is not the answer."""
+        """Return the named parts of the words; None if the answer does not fulfil all conditions."""
         by_words_alone = not (self.codes or self.reasons or self.classes or self.credentials or self.permission)
         if by_words_alone and facts.code == _NOT_FOUND and service in _OF_USERS:
             return None
@@ -66,14 +63,14 @@ class Match(Record):
 
 
 class Row(Record):
-    """One reason: how it is known, what it means, what helps."""
+    """One reason: the answers that have it, its meaning, and what helps."""
 
     reason: str
     match: tuple[Match, ...]
     sentence: str
     cure: str
     permission: str | None = None
-    """The one that is missing, where the answer does not name it."""
+    """The missing permission, for answers that do not name it."""
     again: Again = "never"
     everywhere: bool = False
     source: str
@@ -81,17 +78,17 @@ class Row(Record):
 
 
 class Grant(Record):
-    """Which least role has a permission, and the command that grants it."""
+    """The smallest role that has a permission, and the command that grants it."""
 
     permission: str
-    """As a whole, or its beginning."""
+    """The whole permission, or its beginning."""
     role: str
     command: str
     everywhere: bool = False
 
 
 class Table(Record):
-    """All of ``refusals.toml``."""
+    """The content of ``refusals.toml``."""
 
     refusal: tuple[Row, ...]
     grant: tuple[Grant, ...]
@@ -99,12 +96,12 @@ class Table(Record):
 
 @cache
 def table() -> Table:
-    """Return the table, read once a process."""
+    """Return the table. The file is read once in a process."""
     return Table.model_validate(tomllib.loads(Path(__file__).with_name("refusals.toml").read_text(encoding="utf-8")))
 
 
 def row_of(facts: Facts, service: Service) -> tuple[Row, Mapping[str, str]]:
-    """Return the first row that the answer is, and what its words say by name. The last row is any answer."""
+    """Return the first row that fits the answer, and the named parts of the words. The last row fits every answer."""
     for row in table().refusal:
         found = [named for match in row.match if (named := match.found(facts, service)) is not None]
         if found:
@@ -113,5 +110,5 @@ def row_of(facts: Facts, service: Service) -> tuple[Row, Mapping[str, str]]:
 
 
 def grant_of(permission: str) -> Grant | None:
-    """Return who grants a permission; Cloud Run writes some in small letters."""
+    """Return the grant of a permission. Case does not count, because Cloud Run writes some in small letters."""
     return next((each for each in table().grant if permission.lower().startswith(each.permission.lower())), None)

@@ -1,8 +1,4 @@
-"""The words of a refusal: what may be shown of them, and the permission, resource and account that they name.
-
-Belongs here: secrets taken out, cutting, the shapes in which Google's services name things. Does not: meaning
-(``table``).
-"""
+"""Cleans the words of a refusal for display, and finds the permission, resource, project and account in them."""
 
 from __future__ import annotations
 
@@ -11,10 +7,10 @@ import re
 from bqx_assets.base.printable import printable
 
 LONGEST = 500
-"""Characters shown of a service's words, unless what matters stands further behind."""
+"""Characters of a service's words that are shown; more if an important part comes later."""
 
 _IS = r"(?:=|:|%3d|%253d|\\*u003d|&#61;|&#x3d;)"
-"""An equals sign, also as addresses, JSON and pages write it."""
+"""An equals sign, and its escaped forms in addresses, JSON and pages."""
 _SECRETS = (
     (re.compile(r"ya29\.[\w.~+/=-]+|eyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?|\b1//[\w-]{10,}|GOCSPX-[\w-]+"), "..."),
     (re.compile(r"-----BEGIN.*?(?:-----END[A-Z ]*-----|$)", re.DOTALL), "..."),
@@ -61,7 +57,7 @@ _PRINCIPAL = re.compile(rf"({_EMAIL.pattern}) (?:does not have|lacks|is not auth
 def shown(text: str) -> str:
     """Return ``text`` on one line without tokens, keys, addresses of uploads, and people's e-mail addresses.
 
-    A service account's address stays, for it is what gets a role; so does the address of the account that was refused.
+    A service account's address stays, because it is needed to grant a role; so does that of the refused account.
     """
     for secret, instead in _SECRETS:
         text = secret.sub(instead, text)
@@ -76,7 +72,7 @@ def shown(text: str) -> str:
 
 
 def cut(text: str, *important: str | None) -> str:
-    """Return the beginning of ``text``, and never less than up to the end of the last important part of it."""
+    """Return the beginning of ``text``, at least up to the end of its last important part."""
     ends = [text.find(part) + len(part) for part in important if part and part in text]
     least = max([LONGEST, *ends])
     if len(text) <= least:
@@ -86,7 +82,7 @@ def cut(text: str, *important: str | None) -> str:
 
 
 def permission_in(text: str) -> str | None:
-    """Return the permission that is missing: in one of the shapes that Google's services use, in any quotes."""
+    """Return the missing permission if the words name it, in a form that Google's services use, in any quotes."""
     for shape in _SHAPES:
         for found in shape.finditer(text):
             if not _NO_PERMISSION.search(found.group(1)):
@@ -95,7 +91,7 @@ def permission_in(text: str) -> str | None:
 
 
 def resource_in(text: str) -> str | None:
-    """Return the name of what the permission is missing on, if the words have it."""
+    """Return the resource on which the permission is missing, if the words name it."""
     for shape in _RESOURCES:
         for found in shape.finditer(text):
             name = found.group(1).rstrip(".:;")
@@ -105,12 +101,12 @@ def resource_in(text: str) -> str | None:
 
 
 def project_in(text: str) -> str | None:
-    """Return the project that the words name, if they do."""
+    """Return the project, if the words name it."""
     found = next((each for each in _PROJECT.findall(text) if each != "_"), None)
     return found or None
 
 
 def principal_in(text: str) -> str | None:
-    """Return the account that was refused, if the words have it."""
+    """Return the refused account, if the words name it."""
     found = _PRINCIPAL.search(text)
     return found.group(1) if found else None

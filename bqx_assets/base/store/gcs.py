@@ -1,10 +1,7 @@
-"""Cloud Storage as object store, by Google's own client.
+"""A Cloud Storage bucket as object store, through Google's own client.
 
-Belongs here: the one place that imports ``google.cloud.storage``; retries, preconditions, checksums, errors without
-URLs. Does not: what an object is for, what a bucket's rules should be (``release/lifecycle``).
-
-Endpoint and credentials are the client's own configuration: ``STORAGE_EMULATOR_HOST`` (anonymous then), else the
-application's default credentials.
+Endpoint and credentials come from the client's own configuration: ``STORAGE_EMULATOR_HOST`` (then without
+credentials), else the application's default credentials.
 """
 
 from __future__ import annotations
@@ -35,11 +32,11 @@ from bqx_assets.base.store.protocol import ABSENT, STAGING, BucketPolicy, Condit
 from bqx_assets.base.threads import in_threads
 
 MOST_SOURCES = 32
-"""Objects that one compose call takes. **Source**: cloud.google.com/storage/quotas, 2026-11."""
+"""Most objects that one compose call takes. **Source**: cloud.google.com/storage/quotas, 2026-11."""
 _ONE_REQUEST_BYTES = 8 << 20
-"""Up to here google-cloud-storage uploads in one request, beyond it in a resumable session."""
+"""Largest upload that google-cloud-storage sends in one request; a larger one takes a resumable session."""
 _CHUNK_BYTES = 8 << 20
-"""Of a resumable upload: what stands in memory. The client's own default is 100 MiB a thread."""
+"""Bytes of a resumable upload that are kept in memory. The client's own default is 100 MiB a thread."""
 _THREADS, _CONNECTIONS, _CONNECT_SECONDS = 8, 64, 10.0
 
 
@@ -47,7 +44,7 @@ class GcsObjectStore:
     """Objects of a bucket whose names begin with ``prefix``. Implements ``ObjectStore``; safe to use from threads.
 
     Reads and conditional writes are repeated by ``policy`` (default: ``cloud_storage`` of ``base.retry``) if the reason
-    of the refusal may pass. A write without a condition is not: its repetition could undo somebody else's write.
+    of the refusal may pass. A write without a condition is not repeated, as that could undo somebody else's write.
     """
 
     def __init__(
@@ -58,11 +55,11 @@ class GcsObjectStore:
         client: storage.Client | None = None,
         policy: RetryPolicy | None = None,
     ) -> None:
-        with failures.told(f"{GCS_SCHEME}{bucket}", opening=True):
-            # No project: it is needed to make buckets, not to use one.
+        with failures.translate_errors(f"{GCS_SCHEME}{bucket}", opening=True):
+            # No project, because it is needed only to create buckets.
             self.client: Any = client or storage.Client(project=None)  # its methods are untyped
         hide_upload_ids()
-        # requests keeps 10 connections a host, and warns of each one more that threads ask for.
+        # requests keeps 10 connections to a host, and warns whenever threads need more.
         session, endpoint = self.client._http, self.client._connection.API_BASE_URL  # noqa: SLF001 -- no other way
         session.mount(endpoint, HTTPAdapter(pool_maxsize=_CONNECTIONS))
         self.bucket, self.prefix = self.client.bucket(bucket), prefix
@@ -75,7 +72,7 @@ class GcsObjectStore:
             policy.patience_seconds,
         )
         self._timeout = (min(_CONNECT_SECONDS, policy.call_seconds), policy.call_seconds)
-        self._seen = False  # True: a call went well, so the bucket is there
+        self._seen = False  # True: a call succeeded, so the bucket exists
 
     def uri(self, name: str) -> str:
         """Return ``gs://bucket/name``."""
@@ -86,7 +83,7 @@ class GcsObjectStore:
 
     @contextmanager
     def scratch(self, beside: str = "") -> Generator[Path]:
-        """Give a folder of the system's temporary folder. On Cloud Run that folder is memory."""
+        """Give a folder in the system's temporary folder. On Cloud Run its files take memory."""
         del beside
         with tempfile.TemporaryDirectory(prefix="bqx-") as folder:
             yield Path(folder)
@@ -96,51 +93,51 @@ class GcsObjectStore:
 
     def head(self, name: str) -> ObjectInfo | None:
         """Return the object's facts: one request."""
-        with self._told(self._full(name)):
+        with self._translate_errors(self._full(name)):
             blob = self.bucket.get_blob(self._full(name), **self._how)
             if blob is None and not self._seen and self._is_missing():
                 raise api.NotFound(failures.NO_BUCKET)
             return self._info(blob) if blob is not None else None
 
     def verify(self, name: str, *, since: datetime | None = None) -> ObjectInfo | None:
-        """Return the object's facts: the store made its CRC32C from the bytes it holds. One request."""
-        del since  # asking costs no reading
+        """Return the object's facts: Cloud Storage made the CRC32C from the bytes it holds. **Cost**: one request."""
+        del since  # no byte has to be read
         return self.head(name)
 
     def earlier(self, name: str) -> Sequence[ObjectInfo]:
-        """Return the facts of the object's noncurrent versions, oldest first: one request a thousand."""
-        # The client sends a True as "True", which JSON does not know.
-        with self._told(self._full(name)):
+        """Return the facts of the object's noncurrent versions, oldest first. **Cost**: one request a thousand."""
+        # The client would send True as "True", which is not JSON.
+        with self._translate_errors(self._full(name)):
             found = self.client.list_blobs(self.bucket, prefix=self._full(name), versions="true", **self._how)
             infos = [self._info(blob) for blob in found if blob.name == self._full(name) and blob.time_deleted]
         return sorted(infos, key=lambda info: int(info.version))
 
     def list_objects(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """Yield all objects whose name starts with ``prefix``, by name: one request a thousand."""
-        with self._told(self.prefix + prefix):
+        """Yield all objects whose name starts with ``prefix``, by name. **Cost**: one request a thousand."""
+        with self._translate_errors(self.prefix + prefix):
             yield from map(self._info, self.client.list_blobs(self.bucket, prefix=self.prefix + prefix, **self._how))
 
     def read(self, name: str, start: int = 0, length: int | None = None, only_if: Condition | None = None) -> bytes:
-        """Return a range of the object's bytes; a whole object's are held against its CRC32C by the client."""
+        """Return a range of the object's bytes; the client compares those of a whole object with its CRC32C."""
         if length == 0:
             return b""
         blob, end = self.bucket.blob(self._full(name)), None if length is None else start + length - 1
 
         def once() -> bytes:
-            # Not the client's own retry: it leaves the connection of a refused download open.
+            # The client's own retry would leave the connection of a refused download open.
             how: dict[str, Any] = {**self._how, "retry": None, "if_generation_match": _generation(only_if)}
             return blob.download_as_bytes(start=start or None, end=end, checksum="crc32c", **how)
 
-        with self._told(self._full(name)):
+        with self._translate_errors(self._full(name)):
             try:
                 return self._retry(once)()
             except api.RequestRangeNotSatisfiable:
-                return b""  # behind the end, as with a file
+                return b""  # like a file that is read behind its end
 
     def put_bytes(
         self, name: str, data: bytes, *, metadata: Mapping[str, str] | None = None, only_if: Condition | None = None
     ) -> ObjectInfo:
-        """Store ``data``; the server holds it against its CRC32C before it is visible."""
+        """Store ``data``; the server compares it with its CRC32C before it becomes visible."""
         return self._put(name, io.BytesIO(data), len(data), crc32c(data), metadata, only_if)
 
     def put_file(
@@ -167,9 +164,10 @@ class GcsObjectStore:
         metadata: Mapping[str, str] | None = None,
         only_if: Condition | None = None,
     ) -> ObjectInfo:
-        """Store the concatenation of any number of objects: a tree of compose calls, 32 sources each.
+        """Store the concatenation of any number of objects by a tree of compose calls with up to 32 sources each.
 
-        Intermediate objects under ``staging/`` go after success; after a failure they are the bucket's lifecycle's.
+        Intermediate objects lie under ``staging/``. They are deleted after success; after a failure the bucket's
+        lifecycle deletes them.
         **Cost**: ceil((n - 1) / 31) calls; no byte passes through this process.
         """
         if not parts:
@@ -181,30 +179,30 @@ class GcsObjectStore:
         return info
 
     def delete(self, name: str, *, only_if: Condition | None = None) -> None:
-        """Delete the live object; the bucket's versioning decides what stays of it."""
+        """Delete the live object; the bucket's versioning decides whether a noncurrent version stays."""
         blob, tried = self.bucket.blob(self._full(name)), list[Exception]()
 
         def once() -> None:
             blob.delete(if_generation_match=_generation(only_if), timeout=self._timeout, retry=None)
 
-        with self._told(self._full(name)):
+        with self._translate_errors(self._full(name)):
             try:
                 (self._retry(once, on_error=tried.append) if only_if not in (None, ABSENT) else once)()
             except (api.NotFound, api.PreconditionFailed):
-                # After a lost answer "not there" is what was asked for; a successor is none of ours.
+                # On a retry, 404 means that the first attempt deleted it; a newer version belongs to someone else.
                 if not tried:
                     raise
 
     def policy(self) -> BucketPolicy:
-        """Return how long the bucket keeps what, and what else it holds to: ``storage.buckets.get``."""
-        with self._told():
+        """Return the bucket's rules and settings. Needs ``storage.buckets.get``."""
+        with self._translate_errors():
             self.bucket.reload(**self._how)
             return policy_of(self.bucket)
 
     def set_policy(self, policy: BucketPolicy) -> None:
-        """Set rules and versioning, unless the bucket changed since they were read: ``storage.buckets.update``."""
+        """Set rules and versioning, unless the bucket changed since it was read. Needs ``storage.buckets.update``."""
         self.bucket.lifecycle_rules, self.bucket.versioning_enabled = list(policy.rules), policy.versioning
-        with self._told():
+        with self._translate_errors():
             self.bucket.patch(if_metageneration_match=policy.metageneration, **self._how)
 
     def _put(
@@ -229,14 +227,14 @@ class GcsObjectStore:
                         if_generation_match=_generation(only_if),
                         timeout=self._timeout,
                         retry=self._retry if only_if is not None else None,
-                        # A resumable upload's own comparison ends in a deletion without a condition: the server is
-                        # given the CRC32C before the bytes, and the comparison is made here.
+                        # The client's own comparison after a resumable upload deletes without a condition, so the
+                        # server gets the CRC32C before the bytes, and the comparison is made below.
                         checksum=None if resumable else "crc32c",
                         crc32c_checksum_value=to_base64(crc),
                     )
                     break
                 except (api.GoogleAPICallError, ValueError) as error:
-                    # ValueError: the server kept only part of a chunk.
+                    # A ValueError means that the server kept only part of a chunk.
                     lost = resumable if isinstance(error, ValueError) else failures.is_lost(error, resumable=resumable)
                     if not lost or only_if is None or session == sessions:
                         raise
@@ -262,12 +260,12 @@ class GcsObjectStore:
 
     @contextmanager
     def _own_write(self, blob: Any, only_if: Condition | None) -> Generator[None]:  # noqa: ANN401 -- untyped client
-        """Take a refusal for a success where the object that is in the way is this very write.
+        """Treat a failed condition as success if the existing object has our writer token.
 
-        Its answer was lost, its repetition then failed on the condition.
+        An earlier attempt succeeded then, and its answer was lost.
         """
         token = blob.metadata[WRITER]
-        with self._told(blob.name):
+        with self._translate_errors(blob.name):
             try:
                 yield
             except api.PreconditionFailed as error:
@@ -280,9 +278,9 @@ class GcsObjectStore:
                     raise failures.overtaken(self._subject(blob.name), found, only_if) from None
 
     def _discard(self, info: ObjectInfo) -> None:
-        """Remove this very generation for good: under versioning it would go on being charged for."""
+        """Delete this generation for good, because a noncurrent version of it would still be charged for."""
         blob = self.bucket.blob(self._full(info.name), generation=int(info.version))
-        with suppress(StoreError), failures.told(info.name):  # the lifecycle removes what cannot be removed now
+        with suppress(StoreError), failures.translate_errors(info.name):  # otherwise the bucket's lifecycle removes it
             blob.delete(**self._how)
 
     @property
@@ -293,20 +291,20 @@ class GcsObjectStore:
         return f"{GCS_SCHEME}{self.bucket.name}/{full_name}".rstrip("/")
 
     @contextmanager
-    def _told(self, full_name: str = "") -> Generator[None]:
-        with failures.told(self._subject(full_name), self._is_missing):
+    def _translate_errors(self, full_name: str = "") -> Generator[None]:
+        with failures.translate_errors(self._subject(full_name), self._is_missing):
             yield
         self._seen = True
 
     def _is_missing(self) -> bool:
-        """Whether the bucket is: an object asked for in none is "No such object", too.
+        """Return whether the bucket itself is missing, which an answer "No such object" can also mean.
 
-        Asked by a listing, for the role that reads objects may list them, and may not get the bucket.
+        A listing tells it, because the role that reads objects may list them but may not get the bucket.
         """
         try:
             list(self.client.list_blobs(self.bucket, prefix=self.prefix, max_results=1, **self._how))
         except (api.GoogleAPIError, GoogleAuthError, OSError) as error:
-            return isinstance(error, api.NotFound)  # not known: what was refused first is told
+            return isinstance(error, api.NotFound)  # unknown: the first refusal is reported
         return False
 
     def _full(self, name: str) -> str:
@@ -322,14 +320,14 @@ class GcsObjectStore:
 
 
 def _generation(only_if: Condition | None) -> int | None:
-    """Return a condition as Cloud Storage takes it, for which generation 0 is that of no object."""
+    """Return a condition in the form of Cloud Storage, where generation 0 means that there is no object."""
     return None if only_if is None else 0 if only_if == ABSENT else int(only_if)
 
 
 def first_groups(names: Sequence[str]) -> tuple[list[Sequence[str]], Sequence[str]]:
-    """Return what to compose first, from the front, and what is left: as few calls as bring all below the limit.
+    """Return the groups to compose first, from the front, and the remaining names: as few calls as get below the limit.
 
-    **Shape**: groups of 2 to 32. Over all levels ceil((n - 1) / 31) calls, the last one included.
+    **Shape**: groups of 2 to 32 names. All levels together take ceil((n - 1) / 31) calls, the last one included.
     """
     groups: list[Sequence[str]] = []
     excess, at = len(names) - MOST_SOURCES, 0
@@ -343,9 +341,9 @@ def first_groups(names: Sequence[str]) -> tuple[list[Sequence[str]], Sequence[st
 def brought_below(
     parts: Sequence[str], stem: str, compose: Callable[[str, Sequence[str]], ObjectInfo], threads: int
 ) -> tuple[list[str], list[ObjectInfo]]:
-    """Compose level by level until one call takes what is left; return that, and all that was made on the way.
+    """Compose level by level until one call can take the rest; return the rest and all intermediate objects.
 
-    **Shape**: the names of what is made are ``stem`` and five digits.
+    **Shape**: the names of intermediate objects are ``stem`` and five digits.
     """
     level, made = list(parts), list[ObjectInfo]()
     while len(level) > MOST_SOURCES:

@@ -1,7 +1,7 @@
-"""Translates what Google's Cloud Storage client raises and logs into this package's own terms.
+"""Translates errors of Google's Cloud Storage client into this package's own, and filters the client's log lines.
 
-The client's own errors are not chained, and its log lines are filtered: they hold URLs, and whoever has the URL of a
-resumable upload may write.
+The client's errors are not chained, because they contain URLs, and anybody who has the URL of a resumable upload may
+write. Log lines are filtered for the same reason.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from bqx_assets.base.refusals.read import Refusal, read_refusal
 from bqx_assets.base.store.protocol import Condition, ObjectInfo, version_text
 
 NO_BUCKET = "The specified bucket does not exist."
-"""Cloud Storage's own words."""
+"""The words of Cloud Storage for a missing bucket."""
 _LOGGERS = ("urllib3.connectionpool", "google.api_core.retry")
-"""They log each request's URL at level DEBUG, which Dagster can be told to keep."""
+"""Loggers that write each request's URL at level DEBUG, which Dagster can be configured to keep."""
 _UPLOAD_ID = re.compile(r"(upload_id=)[^&\s\"']+")
 _OVERTAKEN = "Another run wrote this object meanwhile; look at it before writing again."
 
 
 def may_pass(error: BaseException) -> bool:
-    """Return whether the same call may succeed later; if so, keep why it is made again for whoever tells of waits."""
+    """Return whether the same call may succeed later; if so, note the reason for the line that reports waits."""
     refusal = _read(error)
     passing = refusal.again == "later"
     if passing:
@@ -40,22 +40,22 @@ def may_pass(error: BaseException) -> bool:
 
 
 def is_lost(error: BaseException, *, resumable: bool) -> bool:
-    """Return whether an upload has to begin anew: its session is no more, or other bytes arrived."""
+    """Return whether an upload has to begin again, because its session is gone or other bytes arrived."""
     refusal = _read(error)
-    # 404 without more words: within a session that is the session's.
+    # A 404 without more words concerns the session, where there is one.
     gone = resumable and (refusal.reason == "object_missing" or getattr(error, "code", None) == HTTPStatus.GONE)
     return refusal.again == "new_session" or gone
 
 
 def is_overtaken(error: BaseException) -> bool:
-    """Return whether a condition did not hold. An organisation's policy is refused with the same code, 412."""
+    """Return whether a condition did not hold. The code 412 alone is also that of an organisation's policy."""
     return _read(error).reason == "precondition"
 
 
 def failure(
     subject: str, error: BaseException | None, when: str = "", is_missing: Callable[[], bool] = lambda: False
 ) -> StoreError:
-    """Return the error to raise for what Google's client raised; ``is_missing`` asks whether the bucket is."""
+    """Return our error for one of Google's client; ``is_missing`` finds out whether the bucket itself is missing."""
     error = error or StoreError(subject, got="no answer", expected="one", cure="Try again.")
     refusal = _read(error, subject)
     if refusal.reason == "object_missing":
@@ -77,7 +77,7 @@ def overtaken(subject: str, got: str, only_if: Condition | None) -> Precondition
 
 
 def other_bytes(subject: str, info: ObjectInfo, size_bytes: int, crc: int) -> ChecksumMismatch:
-    """Return the error for an upload that the store reports as other bytes than were sent."""
+    """Return the error for an upload after which the store reports other bytes than were sent."""
     return ChecksumMismatch(
         subject,
         got=f"{info.size_bytes:,} bytes, crc32c {info.crc32c:08x}, removed again",
@@ -101,15 +101,17 @@ def _phrase(code: int) -> str:
 
 
 @contextmanager
-def told(subject: str, is_missing: Callable[[], bool] = lambda: False, *, opening: bool = False) -> Generator[None]:
-    """Raise what goes wrong with ``subject`` in the block as this package's own errors, the client's not chained.
+def translate_errors(
+    subject: str, is_missing: Callable[[], bool] = lambda: False, *, opening: bool = False
+) -> Generator[None]:
+    """Raise errors of the client in the block as this package's own errors about ``subject``, without chaining them.
 
-    ``is_missing`` asks whether the bucket itself is; ``opening``: the block makes a client, and a file of credentials
-    can make it fail with any error.
+    ``is_missing`` finds out whether the bucket itself is missing. ``opening`` says that the block makes a client, which
+    a file of credentials can make fail with any error.
 
     Raises:
-        ChecksumMismatch: the bytes that came are not those of the object's CRC32C.
-        StoreError: whatever else, by its reason.
+        ChecksumMismatch: the bytes that came do not have the object's CRC32C.
+        StoreError: any other failure, by its reason.
     """
     try:
         yield
@@ -138,6 +140,6 @@ _HIDDEN = _Hidden()
 
 
 def hide_upload_ids() -> None:
-    """Replace the ids of resumable uploads in what the client logs. Doing it twice does it once."""
+    """Replace the ids of resumable uploads in the client's log lines. A second call changes nothing."""
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_HIDDEN)

@@ -10,11 +10,11 @@ from bqx_assets.base.checksums import from_base64
 from bqx_assets.base.store.protocol import BucketPolicy, ObjectInfo, Verified
 
 WRITER = "bqx-writer"
-"""Metadata key of the token by which a writer knows its own write again, and this package what it wrote."""
+"""Metadata key of the token by which a writer recognizes its own write, and this package all of its objects."""
 
 
 def policy_of(bucket: Any) -> BucketPolicy:  # noqa: ANN401 -- the client is untyped
-    """Return the facts of a bucket that was loaded. What an older server does not tell is what it does not have."""
+    """Return the facts of a loaded bucket. A setting that an older server does not report counts as not set."""
     facts = cast("Mapping[str, Any]", bucket._properties)  # noqa: SLF001 -- the JSON; properties do not cover all of it
     retention = _part(facts, "retentionPolicy")
     iam = _part(facts, "iamConfiguration")
@@ -39,7 +39,7 @@ def policy_of(bucket: Any) -> BucketPolicy:  # noqa: ANN401 -- the client is unt
 
 
 def info_of(blob: Any, prefix: str) -> ObjectInfo:  # noqa: ANN401 -- the client is untyped
-    """Return the facts of an object that was loaded; its name less the store's ``prefix``."""
+    """Return the facts of a loaded object; its name is without the store's ``prefix``."""
     metadata: dict[str, str] = blob.metadata or {}
     return ObjectInfo(
         name=blob.name.removeprefix(prefix),

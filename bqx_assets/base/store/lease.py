@@ -1,8 +1,8 @@
-"""A lease lets one process at a time hold a name in an object store, and passes on when its holder has died.
+"""A lease is a lock stored as an object: one process at a time holds a name, and another takes over if it dies.
 
-Whether a lease has run out is decided by the store's clock alone. The clocks of two machines differ, one that is
-suspended stops its monotonic clock, and a wrong one would end the lease of a living holder. The clock of this machine
-decides how often the store is asked, and nothing else; that a lease is still the holder's own says its version.
+The store's clock alone decides whether a lease has expired. The clocks of two machines differ, a suspended machine
+stops its monotonic clock, and a wrong clock would end the lease of a living holder. This machine's clock decides only
+how often the store is asked. A lease is still the holder's own as long as its version is the one that it wrote.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _LOOKS = 20
 def lease(
     store: ObjectStore, name: str, *, seconds: float = LEASE_SECONDS, wait: Callable[[float], object] = time.sleep
 ) -> Generator[None]:
-    """Hold object ``name`` for the block; a holder that does not renew it any more is waited out.
+    """Hold object ``name`` for the block, after waiting until a holder that no longer renews it has expired.
 
-    ``wait`` is how it is waited between two looks; what it raises ends the wait.
+    ``wait`` is called between two checks; an exception that it raises ends the wait.
 
     Raises:
-        FolderBusy: a living holder has it; or, at the block's end, somebody took it meanwhile.
+        FolderBusy: a living process holds it; or, at the end of the block, somebody took it meanwhile.
     """
     held = _Held(store, name, seconds, wait)
     held.start()
@@ -52,11 +52,11 @@ def exclusive(
 ) -> Generator[None]:
     """Hold ``name``, or all names that begin with it if it ends in ``/`` or is empty, for the block.
 
-    By the store's own lock where it has one (a folder): that is refused at once, and a killed process gives it up at
-    once. Else by a lease, an object beside the others, as :func:`lease` does with ``seconds`` and ``wait``.
+    A store with locks (a folder) uses its own: it refuses at once, and it is free at once when its process is killed.
+    Other stores use a lease, an object beside the others, with ``seconds`` and ``wait`` as in :func:`lease`.
 
     Raises:
-        FolderBusy: somebody else holds it; by a lease also, at the block's end, that somebody took it meanwhile.
+        FolderBusy: somebody else holds it; with a lease also if, at the end of the block, somebody took it meanwhile.
     """
     beside = f"{name}{'lease.json' if name[-1:] in ('', '/') else '.lease'}"
     with store.lock(name) or lease(store, beside, seconds=seconds, wait=wait):
@@ -64,7 +64,7 @@ def exclusive(
 
 
 class _Held:
-    """A lease under renewal."""
+    """A lease that a thread renews."""
 
     def __init__(self, store: ObjectStore, name: str, seconds: float, wait: Callable[[float], object]) -> None:
         self.lost = False
@@ -74,17 +74,17 @@ class _Held:
         self._thread = threading.Thread(target=self._renew, name="lease", daemon=True)
 
     def start(self) -> None:
-        """Begin to renew."""
+        """Start to renew the lease."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Give the lease back; one that cannot be given back runs out."""
+        """Give the lease back. If that fails, it expires."""
         self._over.set()
         self._thread.join()
         try:
             self._store.delete(self._name, only_if=self._version)
         except (PreconditionFailed, ObjectMissing):
-            self.lost = True  # after the last renewal, by somebody for whom it had run out
+            self.lost = True  # it expired after the last renewal, and somebody took it
         except StoreError:
             pass
 
@@ -96,14 +96,14 @@ class _Held:
                 self.lost = True
                 return
             except StoreError:
-                continue  # the next renewal may come through
+                continue  # the next renewal may succeed
             self._version = info.version
 
 
 def _take(store: ObjectStore, name: str, seconds: float, wait: Callable[[float], object]) -> Condition:
-    """Return the version of the lease once it is this process's.
+    """Take the lease and return its version.
 
-    **Cost**: while somebody else has it, three small requests every ``seconds / 20``.
+    **Cost**: while somebody else holds it, three small requests every ``seconds / 20``.
     """
     seen: ObjectInfo | None = None
     first: datetime | None = None
@@ -113,8 +113,9 @@ def _take(store: ObjectStore, name: str, seconds: float, wait: Callable[[float],
             raise _busy(store, name, "in use by another extraction")
         if found is not None and not _is_dead(store, found):
             now = store_time(store, f"{name.rpartition('/')[0]}/")
-            first = min(first or now, now)  # of a clock that was put back a day, the dead would live for a day
-            # A file can say that it was written in the future: then it has been silent since the first look.
+            # Without the minimum a dead holder would live for a day after a clock was set back by a day.
+            first = min(first or now, now)
+            # A file can be dated in the future: its holder then counts as silent since the first check.
             if (now - min(found.updated, first)).total_seconds() <= seconds:
                 seen = found
                 wait(seconds / _LOOKS)

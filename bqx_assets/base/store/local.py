@@ -2,8 +2,8 @@
 
 An object ``a/b`` is the file ``root/a/b``. A folder of published files keeps sidecars: the facts of an object are in
 ``root/.objects/a/b.json`` (``sidecars``), valid only for a file of exactly the recorded size and modification time. A
-file put there by hand is an object too, without metadata. A folder of working files keeps no sidecars: its files cost
-no more to write than without a store.
+file put there by hand is an object too, without metadata. A folder of working files keeps no sidecars, so that writing
+them costs no more than without a store.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from bqx_assets.base.store.sidecars import FOLDER, Facts, Reading, Sidecars, sta
 
 _VERSIONS = ".versions"
 _IDLE_SECONDS = 3_600
-"""After which a killed writer's copy is removed by the next one: a living one reads its copy back for minutes."""
+"""Time without a write after which a dead writer's copy is removed: a living one reads its copy back for minutes."""
 _GENERATION = re.compile(r"[0-9]{19}")
-"""A generation as a file's name: nanoseconds since 1970. Whatever else lies among the versions is somebody else's."""
+"""A generation as a file's name: nanoseconds since 1970. Other files among the versions are somebody else's."""
 
 
 class LocalObjectStore:
@@ -66,9 +66,9 @@ class LocalObjectStore:
 
     @contextmanager
     def lock(self, name: str) -> Generator[None]:
-        """Hold a lock file beside the objects, which a killed process gives up at once.
+        """Hold a lock file beside the objects; it is free at once when its process is killed.
 
-        The lock of a whole folder removes what dead writers left half-written there.
+        Locking a whole folder also removes what dead writers left half-written there.
         """
         folder, _, last = name.rpartition("/")
         path = self.root / folder
@@ -102,7 +102,7 @@ class LocalObjectStore:
         return None
 
     def earlier(self, name: str) -> Sequence[ObjectInfo]:
-        """Return the facts of the kept earlier versions, oldest first; their CRC32C is that of when they were kept."""
+        """Return the facts of the kept earlier versions, oldest first; their CRC32C dates from when they were kept."""
         found: list[ObjectInfo] = []
         for path in self.versions(name):
             kept = path.relative_to(self.root).as_posix()
@@ -172,7 +172,7 @@ class LocalObjectStore:
         return self._store(name, [self.local_path(part) for part in parts], metadata, only_if)
 
     def delete(self, name: str, *, only_if: Condition | None = None) -> None:
-        """Delete the object and its facts, the kept versions not."""
+        """Delete the object and its facts, but not its earlier versions."""
         path = self.local_path(name)
         with self._locked(path.parent, needed=only_if is not None):
             self._check(name, only_if)
@@ -196,19 +196,19 @@ class LocalObjectStore:
         *,
         move: bool = False,
     ) -> ObjectInfo:
-        self._check(name, only_if)  # early: before any byte is copied
+        self._check(name, only_if)  # early, before any byte is copied
         incoming = self._incoming(name)
         try:
             _write(parts, incoming, move=move)
             at = datetime.now(UTC)
-            # Read back, so that the facts are of the bytes that were stored, not of those that were to be.
+            # Read back, so that the facts describe the bytes that were stored and not those that were sent.
             crc = crc32c_of_file(incoming) if self._sidecars.kept else None
             return self._swap(name, incoming, (crc, at), metadata, only_if)
         finally:
             incoming.unlink(missing_ok=True)
 
     def _incoming(self, name: str) -> Path:
-        """Return where an object is written before it gets its name, on the same file system, in a folder that is."""
+        """Return the path for writing an object before it gets its name; it is on the same file system."""
         if not self._sidecars.kept:
             path = self.local_path(name)
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -229,7 +229,7 @@ class LocalObjectStore:
         path, (crc, at) = self.local_path(name), read
         with self._locked(path.parent, needed=only_if is not None):
             before = self._check(name, only_if)
-            # Never the version of an earlier object, whatever the clock does.
+            # Greater than the version before, even if the clock was set back.
             generation = max(time.time_ns(), before + 1)
             if crc is None:
                 os.utime(incoming, ns=(generation, generation))
@@ -250,7 +250,7 @@ class LocalObjectStore:
             with self._sidecars.replacing(name, facts):
                 incoming.replace(path)
                 files.sync_folder(path.parent)
-            # Renaming changes the state that a reading holds for.
+            # A reading holds for one state of the file, and renaming has changed that state.
             stat = path.stat()
             if crc is None:
                 return _info(name, stat, None, None, own=False)
@@ -265,7 +265,7 @@ class LocalObjectStore:
         rotten = facts is not None and reading is not None and reading.crc32c != facts.crc32c
         same = facts is not None and same_bytes(facts, coming)
         if rotten or same:
-            return  # it would push an earlier whole version out
+            return  # else an earlier version that is whole would be removed
         kept = f"{_VERSIONS}/{name}/{facts.generation if facts else stat.st_mtime_ns:019}"
         target = self.root / kept
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -278,7 +278,7 @@ class LocalObjectStore:
             self._sidecars.remove(old.relative_to(self.root).as_posix())
 
     def _check(self, name: str, only_if: Condition | None) -> int:
-        """Return the generation that is there, 0 for none. Raises PreconditionFailed where it is another one."""
+        """Return the generation of the object, 0 if there is none. Raises PreconditionFailed where it differs."""
         stat = self._stat(name)
         facts = self._sidecars.facts(name, stat) if stat else None
         generation = facts.generation if facts else stat.st_mtime_ns if stat else 0
@@ -305,11 +305,11 @@ class LocalObjectStore:
         return now is not None and state_of(now) == state_of(stat)
 
     def _read_all(self, name: str, stat: os.stat_result) -> Reading | None:
-        """Read the file's bytes from the disk, and keep what they were; None where they are no longer ``stat``'s."""
+        """Read the file's bytes from the disk and record their CRC32C; None if the file changed since ``stat``."""
         path, at = self.local_path(name), datetime.now(UTC)
         try:
             with files.open_regular(path) as file:
-                # The kernel may hold pages of before the disk lost them.
+                # The page cache may still have bytes that the disk has lost.
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             crc = crc32c_of_file(path)
         except FileNotFoundError:
@@ -318,9 +318,9 @@ class LocalObjectStore:
 
     @contextmanager
     def _locked(self, folder: Path, *, needed: bool) -> Generator[None]:
-        """Hold off other writers of this store while a condition is checked and the file renamed.
+        """Exclude other writers of this store while a condition is checked and the file is renamed.
 
-        Among working files only a write with a condition needs that, and no lock file is left beside them.
+        With working files only a write with a condition needs this, and no lock file is left beside them.
         """
         if self._sidecars.kept:
             own = self.root / FOLDER
@@ -335,13 +335,13 @@ class LocalObjectStore:
 
 
 def _is_hidden(name: str) -> bool:
-    """Whether a file is none of the objects: it is being written, or it is a lock."""
+    """Return whether a file is no object, because it is being written or is a lock."""
     last = name.rpartition("/")[2]
     return name.startswith(".") or files.TEMP_MARK in name or (last.startswith(".") and last.endswith(".lock"))
 
 
 def _is_object(path: Path, stat: os.stat_result) -> bool:
-    """Whether a file stands there; a folder is none, as in a bucket. Raises ForeignFile for a special file."""
+    """Return whether a path is a file; a folder is no object, as in a bucket. Raises ForeignFile for a special file."""
     kind = files.kind_of(stat.st_mode)
     if kind not in (files.FILE, files.FOLDER):
         raise ForeignFile(
@@ -351,7 +351,7 @@ def _is_object(path: Path, stat: os.stat_result) -> bool:
 
 
 def _write(parts: Sequence[Path | bytes], target: Path, *, move: bool) -> None:
-    """Make a new file of parts end to end, forced to the disk; with ``move`` of the one file that they are."""
+    """Write the concatenation of parts as a new file, with fsync; with ``move`` rename the only part to it."""
     if move and isinstance(parts[0], Path):
         try:
             parts[0].replace(target)
@@ -390,5 +390,5 @@ def working_folder(folder: Path) -> LocalObjectStore:
 
 
 def working_file(path: Path) -> tuple[LocalObjectStore, str]:
-    """Return the store of the folder that a working file lies in, or will, and the file's name there."""
+    """Return the store of a working file's folder, and the file's name there; the file need not exist."""
     return working_folder(path.parent), path.name

@@ -1,9 +1,8 @@
-"""Names of objects and buckets, and the texts a user writes: ``gs://bucket/prefix``, a path, a server's address.
+"""Checks names of objects and buckets and the places that users write, before they reach a file system or a network.
 
-Belongs here: what each may be, before it reaches a file system or a network. Does not: a store.
-
-Every text is a path to the operating system: an output ``gcs://bucket`` was a folder called ``gcs:``, into which a
-pair was "published", with exit code 0. So a text that means something else is refused by name.
+A place is ``gs://bucket/prefix``, a path, or a server's address. To the operating system every text is a path: an
+output ``gcs://bucket`` was a folder called ``gcs:``, into which a pair was "published", with exit code 0. So a text
+that means something else is refused by name.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ELSEWHERE = re.compile(
     r"[A-Za-z][A-Za-z0-9+.-]*:/|(?:gs|gcs|s3|s3a|r2|az|abfss?|wasbs?|hdfs|dbfs|ftp|sftp|file|https?):", re.IGNORECASE
 )
-"""How a text begins that is no path of this machine. Of ``gs://`` a ``Path`` leaves ``gs:/``."""
+"""The beginnings of texts that are no path of this machine. ``Path`` turns ``gs://`` into ``gs:/``."""
 _HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])"
 _SERVER = re.compile(rf"{_HOST}:[0-9]{{1,5}}(?:/.*)?")
-"""What a path hardly ever looks like: ``localhost:4443``, ``127.0.0.1:4443/bucket``."""
+"""Texts that are hardly ever a path: ``localhost:4443``, ``127.0.0.1:4443/bucket``."""
 _ADDRESS = re.compile(rf"(?P<scheme>https?://)?{_HOST}(?::(?P<port>[0-9]{{1,5}}))?")
 _LAST_PORT = 65_535
 _STORAGE_VARIABLE = "STORAGE_EMULATOR_HOST"
-"""Google's own clients read their endpoint from it, and then send no credentials; Polars' reader does not know it."""
+"""The variable from which Google's clients take another endpoint, without credentials. Polars does not know it."""
 _LONGEST_BYTES = 900
 """Cloud Storage takes 1,024; the rest is for a store's own prefix."""
 
@@ -55,7 +54,7 @@ def bucket_and_prefix(uri: str, subject: str = "BQX_OUTPUT") -> tuple[str, str]:
     """Return bucket and prefix of ``gs://bucket[/prefix]``; the prefix ends with ``/`` or is empty.
 
     Raises:
-        BadSetting: neither.
+        BadSetting: the text is no such URI.
     """
     bucket, _, prefix = uri.removeprefix(GCS_SCHEME).partition("/")
     prefix = prefix.strip("/")
@@ -70,11 +69,11 @@ def bucket_and_prefix(uri: str, subject: str = "BQX_OUTPUT") -> tuple[str, str]:
 
 
 def local_path(text: str | Path, subject: str, expected: str = "a path of this machine") -> Path:
-    """Return the path that a setting or an option, ``subject``, means.
+    """Return the path in a setting or an option, which is named ``subject`` in errors.
 
     Raises:
-        BadSetting: nothing, an address, a home by ``~``, or characters that a path should not have. A folder that is
-            really called so can be named by its absolute path.
+        BadSetting: the text is empty, an address or a home written as ``~``, or has characters that a path should not
+            have. A folder with such a name can be given by its absolute path.
     """
     plain = str(text)
     trouble = _trouble(plain)
@@ -92,7 +91,7 @@ def output_place(text: str | Path, subject: str) -> str:
     """Return a place that may be in a bucket: ``gs://bucket`` with or without a prefix, else a path of this machine.
 
     Raises:
-        BadSetting: neither; by its name where it is of another scheme.
+        BadSetting: the text is neither, for example a URI with another scheme.
     """
     plain = str(text)
     if is_gcs_uri(plain):
@@ -110,10 +109,10 @@ def output_place(text: str | Path, subject: str) -> str:
 
 
 def server_address(text: str, subject: str, *, schemes: tuple[str, ...]) -> str:
-    """Return the address of a server, ``host`` or ``host:port``, after one of ``schemes``; "" stands for none.
+    """Return the address of a server: one of ``schemes`` ("" is none), then ``host`` or ``host:port``.
 
     Raises:
-        BadSetting: anything else: another scheme, a path, a name and password, a port that cannot be.
+        BadSetting: anything else: another scheme, a path, a name and password, an impossible port.
     """
     found = _ADDRESS.fullmatch(text)
     if found and (found["scheme"] or "") in schemes and int(found["port"] or 0) <= _LAST_PORT:
@@ -128,18 +127,18 @@ def server_address(text: str, subject: str, *, schemes: tuple[str, ...]) -> str:
 
 
 def storage_endpoint() -> str | None:
-    """Return the address of another Cloud Storage server than Google's, as Google's clients take it; None: Google's.
+    """Return the address of a Cloud Storage server other than Google's, from the variable of Google's clients, or None.
 
     Raises:
-        BadSetting: one that the clients could not use.
+        BadSetting: the clients could not use the address.
     """
     text = os.environ.get(_STORAGE_VARIABLE)
     return None if text is None else server_address(text, _STORAGE_VARIABLE, schemes=("http://", "https://"))
 
 
 def _trouble(text: str) -> str | None:
-    """Why a text is no path, None where it is one."""
-    plain = str(Path(text))  # "./gs:/x" is what a later reader of the setting sees as "gs:/x"
+    """Return the reason why a text is no path; None if it is one."""
+    plain = str(Path(text))  # a later reader of the setting sees "./gs:/x" as "gs:/x"
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -156,5 +155,5 @@ def _trouble(text: str) -> str | None:
 
 
 def _shown(text: str) -> str:
-    """A text as an error may show it: short, escaped, without a password."""
+    """Return a text in the form for an error: short, escaped, without a password."""
     return repr(re.sub(r"//[^/@]*@", "//...@", text)[:80])

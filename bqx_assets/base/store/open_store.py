@@ -1,4 +1,4 @@
-"""Opens the object store that the settings or an address name: the one choice between a folder and a bucket."""
+"""Opens the object store that the settings or a URI name; here alone a folder or a bucket is chosen."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def open_store(settings: Settings) -> ObjectStore:
 
     Raises:
         BadSetting: ``output`` begins with ``gs://`` and names no bucket, or is a file.
-        StoreError: no credentials.
+        StoreError: there are no credentials.
     """
     if not in_cloud(settings):
         folder = settings.output_dir
-        if folder.exists() and not folder.is_dir():  # else nothing would seem to be published there
+        if folder.exists() and not folder.is_dir():  # else it would look as if nothing was published
             raise BadSetting(
                 "output",
                 got=f"{folder}, which is no folder",
@@ -37,16 +37,16 @@ def open_store(settings: Settings) -> ObjectStore:
 
 
 def bucket_at(uri: str) -> ObjectStore:
-    """Return a store of a ``gs://bucket/prefix`` that a user names. Raises BadSetting, StoreError as ``open_store``."""
+    """Return the store of a ``gs://bucket/prefix`` that a user names. Raises what ``open_store`` raises."""
     return _bucket(*bucket_and_prefix(uri), storage_endpoint())
 
 
 def object_at(uri: str, subject: str) -> tuple[ObjectStore, str]:
-    """Return a store of the folder that the object of a ``gs://`` URI is in, and its name there.
+    """Return the store of the folder that holds the object of a ``gs://`` URI, and the object's name there.
 
     Raises:
-        BadSetting: the URI names no object; ``subject`` is what was to name one.
-        StoreError: no credentials.
+        BadSetting: the URI names no object; the error names ``subject``.
+        StoreError: there are no credentials.
     """
     bucket, _ = bucket_and_prefix(uri, subject)
     folder, _, name = object_name(uri.removeprefix(f"{GCS_SCHEME}{bucket}/")).rpartition("/")
@@ -57,7 +57,7 @@ def object_at(uri: str, subject: str) -> tuple[ObjectStore, str]:
 def _bucket(bucket: str, prefix: str, endpoint: str | None) -> ObjectStore:
     """Return one store for each place, so that all stages of a process share one client and its connections."""
     del endpoint  # the client reads it itself
-    # Here, so that the command line starts without Google's libraries where no cloud is used: 0.5 s.
+    # Imported here, because Google's libraries take 0.5 s, which commands without a bucket need not wait for.
     from bqx_assets.base.store.gcs import GcsObjectStore  # noqa: PLC0415
 
     return GcsObjectStore(bucket, prefix)

@@ -1,7 +1,7 @@
-"""The protocol of an object store: what every stage may ask of the place that keeps its files.
+"""The protocol of an object store, the only interface through which stages keep and find their files.
 
 A local folder (``local``) and a Cloud Storage bucket (``gcs``) implement it; the tests add a third store, in memory.
-Nothing here is Cloud Storage's own but ``BucketPolicy``, which only a store that ``Governed`` describes has.
+Only ``BucketPolicy`` is specific to Cloud Storage; the stores that have one also implement ``Governed``.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 Condition = str
-"""What must hold for a write or a read: the version that the object must have, or :data:`ABSENT`."""
+"""A condition of a write or a read: the version that the object must have, or :data:`ABSENT`."""
 ABSENT: Condition = "absent"
 """The version of an object that does not exist: as a condition, "only create"."""
 STAGING = "staging/"
-"""Every object that is not published, slabs and components included, has a name that starts so."""
+"""The beginning of the names of all objects that are not published, slabs and components included."""
 
 
 VerifiedBy = Literal["reading", "store checksum"]
-"""``reading``: somebody read all bytes. ``store checksum``: the store made its CRC32C from the bytes it holds."""
+"""``reading``: all bytes were read. ``store checksum``: the store made its CRC32C from the bytes that it holds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """When, and how, an object's CRC32C was last made from its bytes."""
+    """The time and the way in which an object's CRC32C was last computed from its bytes."""
 
     at: datetime
     by: VerifiedBy
@@ -40,25 +40,25 @@ class ObjectInfo:
     name: str
     size_bytes: int
     crc32c: int | None
-    """Of the object's bytes; None where the store cannot say it without reading them: ``verify`` reads them."""
+    """The CRC32C of the bytes; None where the store does not know it without reading them, which ``verify`` does."""
     version: str
-    """Opaque, and another one after every write: a generation in Cloud Storage and in a folder, elsewhere an ETag."""
+    """An opaque text that every write changes: a generation in Cloud Storage and in a folder, an ETag elsewhere."""
     updated: datetime
     metadata: Mapping[str, str] = field(default_factory=dict[str, str])
     own: bool = False
-    """Written through this package, by what the store itself keeps beside the bytes."""
+    """Whether this package wrote the object, according to what the store keeps beside the bytes."""
     verified: Verified | None = field(default=None, compare=False)
-    """None: ``crc32c`` is a claim, the bytes could have changed since anybody read them (a folder only)."""
+    """None: ``crc32c`` is a claim, because the bytes could have changed since they were read (only in a folder)."""
 
     @property
     def generation(self) -> int | str:
-        """The version as JSON documents keep it: an integer, where it is one."""
+        """The version in the form of JSON documents: an integer if it is a number."""
         return int(self.version) if self.version.isdecimal() else self.version
 
 
 @dataclass(frozen=True, slots=True)
 class BucketPolicy:
-    """How long a bucket keeps what, and what else it holds to, as Cloud Storage's JSON API has it."""
+    """A bucket's rules and settings as Cloud Storage's JSON API gives them."""
 
     rules: tuple[Mapping[str, Any], ...]
     """Lifecycle rules."""
@@ -74,7 +74,7 @@ class BucketPolicy:
     """Every new object is under an event-based hold."""
     requester_pays: bool = False
     hierarchical: bool = False
-    """A hierarchical namespace: neither versions nor rules about them."""
+    """Whether it has a hierarchical namespace, which has no versions."""
     public_access_prevented: bool = False
     uniform_access: bool = False
     location: str = ""
@@ -82,7 +82,7 @@ class BucketPolicy:
     location_type: str = ""
     storage_class: str = ""
     kms_key: str = ""
-    """The key that new objects are encrypted with, if it is not Google's own."""
+    """The key by which new objects are encrypted, if it is not Google's own."""
 
 
 class ObjectStore(Protocol):
@@ -90,30 +90,29 @@ class ObjectStore(Protocol):
 
     Every write, and ``read``, takes ``only_if``: None (no condition), :data:`ABSENT`, or the version that the object
     must have; if it does not hold, ``PreconditionFailed`` is raised and nothing is changed. ``metadata`` are short
-    texts that ``head`` and ``list_objects`` return with the object. A folder of working files keeps none, so metadata
-    may only save requests or reading; what must be known is kept in an object of its own.
+    texts that ``head`` and ``list_objects`` return with the object. A folder of working files keeps none, so they may
+    only save requests or reading; necessary facts are kept in an object of their own.
     """
 
     def uri(self, name: str) -> str:
-        """Return what Polars can scan: a path, or ``gs://bucket/name``."""
+        """Return a place that Polars can scan: a path, or ``gs://bucket/name``."""
         ...
 
     def local_path(self, name: str) -> Path | None:
-        """Return the file that an object's bytes lie in, whether or not there is one; None where they are remote."""
+        """Return the file with an object's bytes, even if it does not exist yet; None if they are remote."""
         ...
 
     def scratch(self, beside: str = "") -> AbstractContextManager[Path]:
-        """Give a temporary folder for the block, from which ``put_file`` with ``move`` costs no copy if possible.
+        """Give a temporary folder for the block, from which ``put_file`` with ``move`` needs no copy if possible.
 
-        ``beside``: the prefix of the names under which its files will be stored.
+        ``beside`` is the prefix of the names under which its files will be stored.
         """
         ...
 
     def lock(self, name: str) -> AbstractContextManager[None] | None:
         """Return the store's own lock of ``name``, or of all names that begin with it if it ends in ``/`` or is empty.
 
-        Entering it raises FolderBusy where somebody holds it. None: the store has no locks, ``lease`` makes one of an
-        object.
+        Entering it raises FolderBusy if somebody holds it. None: the store has no locks, and ``lease`` uses an object.
         """
         ...
 
@@ -124,7 +123,7 @@ class ObjectStore(Protocol):
     def verify(self, name: str, *, since: datetime | None = None) -> ObjectInfo | None:
         """Return the object's facts with the CRC32C of the bytes that are there now, None if there is none.
 
-        A reading after ``since`` of a file that did not change since then counts; None: read now.
+        A reading later than ``since`` counts if the file did not change since; with None the bytes are read now.
         """
         ...
 
@@ -155,9 +154,9 @@ class ObjectStore(Protocol):
         only_if: Condition | None = None,
         move: bool = False,
     ) -> ObjectInfo:
-        """Store a local file, in constant memory: a copy or, with ``move``, the file itself, which is gone then.
+        """Store a copy of a local file in constant memory or, with ``move``, the file itself, which is then gone.
 
-        A file of ``scratch`` is moved by renaming it where that is possible. A condition that fails leaves it or not.
+        A file of ``scratch`` is renamed if possible. After a failed condition a file to move may be gone or not.
         """
         ...
 
@@ -183,24 +182,24 @@ def version_of(info: ObjectInfo | None) -> Condition:
 
 
 def version_text(version: Condition) -> str:
-    """Return a version as messages say it."""
+    """Return a version in the words of messages."""
     return "no object" if version == ABSENT else f"version {version}"
 
 
 def head_with_crc32c(store: ObjectStore, name: str) -> ObjectInfo | None:
-    """Return the object's facts, its CRC32C among them: the bytes are read only where the store cannot state it."""
+    """Return the object's facts with its CRC32C; the bytes are read only if the store does not know it."""
     info = store.head(name)
     return store.verify(name) if info is not None and info.crc32c is None else info
 
 
 @runtime_checkable
 class Governed(Protocol):
-    """A store that itself removes what is old, by rules of its own; a folder does not."""
+    """A store that removes old objects by its own rules; a folder does not."""
 
     def policy(self) -> BucketPolicy:
         """Return the rules in force."""
         ...
 
     def set_policy(self, policy: BucketPolicy) -> None:
-        """Set them. Raises PreconditionFailed where somebody changed them since they were read."""
+        """Set the rules. Raises PreconditionFailed if somebody changed them since they were read."""
         ...

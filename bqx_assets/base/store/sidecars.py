@@ -1,10 +1,8 @@
-"""What a folder store knows of its files: the facts they were written with, and when somebody last read their bytes.
+"""Keeps the sidecars of a folder store, small files under ``.objects`` with the facts and readings of its files.
 
-Belongs here: the small files under ``.objects``, and for which state of an object's file each of them holds. Does not:
-objects, generations' conditions, locking (``local``).
-
-A file's size and modification time can be set back by anybody, so facts that fit them are a claim. Its inode change
-time cannot: a reading holds for exactly the state of the file it was made of.
+Facts are the size, the CRC32C and so on that a file was written with; a reading tells when the file was last read.
+Anybody can set back a file's size and modification time, so facts that fit them are only a claim. Nobody can set back
+its inode change time, so a reading holds for exactly the state of the file that was read.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ _TICK_SECONDS = 0.01
 
 
 class Facts(BaseModel):
-    """What an object was written with; holds for a file of this size and modification time."""
+    """The facts that an object was written with. They hold for a file of this size and modification time."""
 
     size_bytes: int
     mtime_ns: int
@@ -37,7 +35,7 @@ class Facts(BaseModel):
 
 
 class Reading(BaseModel):
-    """That all bytes of a file were read, what they were, and for which state of the file that holds."""
+    """The record that all bytes of a file were read: their CRC32C, the time, and the state of the file."""
 
     crc32c: int
     at: datetime
@@ -48,14 +46,14 @@ _Kind = TypeVar("_Kind", Facts, Reading)
 
 
 class Sidecars:
-    """The facts and readings of a folder's objects; with ``kept`` False there are none, and nothing is written."""
+    """The facts and readings of a folder's objects. If ``kept`` is False there are none, and nothing is written."""
 
     def __init__(self, root: Path, *, kept: bool = True) -> None:
         self._folder = root / FOLDER
         self.kept = kept
 
     def facts(self, name: str, stat: os.stat_result) -> Facts | None:
-        """Return the facts of the file that ``stat`` is of; None where there are none that fit it."""
+        """Return the facts of the file with this ``stat``; None if no facts fit it."""
         if not self.kept:
             return None
         for path in (self._path(name), self._coming(name)):
@@ -65,22 +63,22 @@ class Sidecars:
         return None
 
     def are_of_ours(self, name: str, stat: os.stat_result) -> bool:
-        """Return whether an object was written through this package, as far as its size tells."""
+        """Return whether this package wrote an object, as far as its size tells."""
         if not self.kept:
             return False
         known = [_load(path, Facts) for path in (self._path(name), self._coming(name))]
         return any(found is not None and found.size_bytes == stat.st_size for found in known)
 
     def reading(self, name: str, stat: os.stat_result) -> Reading | None:
-        """Return the last reading of the file that ``stat`` is of; None where it could have changed since."""
+        """Return the last reading of the file with this ``stat``; None if the file could have changed since."""
         found = _load(self._read(name), Reading) if self.kept else None
         return found if found is not None and found.state == state_of(stat) else None
 
     @contextmanager
     def replacing(self, name: str, facts: Facts) -> Generator[None]:
-        """Give an object these facts by the block that swaps its file in, the old facts holding until then.
+        """Give an object these facts while the block puts its new file in place.
 
-        A crash at any moment leaves old bytes with old facts or new bytes with new facts: both lie there while the
+        A crash at any moment leaves old bytes with old facts or new bytes with new facts: both facts exist while the
         file is renamed, and only one of them fits it.
         """
         if not self.kept:
@@ -92,11 +90,11 @@ class Sidecars:
         files.sync_folder(self._path(name).parent)
 
     def keep_reading(self, name: str, crc32c: int, at: datetime, stat: os.stat_result) -> Reading:
-        """Record that the file's bytes were read; where nothing can be written, the reading counts this once."""
+        """Record that the file's bytes were read; if that cannot be written, the reading counts only this time."""
         if not self.kept:
             return Reading(crc32c=crc32c, at=at.astimezone(UTC), state=state_of(stat))
         since_seconds = (time.time_ns() - stat.st_ctime_ns) / 1e9
-        # No more than a tick: a file server's clock may be hours ahead of this machine's, or this one was set back.
+        # At most one tick, because a file server's clock may be hours ahead, and this machine's may have been set back.
         time.sleep(min(_TICK_SECONDS, max(0.0, _TICK_SECONDS - since_seconds)))
         reading = Reading(crc32c=crc32c, at=at.astimezone(UTC), state=state_of(stat))
         with suppress(OSError):
@@ -104,15 +102,15 @@ class Sidecars:
         return reading
 
     def keep(self, name: str, facts: Facts) -> None:
-        """Record an object's facts where no other facts of it are to be kept: of an earlier version."""
+        """Record the facts of an earlier version, of which there are no facts yet."""
         files.write_atomic(self._path(name), facts.model_dump_json().encode())
 
     def remove(self, name: str) -> None:
-        """Remove what is known of an object."""
+        """Remove an object's facts and reading."""
         for path in (self._path(name), self._coming(name), self._read(name)) if self.kept else ():
             path.unlink(missing_ok=True)
 
-    # An object's facts end in ".json", and so no other object's file can have one of the two longer names.
+    # The facts of every object end in ".json", so no facts of another object can have one of the two longer names.
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.json"
 
@@ -124,7 +122,7 @@ class Sidecars:
 
 
 def state_of(stat: os.stat_result) -> tuple[int, int, int, int]:
-    """Return what no change of a file leaves as it was."""
+    """Return the state of a file; every change of the file changes it."""
     return stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 

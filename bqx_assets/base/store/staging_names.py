@@ -1,4 +1,4 @@
-"""Defines the names of what this package keeps under ``staging/`` of an output, and reads the clock they age by.
+"""Defines the names of this package's objects under ``staging/`` of an output, and reads the clock for their age.
 
 Others may use the same folder or bucket: a sweep of everything old under ``staging/`` once removed a file of theirs.
 """
@@ -18,7 +18,7 @@ from bqx_assets.base.store.protocol import ABSENT, STAGING, ObjectInfo, ObjectSt
 RELEASES, SLABS, SHARED = f"{STAGING}releases/", f"{STAGING}slabs/", f"{STAGING}shared/"
 TRAINING, FOOTERS, COMPOSE = f"{STAGING}training/", f"{STAGING}footers/", f"{STAGING}compose/"
 STAGED_PREFIXES = (RELEASES, SLABS, SHARED, TRAINING, FOOTERS, COMPOSE, f"{STAGING}clock-")
-"""How the names of all staged objects begin. Others may have files beside these, and even below."""
+"""The beginnings of the names of all staged objects. Others may have files beside these, and even below."""
 _PAIR = f"(?:{'|'.join(pair.name for pair in ALL_PAIRS)})"
 _WORD, _HEX8, _HEX16 = "[A-Za-z_][A-Za-z0-9_]*", "[0-9a-f]{8}", "[0-9a-f]{16}"
 _OWN_NAME = re.compile(
@@ -43,16 +43,16 @@ def merged_name(pair: Pair) -> str:
 
 
 def is_own(info: ObjectInfo) -> bool:
-    """Return whether this package staged the object: its store says so, and its name has one of our forms."""
+    """Return whether this package staged the object: the store's facts say so, and its name has one of our forms."""
     return info.own and _OWN_NAME.fullmatch(info.name) is not None
 
 
 def store_time(store: ObjectStore, prefix: str) -> datetime:
-    """Return the time by the store's own clock, which gives ``updated``; this machine's clock may be days off.
+    """Return the time of the store's clock, from which ``updated`` comes; this machine's clock may be days off.
 
-    **Cost**: two small requests. An object is written below ``prefix``, and removed.
+    **Cost**: two small requests, which write an object below ``prefix`` and delete it.
     """
     info = store.put_bytes(f"{prefix}clock-{secrets.token_hex(8)}", b"", only_if=ABSENT)
-    with suppress(StoreError):  # what cannot be removed now goes with a later sweep
+    with suppress(StoreError):  # otherwise a later sweep removes it
         store.delete(info.name, only_if=info.version)
     return info.updated
