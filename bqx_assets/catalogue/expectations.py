@@ -291,7 +291,7 @@ def read_text(place: str | Path) -> tuple[str, str]:
     try:
         return where, data.decode()
     except UnicodeDecodeError as error:
-        raise bad_expectations(where, "bytes that are no text") from error
+        raise bad_expectations(where, "bytes that are not a text") from error
 
 
 def write_text(where: str, text: str) -> None:
@@ -333,7 +333,7 @@ def _from_bucket(uri: str) -> tuple[str, bytes]:
         f"expectations {where}",
         got="no such object",
         expected="an expectations file, as bqx expectations propose writes one",
-        cure=f"Bring it there: gcloud storage cp {EXPECTATIONS_FILE} {where}; or correct BQX_EXPECTATIONS.",
+        cure=f"Copy it there: gcloud storage cp {EXPECTATIONS_FILE} {where}; or correct BQX_EXPECTATIONS.",
     )
 
 

@@ -247,8 +247,8 @@ def _keeping(bucket: str, policy: BucketPolicy) -> Iterator[BucketFinding]:
             level="stops", about="holds", what=what, cure=f"Remove it: {update} --no-default-event-based-hold"
         )
     if policy.object_retention:
-        what = "object retention is enabled: an object that somebody gives a time to cannot be replaced before it"
-        yield BucketFinding(level="note", about="object retention", what=what, cure="Give training files none.")
+        what = "object retention is enabled: an object with a retention time cannot be replaced before that time"
+        yield BucketFinding(level="note", about="object retention", what=what, cure="Give training files no such time.")
 
 
 def _paying(bucket: str, policy: BucketPolicy, data_location: str | None) -> Iterator[BucketFinding]:
@@ -261,7 +261,7 @@ def _paying(bucket: str, policy: BucketPolicy, data_location: str | None) -> Ite
         )
     if policy.soft_delete_seconds:
         days = policy.soft_delete_seconds / _DAY_SECONDS
-        what = f"soft delete: what is deleted, all staged objects included, is charged for {days:g} days more"
+        what = f"soft delete: deleted objects, including all staged ones, are charged for {days:g} days more"
         cure = f"If kept versions are enough: {update} --clear-soft-delete"
         yield BucketFinding(level="costs", about="soft delete", what=what, cure=cure)
     if data_location and policy.location and not same_place(policy.location, data_location):
@@ -277,7 +277,7 @@ def _paying(bucket: str, policy: BucketPolicy, data_location: str | None) -> Ite
             level="costs", about="storage class", what=what, cure=f"{update} --default-storage-class STANDARD"
         )
     if policy.location and not policy.public_access_prevented:
-        what = "nothing prevents that the bucket is opened to everybody"
+        what = "nothing prevents that the bucket is made public"
         yield BucketFinding(level="note", about="public access", what=what, cure=f"{update} --public-access-prevention")
 
 

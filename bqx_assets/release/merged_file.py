@@ -115,7 +115,7 @@ class MergedFile:
                 beside.place,
                 got="no such file",
                 expected="the manifest that a merge writes beside its file",
-                cure=f"Bring it beside the file, or merge: bqx merge {self.pair}",
+                cure=f"Copy it to the file's folder, or merge again: bqx merge {self.pair}",
             ) from error
 
     def holds(self, manifest: Manifest) -> bool:

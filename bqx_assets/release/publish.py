@@ -358,13 +358,13 @@ def refuse_report(file: StoredFile, manifest: Manifest, report: Report) -> None:
             file.place,
             got="a report on {} {}, {:,} x {:,}".format(*stated),
             expected="one on {} {}, {:,} x {:,}".format(*expected),
-            cure=f"Validate and publish it as the file that it is: bqx publish {manifest.pair} --file {file.place}",
+            cure=f"Publish this file itself, which also validates it: bqx publish {manifest.pair} --file {file.place}",
         )
     failed = ", ".join(verdict.rule for verdict in report.failures())
     if failed or not report.deep or not report.verdicts:
         raise ValidationFailed(
             file.place,
-            got=f"failed: {failed}" if failed else "a report that looked at no value",
+            got=f"failed: {failed}" if failed else "a report without any check of values",
             expected="a deep validation with every blocking rule passed",
             cure=f"See what is wrong: bqx validate {file.place} --pair {manifest.pair}. Nothing was published.",
         )

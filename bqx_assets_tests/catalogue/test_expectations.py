@@ -186,7 +186,7 @@ def test_an_object_or_the_folder_it_is_in(gcs_store: GcsObjectStore, place: str)
     ("content", "got"),
     [
         (None, "no such object"),
-        (b"\x89PAR1\xff\xfe", "bytes that are no text"),
+        (b"\x89PAR1\xff\xfe", "bytes that are not a text"),
         (b"", "an empty file"),
         (b"<html>not found</html>", "Invalid"),
         (b'{"format_version": 1}', "Invalid"),

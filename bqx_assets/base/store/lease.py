@@ -123,7 +123,7 @@ def _take(store: ObjectStore, name: str, seconds: float, wait: Callable[[float],
         try:
             return store.put_bytes(name, _holder(), only_if=version_of(found)).version
         except PreconditionFailed:
-            raise _busy(store, name, "in use by another extraction, which was quicker") from None
+            raise _busy(store, name, "in use by another extraction, which was faster") from None
 
 
 def _is_dead(store: ObjectStore, found: ObjectInfo) -> bool:

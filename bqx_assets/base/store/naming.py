@@ -83,7 +83,7 @@ def local_path(text: str | Path, subject: str, expected: str = "a path of this m
         subject,
         got=f"{_shown(plain)}: {trouble}",
         expected=expected,
-        cure="Name a file or folder, for example ./data; one that is really called so, by its absolute path.",
+        cure="Name a file or folder, for example ./data. If one really has that name, give its absolute path.",
     )
 
 
@@ -104,7 +104,7 @@ def output_place(text: str | Path, subject: str) -> str:
         subject,
         got=f"{_shown(plain)}: {trouble}",
         expected="gs://bucket, gs://bucket/prefix, or a path of this machine",
-        cure="Name one, for example gs://bqx-ml-output or ./data; a folder really called so, by its absolute path.",
+        cure="Name one, for example gs://bqx-ml-output or ./data. If one really has that name, give its absolute path.",
     )
 
 
@@ -122,7 +122,7 @@ def server_address(text: str, subject: str, *, schemes: tuple[str, ...]) -> str:
         subject,
         got=_shown(text),
         expected=forms,
-        cure=f"Write {subject} in that form and nothing behind it, or unset it for Google's own server.",
+        cure=f"Write {subject} in that form with nothing after it, or unset it for Google's own server.",
     )
 
 
@@ -149,7 +149,7 @@ def _trouble(text: str) -> str | None:
         (_CONTROL.search(text), "a control character"),
         (_ELSEWHERE.match(plain), "an address, not a path"),
         (_SERVER.fullmatch(plain), "an address, not a path"),
-        (plain.startswith("~"), "~ is your home to a shell alone, write it out"),
+        (plain.startswith("~"), "only a shell replaces ~ by your home, so write it out"),
     )
     return next((reason for holds, reason in reasons if holds), None)
 

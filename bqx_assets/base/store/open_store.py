@@ -28,7 +28,7 @@ def open_store(settings: Settings) -> ObjectStore:
         if folder.exists() and not folder.is_dir():  # else it would look as if nothing was published
             raise BadSetting(
                 "output",
-                got=f"{folder}, which is no folder",
+                got=f"{folder}, which is not a folder",
                 expected="a folder, or gs://bucket",
                 cure="Name a folder.",
             )

@@ -105,7 +105,7 @@ def test_any_folder_can_be_named_by_its_absolute_path(name: str) -> None:
 def test_the_cure_works_when_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("gcs:/bucket").mkdir(parents=True)
-    with pytest.raises(BadSetting, match="really called so, by its absolute path"):
+    with pytest.raises(BadSetting, match="really has that name, give its absolute path"):
         Settings(output="gcs:/bucket")
     named = Settings(output=str(Path("gcs:/bucket").absolute()))
     assert open_store(named).uri("x") == f"{tmp_path}/gcs:/bucket/x"

@@ -54,7 +54,7 @@ def test_what_is_no_bucket_is_refused(output: str) -> None:
 
 def test_an_output_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(BadSetting, match="which is no folder"):
+    with pytest.raises(BadSetting, match="which is not a folder"):
         open_store(Settings(output=str(tmp_path / "file")))
 
 
