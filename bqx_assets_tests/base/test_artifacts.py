@@ -1,4 +1,4 @@
-"""Records are versioned JSON: strict on reading, whole on disk."""
+"""Records are versioned JSON, which is read strictly and written completely or not at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one table of column types: another row is enough for every stage, and other names of a type lead to its row."""
+"""Another row of the table of column types is enough for every stage; other names of a type lead to its row."""
 
 from __future__ import annotations
 

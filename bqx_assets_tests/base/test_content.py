@@ -42,7 +42,7 @@ VALUES: dict[type[pl.DataType], st.SearchStrategy[Any]] = {
 
 @st.composite
 def columns(draw: st.DrawFn) -> pl.Series:
-    """A column of any type, with nulls."""
+    """Return a strategy for columns of any type, with nulls."""
     dtype = draw(st.sampled_from(list(VALUES)))
     return pl.Series("x", draw(st.lists(st.none() | VALUES[dtype], min_size=1, max_size=40)), dtype=dtype)
 
@@ -99,7 +99,7 @@ def test_values_that_look_alike_are_told_apart() -> None:
 
 
 def test_a_month_that_is_the_same_keeps_its_part_whatever_the_others_hold() -> None:
-    """What pieces made apart rely on: a column's digest follows from its months' own."""
+    """A column's digest follows from those of its months, which pieces made apart rely on."""
     keys = _keys(100, timedelta(days=1))
     periods = periods_of(keys)
     assert periods == Periods(("2026-01", "2026-02", "2026-03", "2026-04", "2026-05"), (0, 1, 29, 60, 90, 100))

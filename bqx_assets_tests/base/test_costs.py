@@ -1,4 +1,4 @@
-"""Money follows from bytes by the one price table."""
+"""Costs follow from bytes by the only price table."""
 
 from __future__ import annotations
 

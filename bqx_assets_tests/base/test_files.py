@@ -1,4 +1,4 @@
-"""A file is whole or not there, whatever ends its writer."""
+"""A file is complete or absent, whatever ends its writer."""
 
 from __future__ import annotations
 

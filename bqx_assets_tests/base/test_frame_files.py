@@ -18,7 +18,7 @@ _CHARACTERS = st.sampled_from([*"[]*?{}!^-~%#$&;:=@ \\'\"ab1", "é", "\n", "**"]
 
 
 def _file(folder: Path, name: str) -> Path:
-    """The frame under a name."""
+    """Write a frame under a name."""
     path = folder / f"{name}.parquet"
     with path.open("wb") as file:
         MINE.write_parquet(file)

@@ -1,4 +1,4 @@
-"""Column names are reversible, and no hostile name gets further than its own error."""
+"""Column names are reversible, and a hostile name is refused."""
 
 from __future__ import annotations
 

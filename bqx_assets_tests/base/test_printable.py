@@ -1,4 +1,4 @@
-"""Texts of others do nothing where they are shown."""
+"""Texts of others have no effect where they are shown."""
 
 from __future__ import annotations
 

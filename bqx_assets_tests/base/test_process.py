@@ -1,4 +1,4 @@
-"""A process is known by more than its number, its limits are the container's, and it keeps memory that it freed."""
+"""A process is identified by more than its number, its limits are the container's, and it reuses freed memory."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_where_no_mounts_are_listed_files_are_on_a_disk(tmp_path: Path, monkeypa
 
 
 def test_a_living_process_is_not_dead_after_the_clock_was_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    """psutil reckons a start from the clock: it moved with it, and a living run's lease was taken over."""
+    """psutil computes the start from the clock: when the clock was set, a living run's lease was taken over."""
     before = ProcessIdentity.this()
     real = psutil.Process.create_time
 

@@ -1,4 +1,4 @@
-"""Whoever waits is told so, again and again, and no longer than the wait."""
+"""A wait is reported again and again, and only as long as it lasts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_wait_is_told_of_until_it_is_over_also_by_an_error() -> None:
 def test_another_line_in_between_makes_no_silence_of_more_than_ten_seconds(
     monkeypatch: pytest.MonkeyPatch, line_at: float
 ) -> None:
-    """Where one came 3.9 s before a look, the look was left out, and the next was 8 s away."""
+    """A line 3.9 s before a report suppressed the report, and the next one was 8 s away."""
     now, said = 0.0, [0.0]
 
     class Kept(io.StringIO):
@@ -55,7 +55,7 @@ def test_another_line_in_between_makes_no_silence_of_more_than_ten_seconds(
             return len(text)
 
     class Jump(threading.Event):
-        """Pauses that take no time."""
+        """An event whose waits take no time."""
 
         def wait(self, timeout: float | None = None) -> bool:
             nonlocal now

@@ -1,4 +1,4 @@
-"""Settings come from the environment, strictly, and are the one truth of where files lie."""
+"""Settings are read strictly from the environment, and all paths follow from them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_range_without_a_zone_is_utc(monkeypatch: pytest.MonkeyPatch, said: st
 
 @pytest.mark.parametrize("field", sorted(Settings.model_fields))
 def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch, field: str) -> None:
-    """Cloud Run, compose and systemd pass what nobody has filled in as an empty string."""
+    """Cloud Run, compose and systemd pass a variable that nobody has set as an empty string."""
     without = Settings()
     monkeypatch.setenv(variable_of(field), "")
     assert Settings() == without

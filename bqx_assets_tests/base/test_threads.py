@@ -1,4 +1,4 @@
-"""Work in threads: order, errors, how much is under way, and Ctrl-C."""
+"""Work in threads keeps its order, its limit and its errors, and ends at Ctrl-C."""
 
 from __future__ import annotations
 

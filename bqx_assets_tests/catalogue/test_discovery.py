@@ -192,7 +192,7 @@ def test_a_few_absent_cov_tables_of_all_pairs_are_known_and_one_more_than_that_m
 
 
 def test_absent_tables_are_counted_over_all_pairs_that_the_warehouse_has() -> None:
-    """7 of one pair and 7 of another are 14 of the users' 13."""
+    """Seven absent tables of each of two pairs are 14, one more than the 13 that the users lack."""
     usdjpy = parse_pair("usdjpy")
     tables = full_descriptions(EURUSD) | full_descriptions(usdjpy)
     own = [sorted(name for name in tables if name.startswith("cov_") and pair in name) for pair in ("gbpusd", "eurjpy")]
@@ -208,7 +208,7 @@ def _catalogue() -> PairCatalogue:
 
 
 def _record(catalogue: PairCatalogue) -> ExtractionRecord:
-    """The record an extraction of this catalogue would leave, as far as drift looks at it."""
+    """Return the part of an extraction's record of this catalogue that drift looks at."""
     slabs = [
         SlabRecord(
             provenance=SlabProvenance(

@@ -1,4 +1,4 @@
-"""Expectations: where the file is found, what it may say, and how near a pair must be to its approved facts."""
+"""Expectations are found and checked as a file, and a pair must be near its approved facts."""
 
 from __future__ import annotations
 

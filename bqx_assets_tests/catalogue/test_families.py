@@ -1,4 +1,4 @@
-"""The grammar gives every pair its 667 tables, and tells a table's family from its name."""
+"""The grammar gives every pair its 667 tables, and finds a table's family by its name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two publications in two threads, of which a schedule lets one or the other make its next call to the store."""
+"""Runs two publications in two threads; a schedule decides which one makes its next call to the store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Outcome = Published | StoreError
 
 
 class Publication:
-    """One publication, which stops before each of its calls until it is let go on."""
+    """A publication that stops before each of its calls until it may continue."""
 
     def __init__(self, folder: Path, data: bytes, store: ObjectStore) -> None:
         self.outcome: Outcome | None = None
@@ -29,13 +29,13 @@ class Publication:
         self._stopped.acquire()
 
     def step(self) -> None:
-        """Let it make one call, if it has any left."""
+        """Let the publication make one call, if any is left."""
         if self.outcome is None:
             self._go.release()
             self._stopped.acquire()
 
     def finish(self) -> Outcome:
-        """Let it run to its end."""
+        """Let the publication run to its end."""
         while self.outcome is None:
             self.step()
         self._thread.join()
@@ -55,7 +55,7 @@ class Publication:
 
 
 def interleave(folder: Path, store: ObjectStore, both: Sequence[bytes], schedule: Sequence[int]) -> list[Outcome]:
-    """Publish both files by turns, ``schedule`` naming whose call is next; what is left of them in order."""
+    """Publish both files in turns: ``schedule`` names whose call is next, and remaining calls are made in order."""
     running = [Publication(folder / str(number), data, store) for number, data in enumerate(both)]
     for number in schedule:
         running[number].step()

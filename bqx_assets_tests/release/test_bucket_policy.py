@@ -1,4 +1,4 @@
-"""A bucket's other settings are told with what they mean and how they are changed."""
+"""Findings about a bucket's settings say what they mean and how to change them."""
 
 from __future__ import annotations
 

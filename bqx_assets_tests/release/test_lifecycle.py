@@ -1,4 +1,4 @@
-"""The bucket's rules remove what is staged and old, and nothing that is published."""
+"""The bucket's rules remove old staged objects, and nothing that is published."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_a_date_that_has_passed_reaches_what_is_as_old(gcs_store: GcsObjectStore
 
 
 def _as_google_has_it(rule: dict[str, Any]) -> dict[str, Any]:
-    """The same rule read back: lists in another order, numbers as texts, empty fields more."""
+    """Return the rule as Google returns it: lists in another order, numbers as texts, more empty fields."""
     condition = {
         name: list(reversed(value)) if isinstance(value, list) else str(value) if type(value) is int else value
         for name, value in rule["condition"].items()

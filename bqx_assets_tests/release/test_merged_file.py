@@ -1,4 +1,4 @@
-"""A kept report is found again for the very bytes it speaks of, beside a file or an object, and for no others."""
+"""A kept report is found only for exactly the bytes that it was made of, beside a file or an object."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A published file is judged by what it was published with, wherever its copies are."""
+"""A published file is checked against its own expectations, wherever a copy of it is."""
 
 from __future__ import annotations
 

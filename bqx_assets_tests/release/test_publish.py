@@ -1,4 +1,4 @@
-"""Publication is refused unless fit, is atomic, verified and done once; made-up numbers never replace real ones."""
+"""Publication is atomic, verified and done once; simulated numbers never replace real ones."""
 
 from __future__ import annotations
 

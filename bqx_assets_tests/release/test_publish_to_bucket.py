@@ -1,4 +1,4 @@
-"""Publication over the wire: to a bucket as to a folder, atomic under races and faults."""
+"""Publication to a bucket is as atomic as to a folder, under races and faults."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ Way = Callable[[Path, bytes, GcsObjectStore], Published]
 
 
 def _whole(store: GcsObjectStore) -> bytes:
-    """The published bytes, the store's checksum and a manifest of them."""
+    """Return the published bytes, after comparing them with the store's checksum."""
     info, data = store.head(NAME), store.read(NAME)
     assert info is not None
     assert info.crc32c == crc32c(data)

@@ -1,4 +1,4 @@
-"""What is published is of one publication whatever interleaves, and nobody calls bytes verified that were not read."""
+"""Interleaved publications leave one whole publication, and bytes count as verified only after they were read."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _metadata(store: ObjectStore) -> Mapping[str, str]:
 
 
 def _rot(path: Path) -> None:
-    """Turn a byte over, size and time kept."""
+    """Change a byte, but neither size nor modification time."""
     before = path.stat()
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 255
@@ -75,7 +75,7 @@ def _rot(path: Path) -> None:
 
 
 def _all_of_one(store: ObjectStore) -> bytes:
-    """The published bytes; manifest, report and the plain-named copies are of the same publication."""
+    """Assert that file, manifest, report and plain-named copies are of one publication; return the bytes."""
     found = look(store, EURUSD)
     assert found.state == "done", (found.got, found.expected)
     data = store.read(NAME)

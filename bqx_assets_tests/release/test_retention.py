@@ -1,4 +1,4 @@
-"""Removal: staging by age, slabs after a verified publication, and never a published or validated file."""
+"""Staged objects are removed by age, slabs after a verified publication, and published or validated files never."""
 
 from __future__ import annotations
 

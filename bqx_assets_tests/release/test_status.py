@@ -1,4 +1,4 @@
-"""A pair's stages as its artefacts say, real slabs included; nothing is done because a file of that name exists."""
+"""The state of a pair's stages follows from artefacts and real slabs, never from the mere name of a file."""
 
 from __future__ import annotations
 

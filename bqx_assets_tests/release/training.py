@@ -1,4 +1,4 @@
-"""A training file with its manifest and report, small and without a warehouse; and a store that fails on purpose."""
+"""Makes small training files with manifest and report, without a warehouse, and a store that fails on purpose."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ROWS = 7
 
 
 def slab(table: str, data: bytes, role: str = "feature") -> SlabRecord:
-    """The record of a slab whose file holds ``data``."""
+    """Return the record of a slab whose file holds ``data``."""
     source = SourceTable(
         dataset="features", table=table, last_modified=MOMENT, etag="1", rows=ROWS, size_bytes=len(data)
     )
@@ -51,7 +51,7 @@ def slab(table: str, data: bytes, role: str = "feature") -> SlabRecord:
 
 
 def extraction(slabs: Sequence[SlabRecord] = ()) -> ExtractionRecord:
-    """The record of an extraction of these slabs."""
+    """Return the record of an extraction of these slabs."""
     spine = Spine(rows=ROWS, fingerprint="spine", first=MOMENT, last=MOMENT, row_groups=(ROWS,))
     return ExtractionRecord(pair="eurusd", snapshot_time=MOMENT, spine=spine, slabs=tuple(slabs))
 
@@ -59,7 +59,7 @@ def extraction(slabs: Sequence[SlabRecord] = ()) -> ExtractionRecord:
 def training(
     folder: Path, data: bytes, name: str = "training_eurusd.parquet", slabs: Sequence[SlabRecord] = ()
 ) -> tuple[Path, Manifest, Report]:
-    """A file of these bytes, its manifest, and a deep report that passed."""
+    """Return a file of these bytes, its manifest, and a deep report without failures."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / name
     file.write_bytes(data)
@@ -71,13 +71,13 @@ def training(
 
 
 def stored(folder: Path, data: bytes) -> tuple[StoredFile, Manifest, Report]:
-    """As ``training``, with the file as a publication takes it."""
+    """Return the same as ``training``, with the file in the form that a publication takes."""
     file, manifest, verdicts = training(folder, data)
     return StoredFile.at(file), manifest, verdicts
 
 
 def report(file: Path, *, passed: bool = True, deep: bool = True, rows: int = ROWS) -> Report:
-    """A report on ``file``."""
+    """Return a report on ``file``."""
     verdict = Verdict(rule="rows_equal_spine", passed=passed, got="7", expected="7")
     return Report(
         pair="eurusd",
@@ -93,7 +93,7 @@ def report(file: Path, *, passed: bool = True, deep: bool = True, rows: int = RO
 
 
 class FaultyStore:
-    """A real store whose ``fail_at``-th call raises, before it does anything or, with ``after``, when it is done."""
+    """A real store whose ``fail_at``-th call raises, before it does anything or, with ``after``, after it is done."""
 
     def __init__(self, inner: ObjectStore, fail_at: int = 0, *, after: bool = False) -> None:
         self.inner, self.fail_at, self.after = inner, fail_at, after

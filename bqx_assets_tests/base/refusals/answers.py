@@ -1,7 +1,4 @@
-"""Answers of Google's services as its own clients make errors of them.
-
-Belongs here: building an error as the client would. Does not: wordings, tests.
-"""
+"""Builds the errors that Google's own clients make from answers of its services."""
 
 from __future__ import annotations
 
@@ -20,13 +17,13 @@ SESSION = "https://storage.googleapis.com/upload/storage/v1/b/B/o?uploadType=res
 
 
 def info(reason: str, domain: str = "googleapis.com", **metadata: str) -> Json:
-    """An ErrorInfo as JSON has it."""
+    """Return an ErrorInfo in JSON."""
     kind = "type.googleapis.com/google.rpc.ErrorInfo"
     return {"@type": kind, "reason": reason, "domain": domain, "metadata": metadata}
 
 
 def detail(kind: str, **fields: object) -> Json:
-    """Another message of google.rpc as JSON."""
+    """Return another message of google.rpc in JSON."""
     return {"@type": f"type.googleapis.com/google.rpc.{kind}", **fields}
 
 
@@ -38,20 +35,20 @@ def _response(code: int, body: str, url: str, method: str = "POST") -> requests.
 
 
 def document(code: int, message: str, reason: str = "", details: Sequence[Json] = (), status: str = "") -> Json:
-    """The body of a REST service's refusal."""
+    """Return the body of a REST service's refusal."""
     entries = [{"message": message, "domain": "global", "reason": reason}] if reason else []
     error: Json = {"code": code, "message": message, "errors": entries}
     return {"error": error | ({"details": list(details)} if details else {}) | ({"status": status} if status else {})}
 
 
 def rest(code: int, message: str, reason: str = "", *details: Json) -> Exception:
-    """A call of BigQuery's or Cloud Storage's JSON API that is about metadata."""
+    """Return the error of a metadata call of BigQuery's or Cloud Storage's JSON API."""
     url = "https://bigquery.googleapis.com/bigquery/v2/projects/bqx-ml/jobs?prettyPrint=false"
     return api.from_http_response(_response(code, json.dumps(document(code, message, reason, details)), url))
 
 
 def media(code: int, message: str, reason: str = "") -> Exception:
-    """An upload or download of Cloud Storage: the client leaves its body as text behind the session's address."""
+    """Return the error of an upload or download: the client puts the answer's body as text after the session's address."""
     body = json.dumps(document(code, message, reason)) if reason else message
     refused: Any = InvalidResponse(_response(code, body, SESSION, "PUT"), "Request failed with status code", code)
     try:
@@ -62,7 +59,7 @@ def media(code: int, message: str, reason: str = "") -> Exception:
 
 
 def grpc(status: str, message: str, *details: object) -> Exception:
-    """A call over gRPC; details are protobuf messages."""
+    """Return the error of a gRPC call; details are protobuf messages."""
     import grpc as grpcio  # noqa: PLC0415 -- the function has its name
 
     found = [each for each in details if type(each).__name__ == "ErrorInfo"]
@@ -72,5 +69,5 @@ def grpc(status: str, message: str, *details: object) -> Exception:
 
 
 def job(code: int, message: str, reason: str) -> Exception:
-    """A job of BigQuery that failed, as its client raises it."""
+    """Return the error that the client raises for a failed BigQuery job."""
     return api.from_http_status(code, message, errors=[{"reason": reason, "message": message, "location": "query"}])

@@ -1,4 +1,4 @@
-"""Files of credentials as a machine may have them: google-auth itself reads them here."""
+"""Bad files of credentials, which google-auth itself reads here, are recognized as such."""
 
 from __future__ import annotations
 

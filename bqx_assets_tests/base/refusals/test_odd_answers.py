@@ -1,4 +1,4 @@
-"""Answers that are no answers: reading one never fails, whatever a proxy, an old service or another server sends."""
+"""Reading an odd answer never fails, whatever a proxy, an old service or another server sends."""
 
 from __future__ import annotations
 

@@ -154,7 +154,7 @@ def test_the_wait_that_the_service_asks_for_is_told() -> None:
 
 
 def page(code: int, title: str) -> Exception:
-    """A call that a proxy answers, with a page for people."""
+    """Return the error of a call that a proxy answered with a page for people."""
     return media(
         code, f"<!DOCTYPE html><HTML><head><title>{title}</title></head><body>Your request was denied</body></HTML>"
     )

@@ -1,7 +1,6 @@
-"""What the services say, and what it has to be read as.
+"""Wordings of the services, one line each, with the reasons that they have to be read as.
 
-Belongs here: one line a wording, as public reports give it, with documented reasons beside those on the wire. Does not:
-code.
+They are taken from public reports; some have documented reasons beside those on the wire.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The store against fake-gcs-server, which others wrote: what works there and here is no echo of our own server.
+"""The store works with fake-gcs-server, which others wrote, and so not only with our own server.
 
 It does not enforce preconditions on resumable uploads, compose and delete, nor checksums, and knows no lifecycle: those
 are ours (``servers/gcs``).

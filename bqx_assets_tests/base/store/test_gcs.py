@@ -1,4 +1,4 @@
-"""Cloud Storage by Google's own client over the wire: checked, conditional, retried only where that is safe."""
+"""Calls of Cloud Storage over the wire are checked, conditional, and retried only where that is safe."""
 
 from __future__ import annotations
 

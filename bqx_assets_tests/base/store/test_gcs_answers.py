@@ -1,4 +1,4 @@
-"""Cloud Storage's refusals over the wire: each by its reason, retried only where it may pass, named with its cure."""
+"""Refusals of Cloud Storage are told apart by reason, retried only where they may pass, and named with a cure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A lease is held by one, waited out when its holder is dead, and given back."""
+"""A lease has one holder, passes on when the holder is dead, and is given back."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_holder_that_was_silent_too_long_is_told_so(place: ObjectStore) -> Non
 
 
 class Clock:
-    """This machine's clock gone wrong: ahead and running, or standing still; sleeping is as it is."""
+    """A wrong clock of this machine, which runs ahead or stands still. Sleeping takes its normal time."""
 
     def __init__(self, speed: float) -> None:
         self.speed, self.sleep = speed, time.sleep

@@ -1,4 +1,4 @@
-"""What a user writes means a place of the kind it is for, or is refused by its name."""
+"""A place that a user writes has the kind that it is meant for, or is refused by name."""
 
 from __future__ import annotations
 

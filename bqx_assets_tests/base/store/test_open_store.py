@@ -1,4 +1,4 @@
-"""One choice between a folder and a bucket, and Polars reading from where the store's client does."""
+"""The settings choose between a folder and a bucket, and Polars reads from the same server as the store's client."""
 
 from __future__ import annotations
 

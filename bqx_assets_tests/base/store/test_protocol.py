@@ -1,4 +1,4 @@
-"""The contract that every object store keeps: one suite for a folder, a working folder, memory and Cloud Storage.
+"""Every object store keeps the same contract: a folder, a working folder, memory and Cloud Storage.
 
 A new backend is one new file and one more parameter here.
 """
