@@ -278,7 +278,8 @@ class Manifest(Record):
     """The expectations of the check before publication; None in manifests of unpublished files and in older ones."""
 
 
-MANIFEST_SUFFIX = ".manifest.json"
+MANIFEST_SUFFIX, REPORT_SUFFIX = ".manifest.json", ".report.json"
+"""Ends of the names of a training file's manifest and report, in place of ``.parquet``."""
 
 
 def manifest_path(training_file: Path) -> Path:

@@ -19,18 +19,18 @@ from bqx_assets.base.pairs import ALL_PAIRS
 from bqx_assets.base.store.naming import bucket_and_prefix
 from bqx_assets.base.store.protocol import BucketPolicy
 from bqx_assets.base.store.staging_names import STAGED_PREFIXES
-from bqx_assets.release.published import COMPANIONS
+from bqx_assets.release.published import COMPANION_SUFFIXES, COMPANIONS
 
 LifecycleRule = Mapping[str, Any]
 Harm = Literal["published files", "kept versions", "staged objects"]
 """The objects that a rule of somebody else can delete, the worst case first."""
 
-PUBLISHED = tuple(f"training_{pair}." for pair in ALL_PAIRS)
+PUBLISHED_PREFIXES = tuple(f"training_{pair}." for pair in ALL_PAIRS)
 """The beginnings of the names of published objects."""
 COMPANION_FOLDERS = tuple(f"{COMPANIONS}{pair}/" for pair in ALL_PAIRS)
-"""The beginnings of the names of their manifests and reports."""
-_PUBLISHED_ENDS = ("parquet", "manifest.json", "report.json", "expectations.toml")
-_COMPANION_ENDS = (".manifest.json", ".report.json")
+"""The beginnings of the names of their companions: manifests, reports and expectations."""
+_COMPANION_ENDS = tuple(COMPANION_SUFFIXES.values())
+_PUBLISHED_ENDS = ("parquet", *(end.removeprefix(".") for end in _COMPANION_ENDS))
 _STAGED_ENDS = (".parquet", ".json", ".lease")
 _DIGITS = frozenset("0123456789abcdef")
 """Digits of the hexadecimal numbers at the end of the names of other staged objects."""
@@ -126,7 +126,7 @@ def _means(condition: Mapping[str, Any], begins: Callable[[str], bool], ends: Ca
 
 
 def _reaches_published(condition: Mapping[str, Any], prefix: str) -> bool:
-    names = [f"{prefix}{head}{end}" for head in PUBLISHED for end in _PUBLISHED_ENDS]
+    names = [f"{prefix}{head}{end}" for head in PUBLISHED_PREFIXES for end in _PUBLISHED_ENDS]
     return any(_means(condition, name.startswith, name.endswith) for name in names)
 
 

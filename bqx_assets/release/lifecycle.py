@@ -16,7 +16,7 @@ from bqx_assets.base.store.protocol import STAGING, BucketPolicy, Governed, Obje
 from bqx_assets.base.store.staging_names import STAGED_PREFIXES
 from bqx_assets.release.bucket_policy import (
     COMPANION_FOLDERS,
-    PUBLISHED,
+    PUBLISHED_PREFIXES,
     BucketFinding,
     Kept,
     LifecycleRule,
@@ -118,7 +118,7 @@ def rules(prefix: str, *, staging_days: int, keep_versions: int) -> tuple[Lifecy
             {
                 "numNewerVersions": keep_versions + 1,
                 "isLive": False,
-                "matchesPrefix": [f"{prefix}{each}" for each in PUBLISHED],
+                "matchesPrefix": [f"{prefix}{each}" for each in PUBLISHED_PREFIXES],
             }
         ),
     )
@@ -192,5 +192,5 @@ def refuse_deletion(store: ObjectStore, policy: BucketPolicy, *, staging_days: i
 def _oldest(store: ObjectStore) -> datetime | None:
     """Return the time of the oldest published object, companion or kept version. **Cost**: listings."""
     live = [info for head in ("training_", COMPANIONS) for info in store.list_objects(head)]
-    versions = [old for info in live if info.name.startswith(PUBLISHED) for old in store.earlier(info.name)]
+    versions = [old for info in live if info.name.startswith(PUBLISHED_PREFIXES) for old in store.earlier(info.name)]
     return min((info.updated for info in (*live, *versions)), default=None)

@@ -10,7 +10,7 @@ import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
 
-from bqx_assets.base.artifacts import MANIFEST_SUFFIX, Manifest, Record, load_record, save_record
+from bqx_assets.base.artifacts import MANIFEST_SUFFIX, REPORT_SUFFIX, Manifest, Record, load_record, save_record
 from bqx_assets.base.checksums import may_be_same, same_bytes
 from bqx_assets.base.errors import CheckpointCorrupt, ChecksumMismatch, ObjectMissing, PreconditionFailed
 from bqx_assets.base.pairs import Pair, parse_pair
@@ -22,8 +22,6 @@ from bqx_assets.quality.report import Report
 from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets.quality.validate import validate
 from bqx_assets.release.publish import Published, publish, with_the_word
-
-REPORT_SUFFIX = ".report.json"
 
 
 class SavedReport(Record):

@@ -26,7 +26,7 @@ from bqx_assets.quality.validate import validate
 from bqx_assets.release.merged_file import save_report
 from bqx_assets.release.published import Companions, companions_of, plain_name
 
-PUBLISHED = {training_name(pair): pair for pair in ALL_PAIRS}
+_PAIR_BY_NAME = {training_name(pair): pair for pair in ALL_PAIRS}
 """The names of published files, with their pairs."""
 
 
@@ -77,7 +77,7 @@ def _kept(place: str) -> tuple[Manifest, str] | None:
 
 def _kept_beside(file: StoredFile) -> tuple[Manifest, str] | None:
     """Return the manifest and the expectations beside a copy, if the manifest has the digest of the expectations."""
-    pair = PUBLISHED.get(file.name)
+    pair = _PAIR_BY_NAME.get(file.name)
     manifest = _manifest_beside(file) if pair is not None else None
     if pair is None or manifest is None or manifest.expectations is None:
         return None
@@ -196,7 +196,7 @@ def _named_companions(file: StoredFile) -> Companions | None:
     Raises:
         CheckpointCorrupt: one of them is gone or damaged.
     """
-    pair = PUBLISHED.get(file.name)
+    pair = _PAIR_BY_NAME.get(file.name)
     if pair is None:
         return None
     # Published files in a folder have their metadata in sidecars, which the store of a mere path does not read.

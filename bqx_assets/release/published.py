@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from bqx_assets.base.artifacts import Manifest, Record
+from bqx_assets.base.artifacts import MANIFEST_SUFFIX, REPORT_SUFFIX, Manifest, Record
 from bqx_assets.base.checksums import same_bytes, size_and_crc, sums_of_blocks
 from bqx_assets.base.errors import BadSetting, ObjectMissing
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
@@ -22,18 +22,20 @@ from bqx_assets.base.printable import first_line
 from bqx_assets.base.progress import Progress, at_work, waiting
 from bqx_assets.base.settings import training_name
 from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore, VerifiedBy, head_with_crc32c
+from bqx_assets.catalogue.expectations import EXPECTATIONS_FILE
 from bqx_assets.quality.report import Verdict
 
 COMPANIONS = "companions/"
 """The folder of manifests, reports and expectations that are named by their content, with one folder for each pair."""
 Kind = Literal["manifest", "report", "expectations"]
 """The kind of a companion; also the key of the published object's metadata that names it."""
-_SUFFIXES: dict[Kind, str] = {
-    "manifest": ".manifest.json",
-    "report": ".report.json",
-    "expectations": ".expectations.toml",
+COMPANION_SUFFIXES: dict[Kind, str] = {
+    "manifest": MANIFEST_SUFFIX,
+    "report": REPORT_SUFFIX,
+    "expectations": f".{EXPECTATIONS_FILE}",
 }
-_NAME = re.compile(rf"{COMPANIONS}([a-z]{{6}})/([0-9a-f]{{64}})\.(manifest\.json|report\.json|expectations\.toml)")
+_ENDS = "|".join(map(re.escape, COMPANION_SUFFIXES.values()))
+_NAME = re.compile(rf"{COMPANIONS}([a-z]{{6}})/([0-9a-f]{{64}})({_ENDS})")
 INTACT_RULE = "object_equals_manifest"
 _FRESH = timedelta(hours=1)
 _LOOK_BYTES = 64 << 20
@@ -82,7 +84,7 @@ def verified_text(at: datetime | None, by: VerifiedBy | None) -> str:
 
 def companion_name(pair: Pair, kind: Kind, text: bytes) -> str:
     """Return the name of the object that keeps these bytes."""
-    return f"{COMPANIONS}{pair}/{hashlib.sha256(text).hexdigest()}{_SUFFIXES[kind]}"
+    return f"{COMPANIONS}{pair}/{hashlib.sha256(text).hexdigest()}{COMPANION_SUFFIXES[kind]}"
 
 
 def is_companion(store: ObjectStore, name: str) -> bool:
@@ -93,7 +95,7 @@ def is_companion(store: ObjectStore, name: str) -> bool:
 
 def plain_name(pair: Pair, kind: Kind) -> str:
     """Return the name of the plain-named copy, which is for people."""
-    return training_name(pair).removesuffix(".parquet") + _SUFFIXES[kind]
+    return training_name(pair).removesuffix(".parquet") + COMPANION_SUFFIXES[kind]
 
 
 def has_text(store: ObjectStore, name: str, text: bytes) -> bool:
@@ -104,7 +106,7 @@ def has_text(store: ObjectStore, name: str, text: bytes) -> bool:
 
 def companions_of(store: ObjectStore, pair: Pair, metadata: Mapping[str, str]) -> Companions | str:
     """Return the companions that a published object's metadata names, or the reason why there are none, "no ..."."""
-    names: dict[Kind, str] = {kind: metadata.get(kind, "") for kind in _SUFFIXES}
+    names: dict[Kind, str] = {kind: metadata.get(kind, "") for kind in COMPANION_SUFFIXES}
     named = any(names.values())
     if not names["expectations"]:  # an earlier version of this package published it and kept none
         del names["expectations"]
@@ -113,7 +115,7 @@ def companions_of(store: ObjectStore, pair: Pair, metadata: Mapping[str, str]) -
         name = stated if named else plain_name(pair, kind)
         found = _NAME.fullmatch(name)
         # A name in metadata is trusted only if its form, its pair and its content are right.
-        if named and (found is None or (found[1], found[3]) != (pair.name, _SUFFIXES[kind][1:])):
+        if named and (found is None or (found[1], found[3]) != (pair.name, COMPANION_SUFFIXES[kind])):
             return f"no {kind}: the object names {name[:120]!r}"
         try:
             texts[kind] = store.read(name)

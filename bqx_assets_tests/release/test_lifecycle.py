@@ -85,6 +85,7 @@ def _delete(**condition: object) -> dict[str, object]:
     [{"age": 90}, {"age": 90, "matchesPrefix": ["train"]}, {"age": 1, "isLive": True}, {"age": "90"},
      {"age": 9, "matchesSuffix": [".parquet"]}, {"age": 9, "matchesSuffix": ["d.json", "usd.manifest.json"]},
      {"age": 9, "matchesPrefix": ["logs/", "companions/"]}, {"age": 9, "matchesStorageClass": ["NEARLINE", "STANDARD"]},
+     {"age": 9, "matchesPrefix": ["companions/"], "matchesSuffix": [".toml"]},
      {"createdBefore": "2999-01-01"}, {"age": 9, "isLive": True, "matchesSuffix": ["_usdjpy.parquet"]}],
 )  # fmt: skip
 def test_a_rule_that_would_delete_published_files_is_named_and_nothing_is_changed(

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 from dagster_shared.serdes import serialize_value
 
-from bqx_assets.base.artifacts import Manifest, manifest_path
+from bqx_assets.base.artifacts import REPORT_SUFFIX, Manifest, manifest_path
 from bqx_assets.base.errors import TransientReadError
 from bqx_assets.base.pairs import ALL_PAIRS, parse_pair
 from bqx_assets.base.retry import RETRIES
@@ -25,7 +25,6 @@ from bqx_assets.definitions import defs
 from bqx_assets.extract.embedded import LocalWarehouse
 from bqx_assets.extract.warehouse import ReadRequest
 from bqx_assets.quality.rules import RULES
-from bqx_assets.release.merged_file import REPORT_SUFFIX
 from bqx_assets.release.publish import Published
 from bqx_assets.runtime.graph import build_definitions
 from bqx_assets.runtime.keys import PUBLISHED, SLABS, SPINE, TARGETS, TRAINING, family_key
