@@ -13,9 +13,10 @@ from bqx_assets.base.settings import Settings, variable_of
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 _HEAD = """# All settings
 
-Each is an environment variable; an empty one counts as not set. An option of a command comes before the variable, and
-the variable before the default. In Dagster's launchpad a run may set only those that say which rows it reads and how
-fast. The web server alone reads `BQX_UI_HOSTS`, the names that it may be called by ([operations](operations.md)).
+Each setting is an environment variable; an empty one counts as not set. An option of a command takes precedence over
+the variable, and the variable over the default. In Dagster's launchpad a run may set only its range of rows and the
+settings of its speed. `BQX_UI_HOSTS`, the names of the web server, is read by the server alone
+([operations](operations.md)).
 
 This page is made from `bqx_assets/base/settings.py` by `python -m bqx_assets_tests.base.settings_page`.
 

@@ -156,7 +156,7 @@ class ObjectStore(Protocol):
     ) -> ObjectInfo:
         """Store a copy of a local file in constant memory or, with ``move``, the file itself, which is then gone.
 
-        A file of ``scratch`` is renamed if possible. After a failed condition a file to move may be gone or not.
+        A file of ``scratch`` is renamed if possible. After a failed condition the file may or may not be gone.
         """
         ...
 
