@@ -19,7 +19,7 @@ from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.progress import Progress, Silent, at_work, waiting
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.local import LocalObjectStore, working_file, working_folder
-from bqx_assets.base.store.naming import is_gcs_uri
+from bqx_assets.base.store.naming import is_address
 from bqx_assets.base.store.open_store import in_cloud, open_store
 from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.base.store.staging_names import SHARED, merged_name
@@ -233,7 +233,7 @@ class Pipeline:
             if checkpoints is None and self.in_bucket:
                 return plan_merge(pair, self.store, self.settings, prefix=slabs_prefix(pair))
             place = checkpoints or str(self.settings.checkpoint_dir)
-            if is_gcs_uri(place):
+            if is_address(place):
                 return plan_merge(pair, bucket_checkpoints_of(pair, place), self.settings)
             return plan_merge(pair, working_folder(checkpoints_of(pair, Path(place))), self.settings)
 
@@ -307,7 +307,7 @@ class Pipeline:
 
     def _keeps_reports_at(self, pair: Pair, place: str) -> bool:
         """Whether a report may lie beside the file: anywhere in a folder, in a bucket beside our own merged file."""
-        return not is_gcs_uri(place) or (self.in_bucket and place == self.merged(pair).place)
+        return not is_address(place) or (self.in_bucket and place == self.merged(pair).place)
 
     def expectations_of(self, file: str, pair: Pair | None = None) -> Expectations:
         """Return what a training file is held against: what the settings name, else what is kept with it, else ours.

@@ -15,7 +15,7 @@ import polars as pl
 
 from bqx_assets.base.files import regular_file
 from bqx_assets.base.printable import first_line
-from bqx_assets.base.store.naming import is_gcs_uri, storage_endpoint
+from bqx_assets.base.store.naming import GCS_SCHEME, is_address, storage_endpoint
 
 PARQUET_MAGIC = b"PAR1"
 """The first and the last bytes of every parquet file."""
@@ -94,8 +94,8 @@ def _panics_as_errors() -> Generator[None]:
 
 def _source(place: Path | str) -> tuple[str, dict[str, str] | None]:
     """Return the place for Polars to open, and the storage options for it."""
-    if isinstance(place, str) and is_gcs_uri(place):
-        return place, _storage_options()
+    if isinstance(place, str) and is_address(place):
+        return place, _storage_options(place)
     path = regular_file(Path(place)).absolute()
     try:
         str(path).encode()
@@ -104,10 +104,10 @@ def _source(place: Path | str) -> tuple[str, dict[str, str] | None]:
     return str(path), None
 
 
-def _storage_options() -> dict[str, str] | None:
+def _storage_options(uri: str) -> dict[str, str] | None:
     """Return the options by which Polars reads from the same server as the store's own client.
 
     None stands for Cloud Storage itself: Polars finds the application's default credentials.
     """
-    endpoint = storage_endpoint()
+    endpoint = storage_endpoint() if uri.startswith(GCS_SCHEME) else None
     return {"google_base_url": endpoint, "google_skip_signature": "true"} if endpoint else None

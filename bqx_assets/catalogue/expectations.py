@@ -24,7 +24,7 @@ from bqx_assets.base.errors import BadSetting, ObjectMissing
 from bqx_assets.base.files import read_regular, write_atomic
 from bqx_assets.base.names import SEPARATOR, target_name
 from bqx_assets.base.pairs import Pair
-from bqx_assets.base.store.naming import is_gcs_uri
+from bqx_assets.base.store.naming import is_address
 from bqx_assets.base.store.open_store import object_at
 from bqx_assets.base.store.protocol import version_of
 from bqx_assets.catalogue.toml_text import as_toml
@@ -274,7 +274,7 @@ def read_text(place: str | Path) -> tuple[str, str]:
         BadSetting: there is no such file, or it is empty, too large or not a text.
         StoreError: the bucket failed or refused.
     """
-    if is_gcs_uri(place):
+    if is_address(str(place)):
         where, data = _from_bucket(str(place))
     else:
         path = Path(place)
@@ -301,7 +301,7 @@ def write_text(where: str, text: str) -> None:
         PreconditionFailed: another process wrote the object at the same time.
         StoreError: the bucket failed or refused.
     """
-    if not is_gcs_uri(where):
+    if not is_address(where):
         Path(where).parent.mkdir(parents=True, exist_ok=True)
         write_atomic(Path(where), text.encode())
         return
@@ -312,7 +312,7 @@ def write_text(where: str, text: str) -> None:
 
 def is_there(place: str) -> bool:
     """Return whether a file or object of exactly this name exists. Raises StoreError."""
-    if not is_gcs_uri(place):
+    if not is_address(place):
         return Path(place).exists()
     store, name = object_at(place, "expectations")
     return store.head(name) is not None

@@ -16,7 +16,7 @@ from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.progress import Progress
 from bqx_assets.base.settings import training_name
 from bqx_assets.base.store.local import LocalObjectStore
-from bqx_assets.base.store.naming import is_gcs_uri, local_path
+from bqx_assets.base.store.naming import is_address, local_path
 from bqx_assets.base.store.open_store import object_at
 from bqx_assets.catalogue.expectations import Expectations, parse_expectations
 from bqx_assets.quality.diff import Difference, Side, WideFile, diff_manifests, diff_values, has_digests
@@ -163,7 +163,7 @@ def file_at(place: str) -> StoredFile:
     Raises:
         BadSetting: the path is no file, or the URI names no object.
     """
-    if is_gcs_uri(place):
+    if is_address(place):
         return StoredFile(*object_at(place, "training file"))
     file = local_path(place, "training file", expected="a path, or gs://bucket/name")
     try:

@@ -14,6 +14,8 @@ from pathlib import Path
 from bqx_assets.base.errors import BadSetting
 
 GCS_SCHEME = "gs://"
+_SCHEMES: tuple[str, ...] = (GCS_SCHEME,)
+"""The beginnings of addresses of buckets; the store of each is chosen in ``open_store``."""
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ELSEWHERE = re.compile(
@@ -31,11 +33,6 @@ _LONGEST_BYTES = 900
 """Cloud Storage takes 1,024; the rest is for a store's own prefix."""
 
 
-def is_gcs_uri(place: str | Path) -> bool:
-    """Return whether a place that a user names is in Cloud Storage: a ``gs://`` URI, and not a path."""
-    return isinstance(place, str) and place.startswith(GCS_SCHEME)
-
-
 def object_name(name: str) -> str:
     """Return ``name``. Raises BadSetting for one that is absolute, hidden, or would leave its folder."""
     words = name.split("/")
@@ -50,15 +47,20 @@ def object_name(name: str) -> str:
     return name
 
 
+def is_address(place: str) -> bool:
+    """Return whether a text names a bucket, or a place in one, and not a path of this machine."""
+    return place.startswith(_SCHEMES)
+
+
 def bucket_and_prefix(uri: str, subject: str = "BQX_OUTPUT") -> tuple[str, str]:
     """Return bucket and prefix of ``gs://bucket[/prefix]``; the prefix ends with ``/`` or is empty.
 
     Raises:
         BadSetting: the text is no such URI.
     """
-    bucket, _, prefix = uri.removeprefix(GCS_SCHEME).partition("/")
+    bucket, _, prefix = uri.partition("//")[2].partition("/")
     prefix = prefix.strip("/")
-    if not is_gcs_uri(uri) or not _BUCKET.fullmatch(bucket):
+    if not is_address(uri) or not _BUCKET.fullmatch(bucket):
         raise BadSetting(
             subject,
             got=_shown(uri),
@@ -94,7 +96,7 @@ def output_place(text: str | Path, subject: str) -> str:
         BadSetting: the text is neither, for example a URI with another scheme.
     """
     plain = str(text)
-    if is_gcs_uri(plain):
+    if is_address(plain):
         bucket_and_prefix(plain, subject)
         return plain
     trouble = _trouble(plain)

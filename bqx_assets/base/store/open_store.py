@@ -7,13 +7,13 @@ from functools import cache
 from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.local import LocalObjectStore
-from bqx_assets.base.store.naming import GCS_SCHEME, bucket_and_prefix, is_gcs_uri, object_name, storage_endpoint
+from bqx_assets.base.store.naming import bucket_and_prefix, is_address, object_name, storage_endpoint
 from bqx_assets.base.store.protocol import ObjectStore
 
 
 def in_cloud(settings: Settings) -> bool:
     """Return whether training files are published to a bucket."""
-    return is_gcs_uri(settings.output or "")
+    return is_address(settings.output or "")
 
 
 def open_store(settings: Settings) -> ObjectStore:
@@ -49,7 +49,7 @@ def object_at(uri: str, subject: str) -> tuple[ObjectStore, str]:
         StoreError: there are no credentials.
     """
     bucket, _ = bucket_and_prefix(uri, subject)
-    folder, _, name = object_name(uri.removeprefix(f"{GCS_SCHEME}{bucket}/")).rpartition("/")
+    folder, _, name = object_name(uri.partition(f"//{bucket}/")[2] or uri).rpartition("/")
     return _bucket(bucket, f"{folder}/" if folder else "", storage_endpoint()), name
 
 
