@@ -62,7 +62,7 @@ def with_approval(text: str, pairs: Sequence[Pair], *, by: str, at: datetime, wh
         asked = f"of {', '.join(pair.name for pair in pairs)} " if pairs else ""
         raise BadSetting(
             f"expectations {where}",
-            got=f"no proposal {asked}that waits for approval; {_held(stated)}",
+            got=f"no proposal {asked}that waits for approval; {_approved_names(stated)}",
             expected="a section [pair.NAME] whose `approved` is empty",
             cure=f"bqx expectations propose {pairs[0] if pairs else 'PAIR'} --output {where}",
         )
@@ -76,7 +76,7 @@ def with_approval(text: str, pairs: Sequence[Pair], *, by: str, at: datetime, wh
             first = body.index("\n") + 1
             changed = f"{body[:first]}{line}\n{body[first:]}"
         text = text[:start] + changed + text[end:]
-    text = _raised(text, stated.version + 1)
+    text = _with_version(text, stated.version + 1)
     return text, parse_expectations(text, where)
 
 
@@ -145,13 +145,13 @@ def _is_header(text: str, start: int) -> bool:
     return True
 
 
-def _raised(text: str, version: int) -> str:
+def _with_version(text: str, version: int) -> str:
     line = f"version = {version}"
     head = _HEADER.search(text)
     top = text[: head.start()] if head else text
     return _VERSION.sub(line, text, count=1) if _VERSION.search(top) else f"{line}\n{text}"
 
 
-def _held(stated: Expectations) -> str:
+def _approved_names(stated: Expectations) -> str:
     approved = [name for name, facts in stated.pair.items() if facts.approved]
     return f"approved: {', '.join(approved)}" if approved else "it has no facts of any pair"

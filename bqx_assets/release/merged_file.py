@@ -21,7 +21,7 @@ from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.quality.report import Report
 from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets.quality.validate import validate
-from bqx_assets.release.publish import Published, publish, with_the_word
+from bqx_assets.release.publish import Published, publish, with_replacement_allowed
 
 
 class SavedReport(Record):
@@ -170,7 +170,7 @@ def publish_checked(
         report = merged.validate(manifest, expectations, progress)
     elif (shallow := merged.validate(manifest, expectations, progress, deep=False)).failures():
         report = shallow
-    chosen = with_the_word(manifest, settings)
+    chosen = with_replacement_allowed(manifest, settings)
     return publish(
         merged.file,
         chosen,

@@ -38,7 +38,7 @@ _FACT = "origin"
 """Metadata key of a published object for the origin in its manifest, which then need not be read."""
 
 
-def with_the_word(manifest: Manifest, settings: Settings) -> Manifest:
+def with_replacement_allowed(manifest: Manifest, settings: Settings) -> Manifest:
     """Return the manifest, with the permission to replace a file of another source if the settings give it."""
     return manifest.model_copy(update={"replace_source": True}) if settings.replace_source else manifest
 

@@ -29,7 +29,7 @@ from bqx_assets.catalogue.expectations import Expectations, load_expectations, p
 from bqx_assets.extract.embedded_layout import WarehouseRecord, WarehouseSpec
 from bqx_assets.pipeline import Pipeline
 from bqx_assets.quality.stored_file import StoredFile
-from bqx_assets.release.publish import Published, publish, with_the_word
+from bqx_assets.release.publish import Published, publish, with_replacement_allowed
 from bqx_assets.release.published import COMPANIONS, look
 from bqx_assets.release.retention import sweep
 from bqx_assets.sandbox.create import begin, finish
@@ -328,7 +328,9 @@ BIGQUERY, OTHER_PROJECT, RATES, RAW = "BigQuery project a", "BigQuery project b"
 def _publish_made_of(folder: Path, data: bytes, store: ObjectStore, origin: str, *, word: bool = False) -> None:
     file, manifest, report = training(folder, data)
     extraction = manifest.extraction.model_copy(update={"origin": origin})
-    manifest = with_the_word(manifest.model_copy(update={"extraction": extraction}), Settings(replace_source=word))
+    manifest = with_replacement_allowed(
+        manifest.model_copy(update={"extraction": extraction}), Settings(replace_source=word)
+    )
     publish(StoredFile.at(file), manifest, report, store, progress=Silent())
 
 
