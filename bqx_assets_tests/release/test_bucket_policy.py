@@ -41,10 +41,10 @@ def test_of_a_usual_bucket_there_is_nothing_to_tell(gcs_store: GcsObjectStore, s
         ({"retentionPolicy": {"retentionPeriod": "864000"}}, "stops", "10 days", "--clear-retention-period"),
         ({"retentionPolicy": {"retentionPeriod": "864000", "isLocked": True}}, "stops", "10 days", "another bucket"),
         ({"defaultEventBasedHold": True}, "stops", "event-based hold", "--no-default-event-based-hold"),
-        ({"objectRetention": {"mode": "Enabled"}}, "note", "object retention", "none"),
+        ({"objectRetention": {"mode": "Enabled"}}, "note", "object retention", "no such time"),
         ({"softDeletePolicy": {"retentionDurationSeconds": "604800"}}, "costs", "7 days more", "--clear-soft-delete"),
         ({"storageClass": "NEARLINE"}, "costs", "NEARLINE", "--default-storage-class STANDARD"),
-        ({"iamConfiguration": {"publicAccessPrevention": "inherited"}}, "note", "everybody", "--public"),
+        ({"iamConfiguration": {"publicAccessPrevention": "inherited"}}, "note", "made public", "--public"),
     ],
 )  # fmt: skip
 def test_a_setting_is_told_with_its_cure(
