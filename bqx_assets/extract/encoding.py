@@ -1,17 +1,23 @@
 """The encoding of columns as Parquet: zstd, statistics, and dictionaries for columns whose values repeat.
 
-Slabs and the pieces that a merge encodes itself are written in this one way.
+Slabs and the pieces that a merge encodes itself are written in this one way. The join and the frames of other Dagster
+assets are written as Polars does by default.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+COMPRESSION: Final = "zstd"
+COMPRESSION_LEVEL: Final = 1
+"""Of every table that the package encodes itself. Whoever changes it raises ``slabs.CODE_VERSION``, or slabs that are
+fresh keep the earlier one."""
 _SAMPLE_ROWS = 2_048
 _LEAST_VALUES = 64
 """With fewer values that are not null, a sample decides nothing."""
@@ -28,8 +34,8 @@ def parquet_writer(path: Path, frame: pl.DataFrame) -> pq.ParquetWriter:
     return pq.ParquetWriter(
         path,
         as_arrow(frame.clear()).schema,
-        compression="zstd",
-        compression_level=1,
+        compression=COMPRESSION,
+        compression_level=COMPRESSION_LEVEL,
         use_dictionary=repeating(frame),  # pyright: ignore[reportArgumentType] -- names as well
         store_schema=False,
     )

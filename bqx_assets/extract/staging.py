@@ -29,6 +29,7 @@ from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore, version_of
 from bqx_assets.catalogue.discovery import TableDescription
 from bqx_assets.catalogue.families import FEATURES_DATASET, PAIR_COLUMN, families, family_of
 from bqx_assets.extract.columns import as_utc, stated_bounds, wanted_groups
+from bqx_assets.extract.encoding import COMPRESSION, COMPRESSION_LEVEL
 from bqx_assets.extract.object_file import CheckedFile, block_checksums
 from bqx_assets.extract.slabs import source_of
 from bqx_assets.extract.warehouse import Outage, ReadRequest, Warehouse
@@ -247,7 +248,9 @@ def _encode(batches: Iterator[pa.RecordBatch], request: ReadRequest, path: Path)
         return
     schema = first.select(columns).schema
     # Dictionaries of numbers that never repeat cost memory and time; the few texts compress well without.
-    with pq.ParquetWriter(path, schema, use_dictionary=False, compression="zstd", compression_level=1) as writer:
+    with pq.ParquetWriter(
+        path, schema, use_dictionary=False, compression=COMPRESSION, compression_level=COMPRESSION_LEVEL
+    ) as writer:
         for batch in itertools.chain([first], batches):
             writer.write_batch(batch.select(columns), row_group_size=_ROW_GROUP_ROWS)
 

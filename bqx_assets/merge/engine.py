@@ -77,7 +77,6 @@ class Join:
             progress.advance("merge", record.table)
         merged.write_parquet(
             target,
-            compression="zstd",
             row_group_size=max(plan.extraction.spine.row_groups),
             metadata=own_metadata(plan.extraction, self.name, records),
         )

@@ -85,10 +85,10 @@ class TrainingParquetIOManager(BasePolarsUPathIOManager):
         with errors_as_failures():
             if isinstance(obj, pl.DataFrame):
                 with atomic_path(target) as temp:
-                    obj.write_parquet(temp, compression="zstd")
+                    obj.write_parquet(temp)
             elif isinstance(obj, pl.LazyFrame):
                 with atomic_path(target) as temp:
-                    obj.sink_parquet(temp, compression="zstd")
+                    obj.sink_parquet(temp)
             elif obj is not None:
                 raise BadSetting(
                     f"asset {context.asset_key.to_user_string()}",

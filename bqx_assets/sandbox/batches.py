@@ -19,6 +19,7 @@ from bqx_assets.base.process import worker_count
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.catalogue.families import FEATURES_DATASET, ExpectedTable, expected_tables
 from bqx_assets.extract.embedded_layout import WarehouseSpec, table_path
+from bqx_assets.extract.encoding import COMPRESSION, COMPRESSION_LEVEL
 from bqx_assets.sandbox.features.pair_tables import compute_pair_tables
 from bqx_assets.sandbox.features.shared_tables import compute_shared_tables
 from bqx_assets.sandbox.market.bars import Market
@@ -145,4 +146,10 @@ _ROW_GROUP_ROWS = 32_768
 
 def write_table(path: Path, frame: pl.DataFrame) -> None:
     """Write a frame (any rows x columns) as Parquet, not atomically: pass a temporary path if others may read it."""
-    frame.write_parquet(path, compression="zstd", compression_level=1, statistics=True, row_group_size=_ROW_GROUP_ROWS)
+    frame.write_parquet(
+        path,
+        compression=COMPRESSION,
+        compression_level=COMPRESSION_LEVEL,
+        statistics=True,
+        row_group_size=_ROW_GROUP_ROWS,
+    )
