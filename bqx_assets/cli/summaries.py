@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from rich.text import Text
 
 from bqx_assets.base.artifacts import ExtractionRecord, Manifest
+from bqx_assets.base.names import KEY
 from bqx_assets.base.printable import printable, some_of
 from bqx_assets.cli.session import Cost
 from bqx_assets.extract.plan import PairPlan
@@ -154,7 +155,7 @@ def reading_lines(uri: str) -> list[str]:
     """Return how to read some columns of a published file."""
     code = (
         f"import polars as pl; print(pl.scan_parquet({json.dumps(uri, ensure_ascii=False)}, glob=False)"
-        '.select("interval_time", "^target_bqx45_.*$").tail(5).collect())'
+        f'.select("{KEY}", "^target_bqx45_.*$").tail(5).collect())'
     )
     return ["next:", f"  {shlex.quote(sys.executable)} -c {shlex.quote(code)}"]
 

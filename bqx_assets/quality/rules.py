@@ -8,6 +8,7 @@ never passes.
 
 from __future__ import annotations
 
+from bqx_assets.base.names import KEY
 from bqx_assets.quality import file_rules, shape_rules, target_rules, value_rules
 from bqx_assets.quality.report import Report, Rule, Verdict
 from bqx_assets.quality.scan import Scan
@@ -29,7 +30,7 @@ RULES: tuple[Rule[Scan], ...] = (
     Rule("rows_equal_spine", "Exactly the spine's rows, key by key.", "error", shape_rules.rows_equal_spine),
     Rule(
         "key_unique_and_ascending",
-        "interval_time is on every row, unique and ascending.",
+        f"{KEY} is on every row, unique and ascending.",
         "error",
         shape_rules.key_unique_and_ascending,
     ),
