@@ -136,6 +136,10 @@ class RowAccount(Record):
     duplicates: int
     """Rows dropped by a configured duplicate policy; 0 under the default, which refuses."""
 
+    def adds_up(self, spine_rows: int) -> bool:
+        """Return whether every row that was read, and every row of the spine, is accounted for."""
+        return self.read == self.matched + self.extra + self.duplicates and self.matched + self.missing == spine_rows
+
 
 class SlabProvenance(Record):
     """The origin of a slab, kept in its own parquet metadata; it is fixed before the slab is written."""
@@ -150,6 +154,7 @@ class SlabProvenance(Record):
     snapshot_time: datetime
     rows: RowAccount
     duplicate_policy: str
+    """For people; the slab's fingerprint follows from it as well."""
     columns: tuple[Column, ...]
     quarantined: tuple[Quarantined, ...] = ()
     left_out: tuple[str, ...] = ()
@@ -212,7 +217,7 @@ class ExtractionRecord(Record):
     origin: str = ""
     """The source of the numbers: ``SIMULATED``, a rates file, a BigQuery project; empty in older records."""
     span: str = ""
-    """The requested rows in words, for example "the last 395d"; empty for the whole history."""
+    """The requested rows in words for people, for example "the last 395d"; empty for the whole history."""
     changes: tuple[str, ...] = ()
     """One sentence for each table or column that appeared, vanished or changed its type since the last extraction."""
     resumed: tuple[str, ...] = ()
@@ -272,6 +277,7 @@ class Manifest(Record):
     file: TrainingFile
     extraction: ExtractionRecord
     versions: dict[str, str]
+    """For people who repeat the run: the versions of Python and of the libraries that shape the bytes."""
     replace_source: bool = False
     """An explicit option allowed its publication to replace a file that was made from another source."""
     expectations: JudgedBy | None = None

@@ -73,7 +73,6 @@ class Footer:
 
     subject: str
     file_bytes: int
-    footer_bytes: int
     leaves: tuple[Leaf, ...]
     groups: tuple[RowGroup, ...]
     key_values: tuple[tuple[bytes, bytes], ...] = ()
@@ -185,7 +184,7 @@ def parse_footer(end: bytes, file_bytes: int, subject: str) -> Footer:
         reason = "it ends too early" if isinstance(error, IndexError) else str(error)
         raise _mismatch(subject, f"a footer that is damaged, or refused by some reader: {reason}", _FLAT) from error
     key_values = tuple((each[1], each.get(2, b"")) for each in content.get(KEY_VALUES) or ())
-    return Footer(subject, file_bytes, size - TAIL_BYTES, leaves, groups, key_values, content.get(CREATOR, b""))
+    return Footer(subject, file_bytes, leaves, groups, key_values, content.get(CREATOR, b""))
 
 
 def select(footer: Footer, names: Mapping[str, str]) -> Footer:

@@ -150,7 +150,7 @@ def decode(
     leaves = tuple(footer.leaves[place]._replace(name=str(place)) for place in places)
     chunks = (group.chunk(place, leaf.kind) for place, leaf in zip(places, leaves, strict=True))
     shifted = tuple(moved(chunk, ahead[bisect_right(starts, chunk.start) - 1]) for chunk in chunks)
-    end = merge_footers([Footer(footer.subject, 0, 0, leaves, (RowGroup(group.rows, shifted),))], (group.rows,), {})
+    end = merge_footers([Footer(footer.subject, 0, leaves, (RowGroup(group.rows, shifted),))], (group.rows,), {})
     small = b"".join((PARQUET_MAGIC, *(data for _, data in blocks), end))
     try:
         pages = [

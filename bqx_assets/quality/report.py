@@ -74,7 +74,7 @@ class Report(Record):
     expectations: JudgedBy | None = None
     """The expectations that the file was compared with; None in reports of earlier versions."""
     not_checked: tuple[str, ...] = ()
-    """Rules without a verdict, because the pass was shallow or the file could not be read that far."""
+    """For people: rules without a verdict, because the pass was shallow or the file could not be read that far."""
 
     @property
     def passed(self) -> bool:

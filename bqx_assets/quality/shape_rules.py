@@ -249,7 +249,12 @@ def _beyond(scan: Scan, slabs: Sequence[SlabRecord]) -> dict[str, str]:
     facts = expectations.approved(scan.pair)
     found: dict[str, str] = {}
     for slab in slabs:
-        table, matched = slab.table, slab.provenance.rows.matched
+        table, rows = slab.table, slab.provenance.rows
+        matched = rows.matched
+        if not rows.adds_up(spine.rows):
+            told = f"{rows.matched + rows.extra + rows.duplicates:,} of {rows.read:,} rows that were read"
+            found[table] = f"{table} accounts for {told}, {matched + rows.missing:,} of {spine.rows:,} of the spine"
+            continue
         bounds = facts.matched_range(table, spine.fingerprint, spine.rows) if facts is not None else None
         if bounds is not None:
             if not bounds[0] <= matched <= bounds[1]:
@@ -258,7 +263,7 @@ def _beyond(scan: Scan, slabs: Sequence[SlabRecord]) -> dict[str, str]:
             continue
         most = expectations.max_missing_rows(table, spine.rows)
         kept = not matched and expectations.may_be_empty(scan.pair, (c.name for c in slab.provenance.columns))
-        if slab.provenance.rows.missing > most and not kept:
+        if rows.missing > most and not kept:
             found[table] = f"{table} has {matched:,} of {spine.rows:,} and may lack {most:,}"
     return found
 

@@ -41,6 +41,7 @@ class PairRun(Record):
     pair: str
     run_id: str
     dagster_home: str
+    """For people, with ``run_id``: where `dagster` and the web server find the run."""
     passed: bool
     """Everything was made, every blocking check passed, the file is published."""
     stages: tuple[Stage, ...]

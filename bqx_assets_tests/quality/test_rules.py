@@ -275,7 +275,8 @@ def _lost(training: Training, **missing: int) -> Training:
 
 def _rows(slab: SlabRecord, missing: Mapping[str, int]) -> RowAccount:
     rows, lost = slab.provenance.rows, missing.get(slab.table, 0)
-    return rows.model_copy(update={"matched": rows.matched - lost, "missing": rows.missing + lost})
+    less = {"read": rows.read - lost, "matched": rows.matched - lost, "missing": rows.missing + lost}
+    return rows.model_copy(update=less)
 
 
 @pytest.mark.parametrize(
@@ -301,6 +302,21 @@ def test_each_table_that_lost_rows_is_named(training: Training) -> None:
     told = verdict.evidence["lost_rows"]
     assert isinstance(told, list)
     assert [str(each).split()[0] for each in told] == ["agg_eurusd", "tmp_eurusd", "mkt_vol", "base_bqx_eurusd"]
+
+
+@pytest.mark.parametrize("field", ["read", "extra", "duplicates", "missing"])
+def test_an_account_of_rows_that_does_not_add_up_is_named(training: Training, field: str) -> None:
+    assert training.manifest is not None
+    extraction = training.manifest.extraction
+    slab = next(slab for slab in extraction.slabs if slab.table == "mkt_vol")
+    rows = slab.provenance.rows.model_copy(update={field: getattr(slab.provenance.rows, field) + 1})
+    other = slab.model_copy(update={"provenance": slab.provenance.model_copy(update={"rows": rows})})
+    slabs = tuple(other if each is slab else each for each in extraction.slabs)
+    changed = extraction.model_copy(update={"slabs": slabs})
+    wrong = replace(training, manifest=training.manifest.model_copy(update={"extraction": changed}))
+    verdict = verdict_of(wrong.report(deep=False), "tables_cover_spine")
+    assert not verdict.passed
+    assert "mkt_vol accounts for" in verdict.got
 
 
 def test_a_name_that_no_pattern_fits_must_have_all_rows(training: Training) -> None:

@@ -75,6 +75,7 @@ class Row(Record):
     everywhere: bool = False
     source: str
     sure: Literal["M", "D", "S", "R", "inf", "mem"]
+    """For people who mend the table, as ``source`` is; ``refusals.toml`` explains the marks at its head."""
 
 
 class Grant(Record):

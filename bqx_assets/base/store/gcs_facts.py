@@ -30,9 +30,7 @@ def policy_of(bucket: Any) -> BucketPolicy:  # noqa: ANN401 -- the client is unt
         requester_pays=_part(facts, "billing").get("requesterPays") is True,
         hierarchical=_part(facts, "hierarchicalNamespace").get("enabled") is True,
         public_access_prevented=iam.get("publicAccessPrevention") == "enforced",
-        uniform_access=_part(iam, "uniformBucketLevelAccess").get("enabled") is True,
         location=str(facts.get("location") or "").upper(),
-        location_type=str(facts.get("locationType") or ""),
         storage_class=str(facts.get("storageClass") or ""),
         kms_key=str(_part(facts, "encryption").get("defaultKmsKeyName") or ""),
     )

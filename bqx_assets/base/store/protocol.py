@@ -76,10 +76,8 @@ class BucketPolicy:
     hierarchical: bool = False
     """Whether it has a hierarchical namespace, which has no versions."""
     public_access_prevented: bool = False
-    uniform_access: bool = False
     location: str = ""
     """``EU``, ``US``, ``EUROPE-WEST1``: in upper case, as the API writes it."""
-    location_type: str = ""
     storage_class: str = ""
     kms_key: str = ""
     """The key by which new objects are encrypted, if it is not Google's own."""
