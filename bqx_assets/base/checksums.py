@@ -30,11 +30,10 @@ def crc32c(data: bytes | memoryview, start: int = 0) -> int:
     return _extend(start, data if isinstance(data, bytes) else np.asarray(data))  # it takes no view as such
 
 
-def crc32c_of_file(path: Path, start: int = 0) -> int:
-    """Return the CRC32C of a file from byte ``start`` on; the file is read in 4 MiB pieces."""
+def crc32c_of_file(path: Path) -> int:
+    """Return the CRC32C of a file, which is read in 4 MiB pieces."""
     total = 0
     with open_regular(path) as file:
-        file.seek(start)
         while piece := file.read(_CHUNK_BYTES):
             total = crc32c(piece, total)
     return total

@@ -109,7 +109,7 @@ def atomic_path(path: Path) -> Generator[Path]:
         yield temp
         sync_file(temp)
         temp.replace(path)
-        sync_folder(path.parent)
+        sync_file(path.parent)
     finally:
         with suppress(FileNotFoundError):
             temp.unlink()
@@ -122,17 +122,12 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Force a file's bytes to the disk."""
+    """Force a file's bytes, or the renames inside a folder, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def sync_folder(path: Path) -> None:
-    """Force a rename inside ``path`` to the disk."""
-    sync_file(path)
 
 
 def remove_partials(folder: Path, *, idle_seconds: float = 0.0) -> list[str]:

@@ -62,7 +62,7 @@ def _lines(found: Difference) -> list[Text | str | Table]:
     for name, side in (("A", found.a), ("B", found.b)):
         digest = f", content {side.content_digest}" if side.content_digest else ""
         lines.append(f"  {name} {side.name}: {side.rows:,} rows x {side.columns:,} columns{digest}")
-    lines += _only("rows", "A", found.rows_only_in_a) + _only("rows", "B", found.rows_only_in_b)
+    lines += _only("A", found.rows_only_in_a) + _only("B", found.rows_only_in_b)
     lines += listed("columns only in A", found.columns_only_in_a, _NAMED)
     lines += listed("columns only in B", found.columns_only_in_b, _NAMED)
     lines += listed("tables with differences", found.tables, _NAMED)
@@ -76,8 +76,8 @@ def _judged(found: Difference) -> list[str]:
     return [f"  held against different expectations: A {a}, B {b}; each file's own: bqx expectations show FILE"]
 
 
-def _only(word: str, where: str, rows: Rows) -> list[str]:
-    return [f"  {rows.count:,} {word} only in {where}: {', '.join(rows.first_keys)}"] if rows.count else []
+def _only(where: str, rows: Rows) -> list[str]:
+    return [f"  {rows.count:,} rows only in {where}: {', '.join(rows.first_keys)}"] if rows.count else []
 
 
 def _table(found: Difference) -> Table:

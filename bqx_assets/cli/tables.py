@@ -17,6 +17,7 @@ from bqx_assets.release.published import Standing, State, verified_text
 from bqx_assets.release.status import PairStatus
 
 _DIGEST_DIGITS = 12
+_MOST_LETTERS = 160
 """Of a content digest, as a table shows it; ``--json`` has all 64."""
 _MARKS: dict[State, tuple[str, str]] = {
     "none": ("·", "dim"),
@@ -143,9 +144,9 @@ def _number(value: int | None) -> str:
     return "" if value is None else f"{value:,}"
 
 
-def _short(text: str, most: int = 160) -> Text:
+def _short(text: str) -> Text:
     plain = printable(text)
-    return Text(plain if len(plain) <= most else plain[: most - 1] + "…")
+    return Text(plain if len(plain) <= _MOST_LETTERS else plain[: _MOST_LETTERS - 1] + "…")
 
 
 def plain_table(*texts: str, numbers: Sequence[str] = ()) -> Table:

@@ -54,7 +54,7 @@ class Report(Record):
     @property
     def missing(self) -> tuple[Line, ...]:
         """The lines that a run would fail at."""
-        return self._in_state("missing")
+        return tuple(line for line in self.lines if line.state == "missing")
 
     @property
     def passed(self) -> bool:
@@ -71,9 +71,6 @@ class Report(Record):
             named = "; ".join(f"{line.title}: {line.found}" for line in self.missing)
             cures = " ".join(dict.fromkeys(line.cure for line in self.missing))
             raise NotReady(f"{self.pair}", got=named, expected="nothing that is missing", cure=cures)
-
-    def _in_state(self, state: State) -> tuple[Line, ...]:
-        return tuple(line for line in self.lines if line.state == state)
 
 
 def passed(found: str) -> Finding:

@@ -66,10 +66,11 @@ class DeepScan:
 
         First comes the key of all row groups. Then, for each row group: BQX, the targets window by window, the rest.
         """
-        columns, windows = self._scan.columns, self._scan.expectations.windows
+        columns, expectations = self._scan.columns, self._scan.expectations
+        windows = expectations.windows
         keys = [place for place, column in enumerate(columns) if column.role == "key"]
         bqx = sorted(place for place in self._there(map(bqx_column, windows)) if columns[place].type == "FLOAT64")
-        targets = {window: sorted(self._there(self._targets(window))) for window in windows}
+        targets = {window: sorted(self._there(expectations.window_targets(window))) for window in windows}
         first = {*keys}.union(*targets.values())
         others = [place for place in range(len(columns)) if place not in first]
         types = [column.type for column in columns]
@@ -119,7 +120,8 @@ class DeepScan:
             lost.add(column.name)
         if KEY in lost:
             self._scan.keys = self._scan.future = None
-        halved = [targets for targets in map(self._targets, self._scan.expectations.windows) if lost & {*targets}]
+        stated = self._scan.expectations
+        halved = [targets for targets in map(stated.window_targets, stated.windows) if lost & {*targets}]
         if self._scan.future is not None:
             self._scan.future.forget(lost.union(*halved))
         if halved:
@@ -150,9 +152,6 @@ class DeepScan:
         if checksum is None or not checksum.damaged:
             return False
         return any(checksum.is_damaged(stated.start[place], stated.end[place]) for stated in self._stated)
-
-    def _targets(self, window: int) -> list[str]:
-        return self._scan.expectations.window_targets(window)
 
     def _take_keys(self, groups: Sequence[list[Part]]) -> None:
         """Keep the key of all row groups, for the order of rows is judged over the whole file."""
@@ -191,7 +190,7 @@ class DeepScan:
                 self._measure(stated, places, frame)
                 named = frame.rename({str(place): self._scan.columns[place].name for place in places})
                 floats = all(dtype.is_float() for dtype in named.dtypes)
-                if floats and {*named.columns} == {*self._targets(window)}:
+                if floats and {*named.columns} == {*self._scan.expectations.window_targets(window)}:
                     yield WindowRows(window, named, bqx.pop(bqx_column(window), None))
 
     def _take(self, stated: StatedGroup, parts: Sequence[Part]) -> None:

@@ -70,7 +70,7 @@ def main(words: Sequence[str] | None = None) -> None:
         pass
 
 
-def serve_home(settings: Settings, *, host: str, port: int, workspace: Path = WORKSPACE) -> None:
+def serve_home(settings: Settings, *, host: str, port: int) -> None:
     """Run web server and daemon over the settings' home until SIGINT, SIGTERM or SIGHUP; leave no process of theirs.
 
     Raises:
@@ -86,8 +86,8 @@ def serve_home(settings: Settings, *, host: str, port: int, workspace: Path = WO
             "DAGSTER_HOME": str(home),
             "PYTHONWARNINGS": "ignore",
         }
-        web = [sys.executable, "-c", _START, "-w", str(workspace), "-h", host, "-p", str(port)]
-        daemon = [sys.executable, "-m", "dagster._daemon", "run", "-w", str(workspace)]
+        web = [sys.executable, "-c", _START, "-w", str(WORKSPACE), "-h", host, "-p", str(port)]
+        daemon = [sys.executable, "-m", "dagster._daemon", "run", "-w", str(WORKSPACE)]
         try:
             _together({"web server": web, "daemon": daemon}, environment)
         finally:

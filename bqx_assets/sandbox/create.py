@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bqx_assets.base.errors import BadSetting
-from bqx_assets.base.files import locked, remove_partials, sync_file, sync_folder, write_atomic
+from bqx_assets.base.files import locked, remove_partials, sync_file, write_atomic
 from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair
 from bqx_assets.base.progress import Progress
 from bqx_assets.catalogue.expectations import EXPECTATIONS_FILE, load_expectations
@@ -190,7 +190,7 @@ def _settle(folder: Path) -> None:
     for dataset in DATASETS:
         for path in table_paths(folder, dataset):
             sync_file(path)
-        sync_folder(folder / dataset)
+        sync_file(folder / dataset)
 
 
 @contextmanager

@@ -173,7 +173,7 @@ class GcsObjectStore:
         if not parts:
             return self.put_bytes(name, b"", metadata=metadata, only_if=only_if)
         stem = f"{STAGING}compose/{secrets.token_hex(8)}/"
-        last, made = brought_below(parts, stem, self._compose, _THREADS)
+        last, made = brought_below(parts, stem, self._compose)
         info = self._compose(name, last, metadata, only_if)
         list(in_threads(self._discard, made, _THREADS, "compose"))
         return info
@@ -339,7 +339,7 @@ def first_groups(names: Sequence[str]) -> tuple[list[Sequence[str]], Sequence[st
 
 
 def brought_below(
-    parts: Sequence[str], stem: str, compose: Callable[[str, Sequence[str]], ObjectInfo], threads: int
+    parts: Sequence[str], stem: str, compose: Callable[[str, Sequence[str]], ObjectInfo]
 ) -> tuple[list[str], list[ObjectInfo]]:
     """Compose level by level until one call can take the rest; return the rest and all intermediate objects.
 
@@ -350,6 +350,6 @@ def brought_below(
         groups, rest = first_groups(level)
         names = [f"{stem}{len(made) + at:05}" for at in range(len(groups))]
         calls = zip(names, groups, strict=True)
-        made += in_threads(lambda call: compose(*call), calls, threads, "compose")
+        made += in_threads(lambda call: compose(*call), calls, _THREADS, "compose")
         level = [*names, *rest]
     return level, made

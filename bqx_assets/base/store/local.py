@@ -249,7 +249,7 @@ class LocalObjectStore:
                 )
             with self._sidecars.replacing(name, facts):
                 incoming.replace(path)
-                files.sync_folder(path.parent)
+                files.sync_file(path.parent)
             # A reading holds for one state of the file, and renaming has changed that state.
             stat = path.stat()
             if crc is None:

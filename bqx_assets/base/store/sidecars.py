@@ -87,7 +87,7 @@ class Sidecars:
         files.write_atomic(self._coming(name), facts.model_dump_json().encode())
         yield
         self._coming(name).replace(self._path(name))
-        files.sync_folder(self._path(name).parent)
+        files.sync_file(self._path(name).parent)
 
     def keep_reading(self, name: str, crc32c: int, at: datetime, stat: os.stat_result) -> Reading:
         """Record that the file's bytes were read; if that cannot be written, the reading counts only this time."""

@@ -27,7 +27,7 @@ from bqx_assets.extract.bigquery.bigquery_failures import (
     translated,
     why,
 )
-from bqx_assets.extract.bigquery.catalogue import dataset_location, describe_dataset, server_time, table_states
+from bqx_assets.extract.bigquery.catalogue import describe_dataset, features_location, server_time, table_states
 from bqx_assets.extract.bigquery.client import CALL_SECONDS, NO_TRIES, Clients, Rest, open_clients
 from bqx_assets.extract.bigquery.session import ByteBudget, OpenSession, session_request, session_schema, table_changed
 from bqx_assets.extract.bigquery.streams import StreamReader
@@ -99,7 +99,7 @@ class BigQueryWarehouse:
 
     def location(self) -> str:
         """Return the location of the features dataset, such as EU. Raises as ``describe`` does."""
-        return dataset_location(self._rest, self._clients.project, FEATURES_DATASET)
+        return features_location(self._rest, self._clients.project)
 
     def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
         """Yield the rows, in any order. **Cost**: billed by the selected columns of the partitions in range.

@@ -16,6 +16,7 @@ from google.cloud import bigquery
 from bqx_assets.base.names import check_identifier
 from bqx_assets.base.threads import in_threads
 from bqx_assets.catalogue.discovery import TableDescription
+from bqx_assets.catalogue.families import FEATURES_DATASET
 from bqx_assets.extract.bigquery.client import CALL_SECONDS, NO_TRIES, Rest, check_project
 
 _QUERY_SECONDS = 300.0
@@ -76,10 +77,10 @@ def _etag(created: datetime, modified: datetime) -> str:
     return "-".join(str(round(moment.timestamp() * 1000)) for moment in (created, modified))
 
 
-def dataset_location(rest: Rest, project: str, dataset: str) -> str:
-    """Return the location of a dataset, such as EU. Raises what :func:`describe_dataset` raises."""
-    path = f"{check_project(project)}.{check_identifier(dataset, 'dataset')}"
-    known = {"dataset": f"{project}:{dataset}"}
+def features_location(rest: Rest, project: str) -> str:
+    """Return the location of the features dataset, such as EU. Raises what :func:`describe_dataset` raises."""
+    path = f"{check_project(project)}.{FEATURES_DATASET}"
+    known = {"dataset": f"{project}:{FEATURES_DATASET}"}
     found = rest.ask(lambda: rest.client.get_dataset(path, retry=NO_TRIES, timeout=CALL_SECONDS), path, **known)
     return str(cast("object", found.location))
 

@@ -67,7 +67,7 @@ def rates_digest(path: Path) -> str:
 
 def _refuse_bad_values(file: RatesFile) -> None:
     if file.frame.is_empty():
-        raise file.defect("no row", "bars", "Correct the file.")
+        raise file.defect("no row", "bars")
     _refuse(file, pl.any_horizontal(pl.all().is_null()), "with an empty value", "every value filled")
     prices = pl.col(*(name for name in PRICES if name in file.frame.columns))
     wrong = pl.any_horizontal(~(prices.is_finite() & (prices > 0)))
@@ -133,7 +133,7 @@ def _tell(file: RatesFile, rows: int, given: Mapping[str, Bars], pairs: Mapping[
 
 def _refuse(file: RatesFile, wrong: pl.Expr, got: str, expected: str) -> None:
     if file.frame.select(wrong.any()).item():
-        raise file.defect(file.rows_where(wrong, got), expected, "Correct the file.")
+        raise file.defect(file.rows_where(wrong, got), expected)
 
 
 Step = tuple[str, bool]

@@ -62,9 +62,9 @@ class RatesFile:
         """Return the error for a file whose form cannot be read."""
         return bad_file(self.path, got, expected, cure)
 
-    def defect(self, got: str, expected: str, cure: str) -> TableDefect:
+    def defect(self, got: str, expected: str) -> TableDefect:
         """Return the error for values that cannot be trusted."""
-        return TableDefect(f"rates {self.path}", got=got, expected=expected, cure=cure)
+        return TableDefect(f"rates {self.path}", got=got, expected=expected, cure="Correct the file.")
 
     def rows_where(self, wrong: pl.Expr, what: str) -> str:
         """Return a text with the number of ``wrong`` rows, and the row number and values of the first one."""
