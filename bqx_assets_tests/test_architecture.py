@@ -6,9 +6,11 @@ import ast
 import re
 import statistics
 import subprocess
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import pytest
@@ -261,6 +263,32 @@ def test_every_test_that_the_docs_name_exists(name: str) -> None:
         path = ROOT / "bqx_assets_tests" / file.removeprefix("bqx_assets_tests/")
         assert path.is_file(), file
         assert re.search(rf"def {test}\b", path.read_text()), f"{file}::{test}"
+
+
+def test_the_walks_of_the_docs_follow_imports_and_enter_no_folder_twice() -> None:
+    """Of two neighbours in a walk one imports the other, and the layers come one after another, down or up."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = [name.strip() for layer in contracts[0]["layers"] for name in layer.split("|")]
+    walks = re.findall(r"`[\w/]+\.py`(?:\s+→\s+`[\w/]+\.py`)+", (ROOT / "docs/index.md").read_text())
+    assert len(walks) == 4
+    for walk in walks:
+        modules = re.findall(r"[\w/]+\.py", walk)
+        for one, other in pairwise(modules):
+            assert other in _imported(one) or one in _imported(other), (one, other)
+        depths = [layers.index(module.split("/")[0].removesuffix(".py")) for module in modules]
+        assert depths in (sorted(depths), sorted(depths, reverse=True)), walk
+        folders = [folder for folder, _ in groupby(modules, lambda module: module.rpartition("/")[0])]
+        assert len(folders) == len(set(folders)), walk
+
+
+def _imported(module: str) -> set[str]:
+    """The package's modules that a module imports, anywhere in it, as paths below the package."""
+    found: set[str] = set()
+    for node in ast.walk(_tree(f"bqx_assets/{module}")):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("bqx_assets."):
+            path = (node.module or "").removeprefix("bqx_assets.").replace(".", "/")
+            found |= {f"{path}.py", *(f"{path}/{name.name}.py" for name in node.names)}
+    return found
 
 
 def test_the_readme_is_short() -> None:
