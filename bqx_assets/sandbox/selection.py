@@ -11,14 +11,6 @@ from bqx_assets.catalogue.families import ExpectedTable, expected_tables, family
 from bqx_assets.sandbox.features import pair_tables, shared_tables
 from bqx_assets.sandbox.market.bars import Market
 
-_FORMULAS = {
-    "pair_specific": pair_tables,
-    "triangulation": shared_tables,
-    "currency_strength": shared_tables,
-    "variance": shared_tables,
-    "market_wide": shared_tables,
-}
-"""The module that computes a family's tables."""
 _FIRST = "base_bqx"
 """Every warehouse has a table of this kind, because it contains the users' label leak."""
 NOT_ASKED_FOR = "not made: --tables"
@@ -59,8 +51,10 @@ def select(market: Market, pairs: Sequence[Pair], count: int | None) -> Selectio
 
 
 def _uncomputable(market: Market, table: ExpectedTable) -> str | None:
-    formulas = _FORMULAS.get(table.family)
-    return formulas.uncomputable(market, table) if formulas else f"no formulas of the family {table.family}"
+    formulas = shared_tables if table.shared else pair_tables
+    if table.family not in formulas.FAMILIES:
+        return f"no formulas of the family {table.family}"
+    return formulas.uncomputable(market, table)
 
 
 def _owner(table: ExpectedTable) -> Pair | None:

@@ -29,6 +29,8 @@ from bqx_assets.sandbox.market.bars import Bars, Market
 
 Columns = Mapping[str, Column]
 
+FAMILIES = ("pair_specific",)
+"""The families whose tables are computed here."""
 _PAIR_NAMES = frozenset(pair.name for pair in ALL_PAIRS)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 
 import polars as pl
@@ -16,8 +16,9 @@ from bqx_assets.sandbox.features.panel import Panel, clock_of
 from bqx_assets.sandbox.features.triangulation import legs_of, triangle_of, triangulation_columns
 from bqx_assets.sandbox.market.bars import Market
 
+_Columns = Iterator[tuple[ExpectedTable, dict[str, Column]]]
 _LEAST_PAIRS = {"csi": 1, "var": 2, "var_corr": 3, "mkt": 2}
-"""Least number of pairs for a mean, a variance and three named members."""
+"""Least number of pairs for a mean, a variance and three named members; other tables need none."""
 
 
 def compute_shared_tables(
@@ -34,7 +35,8 @@ def compute_shared_tables(
     """
     panel = Panel(market, clock_of(market))
     for _, group in groupby(sorted(tables, key=lambda table: table.kind), key=lambda table: table.kind):
-        for table, columns in _columns(panel, [*group]):
+        of_kind = [*group]
+        for table, columns in FAMILIES[of_kind[0].family](panel, of_kind):
             yield table, frame(table, panel.clock.times, columns)
 
 
@@ -52,20 +54,25 @@ def uncomputable(market: Market, table: ExpectedTable) -> str | None:
     else:
         currency = None if family == "mkt" else table.table.rsplit("_", 1)[1]
         members = [pair.name for pair in ALL_PAIRS if currency in (None, pair.base, pair.quote)]
-        least = _LEAST_PAIRS["var_corr" if table.kind.startswith("var_corr") else family]
+        least = _LEAST_PAIRS.get("var_corr" if table.kind.startswith("var_corr") else family, 0)
         present = sum(pair in market.pairs for pair in members)
         needs = [] if present >= least else members
     absent = next((pair for pair in needs if pair not in market.pairs), None)
     return None if absent is None else f"needs {absent}: {market.missing.get(absent, 'no bars')}"
 
 
-def _columns(panel: Panel, tables: Sequence[ExpectedTable]) -> Iterator[tuple[ExpectedTable, dict[str, Column]]]:
-    match tables[0].family:
-        case "currency_strength":
-            yield from currency_strength_columns(panel, tables)
-        case "variance":
-            yield from variance_columns(panel, tables)
-        case "triangulation":
-            yield from ((table, triangulation_columns(panel, table)) for table in tables)
-        case _:
-            yield from ((table, market_wide_columns(panel, table.kind)) for table in tables)
+def _triangulation(panel: Panel, tables: Sequence[ExpectedTable]) -> _Columns:
+    return ((table, triangulation_columns(panel, table)) for table in tables)
+
+
+def _market_wide(panel: Panel, tables: Sequence[ExpectedTable]) -> _Columns:
+    return ((table, market_wide_columns(panel, table.kind)) for table in tables)
+
+
+FAMILIES: dict[str, Callable[[Panel, Sequence[ExpectedTable]], _Columns]] = {
+    "triangulation": _triangulation,
+    "currency_strength": currency_strength_columns,
+    "variance": variance_columns,
+    "market_wide": _market_wide,
+}
+"""The families whose tables are computed here, each with the function for the columns of tables of one kind."""
