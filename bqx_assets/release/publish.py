@@ -243,6 +243,7 @@ class Release:
             self.progress.warn(STAGE, f"the staged copy stays for the sweep: {error}")
 
     def _facts(self) -> dict[str, str]:
+        """Return the object's own metadata; all but the origin are for people who look at the bucket."""
         file = self.manifest.file
         return {
             "pair": self.pair.name,
