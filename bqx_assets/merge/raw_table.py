@@ -120,14 +120,12 @@ class RawSpine:
 
 
 @dataclass(frozen=True)
-class SpinePart:
-    """The targets file as a part of a merge: 50 columns, always encoded anew. Implements ``Part``."""
+class _RawPart:
+    """A file that is to become a part of a merge."""
 
     file: RawFile
     spine: RawSpine
     settings: Settings
-    columns: tuple[Column, ...]
-    rows: RowAccount
 
     @property
     def path(self) -> Path | None:
@@ -143,6 +141,14 @@ class SpinePart:
     def size_bytes(self) -> int:
         """The raw file's size, as an estimate."""
         return self.file.size_bytes
+
+
+@dataclass(frozen=True)
+class SpinePart(_RawPart):
+    """The targets file as a part of a merge: 50 columns, always encoded anew. Implements ``Part``."""
+
+    columns: tuple[Column, ...]
+    rows: RowAccount
 
     @property
     def column_count(self) -> int:
@@ -187,27 +193,8 @@ class SpinePart:
 
 
 @dataclass(frozen=True)
-class RawTable:
+class RawTable(_RawPart):
     """A feature table's file as a part of a merge. Implements ``Part``."""
-
-    file: RawFile
-    spine: RawSpine
-    settings: Settings
-
-    @property
-    def path(self) -> Path | None:
-        """The file."""
-        return self.file.source.path
-
-    @property
-    def table(self) -> str:
-        """The file's stem."""
-        return self.file.table
-
-    @property
-    def size_bytes(self) -> int:
-        """The raw file's size, as an estimate."""
-        return self.file.size_bytes
 
     @property
     def column_count(self) -> int:
