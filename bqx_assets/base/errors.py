@@ -156,7 +156,13 @@ class NewerFormat(CheckpointCorrupt):
 
 
 class FolderBusy(BqxError):
-    """Another extraction is at work in the same checkpoint folder."""
+    """Another process is at work on the same files."""
+
+    @classmethod
+    def of(cls, subject: str, got: str) -> FolderBusy:
+        """Return the error about the files that are in use."""
+        cure = "Wait until the other command has ended, then repeat this one: what is finished is not done again."
+        return cls(subject, got=got, expected="one command at a time", cure=cure)
 
 
 class MergeRefused(BqxError):

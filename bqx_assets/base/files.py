@@ -179,7 +179,7 @@ def locked(folder: Path, name: str = ".lock", *, busy: str | None = None) -> Gen
         try:
             fcntl.flock(handle, fcntl.LOCK_EX if busy is None else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise FolderBusy(str(folder), got=busy or "", expected="one at a time", cure="Wait for it.") from error
+            raise FolderBusy.of(str(folder), busy or "") from error
         yield
     finally:
         os.close(handle)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from bqx_assets.base.errors import BadSetting
+from bqx_assets.base.errors import BadSetting, FolderBusy
 from bqx_assets.base.files import locked, remove_partials, sync_file, write_atomic
 from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair
 from bqx_assets.base.progress import Progress
@@ -60,12 +60,12 @@ def create_warehouse(  # noqa: PLR0913 -- one parameter an option of the command
     are known to lack, and are judged by the packaged expectations. Returns the content of ``warehouse.json``.
 
     Nothing is done if the same warehouse exists and was not damaged since; an interrupted one is made from the start.
+    While another process makes a warehouse in the folder, this waits, and then takes that one if it is the same.
     A table's bytes depend on ``rows``, ``seed`` and ``rates``, not on the other pairs or the number of processors.
     **Cost**: about 20 s for the 667 tables of one pair at 6,000 rows on two processors, 0.5 GB.
 
     Raises:
         BadSetting: the folder holds other things, or a warehouse with other parameters; a pair cannot be derived.
-        FolderBusy: another process is making a warehouse in the folder.
         TableDefect, UnknownPair: the rates are wrong.
     """
     wanted = tuple(pair for pair in ALL_PAIRS if pair in pairs)
@@ -79,15 +79,20 @@ def create_warehouse(  # noqa: PLR0913 -- one parameter an option of the command
         quirks=rates is None if quirks is None else quirks,
         known_gaps=known_gaps,
     )
-    existing = _unchanged(folder, spec, progress)
-    if existing is not None:
+    existing = _same(folder, spec)
+    if existing is not None and not existing.spoiled:
         return existing
     source = MarketSource(spec, rates)
     market = source.load()
     _refuse_lacking(wanted, market, rates)
     _refuse_short(wanted, market, whole=not spec.quirks)
     folder.mkdir(parents=True, exist_ok=True)
-    with exclusive(folder):
+    with exclusive(folder, progress):
+        existing = _same(folder, spec)
+        if existing is not None and not existing.spoiled:
+            return existing  # by the process that was waited for
+        if existing is not None:
+            progress.warn(STAGE, f"{folder} was spoiled ({'; '.join(existing.spoiled)}): it is made again")
         chosen = select(market, wanted, tables)
         selection = without_absent(chosen) if spec.known_gaps else chosen
         begin(folder)
@@ -104,8 +109,8 @@ def create_warehouse(  # noqa: PLR0913 -- one parameter an option of the command
     return done
 
 
-def _unchanged(folder: Path, spec: WarehouseSpec, progress: Progress) -> WarehouseRecord | None:
-    """Return the existing warehouse if it is the wanted one, None if one must be made; refuse to overwrite another."""
+def _same(folder: Path, spec: WarehouseSpec) -> WarehouseRecord | None:
+    """Return the existing warehouse if it is the wanted one, None if none is finished; refuse to overwrite another."""
     if not folder.exists() or is_unfinished(folder):
         return None
     existing = load_record(folder)
@@ -128,9 +133,7 @@ def _unchanged(folder: Path, spec: WarehouseSpec, progress: Progress) -> Warehou
             expected=", ".join(f"{name} {getattr(spec, name)}" for name in differences),
             cure=f"Name another folder, or remove this one: rm -r {folder}",
         )
-    if existing.spoiled:
-        progress.warn(STAGE, f"{folder} was spoiled ({'; '.join(existing.spoiled)}): it is made again")
-    return None if existing.spoiled else existing
+    return existing
 
 
 def _left_out(selection: Selection) -> Iterator[str]:
@@ -194,9 +197,14 @@ def _settle(folder: Path) -> None:
 
 
 @contextmanager
-def exclusive(root: Path) -> Generator[None]:
-    """Hold the folder's lock while a warehouse is made in it. Raises FolderBusy."""
-    with locked(root, busy="being made by another process"):
+def exclusive(root: Path, progress: Progress) -> Generator[None]:
+    """Hold the folder's lock while a warehouse is made in it; say so if it must be waited for."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(root, busy="being made by another process"))
+        except FolderBusy:
+            progress.warn(STAGE, f"another process is making {root}: this one waits until that has ended")
+            stack.enter_context(locked(root))
         yield
 
 

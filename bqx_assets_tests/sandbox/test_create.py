@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import product
@@ -12,7 +15,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from bqx_assets.base.errors import BadSetting, FolderBusy, TableUnreadable
+from bqx_assets.base.errors import BadSetting, TableUnreadable
 from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.base.progress import Silent
@@ -55,8 +58,8 @@ class Heard(Silent):
         self.warnings.append(message)
 
 
-def make(folder: Path, pairs: Sequence[Pair] = (EURUSD,), **changed: Any) -> Heard:
-    heard = Heard()
+def make(folder: Path, pairs: Sequence[Pair] = (EURUSD,), *, heard: Heard | None = None, **changed: Any) -> Heard:
+    heard = heard or Heard()
     facts: dict[str, Any] = {"rows": 200, "tables": 9, "seed": 1, "rates": None} | changed
     heard.made = create_warehouse(folder, pairs=pairs, progress=heard, **facts)
     return heard
@@ -198,9 +201,23 @@ def test_an_interrupted_making_is_no_warehouse_and_begins_again(
     assert _bytes(tmp_path / "w") == _bytes(small.folder)
 
 
-def test_two_makings_of_one_folder_do_not_mix(tmp_path: Path) -> None:
-    with exclusive(tmp_path), pytest.raises(FolderBusy):
-        make(tmp_path)
+def test_two_makings_of_one_folder_do_not_mix_for_the_second_waits_and_takes_what_the_first_made(
+    small: Small, tmp_path: Path
+) -> None:
+    first = ExitStack()
+
+    class Second(Heard):
+        def warn(self, stage: str, message: str) -> None:
+            super().warn(stage, message)
+            leave = shutil.ignore_patterns(".lock")
+            shutil.copytree(small.folder, tmp_path, copy_function=os.link, dirs_exist_ok=True, ignore=leave)
+            first.close()
+
+    with first:
+        first.enter_context(exclusive(tmp_path, Silent()))
+        second = make(tmp_path, heard=Second())
+    assert second.warnings == [f"another process is making {tmp_path}: this one waits until that has ended"]
+    assert (second.made, second.items) == (small.heard.made, [])
 
 
 def test_a_spoiled_warehouse_made_again_is_mended(small: Small, tmp_path: Path) -> None:

@@ -137,4 +137,4 @@ def _holder() -> bytes:
 
 
 def _busy(store: ObjectStore, name: str, got: str) -> FolderBusy:
-    return FolderBusy(store.uri(name), got=got, expected="one at a time", cure="Wait for it.")
+    return FolderBusy.of(store.uri(name), got)
