@@ -1,4 +1,4 @@
-"""The public surface: the documented example runs, a user's type checker sees it, and importing it costs nothing."""
+"""The public surface: its example runs, a type checker sees it, a wheel holds it whole, importing it costs nothing."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hatchling.builders.wheel import WheelBuilder
 from typer.testing import CliRunner
 
 import bqx_assets
@@ -67,6 +68,12 @@ def test_the_type_checker_of_a_users_program_sees_the_types(tmp_path: Path) -> N
     wrong = [each["rule"] for each in said if each["severity"] == "error"]
     assert wrong == ["reportArgumentType", "reportAttributeAccessIssue"]
     assert (Path(bqx_assets.__file__).parent / "py.typed").is_file()
+
+
+def test_a_wheel_holds_the_package_with_its_data_files_and_nothing_else() -> None:
+    files = (path for path in Path(bqx_assets.__file__).parent.rglob("*") if path.is_file())
+    ours = {path.relative_to(PAGE.parents[1]).as_posix() for path in files if path.suffix != ".pyc"}
+    assert {file.distribution_path for file in WheelBuilder(str(PAGE.parents[1])).recurse_included_files()} == ours
 
 
 def test_importing_the_package_imports_none_of_its_libraries() -> None:

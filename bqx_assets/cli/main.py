@@ -268,8 +268,7 @@ def ui(
     from bqx_assets.runtime.web_server import serve_home  # noqa: PLC0415
 
     session: Session = ctx.obj
-    session.say(f"http://{host}:{port}   (Ctrl-C ends it)")
-    serve_home(session.settings(), host=host, port=port)
+    serve_home(session.settings(), host=host, port=port, tell=session.say)
 
 
 @store_app.callback()

@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import cast
@@ -70,13 +70,16 @@ def main(words: Sequence[str] | None = None) -> None:
         pass
 
 
-def serve_home(settings: Settings, *, host: str, port: int) -> None:
+def serve_home(settings: Settings, *, host: str, port: int, tell: Callable[[str], object]) -> None:
     """Run web server and daemon over the settings' home until SIGINT, SIGTERM or SIGHUP; leave no process of theirs.
+
+    ``tell`` is given the address, once it is known to be free.
 
     Raises:
         BadSetting: the port is taken, or a server ended by itself.
     """
     _refuse_taken(host, port)
+    tell(f"http://{host}:{port}   (Ctrl-C ends it)")
     home = dagster_home(settings)
     with open_instance(home) as instance:
         end_dead_runs(instance)

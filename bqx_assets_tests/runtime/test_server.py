@@ -23,7 +23,10 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin, Subprotocol
 
+from bqx_assets.base.errors import BadSetting
+from bqx_assets.base.settings import Settings
 from bqx_assets.quality.rules import RULES
+from bqx_assets.runtime.web_server import serve_home
 from bqx_assets_tests.runtime.homes import make_home
 
 BIN = Path(sys.executable).parent
@@ -173,6 +176,16 @@ def test_a_backfill_of_two_pairs_ends_in_two_published_files_and_a_run_that_move
 
 def _states(server: Server) -> list[str]:
     return [run["status"] for run in server.ask(_RUNS)["runsOrError"]["results"]]
+
+
+def test_a_port_that_is_taken_is_refused_before_an_address_is_told_or_a_server_starts(tmp_path: Path) -> None:
+    told: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(BadSetting, match=rf"port {port}: .*PORT= for make ui"):
+            serve_home(Settings(home=tmp_path / "home"), host="127.0.0.1", port=port, tell=told.append)
+    assert told == []
+    assert not (tmp_path / "home").exists()
 
 
 def test_sigterm_ends_web_server_daemon_and_code_servers(server: Server) -> None:
