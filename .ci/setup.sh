@@ -21,8 +21,8 @@ if command -v flock >/dev/null; then # two at once: the second waits, and finds 
 fi
 
 # Of a home that cannot be written no cache is used.
-cache=${UV_CACHE_DIR:-${HOME:-/nonexistent}/.cache/uv}
-{ mkdir -p "$cache" && [ -w "$cache" ]; } 2>/dev/null || export UV_CACHE_DIR="$PWD/.tools/cache"
+cache=${UV_CACHE_DIR:-${HOME:+$HOME/.cache/uv}}
+{ [ -n "$cache" ] && mkdir -p "$cache" && [ -w "$cache" ]; } 2>/dev/null || export UV_CACHE_DIR="$PWD/.tools/cache"
 
 install_uv() {
   for python in python3 python3.14 python3.13 python3.12 python3.11 python ""; do

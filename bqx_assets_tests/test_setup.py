@@ -122,8 +122,9 @@ def test_of_two_at_once_the_second_waits_and_finds_it_done(machine: Machine) -> 
     assert len(machine.calls) == 1
 
 
-def test_where_the_home_cannot_be_written_the_cache_lies_in_the_checkout(machine: Machine) -> None:
-    assert machine.set_up() == (0, "")
+@pytest.mark.parametrize("home", ["/dev/null/home", ""])
+def test_where_the_home_cannot_be_written_the_cache_lies_in_the_checkout(machine: Machine, home: str) -> None:
+    assert machine.set_up(HOME=home) == (0, "")
     assert machine.calls[0].endswith(f"cache={machine.checkout}/.tools/cache")
 
 

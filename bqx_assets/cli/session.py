@@ -26,6 +26,8 @@ from bqx_assets.base.process import PeakMemory
 from bqx_assets.base.settings import Settings
 from bqx_assets.cli.progress import ConsoleProgress
 
+_UV_RUN = "UV_RUN_RECURSION_DEPTH"
+"""A variable that ``uv run`` sets for what it starts."""
 _PLAIN_WIDTH = 140
 """Characters of a line in a file or a pipe: a table there must not break at 80."""
 
@@ -108,6 +110,8 @@ class Session:
 
 def invocation() -> str:
     """Return what starts this program again in a shell: ``bqx`` where PATH leads to it, else as it was called."""
+    if _UV_RUN in os.environ:
+        return "uv run bqx"  # PATH leads to it for this process alone
     called = Path(sys.argv[0])
     if called.name != "bqx" or not called.is_file():
         return "bqx"

@@ -7,6 +7,9 @@ Belongs here: the file with its variables filled in, driver, connection, schema.
 from __future__ import annotations
 
 import importlib.util
+import shlex
+import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -166,8 +169,13 @@ def _schema(case: Case) -> Finding:
         return passed(f"{head}, as the installed Dagster has it")
     return missing(
         f"{', '.join(map(str, found)) or 'no version'}, but the installed Dagster has {head}",
-        "Stop the daemon and web server, then: dagster instance migrate",
+        f"Stop the daemon and web server, then: {_dagster()} instance migrate",
     )
+
+
+def _dagster() -> str:
+    """Return what starts Dagster in a shell: its name where PATH leads to it, else the program of this environment."""
+    return "dagster" if shutil.which("dagster") else shlex.quote(str(Path(sys.executable).with_name("dagster")))
 
 
 def schema_head() -> str:

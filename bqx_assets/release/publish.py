@@ -8,6 +8,7 @@ seen to be this publication's own: however two publications interleave, the late
 from __future__ import annotations
 
 import secrets
+import shlex
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from datetime import datetime
@@ -360,7 +361,8 @@ def refuse_report(file: StoredFile, manifest: Manifest, report: Report) -> None:
             file.place,
             got="a report on {} {}, {:,} x {:,}".format(*stated),
             expected="one on {} {}, {:,} x {:,}".format(*expected),
-            cure=f"Publish this file itself, which also validates it: bqx publish {manifest.pair} --file {file.place}",
+            cure=f"Publish this file itself, which also validates it: bqx publish {manifest.pair} --file "
+            f"{shlex.quote(file.place)}",
         )
     failed = ", ".join(verdict.rule for verdict in report.failures())
     if failed or not report.deep or not report.verdicts:
@@ -368,7 +370,8 @@ def refuse_report(file: StoredFile, manifest: Manifest, report: Report) -> None:
             file.place,
             got=f"failed: {failed}" if failed else "a report without any check of values",
             expected="a deep validation with every blocking rule passed",
-            cure=f"See what is wrong: bqx validate {file.place} --pair {manifest.pair}. Nothing was published.",
+            cure=f"See what is wrong: bqx validate {shlex.quote(file.place)} --pair {manifest.pair}. "
+            "Nothing was published.",
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -131,7 +132,7 @@ def _same(folder: Path, spec: WarehouseSpec) -> WarehouseRecord | None:
             str(folder),
             got=f"a warehouse made with {', '.join(f'{name} {getattr(existing.made, name)}' for name in differences)}",
             expected=", ".join(f"{name} {getattr(spec, name)}" for name in differences),
-            cure=f"Name another folder, or remove this one: rm -r {folder}",
+            cure=f"Name another folder, or remove this one: rm -r {shlex.quote(str(folder))}",
         )
     return existing
 

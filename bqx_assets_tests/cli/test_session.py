@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -11,7 +12,7 @@ from rich.text import Text
 from bqx_assets.base.errors import TableDefect
 from bqx_assets.cli.failures import show_failure
 from bqx_assets.cli.progress import ConsoleProgress
-from bqx_assets.cli.session import Session, console
+from bqx_assets.cli.session import Session, console, invocation
 from bqx_assets.cli.tables import plain_table, report_line, verdict_table
 from bqx_assets.quality.report import Report, Verdict
 
@@ -63,6 +64,29 @@ def test_what_was_not_escaped_before_is_stopped_by_the_console(made: Console) ->
     made.print(table, Text(EVIL.replace("\udcff", "")), EVIL.replace("\udcff", ""))
     assert "\x1b[2J" not in _written(made)
     assert not {"\x07", "\x9b", "\u202e"} & {*_written(made)}
+
+
+@pytest.mark.parametrize(
+    ("called", "path", "uv", "typed"),
+    [
+        ("{there}/bqx", "{there}", None, "bqx"),
+        ("{there}/bqx", "/nowhere", None, "'{there}/bqx'"),
+        ("{there}/bqx", "{there}", "1", "uv run bqx"),
+        ("-c", "/nowhere", None, "bqx"),
+    ],
+)
+def test_a_printed_command_starts_the_program_as_a_shell_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, called: str, path: str, uv: str | None, typed: str
+) -> None:
+    program = tmp_path / "a b" / "bqx"
+    program.parent.mkdir()
+    program.touch(0o755)
+    monkeypatch.setattr("sys.argv", [called.format(there=program.parent)])
+    monkeypatch.setenv("PATH", path.format(there=program.parent))
+    monkeypatch.delenv("UV_RUN_RECURSION_DEPTH", raising=False)
+    if uv:
+        monkeypatch.setenv("UV_RUN_RECURSION_DEPTH", uv)
+    assert invocation() == typed.format(there=program.parent)
 
 
 def test_a_verdict_is_escaped_when_it_is_made_and_read_back_the_same() -> None:
