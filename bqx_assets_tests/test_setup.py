@@ -20,7 +20,7 @@ UV = f"""#!/bin/sh
 echo "$* cache=${{UV_CACHE_DIR:-}}" >>"$CALLS"
 [ "$1 $2" != "python find" ] || exit "$FOUND"
 if [ -n "${{SAYS:-}}" ]; then echo "$SAYS" >&2; exit 2; fi
-sleep 0.2
+sleep "${{TAKES:-0}}"
 site=.venv/lib/python3.11/site-packages
 mkdir -p .venv/bin $site
 ln -sf "{sys.executable}" .venv/bin/python
@@ -117,7 +117,7 @@ def test_a_moved_checkout_and_a_vanished_interpreter_get_a_new_environment(machi
 
 
 def test_of_two_at_once_the_second_waits_and_finds_it_done(machine: Machine) -> None:
-    with machine.start() as first, machine.start() as second:
+    with machine.start(TAKES="0.3") as first, machine.start(TAKES="0.3") as second:
         assert (first.wait(timeout=60), second.wait(timeout=60)) == (0, 0)
     assert len(machine.calls) == 1
 
