@@ -13,8 +13,6 @@ from functools import cache
 from itertools import groupby, pairwise
 from pathlib import Path
 
-import pytest
-
 from benchmarks.rooms import crumbs
 from bqx_assets.base import errors
 
@@ -24,6 +22,7 @@ TRACKED = subprocess.run(["/usr/bin/env", "git", "ls-files"], cwd=ROOT, capture_
 FILES = sorted(name for name in TRACKED.stdout.splitlines() if (ROOT / name).is_file())
 PACKAGE = [name for name in FILES if name.startswith("bqx_assets/") and name.endswith(".py")]
 TESTS = [name for name in FILES if name.startswith("bqx_assets_tests/") and name.endswith(".py")]
+DOCS = [name for name in FILES if name.endswith(".md")]
 OUR_ERRORS = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)}
 
 SHARED_STEMS = {
@@ -80,8 +79,17 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 @cache
+def _text(name: str) -> str:
+    return (ROOT / name).read_text()
+
+
+@cache
 def _tree(name: str) -> ast.Module:
-    return ast.parse((ROOT / name).read_text())
+    return ast.parse(_text(name))
+
+
+def _lines(name: str) -> int:
+    return len(_text(name).splitlines())
 
 
 def _public(tree: ast.Module) -> Iterator[tuple[str, Function]]:
@@ -102,31 +110,32 @@ def _raised(function: Function) -> set[str]:
     return {name.id for name in names if isinstance(name, ast.Name)} & OUR_ERRORS
 
 
-@pytest.mark.parametrize("name", [*PACKAGE, *TESTS])
-def test_no_file_is_over_the_cap(name: str) -> None:
+def test_no_file_is_over_the_cap() -> None:
     # A table of test cases may be longer than a module; half as long again is the end of it.
-    cap = FILE_LINES if name in PACKAGE else 450
-    assert len((ROOT / name).read_text().splitlines()) <= cap
+    caps = dict.fromkeys(PACKAGE, FILE_LINES) | dict.fromkeys(TESTS, 450)
+    assert {name: _lines(name) for name, cap in caps.items() if _lines(name) > cap} == {}
 
 
 def test_the_median_file_is_short() -> None:
-    assert statistics.median(len((ROOT / name).read_text().splitlines()) for name in PACKAGE) < MEDIAN_LINES
+    assert statistics.median(map(_lines, PACKAGE)) < MEDIAN_LINES
 
 
-@pytest.mark.parametrize("name", PACKAGE)
-def test_no_function_is_over_the_cap(name: str) -> None:
+def test_no_function_is_over_the_cap() -> None:
     """Lines of code: signature and docstring do not count, for they are to be long where there is much to say."""
-    for node in ast.walk(_tree(name)):
-        if isinstance(node, Function):
-            body = node.body[1:] if ast.get_docstring(node) else node.body
-            lines = (node.end_lineno or 0) - body[0].lineno + 1 if body else 0
-            assert lines <= FUNCTION_LINES, f"{node.name}: {lines} lines"
+    long: dict[str, int] = {}
+    for name in PACKAGE:
+        for node in ast.walk(_tree(name)):
+            if isinstance(node, Function):
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                lines = (node.end_lineno or 0) - body[0].lineno + 1 if body else 0
+                if lines > FUNCTION_LINES:
+                    long[f"{name}: {node.name}"] = lines
+    assert long == {}
 
 
-@pytest.mark.parametrize("name", PACKAGE)
-def test_every_module_says_what_it_is(name: str) -> None:
-    docstring = ast.get_docstring(_tree(name)) or ""
-    assert docstring.splitlines()[0].rstrip().endswith((".", ":", "?"))
+def test_every_module_says_what_it_is() -> None:
+    first = {name: next(iter((ast.get_docstring(_tree(name)) or "").splitlines()), "") for name in PACKAGE}
+    assert {name: line for name, line in first.items() if not line.rstrip().endswith((".", ":", "?"))} == {}
 
 
 def test_no_module_is_a_crumb() -> None:
@@ -151,40 +160,42 @@ def test_docstrings_say_what_a_thing_is_and_open_with_no_preposition_conjunction
     assert {name: lines for name, lines in found.items() if lines and name not in WORDS_TO_DO} == {}
 
 
-@pytest.mark.parametrize("name", PACKAGE)
-def test_every_public_function_has_a_docstring_that_names_the_errors_it_raises(name: str) -> None:
-    for label, function in _public(_tree(name)):
-        docstring = ast.get_docstring(function)
-        assert docstring, label
-        missing = {error for error in _raised(function) if error not in docstring}
-        assert not missing, f"{label} raises {sorted(missing)} and does not say so"
+def test_every_public_function_has_a_docstring_that_names_the_errors_it_raises() -> None:
+    for name in PACKAGE:
+        for label, function in _public(_tree(name)):
+            docstring = ast.get_docstring(function)
+            assert docstring, f"{name}: {label}"
+            missing = {error for error in _raised(function) if error not in docstring}
+            assert not missing, f"{name}: {label} raises {sorted(missing)} and does not say so"
 
 
-@pytest.mark.parametrize("name", PACKAGE)
-def test_every_public_function_of_frames_gives_their_shape(name: str) -> None:
-    for label, function in _public(_tree(name)):
-        arguments = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
-        hints = [*(each.annotation for each in arguments), function.returns]
-        if any(hint is not None and re.search(r"\bDataFrame\b", ast.unparse(hint)) for hint in hints):
-            docstring = ast.get_docstring(function) or ""
-            assert re.search(r"\*\*Shape\*\*|\brows?\b|\bcolumns?\b", docstring), f"{label}: rows x columns?"
+def test_every_public_function_of_frames_gives_their_shape() -> None:
+    for name in PACKAGE:
+        for label, function in _public(_tree(name)):
+            arguments = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
+            hints = [*(each.annotation for each in arguments), function.returns]
+            if any(hint is not None and re.search(r"\bDataFrame\b", ast.unparse(hint)) for hint in hints):
+                docstring = ast.get_docstring(function) or ""
+                shape = re.search(r"\*\*Shape\*\*|\brows?\b|\bcolumns?\b", docstring)
+                assert shape, f"{name}: {label}: rows x columns?"
 
 
-@pytest.mark.parametrize("name", [name for name in PACKAGE if name.endswith("/__init__.py") and name.count("/") > 1])
-def test_an_init_holds_a_docstring_only(name: str) -> None:
-    assert len(_tree(name).body) == 1
+def test_an_init_holds_a_docstring_only() -> None:
+    inits = [name for name in PACKAGE if name.endswith("/__init__.py") and name.count("/") > 1]
+    assert [name for name in inits if len(_tree(name).body) != 1] == []
 
 
-@pytest.mark.parametrize("name", PACKAGE)
-def test_nothing_works_at_import_time(name: str) -> None:
+def test_nothing_works_at_import_time() -> None:
     """Definitions, constants and decorators; no loops, no bare calls, no opening of anything."""
     allowed = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign
-    for node in _tree(name).body:
-        text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        called = isinstance(node, ast.Expr) and ast.unparse(node).startswith("app.add_typer(")
-        types = isinstance(node, ast.If) and ast.unparse(node.test) in {"TYPE_CHECKING", "not TYPE_CHECKING"}
-        assert text or called or types or isinstance(node, allowed), ast.unparse(node)
-        assert not re.search(r"\b(open|read_text|read_bytes|read_parquet|run|connect)\(", _constants(node))
+    for name in PACKAGE:
+        for node in _tree(name).body:
+            text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+            called = isinstance(node, ast.Expr) and ast.unparse(node).startswith("app.add_typer(")
+            types = isinstance(node, ast.If) and ast.unparse(node.test) in {"TYPE_CHECKING", "not TYPE_CHECKING"}
+            assert text or called or types or isinstance(node, allowed), f"{name}: {ast.unparse(node)}"
+            working = re.search(r"\b(open|read_text|read_bytes|read_parquet|run|connect)\(", _constants(node))
+            assert not working, f"{name}: {ast.unparse(node)}"
 
 
 def _constants(node: ast.stmt) -> str:
@@ -194,16 +205,16 @@ def _constants(node: ast.stmt) -> str:
 def test_one_module_asks_whether_files_lie_in_a_folder_or_in_a_bucket() -> None:
     """Stages are given a store: who opens one by the settings, or asks which it is, decides for all of them."""
     asking = re.compile(r"\b(?:in_cloud|open_store)\(")
-    found = [name for name in PACKAGE if asking.search((ROOT / name).read_text())]
+    found = [name for name in PACKAGE if asking.search(_text(name))]
     assert found == ["bqx_assets/base/store/open_store.py", "bqx_assets/pipeline.py"]
     # Others ask ``is_address``, of a place that a user names.
     knowing = [name for name in PACKAGE if re.search(r"\bGCS_SCHEME\b", (ROOT / name).read_text())]
     assert all(name.startswith("bqx_assets/base/") for name in knowing), knowing
 
 
-@pytest.mark.parametrize("name", [*PACKAGE, *TESTS])
-def test_no_module_is_a_drawer_for_everything(name: str) -> None:
-    assert not {Path(name).stem, *Path(name).parts[:-1]} & {"utils", "util", "helpers", "common", "lib", "misc"}
+def test_no_module_is_a_drawer_for_everything() -> None:
+    drawers = {"utils", "util", "helpers", "common", "lib", "misc"}
+    assert [name for name in PACKAGE + TESTS if {Path(name).stem, *Path(name).parts[:-1]} & drawers] == []
 
 
 def test_tests_lie_where_what_they_test_lies() -> None:
@@ -218,30 +229,30 @@ def test_tests_lie_where_what_they_test_lies() -> None:
             assert folder in folders, name
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if not name.endswith((".lock", ".png"))])
-def test_no_file_speaks_of_the_machine_it_was_written_on(name: str) -> None:
+def test_no_file_speaks_of_the_machine_it_was_written_on() -> None:
     # A folder of the image is one of the product; a home of anybody's is not.
-    folders = ("work", r"home/\w+", r"Users/\w+", "root")
-    assert not re.search(f"/(?:{'|'.join(folders)})/", (ROOT / name).read_text())
+    spoken = re.compile(r"/(?:work|home/\w+|Users/\w+|root)/")
+    texts = [name for name in FILES if not name.endswith((".lock", ".png"))]
+    assert [name for name in texts if spoken.search(_text(name))] == []
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".md")])
-def test_every_link_of_the_docs_leads_somewhere(name: str) -> None:
-    folder = (ROOT / name).parent
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", (ROOT / name).read_text()):
-        assert "://" in target or (folder / target).exists(), target
+def test_every_link_of_the_docs_leads_somewhere() -> None:
+    for name in DOCS:
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", _text(name)):
+            assert "://" in target or ((ROOT / name).parent / target).exists(), f"{name}: {target}"
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".md") and name != "CHANGELOG.md"])
-def test_every_module_that_the_docs_name_exists(name: str) -> None:
+def test_every_module_that_the_docs_name_exists() -> None:
     """For example ``merge/plan.py``, ``bqx_assets.base.pairs``; files of other projects are in other folders."""
     roots = ("", "bqx_assets/", "bqx_assets_tests/")
     ours = {folder for root in roots for folder in _folders(ROOT / root)}
-    text = (ROOT / name).read_text()
-    for path in re.findall(r"`((\w+)/[\w/]+\.(?:py|toml))(?:::\w+)?`", text):
-        assert path[1] not in ours or any((ROOT / root / path[0]).is_file() for root in roots), path[0]
-    for dotted in re.findall(r"`(?:python -m )?((?:bqx_assets|bqx_assets_tests|benchmarks)(?:\.\w+)+)`", text):
-        assert _exists(dotted), dotted
+    for name in DOCS:
+        if name == "CHANGELOG.md":
+            continue
+        for path, top in re.findall(r"`((\w+)/[\w/]+\.(?:py|toml))(?:::\w+)?`", _text(name)):
+            assert top not in ours or any((ROOT / root / path).is_file() for root in roots), f"{name}: {path}"
+        dotted = re.findall(r"`(?:python -m )?((?:bqx_assets|bqx_assets_tests|benchmarks)(?:\.\w+)+)`", _text(name))
+        assert [each for each in dotted if not _exists(each)] == [], name
 
 
 def _folders(root: Path) -> set[str]:
@@ -257,12 +268,12 @@ def _exists(dotted: str) -> bool:
     return module.is_file() and re.search(rf"\b{path.name}\b", module.read_text()) is not None
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".md")])
-def test_every_test_that_the_docs_name_exists(name: str) -> None:
-    for file, test in re.findall(r"([\w/]+\.py)::(test_\w+)", (ROOT / name).read_text()):
-        path = ROOT / "bqx_assets_tests" / file.removeprefix("bqx_assets_tests/")
-        assert path.is_file(), file
-        assert re.search(rf"def {test}\b", path.read_text()), f"{file}::{test}"
+def test_every_test_that_the_docs_name_exists() -> None:
+    for name in DOCS:
+        for file, test in re.findall(r"([\w/]+\.py)::(test_\w+)", _text(name)):
+            path = ROOT / "bqx_assets_tests" / file.removeprefix("bqx_assets_tests/")
+            assert path.is_file(), f"{name}: {file}"
+            assert re.search(rf"def {test}\b", path.read_text()), f"{name}: {file}::{test}"
 
 
 def test_the_walks_of_the_docs_follow_imports_and_enter_no_folder_twice() -> None:
@@ -292,4 +303,4 @@ def _imported(module: str) -> set[str]:
 
 
 def test_the_readme_is_short() -> None:
-    assert len((ROOT / "README.md").read_text().splitlines()) < 150
+    assert _lines("README.md") < 150
