@@ -24,7 +24,7 @@ from bqx_assets.sandbox.market.simulate import simulate
 from bqx_assets_tests.runtime.homes import copy_home, failed_checks, make_home, materialised, run_graph, step_metadata
 
 EURUSD = parse_pair("eurusd")
-TABLES = 12
+TABLES = 7
 
 STOPPED_BY_A_TABLE = {
     "duplicates": "DuplicateKeys",

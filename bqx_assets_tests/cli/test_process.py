@@ -16,7 +16,7 @@ import pytest
 from bqx_assets.base.files import TEMP_MARK
 
 BQX = Path(sys.executable).with_name("bqx")
-ROWS, TABLES = 3_600, 60
+ROWS, TABLES = 3_600, 32
 
 
 def _run(home: Path, *words: object) -> subprocess.CompletedProcess[str]:

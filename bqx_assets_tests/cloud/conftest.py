@@ -26,8 +26,8 @@ __all__ = ["gcs", "gcs_process", "gcs_store", "postgres"]
 
 @pytest.fixture(scope="session")
 def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve of the pair's tables, 3,600 rows."""
-    return make_home(tmp_path_factory.mktemp("cloud"), tables=12) / "warehouse"
+    """Seven of the pair's tables, at least one of each family, 3,600 rows."""
+    return make_home(tmp_path_factory.mktemp("cloud"), tables=7) / "warehouse"
 
 
 @pytest.fixture(scope="session")

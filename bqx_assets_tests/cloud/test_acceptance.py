@@ -30,9 +30,9 @@ from bqx_assets_tests.servers.gcs.fixtures import BUCKET
 from bqx_assets_tests.servers.gcs.server import GcsServer
 
 GIB = 2**30
-TABLES = 13
-"""The targets and twelve more."""
-BEFORE_THE_KILL = 6
+TABLES = 8
+"""The targets and seven more."""
+BEFORE_THE_KILL = 4
 
 
 def _published(gcs: GcsServer) -> pl.DataFrame:

@@ -22,7 +22,7 @@ from bqx_assets_tests.servers.gcs.server import GcsServer
 
 PUBLISHED = f"gs://{BUCKET}/training_eurusd.parquet"
 MERGED = f"gs://{BUCKET}/{merged_name(EURUSD)}"
-TABLES = 12
+TABLES = 7
 
 
 def _bqx(*words: str, code: int = 0) -> str:
