@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,6 +49,13 @@ def kept(small_home: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Se
         return settings, run_pair(EURUSD, settings, heard), heard
 
 
+@pytest.fixture
+def opened(kept: tuple[Settings, PairRun, Stages], settings: Settings) -> Settings:
+    """A home without slabs, whose Dagster instance is made: that takes 2 s."""
+    shutil.copytree(kept[0].home / "dagster", settings.home / "dagster")
+    return settings
+
+
 def test_a_run_tells_its_stages_checks_and_publication(kept: tuple[Settings, PairRun, Stages]) -> None:
     settings, run, heard = kept
     assert run.passed
@@ -71,53 +79,53 @@ def test_a_run_is_found_in_the_home_by_whoever_opens_it_later(kept: tuple[Settin
         assert instance.get_materialized_partitions(dg.AssetKey("published_training_file")) == {"eurusd"}
 
 
-def test_a_failed_blocking_check_is_a_verdict_and_nothing_is_published(settings: Settings) -> None:
-    inject_fault(settings.warehouse_dir, "all-null", EURUSD)
-    run = run_pair(EURUSD, settings, Silent())
+def test_a_failed_blocking_check_is_a_verdict_and_nothing_is_published(opened: Settings) -> None:
+    inject_fault(opened.warehouse_dir, "all-null", EURUSD)
+    run = run_pair(EURUSD, opened, Silent())
     assert not run.passed
     assert run.published is None
     assert "no_unexpected_all_null" in {each.rule for each in run.verdicts if not each.passed}
     assert [stage.name for stage in run.stages] == ["spine", "slabs", "merge", "validate"]
 
 
-def test_a_stages_error_comes_out_as_the_stage_raised_it(settings: Settings) -> None:
-    inject_fault(settings.warehouse_dir, "missing-table", EURUSD)
+def test_a_stages_error_comes_out_as_the_stage_raised_it(opened: Settings) -> None:
+    inject_fault(opened.warehouse_dir, "missing-table", EURUSD)
     with pytest.raises(ExtractionIncomplete, match="TableMissing") as caught:
-        run_pair(EURUSD, settings, Silent())
+        run_pair(EURUSD, opened, Silent())
     assert caught.value.cure.endswith("bqx extract eurusd")
 
 
-def test_a_pair_without_targets_is_an_error_that_names_them(settings: Settings) -> None:
+def test_a_pair_without_targets_is_an_error_that_names_them(opened: Settings) -> None:
     with pytest.raises(TableMissing, match="targets_gbpusd"):
-        run_pair(parse_pair("gbpusd"), settings, Silent())
+        run_pair(parse_pair("gbpusd"), opened, Silent())
 
 
 def test_a_fault_nobody_foresaw_names_the_step_and_says_where_to_look(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    opened: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(_: object) -> None:
         raise RuntimeError("a fault")
 
     monkeypatch.setattr("bqx_assets.pipeline.extract_spine", broken)
     with pytest.raises(Exception, match=r"eurusd/targets_spine: .*a fault.*--debug"):
-        run_pair(EURUSD, settings, Silent())
+        run_pair(EURUSD, opened, Silent())
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EMFILE])
 def test_what_the_system_refuses_in_a_step_comes_out_as_any_other_command_would_say_it(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, number: int
+    opened: Settings, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def refused(_: object) -> None:
         raise OSError(number, os.strerror(number), "/somewhere/slab.parquet")
 
     monkeypatch.setattr("bqx_assets.pipeline.extract_spine", refused)
     with pytest.raises(SystemRefused, match=os.strerror(number)) as caught:
-        run_pair(EURUSD, settings, Silent())
+        run_pair(EURUSD, opened, Silent())
     assert caught.value.subject == "/somewhere/slab.parquet"
 
 
 def test_a_cause_that_outlasts_the_retries_is_told_and_not_their_number(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    opened: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unavailable(_: object) -> None:
         raise TransientReadError("targets_eurusd", got="503", expected="rows", cure="Try again later.")
@@ -125,7 +133,7 @@ def test_a_cause_that_outlasts_the_retries_is_told_and_not_their_number(
     monkeypatch.setattr("bqx_assets.pipeline.extract_spine", unavailable)
     monkeypatch.setitem(RETRIES, "step", replace(RETRIES["step"], first_wait_seconds=0.01))
     with pytest.raises(TransientReadError, match="targets_eurusd: 503"):
-        run_pair(EURUSD, settings, Silent())
+        run_pair(EURUSD, opened, Silent())
 
 
 def test_a_home_that_dagster_cannot_keep_a_run_in_is_named_in_one_error(settings: Settings) -> None:
