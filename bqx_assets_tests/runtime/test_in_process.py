@@ -51,7 +51,7 @@ def kept(small_home: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Se
 
 @pytest.fixture
 def opened(kept: tuple[Settings, PairRun, Stages], settings: Settings) -> Settings:
-    """A home without slabs, whose Dagster instance is made: that takes 2 s."""
+    """A home without slabs, whose Dagster instance is made already."""
     shutil.copytree(kept[0].home / "dagster", settings.home / "dagster")
     return settings
 
