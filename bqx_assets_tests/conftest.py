@@ -18,6 +18,8 @@ _HERE = Path(__file__).parent
 _CLOUD_FOLDERS = ("extract/bigquery/", "runtime/launcher/", "cloud/")
 _SERVERS = frozenset({"gcs_process", "bigquery_server"})
 """Fixtures that start a local server."""
+_LONG = (("cloud/",), ("runtime/", "test_flow.py", "cli/", "extract/bigquery/", "merge/"))
+"""Where the tests lie that start servers and programs, or take whole pairs through them, for each of two workers."""
 _BUCKET = "bucket"
 """The parameter by which a test of several stores asks for one on a server."""
 
@@ -26,12 +28,28 @@ hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=No
 hypothesis.settings.load_profile("repeatable")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark as ``cloud`` what talks to a local server of BigQuery, Cloud Storage or Cloud Run: by fixture or place."""
     for item in items:
-        place = item.path.relative_to(_HERE).as_posix()
-        if place.startswith(_CLOUD_FOLDERS) or (isinstance(item, pytest.Function) and _uses_a_server(item)):
+        if _place(item).startswith(_CLOUD_FOLDERS) or (isinstance(item, pytest.Function) and _uses_a_server(item)):
             item.add_marker(pytest.mark.cloud)
+    if hasattr(config, "workerinput"):
+        items[:] = _long_ones_first(items)
+
+
+def _place(item: pytest.Item) -> str:
+    return item.path.relative_to(_HERE).as_posix()
+
+
+def _long_ones_first(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Return the tests in two halves, as two workers get them, each of which begins with its long tests.
+
+    So each server is started by one worker, and what one takes from the other at the end are short tests.
+    """
+    one, other = ([item for item in items if _place(item).startswith(long)] for long in _LONG)
+    short = [item for item in items if not _place(item).startswith(_LONG[0] + _LONG[1])]
+    filled = max(0, len(items) // 2 - len(one))
+    return one + short[:filled] + other + short[filled:]
 
 
 def _uses_a_server(item: pytest.Function) -> bool:
