@@ -1,8 +1,8 @@
 """The whole of production on one machine: what ``deploy/`` says, with local servers under it.
 
 Belongs here: the wiring. Does not: assertions. Differences from what is deployed: the emulator's address of Cloud Run
-in ``dagster.yaml``, addresses of servers and planted credentials in the environment. Every variable else is of
-``deploy/bqx.env``, the jobs' files and the Dockerfile.
+and a queue that is looked at each second in ``dagster.yaml``, addresses of servers and planted credentials in the
+environment. Every variable else is of ``deploy/bqx.env``, the jobs' files and the Dockerfile.
 """
 
 from __future__ import annotations
@@ -127,4 +127,5 @@ def production(
 def _instance(cloud_run: CloudRunServer) -> dict[str, Any]:
     document: dict[str, Any] = yaml.safe_load((DEPLOY / "dagster.yaml").read_text())
     document["run_launcher"]["config"]["emulator_host"] = cloud_run.endpoint
+    document["run_coordinator"]["config"]["dequeue_interval_seconds"] = 1  # of Dagster's own 5, in which a test waits
     return document
