@@ -3,41 +3,44 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
 
 from bqx_assets.base.files import TEMP_MARK
+from bqx_assets.cli.main import app
 
 BQX = Path(sys.executable).with_name("bqx")
 ROWS, TABLES = 3_600, 32
 
 
-def _run(home: Path, *words: object) -> subprocess.CompletedProcess[str]:
-    command = [BQX, "--home", home, *words]
-    return subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False, timeout=120)
+def _called(home: Path, *words: object) -> Result:
+    """What a call of ``bqx`` leaves in this process: starting the program takes two seconds."""
+    return CliRunner().invoke(app, ["--home", str(home), *map(str, words)])
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("process") / "home"
-    made = _run(
-        home, "warehouse", "create", home / "warehouse", "--pairs", "eurusd", "--rows", ROWS, "--tables", TABLES
-    )
-    assert made.returncode == 0, made.stderr
+    words = ["warehouse", "create", home / "warehouse", "--pairs", "eurusd", "--rows", ROWS, "--tables", TABLES]
+    made = _called(home, *words)
+    assert made.exit_code == 0, made.stderr
     return home
+
+
+def _extraction(home: Path, folder: Path) -> list[str]:
+    return [str(BQX), "--home", str(home), "extract", "eurusd", "--workers", "1", "--output-dir", str(folder)]
 
 
 def _extract_until(home: Path, folder: Path, finished: int, ending: signal.Signals) -> tuple[int, str]:
     """Start an extraction, send ``ending`` when so many slabs are finished; return exit code and stderr."""
-    command = [str(BQX), "--home", str(home), "extract", "eurusd", "--workers", "1", "--output-dir", str(folder)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+    words = _extraction(home, folder)
+    with subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
         while process.poll() is None and len(_finished(folder)) < finished:
             time.sleep(0.001)
         process.send_signal(ending)
@@ -50,8 +53,8 @@ def _finished(folder: Path) -> dict[str, int]:
 
 
 def _resumed(home: Path, folder: Path) -> int:
-    again = _run(home, "extract", "eurusd", "--output-dir", folder, "--json")
-    assert again.returncode == 0, again.stderr
+    again = _called(home, "extract", "eurusd", "--output-dir", folder, "--json")
+    assert again.exit_code == 0, again.stderr
     facts = json.loads(again.stdout)
     assert facts["tables"] == TABLES
     return int(facts["resumed_tables"])
@@ -79,29 +82,34 @@ def test_ctrl_c_ends_with_130_a_sentence_and_no_traceback(home: Path, tmp_path: 
     assert _resumed(home, tmp_path) >= 4
 
 
-def test_a_second_extraction_of_the_same_folder_is_refused_while_one_is_at_work(home: Path, tmp_path: Path) -> None:
-    command = [str(BQX), "--home", str(home), "extract", "eurusd", "--workers", "1", "--output-dir", str(tmp_path)]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as first:
-        while first.poll() is None and len(_finished(tmp_path)) < 2:
+@pytest.fixture(scope="module")
+def together(home: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], Result]:
+    """An extraction by the program; and one of the same folder while it was at work, which stood still meanwhile."""
+    folder = tmp_path_factory.mktemp("together")
+    words = _extraction(home, folder)
+    with subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
+        while first.poll() is None and len(_finished(folder)) < 2:
             time.sleep(0.001)
         first.send_signal(signal.SIGSTOP)
-        second = _run(home, "extract", "eurusd", "--output-dir", tmp_path)
+        second = _called(home, "extract", "eurusd", "--output-dir", folder)
         first.send_signal(signal.SIGCONT)
-        assert first.wait(timeout=60) == 0
-    assert second.returncode == 1
+        out, err = first.communicate(timeout=60)
+    return subprocess.CompletedProcess(words, first.returncode, out, err), second
+
+
+def test_a_second_extraction_of_the_same_folder_is_refused_while_one_is_at_work(
+    together: tuple[subprocess.CompletedProcess[str], Result],
+) -> None:
+    first, second = together
+    assert first.returncode == 0
+    assert second.exit_code == 1
     assert "FolderBusy" in second.stderr
 
 
-@pytest.mark.parametrize(
-    ("words", "code"),
-    [(["--version"], 0), (["plan", "nopair"], 2), (["plan", "eurusd", "--nope"], 2), (["merge", "eurusd"], 1)],
-)
-def test_the_program_exits_as_its_commands_do(tmp_path: Path, words: Sequence[str], code: int) -> None:
-    assert _run(tmp_path, *words).returncode == code
-
-
-def test_progress_goes_to_stderr_in_a_few_lines_and_the_result_to_stdout(home: Path, tmp_path: Path) -> None:
-    done = _run(home, "extract", "eurusd", "--output-dir", tmp_path)
+def test_progress_goes_to_stderr_in_a_few_lines_and_the_result_to_stdout(
+    together: tuple[subprocess.CompletedProcess[str], Result],
+) -> None:
+    done, _ = together
     assert len(done.stderr.splitlines()) < TABLES // 2
     assert done.stdout.startswith("✓ eurusd: ")
     assert "\x1b" not in done.stdout + done.stderr
@@ -114,9 +122,27 @@ def test_a_closed_pipe_is_no_traceback(home: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_commands_other_than_run_start_without_what_takes_seconds_to_import(home: Path) -> None:
-    slow = "{'dagster', 'google.cloud', 'sqlalchemy'}"
-    code = f"import sys; from bqx_assets.cli.main import app; print({slow} & {{*sys.modules}})"
-    environment = {**os.environ, "BQX_HOME": str(home)}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
-    assert done.stdout == "set()\n"
+_FORKED = """
+import json, os, sys
+from bqx_assets.cli import entry, main
+slow = {"dagster", "google.cloud", "sqlalchemy"} & {*sys.modules}
+codes = []
+for words in json.loads(sys.argv[1]):  # each in a process of its own, forked so that libraries are imported once
+    process = os.fork()
+    if not process:
+        sys.argv = ["bqx", *words]
+        sys.exit(entry.main())
+    codes.append(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
+print(json.dumps([*slow]), json.dumps(codes), sep="\\n")
+"""
+
+
+def test_the_program_exits_as_its_commands_do_and_starts_without_what_takes_seconds_to_import(tmp_path: Path) -> None:
+    calls = {"--version": 0, "plan nopair": 2, "plan eurusd --nope": 2, "merge eurusd": 1}
+    words = json.dumps([call.split() for call in calls])
+    done = subprocess.run(
+        [sys.executable, "-c", _FORKED, words], capture_output=True, text=True, check=True, cwd=tmp_path, timeout=60
+    )
+    imported, codes = map(json.loads, done.stdout.splitlines()[-2:])
+    assert imported == []
+    assert dict(zip(calls, codes, strict=True)) == calls

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import subprocess
 import sys
@@ -92,20 +91,33 @@ def test_a_named_warehouse_wins_and_one_outside_of_the_home_is_named_in_the_hint
     assert Settings(home=home).of_pair(parse_pair("eurusd")).warehouse_dir == home / "warehouses" / "a"
 
 
-def test_each_printed_next_command_works_when_it_is_pasted(tmp_path: Path) -> None:
-    """From a shell on whose PATH there is no ``bqx``, in a folder whose name a shell would take apart."""
+def test_each_printed_next_command_works_when_it_is_pasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Into a shell on whose PATH there is no ``bqx``, in a folder whose name a shell would take apart.
+
+    The shell takes the line apart; the program, which takes two seconds to start, is started for the first line alone.
+    """
     folder = tmp_path / "a [b] 'ü'"
     folder.mkdir()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("BQX_")}
-    environment |= {"PATH": "/usr/bin:/bin", "COLUMNS": "300"}
-    bqx = shlex.quote(str(Path(sys.executable).with_name("bqx")))
-    command = f"{bqx} --home 'the home' warehouse create 'the home/w' --pairs eurusd --rows 100 --tables 1"
-    for expected in ("warehouse create", "plan", "extract", "merge", "validate"):
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.setenv("COLUMNS", "300")
+    program = Path(sys.executable).with_name("bqx")
+    create = "warehouse create 'the home/w' --pairs eurusd --rows 100 --tables 1"
+    out = _of_shell(f"{shlex.quote(str(program))} --home 'the home' {create}")
+    for expected in ("plan", "extract", "merge", "validate"):
+        hints = [line.removeprefix("next: ") for line in out.splitlines() if line.startswith("next: ")]
+        command = hints[0].replace(" run ", " plan ")
         assert f" {expected} " in command
-        done = subprocess.run(
-            ["/bin/sh", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, check=False
-        )
-        assert (done.returncode, done.stderr.count("✗")) == (0, 0) or expected == "validate", done.stderr
-        hints = [line.removeprefix("next: ") for line in done.stdout.splitlines() if line.startswith("next: ")]
-        command = hints[0].replace(" run ", " plan ") if hints else ""
-    assert "rows_equal_spine" in done.stdout
+        called, *words = _of_shell(f"printf '%s\\n' {command}").splitlines()
+        assert Path(called).samefile(program)
+        monkeypatch.setattr(sys, "argv", [called, *words])
+        done = CliRunner().invoke(app, words)
+        assert (done.exit_code, done.stderr.count("✗")) == (0, 0) or expected == "validate", done.output
+        out = done.stdout
+    assert "rows_equal_spine" in out
+
+
+def _of_shell(command: str) -> str:
+    done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("✗")) == (0, 0), done.stderr
+    return done.stdout
