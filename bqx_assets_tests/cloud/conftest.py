@@ -1,6 +1,6 @@
 """Fixtures: the pair's reduced warehouse, in a folder and in local-bigquery; the bucket; all of production.
 
-Servers live for the whole session, Dagster's take 10 s to start; what they hold is fresh for each test.
+Servers live for the whole session, Dagster's for those tests that need them; what they hold is fresh for each test.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ def endpoints(gcs_process: GcsServer, bigquery: LocalBigQuery, session_gate: tup
     }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def running(
     endpoints: dict[str, str],
     postgres: PostgresServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Production]:
-    """Dagster's servers and Cloud Run, as deployed."""
+    """Dagster's servers and Cloud Run, as deployed. They look for work all the time: no other tests run beside them."""
     with (
         CloudRunServer(grace_seconds=2) as cloud_run,
         production(tmp_path_factory.mktemp("production"), cloud_run, postgres, endpoints) as made,

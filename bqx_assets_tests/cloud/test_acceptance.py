@@ -13,10 +13,12 @@ import re
 import signal
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
 import polars as pl
+import pytest
 from polars.testing import assert_frame_equal
 
 from bqx_assets.extract.slabs import slabs_prefix
@@ -125,6 +127,17 @@ def test_a_container_has_no_variable_that_the_shipped_files_do_not_give_it(runni
         names = {each.name for each in job.template.template.containers[0].env}
         assert not names & (addresses | planted)
         assert {"BQX_LAST", "BQX_MAX_BYTES", "BQX_EXPECTATIONS", "DAGSTER_POSTGRES_URL"} <= names
+
+
+@pytest.mark.parametrize("service", ["code", "web", "daemon"])
+def test_a_service_that_runs_is_healthy_by_the_machines_own_check_and_one_that_does_not_is_not(
+    running: Production, service: str
+) -> None:
+    """Of ``deploy/compose.yaml``, by whose own words they were started."""
+    assert running.machine.healthy(service)
+    if service == "web":  # the others' checks take 3 s of CPU each
+        elsewhere = replace(running.machine, ports={"4000": 1, "3000": 1})
+        assert not elsewhere.healthy(service)
 
 
 def _assert_nothing_leaked(running: Production, bucket: GcsServer) -> None:

@@ -23,6 +23,7 @@ from bqx_assets.runtime.graph import training_io_manager
 from bqx_assets.runtime.keys import PAIRS, TRAINING
 from bqx_assets.runtime.workspace import Workspace
 from bqx_assets_tests.frames import EURUSD, frame_job, frame_warehouse
+from bqx_assets_tests.servers.gcs.bucket import Stored
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
 from bqx_assets_tests.servers.gcs.server import GcsServer
 
@@ -31,14 +32,25 @@ FIRST_LOOK_BYTES = 256 << 10
 """What Polars asks for at a file's end, whatever the footer's size."""
 
 
+@pytest.fixture(scope="module")
+def objects(gcs_process: GcsServer) -> dict[str, Stored]:
+    """What a bucket holds in which a pair was merged."""
+    gcs_process.reset()
+    gcs_process.bucket(BUCKET)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORAGE_EMULATOR_HOST", gcs_process.url)
+        store = GcsObjectStore(BUCKET)
+        extract_pair(frame_job(Slabs(store, slabs_prefix(EURUSD)), frame_warehouse(24_000)))
+        merge(plan_slabs(EURUSD, store, slabs_prefix(EURUSD)), store, NAME, progress=Silent())
+        store.client.close()
+    return dict(gcs_process.buckets[BUCKET].live)
+
+
 @pytest.fixture
-def merged(gcs: GcsServer, gcs_store: GcsObjectStore) -> bytes:
+def merged(objects: dict[str, Stored], gcs: GcsServer) -> bytes:
     """A merged object of 28 MB, and its bytes: Polars reads on over gaps of up to a megabyte."""
-    extract_pair(frame_job(Slabs(gcs_store, slabs_prefix(EURUSD)), frame_warehouse(24_000)))
-    merge(plan_slabs(EURUSD, gcs_store, slabs_prefix(EURUSD)), gcs_store, merged_name(EURUSD), progress=Silent())
-    data = gcs_store.read(NAME)
-    gcs.log.clear()
-    return data
+    gcs.buckets[BUCKET].live.update(objects)
+    return objects[NAME].data
 
 
 def _load(settings: Settings, reader: dg.AssetsDefinition) -> dg.ExecuteInProcessResult:
