@@ -12,6 +12,7 @@ from pydantic import Field
 
 from bqx_assets.base.artifacts import Record
 from bqx_assets.base.costs import TIB_BYTES, prices, storage_read_usd
+from bqx_assets.doctor.tables import MEASURED_PAIR
 
 GIB_BYTES = 1 << 30
 HOURS = 730.0
@@ -90,7 +91,10 @@ class _Ways(Record):
 @cache
 def ways() -> tuple[Way, ...]:
     """Return the packaged ways, the users' own first."""
-    return _Ways.model_validate(tomllib.loads(files("bqx_assets.cli").joinpath("ways.toml").read_text())).way
+    document = tomllib.loads(files("bqx_assets.cli").joinpath("ways.toml").read_text())
+    for facts in document["way"]:
+        facts |= {name: getattr(MEASURED_PAIR, name) for name in facts.pop("as_measured", ())}
+    return _Ways.model_validate(document).way
 
 
 class Quantity(Record):

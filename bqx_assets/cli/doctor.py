@@ -1,4 +1,4 @@
-"""Defines ``bqx doctor``: a table of what was looked at, and the fix of what is missing on a line to be copied."""
+"""Defines ``bqx doctor``: a table of all findings, and each lack with the command that fixes it on a line to copy."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from bqx_assets.cli.failures import pasteable
 from bqx_assets.cli.options import Json, PairIfAny
 from bqx_assets.cli.session import Session
 from bqx_assets.cli.tables import plain_table
-from bqx_assets.doctor.chart import THEMES, look
-from bqx_assets.doctor.report import Line, Report, State
+from bqx_assets.doctor.case import MARKS, Line, Report, State
+from bqx_assets.doctor.probes import THEMES, look
 
 doctor_app = typer.Typer()
 Only = Annotated[
@@ -26,28 +26,24 @@ Only = Annotated[
     typer.Option(
         "--only",
         metavar="THEME",
-        help=f"Show this theme, and what it cannot be looked at without; may be repeated. One of: {', '.join(THEMES)}.",
+        help=f"Show this theme, and lacks that keep it from being examined; repeatable. One of: {', '.join(THEMES)}.",
         show_default="all",
     ),
 ]
-_MARKS: dict[State, tuple[str, str]] = {
-    "passed": ("✓", "green"),
-    "missing": ("✗", "bold red"),
-    "skipped": ("·", "dim"),
-    "note": ("!", "yellow"),
-}
+_STYLES: dict[State, str] = {"passed": "green", "missing": "bold red", "skipped": "dim", "note": "yellow"}
 _SHOWN, _SHOWN_MISSING = 600, 80
-"""Characters of a finding in the table; a few more are shown, for a cut would save no line."""
+"""Characters of a finding that the table shows."""
 _FEW = 20
+"""Characters by which a finding may be longer and is still not cut, because a cut would save no line."""
 _NAME_WIDTH = 24
-"""Of the names in the table, so that 50 characters are left for a finding on a terminal of 80."""
+"""Width of the names in the table. It leaves 50 characters for a finding on a terminal of 80."""
 
 
 @doctor_app.command()
 def doctor(ctx: typer.Context, pair: PairIfAny = None, *, only: Only = None, as_json: Json = False) -> None:
     """Look at everything that a run needs, change nothing, and name what is missing, with the command that fixes it.
 
-    It takes seconds, and at most a minute where nobody answers.
+    It takes seconds, and at most a minute if no server answers.
     Exit code 0: nothing is missing, 1: something is.
     """
     session: Session = ctx.obj
@@ -63,10 +59,10 @@ def doctor(ctx: typer.Context, pair: PairIfAny = None, *, only: Only = None, as_
 
 
 def stop_on_a_lack(session: Session, pair: Pair, settings: Settings) -> None:
-    """Let the doctor look before a command does its work; do nothing more where nothing is missing.
+    """Call the doctor before the work of a command, and return if nothing is missing.
 
     Raises:
-        NotReady: something is missing; it is shown with its cures.
+        NotReady: something is missing; each lack was shown with its cure.
     """
     with session.work() as (progress, _):
         report = look(settings, pair, progress, {"home": "option --home"} if session.home else None)
@@ -75,22 +71,23 @@ def stop_on_a_lack(session: Session, pair: Pair, settings: Settings) -> None:
 
 
 def report_table(report: Report, bqx: str = "bqx") -> Table:
-    """Return a heading a theme, below it a line a probe; below a note, what one may do about it."""
+    """Return one heading for each theme, with one line for each probe; below a note, what can be done about it."""
     table = plain_table("", "", "")
     table.show_header = False
     table.columns[1].max_width = _NAME_WIDTH
-    for theme in dict.fromkeys(line.theme for line in report.lines):  # a theme's probes need not follow each other
+    for theme in dict.fromkeys(line.theme for line in report.lines):  # the probes of a theme may stand apart
         table.add_row("", Text(theme, style="bold"), "")
         for name, line in _shown_lines([line for line in report.lines if line.theme == theme]):
             style = "dim" if line.state == "skipped" else ""
-            table.add_row(Text(*_MARKS[line.state]), Text(name, style=style), Text(_cut(line), style=style))
+            mark = Text(MARKS[line.state], style=_STYLES[line.state])
+            table.add_row(mark, Text(name, style=style), Text(_cut(line), style=style))
             if line.state == "note" and line.cure:
                 table.add_row("", "", Text(f"→ {printable(pasteable(line.cure, bqx))}", style="italic"))
     return table
 
 
 def _shown_lines(lines: Sequence[Line]) -> Iterator[tuple[str, Line]]:
-    """Names and lines, with those on one line that were not looked at for one reason, or passed and are of one kind."""
+    """Yield names and lines; lines of one kind that passed, or were skipped for one reason, are joined into one."""
     for key, same in groupby(lines, _kind):
         group = list(same)
         first = group[0]
@@ -104,6 +101,7 @@ def _shown_lines(lines: Sequence[Line]) -> Iterator[tuple[str, Line]]:
 
 
 def _kind(line: Line) -> tuple[str, str]:
+    """Return the key by which neighbouring lines are joined."""
     kind, colon, _ = line.name.partition(": ")
     if line.state == "passed":
         return "passed", kind if colon else line.name
@@ -111,13 +109,13 @@ def _kind(line: Line) -> tuple[str, str]:
 
 
 def _cut(line: Line) -> str:
-    """What was found, short where it is missing: that stands below the table in full."""
+    """Return a finding cut to a length; a lack is cut shorter, because it is shown in full below the table."""
     text, most = printable(line.found), _SHOWN_MISSING if line.state == "missing" else _SHOWN
     return text if len(text) <= most + _FEW else f"{text[:most]}…"
 
 
 def lack_lines(report: Report, bqx: str = "bqx") -> Iterator[Text | str]:
-    """Yield what is missing: in full, with the permission, the resource, and the command on a line of its own."""
+    """Yield each lack in full: permission and resource on one line, the command that fixes it on a line of its own."""
     for line in report.missing:
         yield ""
         yield Text.assemble(("✗ ", "bold red"), (f"{line.title}: ", "bold"), printable(line.found))

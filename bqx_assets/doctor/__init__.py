@@ -1,4 +1,4 @@
-"""What a run needs, looked at before anything long is started: ``bqx doctor``.
+"""``bqx doctor``: looks at everything that a run needs before anything long is started, and changes nothing.
 
-Belongs here: probes, grouped by what they look at, and the report they give. Does not: mending, or drawing.
+Each theme of the report has its probes in one module. ``probes`` lists them all, ``examine`` runs them.
 """

@@ -1,9 +1,6 @@
-"""BigQuery and its Storage Read API: what a run asks of them, asked once.
+"""Examines BigQuery and its Storage Read API by the calls that a run makes, each made once.
 
-Belongs here: the first call of each API, dry queries, one session and one row a family, policies. Does not: what the
-tables should be (``warehouse``).
-
-Each API's first call tells whether it is on; what else it was refused with is the next line's.
+The first call of an API tells whether the API is on. If it was refused for another reason, the next line says so.
 """
 
 from __future__ import annotations
@@ -20,19 +17,10 @@ from google.cloud.bigquery.retry import DEFAULT_RETRY
 from bqx_assets.base.printable import some_of
 from bqx_assets.base.refusals.read import read_refusal
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
-from bqx_assets.doctor.case import Case, Probe
+from bqx_assets.doctor.case import Case, Finding, Probe, noted, passed, skipped
+from bqx_assets.doctor.examine import concerns_the_api
 from bqx_assets.doctor.network import CREDENTIALS, TOKEN, reached
-from bqx_assets.doctor.refused import concerns_the_api
-from bqx_assets.doctor.report import Finding, noted, passed, skipped
-from bqx_assets.doctor.warehouse import (
-    CATALOGUE,
-    PAIR_TABLES,
-    PARTS,
-    describe,
-    read_finding,
-    request_of,
-    row_of,
-)
+from bqx_assets.doctor.tables import CATALOGUE, PAIR_TABLES, PARTS, describe, read_finding, request_of, row_of
 from bqx_assets.extract.bigquery.bigquery_warehouse import BigQueryWarehouse
 from bqx_assets.extract.bigquery.catalogue import catalogue_sql
 from bqx_assets.extract.bigquery.client import open_clients
@@ -45,14 +33,15 @@ PLACE, SNAPSHOT = "place of the data", "snapshot"
 READ_API, SESSIONS, POLICIES = "BigQuery Storage API", "read sessions", "policies"
 _CALL_SECONDS = 15.0
 _RETRY: Retry = DEFAULT_RETRY.with_timeout(_CALL_SECONDS)
-_OF_SESSIONS = "bigquery.readsessions."
+_SESSION_PERMISSIONS = "bigquery.readsessions."
 _DATASETS = (TARGETS_DATASET, FEATURES_DATASET)
 _CATALOGUE_SECONDS = 40.0
-"""Listing some 7,600 tables with their columns takes several seconds."""
+"""Limit of listing some 7,600 tables with their columns, which takes several seconds."""
+_SHOWN = 5
 
 
 def bigquery_probes(_: Case) -> Iterator[Probe]:
-    """Yield the probes of BigQuery, up to the catalogue."""
+    """Yield the probes of BigQuery up to the catalogue."""
     bigquery_probe = partial(Probe, THEME, service="bigquery")
     yield bigquery_probe(CLIENTS, _open, needs=(CREDENTIALS,))
     yield bigquery_probe(API, _first_call, needs=(CLIENTS, reached("BigQuery"), TOKEN))
@@ -66,13 +55,13 @@ def bigquery_probes(_: Case) -> Iterator[Probe]:
 
 
 def read_probes(_: Case) -> Iterator[Probe]:
-    """Yield the probes of reading, once the pair's tables are known."""
+    """Yield the probes of reading, which need the pair's tables."""
     read_probe = partial(Probe, THEME, service="storage_read")
     yield read_probe(READ_API, _first_session, needs=(PAIR_TABLES, reached("BigQuery Storage")))
     yield read_probe(SESSIONS, _sessions, needs=(READ_API,))
     first, *others = PARTS
     yield read_probe(row_of(first), partial(_read, part=first), needs=(SESSIONS,))
-    for part in others:  # after the first: what is missing for every table is named once
+    for part in others:  # each needs the first, so that what is missing for all tables is one lack
         yield read_probe(row_of(part), partial(_read, part=part), needs=(row_of(first),))
     yield Probe(THEME, POLICIES, _policies, needs=tuple(row_of(part) for part in PARTS), service="bigquery")
 
@@ -91,6 +80,7 @@ def _open(case: Case) -> Finding:
 
 
 def _query(case: Case, sql: str) -> bigquery.QueryJob:
+    """Make a dry run of a query, which is checked and neither run nor billed."""
     dry = bigquery.QueryJobConfig(dry_run=True, use_query_cache=False)
     return case.clients.catalogue.query(sql, job_config=dry, retry=_RETRY, job_retry=None, timeout=_CALL_SECONDS)
 
@@ -112,9 +102,7 @@ def _queries(case: Case) -> Finding:
 
 
 def _place(case: Case) -> Finding:
-    path = f"{case.clients.project}.{FEATURES_DATASET}"
-    found: Any = case.clients.catalogue.get_dataset(path, retry=_RETRY, timeout=_CALL_SECONDS)
-    case.location = str(found.location)
+    case.location = cast("BigQueryWarehouse", case.warehouse).location()
     return passed(f"{FEATURES_DATASET} lies in {case.location}")
 
 
@@ -139,14 +127,17 @@ def _first_session(case: Case) -> Finding:
 
 
 def _sessions(case: Case) -> Finding:
-    """Whether sessions may be made at all; what is refused of the table itself is the next line's."""
+    """Look whether sessions may be made at all; a refusal because of the table is found by the row of that table."""
     refused = case.first_session
-    if refused is not None and (read_refusal(refused, "storage_read").permission or "").startswith(_OF_SESSIONS):
-        raise refused
+    if refused is not None:
+        permission = read_refusal(refused, "storage_read").permission or ""
+        if permission.startswith(_SESSION_PERMISSIONS):
+            raise refused
     return passed(f"may be made in {case.clients.billing_project}")
 
 
 def _session(case: Case, part: str) -> Any:  # noqa: ANN401 -- the client's messages are untyped
+    """Open the read session of the part's table; return None if the pair has no table of that part."""
     request = request_of(case, part)
     if request is None:
         return None
@@ -156,7 +147,7 @@ def _session(case: Case, part: str) -> Any:  # noqa: ANN401 -- the client's mess
 
 
 def _read(case: Case, part: str) -> Finding:
-    """Open a session as a run does, take the first answer of its first stream, and end the call."""
+    """Open a session as a run does, take the first answer of each stream, and end the calls."""
     request = request_of(case, part)
     session = _session(case, part)
     if request is None or session is None:
@@ -174,7 +165,7 @@ def _read(case: Case, part: str) -> Finding:
 
 
 def _policies(case: Case) -> Finding:
-    """Policies that stand in a run's way have been met above; tags that do not are named."""
+    """Name the policy tags of the tables that were read: a policy that refuses a run has refused a row before."""
     tagged: list[str] = []
     for part in PARTS:
         request = request_of(case, part)
@@ -184,5 +175,5 @@ def _policies(case: Case) -> Finding:
             fields = cast("list[bigquery.SchemaField]", table.schema)
             tagged += [f"{request.table.table}.{field.name}" for field in fields if field.policy_tags is not None]
     if tagged:
-        return noted(f"none in the way; policy tags on {some_of(tagged, 5)}")
+        return noted(f"none in the way; policy tags on {some_of(tagged, _SHOWN)}")
     return passed(f"none on the {len(PARTS)} tables read, at the snapshot of a run")

@@ -1,7 +1,6 @@
-"""Cloud Run's jobs as the launcher of ``dagster.yaml`` names them.
+"""Examines the Cloud Run jobs that ``dagster.yaml`` names: their definitions, and whether this account may start them.
 
-Belongs here: whether they are there, their size, image, account and environment, and whether this account may start
-them. Does not: starting one, or waiting for one (``runtime/launcher``).
+No job is started.
 """
 
 from __future__ import annotations
@@ -16,24 +15,29 @@ from google.api_core.exceptions import GoogleAPIError
 from google.cloud import run_v2
 from google.iam.v1.iam_policy_pb2 import TestIamPermissionsRequest
 
-from bqx_assets.doctor.case import Case, Probe
+from bqx_assets.doctor.case import Case, Finding, Probe, missing, noted, passed, skipped
+from bqx_assets.doctor.examine import concerns_the_api
 from bqx_assets.doctor.instance import FILE
 from bqx_assets.doctor.network import TOKEN
-from bqx_assets.doctor.refused import concerns_the_api
-from bqx_assets.doctor.report import Finding, missing, noted, passed, skipped
 
 THEME = "cloud run"
 LAUNCHER, API, JOBS = "launcher", "Cloud Run API", "jobs"
 _OURS = "CloudRunLauncher"
 _CALL_SECONDS = 10.0
+_REPLACE = "put the jobs in place again: deploy/up.sh --env FILE jobs"
 _GIB = 1 << 30
 _SIZES_GIB = {1: (0.5, 4), 2: (0.5, 8), 4: (2, 16), 6: (4, 24), 8: (4, 32)}
-"""CPUs to least and most memory. **Source**: docs.cloud.google.com/run/docs/configuring/jobs/memory-limits, 2026-11."""
+"""Least and most memory by the number of CPUs.
+
+**Source**: docs.cloud.google.com/run/docs/configuring/jobs/memory-limits, 2026-11.
+"""
 _UNITS = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": _GIB, "k": 10**3, "M": 10**6, "G": 10**9}
 _WHOLE_HISTORY_BYTES = 8 * _GIB
-"""Least memory of a job that is asked for all 2.16 million minutes of a pair."""
+"""Least memory of a job that reads the whole history of a pair, 2.16 million minutes."""
 _RANGE = ("BQX_LAST", "BQX_START", "BQX_END")
+"""Variables of which one limits the history that a run reads."""
 _SAME = ("BQX_BIGQUERY_PROJECT", "BQX_BILLING_PROJECT", "BQX_OUTPUT", "BQX_EXPECTATIONS")
+"""Settings in which a job should agree with the environment of the doctor."""
 _MAY_LAUNCH = ("run.jobs.run", "run.jobs.runWithOverrides")
 
 
@@ -43,14 +47,14 @@ def cloud_run_probes(_: Case) -> Iterator[Probe]:
     yield Probe(THEME, LAUNCHER, _launcher, needs=(FILE,))
     yield run_probe(API, _first_call, needs=(LAUNCHER, TOKEN))
     yield run_probe(JOBS, _jobs, needs=(API,))
-    for name, look in _OF_JOBS.items():
+    for name, look in JOB_PROBES.items():
         yield run_probe(name, look, needs=(JOBS,))
     yield run_probe("may launch", _may_launch, needs=(JOBS,))
 
 
 def _launcher(case: Case) -> Finding:
     if case.environment.get("CLOUD_RUN_EXECUTION"):
-        return skipped("this is a container of Cloud Run; its account starts no jobs, that of the daemon does")
+        return skipped("this is a container of Cloud Run: not its account but the daemon's starts jobs")
     launcher: Mapping[str, Any] = case.instance.get("run_launcher") or {}
     if launcher.get("class") != _OURS:
         return skipped(f"runs are not launched on Cloud Run, but by {launcher.get('class') or 'the daemon itself'}")
@@ -59,14 +63,14 @@ def _launcher(case: Case) -> Finding:
 
 
 def _names(case: Case) -> list[str]:
-    """The jobs' short names, that of the default class first, each once."""
+    """Return the short names of the jobs, each once, the job of the default memory class first."""
     config = case.instance["run_launcher"]["config"]
     classes = cast("dict[str, str]", config["jobs"])
     first = classes.get(str(config["default_memory_class"]), "")
     return [name for name in dict.fromkeys([first, *classes.values()]) if name]
 
 
-def _full(case: Case, name: str) -> str:
+def _full_name(case: Case, name: str) -> str:
     config = case.instance["run_launcher"]["config"]
     return f"projects/{config['project']}/locations/{config['region']}/jobs/{name}"
 
@@ -80,7 +84,7 @@ def _client(case: Case) -> run_v2.JobsClient:
 
 
 def _get(case: Case, name: str) -> run_v2.Job:
-    return _client(case).get_job(name=_full(case, name), retry=None, timeout=_CALL_SECONDS)
+    return _client(case).get_job(name=_full_name(case, name), retry=None, timeout=_CALL_SECONDS)
 
 
 def _first_call(case: Case) -> Finding:
@@ -97,7 +101,7 @@ def _jobs(case: Case) -> Finding:
     for name, job in case.jobs.items():
         condition = job.terminal_condition
         if condition.state == run_v2.Condition.State.CONDITION_FAILED:
-            return missing(f"{name} is not ready: {condition.message}", "Mend it, and put the job in place again.")
+            return missing(f"{name} is not ready: {condition.message}", f"Correct it, then {_REPLACE}")
     return passed(", ".join(case.jobs))
 
 
@@ -114,7 +118,7 @@ def _size(case: Case) -> Finding:
         bounds = _SIZES_GIB.get(int(_cpus(cpu))) if _cpus(cpu).is_integer() else None
         if bounds is None or not bounds[0] <= _bytes(memory) / _GIB <= bounds[1]:
             return missing(
-                f"{said[-1]} is no size of Cloud Run's", f"gcloud run jobs update {name} --cpu 2 --memory 2Gi"
+                f"{said[-1]}: Cloud Run has no such size", f"gcloud run jobs update {name} --cpu 2 --memory 2Gi"
             )
     return passed("; ".join(said))
 
@@ -132,12 +136,12 @@ def _image(case: Case) -> Finding:
     images = {name: _container(job).image for name, job in case.jobs.items()}
     if len(set(images.values())) > 1:
         said = "; ".join(f"{name} {image}" for name, image in images.items())
-        return missing(f"the jobs have different images: {said}", "Put all jobs in place again, with one image.")
+        return missing(f"the jobs have different images: {said}", f"Set one BQX_IMAGE_TAG, then {_REPLACE}")
     image = next(iter(images.values()))
     running = case.environment.get("BQX_IMAGE_TAG")
     if running and not image.endswith(f":{running}"):
-        return missing(f"{image}, but the release here is {running}", "Put the jobs in place again, with this image.")
-    return passed(image) if running else noted(f"{image}; which release is in it is not known here")
+        return missing(f"{image}, but the release here is {running}", f"With this BQX_IMAGE_TAG, {_REPLACE}")
+    return passed(image) if running else noted(f"{image}; BQX_IMAGE_TAG is not set here to compare it with")
 
 
 def _account(case: Case) -> Finding:
@@ -147,7 +151,8 @@ def _account(case: Case) -> Finding:
         return noted(f"the jobs run as different accounts: {said}")
     if case.account and case.account not in accounts:
         return noted(
-            f"runs act as {said}; the lines above are those of {case.account}", "Launch doctor_job to see theirs."
+            f"runs act as {said}; the lines above were found as {case.account}",
+            "Launch doctor_job to examine their account.",
         )
     return passed(said)
 
@@ -157,13 +162,13 @@ def _environment(job: run_v2.Job) -> dict[str, str]:
 
 
 def _range(case: Case) -> Finding:
-    """Without a range a run asks for the whole history, which a small container cannot hold."""
+    """Look whether a range is set: a run without one reads the whole history, which a small container cannot hold."""
     for name, job in case.jobs.items():
         memory = _container(job).resources.limits.get("memory", "512Mi")
         chosen = [each for each in _RANGE if _environment(job).get(each)]
         if not chosen and _bytes(memory) < _WHOLE_HISTORY_BYTES:
             return missing(
-                f"{name} asks for the whole history in {memory}: none of {', '.join(_RANGE)} is set",
+                f"{name} reads the whole history with {memory} of memory: none of {', '.join(_RANGE)} is set",
                 f"gcloud run jobs update {name} --update-env-vars 'BQX_LAST=100000 rows'",
                 reason="range",
             )
@@ -184,17 +189,17 @@ def _budget(case: Case) -> Finding:
 
 
 def _same(case: Case) -> Finding:
-    """What the doctor looked at is what a run would use."""
+    """Compare the settings of the jobs with those that were examined here."""
     for name, job in case.jobs.items():
         theirs = _environment(job)
         other = [each for each in _SAME if theirs.get(each, "") != case.environment.get(each, "")]
         if other:
             said = "; ".join(f"{each} {theirs.get(each) or 'not set'}" for each in other)
-            return noted(f"{name} has other settings than were looked at here: {said}")
-    return passed("the settings that were looked at here")
+            return noted(f"{name} has other settings than those examined here: {said}")
+    return passed("the settings examined here")
 
 
-_OF_JOBS = {
+JOB_PROBES = {
     "size": _size,
     "image": _image,
     "account of runs": _account,
@@ -205,20 +210,20 @@ _OF_JOBS = {
 
 
 def _may_launch(case: Case) -> Finding:
-    """Asked for by name, since starting a job to see whether one may would start it."""
+    """Ask by name for the permissions to start the jobs: trying them would start a run."""
     client, names = _client(case), list(case.jobs)
     for name in names:
-        request = TestIamPermissionsRequest(resource=_full(case, name), permissions=_MAY_LAUNCH)
+        request = TestIamPermissionsRequest(resource=_full_name(case, name), permissions=_MAY_LAUNCH)
         answer = cast("Any", client).test_iam_permissions(request=request, retry=None, timeout=_CALL_SECONDS)
         lost = [each for each in _MAY_LAUNCH if each not in answer.permissions]
         if lost:
             region = case.instance["run_launcher"]["config"]["region"]
             return missing(
-                f"no {lost[0]} on {name}",
+                f"no {' and no '.join(lost)} on {name}",
                 f"gcloud run jobs add-iam-policy-binding {name} --region {region} --member {case.member}"
                 " --role roles/run.jobsExecutorWithOverrides",
-                permission=lost[0],
-                resource=_full(case, name),
+                permission=", ".join(lost),
+                resource=_full_name(case, name),
                 reason="permission",
             )
     return passed(", ".join(_MAY_LAUNCH))

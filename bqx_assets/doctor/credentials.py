@@ -1,7 +1,6 @@
-"""The credentials that Google's clients would find: of which kind, whose, from which file, and whether they hold.
+"""Examines the credentials that Google's clients find: their kind, account and file, and whether a token is granted.
 
-Belongs here: finding them and asking for one token. Does not: what the account may do. No part of a key or token is
-shown.
+No part of a key or token is shown.
 """
 
 from __future__ import annotations
@@ -18,9 +17,8 @@ from google.auth.transport.requests import Request
 from google.oauth2 import credentials as user
 from google.oauth2 import service_account
 
-from bqx_assets.doctor.case import Case, Probe
+from bqx_assets.doctor.case import Case, Finding, Probe, passed, skipped
 from bqx_assets.doctor.network import CLOCK, CREDENTIALS, TOKEN, servers
-from bqx_assets.doctor.report import Finding, passed, skipped
 
 THEME = "credentials"
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
@@ -41,7 +39,7 @@ def credentials_probes(_: Case) -> Iterator[Probe]:
 
 
 def are_needed(case: Case) -> bool:
-    """Return whether a server of Google's is in use, or a file is named: then the next command would use it."""
+    """Return whether one of Google's own servers is in use, or a key file is named, which other commands would read."""
     named = case.environment.get(names.CREDENTIALS)
     return bool(named) or not all(server.is_local for server in servers(case))
 
@@ -61,7 +59,7 @@ def _kind(found: object) -> str:
 
 
 def _account(found: object) -> str:
-    """The account's address: known of a service account at once, of an attached one after the first token."""
+    """Return the account's address: a key file has it, an account attached to the machine after the first token."""
     for name in ("service_account_email", "signer_email", "account"):
         address = getattr(found, name, None)
         if isinstance(address, str) and "@" in address:
@@ -70,7 +68,7 @@ def _account(found: object) -> str:
 
 
 def _place(case: Case) -> str:
-    """Where they were found; without a word for an attached account, which has no file."""
+    """Return the file in which they were found; empty for an account attached to the machine, which has no file."""
     named = case.environment.get(names.CREDENTIALS)
     if named:
         return f", {named} ({names.CREDENTIALS})"
@@ -88,5 +86,5 @@ def _ask(case: Case) -> Finding:
     case.credentials.refresh(request)
     case.account = _account(case.credentials) or case.account
     expiry = case.credentials.expiry
-    until = f", good until {expiry:%H:%M:%S} UTC" if expiry else ""
-    return passed(f"given{until}")
+    until = f", valid until {expiry:%H:%M:%S} UTC" if expiry else ""
+    return passed(f"granted{until}")

@@ -1,7 +1,6 @@
-"""Dagster's instance as it is deployed: ``dagster.yaml``, the Postgres it names, and how far its schema is.
+"""Examines the deployed Dagster instance: ``dagster.yaml``, the Postgres that it names, and the schema there.
 
-Belongs here: the file with its variables filled in, driver, connection, schema. Does not: Dagster itself, which takes
-2 s to import; Cloud Run's jobs (``cloud_run``). A password is never shown.
+Dagster itself takes 2 s to import and is not imported. A password is never shown.
 """
 
 from __future__ import annotations
@@ -19,8 +18,7 @@ import yaml
 from alembic.script import ScriptDirectory
 from sqlalchemy.exc import SQLAlchemyError
 
-from bqx_assets.doctor.case import Case, Probe
-from bqx_assets.doctor.report import Finding, missing, noted, passed, skipped
+from bqx_assets.doctor.case import NOT_DEPLOYED, Case, Finding, Probe, missing, noted, passed, skipped
 
 THEME = "dagster"
 FILE, DRIVER, POSTGRES, SCHEMA = "dagster.yaml", "driver", "postgres", "schema"
@@ -29,16 +27,16 @@ _CONNECT_SECONDS = 8
 
 def instance_probes(_: Case) -> Iterator[Probe]:
     """Yield the probes of the file and of Postgres."""
-    yield Probe(THEME, FILE, _read)
+    yield Probe(THEME, FILE, _read_file)
     yield Probe(THEME, DRIVER, _driver, needs=(FILE,))
     yield Probe(THEME, POSTGRES, _connect, needs=(DRIVER,))
     yield Probe(THEME, SCHEMA, _schema, needs=(POSTGRES,))
 
 
-def _read(case: Case) -> Finding:
+def _read_file(case: Case) -> Finding:
     home = case.environment.get("DAGSTER_HOME")
     if not home:
-        return skipped("DAGSTER_HOME is not set, so no deployed instance is meant")
+        return skipped(NOT_DEPLOYED)
     file = Path(home) / "dagster.yaml"
     try:
         document = yaml.safe_load(file.read_text())
@@ -49,13 +47,13 @@ def _read(case: Case) -> Finding:
     filled = _filled(document or {}, case.environment, lost)
     if lost:
         named = ", ".join(sorted(set(lost)))
-        return missing(f"{file} takes {named} from the environment, where it is not set", f"Set {named}.")
+        return missing(f"{file} takes from the environment what is not set there: {named}", f"Set {named}.")
     case.instance = cast("Mapping[str, Any]", filled)
     return passed(f"{file}: {_storage(case)[0]}")
 
 
 def _filled(node: object, environment: Mapping[str, str], lost: list[str]) -> object:
-    """The document with each ``{env: NAME}`` replaced, as Dagster does; names that are not set go to ``lost``."""
+    """Return the document with each ``{env: NAME}`` replaced, as Dagster does; append unset names to ``lost``."""
     if isinstance(node, dict):
         facts = cast("dict[str, object]", node)
         name = facts.get("env")
@@ -70,7 +68,7 @@ def _filled(node: object, environment: Mapping[str, str], lost: list[str]) -> ob
 
 
 def _storage(case: Case) -> tuple[str, str]:
-    """Return which storage the instance has, and Postgres' URL where it is that."""
+    """Return the kind of the instance's storage, and the URL if it is Postgres."""
     storage = _mapping(case.instance.get("storage"))
     if "postgres" not in storage:
         return next(iter(storage), "SQLite"), ""
@@ -101,7 +99,7 @@ def _engine(case: Case) -> sqlalchemy.Engine:
 def _driver(case: Case) -> Finding:
     kind, url = _storage(case)
     if not url:
-        return skipped(f"the instance is kept in {kind}, not in Postgres")
+        return skipped(f"the instance is stored in {kind}, not in Postgres")
     try:
         made = sqlalchemy.make_url(url)
         engine = _engine(case)
@@ -111,12 +109,14 @@ def _driver(case: Case) -> Finding:
             "Begin the URL with postgresql+psycopg2:// (the secret bqx-postgres-url, or DAGSTER_POSTGRES_URL).",
         )
     except (SQLAlchemyError, ValueError):
-        return missing("the URL of Postgres cannot be read", "Write postgresql+psycopg2://USER:PASSWORD@HOST/DATABASE")
+        return missing(
+            "the URL of Postgres cannot be read", "Write it as postgresql+psycopg2://USER:PASSWORD@HOST/DATABASE"
+        )
     return passed(f"{engine.driver}, {made.username or ''}@{_where(made)}")
 
 
 def _where(url: sqlalchemy.URL) -> str:
-    """Host and database, without user and password."""
+    """Return host and database of a URL, without user and password."""
     host = url.host or url.query.get("host") or "the local socket"
     return f"{host if isinstance(host, str) else host[0]}/{url.database or ''}"
 
@@ -136,16 +136,17 @@ def _connect(case: Case) -> Finding:
 
 
 def _said(error: SQLAlchemyError, url: sqlalchemy.URL) -> str:
-    """The driver's first line, without the password should it repeat the URL."""
+    """Return the first line of the driver's message; if it repeats the URL, the password is left out."""
     first = next((line for line in str(getattr(error, "orig", None) or error).splitlines() if line.strip()), "refused")
     return first.replace(str(url.password), "...") if url.password else first
 
 
 def _cure(said: str, where: str) -> str:
+    """Return how to mend a connection that was refused, by the words of the refusal and the place."""
     if "authentication failed" in said or "no password" in said or ("role" in said and "does not exist" in said):
         return "Correct user and password in DAGSTER_POSTGRES_URL (the secret bqx-postgres-url)."
     if "database" in said and "does not exist" in said:
-        return f"Make the database: gcloud sql databases create {where.rpartition('/')[2]} --instance INSTANCE"
+        return f"Create the database: gcloud sql databases create {where.rpartition('/')[2]} --instance INSTANCE"
     if "/cloudsql/" in where:
         instance = where.partition("/cloudsql/")[2].rpartition("/")[0]
         return (
@@ -161,12 +162,12 @@ def _schema(case: Case) -> Finding:
     try:
         with engine.connect() as connection:
             if not sqlalchemy.inspect(connection).has_table("alembic_version"):
-                return noted("empty: Dagster makes its tables when it is first started")
+                return noted("empty: Dagster creates its tables when it first starts")
             found = connection.execute(sqlalchemy.text("SELECT version_num FROM alembic_version")).scalars().all()
     finally:
         engine.dispose()
     if list(found) == [head]:
-        return passed(f"{head}, as the installed Dagster has it")
+        return passed(f"{head}, that of the installed Dagster")
     return missing(
         f"{', '.join(map(str, found)) or 'no version'}, but the installed Dagster has {head}",
         f"Stop the daemon and web server, then: {_dagster()} instance migrate",
@@ -174,12 +175,12 @@ def _schema(case: Case) -> Finding:
 
 
 def _dagster() -> str:
-    """Return what starts Dagster in a shell: its name where PATH leads to it, else the program of this environment."""
+    """Return the command that starts Dagster in a shell: its name if it is on PATH, else the path of its program."""
     return "dagster" if shutil.which("dagster") else shlex.quote(str(Path(sys.executable).with_name("dagster")))
 
 
 def schema_head() -> str:
-    """Return the latest schema of the installed Dagster, by its own scripts: nothing of Dagster is imported."""
+    """Return the latest schema of the installed Dagster, read from its migration scripts."""
     spec = importlib.util.find_spec("dagster")
     folder = Path(str(spec.origin if spec else "")).parent / "_core" / "storage" / "alembic"
     return str(ScriptDirectory(str(folder)).get_current_head())

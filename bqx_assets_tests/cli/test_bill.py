@@ -22,7 +22,7 @@ from bqx_assets.cli.bill import (
     total,
     ways,
 )
-from bqx_assets.doctor.warehouse import MEASURED_BYTES, MEASURED_SECONDS
+from bqx_assets.doctor.tables import MEASURED_PAIR
 
 CLOUD_RUN, ALWAYS_ON, RUNS_ONLY = range(3)
 
@@ -151,4 +151,5 @@ def test_this_system_costs_less_than_the_cheapest_estimate_of_the_users() -> Non
 
 def test_the_doctor_estimates_a_runs_seconds_by_the_measured_way() -> None:
     alone = next(way for way in ways() if way.name == "bqx_assets, Cloud Run, alone")
-    assert (alone.seconds, alone.storage_read_bytes) == (MEASURED_SECONDS, MEASURED_BYTES)
+    assert (alone.seconds, alone.storage_read_bytes) == (MEASURED_PAIR.seconds, MEASURED_PAIR.storage_read_bytes)
+    assert {way.kept_bytes for way in ways() if way.kept_bytes} == {MEASURED_PAIR.kept_bytes}

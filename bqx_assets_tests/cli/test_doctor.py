@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from bqx_assets.cli.doctor import lack_lines, report_table, summary_line
 from bqx_assets.cli.main import app
 from bqx_assets.cli.session import Session
-from bqx_assets.doctor.report import Line, Report
+from bqx_assets.doctor.case import Line, Report
 from bqx_assets_tests.runtime.homes import make_home
 
 COMMAND = (

@@ -7,7 +7,7 @@ from google.cloud import run_v2
 
 from bqx_assets.base.settings import Settings
 from bqx_assets.doctor.case import Case
-from bqx_assets.doctor.cloud_run import _OF_JOBS, cloud_run_probes
+from bqx_assets.doctor.cloud_run import JOB_PROBES, cloud_run_probes
 from bqx_assets_tests.frames import EURUSD
 from bqx_assets_tests.servers.cloud_run.sizes import refusal
 
@@ -21,7 +21,7 @@ def test_a_size_is_a_lack_where_cloud_run_would_refuse_it(cpu: str, memory: str)
     ]
     case = Case(Settings(), EURUSD, jobs={"bqx-pair": job})
     expected = "passed" if refusal(cpu, memory) is None else "missing"
-    assert _OF_JOBS["size"](case).state == expected
+    assert JOB_PROBES["size"](case).state == expected
 
 
 def test_a_container_of_cloud_run_judges_no_jobs_since_its_account_starts_none() -> None:

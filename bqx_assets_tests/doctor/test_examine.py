@@ -10,9 +10,8 @@ import pytest
 
 from bqx_assets.base.errors import BadSetting, NotReady
 from bqx_assets.base.settings import Settings
-from bqx_assets.doctor.case import Case, Probe
+from bqx_assets.doctor.case import Case, Finding, Probe, Report, missing, noted, passed, skipped
 from bqx_assets.doctor.examine import examine
-from bqx_assets.doctor.report import Finding, Report, missing, noted, passed, skipped
 from bqx_assets_tests.frames import EURUSD
 
 
@@ -41,6 +40,7 @@ def test_what_follows_from_a_lack_is_not_a_second_one() -> None:
     assert [line.name for line in report.missing] == ["first"]
     assert _states(report) == {"first": "missing", "second": "skipped", "third": "skipped", "other": "passed"}
     assert {line.found for line in report.lines if line.state == "skipped"} == {"not looked at: fix 'first' first"}
+    assert [line.follows for line in report.lines] == ["", "first", "first", ""]
 
 
 def test_where_there_is_nothing_to_look_at_nothing_that_follows_is_either() -> None:

@@ -9,10 +9,9 @@ import pytest
 from dagster._core.storage.sql import ALEMBIC_SCRIPTS_LOCATION
 
 from bqx_assets.base.settings import Settings
-from bqx_assets.doctor.case import Case
+from bqx_assets.doctor.case import Case, Line
 from bqx_assets.doctor.examine import examine
 from bqx_assets.doctor.instance import instance_probes, schema_head
-from bqx_assets.doctor.report import Line
 from bqx_assets_tests.frames import EURUSD
 
 SECRET = secrets.token_urlsafe(12)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from bqx_assets.base.settings import Settings
-from bqx_assets.doctor.case import Case
+from bqx_assets.doctor.case import Case, Finding, Line, Probe, passed
 from bqx_assets.doctor.examine import examine
-from bqx_assets.doctor.network import CLOCK, network_as_one, network_probes, reached, servers
-from bqx_assets.doctor.report import Finding, Line
+from bqx_assets.doctor.network import CLOCK, network_probes, reached, servers, with_one_network_lack
 from bqx_assets_tests.frames import EURUSD
 
 
@@ -52,23 +51,22 @@ def test_a_local_server_is_spoken_to_by_its_own_protocol() -> None:
 def test_servers_of_which_none_answers_are_one_lack_that_names_them_all() -> None:
     settings = Settings(bigquery_project="bqx-ml", bigquery_storage_endpoint="http://127.0.0.1:1")
     case = Case(settings, EURUSD, environment={"BIGQUERY_EMULATOR_HOST": "127.0.0.1:2"})
-    lines = examine(case, tuple(network_probes(case))).lines
-    follows = Line(
-        theme="tables", name="x", state="skipped", found="not looked at: fix 'reach: BigQuery Storage' first"
-    )
-    lack, clock, after = network_as_one((*lines, follows))
+    waits = Probe("tables", "x", lambda _: passed("looked"), needs=(reached("BigQuery Storage"),))
+    lack, clock, after = with_one_network_lack(case, examine(case, (*network_probes(case), waits)).lines)
     assert (lack.state, lack.name, clock.name) == ("missing", "reach: BigQuery, BigQuery Storage", CLOCK)
     assert all(
         f"{address}: Connection refused" in lack.found for address in ("http://127.0.0.1:2", "grpc://127.0.0.1:1")
     )
-    assert after.found == "not looked at: fix the network first"
+    assert (after.name, after.found) == ("x", "not looked at: fix the network first")
+    assert after.follows == lack.name
 
 
 def test_a_server_that_alone_does_not_answer_is_named_alone() -> None:
+    case = Case(Settings(bigquery_project="bqx-ml", output="gs://bqx-ml-output"), EURUSD, environment={})
     answers = Line(theme="network", name=reached("BigQuery"), state="passed", found="BigQuery in 20 ms")
     silent = Line(theme="network", name=reached("Cloud Storage"), state="missing", found="x does not answer: timed out")
-    assert network_as_one((answers, silent)) == (answers, silent)
-    assert network_as_one((silent,)) == (silent,)
+    assert with_one_network_lack(case, (answers, silent)) == (answers, silent)
+    assert with_one_network_lack(case, (silent,)) == (silent,)
 
 
 def test_a_folder_and_an_embedded_warehouse_need_no_server() -> None:

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from bqx_assets.base.settings import Settings
-from bqx_assets.doctor.report import Line, Report
+from bqx_assets.doctor.case import Line, Report
 from bqx_assets.runtime.doctor_job import doctor_job, markdown
 from bqx_assets.runtime.graph import build_definitions
 from bqx_assets.runtime.in_process import terminal_logging

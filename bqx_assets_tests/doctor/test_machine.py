@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bqx_assets.base.settings import Settings
-from bqx_assets.doctor.case import Case
-from bqx_assets.doctor.own_settings import settings_probes
-from bqx_assets.doctor.report import Finding
+from bqx_assets.doctor.case import Case, Finding
+from bqx_assets.doctor.machine import settings_probes
 from bqx_assets_tests.deploy.recipe import shipped_variables
 from bqx_assets_tests.frames import EURUSD
 

@@ -11,9 +11,8 @@ import pytest
 
 from bqx_assets.base.errors import UsageError
 from bqx_assets.base.settings import Settings, variable_of
-from bqx_assets.doctor.case import Case
-from bqx_assets.doctor.chart import THEMES, look, probes_of, with_needs
-from bqx_assets.doctor.report import Line, Report
+from bqx_assets.doctor.case import Case, Line, Report
+from bqx_assets.doctor.probes import THEMES, look, probes_of, with_needs
 from bqx_assets_tests.frames import EURUSD
 from bqx_assets_tests.runtime.homes import make_home
 
@@ -120,14 +119,14 @@ def test_a_disk_that_is_too_small_is_the_only_lack(home: Path, tmp_path: Path) -
         subprocess.run(["/usr/bin/env", "umount", str(small)], check=True)
     assert [(line.theme, line.name) for line in report.missing] == [("machine", "disk")]
     assert _line(report, "machine", "file system").state == "note"
-    assert "is memory: each file there counts" in _line(report, "machine", "file system").found
+    assert "is in memory: each file there takes memory" in _line(report, "machine", "file system").found
 
 
 def test_without_google_none_of_its_libraries_is_imported(home: Path) -> None:
     """They take two seconds, of which the examination itself needs a tenth."""
     program = (
         "import sys\nfrom bqx_assets.base.pairs import ALL_PAIRS\nfrom bqx_assets.base.settings import Settings\n"
-        "from bqx_assets.doctor.chart import look\n"
+        "from bqx_assets.doctor.probes import look\n"
         f"assert look(Settings(home={str(home)!r}), ALL_PAIRS[0]).passed\n"
         "assert not [name for name in sys.modules if name.startswith(('google.cloud', 'google.auth', 'dagster'))]"
     )

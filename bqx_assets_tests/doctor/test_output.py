@@ -10,17 +10,16 @@ import pytest
 from bqx_assets.base.errors import StoreError
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.protocol import BucketPolicy
-from bqx_assets.doctor.bucket import bucket_probes
-from bqx_assets.doctor.case import Case, Probe
+from bqx_assets.doctor.case import Case, Line, Probe
 from bqx_assets.doctor.examine import examine
-from bqx_assets.doctor.report import Line
+from bqx_assets.doctor.output import output_probes
 from bqx_assets.release.bucket_policy import of_settings, refuse_unfit
 from bqx_assets_tests.frames import EURUSD
 
 
 def _folder(output: Path) -> Line:
     case = Case(Settings(output=str(output)), EURUSD)
-    (line,) = examine(case, tuple(bucket_probes(case))).lines
+    (line,) = examine(case, tuple(output_probes(case))).lines
     return line
 
 
@@ -62,7 +61,7 @@ def _looked_at(policy: BucketPolicy, name: str) -> Line:
     """The line of one setting, of a bucket that has answered."""
     case = Case(Settings(output="gs://bqx-ml-output"), EURUSD)
     case.bucket = policy
-    probe = next(probe for probe in bucket_probes(case) if probe.name == name)
+    probe = next(probe for probe in output_probes(case) if probe.name == name)
     (line,) = examine(case, (Probe(probe.theme, name, probe.look, service=probe.service),)).lines
     return line
 

@@ -1,12 +1,13 @@
-"""The warehouse's tables: what is expected of them, whether they are there, and what a pair will read and cost.
+"""Examines a pair's tables in either warehouse: expectations, catalogue, one row a family, and what a run will read.
 
-Belongs here: what holds for BigQuery and the embedded warehouse alike. Does not: BigQuery's own calls (``bigquery``).
+BigQuery's own calls are in ``bigquery``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
@@ -16,8 +17,7 @@ from bqx_assets.base.names import KEY
 from bqx_assets.base.printable import some_of
 from bqx_assets.catalogue.discovery import TableDescription, discover
 from bqx_assets.catalogue.families import PAIR_COLUMN, family_names, is_shared
-from bqx_assets.doctor.case import Case, Probe
-from bqx_assets.doctor.report import Finding, missing, noted, passed, skipped
+from bqx_assets.doctor.case import Case, Finding, Probe, missing, noted, passed, skipped
 from bqx_assets.extract.embedded import LocalWarehouse
 from bqx_assets.extract.plan import ReadCost
 from bqx_assets.extract.spine import spine_columns
@@ -27,10 +27,25 @@ THEME = "tables"
 EXPECTATIONS, WAREHOUSE, CATALOGUE, PAIR_TABLES = "expectations", "warehouse", "catalogue", "tables of the pair"
 READS = "reads"
 PARTS = ("targets", *family_names())
-"""Of each, one row of one table is read."""
-MEASURED_SECONDS, MEASURED_BYTES = 166.0, 24_900_000_000
-"""The measured run of one pair on Cloud Run (``cli/ways.toml``): its seconds and the bytes it read."""
+"""The targets and all families. One row of one table of each is read."""
 _SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredPair:
+    """The quantities of one measured run of a pair: estimates of time and size, and ``bqx cost``, are made from them.
+
+    **Source**: docs/performance-pair.md, a run under a hard limit of 2 GiB on two processors.
+    """
+
+    seconds: float
+    storage_read_bytes: int
+    """Logical bytes that BigQuery bills."""
+    kept_bytes: int
+    """Size of the training file."""
+
+
+MEASURED_PAIR = MeasuredPair(seconds=166, storage_read_bytes=24_900_000_000, kept_bytes=9_690_000_000)
 
 
 def expectations_probe(_: Case) -> Probe:
@@ -59,7 +74,7 @@ def row_of(part: str) -> str:
 
 
 def request_of(case: Case, part: str) -> ReadRequest | None:
-    """Return the read that a run would make of the part's smallest table; None where the pair has none of it."""
+    """Return the request by which a run reads the part's smallest table; None if the pair has no table of that part."""
     chosen = _chosen(case, part)
     if chosen is None:
         return None
@@ -75,6 +90,7 @@ def request_of(case: Case, part: str) -> ReadRequest | None:
 
 
 def _chosen(case: Case, part: str) -> tuple[TableDescription, Sequence[Column]] | None:
+    """Return the part's smallest table and its columns; None if the pair has no table of that part."""
     if part == "targets":
         return case.catalogue.targets, spine_columns(case.expectations)
     tables = [each for each in case.catalogue.tables if each.family == part]
@@ -97,20 +113,21 @@ def _open_folder(case: Case) -> Finding:
 
 
 def describe(case: Case) -> Finding:
-    """List all tables of the warehouse, as each run does."""
+    """List all tables of the warehouse, as every run does."""
     case.described = case.warehouse.describe()
     size = sum(each.size_bytes for each in case.described)
     return passed(f"{len(case.described):,} tables, {sized(size)}")
 
 
 def _fit(case: Case) -> Finding:
+    """Compare the listed tables with the expectations of the pair."""
     forward = case.settings.include_forward_looking
     found = discover(case.pair, case.described, case.expectations, include_forward_looking=forward)
     case.catalogue = found
     if found.problems:
         names = sorted(found.problems)
         first = found.problems[names[0]]
-        return missing(f"{len(names)} do not fit: {some_of(names, _SHOWN)}; first: {first.got}", first.cure)
+        return missing(f"{len(names):,} do not fit: {some_of(names, _SHOWN)}; first: {first.got}", first.cure)
     said = f"{len(found.tables):,} of {case.pair}, {found.column_count:,} columns"
     if found.known_absent:
         said += f"; {len(found.known_absent)} known to be absent"
@@ -124,22 +141,22 @@ def _read_folder(case: Case, part: str) -> Finding:
     request = request_of(case, part)
     if request is None:
         return skipped("the pair has no such table")
-    rows = cast("Any", case.warehouse.read(request))  # a generator: closed, its file is, too
+    rows = cast("Any", case.warehouse.read(request))  # a generator; closing it closes its file
     with closing(rows):
         first = next(iter(rows), None)
     return read_finding(request, 0 if first is None else first.num_rows)
 
 
 def read_finding(request: ReadRequest, rows: int) -> Finding:
-    """Return the finding of a table that was read as a run reads it."""
+    """Return the finding of a table that was read as a run reads it, by the number of rows that arrived."""
     table = f"{request.table.table}, {len(request.columns)} columns"
-    return (
-        passed(table) if rows else noted(f"{table}: no row in the range of the settings", "Widen BQX_START, BQX_END.")
-    )
+    if rows:
+        return passed(table)
+    return noted(f"{table}: no row in the range of the settings", "Widen the range: BQX_START, BQX_END or BQX_LAST.")
 
 
 def _reads(case: Case) -> Finding:
-    """What a run reads that finds nothing done yet, by the plan's own estimate."""
+    """Estimate, as the plan does, what a run reads for which no slab is stored yet."""
     cost = ReadCost(case.settings, case.warehouse, None)
     targets = cost.of(case.catalogue.targets, spine_columns(case.expectations))
     each = {table.description.table: cost.of(table.description, table.columns) for table in case.catalogue.tables}
@@ -149,7 +166,9 @@ def _reads(case: Case) -> Finding:
     seconds = _seconds(total)
     cap = case.settings.max_bytes
     priced = f", {storage_read_usd(total):,.2f} USD" if case.settings.bigquery_project else ""
-    said = f"at most {sized(total)}{priced}, about {_duration(seconds)}; {sized(own)} of it its own tables"
+    said = (
+        f"at most {sized(total)}{priced}, about {_duration(seconds)}; {sized(own)} of it from tables of this pair alone"
+    )
     if cap and total > cap:
         return missing(
             f"{said}; over the budget of {sized(cap)}",
@@ -161,11 +180,11 @@ def _reads(case: Case) -> Finding:
 
 def _seconds(read_bytes: int) -> float:
     """Return about how long a run takes that reads so many bytes."""
-    return MEASURED_SECONDS / MEASURED_BYTES * read_bytes
+    return MEASURED_PAIR.seconds / MEASURED_PAIR.storage_read_bytes * read_bytes
 
 
 def sized(count: float) -> str:
-    """Return bytes as people read them."""
+    """Return a number of bytes in GB or MB."""
     return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"  # noqa: PLR2004 -- a thousand MB
 
 

@@ -1,8 +1,6 @@
-"""Examines where training files are published: the bucket, its settings, and the right to write and remove objects.
+"""Examines the place where training files are published: a folder, or a bucket with its settings and permissions.
 
-Belongs here: a bucket of Cloud Storage, and a folder in its place. Does not: setting rules (``bqx store init``).
-
-A probe object of a few bytes is written below ``staging/``, composed and deleted; whatever happens, it is removed.
+In a bucket two objects of a few bytes are written below ``staging/``, by an upload and by a composition, and deleted.
 """
 
 from __future__ import annotations
@@ -10,21 +8,20 @@ from __future__ import annotations
 import secrets
 import shlex
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 
-from bqx_assets.base.printable import first_line
+from bqx_assets.base.printable import first_line, some_of
 from bqx_assets.base.refusals.read import read_refusal
 from bqx_assets.base.store.gcs_facts import policy_of
 from bqx_assets.base.store.naming import bucket_and_prefix
 from bqx_assets.base.store.protocol import STAGING
-from bqx_assets.doctor.case import Case, Probe
+from bqx_assets.doctor.case import Case, Finding, Probe, missing, noted, passed, skipped
+from bqx_assets.doctor.examine import concerns_the_api
 from bqx_assets.doctor.network import TOKEN, reached
-from bqx_assets.doctor.refused import concerns_the_api
-from bqx_assets.doctor.report import Finding, missing, noted, passed, skipped
-from bqx_assets.release.bucket_policy import About, BucketFinding, of_rules, of_settings, refuse_unfit, same_place
+from bqx_assets.release.bucket_policy import About, BucketFinding, of_rules, of_settings, refuse_unfit
 from bqx_assets.release.lifecycle import has_rules, others_of, refuse_deletion, rules
 
 THEME = "output"
@@ -32,9 +29,11 @@ API, LIST, SETTINGS, WRITE = "Cloud Storage API", "bucket", "bucket settings", "
 _CALL: dict[str, Any] = {"timeout": (5, 10), "retry": None}
 _NO_PERMISSION = ("permission", "permission_unnamed")
 """Rows of the table of refusals."""
+_SHOWN = 3
+_SEE_SETTINGS = "To see them: roles/storage.legacyBucketReader for {} on the bucket"
 
 
-def bucket_probes(case: Case) -> Iterator[Probe]:
+def output_probes(case: Case) -> Iterator[Probe]:
     """Yield the probes of the place where training files are published."""
     if not case.in_bucket:
         yield Probe(THEME, "folder", _folder)
@@ -43,17 +42,18 @@ def bucket_probes(case: Case) -> Iterator[Probe]:
     yield storage_probe(API, _first_call, needs=(reached("Cloud Storage"), TOKEN))
     yield storage_probe(LIST, _list, needs=(API,))
     yield storage_probe(SETTINGS, _settings, needs=(LIST,))
-    for name, look in _OF_SETTINGS.items():
+    for name, look in _SETTING_PROBES.items():
         yield storage_probe(name, look, needs=(SETTINGS,))
     yield storage_probe(WRITE, _write, needs=(LIST, "retention", "holds"))
 
 
 def _folder(case: Case) -> Finding:
+    """Look whether the output folder takes files, or its nearest parent that exists."""
     folder = case.settings.output_dir
-    _ = case.pipeline.store  # refuses a file in its place
+    _ = case.pipeline.store  # raises if a file is in the folder's place
     nearest = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
     try:
-        # By a file without a name, so nothing can stay of it. Permissions alone do not tell: a disk may be read-only.
+        # A file without a name leaves nothing behind. Permissions alone do not tell: a disk may be read-only.
         with tempfile.TemporaryFile(dir=nearest):
             return passed(f"{folder} can be written to" if folder.is_dir() else f"{folder} will be made")
     except OSError as error:
@@ -63,7 +63,7 @@ def _folder(case: Case) -> Finding:
         )
 
 
-def _name(case: Case) -> str:
+def _bucket_name(case: Case) -> str:
     return bucket_and_prefix(case.settings.output or "")[0]
 
 
@@ -81,7 +81,7 @@ def _first_call(case: Case) -> Finding:
 def _list(case: Case) -> Finding:
     if case.first_listing is not None:
         raise case.first_listing
-    return passed(f"{case.settings.output} is there, and may be listed")
+    return passed(f"{case.settings.output} is there and may be listed")
 
 
 def _settings(case: Case) -> Finding:
@@ -89,62 +89,63 @@ def _settings(case: Case) -> Finding:
     try:
         bucket.reload(**_CALL)
     except Exception as error:
-        # A run needs no storage.buckets.get, and roles/storage.objectUser has none. Any other refusal is a lack.
+        # A run does not need storage.buckets.get, which roles/storage.objectUser lacks. Any other refusal is a lack.
         if read_refusal(error, "cloud_storage").reason not in _NO_PERMISSION:
             raise
-        return skipped(
-            f"the account may not see them: no storage.buckets.get. {_SEE.format(case.account or 'ACCOUNT')}"
-        )
+        see = _SEE_SETTINGS.format(case.account or "ACCOUNT")
+        return skipped(f"the account may not see them: no storage.buckets.get. {see}")
     found = case.bucket = policy_of(bucket)
     kind = f"{found.location}, {found.storage_class}{f', key {found.kms_key}' if found.kms_key else ''}"
-    if case.location and found.location and not same_place(found.location, case.location):
-        return noted(f"{kind}; the data lie in {case.location}: reading across places costs", "See docs/costs.md")
-    return passed(kind)
-
-
-_SEE = "To see them: roles/storage.legacyBucketReader for {} on the bucket"
+    return next((noted(f"{kind}; {each.what}", each.cure) for each in _facts(case, "place")), passed(kind))
 
 
 def _versioning(case: Case) -> Finding:
     if case.bucket.versioning:
         return passed("on: earlier files stay")
-    return noted("off: a replaced training file is gone", "bqx store init")
+    return noted("off: a training file is lost when it is replaced", "bqx store init")
 
 
 def _lifecycle(case: Case) -> Finding:
     store, settings = case.store, case.settings
     kept = refuse_deletion(store, case.bucket, staging_days=settings.staging_days, keep_versions=settings.keep_versions)
     felt = tuple(of_rules(others_of(case.bucket.rules, store.prefix), kept))
-    if stops := [each for each in felt if each.level == "stops"]:
-        return _found(case, stops[0])
+    if any(each.level == "stops" for each in felt):
+        return _found(case, felt)
     wanted = rules(store.prefix, staging_days=settings.staging_days, keep_versions=settings.keep_versions)
     if has_rules(case.bucket.rules, wanted):
         if felt:
-            return _found(case, felt[0])
-        return passed(f"as bqx store init sets it: staged objects go after {settings.staging_days} days")
-    return noted("unfinished objects are not removed by the bucket", "bqx store init")
+            return _found(case, felt)
+        return passed(f"as bqx store init sets it: staged objects are deleted after {settings.staging_days} days")
+    return noted("the bucket does not remove unfinished objects", "bqx store init")
 
 
 def _setting(case: Case, about: About, *, good: str) -> Finding:
-    """What ``bqx store init`` says of a setting: a lack where it says that runs stop, else a note."""
-    for each in of_settings(case.settings.output or "", case.bucket):
-        if each.about == about:
-            return _found(case, each)
-    return passed(good)
+    """Return the finding of ``bqx store init`` about a setting, or ``good`` if it has none."""
+    facts = _facts(case, about)
+    return _found(case, facts) if facts else passed(good)
 
 
-def _found(case: Case, fact: BucketFinding) -> Finding:
-    if fact.level == "stops":
-        return missing(fact.what, fact.cure, resource=f"gs://{_name(case)}", reason=fact.about)
-    return noted(fact.what, fact.cure)
+def _facts(case: Case, about: About) -> list[BucketFinding]:
+    found = of_settings(case.settings.output or "", case.bucket, data_location=case.location)
+    return [each for each in found if each.about == about]
+
+
+def _found(case: Case, facts: Sequence[BucketFinding]) -> Finding:
+    """Return a lack that names the facts that stop runs, or else a note that names all facts."""
+    stops = [each for each in facts if each.level == "stops"]
+    what = some_of([each.what for each in stops or facts], _SHOWN, "; ")
+    cure = " ".join(dict.fromkeys(each.cure for each in stops or facts))
+    if stops:
+        return missing(what, cure, resource=f"gs://{_bucket_name(case)}", reason=stops[0].about)
+    return noted(what, cure)
 
 
 def _namespace(case: Case) -> Finding:
-    refuse_unfit(f"gs://{_name(case)}", case.bucket)
+    refuse_unfit(f"gs://{_bucket_name(case)}", case.bucket)
     return passed("flat")
 
 
-_OF_SETTINGS: dict[str, Callable[[Case], Finding]] = {
+_SETTING_PROBES: dict[str, Callable[[Case], Finding]] = {
     "versioning": _versioning,
     "lifecycle": _lifecycle,
     "retention": partial(_setting, about="retention", good="no policy"),
@@ -156,14 +157,14 @@ _OF_SETTINGS: dict[str, Callable[[Case], Finding]] = {
 
 
 def _write(case: Case) -> Finding:
-    """Write, compose, overwrite and delete, as a publication does. Names are of a form that every sweep knows."""
+    """Write, compose, overwrite and delete as a publication does, under names that every sweep recognizes."""
     store = case.store
     token = secrets.token_hex(8)
     names = f"{STAGING}clock-{token}", f"{STAGING}compose/{token}/00000"
     part, whole = (store.bucket.blob(store.prefix + name) for name in names)
     made: list[Any] = []
     try:
-        made.append(part)  # before the call: its answer may be lost, and the object be there
+        made.append(part)  # before the call: its answer may be lost although the object was written
         part.upload_from_string(b"doctor", if_generation_match=0, checksum="crc32c", **_CALL)
         made.append(whole)
         whole.compose([part, part], if_generation_match=0, **_CALL)
@@ -173,6 +174,6 @@ def _write(case: Case) -> Finding:
             made.remove(blob)
     finally:
         for blob in made:
-            with suppress(Exception):  # the refusal above is what is shown; what stays goes with the bucket's lifecycle
+            with suppress(Exception):  # the first refusal is the finding; the bucket's lifecycle deletes what stays
                 blob.delete(**_CALL)
     return passed(f"done below {STAGING}, and removed again")

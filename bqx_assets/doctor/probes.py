@@ -1,7 +1,4 @@
-"""What is looked at, by the settings: the one list of all probes, in the order in which they are shown.
-
-Belongs here: which probes apply to a warehouse and an output. Does not: any probe.
-"""
+"""Lists all probes in the order in which they are shown, and runs those that apply to the settings."""
 
 from __future__ import annotations
 
@@ -11,14 +8,12 @@ from bqx_assets.base.errors import UsageError
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.progress import Progress
 from bqx_assets.base.settings import Settings
-from bqx_assets.doctor.bucket import bucket_probes
-from bqx_assets.doctor.case import Case, Probe
+from bqx_assets.doctor.case import NOT_DEPLOYED, Case, Finding, Probe, Report, skipped
 from bqx_assets.doctor.examine import examine
-from bqx_assets.doctor.machine import machine_probes
-from bqx_assets.doctor.network import network_as_one, network_probes
-from bqx_assets.doctor.own_settings import settings_probes
-from bqx_assets.doctor.report import Finding, Report, skipped
-from bqx_assets.doctor.warehouse import expectations_probe, folder_probes, pair_probes
+from bqx_assets.doctor.machine import machine_probes, settings_probes
+from bqx_assets.doctor.network import network_probes, with_one_network_lack
+from bqx_assets.doctor.output import output_probes
+from bqx_assets.doctor.tables import expectations_probe, folder_probes, pair_probes
 
 THEMES = (
     "settings",
@@ -32,7 +27,7 @@ THEMES = (
     "dagster",
     "cloud run",
 )
-"""Every theme of a report."""
+"""All themes of a report."""
 
 
 def look(
@@ -42,16 +37,19 @@ def look(
     given: Mapping[str, str] | None = None,
     only: Sequence[str] = (),
 ) -> Report:
-    """Return what is found of everything that a run of the pair needs by these settings; ``given`` are options.
+    """Return the report on everything that a run of the pair needs with these settings.
 
-    With ``only``, the report has the lines of these themes. What they need of other themes is looked at as well, and
-    is in the report where it is missing: without that lack, a theme that could not be looked at would seem to be well.
+    ``given`` names the settings that were given by options of the command line, with the option's name.
 
-    Nothing is changed, but for an object of six bytes below ``staging/`` of the bucket, which is removed.
-    **Cost**: seconds; at most a minute where nobody answers. The dry queries are free, listing all tables bills 20 MB.
+    With ``only``, the report has the lines of these themes. The probes of other themes that they need run as well, and
+    their lines are in the report where something is missing: without such a line, a theme that could not be looked at
+    would seem to lack nothing.
+
+    Nothing is changed, except that two objects of a few bytes are written below ``staging/`` of the bucket and removed.
+    **Cost**: seconds; at most a minute where nobody answers. Dry queries are free; listing all tables bills 20 MB.
 
     Raises:
-        UsageError: ``only`` names something that is no theme.
+        UsageError: ``only`` names something that is not a theme.
     """
     if unknown := [theme for theme in only if theme not in THEMES]:
         raise UsageError(
@@ -63,14 +61,14 @@ def look(
     case = Case(settings, pair, given or {})
     probes = tuple(probes_of(case))
     report = examine(case, tuple(with_needs(probes, only)) if only else probes, progress)
-    lines = network_as_one(report.lines)
+    lines = with_one_network_lack(case, report.lines)
     if only:
         lines = tuple(line for line in lines if line.theme in only or line.state == "missing")
     return report.model_copy(update={"lines": lines, "only": tuple(only)})
 
 
 def with_needs(probes: Sequence[Probe], only: Sequence[str]) -> Iterator[Probe]:
-    """Yield, in their order, the probes of these themes and all that must have ended before them."""
+    """Yield, in their order, the probes of these themes and all probes that must have ended before them."""
     by_name = {probe.name: probe for probe in probes}
     wanted: set[str] = set()
     ahead = [probe.name for probe in probes if probe.theme in only]
@@ -83,12 +81,12 @@ def with_needs(probes: Sequence[Probe], only: Sequence[str]) -> Iterator[Probe]:
 
 
 def probes_of(case: Case) -> Iterator[Probe]:
-    """Yield the probes that apply."""
+    """Yield the probes that apply to the settings and the environment; a theme that does not apply says so."""
     yield from settings_probes(case)
     yield from network_probes(case)
     bigquery = case.settings.bigquery_project is not None
     if bigquery or case.in_bucket or case.environment.get("DAGSTER_HOME"):
-        # Google's clients take 2 s to import: not where an embedded warehouse and a folder are all there is.
+        # Google's clients take 2 s to import. An embedded warehouse and a folder need none of them.
         from bqx_assets.doctor.credentials import credentials_probes  # noqa: PLC0415
 
         yield from credentials_probes(case)
@@ -105,7 +103,7 @@ def probes_of(case: Case) -> Iterator[Probe]:
         yield from folder_probes(case)
         yield from pair_probes(case)
         yield _left_out("bigquery", "BigQuery", "BQX_BIGQUERY_PROJECT is not set, so the embedded warehouse is read")
-    yield from bucket_probes(case)
+    yield from output_probes(case)
     if not case.in_bucket:
         yield _left_out("output", "Cloud Storage", "files are published to a folder")
     yield from machine_probes(case)
@@ -118,10 +116,12 @@ def probes_of(case: Case) -> Iterator[Probe]:
 
         yield from cloud_run_probes(case)
     else:
-        yield _left_out("cloud run", "Cloud Run", "DAGSTER_HOME is not set, so no deployed instance is meant")
+        yield _left_out("cloud run", "Cloud Run", NOT_DEPLOYED)
 
 
 def _left_out(theme: str, name: str, why: str) -> Probe:
+    """Return a probe that looks at nothing and says why."""
+
     def look_at_nothing(_: Case) -> Finding:
         return skipped(why)
 
