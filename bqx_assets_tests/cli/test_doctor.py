@@ -1,4 +1,4 @@
-"""How the doctor's report looks, and commands that stop on a lack."""
+"""Tests how the doctor's report looks, and that commands stop on a lack."""
 
 from __future__ import annotations
 

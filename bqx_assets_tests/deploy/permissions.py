@@ -1,8 +1,6 @@
-"""Calls, the permissions that they need, and the roles that the recipe grants: the table in ``docs/permissions.md``.
+"""Makes ``docs/permissions.md``: calls, the permissions that they need, and the roles that the recipe grants.
 
     python -m bqx_assets_tests.deploy.permissions       # writes the page
-
-Belongs here: reading ``deploy/permissions.toml`` and the grants of ``deploy/commands.txt``. Does not: who called what.
 """
 
 from __future__ import annotations
@@ -39,13 +37,23 @@ _HEAD = """\
 # What each account may do, and which calls need it
 
 Made by `python -m bqx_assets_tests.deploy.permissions` from `deploy/permissions.toml` and the grants in
-`deploy/commands.txt`; a test keeps it up to date. The calls are not from memory: a test runs a pair, the doctor, the
-sensor, the launcher, the weekly verification and `bqx store init` against local servers, and holds their logs against
-this table.
-A call marked *rare* need not be in those logs: it belongs to large files, recoveries, or other programs than ours.
+`deploy/commands.txt`; a test keeps it up to date. The list of calls is measured: a test runs a pair, the doctor, the
+sensor, the launcher, the weekly verification and `bqx store init` against local servers, and compares the servers' logs
+with this table. A call marked *rare* may be absent from those logs: it occurs with large files or recoveries, or
+another program makes it.
 
-No Google account was at hand: that a permission is needed for a call, and that a role has it, is from Google's
-documentation (*documented*), from public reports of real answers (*seen*), or neither (*believed*).
+No Google account was available. That a call needs a permission, and that a role has it, is known from Google's
+documentation (*documented*) or from public reports of real answers (*seen*); *believed* means that neither was found.
+
+| on | resource |
+|---|---|
+| payer | the project that pays: `BQX_BILLING_PROJECT`, else `BQX_BIGQUERY_PROJECT` |
+| data | both datasets |
+| output, logs | the buckets `BQX_OUTPUT` and `BQX_LOG_BUCKET` |
+| project | `BQX_PROJECT` |
+| jobs | the Cloud Run jobs of the runs |
+| run-account | `BQX_RUN_ACCOUNT` |
+| secret, registry | the secret of the database's address; the repository of the image |
 
 """
 _TABLE = "| call | for | permission | on | by the role | how sure |\n|---|---|---|---|---|---|\n"
@@ -102,12 +110,12 @@ def calls() -> list[Call]:
 
 
 def permissions_of(role: str) -> set[str]:
-    """Return what is noted of a role."""
+    """Return the permissions that ``permissions.toml`` notes of a role."""
     return set(_document()["role"][role])
 
 
 def grants() -> Iterator[Grant]:
-    """Yield every role that the listed commands grant, by what it is granted on."""
+    """Yield every role that the listed commands grant, with the resource on which it is granted."""
     emails = {
         f"{FILLED[name]}@{FILLED['BQX_PROJECT']}.iam.gserviceaccount.com": who for who, (_, name) in _ACCOUNTS.items()
     }
@@ -125,7 +133,7 @@ def grants() -> Iterator[Grant]:
 
 
 def _resource(group: list[str], name: str) -> str:
-    """What a binding's command is about, in the words of ``permissions.toml``."""
+    """Return the resource of a binding's command, as ``permissions.toml`` names it."""
     match group:
         case ["projects"]:
             return {FILLED["BQX_PROJECT"]: "project", FILLED["BQX_BIGQUERY_PROJECT"]: "payer"}[name]

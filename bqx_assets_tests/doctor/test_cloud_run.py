@@ -1,4 +1,4 @@
-"""Sizes of Cloud Run's, against the table that the test server refuses by."""
+"""Tests the sizes of Cloud Run jobs against the table by which the test server refuses them."""
 
 from __future__ import annotations
 

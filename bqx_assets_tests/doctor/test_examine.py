@@ -1,4 +1,4 @@
-"""The examination: order, deadlines, and one lack named once."""
+"""Tests the examination: order, time limits, what errors become, and that one lack is named once."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_lines_stand_in_the_order_of_the_probes_whenever_they_end() -> None:
 
 @pytest.fixture
 def hang() -> Iterator[Callable[[Case], Finding]]:
-    """A probe whose server never answers, until the test is over."""
+    """Return a probe's function whose server does not answer until the test is over."""
     over = threading.Event()
 
     def look(_: Case) -> Finding:
@@ -151,7 +151,7 @@ def test_a_report_with_lacks_is_refused_with_each_and_its_cure() -> None:
 
 
 def test_probes_that_would_be_waited_for_for_ever_are_refused() -> None:
-    """A setting and a probe were once both called ``expectations``: the examination never ended."""
+    """A setting and a probe were once both named ``expectations``, and the examination never ended."""
     with pytest.raises(ValueError, match="two of one name"):
         _report(Probe("a", "first", GOOD), Probe("b", "first", GOOD))
     with pytest.raises(ValueError, match="unknown"):

@@ -1,4 +1,4 @@
-"""``dagster.yaml`` and its Postgres, as far as no server is needed: ``cloud/test_stranger.py`` has one."""
+"""Tests the probes of ``dagster.yaml`` and Postgres without a server; ``cloud/test_stranger.py`` has one."""
 
 from __future__ import annotations
 

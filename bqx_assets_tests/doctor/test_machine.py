@@ -1,4 +1,4 @@
-"""Settings as the doctor shows them: value, origin, and variables that are nearly one."""
+"""Tests how the doctor shows settings: value, origin, and variables that are nearly a setting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether servers answer, and what their clocks say."""
+"""Tests how servers that answer, silent servers and wrong clocks are reported."""
 
 from __future__ import annotations
 

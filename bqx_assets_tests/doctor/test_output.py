@@ -1,4 +1,4 @@
-"""An output folder; a true bucket's lacks are in ``cloud/test_stranger.py``."""
+"""Tests the probes of an output folder and of a bucket's settings; ``cloud/test_stranger.py`` calls a bucket."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_folder_that_will_be_made_is_not_made_now(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="no file system here that takes no files")
 def test_a_folder_is_tried_and_not_believed_by_its_permissions() -> None:
-    """Those of /proc let root write, and no file can be made there."""
+    """The permissions of /proc let root write, but no file can be made there."""
     line = _folder(Path("/proc/bqx/output"))
     assert (line.state, "/proc takes no files" in line.found) == ("missing", True)
     assert "BQX_OUTPUT" in line.cure
@@ -58,7 +58,7 @@ SETTINGS = {
 
 
 def _looked_at(policy: BucketPolicy, name: str) -> Line:
-    """The line of one setting, of a bucket that has answered."""
+    """Return the line of one setting of a bucket with this policy."""
     case = Case(Settings(output="gs://bqx-ml-output"), EURUSD)
     case.bucket = policy
     probe = next(probe for probe in output_probes(case) if probe.name == name)

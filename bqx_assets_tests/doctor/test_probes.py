@@ -1,4 +1,4 @@
-"""The whole examination over an embedded warehouse and a folder: nothing of Google's, nothing left behind."""
+"""Tests the whole examination over an embedded warehouse and a folder, which calls no server of Google's."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_bytes_over_the_budget_are_the_only_lack(home: Path) -> None:
 
 
 def test_a_history_that_this_machine_cannot_hold_is_the_only_lack(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The limit as a container of 256 MiB has it; the free memory is the machine's."""
+    """The limit is that of a container of 256 MiB; the free memory is the machine's."""
     monkeypatch.setattr("bqx_assets.extract.memory.memory_limit_bytes", lambda: 256 << 20)
     report = look(Settings(home=home), EURUSD)
     assert [(line.theme, line.name) for line in report.missing] == [("machine", "memory of a run")]
@@ -107,7 +107,7 @@ def test_a_history_that_this_machine_cannot_hold_is_the_only_lack(home: Path, mo
 
 
 def test_a_disk_that_is_too_small_is_the_only_lack(home: Path, tmp_path: Path) -> None:
-    """A true one of 256 KB, where this account may mount one."""
+    """The disk is a mounted one of 256 KB, if this account may mount one."""
     small = tmp_path / "small"
     small.mkdir()
     mount = ["/usr/bin/env", "mount", "-t", "tmpfs", "-o", "size=256k", "bqx-small", str(small)]
@@ -123,7 +123,7 @@ def test_a_disk_that_is_too_small_is_the_only_lack(home: Path, tmp_path: Path) -
 
 
 def test_without_google_none_of_its_libraries_is_imported(home: Path) -> None:
-    """They take two seconds, of which the examination itself needs a tenth."""
+    """The libraries take two seconds to import, ten times as long as the examination itself."""
     program = (
         "import sys\nfrom bqx_assets.base.pairs import ALL_PAIRS\nfrom bqx_assets.base.settings import Settings\n"
         "from bqx_assets.doctor.probes import look\n"

@@ -1,4 +1,4 @@
-"""``doctor_job``: the report in the step's metadata, and a failure that names what is missing."""
+"""Tests ``doctor_job``: the report in the step's metadata, and a failure that names what is missing."""
 
 from __future__ import annotations
 
