@@ -56,7 +56,7 @@ documentation (*documented*) or from public reports of real answers (*seen*); *b
 | secret, registry | the secret of the database's address; the repository of the image |
 
 """
-_TABLE = "| call | for | permission | on | by the role | how sure |\n|---|---|---|---|---|---|\n"
+_TABLE = "| call | what it does | permission | on | by the role | how sure |\n|---|---|---|---|---|---|\n"
 
 
 @dataclass(frozen=True, slots=True)
