@@ -49,10 +49,7 @@ def doctor(ctx: typer.Context, pair: PairIfAny = None, *, only: Only = None, as_
     session: Session = ctx.obj
     session.as_json = as_json
     pair = pair or ALL_PAIRS[0]
-    settings = session.settings().of_pair(pair)
-    given = {"home": "option --home"} if session.home else None
-    with session.work() as (progress, _):
-        report = look(settings, pair, progress, given, only or ())
+    report = _examined(session, session.settings().of_pair(pair), pair, only or ())
     session.say(report_table(report, session.bqx), *lack_lines(report, session.bqx), summary_line(report))
     session.answer({"passed": report.passed, **report.model_dump(mode="json")})
     raise typer.Exit(0 if report.passed else 1)
@@ -64,10 +61,16 @@ def stop_on_a_lack(session: Session, pair: Pair, settings: Settings) -> None:
     Raises:
         NotReady: something is missing; each lack was shown with its cure.
     """
-    with session.work() as (progress, _):
-        report = look(settings, pair, progress, {"home": "option --home"} if session.home else None)
+    report = _examined(session, settings, pair)
     session.say(*lack_lines(report, session.bqx), summary_line(report))
     report.refuse_lacks()
+
+
+def _examined(session: Session, settings: Settings, pair: Pair, only: Sequence[str] = ()) -> Report:
+    """Return the doctor's report, and show its progress meanwhile."""
+    given = {"home": "option --home"} if session.home else None
+    with session.work() as (progress, _):
+        return look(settings, pair, progress, given, only)
 
 
 def report_table(report: Report, bqx: str = "bqx") -> Table:

@@ -1,6 +1,6 @@
 """Makes ``docs/permissions.md``: calls, the permissions that they need, and the roles that the recipe grants.
 
-    python -m bqx_assets_tests.deploy.permissions       # writes the page
+python -m bqx_assets_tests.deploy.permissions       # writes the page
 """
 
 from __future__ import annotations
