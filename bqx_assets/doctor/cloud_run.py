@@ -19,6 +19,7 @@ from bqx_assets.doctor.case import Case, Finding, Probe, missing, noted, passed,
 from bqx_assets.doctor.examine import concerns_the_api
 from bqx_assets.doctor.instance import FILE
 from bqx_assets.doctor.network import TOKEN
+from bqx_assets.doctor.tables import sized
 
 THEME = "cloud run"
 LAUNCHER, API, JOBS = "launcher", "Cloud Run API", "jobs"
@@ -185,7 +186,7 @@ def _budget(case: Case) -> Finding:
                 reason="budget",
             )
     first = _environment(next(iter(case.jobs.values())))
-    return passed(f"at most {int(first['BQX_MAX_BYTES']) / 1e9:,.1f} GB a run")
+    return passed(f"at most {sized(int(first['BQX_MAX_BYTES']))} a run")
 
 
 def _same(case: Case) -> Finding:

@@ -15,6 +15,8 @@ from bqx_assets.doctor.examine import examine
 from bqx_assets.doctor.output import output_probes
 from bqx_assets.release.bucket_policy import of_settings, refuse_unfit
 from bqx_assets_tests.frames import EURUSD
+from bqx_assets_tests.servers.gcs.fixtures import BUCKET
+from bqx_assets_tests.servers.gcs.server import GcsServer
 
 
 def _folder(output: Path) -> Line:
@@ -60,10 +62,16 @@ SETTINGS = {
 def _looked_at(policy: BucketPolicy, name: str) -> Line:
     """Return the line of one setting of a bucket with this policy."""
     case = Case(Settings(output="gs://bqx-ml-output"), EURUSD)
-    case.bucket = policy
+    case.bucket, case.store = policy, case.pipeline.store
     probe = next(probe for probe in output_probes(case) if probe.name == name)
     (line,) = examine(case, (Probe(probe.theme, name, probe.look, service=probe.service),)).lines
     return line
+
+
+@pytest.fixture(autouse=True)
+def _no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bucket is opened as that of a local server, and none of these tests calls it."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:1")
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -80,3 +88,22 @@ def test_a_setting_weighs_as_much_as_bqx_store_init_says(name: str) -> None:
         (fact,) = (each for each in of_settings("gs://bqx-ml-output", policy) if each.about == name)
         assert (line.found, line.cure) == (fact.what, fact.cure)
         assert (fact.level == "stops") == (state == "missing")
+
+
+def test_each_foreign_rule_that_deletes_staged_objects_is_named() -> None:
+    rules = tuple(
+        {"action": {"type": "Delete"}, "condition": {"age": days, "matchesPrefix": ["staging/"]}} for days in (1, 2)
+    )
+    line = _looked_at(replace(USUAL, rules=rules), "lifecycle")
+    assert (line.state, line.reason) == ("missing", "lifecycle")
+    assert [f"'age': {days}" in line.found for days in (1, 2)] == [True, True]
+
+
+def test_a_bucket_far_from_the_tables_is_noted_as_bqx_store_init_says(gcs: GcsServer) -> None:
+    assert gcs.buckets
+    case = Case(Settings(output=f"gs://{BUCKET}"), EURUSD, location="EU")
+    case.store = case.pipeline.store
+    probes = [replace(each, needs=()) for each in output_probes(case) if each.name == "bucket settings"]
+    (line,) = examine(case, probes).lines
+    (fact,) = (each for each in of_settings(f"gs://{BUCKET}", case.bucket, data_location="EU") if each.about == "place")
+    assert (line.state, line.cure, fact.what in line.found) == ("note", fact.cure, True)
