@@ -91,9 +91,8 @@ def test_a_setting_weighs_as_much_as_bqx_store_init_says(name: str) -> None:
 
 
 def test_each_foreign_rule_that_deletes_staged_objects_is_named() -> None:
-    rules = tuple(
-        {"action": {"type": "Delete"}, "condition": {"age": days, "matchesPrefix": ["staging/"]}} for days in (1, 2)
-    )
+    reach = {"matchesPrefix": ["staging/"], "matchesStorageClass": ["STANDARD"]}
+    rules = tuple({"action": {"type": "Delete"}, "condition": {"age": days, **reach}} for days in (1, 2))
     line = _looked_at(replace(USUAL, rules=rules), "lifecycle")
     assert (line.state, line.reason) == ("missing", "lifecycle")
     assert [f"'age': {days}" in line.found for days in (1, 2)] == [True, True]
