@@ -17,7 +17,7 @@ from bqx_assets.base.refusals.words import shown
 PLUGIN = "Getting metadata from plugin failed"
 """Words by which a failure of the credentials is recognized: gRPC wraps every such failure as UNAVAILABLE."""
 PAGE = "HTML_PAGE"
-"""Our own reason for a body that is a page for people. None of Google's services gives such an answer."""
+"""Our own reason for a body that is an HTML page. None of Google's services gives such an answer."""
 _METHOD = re.compile(r"^(?:GET|HEAD|POST|PUT|PATCH|DELETE) +https?://\S+: +")
 _CODES = {
     "INVALID_ARGUMENT": 400, "FAILED_PRECONDITION": 400, "OUT_OF_RANGE": 400, "UNAUTHENTICATED": 401,
