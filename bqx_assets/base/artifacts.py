@@ -154,7 +154,7 @@ class SlabProvenance(Record):
     snapshot_time: datetime
     rows: RowAccount
     duplicate_policy: str
-    """For people; the slab's fingerprint follows from it as well."""
+    """The setting ``duplicates``, kept for people; it is also part of the fingerprint."""
     columns: tuple[Column, ...]
     quarantined: tuple[Quarantined, ...] = ()
     left_out: tuple[str, ...] = ()
@@ -277,7 +277,7 @@ class Manifest(Record):
     file: TrainingFile
     extraction: ExtractionRecord
     versions: dict[str, str]
-    """For people who repeat the run: the versions of Python and of the libraries that shape the bytes."""
+    """Versions of Python and of the libraries that influence the bytes, for people who repeat the run."""
     replace_source: bool = False
     """An explicit option allowed its publication to replace a file that was made from another source."""
     expectations: JudgedBy | None = None

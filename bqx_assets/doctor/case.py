@@ -33,7 +33,7 @@ class Finding(Record):
     state: State
     found: str
     cure: str = ""
-    """How to fix it, with the command that grants what is missing."""
+    """The action that helps, with the command that grants what is missing."""
     permission: str = ""
     """The missing permission, where a service named one: ``bigquery.readsessions.create``."""
     resource: str = ""
@@ -129,7 +129,7 @@ class Case:
     unreached: dict[str, str] = field(default_factory=dict[str, str])
     """Names of the servers that did not answer, with the reason. Set by "reach: SERVER"."""
     offsets_seconds: dict[str, float] = field(default_factory=dict[str, float])
-    """How far each server's clock is ahead of this machine's. Set by "reach: SERVER"."""
+    """Seconds by which each server's clock is ahead of this machine's. Set by "reach: SERVER"."""
     warehouse: Warehouse = field(init=False)
     """Set by "projects" for BigQuery, by "warehouse" for an embedded warehouse."""
     clients: Any = None

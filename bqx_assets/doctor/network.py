@@ -36,7 +36,7 @@ class Server:
 
     name: str
     address: str
-    """With its scheme. ``grpc://`` is gRPC in plain text, which answers no HTTP/1 request."""
+    """The address with its scheme. ``grpc://`` is gRPC in plain text, which answers no HTTP/1 request."""
 
     @property
     def is_local(self) -> bool:

@@ -79,7 +79,7 @@ class Published(Record):
     uri: str
     manifest_uri: str
     report_uri: str
-    """For people, as ``manifest_uri`` is: the plain-named copies."""
+    """The plain-named copies of manifest and report, for people."""
     size_bytes: int
     crc32c: int
     generation: int | str

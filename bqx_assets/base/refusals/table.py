@@ -75,7 +75,7 @@ class Row(Record):
     everywhere: bool = False
     source: str
     sure: Literal["M", "D", "S", "R", "inf", "mem"]
-    """For people who mend the table, as ``source`` is; ``refusals.toml`` explains the marks at its head."""
+    """The reliability of the row. It and ``source`` are for people; ``refusals.toml`` explains the marks."""
 
 
 class Grant(Record):
