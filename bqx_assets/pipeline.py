@@ -306,7 +306,7 @@ class Pipeline:
         )
 
     def _keeps_reports_at(self, pair: Pair, place: str) -> bool:
-        """Whether a report may lie beside the file: anywhere in a folder, in a bucket beside our own merged file."""
+        """Return whether a report may lie beside a file: always in a folder, in a bucket beside our merged file."""
         return not is_address(place) or (self.in_bucket and place == self.merged(pair).place)
 
     def expectations_of(self, file: str, pair: Pair | None = None) -> Expectations:
