@@ -1,5 +1,4 @@
-"""Named rules, each giving a verdict with evidence, over one pass of a training file.
+"""Judges a training file by named rules in one pass over its bytes; each rule gives a verdict with evidence.
 
-Belongs here: what makes a training file right. Does not: what to do about it (blocking is the runtime's and the
-publisher's business).
+``runtime`` and ``release`` decide what a failed rule blocks.
 """

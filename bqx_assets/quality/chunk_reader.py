@@ -1,7 +1,7 @@
-"""Reads column chunks: which columns are read together, which bytes that takes, and how bytes become values.
+"""Reads column chunks: groups columns, lists the byte ranges of a group, and decodes them into values.
 
-The bytes are given to Polars as a small parquet file of their own: it decodes one in half the processor time that
-Arrow needs to read the same columns out of the large file.
+Polars decodes the bytes as a small parquet file of their own, in half the processor time that Arrow needs to read the
+same columns out of the large file.
 """
 
 from __future__ import annotations
@@ -21,33 +21,34 @@ from bqx_assets.merge.pages import check_pages, false_pages
 from bqx_assets.quality.scan import StatedGroup
 
 GROUP_BYTES = 32 << 20
-"""Decoded size of the columns in work at once; one column of a very long row group may pass it.
+"""Decoded size of the columns that are decoded at once; one column of a very long row group may exceed it.
 
-Encoded they take about half: blocks that the allocator keeps, where larger ones are mapped anew each time.
+The encoded size is about half: the allocator reuses blocks of that size, and maps larger ones anew each time.
 """
 _GROUP_COLUMNS = 512
 _DELTA_BYTE_ARRAY = 7
-"""An encoding, by parquet.thrift."""
+"""The number of this encoding in parquet.thrift."""
 _GAP_BYTES = 128 << 10
-"""Bytes that nobody needs are read where they are fewer: a request takes as long as that many bytes."""
+"""Gaps of fewer unneeded bytes are read along: another request would take as long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Bytes read at once; of them those before ``counted_from`` belong to an earlier range as well."""
+    """Bytes that are read at once; those before ``counted_from`` belong to an earlier range as well."""
 
     start: int
     end: int
     counted_from: int
-    """``end``: all of them."""
+    """Equal to ``end`` if all bytes belong to earlier ranges."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Columns of one row group read and decoded together, by position, ascending."""
+    """Columns of one row group that are read and decoded together."""
 
     row_group: int
     places: tuple[int, ...]
+    """Positions of the columns, ascending."""
     ranges: tuple[Range, ...]
 
 
@@ -61,7 +62,8 @@ def column_groups(
         known = COLUMN_TYPES.get(types[place] or "")
         size_bytes = (known.cell_bytes if known else 8) * stated.rows
         if types[place] == "STRING":
-            # Where each text states only how it differs from the one before, its stored bytes tell nothing: alone.
+            # This encoding stores only how a text differs from the one before. Its stored size says nothing about the
+            # decoded size, so the column is a group of its own.
             size_bytes += bound_bytes if _DELTA_BYTE_ARRAY in stated.encodings[place] else stated.raw_bytes[place]
         if not groups or size_bytes > room_bytes or len(groups[-1]) == _GROUP_COLUMNS:
             groups.append([])
@@ -72,7 +74,7 @@ def column_groups(
 
 
 def group_of(row_group: int, places: Sequence[int], stated: StatedGroup) -> Group:
-    """Return columns of a row group with their bytes: one range where their chunks lie together, else one for each."""
+    """Return columns of a row group with the ranges of their bytes; neighbouring chunks share a range."""
     merged: list[tuple[int, int]] = []
     for start, end in sorted((stated.start[place], stated.end[place]) for place in places):
         if merged and start <= merged[-1][1] + _GAP_BYTES:
@@ -83,10 +85,10 @@ def group_of(row_group: int, places: Sequence[int], stated: StatedGroup) -> Grou
 
 
 def counted_once(groups: Sequence[Group], end: int) -> list[Group]:
-    """Return the groups with each byte before ``end`` counted in at most one range, small gaps read along.
+    """Return the groups with each byte before ``end`` counted in at most one range; small gaps are read along.
 
-    Between a slab's last column and the next slab lies its own footer; of the columns of a damaged file anything is
-    possible, ranges within each other included.
+    A gap may be a slab's own footer, which lies between its last column and the next slab. Ranges of a damaged file may
+    overlap in any way.
     """
     order = sorted(
         (each.start, number, place) for number, group in enumerate(groups) for place, each in enumerate(group.ranges)
@@ -104,12 +106,12 @@ def counted_once(groups: Sequence[Group], end: int) -> list[Group]:
 
 
 def uncounted(group: Group) -> Group:
-    """Return the group as one whose bytes all belong to other groups' ranges as well."""
+    """Return the group marked as one whose bytes all belong to ranges of other groups."""
     return replace(group, ranges=tuple(replace(each, counted_from=each.end) for each in group.ranges))
 
 
 def holes(groups: Sequence[Group], end: int, piece_bytes: int) -> list[tuple[int, int]]:
-    """Return the stretches (start, end) before ``end`` that no range counts, in pieces."""
+    """Return the gaps (start, end) before ``end`` that no range counts, in pieces of at most ``piece_bytes``."""
     found: list[tuple[int, int]] = []
     sofar = 0
     counted = sorted((each.counted_from, each.end) for group in groups for each in group.ranges)
@@ -120,11 +122,11 @@ def holes(groups: Sequence[Group], end: int, piece_bytes: int) -> list[tuple[int
 
 
 Block = tuple[int, bytes]
-"""Bytes of the file, and where they begin there."""
+"""The position of some bytes in the file, and the bytes."""
 
 
 class Unreadable(Exception):
-    """A group of columns could not be decoded."""
+    """Says that a group of columns could not be decoded."""
 
 
 def decode(
@@ -136,11 +138,11 @@ def decode(
 ) -> pl.DataFrame:
     """Return a row group's columns at ``places``, named by position. **Cost**: a copy of ``blocks``.
 
-    **Shape**: the row group's rows. ``blocks`` ascend and hold every byte of the columns. Where ``false`` is given,
-    pages' own statistics are held against the values as well, and how they differ is put there, by place.
+    **Shape**: the row group's rows x ``places``. ``blocks`` ascend and contain every byte of the columns. If ``false``
+    is given, the statistics in page headers are compared with the values, and differences are added to it by position.
 
     Raises:
-        Unreadable: the bytes are not such columns.
+        Unreadable: the bytes cannot be decoded as these columns.
     """
     starts = [start for start, _ in blocks]
     ahead = [

@@ -1,6 +1,6 @@
-"""Collects facts of every value of a training file, decoded once, row group by row group, the targets first.
+"""Collects the facts that follow from the values of a training file, each decoded once, one row group after another.
 
-It decides the order of columns, which facts are kept of them, and which facts damage takes away again. ``validate``
+It decides the order of columns, the facts that are kept of them, and the facts that damage invalidates. ``validate``
 reads ahead, ``chunk_reader`` decodes, and the rules judge.
 """
 
@@ -40,11 +40,11 @@ class Work(NamedTuple):
     name: str
     group: Group
     again: bool = False
-    """Whether its bytes are read a second time, when their own turn comes."""
+    """Whether its bytes are read a second time later, with the columns beside them."""
 
 
 class DeepScan:
-    """The part of a scan that decodes values. Once it begins, a fact of a column that is not decoded is unknown."""
+    """The part of a scan that decodes values. Once it begins, the facts of a column that is not decoded are unknown."""
 
     def __init__(
         self, scan: Scan, footer: Footer, stated: Sequence[StatedGroup], checksum: FileChecksum | None
@@ -57,12 +57,12 @@ class DeepScan:
         # A slab's pages were compared with its values when it was made; since then its checksum proves them unchanged.
         self._false_pages: dict[int, str] | None = {} if checksum is None else None
         self._rest: list[int] = []
-        """For each row group, how many groups of columns come behind its targets."""
+        """For each row group, the number of groups of columns that follow its targets."""
         for column in scan.columns:
             column.nulls = column.low = column.high = None
 
     def plan(self, bound_bytes: int, end: int) -> list[Work]:
-        """Return what to read, in which order; each byte before ``end`` is counted once.
+        """Return the groups of columns to read, in order; each byte before ``end`` is counted once.
 
         First comes the key of all row groups. Then, for each row group: BQX, the targets window by window, the rest.
         """
@@ -87,7 +87,7 @@ class DeepScan:
         return [each._replace(group=uncounted(each.group) if each.again else next(counted)) for each in work]
 
     def decode(self, group: Group, blocks: Sequence[Block]) -> list[Part]:
-        """Return the columns' values. Damaged columns are left out and named; the others come in smaller groups."""
+        """Return the columns' values. Damaged columns are left out and named; the others are decoded without them."""
         intact = [place for place in group.places if place not in self._unreadable and not self._damaged(place)]
         return self._decode(group.row_group, intact, blocks) if intact else []
 
@@ -100,13 +100,13 @@ class DeepScan:
             if self._scan.future is not None:
                 self._scan.future.enter(first_row, windows)
             for _ in windows:
-                pass  # without keys nothing looks into the future, but the targets are still measured
+                pass  # without keys nothing is compared with the future, but the targets are still measured
             for _ in range(rest):
                 self._take(stated, next(decoded))
             first_row += stated.rows
 
     def finish(self) -> None:
-        """Remove all facts of columns that are known to be damaged by now, in one row group or in all."""
+        """Store the content digests, and remove all facts of columns that were damaged in any row group."""
         for place, content in self._contents.items():
             self._scan.columns[place].content = content.digest()
         damaged = {place for place in range(len(self._scan.columns)) if self._damaged(place)}
@@ -147,14 +147,14 @@ class DeepScan:
             return [part for half in halves for part in self._decode(row_group, half, blocks)]
 
     def _damaged(self, place: int) -> bool:
-        """Return whether a recorded checksum shows by now that the column's bytes were changed."""
+        """Return whether a recorded checksum has shown by now that the column's bytes were changed."""
         checksum = self._checksum
         if checksum is None or not checksum.damaged:
             return False
         return any(checksum.is_damaged(stated.start[place], stated.end[place]) for stated in self._stated)
 
     def _take_keys(self, groups: Sequence[list[Part]]) -> None:
-        """Keep the key of all row groups, for the order of rows is judged over the whole file."""
+        """Keep the keys of all row groups, because the order of rows is judged over the whole file."""
         found: list[pl.Series] = []
         for stated, parts in zip(self._stated, groups, strict=True):
             for places, frame in parts:
@@ -176,9 +176,9 @@ class DeepScan:
                 self._add_content(self._places[KEY], keys)
 
     def _windows(self, stated: StatedGroup, decoded: Iterator[list[Part]]) -> Iterator[WindowRows]:
-        """Yield one window after another: together they are the future values that features are compared with.
+        """Yield the targets of one window after another: the future values that features are compared with.
 
-        BQX is a feature, and is measured later with the other features.
+        BQX itself is a feature, and is measured later with the other features.
         """
         bqx = {
             self._scan.columns[place].name: series
@@ -212,6 +212,6 @@ class DeepScan:
             self._add_content(place, series)
 
     def _add_content(self, place: int, series: pl.Series) -> None:
-        """Add a column's next rows to its digest, where the months of the rows are known from the keys."""
+        """Add a column's next rows to its digest if the keys, and with them the months of the rows, are known."""
         if self._periods is not None and self._scan.columns[place].type is not None:
             self._contents.setdefault(place, ColumnContent(self._periods)).add_series(series)

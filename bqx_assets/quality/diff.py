@@ -12,6 +12,7 @@ import polars as pl
 from bqx_assets.base.artifacts import Manifest, Record
 from bqx_assets.base.errors import DuplicateKeys, FooterError, NullKeys
 from bqx_assets.base.names import KEY, SEPARATOR
+from bqx_assets.base.printable import some_of
 from bqx_assets.base.progress import Progress
 from bqx_assets.extract.columns import KEY_TYPE, as_moments
 from bqx_assets.merge.footer import Footer
@@ -22,12 +23,13 @@ from bqx_assets.quality.stored_file import Source, footer_of, read_end
 
 STAGE = "diff"
 _FIRST = 5
-"""How many keys are named for each difference."""
+"""Number of keys that are named for each difference."""
 _MOST_COLUMNS = 256
+_NAMED = 3
 
 
 class Side(Record):
-    """One of the two files."""
+    """The facts of one of the two files."""
 
     name: str
     rows: int
@@ -36,7 +38,7 @@ class Side(Record):
 
 
 class Rows(Record):
-    """Rows by their keys."""
+    """A number of rows, and the first of their keys."""
 
     count: int
     first_keys: tuple[str, ...] = ()
@@ -48,13 +50,13 @@ class ColumnDifference(Record):
     column: str
     table: str
     types: tuple[str, str] | None = None
-    """Both types, where they differ; values are not compared then."""
+    """Both types if they differ; values are not compared then."""
     rows: Rows | None = None
-    """Rows of both files in which its value differs; None where no value was read."""
+    """Rows of both files in which its value differs; None if no value was read."""
 
 
 class Difference(Record):
-    """How two files differ."""
+    """The differences between two files."""
 
     same: bool
     by: Literal["digests", "values"]
@@ -66,20 +68,20 @@ class Difference(Record):
     rows_only_in_b: Rows = Rows(count=0)
     columns: tuple[ColumnDifference, ...] = ()
     expectations: tuple[str, str] | None = None
-    """Digests of the two files' expectations, where both manifests state them and they differ."""
+    """Digests of the two files' expectations if both manifests state them and they differ."""
     tables: tuple[str, ...] = ()
     """Source tables of the columns that differ or are in one file only."""
 
 
 def has_digests(manifest: Manifest | None) -> bool:
-    """Return whether a manifest says by digests what its file holds, of each column and, as follows, of all."""
+    """Return whether a manifest states a digest for each column, and a file digest that follows from them."""
     if manifest is None or manifest.file.content_digest is None:
         return False
     return content_digest(manifest.extraction.slabs) == manifest.file.content_digest
 
 
 def diff_manifests(a: Manifest, b: Manifest) -> Difference:
-    """Compare two files by what their manifests record; both ``has_digests``. **Cost**: no value is read."""
+    """Compare two files by the digests in their manifests, which both have. **Cost**: no value is read."""
     known_a, known_b = _digests(a), _digests(b)
     tables = _tables(a) | _tables(b)
     types = [{c.name: c.type for s in each.extraction.slabs for c in s.provenance.columns} for each in (a, b)]
@@ -154,11 +156,11 @@ class WideFile:
         self.columns: tuple[str, ...] = footer.columns
         self.types = dict(zip(footer.columns, footer.types, strict=True))
         self.tables = _tables(manifest) if manifest else {}
-        """Each column's source table, where there is a manifest."""
+        """Each column's source table; empty without a manifest."""
         self._places = {name: place for place, name in enumerate(footer.columns)}
 
     def side(self) -> Side:
-        """Return its facts."""
+        """Return the file's facts."""
         return Side(
             name=self._source.name,
             rows=self._footer.rows,
@@ -167,7 +169,7 @@ class WideFile:
         )
 
     def keys(self) -> pl.Series:
-        """Return its rows' keys. Raises NullKeys, DuplicateKeys, InexactValue, FooterError."""
+        """Return the keys of all rows. Raises NullKeys, DuplicateKeys, InexactValue, FooterError."""
         subject = self._source.name
         if self.types.get(KEY) != "TIMESTAMP":
             got = f"no {KEY}" if KEY not in self.types else f"{KEY} of another type"
@@ -183,7 +185,7 @@ class WideFile:
         return keys
 
     def read(self, names: Sequence[str]) -> pl.DataFrame:
-        """Return columns of all rows. Raises FooterError where they cannot be decoded."""
+        """Return columns, all rows of them. Raises FooterError if they cannot be decoded."""
         places = sorted(self._places[name] for name in names)
         frames: list[pl.DataFrame] = []
         for number, stated in enumerate(self._groups):
@@ -192,7 +194,7 @@ class WideFile:
             try:
                 frames.append(decode(self._footer, stated, places, blocks))
             except Unreadable as error:
-                got = f"{', '.join(names[:3])}: {error}"
+                got = f"{some_of(names, _NAMED)}: {error}"
                 raise FooterError(self._source.name, got=got, expected="values", cure=_VALIDATE) from error
         whole = pl.concat(frames)
         return whole.rename({str(place): self.columns[place] for place in places}).select(names)
@@ -247,11 +249,8 @@ def _groups(names: Sequence[str], rows: int) -> Iterator[Sequence[str]]:
         yield names[start : start + width]
 
 
-Rowses = tuple[pl.Series, pl.Series]
-
-
-def _common(a: pl.Series, b: pl.Series) -> tuple[Rowses | None, pl.Series, pl.Series]:
-    """Return the rows of the common keys in both, None where all rows are the same; and the keys of one file only."""
+def _common(a: pl.Series, b: pl.Series) -> tuple[tuple[pl.Series, pl.Series] | None, pl.Series, pl.Series]:
+    """Return both files' row numbers of the common keys (None if all keys are equal), and the keys of one file only."""
     if a.len() == b.len() and a.equals(b):
         return None, a.clear(), b.clear()
     left, right = (pl.DataFrame({"key": keys}).with_row_index(name) for name, keys in (("a", a), ("b", b)))

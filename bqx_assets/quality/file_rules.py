@@ -10,7 +10,7 @@ from bqx_assets.quality.report import Finding, count, listed, no_manifest, not_r
 from bqx_assets.quality.scan import Scan
 
 _DIGITS = 16
-"""How many digits of a content digest a verdict's sentence shows; the evidence has all 64."""
+"""Number of digits of a content digest in a verdict's sentence; the evidence has all 64."""
 
 
 def exists(scan: Scan) -> Finding:
@@ -71,7 +71,7 @@ def of_this_pair(scan: Scan) -> Finding | None:
 
 
 def checksum(scan: Scan) -> Finding | None:
-    """Judge whether every byte is the one that was written. A shallow pass of a local file sees the size only."""
+    """Judge whether all bytes are those that were written. A shallow pass of a local file compares only the size."""
     if scan.size_bytes is None:
         return None
     if scan.manifest is None:
@@ -82,7 +82,7 @@ def checksum(scan: Scan) -> Finding | None:
     found = {where: crc for where, crc in known.items() if crc is not None}
     if same_size and not found:
         return None
-    # Of a joined file the SHA-256 of all bytes is recorded; of a splice those of its slabs and of its footer.
+    # The manifest of a joined file records one SHA-256 of all bytes, that of a splice one for each slab and the footer.
     forged = scan.manifest.engine not in SPLICED and bool(scan.damaged)
     crcs = ", ".join(f"crc32c {crc:08x} {where}" for where, crc in found.items())
     return Finding(
@@ -102,7 +102,7 @@ def footer_checksum(scan: Scan) -> Finding | None:
     recorded = scan.manifest.file
     same_size = scan.size_bytes == recorded.size_bytes
     size = f"{scan.size_bytes:,} bytes"
-    if scan.end_crc32c is None:  # the file is no splice, and the manifest does not record where its footer begins
+    if scan.end_crc32c is None:  # the file is not a splice: the manifest does not record where its footer begins
         return Finding(passed=same_size, got=size, expected=f"{recorded.size_bytes:,} bytes")
     known = recorded.end_sha256
     same = same_size and scan.end_crc32c == recorded.crc32c
@@ -131,7 +131,7 @@ def slabs_intact(scan: Scan) -> Finding | None:
     if scan.manifest.engine not in SPLICED:
         return Finding(
             passed=True,
-            got="joined, not spliced: no slab's bytes are in the file, and its checksum speaks for all of it",
+            got="joined, not spliced: no slab's bytes are in the file, and its checksum covers all of it",
             expected="every slab's bytes as recorded, in a spliced file",
         )
     damaged = [name for name in scan.damaged if name != FOOTER]
@@ -152,7 +152,7 @@ def slabs_intact(scan: Scan) -> Finding | None:
 
 
 def content_digest(scan: Scan) -> Finding | None:
-    """Judge the values against the digest that was made of them before encoding, and name the columns that differ."""
+    """Judge the values by the digest that was computed before they were encoded, and name the columns that differ."""
     recorded = scan.recorded_content()
     if not scan.deep or scan.footer is None:
         return None

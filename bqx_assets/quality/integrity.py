@@ -16,7 +16,7 @@ _PIECE_BYTES = 1 << 20
 _HELD_BYTES = 64 << 20
 """Limit of the pieces that wait for an earlier one. The pass follows the file's order closely: a few blocks wait."""
 _AGAIN_BYTES = 16 << 20
-"""How much of a range is read at once when the range is read a second time."""
+"""Bytes that are read at once when a range is read a second time."""
 FOOTER = "footer"
 """The name of the bytes behind the last slab."""
 SPLICED = ("splice", "compose")
@@ -43,7 +43,7 @@ class _InOrder:
     waiting: dict[int, memoryview] = field(default_factory=dict[int, memoryview])
     busy: bool = False
     given_up: bool = False
-    """Too many bytes would have had to wait: the range will be read a second time."""
+    """Whether too many bytes would have had to wait: the range is then read a second time."""
 
     def give_up(self) -> int:
         """Drop the waiting pieces and return how many bytes they had."""
@@ -70,14 +70,14 @@ def segments(manifest: Manifest, file_bytes: int) -> list[Segment]:
 
 @dataclass(slots=True)
 class FileChecksum:
-    """Checks ranges from pieces that come in any order and from any thread. Each byte is given once.
+    """Checks ranges by pieces that arrive in any order and from any thread. Each byte is added once.
 
     **Cost**: three numbers for each piece, and up to ``_HELD_BYTES`` of pieces that wait for an earlier one.
     """
 
     segments: Sequence[Segment]
     _pieces: list[dict[int, tuple[int, int]]] = field(init=False)
-    """For each segment: where a piece starts, to its CRC32C and size."""
+    """For each segment, the CRC32C and size of each piece by its position."""
     _missing_bytes: list[int] = field(init=False)
     _running: dict[int, _InOrder] = field(init=False)
     _held_bytes: int = 0
@@ -92,7 +92,7 @@ class FileChecksum:
         self._wrong.update(n for n, each in enumerate(self.segments) if not each.size_bytes and each.crc32c)
 
     def add(self, start: int, data: bytes, skip: int = 0) -> None:
-        """Take the file's bytes from ``start`` on, without the first ``skip`` of them, which were taken before."""
+        """Add the file's bytes from ``start`` on, without the first ``skip`` of them, which were added before."""
         at, end, view = start + skip, start + len(data), memoryview(data)
         while at < end:
             number = bisect_right(self.segments, at, key=lambda segment: segment.start) - 1
@@ -111,7 +111,7 @@ class FileChecksum:
             at = stop
 
     def _hash(self, number: int, at: int, piece: memoryview) -> None:
-        """Hash a piece and those that waited for it. One thread hashes a range; the others do not wait for it."""
+        """Hash a piece and the pieces that waited for it. One thread hashes a range; the others do not wait for it."""
         run = self._running[number]
         with self._lock:
             if run.given_up:
@@ -141,7 +141,7 @@ class FileChecksum:
             self._wrong.add(number)
 
     def read_again(self, read: Callable[[int, int], bytes]) -> None:
-        """Read the ranges again whose pieces came too far out of order to be hashed on the way: few files have any."""
+        """Read those ranges again whose pieces came too far out of order to be hashed; few files have any."""
         for number, run in self._running.items():
             if run.given_up:
                 segment = self.segments[number]
@@ -157,16 +157,16 @@ class FileChecksum:
 
     @property
     def crc32c(self) -> int:
-        """The CRC32C of all bytes taken, in the file's order."""
+        """The CRC32C of all added bytes, in the file's order."""
         return _joined(piece for number in range(len(self.segments)) for piece in self._ordered(number))
 
     @property
     def damaged(self) -> list[Segment]:
-        """The ranges that are known to hold other bytes than those recorded, in order."""
+        """The ranges whose bytes are known to differ from the recorded ones, in order."""
         return [self.segments[number] for number in sorted(self._wrong)]
 
     def finish(self) -> None:
-        """Count every range of which bytes are still missing as damaged: the file was cut short."""
+        """Mark every range with missing bytes as damaged: the file was cut short."""
         self._wrong.update(number for number, missing_bytes in enumerate(self._missing_bytes) if missing_bytes)
 
     def is_damaged(self, start: int, end: int) -> bool:
@@ -180,7 +180,7 @@ class FileChecksum:
 
 
 def end_crc32c(parts: Sequence[Segment], end: int) -> int:
-    """Return the whole file's CRC32C if all slabs are as recorded; ``end`` is that of the bytes behind them."""
+    """Return the CRC32C that the whole file has if all slabs are as recorded; ``end``: that of the bytes after them."""
     *slabs, last = parts
     return _joined([*((slab.crc32c or 0, slab.size_bytes) for slab in slabs), (end, last.size_bytes)])
 

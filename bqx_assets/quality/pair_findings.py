@@ -1,6 +1,6 @@
 """Finds a pair's facts for a proposal: rows from the extraction's record, nulls and constants from slabs' footers.
 
-``catalogue.proposal`` writes the text of a proposal. Whether the facts are right, a person decides.
+``catalogue.proposal`` writes the text of a proposal. A person decides whether the facts are right.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _READERS = 16
 
 @dataclass(frozen=True, slots=True)
 class PairFindings:
-    """Facts to propose, and the tables for which nothing can be proposed."""
+    """The facts to propose, and the tables for which nothing can be proposed."""
 
     facts: PairFacts
     failed: tuple[FailedTable, ...]
@@ -35,7 +35,7 @@ class PairFindings:
 
 
 def find_pair_facts(slabs: Slabs, record: ExtractionRecord, now: datetime) -> PairFindings:
-    """Return what an extraction found of its pair. **Cost**: the slabs' footers, about 90 bytes a column.
+    """Return the facts that an extraction found about its pair. **Cost**: the slabs' footers, 90 bytes a column.
 
     A table that failed because the warehouse does not have it is proposed as absent. A table without a row on the
     spine is proposed with all its columns empty.
@@ -90,14 +90,14 @@ def _refuse_gone(slabs: Slabs, record: ExtractionRecord) -> None:
     if gone:
         raise CheckpointCorrupt(
             f"{record.pair}/{gone[0]}",
-            got=f"{len(gone):,} slabs of {slabs.place} are not there, or others",
+            got=f"{len(gone):,} slabs are missing in {slabs.place}, or are not the recorded ones",
             expected="the slabs of the last extraction",
             cure=f"bqx extract {record.pair}",
         )
 
 
 def _footers(slabs: Slabs) -> Callable[[SlabRecord], Footer]:
-    """Return how a slab's footer is read: from a file, or by one range request of an object."""
+    """Return the function that reads a slab's footer: from a file, or by one range request of an object."""
     folder, store, prefix = slabs.folder, slabs.store, slabs.prefix
     if folder is not None:
         return lambda slab: read_footer(folder / slab.object_name, slab.table)
@@ -119,6 +119,6 @@ def _columns(slab: SlabRecord, footer: Footer) -> list[ColumnFacts]:
 
 
 def _features(pair: Pair, table: str) -> list[str]:
-    """Return the training file's columns that a table of the grammar gives; none for another table."""
+    """Return the names that the columns of a table have in the training file; none for a table outside the grammar."""
     columns = next((each.columns for each in expected_tables(pair) if each.table == table), ())
     return [output_column(table_prefix(table, pair), name) for name, _ in columns]

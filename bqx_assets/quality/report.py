@@ -1,6 +1,6 @@
 """Defines rules, their verdicts, and the report that collects the verdicts on one training file.
 
-What each rule judges is defined in the modules ``*_rules``; ``rules`` lists them.
+The modules ``*_rules`` define what each rule judges; ``rules`` lists the rules for training files.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ Severity = Literal["error", "warn"]
 _Facts = TypeVar("_Facts")
 
 NAMED = 20
-"""Most names in one piece of evidence."""
+"""Largest number of names in one piece of evidence."""
 _IN_SENTENCE = 3
 
 
 def _shown(evidence: dict[str, Plain | list[Plain]]) -> dict[str, Plain | list[Plain]]:
-    """Escape the texts of evidence. A name in a list stays on one line; a text of several lines keeps its lines."""
+    """Return evidence with its texts escaped: each item of a list on one line, other texts with their own lines."""
     shown = dict(evidence)
     for name, value in evidence.items():
         if isinstance(value, list):
@@ -38,7 +38,7 @@ def _shown(evidence: dict[str, Plain | list[Plain]]) -> dict[str, Plain | list[P
 
 
 Shown = Annotated[str, AfterValidator(printable)]
-"""A text that may quote names written by others."""
+"""A text that may quote names of a foreign file, and is therefore escaped."""
 
 
 class Verdict(Record):
@@ -51,7 +51,7 @@ class Verdict(Record):
     got: Shown
     expected: Shown
     cure: Shown = ""
-    """What to do about a failure; empty when the rule passed."""
+    """The advice how to correct a failure; empty if the rule passed."""
     evidence: Annotated[dict[str, Plain | list[Plain]], AfterValidator(_shown)] = Field(
         default_factory=dict[str, "Plain | list[Plain]"]
     )
@@ -78,7 +78,7 @@ class Report(Record):
 
     @property
     def passed(self) -> bool:
-        """True when no rule of severity "error" failed."""
+        """True if no rule of severity "error" failed."""
         return not self.failures()
 
     def failures(self) -> list[Verdict]:
@@ -96,12 +96,12 @@ class Finding:
     cure: str = ""
     evidence: Evidence = field(default_factory=dict[str, "Plain | list[Plain]"])
     severity: Severity | None = None
-    """Set where it differs from the rule's own: something that could not be checked only warns."""
+    """The severity if it differs from the rule's own: something that could not be checked only warns."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule(Generic[_Facts]):
-    """A named requirement, and the function that judges it by the facts of a scan or an extraction."""
+    """A named requirement and the function that judges it, by the facts of a scan or of an extraction."""
 
     name: str
     description: str
@@ -137,13 +137,13 @@ def no_manifest(what: str) -> Finding:
 
 
 def not_recorded(got: str, pair: Pair) -> Finding:
-    """Return the warning that a manifest of an earlier version lacks the digest that would find intent."""
+    """Return the warning that a manifest of an earlier version lacks a digest that would reveal deliberate changes."""
     return Finding(
         passed=False,
         severity="warn",
         got=got,
         expected="a manifest that records it",
-        cure=f"An earlier version made it. To have it recorded: bqx extract {pair}, into a folder without slabs.",
+        cure=f"An earlier version made the file. To record it: bqx extract {pair}, into a folder without slabs.",
     )
 
 
@@ -158,5 +158,5 @@ def listed(names: Iterable[str]) -> str:
 
 
 def count(number: int, word: str) -> str:
-    """Return "1 row", "2 rows"."""
+    """Return a number with its noun: "1 row", "2 rows"."""
     return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"

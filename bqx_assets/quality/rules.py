@@ -1,7 +1,7 @@
 """Lists the rules for training files as one table, in the order in which a report shows them.
 
 A failed "error" stops a release. A constant column is kept and reported (``no_unexpected_constant`` warns). A column
-without any value stops the release until the expectations' ``allowed_all_null`` lists it. What cannot be judged,
+without any value stops the release until the expectations' ``allowed_all_null`` lists it. A rule that cannot judge,
 because the pass was shallow, the manifest is missing or the file is damaged, is left out of the report or warns; it
 never passes.
 """

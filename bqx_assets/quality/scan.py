@@ -1,6 +1,6 @@
-"""Holds what one pass over a training file gives: all facts that the rules judge by.
+"""Holds the facts of one pass over a training file, by which the rules judge it.
 
-Collecting them is the business of ``validate`` and ``deep_scan``.
+``validate`` and ``deep_scan`` collect them.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from bqx_assets.merge.footer import Footer, RowGroup
 from bqx_assets.quality.target_checks import TargetComparer
 
 _SHORTENED_BYTES = 61
-"""Texts are shortened to 64 bytes, or to the last whole character before them: shorter ones were not shortened."""
+"""Writers shorten bounds of texts to 64 bytes, or to the last whole character before: a shorter bound is complete."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StatedGroup:
-    """One row group by its footer, an entry a column.
+    """The facts that the footer states about one row group, one entry for each column.
 
-    **Cost**: about 170 bytes a column, a third of the footer's chunks. Numbers are copied, since one kept object keeps
-    the memory around it.
+    **Cost**: about 170 bytes a column, a third of the footer's chunks. Numbers are copied, because an object that
+    is kept also keeps the block of memory that it lies in.
     """
 
     rows: int
@@ -40,10 +40,10 @@ class StatedGroup:
     low: Sequence[Value | bytes]
     high: Sequence[Value | bytes]
     raw_bytes: Sequence[int]
-    """As encoded, uncompressed."""
+    """Sizes encoded but not compressed."""
     start: Sequence[int]
     end: Sequence[int]
-    """The chunk's bytes in the file."""
+    """Positions of each chunk's first byte, and behind its last one."""
     data_page: Sequence[int]
     dictionary_page: Sequence[int]
     codec: Sequence[int]
@@ -51,19 +51,19 @@ class StatedGroup:
     exact: Sequence[tuple[bool | None, bool | None]] = ()
 
     def statistics(self, place: int) -> Stated:
-        """Return what is stated of the values of the column at ``place``."""
+        """Return the stated statistics of the column at ``place``."""
         nulls = self.nulls[place]
         return Stated(None if nulls == UNKNOWN else nulls, self.low[place], self.high[place], *self.exact[place])
 
     def known(self, place: int) -> tuple[Value, Value]:
-        """Return the smallest and the largest value of the column at ``place``, as far as these are stated."""
+        """Return the smallest and the largest value of the column at ``place``; None where they are not stated."""
         stated = self.statistics(place)
-        if isinstance(stated.low, bytes) and stated.low == stated.high:  # then nothing else lies between them
+        if isinstance(stated.low, bytes) and stated.low == stated.high:  # then all values are this one
             return _text(stated.low, exact=True), _text(stated.high, exact=True)
         return _text(stated.low, exact=stated.low_exact), _text(stated.high, exact=stated.high_exact)
 
     def chunk(self, place: int, kind: int) -> Chunk:
-        """Return where and how the column at ``place``, of a physical type, lies."""
+        """Return the chunk of the column at ``place``; ``kind`` is its physical type."""
         return Chunk(
             b"", kind, self.rows, tuple(self.encodings[place]), self.codec[place], self.raw_bytes[place],
             self.end[place] - self.start[place], self.data_page[place], self.dictionary_page[place], UNKNOWN,
@@ -72,7 +72,7 @@ class StatedGroup:
 
 
 def stated_groups(footer: Footer) -> list[StatedGroup]:
-    """Return each row group's chunks."""
+    """Return the stated facts of each row group."""
     decoders = [decoder(kind) for kind in footer.types]
     known: dict[object, tuple[int, ...]] = {}
     return [_stated(group, decoders, known) for group in footer.groups]
@@ -85,7 +85,7 @@ def unchecked_columns(footer: Footer) -> list[str]:
 
 
 def without_chunks(footer: Footer) -> Footer:
-    """Return the footer as it is but for its column chunks: what :func:`stated_groups` holds is not kept twice."""
+    """Return the footer without its column chunks, whose facts :func:`stated_groups` keeps in less memory."""
     return replace(footer, groups=tuple(RowGroup(group.rows, ()) for group in footer.groups))
 
 
@@ -114,7 +114,7 @@ def _numbers(numbers: Iterable[int]) -> array[int]:
 
 
 def _text(stated: Value | bytes, *, exact: bool | None) -> Value:
-    """Return a bound as a value; None where it may have been shortened."""
+    """Return a bound as a value; None if it may have been shortened."""
     if exact is False or (isinstance(stated, bytes) and not exact and len(stated) >= _SHORTENED_BYTES):
         return None
     try:
@@ -134,7 +134,7 @@ Role = Literal["key", "target", "feature"]
 
 @dataclass(slots=True)
 class ColumnFacts:
-    """One column. None means: not known, because it was not looked at or the footer does not say."""
+    """The facts of one column. None means unknown: it was not examined, or the footer does not state it."""
 
     name: str
     type: str | None
@@ -143,28 +143,28 @@ class ColumnFacts:
     nulls: int | None = None
     low: Value = None
     high: Value = None
-    """Smallest and largest value, NaN left out; of a timestamp its microseconds."""
+    """Smallest and largest value without NaN; timestamps in microseconds."""
     head: int | None = None
-    """Of a target the nulls before its first value; None where it has none."""
+    """Number of nulls before the first value of a target; None if it has no value."""
     tail: int | None = None
-    """Of a target the nulls behind its last value."""
+    """Number of nulls after the last value of a target."""
     nan: int | None = None
     infinite: int | None = None
     disagrees: str | None = None
-    """How the footer's statistics differ from the values; empty when they do not."""
+    """The difference between the footer's statistics and the values; empty if there is none."""
     content: str | None = None
     """Content digest of the values."""
     forward: str | None = None
-    """Why the column looks forward, by its values; empty when it does not."""
+    """The future values that the column equals; empty if it equals none."""
 
     @property
     def all_null(self) -> bool | None:
-        """Return whether there is no value at all."""
+        """Return whether all rows are null; None if unknown, or if there are no rows."""
         return None if self.nulls is None else 0 < self.rows == self.nulls
 
     @property
     def constant(self) -> bool | None:
-        """Return whether all values are one and the same, nulls apart; an all-null column is not constant."""
+        """Return whether all values that are not null are equal; an all-null column is not constant."""
         if self.all_null is not False:
             return None if self.all_null is None else False
         if self.low is None or self.high is None:
@@ -179,7 +179,7 @@ class ColumnFacts:
 
 
 def stated_columns(footer: Footer, groups: Sequence[StatedGroup]) -> list[ColumnFacts]:
-    """Return each column's facts as far as the statistics state them for all row groups."""
+    """Return the facts of each column that the footer's statistics state for all row groups."""
     rows = footer.rows
     found: list[ColumnFacts] = []
     for place, (name, type_name) in enumerate(zip(footer.columns, footer.types, strict=True)):
@@ -208,11 +208,12 @@ def measure(frame: pl.DataFrame, facts: Iterable[ColumnFacts], stated: Iterable[
 
 
 def _add(series: pl.Series, column: ColumnFacts, chunk: Stated) -> None:
+    """Add one row group's values of a column to its facts."""
     nulls, low, high = series.null_count(), cast("Value", series.min()), cast("Value", series.max())
     if column.role == "target":
         _add_ends(series, nulls, column)
     nan = infinite = 0
-    # One pass tells most columns from the few that hold NaN or an infinity: their sum is no finite number.
+    # One pass finds the few columns that contain NaN or an infinity: their sum is not a finite number.
     if series.dtype.is_float() and not math.isfinite(series.sum()):
         nan, infinite = int(series.is_nan().sum()), int(series.is_infinite().sum())
         low, high = (None, None) if nan + nulls == series.len() else (low, high)
@@ -227,7 +228,7 @@ def _add(series: pl.Series, column: ColumnFacts, chunk: Stated) -> None:
 
 
 def _add_ends(series: pl.Series, nulls: int, column: ColumnFacts) -> None:
-    """Count on at both ends; called before the row group's nulls are added to the column's."""
+    """Update the numbers of nulls at both ends of a target; called before the row group's nulls are added."""
     known = series.is_not_null()
     first, last = (known.arg_max(), known.reverse().arg_max()) if nulls < series.len() else (None, None)
     if first is None or last is None:
@@ -240,37 +241,37 @@ def _add_ends(series: pl.Series, nulls: int, column: ColumnFacts) -> None:
 
 @dataclass(slots=True)
 class Scan:
-    """What is known of one file. None: not known, because the file is not so far in order or the pass was shallow."""
+    """The known facts of one file. None means unknown: the file could not be read that far, or the pass was shallow."""
 
     pair: Pair
     expectations: Expectations
     manifest: Manifest | None
     deep: bool
     size_bytes: int | None = None
-    """None: there is no such file or object."""
+    """None if there is no such file or object."""
     footer: Footer | None = None
     unreadable: list[str] = field(default_factory=list[str])
-    """Why the file, or some of its columns, cannot be read."""
+    """The reasons why the file, or some of its columns, cannot be read."""
     columns: list[ColumnFacts] = field(default_factory=list[ColumnFacts])
     end_crc32c: int | None = None
-    """Of the whole file, if its slabs are as recorded; a splice only."""
+    """CRC32C that the whole file has if its slabs are the recorded ones; for a splice only."""
     end_sha256: str | None = None
-    """Of the bytes behind the last slab; a splice only."""
+    """SHA-256 of the bytes behind the last slab; for a splice only."""
     unchecked: list[str] = field(default_factory=list[str])
-    """Columns with page indexes or Bloom filters: readers skip rows by them, and no pass holds them against values."""
+    """Columns with page indexes or Bloom filters: readers skip rows by these, and no pass compares them with values."""
     crc32c: int | None = None
-    """Of the whole file as it was read."""
+    """CRC32C of the whole file as it was read."""
     stored_crc32c: int | None = None
-    """Of the whole object as its store states it."""
+    """CRC32C of the whole object as its store states it."""
     damaged: list[str] = field(default_factory=list[str])
-    """Slabs whose bytes are not those recorded: none of their columns is decoded."""
+    """Slabs whose bytes are not the recorded ones; their columns are not decoded."""
     keys: pl.Series | None = None
-    """UTC microseconds, nulls included."""
+    """The key of every row in UTC microseconds, including nulls."""
     future: TargetComparer | None = None
 
     @property
     def rows(self) -> int:
-        """Rows by the footer, 0 without one."""
+        """The number of rows that the footer states; 0 without a footer."""
         return 0 if self.footer is None else self.footer.rows
 
     def recorded_content(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Judges rows, columns and tables: how many, which, in what order, and how many of the spine's rows each table has."""
+"""Judges rows, columns and tables: their numbers, names and order, and each table's share of the spine's rows."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def rows_equal_spine(scan: Scan) -> Finding | None:
 
 
 def key_unique_and_ascending(scan: Scan) -> Finding | None:
-    """Judge the key column: every row must have a key, no key twice, in ascending order."""
+    """Judge the key column: every row must have a key, and the keys must be unique and ascending."""
     if scan.footer is None:
         return None
     expected = f"{KEY} on every row, unique, ascending"
@@ -136,7 +136,8 @@ def columns_equal_catalogue(scan: Scan) -> Finding | None:
     got_text = "; ".join(f"{len(names):,} {word}: {listed(names)}" for word, names in faults.items() if names)
     return Finding(
         passed=got == expected,
-        # Without a manifest nothing is known about the tables at their snapshot; the grammar says what they should be.
+        # Without a manifest nothing is known about the tables at their snapshot; the grammar only states what they
+        # should be.
         severity=None if scan.manifest else "warn",
         got=got_text or f"{len(got):,} columns, all as expected",
         expected=f"{len(expected):,} columns, those of the {'manifest' if scan.manifest else 'grammar'}",
@@ -146,6 +147,7 @@ def columns_equal_catalogue(scan: Scan) -> Finding | None:
 
 
 def _by_grammar(scan: Scan) -> list[_Typed]:
+    """Return the columns that the families' rules give for the pair, in order."""
     columns: list[_Typed] = [(KEY, "TIMESTAMP"), *((name, "FLOAT64") for name in scan.expectations.targets())]
     absent = scan.expectations.absent(scan.pair)
     for table in expected_tables(scan.pair):
@@ -169,8 +171,8 @@ def tables_equal_catalogue(scan: Scan) -> Finding | None:
     merged = {slab.table for slab in extraction.features()}
     grammar = {table.table for table in expected_tables(scan.pair)}
     lacking = grammar - merged - expectations.absent(scan.pair).keys()
-    # A number of absent tables counts for a whole warehouse, and only a listing of it can count them. A folder of raw
-    # checkpoints was compared with no warehouse, so nothing is excused there: it could lack 13 tables of one pair.
+    # An allowed number of absent tables applies to a whole warehouse, and only a listing of it can count them. A folder
+    # of raw checkpoints was compared with no warehouse, so nothing is excused there: it could lack 13 tables of a pair.
     counted = lacking & extraction.known_absent.keys()
     missing = sorted(lacking - expectations.excused_absent(scan.pair, counted).keys())
     unknown = sorted(merged - grammar - {*expectations.accepted_tables})
@@ -210,7 +212,7 @@ def targets_complete(scan: Scan) -> Finding | None:
 
 
 def tables_cover_spine(scan: Scan) -> Finding | None:
-    """Judge for each table by itself how many of the spine's rows it has: an average over 667 hides ten lost tables."""
+    """Judge each table's number of rows on the spine by itself, because an average over 667 hides ten lost tables."""
     if scan.footer is None:
         return None
     if scan.manifest is None:
@@ -243,7 +245,7 @@ def tables_cover_spine(scan: Scan) -> Finding | None:
 
 
 def _beyond(scan: Scan, slabs: Sequence[SlabRecord]) -> dict[str, str]:
-    """Return a text for each table that does not have the rows that it must have."""
+    """Return a text for each table whose number of rows is not the required one."""
     assert scan.manifest is not None  # noqa: S101 -- the caller looked
     spine, expectations = scan.manifest.extraction.spine, scan.expectations
     facts = expectations.approved(scan.pair)
@@ -269,6 +271,7 @@ def _beyond(scan: Scan, slabs: Sequence[SlabRecord]) -> dict[str, str]:
 
 
 def _cure(scan: Scan, slabs: Sequence[SlabRecord], lost: Sequence[str]) -> str:
+    """Return the advice for tables that lack rows: raw checkpoints are fetched again, others extracted again."""
     raw = any(slab.provenance.source.dataset == RAW_DATASET for slab in slabs)
     names = " ".join(f"--table {table}" for table in lost[:NAMED])
     again = (
@@ -283,7 +286,7 @@ def _cure(scan: Scan, slabs: Sequence[SlabRecord], lost: Sequence[str]) -> str:
 
 
 def _by_family(rows: Mapping[str, RowAccount], spine: int) -> list[str]:
-    """Return for each family that lacks rows its least and its greatest share of missing rows."""
+    """Return the smallest and the greatest share of missing rows for each family that lacks any."""
     shares: dict[str, list[float]] = {}
     for table, account in rows.items():
         shares.setdefault(table.partition("_")[0], []).append(account.missing / spine)

@@ -1,4 +1,4 @@
-"""Judges an extraction: whether every table has a slab, and whether the warehouse's tables drifted."""
+"""Judges an extraction: whether every table has a slab, and whether the warehouse's tables changed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from bqx_assets.quality.report import Finding, Rule, Verdict, count, sample
 
 _ERRORS_SHOWN = 5
 _ERROR_CHARACTERS = 500
-"""All evidence of 667 failed tables must still be a small event in Dagster."""
+"""Limits of the errors in the evidence: 667 failed tables must still make a small event in Dagster."""
 
 
 def tables_complete(record: ExtractionRecord) -> Finding:
@@ -29,7 +29,7 @@ def tables_complete(record: ExtractionRecord) -> Finding:
 
 
 def no_drift(record: ExtractionRecord) -> Finding:
-    """Judge whether there are tables or columns that the expectations do not know, or that changed."""
+    """Judge whether tables or columns are unknown to the expectations, or changed since the last extraction."""
     left_out = [f"{slab.table}.{name}" for slab in record.features() for name in slab.provenance.left_out]
     return Finding(
         passed=not (record.unexpected or left_out or record.changes),
@@ -57,5 +57,5 @@ SLAB_RULES: tuple[Rule[ExtractionRecord], ...] = (
 
 
 def slab_verdicts(record: ExtractionRecord) -> list[Verdict]:
-    """Return the verdicts of all rules for slabs; also of an extraction in which tables failed."""
+    """Return the verdicts of all rules for slabs, also if tables of the extraction failed."""
     return [verdict for rule in SLAB_RULES if (verdict := rule.verdict(record)) is not None]

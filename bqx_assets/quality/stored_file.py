@@ -1,4 +1,4 @@
-"""Reads a training file's bytes by range, its footer first, whether it is a local file or an object."""
+"""Reads a training file, which is a local file or an object, by byte ranges, the footer first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bqx_assets.base.checksums import crc32c, same_bytes
 from bqx_assets.base.errors import FooterError, PreconditionFailed
 from bqx_assets.base.files import open_regular
 from bqx_assets.base.frame_files import PARQUET_MAGIC
-from bqx_assets.base.printable import first_line
+from bqx_assets.base.printable import first_line, some_of
 from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore, version_of, version_text
 from bqx_assets.base.store.sidecars import state_of
@@ -28,7 +28,7 @@ from bqx_assets.quality.integrity import Segment, end_crc32c, segments
 
 
 class _AnyName(LocalObjectStore):
-    """A folder in which a user names one file: no byte is written beside it, and a hidden name is a name."""
+    """A folder in which a user names one file. Nothing is written beside it, and hidden names are allowed."""
 
     def local_path(self, name: str) -> Path:
         """Return the file, whatever its name."""
@@ -37,7 +37,7 @@ class _AnyName(LocalObjectStore):
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """A file by its name in an object store, whether or not there is one."""
+    """A file of an object store by its name; it need not exist."""
 
     store: ObjectStore
     name: str
@@ -58,13 +58,13 @@ class StoredFile:
         return self.store.local_path(self.name)
 
     def beside(self, suffix: str) -> Self:
-        """Return the file of the same name with another suffix: a manifest, a report."""
+        """Return the file beside it with the same name and another suffix, such as a manifest or a report."""
         return replace(self, name=self.name.removesuffix(".parquet") + suffix)
 
     def state(self) -> str:
-        """Return a text that every write of the file changes; empty where there is no file.
+        """Return a text that every write of the file changes; empty if there is no file.
 
-        Of a local file inode, size and times: no write leaves the inode's change time as it was.
+        For a local file it consists of inode, size and times: every write changes the inode's change time.
         """
         path = self.path
         if path is None:
@@ -84,7 +84,7 @@ class StoredFile:
         return target
 
     def open(self) -> Source | None:
-        """Return the file for reading; None where there is none.
+        """Return the file opened for reading; None if there is no file.
 
         **Cost**: a descriptor of a local file, one request elsewhere. Raises OSError, StoreError.
         """
@@ -96,7 +96,7 @@ class StoredFile:
 
 
 class Source:
-    """A stored file opened for reading: ranges in any order, from any thread.
+    """A stored file that is open for reading ranges, in any order and from any thread.
 
     A local file is read through one descriptor, an object by one range request a read.
     """
@@ -108,7 +108,7 @@ class Source:
         self.name = file.name
         self.size_bytes = opened.size_bytes if isinstance(opened, ObjectInfo) else os.fstat(opened.fileno()).st_size
         self.crc32c = self._info.crc32c if self._info is not None else None
-        """CRC32C of all bytes as the store states it; None for a local file that was not read for it."""
+        """CRC32C of all bytes as the store states it; None for a local file until ``holds`` has read it."""
 
     def read(self, start: int, length: int) -> bytes:
         """Return ``length`` bytes from ``start``; fewer only at the file's end. Raises OSError, StoreError."""
@@ -120,10 +120,10 @@ class Source:
         return data
 
     def confirm(self) -> None:
-        """Raise PreconditionFailed where the object is no longer the version that was opened.
+        """Raise PreconditionFailed if the object is no longer the version that was opened.
 
-        Every write gives a new version, so that the same version before and after means the same bytes between. An
-        open descriptor stays with one file, whatever takes its name.
+        Every write gives a new version, so an unchanged version proves that all reads saw the same bytes. The open
+        descriptor of a local file always reads the same file, even if another one takes its name.
         """
         if self._info is None:
             return
@@ -137,9 +137,9 @@ class Source:
             )
 
     def holds(self, file: TrainingFile) -> bool:
-        """Return whether all bytes are those of a manifest's file, by size and CRC32C.
+        """Return whether the bytes are those that a manifest describes, by size and CRC32C.
 
-        **Cost**: a local file of that size is read once, in 4 MiB pieces; ``crc32c`` is known then.
+        **Cost**: a local file of that size is read once, in 4 MiB pieces; ``crc32c`` is known afterwards.
         """
         if self.crc32c is None and self.size_bytes == file.size_bytes:
             crc = 0
@@ -165,7 +165,8 @@ _KINDS: dict[str, Callable[[Any], bool]] = {
 _GUESS_BYTES = 64 << 10
 _PIECE_BYTES = 4 << 20
 _MOST_BYTES = 64 << 20
-"""Of a footer that is read at once: 1.5 MB at 17,038 columns and one row group."""
+"""Bytes that are read at once. A footer of 17,038 columns and one row group has 1.5 MB."""
+_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,19 +176,19 @@ class End:
     start: int
     data: bytes
     crc32c: int | None
-    """Of the whole file if its slabs are as recorded; None where it is no splice."""
+    """CRC32C that the whole file has if its slabs are as recorded; None if it is not a splice."""
     sha256: str | None = None
-    """Of the bytes behind the last slab; None where it is no splice."""
+    """SHA-256 of the bytes behind the last slab; None if it is not a splice."""
 
 
 def read_end(source: Source, parts: Sequence[Segment]) -> End:
-    """Return the bytes behind the last slab, or a footer's guessed size where nothing says which those are.
+    """Return the bytes behind the last slab, or, without recorded slabs, as many last bytes as a footer may have.
 
     **Cost**: one read, of the footer's size.
     """
     size_bytes = source.size_bytes
     behind = parts[-1].start if len(parts) > 1 else size_bytes
-    # A foreign file under this manifest may have anything behind the last slab, nothing included.
+    # A foreign file under this manifest's name may have any number of bytes behind the last slab, or none.
     first = max(0, size_bytes - _MOST_BYTES, min(behind, size_bytes - _GUESS_BYTES))
     data = source.read(first, size_bytes - first)
     if len(parts) <= 1:
@@ -203,9 +204,9 @@ def read_end(source: Source, parts: Sequence[Segment]) -> End:
 
 
 def is_of(source: Source, manifest: Manifest) -> bool:
-    """Return whether a file has its manifest's size and CRC32C and, a splice, its footer's SHA-256.
+    """Return whether a file has the size and CRC32C of its manifest and, for a splice, the SHA-256 of its footer.
 
-    **Cost**: a local file is read once, in small pieces; of an object the footer, for its store states the CRC32C.
+    **Cost**: a local file is read once, in small pieces; of an object only the footer, as its store states the CRC32C.
     """
     if source.size_bytes != manifest.file.size_bytes:
         return False
@@ -216,10 +217,10 @@ def is_of(source: Source, manifest: Manifest) -> bool:
 
 
 def footer_of(source: Source, end: End) -> Footer:
-    """Return the file's footer. **Cost**: reads 4 bytes, and what of the footer is before ``end``.
+    """Return the file's footer. **Cost**: reads 4 bytes, and the part of the footer that lies before ``end``.
 
     Raises:
-        FooterError: as ``merge.footer.parse_footer``; or the file does not begin as a parquet file.
+        FooterError: as ``merge.footer.parse_footer``; or the file does not begin as a parquet file does.
     """
 
     def read(start: int, length: int) -> bytes:
@@ -234,16 +235,16 @@ def footer_of(source: Source, end: End) -> Footer:
 
 
 def _refuse_arrow_schema(footer: Footer) -> None:
-    """Hold the schema that Arrow writes into the metadata against the columns.
+    """Raise FooterError if the schema that Arrow writes into the metadata does not fit the columns.
 
-    Where it is damaged, Arrow does not open the file; where it contradicts them, Polars believes it and Arrow does not.
+    If it is damaged, Arrow does not open the file. If it contradicts the columns, Polars follows it and Arrow does not.
     """
     metadata = footer.metadata()
-    if not _is_text(footer.creator):  # Polars takes it for text
+    if not _is_text(footer.creator):  # Polars reads it as text
         raise FooterError(
-            footer.subject, got="a writer's name that is no text", expected="UTF-8", cure="Make it again."
+            footer.subject, got="a writer's name that is not text", expected="UTF-8", cure="Make it again."
         )
-    if _ARROW not in metadata or len({*footer.columns}) != len(footer.columns):  # names twice: a rule says so
+    if _ARROW not in metadata or len({*footer.columns}) != len(footer.columns):  # a rule reports repeated names
         return
     bare = replace(footer, groups=(), key_values=())
     try:
@@ -252,7 +253,7 @@ def _refuse_arrow_schema(footer: Footer) -> None:
         pq.read_schema(pa.BufferReader(footer_as_file(merge_footers([bare], (), {_ARROW: metadata[_ARROW]}))))
         fields: list[tuple[Any, Any]] = [*zip(plain, found, strict=True)]
         wrong = [ours.name for ours, theirs in fields if not _alike(ours, theirs)]
-        got = f"for {', '.join(wrong[:3])} another type than the column's" if wrong else ""
+        got = f"another type than the column's for {some_of(wrong, _NAMED)}" if wrong else ""
     except (pa.ArrowException, OSError, ValueError, TypeError) as error:
         got = first_line(error)
     if got:
@@ -269,6 +270,6 @@ def _alike(ours: Any, theirs: Any) -> bool:  # noqa: ANN401 -- Arrow's fields ha
 
 
 def _kind(type_: Any) -> str:  # noqa: ANN401 -- as above
-    """Return what a type's values are, however they are held in memory; empty for the less usual types."""
+    """Return the kind of a type's values, independent of their form in memory; empty for the less usual types."""
     held: Any = type_.value_type if pa.types.is_dictionary(type_) else type_
     return next((kind for kind, is_one in _KINDS.items() if is_one(held)), "")

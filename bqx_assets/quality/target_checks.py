@@ -1,8 +1,8 @@
-"""Compares targets with each other and with the BQX that they promise, and searches features for future values.
+"""Compares targets with each other and with the later BQX that they state, and searches features for future values.
 
-``target_bqx{w}_h{h}[t]`` is the value of bqx_w that the targets table has h rows after t. The file holds only the
-spine's rows: where the spine left rows out between t and t + h, h rows of the file are more rows of the table. A pair
-of rows proves something only where no row can be missing between them: where t + h comes exactly h usual steps later.
+``target_bqx{w}_h{h}[t]`` is the value of bqx_w that the targets table has h rows after t. The file contains only the
+spine's rows: if the spine left out rows between t and t + h, h rows of the file are more rows of the table. So a pair
+of rows proves something only if no row can be missing between them: if their keys are exactly h usual steps apart.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bqx_assets.extract.lookahead import LookaheadDetector
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 Held = tuple[str, str, int]
-"""A column, another one, and how many rows later the other one is compared with it."""
+"""A column, another one, and the number of rows by which the compared row of the other one is later."""
 
 _ROUND_OFF = 1e-9
 BQX_PREFIX = "base_bqx__bqx_"
@@ -33,13 +33,13 @@ def bqx_column(window: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One column compared with another one a number of rows later."""
+    """The comparison of one column with another one a number of rows later."""
 
     column: str
     other: str
     shift: int
     compared: int
-    """Pairs of rows where both values are known; for two targets, where at least one is."""
+    """Pairs of rows in which both values are known; for two targets, at least one."""
     differing: int
     proven: int
     """Differing pairs with no missing row between them."""
@@ -48,7 +48,7 @@ class Comparison:
 
     @property
     def failed(self) -> bool:
-        """True for a proven difference; where no pair can prove anything, if more than half of the pairs differ."""
+        """True if a difference is proven; if no pair can prove anything, if more than half of the pairs differ."""
         return self.proven > 0 if self.provable else 2 * self.differing > self.compared
 
     def __str__(self) -> str:
@@ -60,33 +60,33 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class WindowRows:
-    """One window's targets in a row group, and the feature that holds its BQX, where the file has it."""
+    """One window's targets in a row group, and the feature that is its BQX, if the file has that feature."""
 
     window: int
     targets: pl.DataFrame
-    """Named as targets, one column a horizon."""
+    """One column for each horizon, under the names of the targets."""
     bqx: pl.Series | None
 
 
 @dataclass(slots=True)
 class TargetComparer:
-    """Compares one row group after another, each also with the rows before it.
+    """Compares the targets of one row group after another, each also with the rows before it.
 
-    **Cost**: the keys of the whole file; two numbers for each row and window of the present row group; and of the row
-    group before it, as many rows of the targets as the farthest horizon.
+    **Cost**: memory for the keys of the whole file, two numbers for each row and window of the present row group, and
+    as many earlier rows of the targets as the farthest horizon has.
     """
 
     keys: pl.Series
     horizons: Sequence[int]
     _found: dict[Held, Counts] = field(default_factory=dict["Held", "Counts"])
-    """For each comparison, the numbers of pairs that were compared, differing, proven and provable."""
+    """For each comparison, its numbers of compared, differing, proven and provable pairs."""
     _last: dict[str, Floats] = field(default_factory=dict[str, Floats])
     """For each target, the rows before the present row group with which later rows may be compared."""
     _whole: dict[int, npt.NDArray[np.bool_]] = field(default_factory=dict[int, "npt.NDArray[np.bool_]"])
     """For each shift, which pairs that end in the present row group have no missing row between them."""
     _look: LookaheadDetector | None = None
     _step: int | None = None
-    """Microseconds from a row to the next, the median of all rows."""
+    """The median time from a row to the next, in microseconds."""
 
     @property
     def comparisons(self) -> list[Comparison]:
@@ -94,7 +94,7 @@ class TargetComparer:
         return [Comparison(*held, *counts.tolist()) for held, counts in self._found.items()]
 
     def enter(self, first_row: int, windows: Iterable[WindowRows]) -> None:
-        """Take the row group that begins at ``first_row`` of the file: compare its targets, prepare the search."""
+        """Begin the row group at ``first_row`` of the file: compare its targets, and prepare the search in features."""
         known: list[int] = []
 
         def compared() -> Iterator[tuple[int, pl.DataFrame]]:
@@ -109,18 +109,18 @@ class TargetComparer:
         self._look = look if known else None
 
     def look(self, features: pl.DataFrame) -> Mapping[str, str] | None:
-        """Return by name why float features of the present row group look forward; None where there are no targets.
+        """Return the reason for each float feature of the row group that looks forward; None if there are no targets.
 
-        A column is found if it holds 30 later values in one row group. Only an almost empty column holds fewer.
+        A column is found if it contains 30 later values in one row group. Only an almost empty column contains fewer.
         """
         return None if self._look is None else self._look.find_all(features)
 
     def forget(self, names: Collection[str]) -> None:
-        """Leave out the comparisons with these columns."""
+        """Remove the comparisons with these columns."""
         self._found = {held: counts for held, counts in self._found.items() if {*held[:2]}.isdisjoint(names)}
 
     def _compare_window(self, first_row: int, rows: WindowRows) -> None:
-        """Compare a window's targets with each other, and with the feature where the file has it."""
+        """Compare a window's targets with each other, and with the window's feature if the file has it."""
         targets = {h: target_name(rows.window, h) for h in sorted(self.horizons)}
         columns = {h: _floats(rows.targets.get_column(name)) for h, name in targets.items()}
         bqx = None if rows.bqx is None else _floats(rows.bqx)
@@ -133,7 +133,7 @@ class TargetComparer:
                 self._compare((name, targets[near], h - near), earlier, columns[near], first_row)
 
     def _after_last(self, name: str, first_row: int, values: Floats) -> Floats:
-        """Return a target's rows with those before them, as many as the farthest horizon reaches back."""
+        """Return a target's rows, preceded by as many earlier rows as the farthest horizon reaches back."""
         before = min(first_row, max(self.horizons))
         held = np.full(before + values.size, np.nan)
         held[before:] = values
@@ -144,17 +144,17 @@ class TargetComparer:
         return held
 
     def _compare(self, held: Held, earlier: Floats, later: Floats, first_row: int) -> None:
-        """Compare a column's rows with another's; each pair is compared when its later row comes."""
+        """Compare a column's rows with another's; a pair is compared in the row group of its later row."""
         shift = held[2]
         before = earlier.size - later.size
-        start = max(shift, before)  # the first row whose earlier partner is there
+        start = max(shift, before)  # the first row whose earlier partner is known
         size = max(0, earlier.size - start)
         here, there = earlier[start - shift :][:size], later[start - before :]
         whole = self._unbroken(first_row - before + start, size, shift)
         known, known_there = np.isfinite(here), np.isfinite(there)
-        # Two targets are the same BQX: where only one has a value, one is wrong. A feature's row may be missing.
+        # Two targets are the same BQX, so if only one has a value, one is wrong. A feature's row may be missing.
         held_against = known & known_there if held[1].startswith(BQX_PREFIX) else known | known_there
-        # Hardly any pair differs, so the five passes that allow for round-off are made over those only.
+        # Hardly any pair differs, so the five passes that allow for round-off are made over the differing ones only.
         apart = np.flatnonzero(held_against & (here != there))
         apart = apart[~np.isclose(here[apart], there[apart], rtol=_ROUND_OFF, atol=1e-12)]
         counts = (
@@ -166,7 +166,7 @@ class TargetComparer:
         self._found[held] = self._found.get(held, 0) + np.array(counts)
 
     def _unbroken(self, row: int, size: int, shift: int) -> npt.NDArray[np.bool_]:
-        """Return for ``size`` rows from ``row`` on whether none is missing since the one ``shift`` before."""
+        """Return for ``size`` rows from ``row`` on whether no row is missing since the row ``shift`` rows before."""
         if shift not in self._whole:
             times = self.keys.to_physical().to_numpy()
             if self._step is None:

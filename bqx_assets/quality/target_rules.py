@@ -1,4 +1,4 @@
-"""Judges time: targets must hold future values, and features must not."""
+"""Judges the use of time: targets must be future values, and features must not."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bqx_assets.quality.target_checks import BQX_PREFIX, Comparison
 
 
 def no_feature_looks_forward(scan: Scan) -> Finding | None:
-    """Judge features by name (``target*`` behind the prefix) and by value (BQX of a later row, or its negative)."""
+    """Judge features by name (``target*`` after the prefix) and by value (BQX of a later row, or its negative)."""
     if scan.footer is None:
         return None
     features = scan.of_role("feature")
@@ -78,10 +78,10 @@ def targets_are_the_future(scan: Scan) -> Finding | None:
 def target_ends(scan: Scan) -> Finding | None:
     """Judge the nulls at both ends of each target: their numbers must follow from its window and its horizon.
 
-    The first BQX of w rows is that of row w, counted from the source's first bar: ``target_bqx{w}_h{h}`` lacks the
-    first ``w - h - s`` rows of a file that begins at row s, the same s for all targets. In a whole history s is 45,
-    where the shortest window's BQX begins; in a range it is more, and beyond every window no target lacks a first row.
-    At the end a target lacks as many rows as its horizon reaches beyond the last bar.
+    The first BQX of w rows is that of row w, counted from the source's first bar. So ``target_bqx{w}_h{h}`` lacks the
+    first ``w - h - s`` rows of a file that begins at row s, and s is the same for all targets. For a whole history s is
+    45, where the BQX of the shortest window begins. For a later range s is larger; if it is larger than every window,
+    no target lacks a first row. At the end a target lacks as many rows as its horizon reaches beyond the last bar.
     """
     facts = {column.name: column for column in scan.of_role("target")}
     windows, horizons = scan.expectations.windows, scan.expectations.horizons
@@ -110,14 +110,15 @@ def target_ends(scan: Scan) -> Finding | None:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """One end of all targets. ``unknown``: for each target the first row of the source with a value, and its nulls."""
+    """The nulls at one end of all targets."""
 
     unknown: Mapping[str, tuple[int, int]]
+    """For each target, the first row of the source that has a value, and the number of nulls."""
     times: npt.NDArray[np.int64]
     """The file's keys, ascending from this end."""
 
     def wrong(self) -> dict[str, str]:
-        """Return a text for each target whose nulls are not ``first row with a value - first row of the file``."""
+        """Return a text for each target whose nulls are not the rows from the file's first one to its first value."""
         begins = Counter(first - nulls for first, nulls in self.unknown.values() if nulls)
         begin = begins.most_common(1)[0][0] if begins else max((first for first, _ in self.unknown.values()), default=0)
         found = {
@@ -128,7 +129,7 @@ class End:
         return {} if found and self._gaps_explain() else found
 
     def _gaps_explain(self) -> bool:
-        """Return whether missing bars explain the numbers: each one may make one null fewer, never one more."""
+        """Return whether missing bars explain the numbers: each one may reduce the nulls by one, never add one."""
         steps = np.diff(self.times)
         bar = int(np.median(steps)) if steps.size else 1
         before = np.concatenate([[0], np.cumsum(np.maximum(0, steps // max(1, bar) - 1))])
@@ -141,7 +142,7 @@ class End:
 
 
 def _culprits(comparisons: Sequence[Comparison]) -> list[str]:
-    """Return the columns of which every comparison failed; of these, the ones with the most comparisons."""
+    """Return the columns whose comparisons all failed; among these, those with the most comparisons."""
     held = Counter(name for each in comparisons for name in (each.column, each.other))
     failed = Counter(name for each in comparisons if each.failed for name in (each.column, each.other))
     wholly = {name: times for name, times in failed.items() if times == held[name]} or failed

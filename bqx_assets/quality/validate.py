@@ -1,6 +1,6 @@
-"""Validates a training file: one pass over its bytes, all rules, a report.
+"""Validates a training file: reads it in one pass, applies all rules, and returns a report.
 
-Each byte is read once; damage is a fact for the rules, never an exception.
+Each byte is read once. Damage is a fact for the rules, never an exception.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from bqx_assets.quality.stored_file import End, Source, StoredFile, footer_of, r
 
 STAGE = "validate"
 _AHEAD = 3
-"""Groups read and decoded while another is judged: no processor waits for one step."""
+"""Groups that are read and decoded while another is judged, so that no processor waits for a single step."""
 _HOLE_BYTES = 16 << 20
-"""Of a stretch without columns, read at once."""
+"""Bytes of a gap between columns that are read at once."""
 
 
 def read_source(file: StoredFile, scan: Scan, *, progress: Progress) -> None:
-    """Add to ``scan`` what one pass over a source gives; whatever is wrong with its bytes is a fact there.
+    """Add the facts of one pass over a file to ``scan``; damage of its bytes is such a fact.
 
-    **Cost**: shallow, the footer. Deep, every byte is read once, for its checksum and its values, but for the features
-    that hold a window's BQX: they are needed before their turn. Requests: one a group of columns, and a few. Memory:
-    ten times ``GROUP_BYTES`` where nothing compresses, 14 columns of a row group's length (the known future), the
-    keys of all rows, and the footer.
+    **Cost**: shallow, the footer. Deep, every byte is read once, for its checksum and its values; only the features
+    that are a window's BQX are read twice, because they are needed earlier. Requests: one for each group of columns,
+    and a few more. Memory: ten times ``GROUP_BYTES`` if nothing compresses, 14 columns of a row group's length (the
+    known future), the keys of all rows, and the footer.
 
     Raises:
-        StoreError: the store could not deliver: no verdict follows from that.
+        StoreError: the store could not deliver, from which no verdict follows.
         PreconditionFailed: the object was replaced meanwhile.
     """
     progress.start(STAGE, 1)
@@ -59,7 +59,7 @@ def read_source(file: StoredFile, scan: Scan, *, progress: Progress) -> None:
 
 
 def _read(source: Source, scan: Scan, progress: Progress) -> None:
-    """Checksums too where there is a manifest: they speak even of a file whose footer is damaged."""
+    """Read the footer, the columns and, with a manifest, the checksums, which tell damage even without a footer."""
     parts = segments(scan.manifest, source.size_bytes) if scan.manifest is not None else []
     checksum = FileChecksum(parts) if parts and scan.deep else None
     end = read_end(source, parts)
@@ -110,7 +110,7 @@ def _take_all(
 
 
 def _check_rest(source: Source, end: End, groups: Sequence[Group], checksum: FileChecksum) -> None:
-    """Check the bytes that no column needed."""
+    """Add the bytes that no column needed to the checksum."""
     for start, stop in holes(groups, end.start, _HOLE_BYTES):
         checksum.add(start, source.read(start, stop - start))
     counted_to = max((each.end for group in groups for each in group.ranges), default=0)
@@ -126,14 +126,14 @@ def validate(
     deep: bool = True,
     progress: Progress,
 ) -> Report:
-    """Return the verdicts of all rules for which the pass gives enough to decide; a bad file raises nothing.
+    """Return a report with the verdicts of all rules that can decide after the pass; a bad file raises nothing.
 
     ``deep``: decode every value and check every byte; otherwise read the footer and its statistics only. Nothing is
     copied: an object is read by ranges, and the size and CRC32C that its store states are judged in either pass.
-    **Cost**: see :func:`read_source`; the report says seconds and peak memory.
+    **Cost**: see :func:`read_source`; the report states seconds and peak memory.
 
     Raises:
-        StoreError: the store could not deliver; that says nothing about the object.
+        StoreError: the store could not deliver, from which nothing follows about the object.
         PreconditionFailed: the object was replaced meanwhile.
     """
     scan = Scan(pair, expectations, manifest, deep)

@@ -1,4 +1,4 @@
-"""Judges values: whether there are enough, whether they are finite and varied, and as the footer states."""
+"""Judges values: their number, whether they are finite and vary, and whether the footer's statistics are right."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _earlier(what: str, share: float, gate: float) -> str:
 
 
 def _unknown_at_ends(expectations: Expectations) -> dict[str, int]:
-    """Return how many values each target may lack: before its window is full, and where its horizon is yet to come."""
+    """Return the number of values that each target may lack: before its window is full, and beyond the last bar."""
     window, horizon = min(expectations.windows), min(expectations.horizons)
     return {
         target_name(w, h): max(0, w - h - (window - horizon)) + h - horizon
@@ -90,14 +90,14 @@ def _unknown_at_ends(expectations: Expectations) -> dict[str, int]:
 
 
 def no_unexpected_all_null(scan: Scan) -> Finding | None:
-    """Judge columns without any value: they are kept, and stop a release unless the expectations list them."""
+    """Judge columns without any value, which are kept, but stop a release unless the expectations list them."""
     there = [column.name for column in scan.columns if column.all_null]
     beyond = scan.expectations.beyond_all_null(scan.pair, there)
     return _beyond(scan, "all_null", there, beyond, "without any value")
 
 
 def no_unexpected_constant(scan: Scan) -> Finding | None:
-    """Judge columns of one value: they are kept and stop nothing, for a flag may never change in a range."""
+    """Judge columns of a single value, which are kept and stop nothing, because a flag may never change in a range."""
     there = [column.name for column in scan.columns if column.constant]
     facts = scan.expectations.approved(scan.pair)
     known = facts.constant if facts is not None else ()
@@ -106,7 +106,7 @@ def no_unexpected_constant(scan: Scan) -> Finding | None:
 
 
 def no_nan_or_infinity(scan: Scan) -> Finding | None:
-    """Judge whether unknown values are null, never NaN, and no value is infinite."""
+    """Judge whether all values are finite: unknown values must be null, not NaN."""
     bad = [column for column in scan.columns if column.nan or column.infinite]
     if not bad and (not scan.columns or any(column.nan is None for column in scan.columns)):
         return None
@@ -156,19 +156,19 @@ def _beyond(scan: Scan, fact: str, there: Sequence[str], bad: Sequence[str], wor
 
 @dataclass(frozen=True, slots=True)
 class NullFindings:
-    """The shares of nulls in features, and the places with too many."""
+    """The shares of nulls in features, and the families or tables with too many."""
 
     beyond: list[str]
-    """One text for each family or table with too many."""
+    """One text for each family or table with too many nulls."""
     shares: list[str]
     """One text for each family, the greatest share first."""
     expected: str
 
 
 def judge_nulls(scan: Scan, features: Sequence[ColumnFacts]) -> NullFindings:
-    """Judge the features' nulls by the numbers approved for the pair, or else by the families' limits.
+    """Judge the features' nulls by the numbers approved for the pair, or without these by the families' limits.
 
-    A table that came after the approval has no approved number, and is judged by the limits.
+    A table that was added after the approval has no approved number, and is judged by the limits.
     """
     families = _grouped((family_word(column.name), column) for column in features)
     shares = {family: null_fraction(columns) for family, columns in families.items()}
@@ -193,7 +193,7 @@ def null_fraction(columns: Sequence[ColumnFacts]) -> float:
 
 
 def nulls_by_table(scan: Scan, features: Sequence[ColumnFacts]) -> Mapping[str, Sequence[ColumnFacts]]:
-    """Return the features' columns by warehouse table, as the manifest says it; by prefix where there is none."""
+    """Return the features' columns by warehouse table, as the manifest states it; by prefix without a manifest."""
     slabs = scan.manifest.extraction.features() if scan.manifest is not None else ()
     tables = {column.name: slab.table for slab in slabs for column in slab.provenance.columns}
     return _grouped((tables.get(column.name, column.name.partition(SEPARATOR)[0]), column) for column in features)

@@ -203,4 +203,4 @@ def test_arrows_schema_that_contradicts_a_column_is_refused(tmp_path: Path) -> N
     other = b64encode(pa.schema([("x", pa.string()), ("y", pa.int64())]).serialize())
     change_footer(file, lambda f: f.update({5: (LIST, (STRUCT, [{1: (TEXT, b"ARROW:schema"), 2: (TEXT, other)}]))}))
     report = validate(StoredFile.at(file), EURUSD, load_expectations(), manifest=None, progress=Silent())
-    assert "for x another type than the column's" in verdict_of(report, "file_readable").got
+    assert "another type than the column's for x" in verdict_of(report, "file_readable").got

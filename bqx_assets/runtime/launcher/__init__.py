@@ -1,5 +1,5 @@
-"""Cloud Run underneath Dagster: one run is one job execution for one pair.
+"""Launches each Dagster run as one execution of a Cloud Run job, for one pair.
 
-Belongs here: the run launcher, what it asks of the Cloud Run Admin API, and what the container does first. Does not:
-the work of a run, or how many run at once (``deploy/dagster.yaml``).
+``cloud_run`` is the run launcher, ``client`` calls the Admin API, and ``container`` is what a job's container runs
+first. ``deploy/dagster.yaml`` limits how many runs are at work at once.
 """

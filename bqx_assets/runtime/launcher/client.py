@@ -1,6 +1,6 @@
-"""The Cloud Run Admin API as the launcher needs it: deadlines, back-off, and no second execution of one run.
+"""Calls the Cloud Run Admin API with deadlines and retries, so that a run never gets two executions.
 
-Belongs here: every call to Cloud Run, and what is tried again. Does not: Dagster.
+Nothing here depends on Dagster.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ T = TypeVar("T")
 Client = TypeVar("Client", run_v2.JobsClient, run_v2.ExecutionsClient, run_v2.TasksClient)
 
 _UNSURE = (api.ServiceUnavailable, api.DeadlineExceeded, api.InternalServerError, api.Aborted, api.Unknown)
-"""The call may have taken effect: the answer was lost, or never made."""
+"""Errors after which a call may have taken effect: its answer was lost, or never made."""
 _LOOK_BACK = 200
-"""Executions looked through for one that was started and whose answer was lost. Cloud Run lists the newest first."""
+"""Executions that are searched for one whose start was not confirmed. Cloud Run lists the newest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where the Admin API is, and how patiently it is asked."""
+    """The address of the Admin API, and the deadlines and waits of its calls."""
 
     api_endpoint: str | None = None
     """Another host than ``run.googleapis.com``, over TLS and with the usual credentials."""
@@ -47,9 +47,9 @@ class Endpoint:
     call_timeout_seconds: float = field(default_factory=lambda: RETRIES["cloud_run"].call_seconds)
     """Deadline of one call."""
     retry_timeout_seconds: float = field(default_factory=lambda: RETRIES["cloud_run"].patience_seconds)
-    """How long a call is tried again before it counts as failed."""
+    """Time for which a failing call is repeated before it counts as failed."""
     retry_wait_seconds: float = field(default_factory=lambda: RETRIES["cloud_run"].first_wait_seconds)
-    """Bound of the first wait; the bound doubles up to 30 s, and the wait is random below it."""
+    """Bound of the first random wait; it grows as the policy ``cloud_run`` of ``base.retry`` says."""
 
     def __post_init__(self) -> None:
         if self.api_endpoint and self.emulator_host:
@@ -65,7 +65,10 @@ class Endpoint:
 
 
 class CloudRun:
-    """Jobs, executions and tasks. Connects at the first call: loading an instance must not need credentials."""
+    """The calls for jobs, executions and tasks.
+
+    It connects at the first call, because loading a Dagster instance must not need credentials.
+    """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
@@ -75,8 +78,8 @@ class CloudRun:
     ) -> str:
         """Start one execution of ``job`` for the run that ``env`` names and return its full resource name.
 
-        A call whose answer was lost may have started one: ahead of the second try the job's latest executions are
-        looked through for the run's id, back to ``before``, the execution it had until now.
+        A call whose answer was lost may have started one. So before a second attempt the job's latest executions are
+        searched for the run's id, back to ``before``, the run's previous execution.
 
         Raises:
             CloudRunUnavailable: the quota stayed exhausted, or Cloud Run could not be asked.
@@ -111,7 +114,7 @@ class CloudRun:
         return self._ask(job, once)
 
     def outcome(self, execution: str) -> Outcome:
-        """Return how an execution stands.
+        """Return the state of an execution.
 
         Raises:
             CloudRunUnavailable: Cloud Run could not be asked.
@@ -129,7 +132,7 @@ class CloudRun:
             except api.NotFound as error:
                 return Outcome(execution, ExecutionStatus.NOT_FOUND, reason=str(error))
 
-        # Impatiently: many runs are looked at one after the other, and in a minute they are again.
+        # With little patience: many runs are examined one after another, and again a minute later.
         return self._ask(execution, once, patience_seconds=self._endpoint.call_timeout_seconds)
 
     def find(self, job: str, run_id: str) -> str | None:
@@ -142,7 +145,9 @@ class CloudRun:
         return self._ask(job, lambda: self._latest(job, run_id))
 
     def cancel(self, execution: str) -> bool:
-        """Ask Cloud Run to end an execution: SIGTERM, and 10 s later SIGKILL. False: it was over, or is not there.
+        """Ask Cloud Run to end an execution by SIGTERM, and 10 s later by SIGKILL.
+
+        Returns False if the execution was over already, or does not exist.
 
         Raises:
             CloudRunUnavailable: Cloud Run could not be asked.
@@ -171,6 +176,7 @@ class CloudRun:
                 self.__dict__[name].transport.close()
 
     def _latest(self, job: str, run_id: str, before: str | None = None) -> str | None:
+        """Return the newest of the job's latest executions that has the run's id, as far back as ``before``."""
         listed = self._executions.list_executions(parent=job, retry=None, timeout=self._endpoint.call_timeout_seconds)
         for execution in islice(listed, _LOOK_BACK):
             if execution.name == before:
@@ -181,9 +187,10 @@ class CloudRun:
         return None
 
     def _ask(self, subject: str, once: Callable[[], T], patience_seconds: float | None = None) -> T:
-        """Try again what may pass, by its reason and with random waits; name what does not.
+        """Return the result of a call, repeated while its failure may pass; raise our own error otherwise.
 
-        A login that was revoked arrives as UNAVAILABLE, a quota as one code of several: codes do not decide.
+        The reason of a refusal decides, not its code: a revoked login arrives as UNAVAILABLE, and an exceeded quota may
+        have any of several codes.
         """
         endpoint = self._endpoint
         patience = patience_seconds or endpoint.retry_timeout_seconds
@@ -235,11 +242,12 @@ class CloudRun:
 
 
 def _named(metadata: object) -> str:
+    """Return the name of the execution that an operation started. Raises CloudRunError if it names none."""
     if isinstance(metadata, run_v2.Execution) and metadata.name:
         return metadata.name
     raise CloudRunError(
         "RunJob",
-        got=f"an operation that speaks of {type(metadata).__name__}",
+        got=f"an operation with metadata of type {type(metadata).__name__}",
         expected="one that names its execution",
         cure="Look for the execution in the console, and report this.",
     )

@@ -1,7 +1,7 @@
-"""``CloudRunLauncher``: the class that ``dagster.yaml`` names under ``run_launcher``.
+"""Defines ``CloudRunLauncher``, the class that ``dagster.yaml`` names under ``run_launcher``.
 
-Belongs here: what Dagster asks of a launcher, answered by Cloud Run, and what the run's event log is told. Does not:
-the calls (``client.py``), or how an execution is read (``outcome.py``).
+It implements Dagster's launcher interface and writes to the run's event log. ``client`` makes the calls, and
+``execution`` reads the state of an execution.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import fields, replace
 from typing import Any, Self
 
 import dagster as dg
-from dagster._core.events import EngineEventData  # Dagster exports no public name of what a launcher needs
+from dagster._core.events import EngineEventData  # Dagster exports no public names of a launcher's interface
 from dagster._core.launcher.base import (
     CheckRunHealthResult,
     LaunchRunContext,
@@ -25,6 +25,7 @@ from dagster._grpc.types import ExecuteRunArgs, ResumeRunArgs
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 
 from bqx_assets.base.errors import BadSetting, BqxError, CloudRunUnavailable
+from bqx_assets.base.retry import RETRIES
 from bqx_assets.runtime.launcher.client import CloudRun, Endpoint
 from bqx_assets.runtime.launcher.execution import ExecutionStatus, Outcome, console_link
 from bqx_assets.runtime.launcher.starting import StartWatch, has_not_begun, tags_of_never_begun, tell, tell_of_retry
@@ -40,23 +41,24 @@ from bqx_assets.runtime.launcher.tags import (
     pair_of,
 )
 
+_RETRY = RETRIES["cloud_run"]
 CONFIG: dict[str, Any] = {
     "project": dg.Field(dg.StringSource, description="Google Cloud project of the jobs."),
     "region": dg.Field(dg.StringSource, description="Region of the jobs, for example us-central1."),
     "jobs": dg.Field(
         dg.Map(str, dg.StringSource),
-        description="Memory class, as in the run tag bqx/memory_class, to the name of the job of that size. Cloud Run"
-        " takes CPU and memory a job, not an execution.",
+        description="Maps each memory class, as in the run tag bqx/memory_class, to the name of the job of that size."
+        " In Cloud Run, CPU and memory belong to a job, not to an execution.",
     ),
     "default_memory_class": dg.Field(dg.StringSource, description="Class of a run that has no such tag."),
     "timeout_seconds": dg.Field(
-        dg.IntSource, default_value=7200, description="How long one container of an execution may take."
+        dg.IntSource, default_value=7200, description="Longest time of one container of an execution."
     ),
     "start_check_seconds": dg.Field(
         float,
         default_value=10.0,
-        description="How often runs that wait for their container are looked at. One whose container ended before the"
-        " run began is failed then, instead of after run_monitoring's start_timeout_seconds.",
+        description="Time between two looks at the runs that wait for their container. A run whose container ended"
+        " before the run began fails at such a look, not only after run_monitoring's start_timeout_seconds.",
     ),
     "api_endpoint": dg.Field(
         dg.Noneable(dg.StringSource), is_required=False, description="Another host than run.googleapis.com, over TLS."
@@ -64,17 +66,25 @@ CONFIG: dict[str, Any] = {
     "emulator_host": dg.Field(
         dg.Noneable(dg.StringSource),
         is_required=False,
-        description="host:port spoken to in plain text and without credentials. Leave it out in production.",
+        description="host:port of a server that is called in plain text, without credentials. Not for production.",
     ),
-    "call_timeout_seconds": dg.Field(float, is_required=False, description="Deadline of one call; default 20."),
+    "call_timeout_seconds": dg.Field(
+        float, is_required=False, description=f"Deadline of one call; default {_RETRY.call_seconds:g}."
+    ),
     "retry_timeout_seconds": dg.Field(
-        float, is_required=False, description="How long a call is tried again while quota or network fail; default 180."
+        float,
+        is_required=False,
+        description="Time for which a call is repeated while quota or network fail; default"
+        f" {_RETRY.patience_seconds:g}.",
     ),
     "retry_wait_seconds": dg.Field(
-        float, is_required=False, description="Bound of the first random wait, doubled up to 30 s; default 1."
+        float,
+        is_required=False,
+        description=f"Bound of the first random wait, multiplied by {_RETRY.factor:g} after each further failure, up to"
+        f" {_RETRY.longest_wait_seconds:g} s; default {_RETRY.first_wait_seconds:g}.",
     ),
 }
-"""The defaults that are not here are those of ``client.Endpoint``."""
+"""The schema of the launcher's configuration. ``client.Endpoint`` has the defaults that are not here."""
 
 
 _LOG = logging.getLogger(__name__)
@@ -104,7 +114,7 @@ class CloudRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
 
     @property
     def inst_data(self) -> ConfigurableClassData | None:
-        """The configuration this launcher was made of."""
+        """The configuration that this launcher was made from."""
         return self._inst_data
 
     @classmethod
@@ -118,7 +128,7 @@ class CloudRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
         return cls(config_value, inst_data)
 
     def launch_run(self, context: LaunchRunContext) -> None:
-        """Start the run's execution. What is refused for good is not tried again by Dagster's run retry.
+        """Start the run's execution. A run whose start is refused permanently is not retried by Dagster.
 
         Raises:
             UsageError: the run is not for exactly one pair.
@@ -131,29 +141,29 @@ class CloudRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
         except CloudRunUnavailable:
             raise
         except BqxError:
-            # A missing role, job or pair is missing to the second launch as well.
+            # A second launch would lack the same role, job or pair.
             self._instance.add_run_tags(context.dagster_run.run_id, {RETRIES_TAG: "0"})
             raise
 
     @property
     def supports_resume_run(self) -> bool:
-        """A new container can go on with a run whose worker died: finished tables are not read again."""
+        """True: a new container can continue a run whose worker died, without reading finished tables again."""
         return True
 
     def resume_run(self, context: ResumeRunContext) -> None:
-        """Start another execution that goes on with the run. Raises as ``launch_run`` does."""
+        """Start another execution that continues the run. Raises as ``launch_run`` does."""
         args = ResumeRunArgs(_origin(context), context.dagster_run.run_id, None, set_exit_code_on_failure=True)
         self._start(context.dagster_run, args)
 
     def terminate(self, run_id: str) -> bool:
-        """Cancel the run's execution. True: it is being cancelled, or was over and the run is closed now."""
+        """Cancel the run's execution, and return whether it is being cancelled, or was over and the run is closed."""
         run = self._instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
             return False
         try:
             execution = self._execution_of(run)
             if run.status != dg.DagsterRunStatus.CANCELING:
-                # First of all: the worker itself looks for this and stops, even where Cloud Run cannot be asked.
+                # This comes first: the worker itself looks for it and stops, even if Cloud Run cannot be asked.
                 self._instance.report_run_canceling(run)
             cancelled = execution is not None and self._cloud_run.cancel(execution)
         except BqxError as error:
@@ -165,14 +175,14 @@ class CloudRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
 
     @property
     def supports_check_run_worker_health(self) -> bool:
-        """Run monitoring may ask how a run's worker is."""
+        """True: Dagster's run monitoring may ask for the state of a run's worker."""
         return True
 
     def check_run_worker_health(self, run: dg.DagsterRun) -> CheckRunHealthResult:
-        """Return how the run's execution stands; on its end, tell the event log how and why, once.
+        """Return the state of the run's execution; when it has ended, log once how and why.
 
-        Where Cloud Run cannot be asked the worker counts as running: Dagster fails a run whose worker is unknown, and
-        its retry would then work beside it.
+        If Cloud Run cannot be asked, the worker counts as running: Dagster fails a run whose worker is unknown, and the
+        retry would then work beside it.
 
         Raises:
             CloudRunError: Cloud Run refuses to answer. The daemon logs it and leaves the run as it is.
@@ -196,7 +206,7 @@ class CloudRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
         run: dg.DagsterRun,
         include_container_logs: bool | None = True,  # noqa: FBT001, FBT002 -- Dagster's signature
     ) -> str | None:
-        """Return how the run's execution stands, with links, for the message of a run that failed."""
+        """Return the state of the run's execution with links, for the message of a failed run."""
         try:
             execution = self._execution_of(run)
             outcome = self._cloud_run.outcome(execution) if execution else None
@@ -216,15 +226,15 @@ class CloudRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
     def _start(self, run: dg.DagsterRun, args: ExecuteRunArgs | ResumeRunArgs) -> None:
         self._starting.begin(self._instance)
         pair, job = pair_of(run.tags), self._job(run)
-        # A run that repeats another has its tags, and one that is resumed its own: of an execution that is over.
+        # A retried run has the tags of the run that it repeats, and a resumed one its own: both name an old execution.
         stale = {tag: "" for tag in (EXECUTION_TAG, ENDING_TAG, ATTEMPT_TAG) if tag in run.tags}
-        # A new container has none of the old one's files, so a retry must not skip the steps that made them.
+        # A new container has no files of the old one, so a retry must not skip the steps that made them.
         strategy = run.tags.get(_STRATEGY_TAG, "ALL_STEPS")
         self._instance.add_run_tags(run.run_id, {PAIR_TAG: pair.name, _STRATEGY_TAG: strategy, **stale})
         execution = self._cloud_run.start(
             job,
             env={PAIR_ENV: pair.name, RUN_ENV: run.run_id},
-            # Without the first words, which are the path of this host's interpreter.
+            # The first words, which name this host's interpreter, are left out.
             args=["dagster", *args.get_command_args()[-3:]],
             timeout_seconds=self._timeout_seconds,
             before=run.tags.get(EXECUTION_TAG),
@@ -235,7 +245,7 @@ class CloudRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
         self._tell(run, f"Started Cloud Run execution {execution.rpartition('/')[2]} for {pair}", facts)
 
     def _job(self, run: dg.DagsterRun) -> str:
-        """Full resource name of the job that has the size of the run's memory class."""
+        """Return the full resource name of the job of the run's memory class. Raises BadSetting if there is none."""
         memory_class = run.tags.get(MEMORY_TAG, self._default_class)
         if memory_class in self._jobs:
             return self._parent + self._jobs[memory_class]
@@ -247,11 +257,14 @@ class CloudRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
         )
 
     def _execution_of(self, run: dg.DagsterRun) -> str | None:
-        """The run's execution, even where the launcher died before it could write the tag."""
+        """Return the run's execution, also if the launcher died before it could write the tag."""
         return run.tags.get(EXECUTION_TAG) or self._cloud_run.find(self._job(run), run.run_id)
 
     def _over(self, run: dg.DagsterRun, outcome: Outcome) -> CheckRunHealthResult:
-        """The worker is gone. What it had to say it has said, so that a run still open now stays so."""
+        """Return the health of a run whose worker has exited.
+
+        The worker reports nothing more, so a run that is still unfinished stays unfinished and counts as failed.
+        """
         status = _STATUS.get(outcome.status, WorkerStatus.FAILED)
         latest = self._instance.get_run_by_id(run.run_id)
         if latest is not None and not latest.is_finished:
@@ -262,14 +275,15 @@ class CloudRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
         return CheckRunHealthResult(status, str(outcome), transient=False, run_worker_id=outcome.execution)
 
     def _tell_of_end(self, run: dg.DagsterRun, outcome: Outcome) -> None:
+        """Log the end of an unfinished run's execution once, and note it in the run's tags."""
         if run.tags.get(ENDING_TAG) != outcome.status.value:
             tell(self._instance, run, str(outcome), outcome)
         tags = {ENDING_TAG: outcome.status.value}
         if outcome.attempts > 1:
-            tags[RETRIES_TAG] = "0"  # once is enough, whoever retried
+            tags[RETRIES_TAG] = "0"  # Cloud Run has retried already, and one retry is enough
         self._instance.add_run_tags(run.run_id, tags)
         if outcome.status is ExecutionStatus.CANCELLED:
-            # By somebody in the console: a run that failed would be retried against their will.
+            # Somebody cancelled it in the console: a failed run would be retried against their will.
             self._instance.report_run_canceled(run, str(outcome))
 
     def _tell(self, run: dg.DagsterRun, message: str, facts: Mapping[str, Any] | None = None) -> None:
@@ -277,7 +291,7 @@ class CloudRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
 
 
 def _origin(context: LaunchRunContext | ResumeRunContext) -> JobPythonOrigin:
-    """Where the container finds the job: all of it but what concerns other kinds of containers."""
+    """Return the location of the job's code for the container, without the settings for other kinds of containers."""
     origin = context.job_code_origin
     if origin is None:
         raise BadSetting(

@@ -1,7 +1,7 @@
-"""What a container of the job runs first: ``main`` here, with ``dagster api ...`` as its arguments.
+"""Defines the entry point of a job's container, which gets ``dagster api ...`` as its arguments.
 
-Belongs here: that the container's pair is the run's, and what a second container of the same task does. Does not: the
-run itself, which is Dagster's command, in this same process.
+It compares the container's pair with the run's, and decides what a second container of the same task does. Then this
+process becomes Dagster's command, which executes the run.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 import dagster as dg
-from dagster._grpc.types import ExecuteRunArgs, ResumeRunArgs  # the arguments of `dagster api`, not public otherwise
+from dagster._grpc.types import ExecuteRunArgs, ResumeRunArgs  # the arguments of `dagster api` have no public name
 from dagster._serdes import deserialize_value
 from sqlalchemy.exc import OperationalError
 
@@ -23,13 +23,13 @@ from bqx_assets.base.process import memory_limit_bytes
 from bqx_assets.runtime.launcher.tags import ATTEMPT_ENV, PAIR_ENV, PASSING_EXIT, RUN_ENV, pair_of
 
 _REFUSED_FOR_GOOD = re.compile(r"authentication failed|no password|does not exist|no pg_hba")
-"""Words of PostgreSQL's for a user, password or database that the next container would name as well."""
+"""PostgreSQL's words for a wrong user, password or database, with which the next container would fail as well."""
 
 
 def main() -> None:
     """Check the pair, then become Dagster's command.
 
-    Exits with 2 when the pair is not the run's, with 75 when Dagster's database does not answer: this may pass, and
+    Exits with 2 if the pair is not the run's, and with 75 if Dagster's database does not answer. That may pass, and
     the launcher lets Dagster launch such a run once more.
     """
     try:
@@ -47,12 +47,12 @@ def main() -> None:
 
 
 def command_of(words: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-    """Return the command for this container: that of the launcher, or one that goes on where the last one died.
+    """Return the command for this container: the launcher's, or one that continues where the last container died.
 
     Raises:
-        UsageError: the words are no command of the launcher, or pair, run and environment do not agree.
-        UnknownPair: the environment's pair is none.
-        SystemExit: an earlier container has finished the run: 0 when it succeeded, 1 when not.
+        UsageError: the words are not a command of the launcher, or pair, run and environment do not agree.
+        UnknownPair: the environment names no known pair.
+        SystemExit: an earlier container has finished the run; 0 if it succeeded, 1 if not.
     """
     if len(words) != 4 or list(words[:2]) != ["dagster", "api"]:  # noqa: PLR2004 -- the four of `get_command_args`
         raise UsageError(
@@ -82,7 +82,10 @@ def command_of(words: Sequence[str], environment: Mapping[str, str]) -> list[str
 
 
 def _database_away(error: BaseException) -> str:
-    """The first line of what the driver said where the database does not answer; empty for what lasts, or is else."""
+    """Return the first line of the driver's message if the database does not answer; empty for any other error.
+
+    Errors that the next container would meet as well count as other errors.
+    """
     behind: BaseException | None = error
     while behind is not None and not isinstance(behind, OperationalError):
         behind = behind.__cause__
@@ -102,7 +105,7 @@ def _environments_pair(environment: Mapping[str, str]) -> Pair:
 
 
 def _compare(instance: dg.DagsterInstance, run: dg.DagsterRun, pair: Pair, environment: Mapping[str, str]) -> None:
-    """Fail the run before any work when this container was made for another pair or run."""
+    """Fail the run before any work if this container was started for another pair or run."""
     try:
         theirs, their_id = pair_of(run.tags), environment.get(RUN_ENV)
         if (theirs, run.run_id) == (pair, their_id):
@@ -119,15 +122,15 @@ def _compare(instance: dg.DagsterInstance, run: dg.DagsterRun, pair: Pair, envir
 
 
 def _go_on(instance: dg.DagsterInstance, run: dg.DagsterRun, asked: ExecuteRunArgs | ResumeRunArgs) -> list[str]:
-    """The command of a second container, which Cloud Run starts with the words of the first.
+    """Return the command of a second container, which Cloud Run starts with the arguments of the first.
 
-    Run again as they are, Dagster would ignore a run that is at work already, leave with 0, and the run would stay
-    open for ever.
+    With these arguments Dagster would ignore the run, because it has begun already, and exit with 0; the run would
+    stay unfinished for ever.
     """
     if run.status == dg.DagsterRunStatus.CANCELING:
         instance.report_run_canceled(run, "The container that was to be cancelled is gone.")
         sys.exit(1)
-    _say("an earlier container left the run unfinished: going on with it")
+    _say("an earlier container left the run unfinished: continuing it")
     resume = ResumeRunArgs(asked.job_origin, run.run_id, asked.instance_ref, set_exit_code_on_failure=True)
     return ["dagster", *resume.get_command_args()[-3:]]
 

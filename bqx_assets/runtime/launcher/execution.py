@@ -1,4 +1,4 @@
-"""Reads from Cloud Run's own records what has become of an execution and its tasks."""
+"""Reads the outcome of an execution from Cloud Run's own records of it and its tasks."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from bqx_assets.runtime.launcher.tags import PASSING_EXIT
 
 _STATE = run_v2.Condition.State
 _REASON = run_v2.Condition.ExecutionReason
-# Cloud Run has no reason code for either: they are told apart by the message, which is its own.
+# Cloud Run has no reason code for these two, so the text of its message distinguishes them.
 _MEMORY = re.compile(r"memory limit|out of memory|\boom", re.IGNORECASE)
 _TIME = re.compile(r"timeout|timed out|deadline", re.IGNORECASE)
 _SIGKILL = 9
 _DEADLINE_EXCEEDED = 4
 _BY_SIGNAL = 128
-"""A main process that a signal ended leaves with this and the signal's number."""
+"""The exit code of a process that a signal ended is this number plus the signal's."""
 
 
 class ExecutionStatus(StrEnum):
-    """How an execution stands, or ended."""
+    """The state of an execution, or the way it ended."""
 
     RUNNING = "running"
     SUCCEEDED = "succeeded"
@@ -36,21 +36,21 @@ class ExecutionStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """An execution as far as Dagster must know it."""
+    """The facts of an execution that Dagster must know."""
 
     execution: str
     """Full resource name: ``projects/{project}/locations/{region}/jobs/{job}/executions/{execution}``."""
     status: ExecutionStatus
     reason: str = ""
-    """Cloud Run's own words, exit code included."""
+    """Cloud Run's own message, with the exit code."""
     attempts: int = 1
-    """Containers started one after the other, the first included."""
+    """Number of containers that were started one after another, including the first."""
     last_attempt: str = ""
-    """How the attempt before the present one ended, where there was one."""
+    """The end of the attempt before the present one; empty if there was none."""
     logs: str = ""
     may_pass: bool = False
-    """Whether the last container ended by what another one may not meet: its database was away, or a signal of which
-    Cloud Run does not say that it was for memory or time."""
+    """Whether another container may succeed: the database did not answer, or a signal ended the last container and
+    Cloud Run does not attribute it to memory or time."""
 
     @property
     def console(self) -> str:
@@ -64,13 +64,13 @@ class Outcome:
 
 
 def console_link(execution: str) -> str:
-    """Return the console's page of an execution, from its full resource name."""
+    """Return the address of an execution's page in the console, by its full resource name."""
     _, project, _, region, _, _, _, short = execution.split("/")
     return f"https://console.cloud.google.com/run/jobs/executions/details/{region}/{short}/tasks?project={project}"
 
 
 def outcome_of(execution: run_v2.Execution, tasks: Sequence[run_v2.Task]) -> Outcome:
-    """Return what an execution of one task has come to. ``tasks`` matter when it failed or was retried."""
+    """Return the outcome of an execution of one task. ``tasks`` are needed only if it failed or was retried."""
     task = tasks[0] if tasks else run_v2.Task()
     status = _status(execution, task)
     over = status is not ExecutionStatus.RUNNING
@@ -103,7 +103,7 @@ def _status(execution: run_v2.Execution, task: run_v2.Task) -> ExecutionStatus:
 def _failure(execution: run_v2.Execution, task: run_v2.Task) -> ExecutionStatus:
     result = task.last_attempt_result
     words = " ".join(_words(execution, task))
-    # Before memory: an attempt that ran out of time is ended by the same signal as one that ran out of memory.
+    # Time is examined before memory: attempts that exceed either limit are ended by the same signal.
     if _TIME.search(words) or result.status.code == _DEADLINE_EXCEEDED:
         return ExecutionStatus.TIMED_OUT
     if _MEMORY.search(words) or _killed(result):
@@ -119,7 +119,7 @@ def _may_pass(execution: run_v2.Execution, task: run_v2.Task) -> bool:
 
 
 def _killed(result: run_v2.TaskAttemptResult) -> bool:
-    """Killed by the system: with neither cancellation nor timeout, that is the memory limit."""
+    """Return whether the system killed the attempt; without cancellation or timeout this means the memory limit."""
     return result.term_signal == _SIGKILL or result.exit_code == _BY_SIGNAL + _SIGKILL
 
 
@@ -128,7 +128,7 @@ def _completed(conditions: Sequence[run_v2.Condition]) -> run_v2.Condition:
 
 
 def _words(execution: run_v2.Execution, task: run_v2.Task) -> Iterator[str]:
-    """Whatever Cloud Run says about the end, from the execution down to the last container."""
+    """Yield Cloud Run's messages about the end, from the execution down to the last container."""
     for text in (_completed(execution.conditions).message, _completed(task.conditions).message):
         if text:
             yield text
@@ -137,7 +137,7 @@ def _words(execution: run_v2.Execution, task: run_v2.Task) -> Iterator[str]:
 
 
 def _attempt(result: run_v2.TaskAttemptResult) -> str:
-    """One attempt's end in words; empty where there is none."""
+    """Return the end of an attempt in words; empty if it did not end."""
     code = f"exit code {result.exit_code}" if result.exit_code else ""
     signal = f"signal {result.term_signal}" if result.term_signal else ""
     return ", ".join(part for part in (result.status.message, code, signal) if part)

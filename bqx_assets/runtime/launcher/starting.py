@@ -1,11 +1,8 @@
-"""The watch over runs that were launched and have not begun: a container that cannot start, or dies while it imports.
+"""Watches runs that were launched but have not begun, and fails those whose container cannot start or dies early.
 
-Belongs here: how such a run is found and closed. Does not: a run that has begun, which Dagster's run monitoring asks
-about (``cloud_run.py``).
-
-Dagster 1.13 asks after the health of runs that have STARTED only. One whose secret, image or account was wrong stayed
-STARTING for the whole start timeout, 600 s, in the queue's place of another, and was then launched once more: a fleet
-of 28 took 80 minutes to fail.
+Dagster 1.13 monitors the health only of runs that have STARTED. A run with a wrong secret, image or account stayed
+STARTING for the whole start timeout of 600 s, held a place of the queue, and was then launched once more: 28 runs took
+80 minutes to fail. ``cloud_run`` answers for runs that have begun.
 """
 
 from __future__ import annotations
@@ -24,17 +21,17 @@ from bqx_assets.runtime.launcher.tags import ATTEMPT_TAG, ENDING_TAG, EXECUTION_
 _LOG = logging.getLogger(__name__)
 _WAITING = [dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING]
 _LASTS = (
-    "What keeps a container from its run is the same for the next one, so the run is not retried: read its log, fix"
-    " its image, secret, service account or memory class (deploy/README.md), then launch the run again."
+    "The next container would fail for the same reason, so the run is not retried: read its log, fix its image, secret,"
+    " service account or memory class (deploy/README.md), then launch the run again."
 )
 _PASSES = (
-    "Another container may not meet this, so Dagster launches the run once more, where its retries are on (run_retries"
-    " in dagster.yaml). If that one fails as well, read its log: the database and its address, then memory."
+    "Another container may succeed, so Dagster launches the run once more if its retries are on (run_retries in"
+    " dagster.yaml). If that one fails as well, read its log: the database and its address, then memory."
 )
 
 
 class StartWatch:
-    """Looks at all runs that wait for their container, every few seconds, in a thread of the process that launches."""
+    """Examines all runs that wait for their container every few seconds, in a thread of the launching process."""
 
     def __init__(self, cloud_run: CloudRun, every_seconds: float) -> None:
         self._cloud_run = cloud_run
@@ -44,7 +41,7 @@ class StartWatch:
         self._thread: threading.Thread | None = None
 
     def begin(self, instance: dg.DagsterInstance) -> None:
-        """Watch from now on. Asked again it does nothing."""
+        """Start watching; does nothing if the watch has started already."""
         with self._lock:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._watch, args=(instance,), name="bqx-starts", daemon=True)
@@ -55,9 +52,9 @@ class StartWatch:
         self._over.set()
 
     def look(self, instance: dg.DagsterInstance) -> None:
-        """Close each run whose execution is over though the run has not begun.
+        """Close each run whose execution is over although the run has not begun.
 
-        Where Cloud Run cannot be asked, or refuses to answer, the runs stay as they are until the next look.
+        If Cloud Run cannot be asked, or refuses to answer, the runs stay as they are until the next look.
         """
         for run in instance.get_runs(dg.RunsFilter(statuses=_WAITING)):
             if execution := run.tags.get(EXECUTION_TAG):
@@ -77,17 +74,17 @@ class StartWatch:
         while not self._over.wait(self._every_seconds):
             try:
                 self.look(instance)
-            except Exception:  # noqa: BLE001 -- the database was away, for example: Dagster's own loops outlive it, too
+            except Exception:  # noqa: BLE001 -- for example, the database did not answer; Dagster's own loops go on too
                 _LOG.warning("runs that wait for their container were not looked at", exc_info=True)
 
 
 def has_not_begun(run: dg.DagsterRun) -> bool:
-    """Say whether a run waits for its container."""
+    """Return whether a run waits for its container."""
     return run.status in _WAITING
 
 
 def tell_of_retry(instance: dg.DagsterInstance, run: dg.DagsterRun, outcome: Outcome) -> None:
-    """Tell the event log, once, that Cloud Run started another container and how the one before it ended."""
+    """Log once in the run's event log that Cloud Run started another container, and how the one before it ended."""
     if outcome.attempts > int(run.tags.get(ATTEMPT_TAG) or 1):
         message = f"Container {outcome.attempts - 1} ended: {outcome.last_attempt or 'no reason given'}."
         tell(instance, run, f"{message} Cloud Run started container {outcome.attempts}.", outcome)
@@ -95,7 +92,7 @@ def tell_of_retry(instance: dg.DagsterInstance, run: dg.DagsterRun, outcome: Out
 
 
 def tell(instance: dg.DagsterInstance, run: dg.DagsterRun, message: str, outcome: Outcome) -> None:
-    """Write a message with what is known of the execution into the run's event log."""
+    """Write a message, with the known facts of the execution, to the run's event log."""
     links = {"Execution": outcome.console, "Logs": outcome.logs}
     facts = {
         "Ending": outcome.status.value,
@@ -107,17 +104,18 @@ def tell(instance: dg.DagsterInstance, run: dg.DagsterRun, message: str, outcome
 
 
 def tags_of_never_begun(outcome: Outcome) -> dict[str, str]:
-    """Return the tags of a run whose container never began it: no retry for what the next one would meet as well.
+    """Return the tags of a run whose container never began it: no retry if the next container would fail as well.
 
-    Of what may pass Dagster's own retry stays, after a second container of Cloud Run too: nothing was read yet.
+    If another one may succeed, Dagster's own retry stays, even after a second container: nothing was read yet.
     """
     return {ENDING_TAG: NEVER_BEGAN} if outcome.may_pass else {ENDING_TAG: NEVER_BEGAN, RETRIES_TAG: "0"}
 
 
 def _close(instance: dg.DagsterInstance, run_id: str, outcome: Outcome) -> None:
+    """Mark a run that never began as failed or cancelled, with the outcome of its execution."""
     run = instance.get_run_by_id(run_id)
     if run is None or not has_not_begun(run) or run.tags.get(EXECUTION_TAG) != outcome.execution:
-        return  # what the container had to say it said before it ended: the run began, or is over
+        return  # before it ended, the container reported that the run began, or is over
     if outcome.status is ExecutionStatus.CANCELLED:
         instance.add_run_tags(run_id, {ENDING_TAG: outcome.status.value})
         instance.report_run_canceled(run, str(outcome))

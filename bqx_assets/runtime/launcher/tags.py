@@ -1,4 +1,4 @@
-"""Names that launcher and container share: run tags and environment variables; and the one pair of a run."""
+"""Names the run tags and environment variables that launcher and container share, and reads a run's pair from them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ PAIR_TAG = "bqx/pair"
 PARTITION_TAG = "dagster/partition"
 MEMORY_TAG = "bqx/memory_class"
 EXECUTION_TAG = "bqx/cloud_run_execution"
-"""The execution's full resource name, as launched: right even after the launcher's configuration has changed."""
+"""The execution's full resource name, which stays right if the launcher's configuration changes."""
 ENDING_TAG = "bqx/cloud_run_ending"
 ATTEMPT_TAG = "bqx/cloud_run_attempt"
 NEVER_BEGAN = "never began"
 """The value of the ending tag of a run whose container died, or was refused, before the run had begun."""
 RETRIES_TAG = "dagster/max_retries"
-"""Dagster's own: how often it may launch a run again that failed."""
+"""Dagster's own tag: how often it may launch a failed run again."""
 PASSING_EXIT = 75
-"""What a container leaves with that could not reach Dagster's database: EX_TEMPFAIL of sysexits.h."""
+"""The exit code of a container that could not reach Dagster's database: EX_TEMPFAIL of sysexits.h."""
 
 PAIR_ENV = "BQX_PAIR"
 RUN_ENV = "BQX_RUN_ID"
@@ -31,9 +31,9 @@ def pair_of(tags: Mapping[str, str]) -> Pair:
     """Return the pair that a run's tags name: its own tag, its partition, or both when they agree.
 
     Raises:
-        UsageError: no pair, or two. There is no default: a job that fell back to one has reported 26 pairs done
-            after 4.
-        UnknownPair: a text that is no pair.
+        UsageError: the tags name no pair, or two. There is no default: a job that fell back to one reported 26 pairs
+            as done after 4.
+        UnknownPair: the text is not a pair's name.
     """
     named = {tags[key] for key in (PAIR_TAG, PARTITION_TAG) if key in tags}
     if len(named) == 1:
