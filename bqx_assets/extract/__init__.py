@@ -1,4 +1,1 @@
-"""Warehouse to slabs: reading tables at one snapshot, aligning them to the spine, resuming by fingerprint.
-
-Belongs here: the warehouse protocol and its adapters, alignment, slabs. Does not: putting slabs together.
-"""
+"""Extracts a pair's tables from a warehouse into slabs at one snapshot, aligned to the spine, resumed by fingerprint."""

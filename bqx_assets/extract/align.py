@@ -1,4 +1,4 @@
-"""Alignment puts one table's rows into the spine's order: exactly the spine's rows, and an account of all others."""
+"""Aligns a table with the spine: returns exactly the spine's rows in its order, and an account of all other rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Columns of a Parquet file are read in the types of a training file: every value is exact, or refused by name.
+"""Reads columns of a Parquet file in the types of a training file: every value is exact, or refused by name.
 
 Arrow decodes them, since Polars reads INT96 as nanoseconds and gives 2262 for every later year, panics at a time zone
 such as ``+05:30``, and silently cuts digits in a cast. Which types a table may have is decided by ``catalogue`` and
@@ -120,7 +120,7 @@ class ColumnFile:
         return exact(name, cast("_Chunks", read), self._subject)
 
     def _is_alone(self, name: str) -> bool:
-        """Whether a column is read on its own, not together with others."""
+        """Return whether a column is read on its own, not together with others."""
         return name in self._int96 or (_is_text(self._kinds[name]) and name not in self._in_dictionary)
 
     def _encoded_texts(self, name: str, groups: Sequence[int]) -> Iterator[_Array]:
@@ -149,7 +149,7 @@ class ColumnFile:
         return (self.metadata.row_group(number).column(place).total_uncompressed_size for number in self.groups)
 
     def _few(self, name: str) -> bool:
-        """Whether every chunk of a column begins with a dictionary."""
+        """Return whether every chunk of a column begins with a dictionary."""
         chunks = [self.metadata.row_group(number).column(self._places[name]) for number in self.groups]
         return bool(chunks) and all(chunk.has_dictionary_page or not chunk.num_values for chunk in chunks)
 

@@ -1,4 +1,4 @@
-"""The embedded warehouse is a folder of Parquet tables, which is described and read like BigQuery's tables."""
+"""Reads the embedded warehouse: a folder of Parquet tables, described and read like BigQuery's."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class LocalWarehouse:
 
     @property
     def outage(self) -> Outage:
-        """A folder always answers, but a run that ends also ends its reads."""
+        """The outage of this folder, which always answers; a run that ends also ends its reads."""
         return self._outage
 
     @property
@@ -131,7 +131,7 @@ class LocalWarehouse:
         yield from pl.concat(pieces, how="horizontal").to_arrow().to_batches()
 
     def _groups(self, columns: ColumnFile, request: ReadRequest) -> list[int]:
-        """The row groups that may hold a row of the request, by the keys that are in them."""
+        """Return the row groups that may contain a row of the request, by the keys in them."""
         if request.start is None and request.end is None:
             return columns.groups
         state = (request.table.dataset, request.table.table, request.table.etag)
@@ -144,6 +144,7 @@ class LocalWarehouse:
         return wanted_groups(bounds, request)
 
     def _describe(self, dataset: str, path: Path) -> TableDescription | None:
+        """Return the description of a file, known if the file is unchanged; None if it was removed meanwhile."""
         try:
             with open_regular(path) as file:
                 stat = os.fstat(file.fileno())
@@ -154,7 +155,7 @@ class LocalWarehouse:
                     return known
                 found = _describe(dataset, path.stem, file)
         except FileNotFoundError:
-            return None  # removed since it was listed: missing, as if it had been removed before
+            return None  # removed after it was listed, so it counts as missing
         except OSError as error:
             return _defective(dataset, path.stem, first_line(error))
         with self._lock:

@@ -1,4 +1,4 @@
-"""The folder of an embedded warehouse: the paths of its tables, its record, and whether it is finished.
+"""Describes the folder of an embedded warehouse: its tables' paths, its record, and the mark of an unfinished one.
 
 ``sandbox.create`` writes such folders.
 """
@@ -30,25 +30,25 @@ class WarehouseSpec(Record):
     tables: int | None
     seed: int
     rates: str | None
-    """SHA-256 of the file of rates; None for simulated rates."""
+    """SHA-256 of the rates file; None for simulated rates."""
     invert: bool = False
-    """Reversed pairs of the file were inverted."""
+    """Whether reversed pairs of the file were inverted."""
     quirks: bool = True
-    """Tables have gaps, surplus rows and rows of other pairs, and two have no values: see ``sandbox.quirks``."""
+    """Whether tables have gaps, surplus rows and rows of other pairs, and two have no values (``sandbox.quirks``)."""
     known_gaps: bool = False
-    """Tables lack the rows and values that the users' own are known to lack, and some tables are absent."""
+    """Whether tables lack the rows and values that the users' own tables are known to lack, and some are absent."""
 
 
 class WarehouseRecord(Record):
-    """``warehouse.json``, which is written last, so that its existence means a complete warehouse."""
+    """The content of ``warehouse.json``, which is written last: if it exists, the warehouse is complete."""
 
     made: WarehouseSpec
     spoiled: tuple[str, ...] = ()
-    """The faults that were injected since, in order."""
+    """The faults that were injected later, in order."""
     said: tuple[str, ...] = ()
-    """How the rates were read, and which tables cannot be computed from them."""
+    """Notes on the reading of the rates, and the tables that cannot be computed from them."""
     doubts: tuple[str, ...] = ()
-    """What is possible but unlikely in the rates."""
+    """Facts of the rates that are possible but unlikely."""
 
 
 def table_path(root: Path, dataset: str, table: str) -> Path:
@@ -62,20 +62,20 @@ def table_paths(root: Path, dataset: str) -> Sequence[Path]:
 
 
 def odd_entries(root: Path, dataset: str) -> dict[str, str]:
-    """Return what may be meant as a table in a dataset's folder and is none, by name, each with the reason."""
+    """Return the entries of a dataset's folder that may be meant as tables but are not, by name, with the reason."""
     found: dict[str, str] = {}
     for path in sorted(entries(root / dataset)):
         if is_table_name(path.name):
             continue
         if path.name.lower().endswith(_SUFFIX):
-            found[printable(path.name)] = f"a name that is no table's: letters, digits, _ and then {_SUFFIX}"
+            found[printable(path.name)] = f"not a table's name, which is letters, digits and _, then {_SUFFIX}"
         elif path.is_dir():
-            found[printable(f"{path.name}/")] = "a folder: tables lie side by side"
+            found[printable(f"{path.name}/")] = "a folder: tables must lie directly in the dataset's folder"
     return found
 
 
 def entries(folder: Path) -> Iterator[Path]:
-    """Return what lies in a folder and is not hidden; nothing if there is no folder."""
+    """Return the entries of a folder that are not hidden; none if there is no folder."""
     return (path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else iter(())
 
 
@@ -96,14 +96,14 @@ def refuse_unusable(root: Path) -> None:
     if is_unfinished(root):
         raise TableUnreadable(
             f"warehouse {root}",
-            got="a warehouse whose making was interrupted",
+            got="a warehouse whose creation was interrupted",
             expected="a finished warehouse",
-            cure=f"Make it again, it starts over: bqx warehouse create {shlex.quote(str(root))} --pairs eurusd",
+            cure=f"Create it again, from the start: bqx warehouse create {shlex.quote(str(root))} --pairs eurusd",
         )
 
 
 def is_unfinished(root: Path) -> bool:
-    """Return whether making the warehouse has begun and not ended."""
+    """Return whether the creation of the warehouse has begun and not ended."""
     return (root / UNFINISHED_FILE).exists()
 
 

@@ -1,4 +1,4 @@
-"""The lookahead detector finds features that equal future values, which it rebuilds from the targets.
+"""Finds features that equal future values, which it rebuilds from the targets.
 
 Lookahead by name is found in ``catalogue.discovery``.
 """

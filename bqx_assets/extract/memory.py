@@ -1,6 +1,6 @@
-"""The memory of an extraction: its estimated peak, the time slices that limit it, the budget of tables side by side.
+"""Limits the memory of an extraction: estimates its peak, cuts tables into time slices, and admits tables by a budget.
 
-What cannot fit is refused before it is read, by an estimate from the catalogue.
+An extraction that cannot fit is refused before it is read, by an estimate from the catalogue.
 
 Measured (docs/adr/0013): libraries and clients 230 to 400 MB, before anything is read; the spine 120 bytes a row; a row
 group of the table at work 1.5 times decoded, and three time slices; the slab's file, up to 8 bytes a value where no

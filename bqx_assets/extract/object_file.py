@@ -1,4 +1,4 @@
-"""An object of a store is read as a file, by range: only the wanted parts of a Parquet object are fetched."""
+"""Reads an object of a store as a file, by ranges, so that only the wanted parts of a Parquet object are fetched."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class ObjectFile(io.RawIOBase):
 
 
 class CheckedFile(ObjectFile):
-    """An object that is read in whole blocks, each checked by its CRC32C, so that a part is as safe as the whole.
+    """An object that is read in whole blocks, each checked by its CRC32C, so that damage in any part is found.
 
     **Cost**: keeps the last block in memory. Raises ChecksumMismatch and the store's own errors.
     """
@@ -73,6 +73,7 @@ class CheckedFile(ObjectFile):
         return b"".join(parts)
 
     def _block(self, number: int) -> bytes:
+        """Return a block, checked. Raises ChecksumMismatch."""
         if number != self._last[0]:
             data = self._store.read(self._name, number * BLOCK_BYTES, BLOCK_BYTES)
             expected = min(BLOCK_BYTES, self._size_bytes - number * BLOCK_BYTES)
@@ -81,14 +82,14 @@ class CheckedFile(ObjectFile):
                     self._store.uri(self._name),
                     got=f"block {number} of {len(data):,} bytes with another CRC32C",
                     expected=f"{expected:,} bytes with {self._checksums[number]}",
-                    cure="It is made again.",
+                    cure="The object is made again.",
                 )
             self._last = (number, data)
         return self._last[1]
 
 
 def block_checksums(path: Path) -> str:
-    """Return the CRC32C of each block of a file, as text: an object's metadata has room for those of about 7 GB."""
+    """Return the CRC32C of each block of a file as text; an object's metadata has room for those of about 7 GB."""
     with path.open("rb") as file:
         return " ".join(f"{crc32c(block):x}" for block in iter(lambda: file.read(BLOCK_BYTES), b""))
 

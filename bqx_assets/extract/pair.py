@@ -1,4 +1,4 @@
-"""The extraction of one pair: first the spine, then all feature tables in parallel; fresh slabs are not read again.
+"""Extracts one pair: first the spine, then all feature tables in parallel; tables with fresh slabs are not read again.
 
 A single table's rows are in ``table``, the slabs' files in ``slabs``.
 """

@@ -1,4 +1,4 @@
-"""The plan of an extraction: tables, columns, bytes, cost and fresh slabs, without a row being read; and its limits."""
+"""Plans an extraction without reading a row: tables, columns, bytes, cost, fresh slabs; refuses one over its limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One read of a warehouse as one Polars frame, retried while the warehouse says that a retry may help."""
+"""Reads rows of a warehouse as one Polars frame, and retries while the warehouse says that a retry may help."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ def _read_once(warehouse: Warehouse, request: ReadRequest, subject: str) -> pl.D
     if wrong:
         raise SchemaDrift(
             subject,
-            got=", ".join(f"{name} {frame.schema[name]}" for name in wrong[:5]),
-            expected=", ".join(f"{name} {types[name]}" for name in wrong[:5]),
+            got=some_of([f"{name} {frame.schema[name]}" for name in wrong], _NAMED),
+            expected=some_of([f"{name} {types[name]}" for name in wrong], _NAMED),
             cure="The table changed while it was read; extract again.",
         )
     return frame

@@ -1,4 +1,4 @@
-"""One pair's slabs: written as a whole, each recorded beside it, trusted by fingerprint and checksum only."""
+"""Keeps one pair's slabs and a record beside each; a slab is trusted only by its fingerprint and checksum."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ from bqx_assets.extract.object_file import ObjectFile, read_columns
 from bqx_assets.extract.slab_file import ProvenanceAtEnd, encode_slab, footer_bytes
 
 CODE_VERSION = "1"
-"""Part of every fingerprint: raise it when the same rows would give another slab."""
+"""Part of every fingerprint; to be raised when the same rows would give another slab."""
 
 FOOTER_BYTES_KEY = "footer-bytes"
-"""Metadata of a slab: how many of its last bytes are its footer, so that one read fetches it."""
+"""Metadata key of a slab: the number of its last bytes that are its footer, so that one read fetches it."""
 _FINGERPRINT_KEY = "fingerprint"
 _VERSION_KEY = "slab-generation"
-"""Metadata of a slab's record: the version of the slab object that it was written for."""
+"""Metadata key of a slab's record: the version of the slab object that it was written for."""
 _REMOVERS = 16
 _PIECE_BYTES = 8 << 20
 
@@ -54,13 +54,13 @@ SPINE_FILE = "spine.json"
 
 
 class SpineRecord(Record):
-    """What the spine step leaves for the feature step: rows, slab, and the run's snapshot."""
+    """The result of the spine step for the feature step: rows, slab, and the run's snapshot."""
 
     spine: Spine
     slab: SlabRecord
     snapshot_time: datetime
     span: str = ""
-    """The range that it was asked for, in words; empty for the whole history."""
+    """The requested range in words; empty for the whole history."""
 
 
 def source_of(description: TableDescription) -> SourceTable:
@@ -78,9 +78,9 @@ def source_of(description: TableDescription) -> SourceTable:
 def slab_fingerprint(
     source: SourceTable, columns: Sequence[Column], *, spine_fingerprint: str, filters: dict[str, str], policy: str
 ) -> str:
-    """Return what a slab's content follows from.
+    """Return the fingerprint of everything that determines a slab's content.
 
-    The snapshot time is no part: a table last modified before two snapshots has the same rows at both.
+    The snapshot time is not part of it: a table that was last modified before two snapshots has the same rows at both.
     """
     return fingerprint(
         {
@@ -100,11 +100,11 @@ def file_holds(path: Path, record: SlabRecord) -> bool:
 
 
 def object_holds(store: ObjectStore, info: ObjectInfo, record: SlabRecord, beside: ObjectInfo | None) -> bool:
-    """Return whether an object has the slab's recorded bytes; ``beside`` is the object that the record lies in.
+    """Return whether an object has the slab's recorded bytes; ``beside`` is the object that contains the record.
 
-    Where the store states the CRC32C, nothing is read while the object is the version that its record's object names:
-    nobody wrote there since. A slab of another version may have a forged CRC32C, and is read for its SHA-256. Slabs
-    that were copied here name no version; the deep validation reads their bytes.
+    If the store states the CRC32C, an object of the version that its record's object names is not read: nobody wrote it
+    since. A slab of another version may have a forged CRC32C, and is read for its SHA-256. Slabs that were copied here
+    name no version; the deep validation reads their bytes.
     """
     if not may_be_same(info, record):
         return False
@@ -121,14 +121,14 @@ def object_holds(store: ObjectStore, info: ObjectInfo, record: SlabRecord, besid
 
 
 def content_of(provenance: SlabProvenance, contents: Contents | None) -> tuple[str, ...]:
-    """Return the digests of a slab's columns as its record keeps them; none where nobody took any."""
+    """Return the digests of a slab's columns as its record keeps them; none if none were computed."""
     return contents.digests(column.name for column in provenance.columns) if contents is not None else ()
 
 
 def slabs_prefix(pair: Pair) -> str:
-    """Return what the names of a pair's slabs begin with in the store that its training file is published to.
+    """Return the prefix of a pair's slabs in the store that its training file is published to.
 
-    There, because compose puts together only objects of one bucket.
+    They lie in that store, because compose joins only objects of one bucket.
     """
     return f"{SLABS}{pair}/"
 
@@ -136,9 +136,9 @@ def slabs_prefix(pair: Pair) -> str:
 class Slabs:
     """One pair's slabs, their records, and the records of its spine and extraction: objects below one prefix.
 
-    Safe to use from several threads. A store that keeps objects as local files is asked each time. Another one is
-    listed once, and what this process writes is known after that: within ``exclusive`` nobody else writes.
-    **Cost** there: one request a thousand slabs; for a fresh slab one more, for its record.
+    Safe to use from several threads. A store of local files is asked each time. A remote store is listed once, and then
+    only the writes of this process are added, because within ``exclusive`` nobody else writes.
+    **Cost** there: one request for a thousand slabs, and one for the record of each fresh slab.
     """
 
     def __init__(self, store: ObjectStore, prefix: str, *, lease_seconds: float = LEASE_SECONDS) -> None:
@@ -146,24 +146,24 @@ class Slabs:
         self.prefix = prefix
         path = store.local_path(f"{prefix}{SPINE_FILE}")
         self.folder = path.parent if path is not None else None
-        """The local folder that they lie in; None where they are remote."""
+        """The local folder of the slabs; None if they are remote."""
         self._lease_seconds = lease_seconds
         self._known: dict[str, ObjectInfo] | None = None
         self._scratch: Path | None = None
 
     @classmethod
     def in_folder(cls, folder: Path) -> Self:
-        """Return the slabs that a local folder keeps, as working files without sidecars."""
+        """Return the slabs of a local folder, which are kept as working files without sidecars."""
         return cls(LocalObjectStore(folder, sidecars=False), "")
 
     @property
     def place(self) -> str:
-        """The folder or URI that they lie in."""
+        """The folder or URI of the slabs."""
         return self.store.uri(f"{self.prefix}{SPINE_FILE}").removesuffix(f"/{SPINE_FILE}")
 
     @contextmanager
     def exclusive(self) -> Generator[None]:
-        """Hold them for one extraction; clears what dead ones left half-written. Raises FolderBusy."""
+        """Lock the slabs for one extraction, and remove half-written files of dead ones. Raises FolderBusy."""
         with exclusive(self.store, self.prefix, seconds=self._lease_seconds), self._scratch_folder() as scratch:
             self._known, self._scratch = None, scratch
             self._is_there(f"{self.prefix}{SPINE_FILE}")  # listed before any thread asks
@@ -173,7 +173,7 @@ class Slabs:
                 self._known = self._scratch = None
 
     def info(self, table: str) -> ObjectInfo | None:
-        """Return the facts of a table's slab, whichever is there; None where there is none."""
+        """Return the store's facts of a table's slab, fresh or not; None if there is none."""
         return self._info(self._slab_name(table))
 
     def fresh(self, table: str, expected_fingerprint: str) -> SlabRecord | None:
@@ -205,30 +205,30 @@ class Slabs:
         try:
             record = load_record(self.store, self._record_name(table), SlabRecord)
         except NewerFormat:
-            raise  # it is no damage, and not to be written over
+            raise  # it is not damaged, and must not be overwritten
         except CheckpointCorrupt:
             return None
         return record if record.table == table and self.holds(record) else None
 
     def there(self, table: str) -> bool:
-        """Return whether a slab of the table is there, whichever."""
+        """Return whether the table has a slab, fresh or not."""
         return self.info(table) is not None
 
     def holds(self, record: SlabRecord) -> bool:
-        """Return whether a slab like the recorded one is there, by its size and stated CRC32C. Reads none of it."""
+        """Return whether a slab of the recorded size and, if stated, CRC32C exists. It is not read."""
         info = self.info(record.table)
         return info is not None and may_be_same(info, record)
 
     def intact(self, record: SlabRecord) -> bool:
-        """Return whether the slab that is there has the recorded bytes.
+        """Return whether the existing slab has the recorded bytes.
 
-        **Cost**: reads it once, where the store does not vouch for its bytes (``object_holds``).
+        **Cost**: reads it once, unless the store's facts prove its bytes (``object_holds``).
         """
         info, beside = self.info(record.table), self._record_name(record.table)
         return info is not None and object_holds(self.store, info, record, self._info(beside))
 
     def remove(self, records: Collection[SlabRecord]) -> None:
-        """Delete these slabs, their records, and the outcome that lists them, by the versions that were seen."""
+        """Delete these slabs, their records, and the extraction's record that lists them, by the versions seen."""
         names = [name for each in records for name in (self._slab_name(each.table), self._record_name(each.table))]
         list(in_threads(self._remove, [*names, f"{self.prefix}{EXTRACTION_FILE}"], _REMOVERS, "remove"))
 
@@ -240,10 +240,10 @@ class Slabs:
         provenance: ProvenanceAtEnd,
         contents: Contents | None = None,
     ) -> SlabRecord:
-        """Write frames, one below another, as the table's slab, then its record: without one it is not finished.
+        """Write frames, one below another, as the table's slab, then its record, without which it is not finished.
 
-        **Shape** and what it raises as ``encode_slab``. **Cost**: as there, and for a remote store one file in the
-        temporary folder, gone when this returns. On Cloud Run that folder is memory: 4 to 5 bytes a value.
+        **Shape** and errors as ``encode_slab``. **Cost**: as there; for a remote store also a file in the temporary
+        folder, removed before this returns. On Cloud Run that folder is memory: 4 to 5 bytes a value.
         """
         name, beside = self._slab_name(table), self._record_name(table)
         with self._scratch_folder() as folder:
@@ -252,7 +252,7 @@ class Slabs:
                 known = encode_slab(frames, path, row_groups, provenance, contents)
                 sums = sums_of_files([(path, 0)])
                 metadata = {_FINGERPRINT_KEY: known.fingerprint, FOOTER_BYTES_KEY: str(footer_bytes(path))}
-                self._remove(beside)  # a slab and the record of an earlier one must never pass for a finished slab
+                self._remove(beside)  # a new slab with an old record must never count as a finished slab
                 info = self.store.put_file(name, path, metadata=metadata, only_if=self._version(name), move=True)
             finally:
                 path.unlink(missing_ok=True)  # the folder lives as long as the extraction, and may be memory
@@ -271,7 +271,7 @@ class Slabs:
     def frame(self, record: SlabRecord, columns: Sequence[str]) -> pl.DataFrame:
         """Return columns of a slab, decoded.
 
-        **Shape**: the spine's rows x ``columns``. **Cost**: reads those columns alone, a remote slab by range.
+        **Shape**: the spine's rows x ``columns``. **Cost**: reads only those columns, of a remote slab by ranges.
         """
         name = self._slab_name(record.table)
         path = self.store.local_path(name)
@@ -284,15 +284,15 @@ class Slabs:
         save_record(self.store, f"{self.prefix}{SPINE_FILE}", record)
 
     def load_spine(self) -> SpineRecord:
-        """Return the spine's record. Raises CheckpointCorrupt when no spine was extracted."""
+        """Return the spine's record. Raises CheckpointCorrupt if no spine was extracted."""
         return load_record(self.store, f"{self.prefix}{SPINE_FILE}", SpineRecord)
 
     def save_extraction(self, record: ExtractionRecord) -> None:
-        """Write the outcome of an extraction."""
+        """Write the record of an extraction."""
         save_record(self.store, f"{self.prefix}{EXTRACTION_FILE}", record)
 
     def load_extraction(self) -> ExtractionRecord:
-        """Return the last outcome. Raises CheckpointCorrupt when there is none."""
+        """Return the record of the last extraction. Raises CheckpointCorrupt if there is none."""
         return load_record(self.store, f"{self.prefix}{EXTRACTION_FILE}", ExtractionRecord)
 
     def _remove(self, name: str) -> None:
@@ -308,7 +308,7 @@ class Slabs:
 
     @contextmanager
     def _scratch_folder(self) -> Generator[Path]:
-        """Give the folder in which slabs are made: one for all of an extraction, otherwise one for a single slab."""
+        """Give the folder in which slabs are encoded: one for a whole extraction, else one for a single slab."""
         if self._scratch is not None:
             yield self._scratch
             return
@@ -316,9 +316,9 @@ class Slabs:
             yield folder
 
     def _version(self, name: str) -> Condition | None:
-        """Return what a write must find: nobody else writes here, and if somebody did it is an error.
+        """Return the condition of a write: the known version, so that a write by anybody else is an error.
 
-        None in a folder, whose lock holds everybody else off: a condition would cost another lock a slab.
+        None in a folder, whose lock keeps everybody else out; a condition would take another lock for each slab.
         """
         return None if self.folder is not None else version_of(self._info(name))
 

@@ -1,4 +1,4 @@
-"""The spine is the pair's rows: those of its targets table whose shortest target is known, with unique keys."""
+"""Extracts the spine: the rows of a pair's targets table whose shortest target is known, with unique keys."""
 
 from __future__ import annotations
 

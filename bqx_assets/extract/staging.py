@@ -1,4 +1,4 @@
-"""Tables shared by all pairs are read from the warehouse once and kept as objects, which every further pair reads.
+"""Reads tables that all pairs share from the warehouse once, and keeps them as objects, which later pairs read.
 
 411 of a pair's 667 tables, with three quarters of its columns, are the same for all 28 pairs. An object is used only
 while its table is unchanged, and only for the columns and days that it holds.
@@ -156,7 +156,7 @@ class StagedWarehouse:
                 return list(_rows(file, request))
 
     def _serves(self, info: ObjectInfo, request: ReadRequest) -> bool:
-        """Whether the object holds the request's rows: the same state of the table, all columns, and all days.
+        """Return whether the object has the request's rows: the same state of the table, all columns and all days.
 
         The snapshot does not matter, as in a slab's fingerprint: a table that was last modified before two snapshots
         has the same rows at both.

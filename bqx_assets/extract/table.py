@@ -1,4 +1,4 @@
-"""One feature table from the warehouse to its slab.
+"""Extracts one feature table into its slab.
 
 It reads, aligns, checks for lookahead, and writes one time slice after another. ``pair`` decides the order of tables.
 """

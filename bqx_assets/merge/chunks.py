@@ -1,4 +1,4 @@
-"""A column chunk as a footer states it: where it lies, how it is encoded, and the statistics of its values.
+"""Describes a column chunk as a footer states it: its position, its encoding, and the statistics of its values.
 
 **Source**: parquet-format, ``ColumnMetaData``, ``Statistics`` and ``ColumnOrder``; bounds are in plain encoding.
 """
@@ -100,7 +100,7 @@ def texts_unordered(creator: bytes) -> bool:
 
 @cache
 def decoder(type_name: str | None) -> Callable[[bytes | None], Value | bytes]:
-    """Return what reads a bound of a column of that type, by BigQuery's name; None of other types' bounds."""
+    """Return the function that decodes a bound of that type, by BigQuery's name; it returns None for other types."""
     known = COLUMN_TYPES.get(type_name or "")
     if known is None:
         return lambda _: None

@@ -1,6 +1,6 @@
-"""One pair's merge: finds its checkpoints, plans it from slabs or raw checkpoints, and writes file and manifest.
+"""Merges one pair: finds its checkpoints, plans the merge of slabs or raw checkpoints, and writes file and manifest.
 
-The splice is the engine of the product. The join, which decodes everything, is the readable one that it is tested
+The splice is the product's engine. The join, which decodes everything, is the readable engine that the splice is tested
 against, and may be chosen for small pairs.
 """
 
@@ -54,7 +54,7 @@ class Engine(Protocol):
 
 
 class Join:
-    """The engine that everybody would write: chained left joins on the key. Implements ``Engine``."""
+    """The simple engine that the splice is tested against: chained left joins on the key. Implements ``Engine``."""
 
     name = "join"
 
@@ -260,12 +260,12 @@ def bucket_checkpoints_of(pair: Pair, root: str) -> ObjectStore:
 
 
 def _first_files(pair: Pair) -> tuple[str, ...]:
-    """One of these is in every folder of checkpoints."""
+    """Return the names of which at least one is in every folder of checkpoints."""
     return ("targets.parquet", f"targets_{pair}.parquet", EXTRACTION_FILE)
 
 
 def _no_checkpoints(pair: Pair, root: str, others: Sequence[str], cure: str) -> MergeRefused:
-    """``others``: targets that are there, of other pairs."""
+    """Return the error for a place without the pair's checkpoints; ``others``: targets of other pairs there."""
     besides = f" of it, but {some_of(others, _NAMED)}" if others else ""
     expected = "the slabs of an extraction, or targets.parquet and *.parquet"
     return MergeRefused(root, got=f"neither a folder {pair} nor checkpoints{besides}", expected=expected, cure=cure)

@@ -35,7 +35,7 @@ _NAMED = 5
 
 @dataclass(frozen=True)
 class RawFile:
-    """A file with ``interval_time``, and perhaps a ``pair`` column, whose rows may be any and in any order.
+    """A file with ``interval_time``, and perhaps a ``pair`` column, with any rows in any order.
 
     Methods take and return the names that columns have in their table; ``own_names`` maps the file's names that differ.
     """
@@ -119,7 +119,7 @@ class RawFile:
                 self.subject,
                 got=some_of(stored, _NAMED),
                 expected="; ".join(sorted(types)),
-                cure=f"Convert in the file, or leave out there: {', '.join(map(self._in_file, wrong[:_NAMED]))}.",
+                cure=f"Convert in the file, or leave out there: {some_of([*map(self._in_file, wrong)], _NAMED)}.",
             )
 
     def pages(self, columns: Sequence[str]) -> dict[str, list[Page]]:
@@ -158,16 +158,16 @@ class RawFile:
                 self.subject,
                 got=f"{pairs.null_count():,} rows without {PAIR_COLUMN}",
                 expected=f"a pair on every row, or no column {PAIR_COLUMN}",
-                cure="Say in the file whose rows they are, or remove them there.",
+                cure="Write the pair of these rows in the file, or remove them there.",
             )
         own = pairs.str.to_lowercase() == self.pair.name
         if own.all():
             return frame
         if not own.any():
-            others = pairs.unique().sort().head(_NAMED).to_list()
+            others = pairs.unique().sort().to_list()
             raise EmptyTable(
                 self.subject,
-                got=f"{pairs.len():,} rows of {', '.join(map(ascii, others))}",
+                got=f"{pairs.len():,} rows of {some_of([ascii(other) for other in others], _NAMED)}",
                 expected=f"rows whose {PAIR_COLUMN} is {self.pair}",
                 cure=f"Write {PAIR_COLUMN} as {self.pair} in the file, or move the file away.",
             )

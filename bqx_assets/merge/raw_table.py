@@ -1,4 +1,4 @@
-"""Makes a slab of a raw checkpoint: its bytes as they are where its rows are the spine's, else aligned and encoded."""
+"""Makes a slab of a raw checkpoint: copies its bytes if its rows are the spine's, else aligns and encodes them."""
 
 from __future__ import annotations
 

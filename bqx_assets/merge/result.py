@@ -1,4 +1,4 @@
-"""The facts of a merged file: checksums as the engine that wrote it states them, its metadata, and its manifest."""
+"""Describes a merged file: the checksums that the engine computed, its metadata, and its manifest."""
 
 from __future__ import annotations
 

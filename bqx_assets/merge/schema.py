@@ -1,4 +1,4 @@
-"""The columns that a footer states: their names and types, and whether all readers agree on each type.
+"""Reads the columns that a footer states: their names and types, and whether all readers agree on each type.
 
 **Source**: parquet-format, ``LogicalTypes.md``. DuckDB reads the older annotation, Polars and pyarrow the newer one:
 where the two contradict each other, readers see different contents in one file.
@@ -58,7 +58,7 @@ _CONVERTED_KINDS: dict[int, frozenset[int]] = {
 
 
 class NestedColumns(ValueError):
-    """Says that a file has nested columns, or none."""
+    """Says that a file has nested columns, or no columns."""
 
 
 class Leaf(NamedTuple):

@@ -1,7 +1,7 @@
-"""The splice: the bytes of all parts one behind another, and one footer that finds every column. Nothing is decoded.
+"""Splices parts: puts their bytes one behind another, with one footer that finds every column. Nothing is decoded.
 
-``Splice`` copies local files, the next parts being prepared meanwhile. ``compose`` lets a bucket put its own objects
-end to end, so that no column data passes through this process.
+``Splice`` copies local files while the next parts are prepared. ``compose`` lets a bucket put its own objects end to
+end, so that no column data passes through this process.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from bqx_assets.merge.plan import MergePlan, Prepared, SlabPart, footers_memory_
 from bqx_assets.merge.result import MergeResult, own_metadata
 
 COMPOSE = "compose"
-"""How manifests call a splice inside a bucket."""
+"""The name of a splice inside a bucket, as manifests record it."""
 _AHEAD = 2
 """Parts in work at once: Polars uses all processors for one already; a second one fills its single-threaded phases."""
 _MEMORY_BYTES = 400 << 20

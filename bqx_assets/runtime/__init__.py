@@ -1,4 +1,4 @@
-"""The only package that imports Dagster: partitions, resources, IO manager, assets, checks, automation.
+"""The only package that imports Dagster: it presents the stages as assets, checks, resources and jobs.
 
-Belongs here: Dagster's view of the stages. Does not: any work a stage could do without Dagster.
+Work that needs no Dagster belongs to the stages themselves.
 """

@@ -34,7 +34,7 @@ _Condition = dg.AutomationCondition[Any]
 _NONE_MISSING = cast("_Condition", ~dg.AutomationCondition.any_deps_missing())
 _SPINE_IS_THERE = cast("_Condition", ~dg.AutomationCondition.any_deps_missing().allow(dg.AssetSelection.assets(SPINE)))
 _FOLLOW_SPINE = cast("_Condition", dg.AutomationCondition.eager().replace(_NONE_MISSING, _SPINE_IS_THERE))
-"""A new spine gets new slabs. The warehouse's tables are not made here: Dagster takes them as missing for ever."""
+"""A new spine gets new slabs. Dagster counts the warehouse's tables, which are not made here, as missing for ever."""
 
 
 @dg.asset(
@@ -49,7 +49,7 @@ _FOLLOW_SPINE = cast("_Condition", dg.AutomationCondition.eager().replace(_NONE_
 def targets_spine(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
     """The pair's rows: `interval_time`, unique and ascending, with the 49 targets, at one snapshot of the warehouse.
 
-    Every later artifact of the pair has exactly these rows. Read again only when the targets table changed.
+    Every later artifact of the pair has exactly these rows. They are read again only if the targets table changed.
     """
     with step(context.partition_key, context.log, workspace) as run:
         spine = run.pipeline.extract_spine(run.pair)
@@ -81,21 +81,21 @@ def targets_spine(context: dg.AssetExecutionContext, workspace: Workspace) -> dg
 def feature_slabs(
     context: dg.AssetExecutionContext, workspace: Workspace
 ) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[None]]:
-    """One parquet a feature table (667 of them), aligned to the spine: its rows, its order, columns prefixed.
+    """One parquet file for each feature table (667 of them), aligned to the spine's rows, with prefixed columns.
 
     A slab is a checkpoint, reused only if its fingerprint (source table, columns, filters, spine, code) and its
-    checksum are right. A table that fails is named and fails the pair after all others were saved.
+    checksum are right. If a table fails, all others are saved, and then the pair fails and names it.
     """
     with step(context.partition_key, context.log, workspace) as run:
         try:
             record = run.pipeline.extract_features(run.pair)
         except ExtractionIncomplete:
             record = run.pipeline.slabs(run.pair).load_extraction()
-            # The verdicts must not be lost with the step: they name the tables.
+            # The verdicts name the tables, so they must not be lost with the step.
             yield from (check_result(SLABS, verdict) for verdict in slab_verdicts(record))
             run.transient = all(each.error == TransientReadError.__name__ for each in record.failed)
             raise
-        # In this order: a check that is told before its materialisation counts, to automation, as one of the last.
+        # The checks come after the materialisation: Dagster's automation counts an earlier check for the previous one.
         yield dg.MaterializeResult(
             value=None,
             asset_key=SLABS,
@@ -142,7 +142,7 @@ def published_training_file(context: dg.AssetExecutionContext, workspace: Worksp
     Runs only when every blocking check of the training file passed on exactly these bytes.
     """
     with step(context.partition_key, context.log, workspace) as run:
-        # By the report of this run's own checks. Publishing alone, by a click on this asset, validates first.
+        # It uses the report of this run's own checks. A run of this asset alone validates first.
         with _cure_of_failed(run.pair):
             done = run.pipeline.publish(run.pair)
         return dg.MaterializeResult(
@@ -154,7 +154,7 @@ def published_training_file(context: dg.AssetExecutionContext, workspace: Worksp
 
 @contextmanager
 def _cure_of_failed(pair: Pair) -> Generator[None]:
-    """Say what helps here: a re-execution from failure runs publication alone, on the file that failed."""
+    """Replace the advice of a ValidationFailed: a re-execution from failure would only publish the failed file."""
     try:
         yield
     except ValidationFailed as error:

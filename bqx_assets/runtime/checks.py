@@ -17,15 +17,15 @@ from bqx_assets.runtime.step import step
 from bqx_assets.runtime.workspace import Workspace
 
 _SHOWN_CHARACTERS = 4_000
-"""Of one piece of evidence: all results of a run stay far below an event's 64 KB."""
+"""Longest shown text of one piece of evidence, so that all results of a run stay far below an event's 64 KB."""
 
 
 def check_spec(
     name: str, asset: dg.AssetKey, description: str, *, severity: Severity, blocking: bool = True
 ) -> dg.AssetCheckSpec:
-    """Return a check with a verdict for each pair; one of severity "error" blocks what is downstream, if it may."""
+    """Return a check with a verdict for each pair; if ``blocking``, one of severity "error" blocks later assets."""
     with warnings.catch_warnings():
-        # Partitioned checks are "preview" in Dagster 1.13. Without them a pair's verdict would overwrite another's.
+        # Partitioned checks are "preview" in Dagster 1.13. Without partitions, pairs would overwrite each other's.
         warnings.simplefilter("ignore", dg.PreviewWarning)
         return dg.AssetCheckSpec(
             name,
@@ -42,7 +42,7 @@ def check_specs(rules: Sequence[Rule[Any]], asset: dg.AssetKey) -> list[dg.Asset
 
 
 def check_result(asset: dg.AssetKey, verdict: Verdict) -> dg.AssetCheckResult:
-    """Return a verdict as Dagster's result, evidence as metadata."""
+    """Return a verdict as Dagster's result of a check, with its evidence as metadata."""
     facts: dict[str, dg.MetadataValue] = {
         "got": dg.MetadataValue.text(verdict.got[:_SHOWN_CHARACTERS]),
         "expected": dg.MetadataValue.text(verdict.expected[:_SHOWN_CHARACTERS]),
@@ -62,7 +62,7 @@ def check_result(asset: dg.AssetKey, verdict: Verdict) -> dg.AssetCheckResult:
 
 
 def verdict_of(evaluation: dg.AssetCheckEvaluation) -> Verdict:
-    """Return the verdict that ``check_result`` made this evaluation of, without its evidence."""
+    """Return the verdict from which ``check_result`` made this evaluation, without its evidence."""
     texts = {name: str(value.value) for name, value in evaluation.metadata.items()}
     return Verdict(
         rule=evaluation.check_name,
@@ -110,12 +110,12 @@ def training_rules(context: dg.AssetCheckExecutionContext, workspace: Workspace)
             PUBLISHED,
             "Size and CRC32C of the published bytes are its manifest's: a folder's file is read, a bucket asked.",
             severity="error",
-            # Rot of a published file is to be seen, and to hold up nothing: what reads the file is not made here.
+            # Damage of a published file must be visible, but block nothing: no asset here reads the published file.
             blocking=False,
         )
     ],
 )
 def published_intact(context: dg.AssetCheckExecutionContext, workspace: Workspace) -> Iterator[dg.AssetCheckResult]:
-    """Verify the published bytes. Run it by schedule: bits rot without a change of size or time."""
+    """Verify the published bytes; meant for a schedule, because bits rot without a change of size or time."""
     with step(context.partition_key, context.log, workspace) as run:
         yield check_result(PUBLISHED, intact(run.pipeline.store, run.pair))

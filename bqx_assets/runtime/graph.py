@@ -26,7 +26,7 @@ def training_io_manager(context: dg.InitResourceContext) -> dg.IOManager:
     # dagster-polars imports dagster-gcp, pandas and Google's clients: 0.6 s that every code server would wait for.
     from bqx_assets.runtime.training_io import TrainingParquetIOManager  # noqa: PLC0415
 
-    # Not a nested resource: Dagster 1.13 initialises one through a call it deprecates itself.
+    # It is no nested resource, because Dagster 1.13 initialises these by a call that it deprecates itself.
     with errors_as_failures():
         return TrainingParquetIOManager.of(context.resources.workspace)
 
@@ -40,6 +40,6 @@ def build_definitions(workspace: Workspace) -> dg.Definitions:
         schedules=[weekly, verify_weekly],
         sensors=[targets_changed],
         resources={"workspace": workspace, "io_manager": training_io_manager},
-        # The steps of a pair follow one another: a process each would add 4 s of start-up to every one of them.
+        # The steps of a pair follow one another: with a process for each, every step would take 4 s to start.
         executor=dg.in_process_executor,
     )

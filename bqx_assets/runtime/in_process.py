@@ -32,7 +32,7 @@ _STAGES = {SPINE: "spine", SLABS: "slabs", TRAINING: "merge", PUBLISHED: "publis
 _CHECK_FAILED = "DagsterAssetCheckFailedError"
 """What Dagster raises in a step whose blocking check failed, to keep the steps after it from running."""
 _LOCATION_TAG = {".dagster/repository": "__repository__@bqx_assets"}
-"""What the web server files its own runs of a job under; without it a job's page would not list this run."""
+"""The tag of the web server's own runs of a job; without it a job's page would not list this run."""
 
 
 class PairRun(Record):
@@ -43,7 +43,7 @@ class PairRun(Record):
     dagster_home: str
     """For people, with ``run_id``: where `dagster` and the web server find the run."""
     passed: bool
-    """Everything was made, every blocking check passed, the file is published."""
+    """Whether everything was made, every blocking check passed, and the file is published."""
     stages: tuple[Stage, ...]
     verdicts: tuple[Verdict, ...]
     published: Published | None
@@ -93,7 +93,7 @@ def terminal_logging(level: str) -> dict[str, object]:
 
 @contextmanager
 def _storage_named(home: Path) -> Generator[None]:
-    """Raise what Dagster's storage refuses, a full disk above all, as one error instead of its driver's traceback."""
+    """Raise a refusal of Dagster's storage, such as a full disk, as SystemRefused instead of the driver's traceback."""
     try:
         yield
     except SQLAlchemyError as error:
@@ -101,13 +101,13 @@ def _storage_named(home: Path) -> Generator[None]:
         raise SystemRefused(
             str(home),
             got=f"Dagster's storage: {first_line(told)}",
-            expected="a home on a disk with room, that can be written",
+            expected="a home with write permission on a disk with free space",
             cure="Free space or correct the permissions there, or name another folder with DAGSTER_HOME.",
         ) from error
 
 
 def _raise_interrupt(result: dg.ExecuteInProcessResult) -> None:
-    """Raise what came between two steps: Dagster notes it as the run's failure, and no step's."""
+    """Raise KeyboardInterrupt if Ctrl-C came between two steps, which Dagster records as the run's failure."""
     for event in result.all_events:
         ended = event.event_type in {dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_CANCELED}
         if ended and "interrupted" in (event.message or ""):
@@ -115,7 +115,7 @@ def _raise_interrupt(result: dg.ExecuteInProcessResult) -> None:
 
 
 def _raise(pair: Pair, event: dg.DagsterEvent, noted: BqxError | None) -> None:
-    """Raise a failed step's error as the stage raised it; a failed blocking check is none."""
+    """Raise a failed step's error as the stage raised it; a failed blocking check is not an error."""
     error, told = event.step_failure_data.error, event.step_failure_data.user_failure_data
     if error is not None and error.cls_name == _CHECK_FAILED:
         return
@@ -125,7 +125,7 @@ def _raise(pair: Pair, event: dg.DagsterEvent, noted: BqxError | None) -> None:
         raise noted
     if told is not None and (own := failure_error(told.metadata)) is not None:
         raise own
-    while error is not None and error.cause is not None:  # Dagster's own error says only in which step
+    while error is not None and error.cause is not None:  # Dagster's own error names only the step
         error = error.cause
     message = (told.description if told else None) or (error.message if error else None)
     raise BqxError(
@@ -137,7 +137,7 @@ def _raise(pair: Pair, event: dg.DagsterEvent, noted: BqxError | None) -> None:
 
 
 def _stages(result: dg.ExecuteInProcessResult, file: MergedFile) -> Iterator[Stage]:
-    """The stages in the order they were done, by what each materialisation, or its report, says of itself."""
+    """Yield the stages in the order of their execution, by the materialisations and the report."""
     for event in result.get_asset_materialization_events():
         asset = event.materialization.asset_key
         yield stage_of(_STAGES[asset], event.materialization.metadata)

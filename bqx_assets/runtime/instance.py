@@ -1,4 +1,4 @@
-"""Opens the Dagster instance inside our home, where `bqx run` records its runs and the web server finds them."""
+"""Opens the Dagster instance in the home, in which `bqx run` records its runs and the web server finds them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bqx_assets.base.settings import Settings
 
 CONFIG_FILE = "dagster.yaml"
 PROCESS_TAG = "bqx/process"
-"""On runs that live in a command line's own process: host, process id and its start, so that a dead one is known."""
+"""Tag of runs in a command line's own process: host, process id and start time, by which a dead process is known."""
 _AT_WORK = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -26,12 +26,12 @@ _AT_WORK = [
 
 
 def dagster_home(settings: Settings) -> Path:
-    """Return ``DAGSTER_HOME``, which the web server also goes by; ``{home}/dagster`` where it is not set."""
+    """Return ``DAGSTER_HOME``, which the web server uses too; ``{home}/dagster`` if it is not set."""
     return Path(os.environ.get("DAGSTER_HOME") or settings.home / "dagster").absolute()
 
 
 def open_instance(home: Path) -> dg.DagsterInstance:
-    """Return the instance of a Dagster home, made with the packaged ``dagster.yaml`` where it has none.
+    """Return the instance of a Dagster home; a home without ``dagster.yaml`` gets the packaged one.
 
     Step logs are not captured: this process's output is a terminal's, not a file's.
     """
@@ -39,12 +39,12 @@ def open_instance(home: Path) -> dg.DagsterInstance:
     if not (home / CONFIG_FILE).exists():
         write_atomic(home / CONFIG_FILE, files("bqx_assets.runtime").joinpath(CONFIG_FILE).read_bytes())
     quiet = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
-    # In spite of its name it keeps everything: it is the public way to lay one setting over a home's own.
+    # In spite of its name it keeps everything: it is the public way to override one setting of a home.
     return dg.DagsterInstance.local_temp(str(home), overrides={"compute_logs": quiet})
 
 
 def process_tag() -> str:
-    """Return what tells this process from every other, before and after it."""
+    """Return a text that identifies this process among all others of its host, earlier and later ones included."""
     return _tag(os.getpid())
 
 
@@ -57,7 +57,7 @@ def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     for run in instance.get_runs(dg.RunsFilter(statuses=_AT_WORK)):
         tag = run.tags.get(PROCESS_TAG)
         if tag is not None and tag.startswith(f"{socket.gethostname()}:") and not _alive(tag):
-            instance.report_run_failed(run, "The process of this run ended without a word, as after kill -9.")
+            instance.report_run_failed(run, "The process of this run ended without a report, as after kill -9.")
             ended.append(run.run_id)
     return ended
 

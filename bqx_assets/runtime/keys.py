@@ -18,7 +18,7 @@ PUBLISHED = dg.AssetKey("published_training_file")
 INTACT = dg.AssetCheckKey(PUBLISHED, INTACT_RULE)
 """The published file's own check, which a schedule runs again."""
 PAIRS = dg.StaticPartitionsDefinition([pair.name for pair in ALL_PAIRS])
-"""In market order, as schedule and sensor ask for them, majors first; Dagster's own backfills go by the alphabet."""
+"""The pairs in market order, majors first, as schedule and sensor request them; Dagster's backfills are alphabetic."""
 
 
 def family_key(family: str) -> dg.AssetKey:

@@ -19,7 +19,7 @@ from bqx_assets.release.retention import Removed
 
 Metadata = dict[str, dg.MetadataValue]
 _SAMPLE = 20
-"""Most names in a list: a failure of all 667 tables must still make a small event."""
+"""Largest number of names in a list: a failure of all 667 tables must still make a small event."""
 _EXACT_IN_BROWSERS = 2**53
 _COUNTS = {
     "dagster/row_count": "rows",
@@ -32,7 +32,7 @@ _COUNTS = {
 
 
 class Stage(Record):
-    """One stage's outcome; a count is None where the stage has no such thing."""
+    """The outcome of one stage; a count that does not apply to the stage is None."""
 
     name: str
     seconds: float
@@ -45,7 +45,7 @@ class Stage(Record):
 
 
 def stage_of(name: str, metadata: Mapping[str, dg.MetadataValue]) -> Stage:
-    """Return what a materialisation says of itself as the outcome of a stage."""
+    """Return the outcome of a stage, as the metadata of its materialisation state it."""
     facts = {key: value.value for key, value in metadata.items()}
     counts = {field: facts.get(key) for key, field in _COUNTS.items()}
     seconds = sum(_seconds(metadata.get(key)) for key in ("plan_seconds", "seconds"))
@@ -87,7 +87,7 @@ def extraction_metadata(record: ExtractionRecord) -> Metadata:
 
 
 def read_metadata(warehouse: Warehouse) -> Metadata:
-    """Return what a step read from the warehouse, and its price."""
+    """Return the bytes that a step read from the warehouse, and their price."""
     return {
         "read_bytes": dg.MetadataValue.int(warehouse.read_bytes),
         "read_usd": dg.MetadataValue.float(round(storage_read_usd(warehouse.read_bytes), 6)),
@@ -128,7 +128,7 @@ def _judged(published: Published) -> str:
 
 
 def _exact(facts: dict[str, object]) -> dict[str, object]:
-    """Large whole numbers as text: a browser rounds a generation, and another one would be copied from its page."""
+    """Return the facts with large whole numbers as text: a browser would round a generation that users copy."""
     return {
         name: str(value) if isinstance(value, int) and abs(value) > _EXACT_IN_BROWSERS else value
         for name, value in facts.items()
@@ -136,7 +136,7 @@ def _exact(facts: dict[str, object]) -> dict[str, object]:
 
 
 def families_table(record: ExtractionRecord) -> str:
-    """Return a markdown table: one line a family, and their sum."""
+    """Return a markdown table with one line for each family, and their sum."""
     slabs = record.features()
     by_family = {family: [s for s in slabs if s.provenance.family == family] for family in _families(slabs)}
     lines = ["| family | tables | columns | MB |", "|---|---:|---:|---:|"]
@@ -151,7 +151,7 @@ def quarantine_table(quarantined: Iterable[Quarantined]) -> str:
 
 
 def _families(slabs: Iterable[SlabRecord]) -> list[str]:
-    """The known families in column order; a merge of foreign checkpoints may bring its own."""
+    """Return the slabs' families in column order; slabs of foreign checkpoints may have unknown ones."""
     found = {slab.provenance.family for slab in slabs}
     return sorted(found, key=lambda family: (family_rank(family), family))
 

@@ -24,18 +24,18 @@ from bqx_assets.pipeline import Pipeline
 from bqx_assets.runtime.workspace import Workspace
 
 _LOGGED_SHARE = 10
-"""One log line for each tenth of a stage: 667 would be 667 rows in the event log a pair and run."""
+"""Number of log lines for each stage: with one for each table, every run would add 667 rows to the event log."""
 
 _listeners: dict[str, Progress] = {}
 _errors: dict[str, BqxError | None] = {}
-"""What stopped the last step of each channel. Dagster's events keep its message, of a retried step not even that."""
+"""The error that stopped the last step of each channel. Dagster keeps only its message, and none of a retried step."""
 
 
 @contextmanager
 def listening(progress: Progress) -> Generator[str]:
-    """Give the name of a channel that leads to ``progress`` while the block lasts.
+    """Give the name of a channel to ``progress`` that is open during the block.
 
-    Dagster rebuilds resources from their configuration, which holds plain values only: the name is one.
+    Dagster rebuilds resources from their configuration, which contains only plain values such as this name.
     """
     channel = secrets.token_hex(8)
     _listeners[channel] = progress
@@ -47,23 +47,23 @@ def listening(progress: Progress) -> Generator[str]:
 
 
 def listener(channel: str | None) -> Progress:
-    """Return the progress behind a channel; a silent one where nobody listens, as in a run of the web server."""
+    """Return the progress behind a channel; a silent one if nobody listens, as in a run of the web server."""
     return _listeners.get(channel or "", Silent())
 
 
 def note_error(channel: str | None, error: BqxError | None) -> None:
-    """Keep what stopped a step, for whoever listens."""
+    """Keep the error that stopped a step if somebody listens on the channel."""
     if channel in _listeners:
         _errors[channel] = error
 
 
 def noted_error(channel: str) -> BqxError | None:
-    """Return what stopped the last step; None where it ended well, or by something else."""
+    """Return the error that stopped the last step; None if it succeeded, or something else stopped it."""
     return _errors.get(channel)
 
 
 class StepProgress:
-    """Progress of one step: forwarded to a listener, and logged each tenth of a stage. Safe from several threads."""
+    """The progress of one step, forwarded to a listener and logged each tenth of a stage. Thread-safe."""
 
     def __init__(self, log: Logger, target: Progress) -> None:
         self._log = log
@@ -100,7 +100,7 @@ class StepProgress:
         self._target.warn(stage, message)
 
     def wait(self, stage: str, message: str) -> None:
-        """Log what is waited for, unless a line was logged just now."""
+        """Log a wait and its reason, unless a line was logged just now."""
         with self._lock:
             quiet = time.monotonic() - self._said >= QUIET_SECONDS * 7 / 8
         if quiet:
@@ -113,12 +113,12 @@ class StepProgress:
 
 
 MOST_CHARACTERS = 4_000
-"""Of one text in an event: a failure of all 667 tables must stay far below 64 KB."""
+"""Longest text in an event: a failure of all 667 tables must stay far below 64 KB."""
 
 
 @dataclass(slots=True)
 class Step:
-    """What a step works with, and what it has cost so far."""
+    """The objects that a step works with, and its cost so far."""
 
     pair: Pair
     progress: StepProgress
@@ -126,7 +126,7 @@ class Step:
     memory: PeakMemory
     started: float
     transient: bool = False
-    """Set by a step whose error hides that it may pass by itself, as a failed extraction's table errors do."""
+    """Set by a step whose error does not show that a retry may help, such as an extraction with failed tables."""
 
     def cost(self) -> dict[str, dg.MetadataValue]:
         """Return seconds and peak resident memory up to now, as metadata."""
@@ -142,7 +142,7 @@ def step(partition_key: str, log: Logger, workspace: Workspace) -> Generator[Ste
 
     Raises:
         dagster.Failure: for each BqxError, with its four parts as metadata.
-        dagster.RetryRequested: for one that may pass by itself.
+        dagster.RetryRequested: for an error that a retry may resolve.
     """
     note_error(workspace.channel, None)
     with errors_as_failures(), PeakMemory() as memory:
@@ -156,8 +156,8 @@ def step(partition_key: str, log: Logger, workspace: Workspace) -> Generator[Ste
             note_error(workspace.channel, error)
             if not (run.transient or isinstance(error, TransientReadError)):
                 raise failure(error) from refused
-            # What extraction finished is not read again: only the tables that failed are. Requested here and not as
-            # Dagster's own RetryPolicy, under which Dagster repeats what Ctrl-C or "Terminate" was to end.
+            # A retry reads only the tables that failed. It is requested here, because under Dagster's own RetryPolicy
+            # Dagster also repeats a step that Ctrl-C or "Terminate" was to end.
             policy = RETRIES["step"]
             again, seconds = policy.attempts - 1, policy.first_wait_seconds
             raise dg.RetryRequested(max_retries=again, seconds_to_wait=seconds) from failure(error)
@@ -175,7 +175,7 @@ def errors_as_failures() -> Generator[None]:
 
 
 def failure(error: BqxError) -> dg.Failure:
-    """Return an error as Dagster shows it: its message instead of a traceback, its parts as metadata."""
+    """Return an error in Dagster's form: its message instead of a traceback, and its parts as metadata."""
     parts = {"error": type(error).__name__, "subject": error.subject, "got": error.got}
     parts |= {"expected": error.expected, "cure": error.cure}
     return dg.Failure(
@@ -185,7 +185,7 @@ def failure(error: BqxError) -> dg.Failure:
 
 
 def failure_error(metadata: Mapping[str, dg.MetadataValue]) -> BqxError | None:
-    """Return the error that ``failure`` made this metadata of; None for any other's."""
+    """Return the error from which ``failure`` made this metadata; None for other metadata."""
     texts = {name: str(value.value) for name, value in metadata.items()}
     kind = getattr(errors, texts.get("error", ""), None)
     if not (isinstance(kind, type) and issubclass(kind, BqxError)):

@@ -1,8 +1,8 @@
 """Reads and writes assets for Dagster: executes merge plans, loads training files lazily, stores frames as parquet.
 
-Built on dagster-polars for its typing and partition handling. Overridden: metadata (its own runs ``describe()`` and
-writes one entry a column: 2,000 columns had not finished after 15 minutes), scanning (its options do not fit
-Polars 2) and writing (whole or not at all).
+It uses dagster-polars for typing and partition handling, and replaces three parts of it: metadata (its own method runs
+``describe()`` and writes one entry for each column, and had not finished 2,000 columns after 15 minutes), scanning (its
+options do not fit Polars 2) and writing (a file appears whole or not at all).
 """
 
 from pathlib import Path
@@ -32,9 +32,9 @@ _SCHEMA_COLUMNS = 50
 
 
 class TrainingParquetIOManager(BasePolarsUPathIOManager):
-    """The IO manager: the training file lies where ``Settings`` says, any other frame below ``{home}/assets``.
+    """The IO manager: it keeps the training file where ``Settings`` says, and other frames below ``{home}/assets``.
 
-    It takes a ``MergePlan``, a ``pl.DataFrame`` or a ``pl.LazyFrame``. It gives a ``pl.LazyFrame`` or ``pl.DataFrame``
+    It writes a ``MergePlan``, a ``pl.DataFrame`` or a ``pl.LazyFrame``. It loads a ``pl.LazyFrame`` or ``pl.DataFrame``
     by the input's annotation, or a dict of these by pair; with input metadata ``{"columns": [...]}`` only
     those columns.
     """
@@ -72,7 +72,7 @@ class TrainingParquetIOManager(BasePolarsUPathIOManager):
             context.add_output_metadata(path | training_metadata(made.manifest) | run.cost())
 
     def load_input(self, context: dg.InputContext) -> Any:  # noqa: ANN401 -- the base's
-        """Load a training file from the output bucket where it is there; anything else from its path."""
+        """Load a training file from the output bucket if there is one, and anything else from its path."""
         pipeline = self._workspace.pipeline()
         if context.asset_key != TRAINING or not pipeline.in_bucket:
             return super().load_input(context)
@@ -80,7 +80,7 @@ class TrainingParquetIOManager(BasePolarsUPathIOManager):
             return _load_objects(context, pipeline.store)
 
     def dump_to_path(self, context: dg.OutputContext, obj: object, path: UPath) -> None:
-        """Write a frame, whole or not at all. Raises dagster.Failure with a BadSetting inside if ``obj`` is none."""
+        """Write a frame, whole or not at all. Raises dagster.Failure with a BadSetting if ``obj`` is not a frame."""
         target = Path(str(path))
         with errors_as_failures():
             if isinstance(obj, pl.DataFrame):
@@ -116,7 +116,7 @@ class TrainingParquetIOManager(BasePolarsUPathIOManager):
         return facts
 
     def write_df_to_path(self, context: dg.OutputContext, df: pl.DataFrame, path: UPath) -> None:
-        """Write a frame, rows and columns as they are."""
+        """Write a frame with its rows and columns."""
         self.dump_to_path(context, df, path)
 
     def sink_df_to_path(self, context: dg.OutputContext, df: pl.LazyFrame, path: UPath) -> None:
@@ -124,16 +124,16 @@ class TrainingParquetIOManager(BasePolarsUPathIOManager):
         self.dump_to_path(context, df, path)
 
     def scan_df_from_path(self, path: UPath, context: dg.InputContext) -> pl.LazyFrame:  # noqa: ARG002 -- the base's
-        """Return the file as a lazy frame: its footer is read, no value."""
+        """Return the file as a lazy frame; only its footer is read."""
         return scan_parquet(Path(str(path)))
 
 
 def _load_objects(context: dg.InputContext, store: ObjectStore) -> Frame | dict[str, Frame] | None:
-    """Return the input's training files in a bucket; of several partitions a dict by pair.
+    """Return the input's training files in a bucket; for several partitions a dict by pair.
 
-    Missing files are left out if the input allows that. The annotation ``pl.DataFrame`` collects, anything else stays
-    lazy; input metadata ``columns`` selects.
-    **Cost**: lazy, one request whether the object exists; collected, the footer and the ranges of the columns.
+    Missing files are left out if the input allows that. With the annotation ``pl.DataFrame`` a frame is collected,
+    otherwise it stays lazy; input metadata ``columns`` selects columns.
+    **Cost**: lazy, one request for the object's existence; collected, the footer and the ranges of the columns.
     Raises ObjectMissing for a pair without a merged file.
     """
     facts: dict[str, Any] = dict(context.definition_metadata or {})

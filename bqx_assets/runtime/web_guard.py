@@ -1,10 +1,8 @@
-"""What stands in front of Dagster's web server: who may speak to it, and by which requests.
+"""Protects Dagster's web server as an ASGI application around it: refuses foreign hosts, origins and kinds of requests.
 
-Belongs here: the rules, as an ASGI application around another. Does not: starting servers (``web_server``), or a login:
-there is none.
-
-Dagster's server answers every request. Any page that a browser on this machine had open could launch a run by a plain
-``GET /graphql?query=mutation...``, and a page of a host name that points at 127.0.0.1 could read the answers too.
+Dagster's server answers every request. Any page that was open in a browser on this machine could launch a run by a
+plain ``GET /graphql?query=mutation...``, and a page under a host name that points at 127.0.0.1 could also read the
+answers. There is no login.
 """
 
 from __future__ import annotations
@@ -27,12 +25,12 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 _LOG = logging.getLogger(__name__)
 _THIS_MACHINE = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?")
-"""With any port: ``ssh -L 8080:127.0.0.1:3000`` makes it another one. No page of another origin can say such a Host."""
+"""Any port is allowed, as ``ssh -L 8080:127.0.0.1:3000`` changes it. No page of another origin can send this Host."""
 _ORIGIN = re.compile(r"https?://([^/?#@\s]+)")
 _METHODS = ("GET", "HEAD", "POST")
 _JSON = "application/json"
 _NOT_IN_FRAMES = [(b"x-frame-options", b"DENY"), (b"cross-origin-resource-policy", b"same-origin")]
-"""No page may show this one in a frame and have it clicked, or load an answer as its own script or image."""
+"""Headers that keep other pages from showing this one in a frame, and from loading an answer as a script or image."""
 
 
 class Guard:
@@ -43,7 +41,7 @@ class Guard:
         self._hosts = frozenset(_plain(host) for host in hosts)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer a refused request; hand on any other."""
+        """Answer a refused request, and pass on any other."""
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
@@ -61,7 +59,7 @@ class Guard:
         await send({"type": "http.response.body", "body": f"Refused: {reason}\n".encode()})
 
     def _foreign(self, scope: Message) -> tuple[int, str] | None:
-        """Whether the request was meant for another server, or comes from a page of one."""
+        """Return status and reason if the request names another server, or comes from a page of one; else None."""
         hosts, origins = _header(scope, b"host"), _header(scope, b"origin")
         if len(hosts) != 1 or not self._ours(host := _plain(hosts[0])):
             cure = f"Open http://127.0.0.1 and the port, or name the host in {HOSTS_ENV} where the server is started."
@@ -75,7 +73,7 @@ class Guard:
         return _THIS_MACHINE.fullmatch(host) is not None or host in self._hosts
 
     def _same(self, origin: str, host: str) -> bool:
-        found = _ORIGIN.fullmatch(origin.strip().lower())  # ``null``, as of sandboxed frames and files, is none
+        found = _ORIGIN.fullmatch(origin.strip().lower())  # sandboxed frames and files send ``null``: no match
         return found is not None and (_plain(found[1]) == host or _plain(found[1]) in self._hosts)
 
 
@@ -85,14 +83,14 @@ def hosts_of(environment: MutableMapping[str, str] = os.environ) -> Sequence[str
 
 
 def _unsafe(scope: Message) -> tuple[int, str] | None:
-    """Whether a page could make a browser send this without asking the server first, and it would change something."""
+    """Return status and reason if any page could make a browser send this request, and it may change something."""
     method = scope["method"]
     if method not in _METHODS:
         return 405, f"method {method}, expected {', '.join(_METHODS)}."
     if method == "POST":
         kinds = _header(scope, b"content-type")
-        # Any page's form or script may send text/plain unasked, also ``text/plain; application/json``, which Dagster
-        # takes for JSON; for any other kind it takes the query out of the URL.
+        # A form or script of any page may send text/plain without permission, also ``text/plain; application/json``,
+        # which Dagster reads as JSON. For other content types Dagster takes the query from the URL.
         if len(kinds) != 1 or kinds[0].partition(";")[0].strip().lower() != _JSON:
             return 415, f"a POST of Content-Type {_shown(kinds)}, expected {_JSON}."
         return None
@@ -103,11 +101,11 @@ def _unsafe(scope: Message) -> tuple[int, str] | None:
 
 
 def _changes(query: str) -> bool:
-    """Whether a GraphQL document holds anything but queries."""
+    """Return whether a GraphQL document contains anything but queries."""
     try:
         document = parse(query, no_location=True)
     except (GraphQLSyntaxError, RecursionError):
-        # How deep a document may be depends on the caller's own depth: what fails here may pass in Dagster's thread.
+        # The possible depth of a document depends on the caller's stack: one that fails here may pass in Dagster.
         return any(each.value in query for each in OperationType if each is not OperationType.QUERY)
     found = [each for each in document.definitions if isinstance(each, OperationDefinitionNode)]
     return any(each.operation is not OperationType.QUERY for each in found)
@@ -127,7 +125,7 @@ def _header(scope: Message, name: bytes) -> list[str]:
 
 
 def _plain(host: str) -> str:
-    """A host as it is compared: lower case, without the ports that a browser leaves out."""
+    """Return a host in the form that is compared: lower case, without the ports that browsers leave out."""
     return host.strip().lower().removesuffix(":80").removesuffix(":443")
 
 

@@ -1,8 +1,6 @@
-"""The web server that ships: Dagster's own behind the guard; and, for a machine of one's own, the daemon beside it.
+"""Serves Dagster's pages behind the guard (``web_guard``) and, on a user's own machine, runs the daemon beside them.
 
-Belongs here: starting these processes, and that all of them end together. Does not: the guard's rules (``web_guard``).
-
-    bqx-webserver -w workspace.yaml -h 127.0.0.1 -p 3000      # in place of dagster-webserver
+The command ``bqx-webserver -w workspace.yaml -h 127.0.0.1 -p 3000`` takes the place of ``dagster-webserver``.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ from typing import cast
 import dagster as dg
 import psutil
 import uvicorn
-from dagster._core.workspace.context import WorkspaceProcessContext  # Dagster has no public way to serve its pages
+from dagster._core.workspace.context import WorkspaceProcessContext  # there is no public way to serve Dagster's pages
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 from dagster._utils.interrupts import setup_interrupt_handlers
 from dagster_webserver.app import (
@@ -38,10 +36,10 @@ from bqx_assets.runtime.instance import dagster_home, end_dead_runs, open_instan
 from bqx_assets.runtime.web_guard import App, Guard, hosts_of
 
 WORKSPACE = Path(__file__).with_name("workspace.yaml")
-"""The definitions of this package, under the name that the runs of `bqx run` are filed under."""
+"""The file that names this package's definitions, under the same location name as the runs of `bqx run`."""
 _START = f"from {__name__} import main; main()"
 _PATIENCE_SECONDS = 25.0
-"""From SIGTERM to SIGKILL: a run writes down that it was interrupted, a code server waits for it."""
+"""Time from SIGTERM to SIGKILL, in which a run records that it was interrupted and a code server waits for it."""
 _LOOK_SECONDS = 0.2
 
 
@@ -55,7 +53,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("-l", "--path-prefix", default="")
     asked = parser.parse_args(words)
     target = WorkspaceFileTarget([asked.workspace])
-    setup_interrupt_handlers()  # SIGTERM as SIGINT: the code server that is started below must be ended
+    setup_interrupt_handlers()  # SIGTERM acts as SIGINT, so that the code server that is started below is ended too
     try:
         with dg.DagsterInstance.get() as instance:
             instance.optimize_for_webserver(
@@ -71,9 +69,9 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 def serve_home(settings: Settings, *, host: str, port: int, tell: Callable[[str], object]) -> None:
-    """Run web server and daemon over the settings' home until SIGINT, SIGTERM or SIGHUP; leave no process of theirs.
+    """Run web server and daemon for the settings' home until SIGINT, SIGTERM or SIGHUP, and end all their processes.
 
-    ``tell`` is given the address, once it is known to be free.
+    ``tell`` is called with the address as soon as it is known to be free.
 
     Raises:
         BadSetting: the port is taken, or a server ended by itself.
@@ -111,15 +109,15 @@ def _refuse_taken(host: str, port: int) -> None:
 
 
 def _together(commands: Mapping[str, Sequence[str]], environment: Mapping[str, str]) -> None:
-    """Run the commands until a signal comes, or one of them ends; then end all, with whatever they started."""
+    """Run the commands until a signal comes or one of them ends; then end all of them and their descendants."""
     ending: list[int] = []
 
     def end(number: int, _: FrameType | None) -> None:
         ending.append(number)
 
     before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    # Sessions of their own: a terminal's Ctrl-C reaches this process alone, which then tells each of them once. Told
-    # twice, a code server that was just importing ended with a traceback.
+    # Each has its own session, so that Ctrl-C in a terminal reaches only this process, which signals each of them once.
+    # After two signals a code server that was still importing ended with a traceback.
     running = {
         name: subprocess.Popen(list(words), env=dict(environment), start_new_session=True)
         for name, words in commands.items()
@@ -143,7 +141,7 @@ def _together(commands: Mapping[str, Sequence[str]], environment: Mapping[str, s
 
 
 def _end_descendants() -> None:
-    """End every process below this one: servers, their code servers, and the runs that these started."""
+    """End all descendants of this process: servers, their code servers, and the runs that these started."""
     below = psutil.Process().children(recursive=True)
     sys.stderr.write(f"ending the servers and the runs at work: this takes at most {_PATIENCE_SECONDS:.0f} s\n")
     for process in below:

@@ -1,4 +1,4 @@
-"""Gives a run its settings and the door to the stages: the one resource of the graph."""
+"""Defines the graph's one resource, which gives a run its settings and the pipeline."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ from bqx_assets.pipeline import Pipeline
 from bqx_assets.runtime.instance import PROCESS_TAG, process_tag
 
 RUN_SETTINGS = ("bigquery_streams", "end", "engine", "last", "row_group_rows", "start", "workers")
-"""What a run's configuration may set: which rows, and how fast. Whoever reaches the web server may launch a run, so the
-environment alone says where a run reads, writes and sends its token, what judges it and what it deletes."""
+"""The settings that a run's configuration may change: which rows are read, and how fast. Everyone who reaches the web
+server can launch a run, so only the environment decides where a run reads and writes, where it sends its token, what
+judges it and what it deletes."""
 _RANGE = ("start", "end", "last")
 _chosen: dict[str, Settings] = {}
-"""Settings that a program in this process chose, by their digest. Dagster rebuilds resources from plain values: the
-digest is one, and a run's configuration cannot make up an entry."""
+"""Settings that a program in this process chose, by their digest. Dagster rebuilds resources from plain values such as
+the digest, and a run's configuration cannot add an entry."""
 
 
 class Workspace(dg.ConfigurableResource[object]):
-    """Settings of a run. What is left out comes from ``BQX_*`` environment variables, then from the defaults."""
+    """The settings of a run. Others come from ``BQX_*`` environment variables, then from the defaults."""
 
-    # Values are judged by Settings itself: a list of typed fields here would be a second one to keep right.
+    # Settings itself checks the values: typed fields here would be a second list that must be kept the same.
     overrides: dict[str, Any] = Field(
         default={},
         description="Settings that differ for this run, for example {start: 2024-01-01, workers: 4}. "
@@ -37,13 +38,13 @@ class Workspace(dg.ConfigurableResource[object]):
 
     @classmethod
     def of(cls, settings: Settings, channel: str | None = None) -> Workspace:
-        """Return the resource that gives exactly these settings, in this process."""
+        """Return the resource with exactly these settings; it works only in this process."""
         digest = hashlib.sha256(settings.model_dump_json().encode()).hexdigest()
         _chosen[digest] = settings
         return cls(chosen=digest, channel=channel)
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Note this process on a run that a code server of this machine started, so that its death is seen later."""
+        """Tag a run that a code server of this machine started with this process, so that its death can be noticed."""
         run, instance = context.run, context.instance
         if (
             run
@@ -72,7 +73,7 @@ class Workspace(dg.ConfigurableResource[object]):
             ) from error
 
     def _own_range(self) -> dict[str, Any]:
-        """No bound of the environment, where the run has a range of its own: the two would be one, or contradict."""
+        """Return None for each range setting if the run has a range of its own: other ranges must not mix with it."""
         return dict.fromkeys(_RANGE) if self.overrides.keys() & {*_RANGE} else {}
 
     def _base(self) -> dict[str, Any]:
@@ -88,7 +89,7 @@ class Workspace(dg.ConfigurableResource[object]):
         )
 
     def pipeline(self, progress: Progress | None = None) -> Pipeline:
-        """Return the door to the stages, by this run's settings."""
+        """Return the pipeline with this run's settings."""
         return Pipeline(self.settings(), progress)
 
 

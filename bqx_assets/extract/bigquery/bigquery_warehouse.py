@@ -1,4 +1,4 @@
-"""BigQuery behind the warehouse protocol: one method for each call, implemented by the modules beside this one."""
+"""Implements the warehouse protocol for BigQuery, with one method for each call and the modules beside this one."""
 
 from __future__ import annotations
 

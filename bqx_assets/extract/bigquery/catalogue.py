@@ -1,4 +1,4 @@
-"""The catalogue query: all tables of a dataset with their columns, and the other small metadata calls.
+"""Asks BigQuery for metadata: one query lists all tables of a dataset with their columns, other calls are small.
 
 One query describes some 7,600 tables; one INFORMATION_SCHEMA query for each table took 80 s each.
 """

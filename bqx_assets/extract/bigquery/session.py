@@ -22,6 +22,7 @@ from google.cloud.bigquery_storage_v1.services.big_query_read.transports.base im
 from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.base.errors import BudgetExceeded, TableChanged
 from bqx_assets.base.names import KEY, check_identifier
+from bqx_assets.base.printable import some_of
 from bqx_assets.catalogue.families import PAIR_COLUMN
 from bqx_assets.extract.bigquery.bigquery_failures import may_pass
 from bqx_assets.extract.bigquery.client import check_project
@@ -90,13 +91,13 @@ def session_schema(session: types.ReadSession, request: ReadRequest, subject: st
 
 def table_changed(subject: str, found: Mapping[str, object], planned: Mapping[str, object]) -> TableChanged | None:
     """Return the error for a table whose columns differ from the plan; None if they are the planned ones."""
-    wrong = [name for name in planned if found.get(name) is None or found[name] != planned[name]][:5]
+    wrong = [name for name in planned if found.get(name) is None or found[name] != planned[name]]
     if not wrong:
         return None
     return TableChanged(
         subject,
-        got=", ".join(f"{name} {found.get(name, 'missing')}" for name in wrong),
-        expected=", ".join(f"{name} {planned[name]}" for name in wrong),
+        got=some_of([f"{name} {found.get(name, 'missing')}" for name in wrong], _NAMED),
+        expected=some_of([f"{name} {planned[name]}" for name in wrong], _NAMED),
         cure="Its columns changed since they were planned; extract again.",
     )
 
@@ -106,6 +107,7 @@ def _literal(moment: datetime) -> str:
     return f"TIMESTAMP '{aware.isoformat(sep=' ')}'"
 
 
+_NAMED = 5
 _METHOD = "/google.cloud.bigquery.storage.v1.BigQueryRead/CreateReadSession"
 _MOST_BESIDE = 4
 _POLL_SECONDS = 0.1
