@@ -1,1 +1,1 @@
-"""Extracts a pair's tables from a warehouse into slabs at one snapshot, aligned to the spine, resumed by fingerprint."""
+"""Extracts a pair's tables from a warehouse into slabs: at one snapshot, on the spine's rows, reused while fresh."""

@@ -28,10 +28,10 @@ Keys = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class RowMatch:
-    """Which row of a table belongs to each row of the spine."""
+    """The row of a table that belongs to each row of the spine."""
 
     rows: RowAccount
-    """What became of the table's rows."""
+    """The account of the table's rows: how many were matched, missing, extra or duplicates."""
     index: pl.Series | None = None
     """For each spine row, the index of the matching table row (arbitrary if there is none). None: the table is already
     in spine order."""

@@ -20,7 +20,7 @@ COMPRESSION_LEVEL: Final = 1
 fresh keep the earlier one."""
 _SAMPLE_ROWS = 2_048
 _LEAST_VALUES = 64
-"""With fewer values that are not null, a sample decides nothing."""
+"""Least number of values, without nulls, from which a sample decides."""
 _DISTINCT_SHARE = 0.97
 """Largest share of distinct values in the sample; it corresponds to some 45,000 distinct values in 180,000 rows. Up to
 this share a dictionary saves a quarter of the bytes of rounded numbers and half of the time to decode them. If all

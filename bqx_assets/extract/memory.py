@@ -45,11 +45,11 @@ _GIB = 1 << 30
 
 
 Kept = Literal["elsewhere", "one at a time", "all"]
-"""Which slab files are in memory at once where folders are memory: on Cloud Run, or in a tmpfs."""
+"""The slab files that are in memory at the same time: folders are memory on Cloud Run and in a tmpfs."""
 
 
 def kept_in_memory(job: Extraction) -> Kept:
-    """Return which slab files count as memory: those on their way to a bucket one at a time, those of a folder all."""
+    """Return the slab files that count as memory: on the way to a bucket one at a time, in a folder all."""
     if (folder := job.slabs.folder) is not None:
         return "all" if is_memory(folder) else "elsewhere"
     return "one at a time" if is_memory(Path(tempfile.gettempdir())) else "elsewhere"

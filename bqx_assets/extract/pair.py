@@ -74,7 +74,7 @@ def extract_pair(job: Extraction, tables: Collection[str] | None = None) -> Extr
 
 
 def _extract_spine(job: Extraction, catalogue: PairCatalogue, tables: Collection[str] | None) -> Spine:
-    """Extract the spine. What cannot fit is refused by the catalogue's row count, and again by the spine's rows."""
+    """Extract the spine. A pair that cannot fit is refused by the catalogue's row count, or by the spine's rows."""
     refuse_over_memory(job, catalogue, tables)
     return extract_spine_slab(job, catalogue, partial(refuse_over_memory, job, catalogue, tables)).spine
 

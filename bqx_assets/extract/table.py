@@ -60,7 +60,7 @@ class SpineInMemory:
 
 
 class _RestartWithoutColumns(Exception):
-    """Raised when columns are found to look ahead after some of their rows were written."""
+    """Says that columns were found to look ahead after some of their rows were written."""
 
 
 class _TableExtraction:

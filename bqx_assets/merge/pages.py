@@ -120,7 +120,7 @@ def unordered_texts(footer: Footer, pages: Mapping[str, Sequence[Page]]) -> bool
 
 
 def refuse_false_statistics(footer: Footer, frame: pl.DataFrame, pages: Mapping[str, Sequence[Page]]) -> None:
-    """Compare the statistics that a merge carries on with the values: those of chunks and those in page headers.
+    """Compare the statistics that a merge copies, those of chunks and those in page headers, with the values.
 
     DuckDB skips pages by the statistics in their headers, and a splice copies these with the pages.
     **Shape**: ``frame`` has the file's rows and any of its columns; ``pages`` come from ``refuse_damaged_pages``.
@@ -235,7 +235,7 @@ def _checked_size(header: Struct, room_bytes: int) -> int:
 
 
 def _refuse_levels(read: Read, body: int, header: Struct, chunk: Chunk) -> None:
-    """Check the definition levels, which say which values are null, where they are stored uncompressed.
+    """Check the definition levels, which mark the nulls, if they are stored uncompressed.
 
     Only 0 and 1 are valid. Polars reads any other level as one of them; pyarrow refuses the file.
     Raises ValueError, IndexError.

@@ -66,7 +66,7 @@ class Prepared:
     pieces: tuple[Piece, ...]
     record: SlabRecord
     note: str = ""
-    """How it was prepared, for progress."""
+    """The way it was prepared, for progress."""
     temporary: bool = False
     """Whether its files are removed once their bytes are copied."""
 
@@ -191,7 +191,7 @@ class SlabPart:
 
 @dataclass(frozen=True, slots=True)
 class MergePlan:
-    """One pair's merge. ``extraction`` lists no slab yet where the parts are raw checkpoints."""
+    """The plan of one pair's merge. ``extraction`` lists no slabs yet if the parts are raw checkpoints."""
 
     pair: Pair
     extraction: ExtractionRecord

@@ -205,7 +205,7 @@ def _of_another_pair(table: str, pair: Pair) -> bool:
 
 
 def _name_columns(pair: Pair, targets: RawFile, tables: Sequence[RawFile], expectations: Expectations) -> None:
-    """Tell each file the names that its columns have in its table. Raises MergeRefused, ColumnCollision."""
+    """Set the names that the columns of each file have in its table. Raises MergeRefused, ColumnCollision."""
     # Keyed by the name without the pair: a file may also be called base_bqx.parquet.
     known = {table_prefix(each.table, pair): {name for name, _ in each.columns} for each in expected_tables(pair)}
     known["targets"] = {*expectations.targets(), *(f"bqx_{window}" for window in expectations.windows)}

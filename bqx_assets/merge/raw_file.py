@@ -83,7 +83,7 @@ class RawFile:
 
     @cached_property
     def types(self) -> dict[str, str]:
-        """BigQuery's name of each column's type, in the file's order; of a column that never had a value FLOAT64."""
+        """BigQuery's name of each column's type, in the file's order; FLOAT64 for a column that never had a value."""
         kinds = ((self._own(name), kind) for name, kind, _ in self._described)
         return {name: "FLOAT64" if pt.is_null(kind) else type_of_arrow(kind) for name, kind in kinds}
 
@@ -209,7 +209,7 @@ class RawFile:
             yield file
 
     def _refuse_unsound(self) -> None:
-        """Check the footer by our own code first: some of what it refuses would crash the process inside Arrow."""
+        """Refuse a bad footer by our own code first, because some of them would crash the process inside Arrow."""
         try:
             _ = self._whole_footer
         except FooterError as error:

@@ -50,7 +50,7 @@ class RawSource:
 
     @property
     def size_bytes(self) -> int:
-        """Its size."""
+        """The file's size."""
         return self.info.size_bytes
 
     @property
@@ -60,7 +60,7 @@ class RawSource:
 
     @property
     def etag(self) -> str:
-        """Tells one content from another under the same name: an object's version, a file's size and time."""
+        """A mark that changes with the content under the same name: an object's version, a file's size and time."""
         version = self.info.version
         return version if self._is_object else f"{self.size_bytes}-{version}"
 
@@ -85,7 +85,7 @@ class RawSource:
         return end
 
     def open(self, ranges: Iterable[Range] = ()) -> BinaryIO:
-        """Open it to read the ``ranges``, first byte and the one behind the last. Raises OSError: it is not a file.
+        """Open the file to read the ``ranges``. Raises OSError if it is not a file.
 
         **Cost**: of an object the ``ranges`` in memory, and one request for adjacent ones, of at most 8 MiB.
         """

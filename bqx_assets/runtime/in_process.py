@@ -30,7 +30,7 @@ from bqx_assets.runtime.workspace import Workspace
 
 _STAGES = {SPINE: "spine", SLABS: "slabs", TRAINING: "merge", PUBLISHED: "publish"}
 _CHECK_FAILED = "DagsterAssetCheckFailedError"
-"""What Dagster raises in a step whose blocking check failed, to keep the steps after it from running."""
+"""Dagster's error in a step whose blocking check failed, which keeps later steps from running."""
 _LOCATION_TAG = {".dagster/repository": "__repository__@bqx_assets"}
 """The tag of the web server's own runs of a job; without it a job's page would not list this run."""
 

@@ -26,7 +26,7 @@ _PSEUDO = ("_PARTITION", "_TABLE_", "_FILE_", "_ROW_TIMESTAMP", "__ROOT__", "_CO
 view of columns lists ``_PARTITIONTIME`` (without an ordinal position), which no read session can select."""
 _GETS_AT_ONCE = 8
 _NO_TABLE = "Not found: Table"
-"""How the message about a missing table begins; a missing dataset or project is "Not found" as well."""
+"""The first words of the message about a missing table; a missing dataset or project is "Not found" as well."""
 _MAX_BILLED_BYTES = 1 << 30
 """A catalogue query bills some 10 MB; a query that would scan a table is a mistake."""
 

@@ -151,7 +151,7 @@ def _plain_clients(projects: tuple[str, str], rest_endpoint: str, grpc_address: 
 
 
 CALL_SECONDS = 10.0
-"""How long BigQuery may work on a query before it answers that it is not done yet."""
+"""Time that BigQuery may work on a query before it answers that the query is not done yet."""
 _CONNECT_SECONDS, _ANSWER_SECONDS = 6.0, 12.0
 """Well below ``RetryPolicy.patience_seconds``, so that a request that hangs is sent again."""
 NO_TRIES: Any = None

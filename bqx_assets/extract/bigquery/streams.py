@@ -1,6 +1,6 @@
-"""Streams of a read session, read side by side as one iterator; a broken stream is resumed at its offset.
+"""Reads the streams of a read session side by side as one iterator; a broken stream is resumed at its offset.
 
-Opening the session is in ``session``; errors here do not name the table, the adapter adds it.
+``session`` opens the session. Errors here do not name the table; the adapter adds it.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class StreamReader:
 
 @dataclass(slots=True)
 class _Position:
-    """How far a stream is read: rows passed on, and the server's own progress as a fraction of the unfiltered rows."""
+    """The position in a stream: rows passed on, and the server's own progress as a fraction of the unfiltered rows."""
 
     offset: int = 0
     progress: float = 0.0
