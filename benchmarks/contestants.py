@@ -23,15 +23,16 @@ from benchmarks.folders import PAIR, TARGETS
 from bqx_assets.base.names import KEY, output_column, table_prefix
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
-from bqx_assets.base.store.local import working_file, working_folder
+from bqx_assets.base.store.local import working_folder
 from bqx_assets.merge.engine import merge, plan_merge
+from bqx_assets.quality.stored_file import StoredFile
 
 
 def splice(folder: str, output: str) -> None:
     """Plan, pre-flight, splice, fsync, manifest: all that ``bqx merge`` does, of slabs or of raw checkpoints."""
     merge(
         plan_merge(PAIR, working_folder(Path(folder)), Settings()),
-        *working_file(Path(output)),
+        *StoredFile.at(Path(output)),
         engine="splice",
         progress=Silent(),
     )

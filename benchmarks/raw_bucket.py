@@ -24,10 +24,11 @@ from benchmarks.report import bars, table
 from bqx_assets.base.process import PeakMemory
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
-from bqx_assets.base.store.local import working_file, working_folder
+from bqx_assets.base.store.local import working_folder
 from bqx_assets.base.store.open_store import open_store
 from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets.merge.plan import MergePlan
+from bqx_assets.quality.stored_file import StoredFile
 
 _PLACE = "gs://bqx-ml-output/eurusd_checkpoints_validated"
 _NOTES = """\
@@ -78,7 +79,7 @@ def _merge(name: str, home: Path, bucket: Beside, plan: Callable[[], MergePlan])
     before, began, cpu = bucket.counts(), time.perf_counter(), sum(os.times()[:2])
     with PeakMemory() as memory:
         stood_bytes = memory.peak_bytes
-        merge(plan(), *working_file(file), progress=Silent())
+        merge(plan(), *StoredFile.at(file), progress=Silent())
     seconds, cpu_seconds = time.perf_counter() - began, sum(os.times()[:2]) - cpu
     counts = {key: value - before.get(key, 0) for key, value in bucket.counts().items()}
     print(f"  {name}: {seconds:.1f} s, {cpu_seconds:.1f} CPU s", flush=True)

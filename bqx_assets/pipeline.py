@@ -18,7 +18,7 @@ from bqx_assets.base.files import read_regular
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.progress import Progress, Silent, at_work, waiting
 from bqx_assets.base.settings import Settings
-from bqx_assets.base.store.local import LocalObjectStore, working_file, working_folder
+from bqx_assets.base.store.local import LocalObjectStore, working_folder
 from bqx_assets.base.store.naming import is_address
 from bqx_assets.base.store.open_store import in_cloud, open_store
 from bqx_assets.base.store.protocol import ObjectStore
@@ -260,7 +260,7 @@ class Pipeline:
         store: ObjectStore = self.store
         name = merged_name(plan.pair)
         if output is not None or not self.in_bucket or not plan.objects_in(store):
-            store, name = working_file(output or self.settings.training_file(plan.pair))
+            store, name = StoredFile.at(output or self.settings.training_file(plan.pair))
         manifest = merge(plan, store, name, engine=self.settings.engine, progress=self.progress)
         return MergedResult(manifest, store.uri(name))
 

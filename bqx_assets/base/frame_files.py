@@ -7,9 +7,11 @@ folder that is named like a file, and waits for ever for a writer of a named pip
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import polars as pl
 
@@ -31,6 +33,13 @@ def parquet_end_bytes(tail: bytes) -> int:
     tail = tail[-TAIL_BYTES:]
     size = int.from_bytes(tail[:4], "little")
     return size + TAIL_BYTES if size and tail[4:] == PARQUET_MAGIC else 0
+
+
+def end_bytes_of(file: BinaryIO) -> int:
+    """Return the size of an open parquet file's end, as :func:`parquet_end_bytes`. **Cost**: reads 8 bytes."""
+    file_bytes = file.seek(0, os.SEEK_END)
+    file.seek(max(0, file_bytes - TAIL_BYTES))
+    return parquet_end_bytes(file.read())
 
 
 def scan_parquet(place: Path | str) -> pl.LazyFrame:

@@ -18,7 +18,7 @@ from bqx_assets.base.checksums import crc32c
 from bqx_assets.base.column_types import type_of_arrow
 from bqx_assets.base.errors import BqxError, TableChanged, TableMissing, TableUnreadable
 from bqx_assets.base.files import open_regular
-from bqx_assets.base.frame_files import TAIL_BYTES, parquet_end_bytes
+from bqx_assets.base.frame_files import TAIL_BYTES, end_bytes_of
 from bqx_assets.base.names import KEY
 from bqx_assets.base.printable import first_line
 from bqx_assets.catalogue.discovery import TableDescription
@@ -182,8 +182,7 @@ def _defective(dataset: str, name: str, defect: str) -> TableDescription:
 def _etag(file: BinaryIO) -> str:
     """Return size, time and checksum of the footer, which holds every column's sizes, offsets and bounds."""
     stat = os.fstat(file.fileno())
-    file.seek(max(0, stat.st_size - TAIL_BYTES))
-    end_bytes = parquet_end_bytes(file.read()) or TAIL_BYTES
+    end_bytes = end_bytes_of(file) or TAIL_BYTES
     file.seek(max(0, stat.st_size - min(end_bytes, TAIL_BYTES + _MOST_FOOTER_BYTES)))
     return f"{stat.st_size:x}-{stat.st_mtime_ns:x}-{crc32c(file.read()):08x}"
 

@@ -26,7 +26,7 @@ from bqx_assets.base.artifacts import (
 from bqx_assets.base.checksums import crc32c_of_file, may_be_same, sha256_of_file, sums_of_blocks, sums_of_files
 from bqx_assets.base.content import Contents
 from bqx_assets.base.errors import CheckpointCorrupt, NewerFormat
-from bqx_assets.base.frame_files import read_parquet
+from bqx_assets.base.frame_files import end_bytes_of, read_parquet
 from bqx_assets.base.names import check_identifier
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.store.lease import LEASE_SECONDS, exclusive
@@ -35,8 +35,8 @@ from bqx_assets.base.store.protocol import Condition, ObjectInfo, ObjectStore, v
 from bqx_assets.base.store.staging_names import SLABS
 from bqx_assets.base.threads import in_threads
 from bqx_assets.catalogue.discovery import TableDescription
+from bqx_assets.extract.encoding import ProvenanceAtEnd, encode_slab
 from bqx_assets.extract.object_file import ObjectFile, read_columns
-from bqx_assets.extract.slab_file import ProvenanceAtEnd, encode_slab, footer_bytes
 
 CODE_VERSION = "1"
 """Part of every fingerprint; to be raised when the same rows would give another slab."""
@@ -251,7 +251,8 @@ class Slabs:
             try:
                 known = encode_slab(frames, path, row_groups, provenance, contents)
                 sums = sums_of_files([(path, 0)])
-                metadata = {_FINGERPRINT_KEY: known.fingerprint, FOOTER_BYTES_KEY: str(footer_bytes(path))}
+                with path.open("rb") as file:
+                    metadata = {_FINGERPRINT_KEY: known.fingerprint, FOOTER_BYTES_KEY: str(end_bytes_of(file))}
                 self._remove(beside)  # a new slab with an old record must never count as a finished slab
                 info = self.store.put_file(name, path, metadata=metadata, only_if=self._version(name), move=True)
             finally:

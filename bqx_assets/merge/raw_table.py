@@ -203,7 +203,7 @@ class RawTable(_RawPart):
 
     @property
     def memory_bytes(self) -> int:
-        """The memory for the columns that are worked on at once, or, if larger, for finding the positions of its rows."""
+        """The memory for the columns that are worked on at once, or for finding the positions of its rows if larger."""
         largest_bytes = max((sum(map(self._column_bytes, strip)) for strip in self._strips()), default=0)
         return max(_copies(self.file) * largest_bytes, _PLACE_BYTES * self.file.footer.rows)
 

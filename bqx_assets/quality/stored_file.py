@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path, PurePath
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, NamedTuple, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -35,8 +35,7 @@ class _AnyName(LocalObjectStore):
         return self.root / name
 
 
-@dataclass(frozen=True, slots=True)
-class StoredFile:
+class StoredFile(NamedTuple):
     """A file of an object store by its name; it need not exist."""
 
     store: ObjectStore
@@ -59,7 +58,7 @@ class StoredFile:
 
     def beside(self, suffix: str) -> Self:
         """Return the file beside it with the same name and another suffix, such as a manifest or a report."""
-        return replace(self, name=self.name.removesuffix(".parquet") + suffix)
+        return self._replace(name=self.name.removesuffix(".parquet") + suffix)
 
     def state(self) -> str:
         """Return a text that every write of the file changes; empty if there is no file.

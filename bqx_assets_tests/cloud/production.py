@@ -22,7 +22,7 @@ import yaml
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
-from bqx_assets.base.store.local import working_file, working_folder
+from bqx_assets.base.store.local import working_folder
 from bqx_assets.extract.embedded import LocalWarehouse
 from bqx_assets.extract.embedded_layout import DATASETS, table_paths
 from bqx_assets.extract.job import Extraction
@@ -30,6 +30,7 @@ from bqx_assets.extract.pair import extract_pair
 from bqx_assets.extract.slabs import Slabs
 from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets.pipeline import Pipeline
+from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets_tests.cloud.dagster_servers import GraphQL, Machine, dagster_servers
 from bqx_assets_tests.cloud.planted import Planted
 from bqx_assets_tests.deploy.recipe import DEPLOY, rendered, variables
@@ -71,7 +72,7 @@ def oracle(warehouse: Path, folder: Path, pair: str = "eurusd") -> pl.DataFrame:
     extract_pair(Extraction(chosen, own, Slabs.in_folder(folder / "slabs"), settings, expectations, Silent()))
     merge(
         plan_merge(chosen, working_folder(folder / "slabs"), settings),
-        *working_file(folder / "oracle.parquet"),
+        *StoredFile.at(folder / "oracle.parquet"),
         engine="join",
         progress=Silent(),
     )

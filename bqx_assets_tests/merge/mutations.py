@@ -20,7 +20,7 @@ from polars.testing import assert_frame_equal
 
 from bqx_assets.base.errors import BqxError
 from bqx_assets.base.progress import Silent
-from bqx_assets.base.store.local import working_file, working_folder
+from bqx_assets.base.store.local import working_folder
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets.quality.report import Report
@@ -122,7 +122,7 @@ def judge(raw: Path, output: Path) -> str:
     table = raw / f"{TABLE}.parquet"
     found = f"valid: {_valid_is_equal(table)}"
     try:
-        merge(plan_merge(EURUSD, working_folder(raw), SETTINGS), *working_file(output), progress=Silent())
+        merge(plan_merge(EURUSD, working_folder(raw), SETTINGS), *StoredFile.at(output), progress=Silent())
     except BqxError as error:
         if TABLE not in str(error):
             raise AssertionError(f"a refusal that does not name {TABLE}: {error}") from error

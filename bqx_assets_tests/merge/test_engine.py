@@ -13,9 +13,10 @@ import pytest
 from bqx_assets.base.artifacts import ExtractionRecord, Manifest, manifest_path
 from bqx_assets.base.checksums import crc32c_of_file
 from bqx_assets.base.errors import BadSetting, CheckpointMismatch, NotEnoughDisk, NotEnoughMemory
-from bqx_assets.base.store.local import working_file, working_folder
+from bqx_assets.base.store.local import working_folder
 from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets.merge.plan import check_disk, check_memory
+from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets_tests.frames import EURUSD
 from bqx_assets_tests.merge.slabs import SETTINGS, Told, extracted
 
@@ -23,8 +24,9 @@ _STEPS = (1, 4, 7, 8)
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
-from bqx_assets.base.store.local import working_file, working_folder
+from bqx_assets.base.store.local import working_folder
 from bqx_assets.merge.engine import merge, plan_merge
+from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets_tests.frames import EURUSD
 from bqx_assets_tests.merge.slabs import SETTINGS, Told
 folder, *steps = sys.argv[1:]
@@ -40,7 +42,7 @@ for step in steps:  # each in a process of its own, forked so that libraries are
     process = os.fork()
     if not process:
         plan = plan_merge(EURUSD, working_folder(Path(folder, "slabs")), SETTINGS)
-        merge(plan, *working_file(Path(folder, step, "training_eurusd.parquet")), progress=Deadly(int(step)))
+        merge(plan, *StoredFile.at(Path(folder, step, "training_eurusd.parquet")), progress=Deadly(int(step)))
         os._exit(0)
     assert os.WTERMSIG(os.waitpid(process, 0)[1]) == signal.SIGKILL
 """
@@ -67,7 +69,7 @@ def folder(tmp_path: Path) -> Path:
 def test_a_merge_leaves_the_file_and_its_manifest_and_nothing_else(tmp_path: Path, folder: Path, engine: str) -> None:
     output = tmp_path / "out" / "training_eurusd.parquet"
     manifest = merge(
-        plan_merge(EURUSD, working_folder(folder), SETTINGS), *working_file(output), engine=engine, progress=Told()
+        plan_merge(EURUSD, working_folder(folder), SETTINGS), *StoredFile.at(output), engine=engine, progress=Told()
     )
     assert Manifest.load(manifest_path(output)) == manifest
     assert {path.name for path in output.parent.iterdir()} == {output.name, "training_eurusd.manifest.json"}
@@ -81,7 +83,7 @@ def test_a_merge_leaves_the_file_and_its_manifest_and_nothing_else(tmp_path: Pat
 def test_progress_tells_every_table_and_the_peak_memory(tmp_path: Path, folder: Path) -> None:
     told = Told()
     plan = plan_merge(EURUSD, working_folder(folder), SETTINGS)
-    merge(plan, *working_file(tmp_path / "out.parquet"), progress=told)
+    merge(plan, *StoredFile.at(tmp_path / "out.parquet"), progress=told)
     assert told.total == len(told.steps) == 8
     assert [item for item, _ in told.steps[:-1]] == [part.table for part in plan.parts]
     assert "peak memory" in told.steps[-1][1]
@@ -91,7 +93,7 @@ def test_an_unknown_engine_is_a_usage_error(tmp_path: Path, folder: Path) -> Non
     with pytest.raises(BadSetting, match="magic"):
         merge(
             plan_merge(EURUSD, working_folder(folder), SETTINGS),
-            *working_file(tmp_path / "out.parquet"),
+            *StoredFile.at(tmp_path / "out.parquet"),
             engine="magic",
             progress=Told(),
         )
@@ -101,11 +103,11 @@ def test_a_slab_changed_since_the_plan_stops_the_merge_and_the_earlier_output_st
     tmp_path: Path, folder: Path
 ) -> None:
     output = tmp_path / "out.parquet"
-    before = merge(plan_merge(EURUSD, working_folder(folder), SETTINGS), *working_file(output), progress=Told())
+    before = merge(plan_merge(EURUSD, working_folder(folder), SETTINGS), *StoredFile.at(output), progress=Told())
     plan = plan_merge(EURUSD, working_folder(folder), SETTINGS)
     (folder / "mkt_vol.parquet").write_bytes(b"PAR1")
     with pytest.raises(CheckpointMismatch, match="mkt_vol: changed since"):
-        merge(plan, *working_file(output), progress=Told())
+        merge(plan, *StoredFile.at(output), progress=Told())
     assert crc32c_of_file(output) == before.file.crc32c
     assert Manifest.load(manifest_path(output)) == before
 
@@ -124,7 +126,7 @@ def test_killed_at_any_moment_no_half_file_is_trusted_and_a_rerun_ends_well(kill
     output = killed / str(step) / "training_eurusd.parquet"
     assert output.exists() == (step == 8)
     manifest = merge(
-        plan_merge(EURUSD, working_folder(killed / "slabs"), SETTINGS), *working_file(output), progress=Told()
+        plan_merge(EURUSD, working_folder(killed / "slabs"), SETTINGS), *StoredFile.at(output), progress=Told()
     )
     assert crc32c_of_file(output) == manifest.file.crc32c
     assert len(list(output.parent.iterdir())) == 2

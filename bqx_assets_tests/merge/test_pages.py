@@ -13,7 +13,7 @@ import pytest
 
 from bqx_assets.base.errors import BqxError, FooterError
 from bqx_assets.base.progress import Silent
-from bqx_assets.base.store.local import working_file, working_folder
+from bqx_assets.base.store.local import working_folder
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets.merge.footer import read_footer
@@ -60,7 +60,9 @@ def _base(bases: list[Path], stem: str) -> Path:
 
 
 def _merge(raw: Path) -> None:
-    merge(plan_merge(EURUSD, working_folder(raw), SETTINGS), *working_file(raw.parent / "out.parquet"), progress=Told())
+    merge(
+        plan_merge(EURUSD, working_folder(raw), SETTINGS), *StoredFile.at(raw.parent / "out.parquet"), progress=Told()
+    )
 
 
 def test_every_writers_good_file_is_merged_and_valid(raw: Path, bases: list[Path]) -> None:
@@ -220,7 +222,7 @@ def test_pages_of_texts_with_bounds_of_no_stated_order_are_encoded_anew(raw: Pat
     path.write_bytes(_with_page_bounds(bases, 3, {5: (TEXT, b"a" * len("text 9é".encode()))}))
     change_footer(path, lambda footer: footer.pop(7))
     told = Told()
-    merge(plan_merge(EURUSD, working_folder(raw), SETTINGS), *working_file(raw.parent / "out.parquet"), progress=told)
+    merge(plan_merge(EURUSD, working_folder(raw), SETTINGS), *StoredFile.at(raw.parent / "out.parquet"), progress=told)
     assert (TABLE, "aligned") in told.steps
     assert judge(raw, raw.parent / "out.parquet").startswith("merged")
 

@@ -32,9 +32,10 @@ from bqx_assets.base.errors import (
 from bqx_assets.base.names import KEY
 from bqx_assets.base.process import PeakMemory
 from bqx_assets.base.settings import Settings
-from bqx_assets.base.store.local import working_file, working_folder
+from bqx_assets.base.store.local import working_folder
 from bqx_assets.merge import plan
 from bqx_assets.merge.engine import merge, plan_merge
+from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets_tests.frames import EURUSD, START, minutes
 from bqx_assets_tests.merge.readers import arrow
 from bqx_assets_tests.merge.slabs import SETTINGS, Told, extracted, raw_folder, write_raw
@@ -53,7 +54,7 @@ def _merge(
     output = tmp_path / f"{engine}.parquet"
     manifest = merge(
         plan_merge(EURUSD, working_folder(tmp_path / "raw"), settings),
-        *working_file(output),
+        *StoredFile.at(output),
         engine=engine,
         progress=told,
     )
@@ -67,7 +68,7 @@ def test_raw_checkpoints_give_the_very_table_that_extraction_gives(tmp_path: Pat
     output = tmp_path / "own.parquet"
     merge(
         plan_merge(EURUSD, working_folder(extracted(tmp_path / "slabs")), SETTINGS),
-        *working_file(output),
+        *StoredFile.at(output),
         progress=Told(),
     )
     merged, manifest, told = _merge(tmp_path)
@@ -405,11 +406,11 @@ def test_a_row_group_without_rows_is_read(tmp_path: Path, parts: tuple[int, ...]
 def test_an_earlier_training_file_among_the_checkpoints_is_no_table_and_may_be_replaced(tmp_path: Path) -> None:
     output = tmp_path / "raw" / "training_eurusd.parquet"
     first = merge(
-        plan_merge(EURUSD, working_folder(tmp_path / "raw"), SETTINGS), *working_file(output), progress=Told()
+        plan_merge(EURUSD, working_folder(tmp_path / "raw"), SETTINGS), *StoredFile.at(output), progress=Told()
     )
     plan = plan_merge(EURUSD, working_folder(tmp_path / "raw"), SETTINGS)
     assert plan.left_out == ("training_eurusd.manifest.json", "training_eurusd.parquet (a training file)")
-    assert merge(plan, *working_file(output), progress=Told()).file.columns == first.file.columns
+    assert merge(plan, *StoredFile.at(output), progress=Told()).file.columns == first.file.columns
 
 
 @pytest.mark.parametrize("name", ["targets.parquet", "agg_eurusd.parquet"])
@@ -424,7 +425,7 @@ def test_a_merge_never_writes_over_a_checkpoint_it_is_made_of(
         output = tmp_path / "out.parquet"
         output.symlink_to(source)
     with pytest.raises(BadSetting, match="one of the checkpoints"):
-        merge(plan_merge(EURUSD, working_folder(tmp_path / "raw"), SETTINGS), *working_file(output), progress=Told())
+        merge(plan_merge(EURUSD, working_folder(tmp_path / "raw"), SETTINGS), *StoredFile.at(output), progress=Told())
     assert source.read_bytes() == before
 
 

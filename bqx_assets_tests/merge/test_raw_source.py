@@ -18,9 +18,10 @@ from bqx_assets.base.errors import BqxError, ChecksumMismatch, FooterError, Merg
 from bqx_assets.base.names import KEY, table_prefix
 from bqx_assets.base.retry import RETRIES
 from bqx_assets.base.store.gcs import GcsObjectStore
-from bqx_assets.base.store.local import LocalObjectStore, working_file, working_folder
+from bqx_assets.base.store.local import LocalObjectStore, working_folder
 from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets.merge.raw_source import Range, RawSource
+from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets_tests.frames import EURUSD, minutes
 from bqx_assets_tests.merge.slabs import SETTINGS, Told, extracted, raw_folder, write_raw
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
@@ -64,19 +65,19 @@ def store(gcs: GcsServer) -> GcsObjectStore:
 def _merge_objects(store: GcsObjectStore, output: Path, engine: str = "splice") -> tuple[Manifest, Told]:
     told = Told()
     plan = plan_merge(EURUSD, store, SETTINGS)
-    return merge(plan, *working_file(output), engine=engine, progress=told), told
+    return merge(plan, *StoredFile.at(output), engine=engine, progress=told), told
 
 
 def test_the_users_own_files_give_the_columns_and_values_of_an_extraction(tmp_path: Path) -> None:
     users_folder(tmp_path / "raw")
     merge(
         plan_merge(EURUSD, working_folder(extracted(tmp_path / "slabs")), SETTINGS),
-        *working_file(tmp_path / "own.parquet"),
+        *StoredFile.at(tmp_path / "own.parquet"),
         progress=Told(),
     )
     manifest = merge(
         plan_merge(EURUSD, working_folder(tmp_path / "raw"), SETTINGS),
-        *working_file(tmp_path / "users.parquet"),
+        *StoredFile.at(tmp_path / "users.parquet"),
         progress=Told(),
     )
     assert_frame_equal(pl.read_parquet(tmp_path / "users.parquet"), pl.read_parquet(tmp_path / "own.parquet"))
@@ -90,7 +91,7 @@ def test_a_file_may_be_called_without_its_pair_or_with_it_in_front(tmp_path: Pat
     users_folder(tmp_path / "raw")
     before = merge(
         plan_merge(EURUSD, working_folder(tmp_path / "raw"), SETTINGS),
-        *working_file(tmp_path / "a.parquet"),
+        *StoredFile.at(tmp_path / "a.parquet"),
         progress=Told(),
     )
     (tmp_path / "raw" / "base_bqx_eurusd.parquet").rename(tmp_path / "raw" / f"{stem}.parquet")
@@ -98,7 +99,7 @@ def test_a_file_may_be_called_without_its_pair_or_with_it_in_front(tmp_path: Pat
         _ = path.stem in {stem, "targets"} or path.unlink()
     merge(
         plan_merge(EURUSD, working_folder(tmp_path / "raw"), SETTINGS),
-        *working_file(tmp_path / "b.parquet"),
+        *StoredFile.at(tmp_path / "b.parquet"),
         progress=Told(),
     )
     expected = next(slab for slab in before.extraction.slabs if slab.table == "base_bqx_eurusd").provenance.columns
@@ -115,7 +116,7 @@ def test_a_buckets_checkpoints_give_the_very_bytes_of_a_folders(tmp_path: Path, 
     told = Told()
     merge(
         plan_merge(EURUSD, working_folder(tmp_path / "raw"), SETTINGS),
-        *working_file(tmp_path / "folder.parquet"),
+        *StoredFile.at(tmp_path / "folder.parquet"),
         progress=told,
     )
     manifest, of_bucket = _merge_objects(store, tmp_path / "bucket.parquet")
@@ -238,7 +239,7 @@ def test_a_damaged_object_is_refused_as_a_damaged_file_is(
     with pytest.raises(error, match=match) as of_folder:
         merge(
             plan_merge(EURUSD, working_folder(tmp_path / "raw"), SETTINGS),
-            *working_file(tmp_path / "a.parquet"),
+            *StoredFile.at(tmp_path / "a.parquet"),
             progress=Told(),
         )
     with pytest.raises(error, match=match) as of_bucket:
@@ -304,7 +305,7 @@ def test_slabs_of_an_extraction_in_a_bucket_are_named_with_the_way_to_merge_them
     _upload(extracted(tmp_path / "slabs"), store)
     plan = plan_merge(EURUSD, store, SETTINGS)
     with pytest.raises(MergeRefused, match="with BQX_OUTPUT and without --checkpoint-dir: bqx merge eurusd"):
-        merge(plan, *working_file(tmp_path / "out.parquet"), progress=Told())
+        merge(plan, *StoredFile.at(tmp_path / "out.parquet"), progress=Told())
     assert not (tmp_path / "out.parquet").exists()
 
 
@@ -317,7 +318,7 @@ def test_a_folder_store_pins_generations_as_a_bucket_does(tmp_path: Path) -> Non
     plan = plan_merge(EURUSD, local, SETTINGS)
     local.put_file("agg_eurusd.parquet", tmp_path / "raw" / "tmp_eurusd.parquet")
     with pytest.raises(MergeRefused, match=r"agg_eurusd.parquet: replaced"):
-        merge(plan, *working_file(tmp_path / "out.parquet"), progress=Told())
+        merge(plan, *StoredFile.at(tmp_path / "out.parquet"), progress=Told())
 
 
 def test_checkpoints_of_a_folder_are_merged_into_a_bucket_with_the_bytes_of_a_folders_file(
@@ -325,7 +326,7 @@ def test_checkpoints_of_a_folder_are_merged_into_a_bucket_with_the_bytes_of_a_fo
 ) -> None:
     users_folder(tmp_path / "raw")
     plan = plan_merge(EURUSD, working_folder(tmp_path / "raw"), SETTINGS)
-    here = merge(plan, *working_file(tmp_path / "made.parquet"), progress=Told())
+    here = merge(plan, *StoredFile.at(tmp_path / "made.parquet"), progress=Told())
     there = merge(plan, store, "made.parquet", progress=Told())
     assert store.read("made.parquet") == (tmp_path / "made.parquet").read_bytes()
     assert load_record(store, "made.manifest.json", Manifest) == there

@@ -29,7 +29,7 @@ from bqx_assets.base.errors import (
 from bqx_assets.base.names import KEY
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.store.gcs import GcsObjectStore
-from bqx_assets.base.store.local import working_file, working_folder
+from bqx_assets.base.store.local import working_folder
 from bqx_assets.base.store.protocol import STAGING
 from bqx_assets.base.store.staging_names import merged_name
 from bqx_assets.extract.pair import extract_pair
@@ -37,6 +37,7 @@ from bqx_assets.extract.slabs import FOOTER_BYTES_KEY, Slabs, slabs_prefix
 from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets.merge.footer import read_footer
 from bqx_assets.merge.plan import plan_slabs
+from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets_tests.forgery import exchange, writer_name
 from bqx_assets_tests.frames import EURUSD, frame_job, frame_warehouse, minutes
 from bqx_assets_tests.merge.readers import READERS, arrow
@@ -80,7 +81,9 @@ def _awkward(rows: int) -> dict[str, pl.DataFrame]:
 
 
 def _merged(folder: Path, output: Path, engine: str = "splice") -> Path:
-    merge(plan_merge(EURUSD, working_folder(folder), SETTINGS), *working_file(output), engine=engine, progress=Silent())
+    merge(
+        plan_merge(EURUSD, working_folder(folder), SETTINGS), *StoredFile.at(output), engine=engine, progress=Silent()
+    )
     return output
 
 
@@ -163,7 +166,7 @@ def test_splice_equals_join_for_any_tables_types_nulls_and_row_groups(
 def test_the_checksum_follows_without_reading_and_catches_any_flipped_byte(tmp_path: Path) -> None:
     folder = extracted(tmp_path / "slabs")
     output = tmp_path / "out.parquet"
-    manifest = merge(plan_merge(EURUSD, working_folder(folder), SETTINGS), *working_file(output), progress=Silent())
+    manifest = merge(plan_merge(EURUSD, working_folder(folder), SETTINGS), *StoredFile.at(output), progress=Silent())
     assert manifest.file.crc32c == crc32c_of_file(output)
     assert manifest.file.size_bytes == output.stat().st_size
     data = bytearray(output.read_bytes())
@@ -183,7 +186,7 @@ def test_a_slab_whose_bytes_rotted_is_refused_by_name(tmp_path: Path, engine: st
     slab.write_bytes(data)
     plan = plan_merge(EURUSD, working_folder(folder), SETTINGS)
     with pytest.raises(CheckpointMismatch, match=r"eurusd/agg_eurusd: other bytes .* --table agg_eurusd"):
-        merge(plan, *working_file(tmp_path / "out.parquet"), engine=engine, progress=Silent())
+        merge(plan, *StoredFile.at(tmp_path / "out.parquet"), engine=engine, progress=Silent())
 
 
 @pytest.mark.parametrize("engine", ["splice", "join"])
@@ -194,7 +197,7 @@ def test_columns_exchanged_in_a_slab_under_its_own_crc32c_are_refused(tmp_path: 
     plan = plan_merge(EURUSD, working_folder(folder), SETTINGS)  # footers, sizes and CRC32C say nothing
     assert crc32c_of_file(slab) == next(each.crc32c for each in plan.extraction.slabs if each.table == "agg_eurusd")
     with pytest.raises(CheckpointMismatch, match="eurusd/agg_eurusd: other bytes"):
-        merge(plan, *working_file(tmp_path / "out.parquet"), engine=engine, progress=Silent())
+        merge(plan, *StoredFile.at(tmp_path / "out.parquet"), engine=engine, progress=Silent())
     assert not (tmp_path / "out.parquet").exists()
 
 
@@ -204,7 +207,9 @@ def test_slabs_recorded_before_sha256_was_kept_are_merged_by_their_crc32c(tmp_pa
     old = [slab.model_copy(update={"sha256": None}) for slab in record.slabs]
     record.model_copy(update={"slabs": tuple(old)}).save(folder / EXTRACTION_FILE)
     manifest = merge(
-        plan_merge(EURUSD, working_folder(folder), SETTINGS), *working_file(tmp_path / "out.parquet"), progress=Silent()
+        plan_merge(EURUSD, working_folder(folder), SETTINGS),
+        *StoredFile.at(tmp_path / "out.parquet"),
+        progress=Silent(),
     )
     assert {slab.sha256 for slab in manifest.extraction.slabs} == {None}
     slab = folder / "agg_eurusd.parquet"
@@ -214,7 +219,7 @@ def test_slabs_recorded_before_sha256_was_kept_are_merged_by_their_crc32c(tmp_pa
     with pytest.raises(CheckpointMismatch, match="eurusd/agg_eurusd"):
         merge(
             plan_merge(EURUSD, working_folder(folder), SETTINGS),
-            *working_file(tmp_path / "out.parquet"),
+            *StoredFile.at(tmp_path / "out.parquet"),
             progress=Silent(),
         )
 
@@ -238,7 +243,7 @@ def test_compose_equals_the_splice(gcs_store: GcsObjectStore, tmp_path: Path, ro
     extract_pair(frame_job(tmp_path / "slabs", frame_warehouse(), row_group_rows=row_group_rows))
     spliced = merge(
         plan_merge(EURUSD, working_folder(tmp_path / "slabs"), SETTINGS),
-        *working_file(tmp_path / "out.parquet"),
+        *StoredFile.at(tmp_path / "out.parquet"),
         progress=Silent(),
     )
     composed = _compose(gcs_store)

@@ -15,12 +15,13 @@ from bqx_assets.base.errors import BadSetting, BqxError, DuplicateKeys, FooterEr
 from bqx_assets.base.names import KEY
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
-from bqx_assets.base.store.local import working_file, working_folder
+from bqx_assets.base.store.local import working_folder
 from bqx_assets.catalogue.families import FEATURES_DATASET
 from bqx_assets.extract.columns import KEY_TYPE
 from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets.quality import diff
 from bqx_assets.quality.diff import Difference
+from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets.release.named_file import diff_files
 from bqx_assets_tests.frames import EURUSD, START
 from bqx_assets_tests.merge.slabs import raw_folder, write_raw
@@ -49,7 +50,7 @@ def test_row_groups_engines_and_runs_make_no_difference(training: Training, grou
     joined = tmp_path / "joined.parquet"
     manifest = merge(
         plan_merge(EURUSD, working_folder(grouped.file.parent / "slabs"), Settings()),
-        *working_file(joined),
+        *StoredFile.at(joined),
         engine="join",
         progress=Silent(),
     )
@@ -190,7 +191,7 @@ def test_raw_checkpoints_as_they_lie_aligned_or_shuffled_give_the_same_content(t
     digests: set[str | None] = set()
     for name, engine in (("lying", "splice"), ("shuffled", "splice"), ("lying", "join")):
         plan = plan_merge(EURUSD, working_folder(tmp_path / name), Settings())
-        manifest = merge(plan, *working_file(tmp_path / f"{name}.parquet"), engine=engine, progress=Silent())
+        manifest = merge(plan, *StoredFile.at(tmp_path / f"{name}.parquet"), engine=engine, progress=Silent())
         digests.add(manifest.file.content_digest)
     assert len(digests) == 1
     assert None not in digests

@@ -14,7 +14,7 @@ from bqx_assets.base.content import Contents, file_digest, periods_of
 from bqx_assets.base.names import KEY
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
-from bqx_assets.base.store.local import working_file, working_folder
+from bqx_assets.base.store.local import working_folder
 from bqx_assets.catalogue.expectations import Expectations, load_expectations
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets.extract.encoding import as_arrow
@@ -75,7 +75,7 @@ def good(folder: Path, *, warehouse: FrameWarehouse | None = None, row_group_row
     extract_pair(frame_job(folder / "slabs", made, row_group_rows=row_group_rows))
     file = folder / "training_eurusd.parquet"
     manifest = merge(
-        plan_merge(EURUSD, working_folder(folder / "slabs"), Settings()), *working_file(file), progress=Silent()
+        plan_merge(EURUSD, working_folder(folder / "slabs"), Settings()), *StoredFile.at(file), progress=Silent()
     )
     return Training(file, manifest, expectations(rows))
 

@@ -387,8 +387,3 @@ def _missing(name: str) -> ObjectMissing:
 def working_folder(folder: Path) -> LocalObjectStore:
     """Return a store of working files: slabs, merged files, or any folder that a user names."""
     return LocalObjectStore(folder, sidecars=False)
-
-
-def working_file(path: Path) -> tuple[LocalObjectStore, str]:
-    """Return the store of a working file's folder, and the file's name there; the file need not exist."""
-    return working_folder(path.parent), path.name
