@@ -230,7 +230,7 @@ def _refuse_other(plan: MergePlan, result: MergeResult) -> None:
 
 
 def checkpoints_of(pair: Pair, root: Path) -> Path:
-    """Return ``root/pair``, or ``root`` where it holds the checkpoints itself, as folders of another origin do.
+    """Return ``root/pair``, or ``root`` if it contains the checkpoints itself, as folders of other origin do.
 
     Raises:
         MergeRefused: there is neither.
@@ -245,7 +245,10 @@ def checkpoints_of(pair: Pair, root: Path) -> Path:
 
 
 def bucket_checkpoints_of(pair: Pair, root: str) -> ObjectStore:
-    """Return a store of ``root/pair``, or of ``root`` where the bucket has the checkpoints there.
+    """Return a store of ``root/pair``, or of ``root`` if the bucket has the checkpoints there.
+
+    A folder ``pair`` is accepted whatever it contains, so that a later error names what it lacks. A bucket has no
+    folders: an object that every folder of checkpoints has must be there.
 
     Raises:
         MergeRefused: there is neither. StoreError: the bucket cannot be read.
