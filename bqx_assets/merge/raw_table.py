@@ -240,7 +240,7 @@ class RawTable(_RawPart):
             return self._slab(scratch, placed, None)
         if self.file.source.path is not None:
             return self._slab(scratch, placed, self._usable_pages())
-        # The object's bytes are copied as they are: they are fetched once, into a temporary file like encoded columns.
+        # The object's bytes are copied unchanged, so they are fetched once, into a temporary file.
         fetched = self.file.source.fetch(scratch)
         near = replace(self, file=replace(self.file, source=fetched))
         slab = near._slab(scratch, placed, near._usable_pages())  # noqa: SLF001 -- this very table
@@ -267,7 +267,7 @@ class RawTable(_RawPart):
             record = record_of(sums_of_files(piece.span for piece in pieces), provenance, content)
             return Prepared(tuple(pieces), record, note="aligned", temporary=True)
         narrowed = select(self.file.footer, {column.source: column.name for column in provenance.columns})
-        # In most files the key comes first: 8 bytes a row that nobody would read.
+        # In most files the key comes first. Its 8 bytes a row are left out, because nobody would read them.
         piece = Piece(self.path, *trim(narrowed))
         return Prepared((piece,), record_of(sums_of_files([piece.span]), provenance, content), note="as it lies")
 

@@ -132,7 +132,7 @@ def _type(kind: int, element: Struct) -> str | None:
     logical, converted = element.get(LOGICAL), element.get(CONVERTED)
     for known in COLUMN_TYPES.values():
         physical, older, newer = known.parquet
-        # An older annotation alone is enough for a text only: of a moment it does not say for sure that it is UTC.
+        # An older annotation alone suffices only for a text: it does not state for sure that a timestamp is UTC.
         alone = logical is None and converted == older and (newer is None or converted == _UTF8)
         if PHYSICAL_TYPES[kind] == physical and (alone or (logical is not None and logical == newer)):
             return known.name

@@ -166,7 +166,7 @@ class DeepScan:
         try:
             self._scan.keys = as_moments(keys.to_physical(), found[0].dtype.time_unit, KEY)
         except InexactValue as error:
-            # A cast would cut digits, and a year beyond 9999 ends in a panic where it is shown.
+            # A cast would cut digits, and Polars panics when it shows a year after 9999.
             self._unreadable.setdefault(self._places[KEY], error.got)
             return
         if not keys.null_count():

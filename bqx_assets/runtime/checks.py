@@ -25,7 +25,7 @@ def check_spec(
 ) -> dg.AssetCheckSpec:
     """Return a check with a verdict for each pair; if ``blocking``, one of severity "error" blocks later assets."""
     with warnings.catch_warnings():
-        # Partitioned checks are "preview" in Dagster 1.13. Without partitions, pairs would overwrite each other's.
+        # Partitioned checks are "preview" in Dagster 1.13. Without it, pairs would overwrite each other's verdicts.
         warnings.simplefilter("ignore", dg.PreviewWarning)
         return dg.AssetCheckSpec(
             name,
