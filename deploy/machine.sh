@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # The startup script of the machine of web server, daemon and code server. Google runs it as root at each boot, and
 # `deploy/up.sh machine` after a change: it takes variables and compose.yaml from the machine's metadata, the database's
-# address from Secret Manager, and starts what is not running as it should.
+# address from Secret Manager, and starts containers that do not run or are out of date.
 set -euo pipefail
-readonly ETC=${BQX_ETC:-/etc/bqx} VAR=${BQX_VAR:-/var/lib/bqx} # other folders are for its test
+readonly ETC=${BQX_ETC:-/etc/bqx} VAR=${BQX_VAR:-/var/lib/bqx} # its test uses other folders
 
 metadata() { curl -fsS --retry 5 -H 'Metadata-Flavor: Google' "http://metadata.google.internal/computeMetadata/v1/instance/$1"; }
 field() { python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
@@ -14,7 +14,7 @@ if ! docker compose version >/dev/null 2>&1; then
   DEBIAN_FRONTEND=noninteractive apt-get install -qy docker.io docker-compose-v2
 fi
 
-# A container's user is 10001; the socket of the database proxy lies where that user may write.
+# A container's user is 10001, who must be able to write to the folder of the database proxy's socket.
 install -d -m 755 "$VAR"
 install -d -m 750 -o 10001 -g 10001 "$VAR/cloudsql"
 install -d -m 700 "$ETC"
@@ -24,7 +24,7 @@ metadata attributes/bqx-compose >"$ETC/compose.yaml"
 
 token=$(metadata service-accounts/default/token | field access_token)
 secret=https://secretmanager.googleapis.com/v1/projects/$(variable BQX_PROJECT)/secrets/$(variable BQX_SECRET)/versions/latest:access
-# The token goes by a file descriptor: a command line can be read by every process of the machine.
+# The token is passed by a file descriptor, because every process of the machine can read a command line.
 url=$(curl -fsS --retry 5 -H @/dev/fd/3 "$secret" 3<<<"Authorization: Bearer $token" |
   python3 -c 'import base64, json, sys; print(base64.b64decode(json.load(sys.stdin)["payload"]["data"]).decode())')
 printf 'DAGSTER_POSTGRES_URL=%s\n' "$url" >"$ETC/secret.env"
@@ -32,6 +32,6 @@ printf 'DAGSTER_POSTGRES_URL=%s\n' "$url" >"$ETC/secret.env"
 docker login --username oauth2accesstoken --password-stdin "https://$(variable BQX_REGION)-docker.pkg.dev" <<<"$token"
 compose() { docker compose --env-file "$ETC/bqx.env" --file "$ETC/compose.yaml" "$@"; }
 compose pull --quiet
-# --wait: until all four are healthy, or one has failed; its last lines then say why.
+# --wait: until all four are healthy, or one has failed; then its last lines tell why.
 compose up --detach --remove-orphans --wait --wait-timeout 300 || { compose logs --tail 50 && exit 1; }
 docker image prune --force >/dev/null

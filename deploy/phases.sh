@@ -43,7 +43,7 @@ phase_registry() {
 
 phase_buckets() {
   bucket "$OUTPUT_BUCKET"
-  # Step logs and the sources of builds stay for 90 days. A bucket that is there keeps the rules that it has.
+  # Step logs and the sources of builds stay for 90 days. An existing bucket keeps its rules.
   bucket "gs://$BQX_LOG_BUCKET" --lifecycle-file=deploy/log-bucket-lifecycle.json
 }
 
@@ -68,11 +68,11 @@ read_location() { # read_location DATASET: sets `location`; BigQuery does a gran
   location=LOCATION
   [[ -n $DRY_RUN ]] && return
   CALLED=yes
-  # bq says its errors on standard output. A label may be named location, too: that one stands further to the right.
+  # bq prints its errors to standard output. A label may be named location too: that one stands further to the right.
   said=$("${asked[@]}" 2>&1) && location=$(sed -n 's/^  "location": "\(.*\)",\{0,1\}$/\1/p' <<<"$said") && [[ -n $location ]] && return
   if [[ $BQX_DATA_OWNER == me ]]; then
     say "$said"
-    stop "this look was refused: $(quoted "${asked[@]}")" "Correct BQX_BIGQUERY_PROJECT, or ask for roles/bigquery.dataOwner on the dataset; set BQX_DATA_OWNER=another where another person grants."
+    stop "this look-up was refused: $(quoted "${asked[@]}")" "Correct BQX_BIGQUERY_PROJECT, or ask for roles/bigquery.dataOwner on the dataset; set BQX_DATA_OWNER=another if another person grants roles."
   fi
   location=LOCATION
   printf '# LOCATION below is what the line "location" of this says: ' && show "${asked[@]}"
@@ -93,11 +93,11 @@ phase_image() {
   if there gcloud artifacts docker images describe "$BQX_IMAGE" "${IN[@]}"; then
     return
   elif [[ $BQX_BUILD == docker ]]; then
-    run "See the words above." gcloud auth configure-docker "$BQX_REGION-docker.pkg.dev" --quiet
+    run "See the message above." gcloud auth configure-docker "$BQX_REGION-docker.pkg.dev" --quiet
     run "Start Docker, or set BQX_BUILD=cloud." docker build --platform=linux/amd64 --tag "$BQX_IMAGE" .
     run "Ask for roles/artifactregistry.writer on the repository." docker push "$BQX_IMAGE"
   else
-    run "gcloud builds list ${AT[*]} shows the builds. Where Cloud Build may not run in $BQX_REGION, as in some new projects, set BQX_BUILD=docker. Needed are roles/cloudbuild.builds.editor, and roles/iam.serviceAccountUser on $BUILD_ACCOUNT." \
+    run "gcloud builds list ${AT[*]} shows the builds. If Cloud Build may not run in $BQX_REGION, as in some new projects, set BQX_BUILD=docker. You need roles/cloudbuild.builds.editor, and roles/iam.serviceAccountUser on $BUILD_ACCOUNT." \
       gcloud builds submit . --config=deploy/cloudbuild.yaml --region="$BQX_REGION" "${IN[@]}" \
       --gcs-source-staging-dir="gs://$BQX_LOG_BUCKET/build-sources" \
       --service-account="projects/$BQX_PROJECT/serviceAccounts/$BUILD_ACCOUNT" --substitutions="_IMAGE=$BQX_IMAGE"
@@ -106,7 +106,7 @@ phase_image() {
 
 phase_database() {
   local instance=(--instance="$BQX_SQL_INSTANCE" "${IN[@]}") user=create secret=create found
-  # PostgreSQL 16 has the costly edition by default; db-g1-small is of the plain one. It takes about ten minutes.
+  # PostgreSQL 16 gets the costly edition by default; db-g1-small belongs to the plain one. It takes about ten minutes.
   there gcloud sql instances describe "$BQX_SQL_INSTANCE" "${IN[@]}" ||
     run "Ask for roles/cloudsql.admin on $BQX_PROJECT. A name that was in use within the last week cannot be taken again." \
       gcloud sql instances create "$BQX_SQL_INSTANCE" "${AT[@]}" --database-version=POSTGRES_16 --edition=enterprise \
@@ -119,7 +119,7 @@ phase_database() {
     [[ -z $found ]] || user=set-password
   fi
   there gcloud secrets describe "$BQX_SECRET" "${IN[@]}" && secret=
-  # A secret without a version, or a user whose password nobody kept, is what a run of this script left half-way.
+  # An interrupted run of this script leaves a secret without a version, or a user whose password is lost.
   [[ -z $secret && $user == set-password ]] && there gcloud secrets versions describe latest --secret="$BQX_SECRET" "${IN[@]}" && return
   [[ -z $secret ]] || run "Ask for roles/secretmanager.admin on $BQX_PROJECT." \
     gcloud secrets create "$BQX_SECRET" --replication-policy=automatic "${IN[@]}"
@@ -130,14 +130,14 @@ new_password() { # new_password create|set-password FLAGS: for the database user
   local password url
   password=$(head -c 24 /dev/urandom | od -An -tx1 | tr -d ' \n')
   url="postgresql+psycopg2://$DATABASE_USER:$password@/$DATABASE?host=/cloudsql/$BQX_SQL_CONNECTION"
-  # Neither is on a command line, where every process of this machine could read it.
+  # Neither appears on a command line, where every process of this machine could read it.
   SUFFIX=' 3<<<"--password: $PASSWORD"' run "Ask for roles/cloudsql.admin on $BQX_PROJECT." \
     gcloud sql users "$1" "$DATABASE_USER" "${@:2}" --flags-file=/dev/fd/3 3<<<"--password: $password"
   SUFFIX=' <<<"$DAGSTER_POSTGRES_URL"' run "Ask for roles/secretmanager.admin on $BQX_PROJECT." \
     gcloud secrets versions add "$BQX_SECRET" --data-file=/dev/stdin "${IN[@]}" < <(printf '%s' "$url")
 }
 
-# What each account may do; docs/permissions.md holds these grants against the calls that are made.
+# The permissions of each account; docs/permissions.md compares these grants with the calls that are made.
 phase_roles() {
   local account
   on_payer roles/bigquery.jobUser "$RUN_ACCOUNT"
@@ -153,7 +153,7 @@ phase_roles() {
       --role=roles/secretmanager.secretAccessor
     other_bucket "$account"
   done
-  # Reported as needed for starting a job with overrides, not documented. Alone it lets nobody deploy anything.
+  # Reported as needed to start a job with overrides, but not documented. Alone it allows no deployment.
   bind gcloud iam service-accounts add-iam-policy-binding "$RUN_ACCOUNT" "${IN[@]}" \
     --member="serviceAccount:$DAGSTER_ACCOUNT" --role=roles/iam.serviceAccountUser
 }
@@ -206,7 +206,7 @@ phase_store() {
   [[ -n $DRY_RUN || -x $bqx ]] || stop "bqx is not installed in this checkout" "make setup"
   [[ -n $DRY_RUN ]] || gcloud auth application-default print-access-token >/dev/null 2>&1 ||
     stop "there are no application default credentials" "gcloud auth application-default login"
-  run "Its own words above say what is missing; roles/storage.admin on the bucket is enough." "$bqx" store init
+  run "Its message above says what is missing; roles/storage.admin on the bucket is enough." "$bqx" store init
 }
 
 phase_machine() {
@@ -233,7 +233,7 @@ tunnel_rule() { # tunnel_rule NETWORK: Google's tunnel reaches its machines, fro
   [[ $1 != projects/*/global/networks/* ]] || { project=${1#projects/} && project=${project%%/*}; } # a shared network
   rule=bqx-tunnel-$network
   there gcloud compute firewall-rules describe "${rule:0:63}" --project="$project" ||
-    run "Ask for roles/compute.securityAdmin on $project. Where there is no network $network, name another one in BQX_NETWORK, or make it: gcloud compute networks create $network --subnet-mode=auto --project=$project" \
+    run "Ask for roles/compute.securityAdmin on $project. If there is no network $network, name another one in BQX_NETWORK, or create it: gcloud compute networks create $network --subnet-mode=auto --project=$project" \
       gcloud compute firewall-rules create "${rule:0:63}" --project="$project" --network="$network" --allow=tcp:22 \
       --source-ranges=35.235.240.0/20
 }
@@ -248,15 +248,15 @@ on_machine() { # on_machine COMMAND: through Google's tunnel; the machine needs 
     gcloud compute ssh "$BQX_MACHINE" "${IN[@]}" --zone="$BQX_ZONE" --tunnel-through-iap --command="$1"
 }
 
-# Everything is looked at by the account and in the container that a run will have; then Postgres, the jobs and the right
-# to start them, by the machine's account where it launches runs. Nothing is changed.
+# Checks everything with the account and in the container that a run will have; then Postgres, the jobs and the right
+# to start them, with the machine's account, which launches runs. Nothing is changed.
 phase_doctor() {
   local look="gcloud logging read 'resource.labels.job_name=bqx-doctor' ${IN[*]} --limit=1000 --freshness=1h --order=asc --format='value(textPayload)'"
   run "What is missing, with the command that grants it, is in its log: $look" \
     gcloud run jobs execute bqx-doctor --wait "${AT[@]}"
-  # A new machine installs Docker and pulls the image first: the script goes on as soon as the code server is there.
+  # A new machine installs Docker and pulls the image first: the script continues when the code server answers.
   on_machine "timeout 600 sh -c 'until sudo $COMPOSE exec -T code true; do sleep 10; done' >/dev/null 2>&1"
-  HINT="Where words of bqx doctor are above, do what they say; otherwise see on the machine: sudo journalctl -u google-startup-scripts" \
+  HINT="If there are messages of bqx doctor above, follow them; otherwise see on the machine: sudo journalctl -u google-startup-scripts" \
     in_code_server 'bqx doctor --only dagster --only "cloud run"'
 }
 

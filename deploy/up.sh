@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Puts bqx into a Google project, and brings it up to date later. Each step looks first and makes only what is missing,
+# Deploys bqx to a Google project, and updates it later. Each step creates only what is missing,
 # so the script can be run again after a refusal, a change of the variables or a new commit.
 #
 #   deploy/up.sh --env FILE [--dry-run] [PHASE ...]     the phases below; without one: all from check to doctor
@@ -28,7 +28,7 @@ stop() { # stop WHAT_HAPPENED WHAT_TO_DO
   say ""
   say "up.sh: $1"
   say "To do: $2"
-  say "Then run the same command again${CALLED:+: what is there already is left as it is}."
+  say "Then run the same command again${CALLED:+: existing things stay as they are}."
   exit 1
 }
 
@@ -54,7 +54,7 @@ run() { # run WHAT_TO_DO_IF_REFUSED COMMAND ...
   "$@" || stop "this command was refused: $(quoted "$@")" "$hint"
 }
 
-there() { # there COMMAND ...: whether a description finds the thing; any other refusal than "not found" stops
+there() { # there COMMAND ...: whether the thing exists; any other refusal than "not found" stops the script
   [[ -n $DRY_RUN ]] && return 1
   local said
   CALLED=yes
@@ -64,7 +64,7 @@ there() { # there COMMAND ...: whether a description finds the thing; any other 
     *'not found'* | *not_found* | *'does not exist'* | *'could not fetch resource'*) return 1 ;;
   esac
   say "$said"
-  stop "this look was refused: $(quoted "$@")" "Read Google's words above: you need a role that may look at it, or another name, for a bucket's may be somebody else's."
+  stop "this look-up was refused: $(quoted "$@")" "Read Google's message above: you need a role that may see it, or another name, because the bucket may belong to somebody else."
 }
 
 bind() { # bind COMMAND ... : grant a role; a service account made a moment ago is not known everywhere at once
@@ -77,7 +77,7 @@ bind() { # bind COMMAND ... : grant a role; a service account made a moment ago 
     case $said in *'does not exist'* | *'INVALID_ARGUMENT'*) ((try < 6)) && sleep "${BQX_UP_WAIT_SECONDS:-10}" ;; *) break ;; esac
   done
   say "$said"
-  stop "this grant was refused: $(quoted "$@")" "Ask an owner of the resource it names to run this command for you."
+  stop "this grant was refused: $(quoted "$@")" "Ask an owner of the named resource to run this command for you."
 }
 
 owner() { # owner COMMAND ...: a grant on the data, or on the project that pays for reading them
@@ -88,7 +88,7 @@ owner() { # owner COMMAND ...: a grant on the data, or on the project that pays 
   fi
 }
 
-read_variables() { # read_variables FILE: NAME=value lines; the file is read and never run
+read_variables() { # read_variables FILE: NAME=value lines; the file is read and never executed
   local line number=0 name value seen=' ' file
   file=$(quoted "$1")
   VARIABLES=$(grep -o '^BQX_[A-Z_]*' deploy/bqx.env)
@@ -99,10 +99,10 @@ read_variables() { # read_variables FILE: NAME=value lines; the file is read and
     [[ $line != *$'\r' ]] || stop "$1, line $number: the line ends as on Windows (CRLF)" "sed -i 's/\\r\$//' $file"
     [[ -z $line || $line == '#'* ]] && continue
     [[ $line =~ ^(BQX_[A-Z_]+)=([A-Za-z0-9 _./:@%+,-]*)$ ]] ||
-      stop "$1, line $number: not NAME=value of plain characters" "Write no quotes, \$ or remarks there, no space around =, and names as in deploy/bqx.env."
+      stop "$1, line $number: not NAME=value of plain characters" "Write no quotes, \$ or comments there, no space around =, and names as in deploy/bqx.env."
     name=${BASH_REMATCH[1]} value=${BASH_REMATCH[2]}
     [[ $value != ' '* && $value != *' ' ]] || stop "$1, line $number: the value of $name begins or ends with a space" "Remove that space."
-    [[ $seen != *" $name "* ]] || stop "$1, line $number: $name is set a second time" "Leave one of its lines."
+    [[ $seen != *" $name "* ]] || stop "$1, line $number: $name is set a second time" "Keep one of its lines."
     seen+="$name "
     [[ $'\n'$VARIABLES$'\n' == *$'\n'"$name"$'\n'* ]] || stop "$1, line $number: $name is no variable of a deployment" "Compare it with deploy/bqx.env."
     [[ $value == *change-me* ]] && stop "$1, line $number: $name is still $value" "Write your own value there."
@@ -110,7 +110,7 @@ read_variables() { # read_variables FILE: NAME=value lines; the file is read and
     export "${name?}"
   done <"$1"
   for name in $VARIABLES; do
-    [[ -v $name ]] || stop "$1: $name is missing" "Copy its line from deploy/bqx.env; leave the value empty where it says that it may be."
+    [[ -v $name ]] || stop "$1: $name is missing" "Copy its line from deploy/bqx.env; the value may be empty if that file says so."
   done
 }
 
@@ -121,7 +121,7 @@ refuse_mark() { # refuse_mark FIRST_LINE FILE: Windows editors put one in front 
   esac
 }
 
-refuse_forms() { # of values that runs read later, by the rules of bqx itself (base/span.py, base/pairs.py)
+refuse_forms() { # checks values that runs read later, by the rules of bqx itself (base/settings.py, base/pairs.py)
   local number='([0-9]{1,15}|[0-9]{1,3}(,[0-9]{3}){1,4}|[0-9]{1,3}(_[0-9]{3}){1,4})' count most
   if [[ -n $BQX_LAST ]]; then
     count=0 most=0
@@ -198,7 +198,7 @@ main() {
     exec "$@"
   fi
   for phase in "$@"; do
-    [[ $phase != -* ]] || stop "$phase stands behind a phase" "Options come first: deploy/up.sh --env FILE --dry-run PHASE ..."
+    [[ $phase != -* ]] || stop "the option $phase follows a phase" "Options come first: deploy/up.sh --env FILE --dry-run PHASE ..."
     [[ " ${USUAL[*]} ${ON_REQUEST[*]} " == *" $phase "* ]] || stop "no phase $phase" "There are: ${USUAL[*]}; on request: ${ON_REQUEST[*]}."
   done
   (($#)) || set -- "${USUAL[@]}"
