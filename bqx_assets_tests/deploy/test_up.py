@@ -269,7 +269,7 @@ def test_a_grant_on_data_names_the_place_of_the_dataset_and_without_it_nothing_i
     done = player.up("data", refused=" show bqx-ml:bqx_ml_v3_analytics_v2")
     assert (done.code, sum("GRANT" in call for call in done.calls)) == (1, 2)
     assert "To do: Correct BQX_BIGQUERY_PROJECT" in done.said
-    assert "what is there already is left as it is" in done.said
+    assert "existing things stay as they are" in done.said
 
 
 def test_who_may_not_see_the_data_hands_on_the_command_that_tells_their_place(player: Player) -> None:
