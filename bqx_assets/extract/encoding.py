@@ -20,8 +20,8 @@ from bqx_assets.base.content import Contents
 
 COMPRESSION: Final = "zstd"
 COMPRESSION_LEVEL: Final = 1
-"""The codec and level of every table that the package encodes itself. A change must raise ``slabs.CODE_VERSION``, because
-fresh slabs would otherwise keep the earlier one."""
+"""The codec and level of every table that the package encodes itself. A change must raise ``slabs.CODE_VERSION``: fresh
+slabs would otherwise keep the earlier one."""
 _SAMPLE_ROWS = 2_048
 _LEAST_VALUES = 64
 """Least number of values, without nulls, from which a sample decides."""

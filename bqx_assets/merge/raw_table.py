@@ -121,7 +121,7 @@ class RawSpine:
 
 @dataclass(frozen=True)
 class _RawPart:
-    """A file that is to become a part of a merge."""
+    """The facts that a targets file and a table's file have in common as parts of a merge."""
 
     file: RawFile
     spine: RawSpine
