@@ -104,7 +104,7 @@ def test_the_first_look_notes_how_the_tables_are_and_runs_nothing(
     assert _pairs(first) == []
     assert isinstance(first, dg.SensorResult)
     assert first.skip_reason is not None
-    assert "2 targets tables were noted" in str(first.skip_reason.skip_message)
+    assert "the present state of 2 targets tables was noted" in str(first.skip_reason.skip_message)
     assert "backfill of pair_job" in str(first.skip_reason.skip_message)
     assert set(json.loads(first.cursor or "")) == {"eurusd", "gbpusd"}
 
