@@ -1,7 +1,7 @@
 """The door to all stages of a pair: plan, extract, merge, validate, publish, verify and status over one context.
 
 The command line, the Dagster assets, the doctor, the benchmarks and a Python program all call it. It alone decides
-which warehouse is read and whether files lie in a folder or in a bucket; the stages are told.
+which warehouse is read and whether files are in a folder or in a bucket, and passes both to the stages.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _PAIRS_AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class MergedResult:
-    """A merge that is done: the manifest, and the path or URI of the file that it describes."""
+    """The result of a merge: the manifest, and the path or URI of the file that it describes."""
 
     manifest: Manifest
     place: str
@@ -58,21 +58,21 @@ class MergedResult:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A publication that is done: what was published, its manifest, and what was removed after it."""
+    """The result of a publication: the published file, its manifest, and the objects that were removed afterwards."""
 
     published: Published
     manifest: Manifest
     swept: Removed
     """Staged objects older than ``staging_days``."""
     cleaned: Removed | None
-    """The pair's slabs, where they were to be deleted."""
+    """The pair's slabs, if they were to be deleted."""
 
 
 class Pipeline:
     """All stages over one set of settings. Nothing is opened or read before a stage needs it.
 
-    ``settings`` default to the ``BQX_*`` environment variables, ``progress`` to silence. Every method raises a
-    ``BqxError`` that says subject, got, expected and cure. One instance may be used for several pairs, one after
+    By default ``settings`` come from the ``BQX_*`` environment variables, and no ``progress`` is reported. Every method
+    raises a ``BqxError`` with subject, got, expected and cure. One instance may be used for several pairs, one after
     another.
     """
 
@@ -84,7 +84,7 @@ class Pipeline:
 
     @property
     def in_bucket(self) -> bool:
-        """Return whether slabs, merged and published files lie in a bucket, not in folders of this machine."""
+        """Return whether slabs, merged and published files are in a bucket and not in folders of this machine."""
         return in_cloud(self.settings)
 
     @cached_property
@@ -93,7 +93,7 @@ class Pipeline:
         return open_store(self.settings)
 
     def warehouse(self, pair: Pair) -> Warehouse:
-        """Return the warehouse that the pair is read from: BigQuery where a project is named, else an embedded one.
+        """Return the warehouse that the pair is read from: BigQuery if a project is named, else an embedded one.
 
         Raises:
             TableMissing: there is no warehouse at the configured place.
@@ -107,7 +107,7 @@ class Pipeline:
         return self._warehouses[place]
 
     def warehouses(self) -> list[tuple[Warehouse, list[Pair]]]:
-        """Return each warehouse with the pairs that are read from it. Raises as ``warehouse`` where there is none."""
+        """Return each warehouse with the pairs that are read from it. Raises as ``warehouse`` if there is none."""
         folders: dict[Path, list[Pair]] = {}
         for pair in ALL_PAIRS:
             folders.setdefault(self.settings.of_pair(pair).warehouse_dir, []).append(pair)
@@ -115,20 +115,20 @@ class Pipeline:
         return [(self.warehouse(pairs[0]), pairs) for pairs in there.values()]
 
     def _bigquery(self, project: str) -> Warehouse:
-        # Google's clients take two seconds to import, pandas with them: not for every command on an embedded warehouse.
+        # Imported here: Google's clients and pandas take two seconds, which an embedded warehouse need not wait for.
         from bqx_assets.extract.bigquery.bigquery_warehouse import open_bigquery  # noqa: PLC0415
 
         warehouse = open_bigquery(project, self.settings)
         if not self.settings.stage_shared:
             return warehouse
-        if self.in_bucket and self.settings.staging is None:  # a container's own folder is memory
+        if self.in_bucket and self.settings.staging is None:  # a container's own folder takes memory
             return StagedWarehouse(warehouse, self.store, SHARED)
         return StagedWarehouse(warehouse, LocalObjectStore(self.settings.staging_dir))
 
     def expectations(self, pair: Pair | None = None) -> Expectations:
-        """Return the expectations in force: the file the settings name, else the warehouse's own, else the packaged.
+        """Return the expectations in force: those in the settings, else the warehouse's own, else the packaged ones.
 
-        ``pair``: as far as the home has a warehouse of its own for the pair. Needs no warehouse.
+        With ``pair``, the warehouse is the pair's own one, if the home has it. No warehouse need exist.
 
         Raises:
             BadSetting: as ``load_expectations``.
@@ -139,18 +139,18 @@ class Pipeline:
         return self._expectations[place]
 
     def expectations_place(self, pair: Pair | None = None) -> str | Path | None:
-        """Return where the expectations in force are kept; None: they are the packaged ones."""
+        """Return the place of the expectations in force; None stands for the packaged ones."""
         settings = self.settings if pair is None else self.settings.of_pair(pair)
         own = settings.warehouse_dir / EXPECTATIONS_FILE
         return settings.expectations or (own if own.is_file() else None)
 
     def data_location(self) -> str | None:
-        """Return where BigQuery keeps the feature tables, such as EU; None for an embedded warehouse.
+        """Return the location of the feature tables in BigQuery, such as EU; None for an embedded warehouse.
 
         **Cost**: one ``datasets.get``, which is free.
 
         Raises:
-            WarehouseError: BigQuery does not say.
+            WarehouseError: BigQuery does not tell it.
         """
         if self.settings.bigquery_project is None:
             return None
@@ -159,18 +159,18 @@ class Pipeline:
         return open_bigquery(self.settings.bigquery_project, self.settings).location()
 
     def slabs(self, pair: Pair, checkpoints: Path | None = None) -> Slabs:
-        """Return where a pair's slabs are kept: below ``checkpoints`` where it is given, else where the settings say.
+        """Return the slabs of a pair: below ``checkpoints`` if it is given, else in the place of the settings.
 
         Raises:
-            BadSetting: ``output`` is no bucket.
+            BadSetting: ``output`` is not the address of a bucket.
         """
         if checkpoints is None and self.in_bucket:
             return Slabs(self.store, slabs_prefix(pair))
         return Slabs.in_folder((checkpoints or self.settings.checkpoint_dir) / pair.name)
 
     def extraction(self, pair: Pair, checkpoints: Path | None = None) -> Extraction:
-        """Return what an extraction of the pair works on; nothing is read from the warehouse yet."""
-        expectations = self.expectations(pair)  # first: a wrong file of them is told before the warehouse is opened
+        """Return the inputs of an extraction of the pair; nothing is read from the warehouse yet."""
+        expectations = self.expectations(pair)  # first, so that a wrong file is reported before the warehouse is opened
         return Extraction(
             pair=pair,
             warehouse=self.warehouse(pair),
@@ -182,7 +182,7 @@ class Pipeline:
         )
 
     def origin(self, pair: Pair) -> str:
-        """Return what the pair's warehouse is made of, as manifests say it. Raises CheckpointCorrupt."""
+        """Return the source of the pair's warehouse in the words of manifests. Raises CheckpointCorrupt."""
         settings = self.settings.of_pair(pair)
         if settings.bigquery_project is not None:
             return f"BigQuery project {settings.bigquery_project}"
@@ -192,25 +192,25 @@ class Pipeline:
         return SIMULATED if folder.made.rates is None else "a rates file"
 
     def plan(self, pair: Pair, *, checkpoints: Path | None = None) -> PairPlan:
-        """Return what an extraction would read: tables, columns, bytes, cost, and what is fresh already.
+        """Return the plan of an extraction: tables, columns, bytes, cost, and the slabs that are fresh already.
 
         **Cost**: descriptions of tables and records of slabs; no row is read.
 
         Raises:
-            TableMissing, SchemaDrift: the warehouse lacks the pair's targets, or they are not what is expected.
+            TableMissing, SchemaDrift: the pair's targets are missing, or differ from the expectations.
         """
         return plan_pair(self.extraction(pair, checkpoints))
 
     def extract(
         self, pair: Pair, tables: Collection[str] | None = None, *, checkpoints: Path | None = None
     ) -> ExtractionRecord:
-        """Read the pair's spine and feature tables into slabs; what is there and fresh is not read again.
+        """Read the pair's spine and feature tables into slabs; tables with a fresh slab are not read again.
 
         ``tables`` limits the reading to those feature tables. **Cost**: as many tables in memory as there are workers.
 
         Raises:
             ExtractionIncomplete: tables failed; all others are saved, and the error names each failed one.
-            BudgetExceeded, NotEnoughMemory, UnknownTable, WarehouseUnavailable: as ``extract.pair`` says.
+            BudgetExceeded, NotEnoughMemory, UnknownTable, WarehouseUnavailable: as ``extract.pair``.
         """
         return extract_pair(self.extraction(pair, checkpoints), tables)
 
@@ -219,15 +219,15 @@ class Pipeline:
         return extract_spine(self.extraction(pair))
 
     def extract_features(self, pair: Pair) -> ExtractionRecord:
-        """Read the pair's feature tables onto the spine that is there, at its snapshot. Raises as ``extract``."""
+        """Read the pair's feature tables onto the existing spine, at its snapshot. Raises as ``extract``."""
         return extract_features(self.extraction(pair))
 
     def plan_merge(self, pair: Pair, checkpoints: str | None = None) -> MergePlan:
-        """Return the merge of the pair's slabs, or of raw checkpoints in a folder or bucket. Reads their footers.
+        """Return the plan to merge the pair's slabs, or raw checkpoints in a folder or bucket. Reads their footers.
 
         Raises:
-            MergeRefused, CheckpointCorrupt, CheckpointMismatch, ColumnCollision, FooterError: slabs are not there, not
-                complete, not as they were recorded, or do not fit each other.
+            MergeRefused, CheckpointCorrupt, CheckpointMismatch, ColumnCollision, FooterError: slabs are missing or
+                incomplete, differ from their records, or do not fit each other.
         """
         with waiting(self.progress, "merge", at_work("reading the footers of slabs")):
             if checkpoints is None and self.in_bucket:
@@ -243,11 +243,11 @@ class Pipeline:
         **Cost**: bytes are copied, not decoded; the footers of all slabs in memory.
 
         Raises:
-            BadSetting: the slow engine, where slabs are in a bucket.
-            ForeignFile: a file that is no manifest lies where the named output's manifest would.
-            As ``plan_merge``; NotEnoughDisk, NotEnoughMemory.
+            BadSetting: the engine is ``join``, and the slabs are in a bucket.
+            ForeignFile: a file that is no manifest has the name of the output's manifest.
+            NotEnoughDisk, NotEnoughMemory: there is too little for the file; other errors as ``plan_merge``.
         """
-        # Slabs in the bucket are composed there; once a place is named, the file is one of this machine.
+        # Slabs in the bucket are composed there; a named output is a file of this machine.
         if output is not None and checkpoints is None:
             checkpoints = str(self.settings.checkpoint_dir)
         engine_named(self.settings.engine, composes=self.in_bucket and checkpoints is None)  # before anything is read
@@ -265,7 +265,7 @@ class Pipeline:
         return MergedResult(manifest, store.uri(name))
 
     def merged(self, pair: Pair, file: Path | None = None) -> MergedFile:
-        """Return the pair's merged, not yet published file, or ``file`` as such; it need not be there."""
+        """Return the pair's merged, not yet published file, or ``file`` in its place; it need not exist."""
         if file is None and self.in_bucket:
             return MergedFile(StoredFile(self.store, merged_name(pair)), pair)
         return MergedFile(StoredFile.at(file or self.settings.training_file(pair)), pair)
@@ -280,14 +280,14 @@ class Pipeline:
     ) -> Report:
         """Check a training file by every rule; a bad file is a report with failures, not an error.
 
-        ``file``: a path or ``gs://`` URI of any training file, default the pair's merged one. ``expectations`` default
-        to those kept with the file, else to those in force. The report of a deep pass by them is kept beside a file
-        that has a manifest. ``deep=False`` reads footer and statistics only.
+        ``file`` is the path or ``gs://`` URI of any training file; the default is the pair's merged one. The default of
+        ``expectations`` are those kept with the file, else those in force. The report of a deep pass with the default
+        is kept beside a file that has a manifest. ``deep=False`` reads footer and statistics only.
         **Cost**: one pass over the file, a few columns in memory.
 
         Raises:
-            BadSetting: what is named is no file.
-            CheckpointCorrupt: the merged file has no manifest, or a published one not its own.
+            BadSetting: the named place is no file.
+            CheckpointCorrupt: the merged file has no manifest, or a published file's manifest is gone or damaged.
         """
         if file is None:
             merged = self.merged(pair)
@@ -299,7 +299,7 @@ class Pipeline:
             place,
             pair,
             expectations or own,
-            # A report by other numbers is not kept: `bqx publish` must look again.
+            # A report with other expectations is not kept, because nobody should take it for the report of these.
             keep=(expectations is None or expectations == own) and self._keeps_reports_at(pair, place),
             deep=deep,
             progress=self.progress,
@@ -310,23 +310,25 @@ class Pipeline:
         return not is_address(place) or (self.in_bucket and place == self.merged(pair).place)
 
     def expectations_of(self, file: str, pair: Pair | None = None) -> Expectations:
-        """Return what a training file is held against: what the settings name, else what is kept with it, else ours.
+        """Return the expectations for a training file: those in the settings, else those kept with it, else ours.
 
         Raises:
-            CheckpointCorrupt: what the published file names is gone or damaged. BadSetting: as ``expectations``.
+            CheckpointCorrupt: an object that the published file names is gone or damaged.
+            BadSetting: as ``expectations``.
         """
         kept = kept_expectations(file) if self.settings.expectations is None else None
         return self.expectations(pair) if kept is None else kept
 
     def publish(self, pair: Pair, *, file: Path | None = None, clean: bool = False) -> Publication:
-        """Publish the pair's merged file, or ``file``: validate it, upload, verify, swap it in whole.
+        """Publish the pair's merged file, or ``file``: validate, upload, verify, and swap it in in one step.
 
-        A deep validation that this same process made is not made again. ``clean`` deletes the pair's slabs once the
-        store confirms the file. Doing it twice does it once.
+        A deep validation by this process is not repeated. ``clean`` deletes the pair's slabs once the store confirms
+        the file. A second call publishes nothing new.
 
         Raises:
-            ValidationFailed: a blocking rule failed. ReplacementRefused: the published file is of another source.
-            ChecksumMismatch, PreconditionFailed, StoreError: as ``release.publish`` says.
+            ValidationFailed: a blocking rule failed.
+            ReplacementRefused: the published file was made from another source.
+            ChecksumMismatch, PreconditionFailed, StoreError: as ``release.publish``.
         """
         chosen = self.merged(pair, file)
         manifest = chosen.manifest()
@@ -336,17 +338,17 @@ class Pipeline:
         return Publication(published, manifest, swept, cleaned)
 
     def verify(self, pairs: Sequence[Pair] = (), *, every: bool = False) -> list[Standing]:
-        """Return what is published of each pair, its bytes verified now; ``every``: of all pairs that are published.
+        """Return the verified state of each pair's published file; ``every`` stands for all published pairs.
 
         **Cost**: in a folder, reads the files; a bucket is asked for its checksums.
 
         Raises:
-            BadSetting: neither pairs nor ``every``, or both.
+            BadSetting: there are neither pairs nor ``every``, or both.
         """
         return verify_pairs(self.store, pairs, self.progress, every=every)
 
     def status(self, pairs: Sequence[Pair] = ALL_PAIRS) -> list[PairStatus]:
-        """Return the stages of pairs by their records and manifests. **Cost**: no bytes of slabs or files."""
+        """Return the state of the pairs' stages by records and manifests. **Cost**: reads no slab and no large file."""
         store = self.store
 
         def status_of(pair: Pair) -> PairStatus:
@@ -357,12 +359,12 @@ class Pipeline:
             return list(in_threads(status_of, pairs, _PAIRS_AT_ONCE, "status"))
 
     def diff(self, a: str, b: str, *, values: bool = False) -> Difference:
-        """Return which tables and columns of two training files differ; see ``release.named_file.diff_files``."""
+        """Return the tables and columns in which two training files differ; see ``release.named_file.diff_files``."""
         return diff_files(a, b, values=values, progress=self.progress)
 
 
 def _refuse_foreign(manifest: Path) -> None:
-    """Refuse to write a manifest over a file of the same name that is none: it may be anybody's."""
+    """Refuse to write a manifest over a file of the same name that is no manifest, because it may be anybody's."""
     try:
         facts = json.loads(read_regular(manifest))
     except FileNotFoundError:
@@ -373,6 +375,6 @@ def _refuse_foreign(manifest: Path) -> None:
         raise ForeignFile(
             str(manifest),
             got="a file that is no manifest of a training file",
-            expected="nothing, or what an earlier merge wrote: the manifest comes here",
+            expected="nothing, or the manifest of an earlier merge, in whose place the new one is written",
             cure="Move it away, or name another file with --output.",
         )
