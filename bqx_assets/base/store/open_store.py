@@ -49,8 +49,9 @@ def object_at(uri: str, subject: str) -> tuple[ObjectStore, str]:
         StoreError: there are no credentials.
     """
     bucket, _ = bucket_and_prefix(uri, subject)
-    folder, _, name = object_name(uri.partition(f"//{bucket}/")[2] or uri).rpartition("/")
-    return _bucket(bucket, f"{folder}/" if folder else "", storage_endpoint()), name
+    object_name(uri.partition(f"//{bucket}/")[2] or uri)
+    place, _, name = uri.rpartition("/")
+    return bucket_at(place), name
 
 
 @cache
