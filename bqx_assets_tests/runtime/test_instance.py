@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import dagster as dg
 import pytest
@@ -93,3 +95,16 @@ def test_a_process_that_took_over_the_number_of_a_dead_one_is_another(instance: 
 def test_runs_of_another_machine_or_of_the_web_server_are_left_alone(instance: dg.DagsterInstance) -> None:
     _started(instance, "elsewhere:1:1.00")
     assert end_dead_runs(instance) == []
+
+
+def test_several_that_open_a_new_home_at_once_all_get_its_instance(tmp_path: Path) -> None:
+    """Dagster makes its tables where their file is missing: the second of two first runs found a half-made one."""
+    home, together = tmp_path / "dagster", Barrier(4)
+
+    def opened() -> int:
+        together.wait()
+        with open_instance(home) as instance:
+            return len(instance.get_runs())
+
+    with ThreadPoolExecutor(together.parties) as pool:
+        assert [each.result() for each in [pool.submit(opened) for _ in range(together.parties)]] == [0] * 4
