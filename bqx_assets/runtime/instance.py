@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 import psutil
 
-from bqx_assets.base.files import write_atomic
+from bqx_assets.base.files import locked_folder, write_atomic
 from bqx_assets.base.process import started_seconds
 from bqx_assets.base.settings import Settings
 
@@ -39,8 +39,9 @@ def open_instance(home: Path) -> dg.DagsterInstance:
     if not (home / CONFIG_FILE).exists():
         write_atomic(home / CONFIG_FILE, files("bqx_assets.runtime").joinpath(CONFIG_FILE).read_bytes())
     quiet = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
-    # In spite of its name it keeps everything: it is the public way to override one setting of a home.
-    return dg.DagsterInstance.local_temp(str(home), overrides={"compute_logs": quiet})
+    with locked_folder(home):  # two first runs at once: Dagster would make its tables in both, and fail in one
+        # In spite of its name it keeps everything: it is the public way to override one setting of a home.
+        return dg.DagsterInstance.local_temp(str(home), overrides={"compute_logs": quiet})
 
 
 def process_tag() -> str:
