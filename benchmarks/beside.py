@@ -1,7 +1,4 @@
-"""A server in a process of its own beside what is measured: its address, and its counts when asked.
-
-Belongs here: that process and the talk with it. Does not: any server.
-"""
+"""Runs a server in a process of its own beside what is measured, and asks it for its counts."""
 
 from __future__ import annotations
 
@@ -14,29 +11,29 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 Counts = dict[str, float]
-"""What a server counts, by name."""
+"""The counts of a server, by name."""
 Running = tuple[str, Callable[[], Counts]]
-"""A server's address, and what gives its counts since its start."""
+"""A server's address, and the function that returns its counts since its start."""
 _START_SECONDS = 600
 _STOP_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """A running server."""
+    """A running server, and the pipe to its process."""
 
     address: str
     _pipe: Any
 
     def counts(self) -> Counts:
-        """Return its counts since its start, its processor seconds among them."""
+        """Return the server's counts since its start, with the processor seconds it has used."""
         self._pipe.send("counts")
         return self._pipe.recv()
 
 
 @contextmanager
 def beside(make: Callable[..., AbstractContextManager[Running]], *arguments: object) -> Generator[Beside]:
-    """Run ``make(*arguments)`` in a process of its own for the block. ``make`` is a module's function."""
+    """Run ``make(*arguments)`` in a process of its own for the block; ``make`` is a function of a module."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=_run, args=(there, make, arguments), daemon=True)
@@ -47,7 +44,7 @@ def beside(make: Callable[..., AbstractContextManager[Running]], *arguments: obj
             raise TimeoutError(f"{make.__name__} did not start")
         yield Beside(here.recv(), here)
     finally:
-        here.close()  # ends it
+        here.close()  # ends the process
         process.join(_STOP_SECONDS)
         process.kill()
 

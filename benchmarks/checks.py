@@ -1,7 +1,6 @@
-"""What checking a training file costs: the shallow pass, and the deep one against decoding the file once with Polars.
+"""Measures the checks of a training file: the shallow pass, and the deep one against decoding the file once by Polars.
 
-``python -m benchmarks.checks --tables 667``. Belongs here: sizes, bars, results. Does not: the calls (``readers``).
-Exit code 1 where a bar is missed.
+``python -m benchmarks.checks --tables 667``. Exit code 1 where a bar is missed.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _CALLS = {"shallow": readers.shallow, "deep": readers.deep, "decode once, Polars
 
 
 def main() -> None:
-    """Make a spliced file, check it in turn with decoding it, write the results."""
+    """Make a spliced file, check it and decode it in turn, and write the results."""
     parser = parser_of(__doc__)
     parser.add_argument("--rows", type=int, default=177_748)
     parser.add_argument("--tables", type=int, default=667)

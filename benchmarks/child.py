@@ -1,7 +1,6 @@
-"""One measured call in a process of its own: ``python -m benchmarks.child MODULE:FUNCTION ARGUMENT ...``.
+"""Measures one call in a process of its own: ``python -m benchmarks.child MODULE:FUNCTION ARGUMENT ...``.
 
-Belongs here: what is measured, and that only the call is: libraries are imported before the clock starts. Does not:
-what is called.
+Only the call is measured: libraries are imported before the clock starts.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ GROUP = "BENCHMARK_CGROUP"
 
 
 def main() -> None:
-    """Call the function with the texts that follow it; print its measures and result as the last line, JSON."""
+    """Call the function with the texts that follow it; print its measures and its result as a last line of JSON."""
     target, *arguments = sys.argv[1:]
     module, _, name = target.partition(":")
     function = getattr(importlib.import_module(module), name)
@@ -28,12 +27,12 @@ def main() -> None:
     result = function(*arguments)
     seconds, cpu_seconds = time.perf_counter() - began, sum(os.times()[:4]) - cpu
     facts = {"seconds": seconds, "cpu_seconds": cpu_seconds, "peak_bytes": peak_bytes(), "result": result}
-    # A function that knows better what part of it is to be measured says so itself.
+    # A function that measures a part of itself returns the measures of that part.
     print(json.dumps(facts | result if isinstance(result, dict) else facts))
 
 
 def peak_bytes() -> int:
-    """Return VmHWM: getrusage's maximum would include what the parent held before this process was its own."""
+    """Return VmHWM, since the maximum of getrusage includes what the parent process held before the fork."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 

@@ -1,8 +1,6 @@
-"""One column of a benchmark's table: values as features have them, not noise, made at the speed of numpy.
+"""Makes the columns of a benchmark's tables: values such as features have, not noise, at the speed of numpy.
 
-Belongs here: keys, targets and columns by kind. Does not: tables, or files.
-
-About 4 bytes a value after encoding, as the users' own checkpoints take (11.8 GB for 17,000 columns).
+About 4 bytes per value after encoding, as the users' own checkpoints take (11.8 GB for 17,000 columns).
 """
 
 from __future__ import annotations
@@ -33,7 +31,7 @@ def keys(rows: int) -> pl.Series:
 
 
 def targets(rows: int) -> pl.DataFrame:
-    """Return key and targets: each horizon a later stretch of its window's walk, as real ones are."""
+    """Return key and targets; as in real ones, each horizon is a later stretch of its window's walk."""
     rng = np.random.default_rng(11)
     expected = load_expectations()
     walks = {window: _walk(rows + max(expected.horizons), 5e-4, rng) for window in expected.windows}
@@ -46,7 +44,7 @@ def targets(rows: int) -> pl.DataFrame:
 
 
 def column(name: str, kind: str, rows: int, rng: np.random.Generator) -> pl.Series:
-    """Return one feature: constants, regimes, counts, flags; of the numbers half begin with a warm-up of nulls."""
+    """Return one feature: constants, regimes, counts, flags, or numbers; half of these begin with nulls."""
     if kind == "STRING":
         if name.endswith("regime"):
             return pl.Series(name, _REGIMES[rng.integers(0, 3, rows // 50 + 1).repeat(50)[:rows]])
@@ -63,9 +61,9 @@ def column(name: str, kind: str, rows: int, rng: np.random.Generator) -> pl.Seri
 
 @cache
 def pool(rows: int) -> list[npt.NDArray[np.float64]]:
-    """Return 8 prices, 5 indicators, 2 rounded changes, 5 quotients with all their digits: 2.7 to 7.6 bytes a value.
+    """Return 8 prices, 5 indicators, 2 rounded changes and 5 quotients with all digits: 2.7 to 7.6 bytes per value.
 
-    Columns are these, each begun at another row: making every one anew would take longer than all merges together.
+    Columns are rotations of these: to make each of them anew would take longer than all merges together.
     """
     rng = np.random.default_rng(7)
     return [

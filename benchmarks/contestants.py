@@ -1,8 +1,6 @@
-"""What races in ``benchmarks.merge``: ours, the copy that nothing can beat, and what a user would write instead.
+"""The merges that ``benchmarks.merge`` compares: ours, a copy as the lower limit, and what a user would write instead.
 
-Belongs here: one function a contestant, (folder, output) as texts. Does not: timing, or the comparison.
-
-All write zstd at level 1 in one row group, which is what the product writes.
+Each is a function of (folder, output) as texts. All write zstd at level 1 in one row group, as the product does.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ from bqx_assets.quality.stored_file import StoredFile
 
 
 def splice(folder: str, output: str) -> None:
-    """Plan, pre-flight, splice, fsync, manifest: all that ``bqx merge`` does, of slabs or of raw checkpoints."""
+    """Do all that ``bqx merge`` does, with slabs or raw checkpoints: plan, pre-flight, splice, fsync, manifest."""
     merge(
         plan_merge(PAIR, working_folder(Path(folder)), Settings()),
         *StoredFile.at(Path(output)),
@@ -39,19 +37,19 @@ def splice(folder: str, output: str) -> None:
 
 
 def raw_merge(folder: str, output: str) -> None:
-    """The same of raw checkpoints."""
+    """Do the same with raw checkpoints, under a name of its own."""
     splice(folder, output)
 
 
 def cat(folder: str, output: str) -> None:
-    """``cat *.parquet > output``."""
+    """Run ``cat *.parquet > output``."""
     files = sorted(str(path) for path in Path(folder).glob("*.parquet"))
     with Path(output).open("wb") as out:
         subprocess.run(["/bin/cat", *files], stdout=out, check=True)
 
 
 def cat_synced(folder: str, output: str) -> None:
-    """``cat`` and fsync: as durable as the splice's output."""
+    """Run ``cat`` and fsync, which makes the file as durable as the splice's output."""
     cat(folder, output)
     handle = os.open(output, os.O_RDONLY)
     os.fsync(handle)
@@ -59,9 +57,9 @@ def cat_synced(folder: str, output: str) -> None:
 
 
 def decode_encode(folder: str, output: str) -> dict[str, float]:
-    """Decode every raw table, and encode its aligned columns, with Polars: what no merge of raw files can avoid.
+    """Decode every raw table and encode its aligned columns with Polars, which no merge of raw files can avoid.
 
-    What lies between is not measured: the aligned columns come from the slabs beside the folder. The result is bytes.
+    The alignment is not measured: the aligned columns come from the slabs beside the folder. Returns bytes written.
     """
     cost = {"result": 0.0, "seconds": 0.0, "cpu_seconds": 0.0}
     for path in _tables(folder, TARGETS):
@@ -77,7 +75,7 @@ def decode_encode(folder: str, output: str) -> dict[str, float]:
 
 
 def eager_joins(folder: str, output: str) -> None:
-    """Chained eager left joins: what the users run today."""
+    """Chain eager left joins, as the users do today."""
     merged = pl.read_parquet(Path(folder, f"{TARGETS}.parquet"))
     for path in _tables(folder):
         merged = merged.join(pl.read_parquet(path).rename(_names(path)), on=KEY, how="left")
@@ -85,7 +83,7 @@ def eager_joins(folder: str, output: str) -> None:
 
 
 def lazy_joins(folder: str, output: str) -> None:
-    """The same as a lazy plan, streamed into the file."""
+    """Chain left joins in a lazy plan that is streamed into the file."""
     merged = pl.scan_parquet(Path(folder, f"{TARGETS}.parquet"))
     for path in _tables(folder):
         table = pl.scan_parquet(path).rename(_names(path))
@@ -94,7 +92,7 @@ def lazy_joins(folder: str, output: str) -> None:
 
 
 def horizontal_concat(folder: str, output: str) -> None:
-    """Each table put onto the spine lazily, then all side by side."""
+    """Join each table to the spine lazily, and put all of them side by side."""
     spine = pl.scan_parquet(Path(folder, f"{TARGETS}.parquet"))
     parts = [spine]
     for path in _tables(folder):
@@ -104,7 +102,7 @@ def horizontal_concat(folder: str, output: str) -> None:
 
 
 def duckdb_joins(folder: str, output: str) -> None:
-    """One SQL statement; two threads, 10 GB before it spills."""
+    """Join all tables by one SQL statement of DuckDB, with two threads and 10 GB before it spills to disk."""
     connection = duckdb.connect()
     connection.execute(f"SET memory_limit='10GB'; SET temp_directory='{output}.spill'; SET threads=2")
     columns, joins = ["spine.*"], [f"FROM '{Path(folder, TARGETS)}.parquet' AS spine"]
@@ -118,7 +116,7 @@ def duckdb_joins(folder: str, output: str) -> None:
 
 
 def pyarrow_joins(folder: str, output: str) -> None:
-    """Chained left joins of Arrow tables, sorted at the end: its joins keep no order."""
+    """Chain left joins of Arrow tables, and sort at the end, because these joins keep no order."""
     merged: pa.Table = pq.read_table(Path(folder, f"{TARGETS}.parquet"))
     for path in _tables(folder):
         names = _names(path)

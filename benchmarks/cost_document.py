@@ -1,7 +1,4 @@
-"""``docs/costs.md``: its tables, written by the code that ``bqx cost`` runs.
-
-``python -m benchmarks.cost_document``. Belongs here: where in the document they stand. Does not: prices, tables.
-"""
+"""Writes the tables of ``docs/costs.md`` by the code of ``bqx cost``: ``python -m benchmarks.cost_document``."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ def updated(document: str) -> str:
 
 
 def main() -> None:
-    """Write them."""
+    """Write the tables into the document."""
     write_atomic(PLACE, updated(PLACE.read_text()).encode())
 
 

@@ -1,7 +1,6 @@
-"""What Dagster costs: loading, a run over the bare stages, its events, a backfill of 28 pairs at demo size.
+"""Measures what Dagster adds: loading, a run against the bare stages, its events, a backfill of 28 pairs.
 
-``python -m benchmarks.dagster_cost --rows 3000 --tables 12``. Belongs here: the comparison. Does not: the calls
-(``loading``, ``stages``, ``graph_calls``). Exit code 1 where a bar is missed.
+``python -m benchmarks.dagster_cost --rows 3000 --tables 12``. Exit code 1 where a bar is missed.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _LOADS = 5
 
 
 def main() -> None:
-    """Make a warehouse of 28 pairs, run, write the results."""
+    """Make a warehouse of 28 pairs, run it with and without Dagster, and write the results."""
     parser = parser_of(__doc__)
     parser.add_argument("--rows", type=int, default=3_000)
     parser.add_argument("--tables", type=int, default=12)

@@ -1,7 +1,4 @@
-"""What reading a pair's streams can cost: contestants from a bare drain to slabs in the bucket, as measured calls.
-
-Belongs here: one function a contestant, arguments as texts. Does not: servers, timing.
-"""
+"""The ways of reading a pair that ``benchmarks.extract`` compares, from a bare drain to slabs in the bucket."""
 
 from __future__ import annotations
 
@@ -42,7 +39,7 @@ def drain(address: str, tables: str, rows: str) -> int:
 
 
 def decode(address: str, tables: str, rows: str) -> int:
-    """Read all streams by Google's client into Arrow tables, those into Polars, and drop them; return the rows."""
+    """Read all streams by Google's client into Arrow tables and Polars frames, and drop them; return the rows."""
 
     def whole(client: BigQueryReadClient, session: types.ReadSession) -> int:
         frames = [pl.from_arrow(client.read_rows(each.name).to_arrow(session)) for each in session.streams]
@@ -52,7 +49,7 @@ def decode(address: str, tables: str, rows: str) -> int:
 
 
 def read_batches(address: str, tables: str, rows: str) -> int:
-    """Read all tables by the product's adapter, whose batches are decoded and validated; drop them; return the rows."""
+    """Read all tables by the product's adapter, which decodes and validates batches, and drop them; return the rows."""
     warehouse = ServedWarehouse(address, int(tables), int(rows))
 
     def whole(request: ReadRequest) -> int:
@@ -62,7 +59,7 @@ def read_batches(address: str, tables: str, rows: str) -> int:
 
 
 def read_frames(address: str, tables: str, rows: str) -> int:
-    """Read all tables by the product as frames, one whole table each; drop them; return the rows."""
+    """Read all tables by the product as whole frames, and drop them; return the rows."""
     warehouse = ServedWarehouse(address, int(tables), int(rows))
 
     def whole(request: ReadRequest) -> int:
@@ -72,9 +69,9 @@ def read_frames(address: str, tables: str, rows: str) -> int:
 
 
 def decode_encode(address: str, tables: str, rows: str) -> dict[str, float]:
-    """Decode and encode all tables, from memory into memory; return the cost of that alone, and the rows.
+    """Decode and encode all tables from memory into memory; return the cost of that alone, and the rows.
 
-    What no extraction can be without, besides a drain: messages are fetched before the clock of their table starts.
+    No extraction can do without it, nor without a drain. Messages are fetched before the clock of their table starts.
     """
     client, found = read_client(address), {"seconds": 0.0, "cpu_seconds": 0.0, "result": 0}
     for request in requests(int(tables), int(rows)):
@@ -112,6 +109,6 @@ def _drain(address: str, tables: str, rows: str, whole: Callable[[BigQueryReadCl
 
 
 def _in_parallel(one: Callable[[ReadRequest], int], asked: list[ReadRequest]) -> int:
-    """As many tables at once as extraction has workers."""
+    """Run ``one`` for each request, as many at once as extraction has workers; return the sum."""
     with ThreadPoolExecutor(worker_count()) as pool:
         return sum(pool.map(one, asked))

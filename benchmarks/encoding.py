@@ -1,7 +1,6 @@
-"""What dictionaries are worth: the slabs' writer against Polars, and against a dictionary for no column and for all.
+"""Measures what dictionaries are worth: the slabs' writer against Polars, and against none and all.
 
-``python -m benchmarks.encoding``. Belongs here: kinds of column, writers, results. Does not: the rule itself
-(``extract.encoding``).
+``python -m benchmarks.encoding``. The rule itself is in ``extract.encoding``.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ from benchmarks.report import table, write_section
 from bqx_assets.extract.encoding import as_arrow, parquet_writer
 
 _COLUMNS = 16
-"""Of each kind."""
+"""Number of columns of each kind."""
 
 
 def main() -> None:
-    """Write and read every kind of column by every writer in turn, write the results."""
+    """Write and read every kind of column by every writer in turn, and write the results."""
     parser = parser_of(__doc__)
     parser.add_argument("--rows", type=int, default=177_748)
     asked = parser.parse_args()
@@ -46,7 +45,7 @@ def main() -> None:
                 write, read = (statistics.median(part) / (8 * values / 1e9) for part in zip(*times, strict=True))
                 lines.append([f"{kind}: {name}", f"{sizes[name] / values:.2f}", f"{write:.2f}", f"{read:.2f}"])
             print(f"  {kind}", flush=True)
-    head = ["", "bytes a value", "encoding, CPU s/GB", "decoding by Polars, CPU s/GB"]
+    head = ["", "bytes per value", "encoding, CPU s/GB", "decoding by Polars, CPU s/GB"]
     text = f"{_COLUMNS} columns of each kind x {asked.rows:,} rows, zstd level 1; a GB is of decoded values."
     write_section("encoding", "\n\n".join(("## Dictionaries", text, table(head, lines))))
 

@@ -1,7 +1,6 @@
-"""What extraction costs its client: from a bare drain of the streams to slabs in the bucket, in turn, in one run.
+"""Measures what extraction costs its client, from a bare drain of the streams to slabs in the bucket.
 
-``python -m benchmarks.extract --tables 60``. Belongs here: sizes, bars, results. Does not: the contestants
-(``drains``), the servers. Exit code 1 where a bar is missed.
+``python -m benchmarks.extract --tables 60``. Exit code 1 where a bar is missed.
 """
 
 from __future__ import annotations
@@ -15,10 +14,9 @@ from benchmarks.beside import Beside, Counts, beside
 from benchmarks.folders import BYTES_PER_VALUE, chosen_tables, column_count
 from benchmarks.gcs_disk import gcs_server
 from benchmarks.measured import Apart, Runs, alternating
-from benchmarks.pair_document import write_part
 from benchmarks.place import parser_of, workplace
 from benchmarks.reads_server import reads_server
-from benchmarks.report import bars, table
+from benchmarks.report import PAIR_DOCUMENT, bars, table, write_section
 
 _READ_BAR, _WHOLE_BAR = 1.5, 3.0
 _DRAIN, _DECODE = "bare drain, messages dropped", "drain by Google's client, Arrow to Polars"
@@ -44,7 +42,7 @@ encoding, checksums and records are the product's own."""
 
 
 def main() -> None:
-    """Serve, run all contestants in turn, write the results."""
+    """Start the servers, run all contestants in turn, and write the results."""
     parser = parser_of(__doc__)
     parser.add_argument("--rows", type=int, default=177_748)
     parser.add_argument("--tables", type=int, default=60)
@@ -110,12 +108,12 @@ def _write(what: str, found: dict[str, Runs], sent: Counts) -> None:
         f"## Extraction\n\n{what}: {gigabytes:.2f} GB of Arrow, {sent['wire_bytes'] / 1e9:.2f} GB on the wire, "
         f"in {sent['batches']:,.0f} answers of {sent['sessions']:,.0f} sessions. CPU seconds are the median."
     )
-    write_part("extract", "\n\n".join((text, table(head, lines), limit, bars(claims), _NOTES)))
+    write_section("extract", "\n\n".join((text, table(head, lines), limit, bars(claims), _NOTES)), PAIR_DOCUMENT)
     sys.exit(0 if all(claims.values()) else 1)
 
 
 def _claims(cpu: dict[str, float]) -> dict[str, bool]:
-    """The bars, against both kinds of drain: a message that is dropped undecoded is no rows yet."""
+    """Return the bars against both kinds of drain, because a message that is dropped undecoded yields no rows."""
     drains_ = {"a drain that drops undecoded messages": cpu[_DRAIN], "a drain that decodes them": cpu[_DECODE]}
     claims: dict[str, bool] = {}
     for name, bar in ((_READ, _READ_BAR), (_FOLDER, _WHOLE_BAR), (_BUCKET, _WHOLE_BAR)):

@@ -1,10 +1,8 @@
-"""Checkpoint folders of any size: raw ones as users have them, and the aligned slabs of the same rows.
-
-Belongs here: tables and their files, made on all processors. Does not: values (``columns``), timing.
+"""Makes checkpoint folders of any size: raw ones as users have them, and the aligned slabs of the same rows.
 
 Every second raw table, or every one, is shuffled, lacks its first 1% of rows and holds as many that are not on the
-spine; its slab has nulls there. Slabs do not come from the product's own alignment, so they are the truth that all
-merges are held against.
+spine; its slab has nulls there. Slabs are not made by the product's own alignment, so that every merge can be compared
+with them.
 """
 
 from __future__ import annotations
@@ -43,12 +41,12 @@ from bqx_assets.extract.spine import describe_spine
 
 PAIR = parse_pair("eurusd")
 BYTES_PER_VALUE = 4.3
-"""On disk, encoded: what disk needs are foretold by."""
+"""Bytes per value on disk, by which the needed disk space is estimated."""
 TARGETS = "targets"
 
 
 def chosen_tables(count: int, wider: int = 1) -> list[ExpectedTable]:
-    """Return ``count`` of the pair's tables, spread over all families, each ``wider`` times as wide."""
+    """Return ``count`` of the pair's tables, spread over all families, each with ``wider`` times its columns."""
     tables = expected_tables(PAIR)
     chosen = [tables[number * len(tables) // count] for number in range(count)]
     return [
@@ -60,14 +58,14 @@ def chosen_tables(count: int, wider: int = 1) -> list[ExpectedTable]:
 
 
 def column_count(tables: Sequence[ExpectedTable]) -> int:
-    """Return all columns of the files: key and targets included, and the few that look forward."""
+    """Return the number of all columns: features, those few that look forward among them, key and targets."""
     return 50 + sum(len(table.columns) for table in tables)
 
 
 def make_folders(
     home: Path, tables: Sequence[ExpectedTable], rows: int, row_group_rows: int = 0, *, all_shuffled: bool = False
 ) -> None:
-    """Write ``home/raw`` and ``home/slabs``."""
+    """Write the raw checkpoints into ``home/raw`` and the slabs into ``home/slabs``."""
     for name in ("raw", "slabs"):
         (home / name).mkdir(parents=True)
     spine_frame = targets(rows)
@@ -83,7 +81,7 @@ def make_folders(
         Contents(periods_of(spine_frame.get_column(KEY))),
     )
     before = os.environ.get("POLARS_MAX_THREADS")
-    os.environ["POLARS_MAX_THREADS"] = "1"  # a process a processor
+    os.environ["POLARS_MAX_THREADS"] = "1"  # one process per processor
     try:
         with ProcessPoolExecutor(worker_count(), multiprocessing.get_context("spawn")) as pool:
             count = len(tables)
@@ -96,7 +94,7 @@ def make_folders(
 
 
 def part_of(home: Path, whole: Path, count: int) -> None:
-    """Make ``home`` of ``count`` tables of the folders in ``whole``, spread evenly, as hard links."""
+    """Fill ``home`` with hard links to ``count`` tables of the folders in ``whole``, spread evenly."""
     record = ExtractionRecord.load(whole / "slabs" / EXTRACTION_FILE)
     spine, *slabs = record.slabs
     chosen = [slabs[number * len(slabs) // count] for number in range(count)]
@@ -110,7 +108,7 @@ def part_of(home: Path, whole: Path, count: int) -> None:
 
 
 def write_raw(frame: pl.DataFrame, path: Path) -> None:
-    """Write a frame as one row group, as everybody's checkpoints are."""
+    """Write a frame as one row group, as the users' checkpoints are."""
     frame.write_parquet(path, compression="zstd", compression_level=1, row_group_size=frame.height)
 
 
@@ -141,7 +139,7 @@ def _make_table(home: Path, table: ExpectedTable, number: int, spine: Spine, shu
 def _provenance(
     table: str, role: Literal["spine", "feature"], columns: tuple[Column, ...], spine: Spine, rows: RowAccount
 ) -> SlabProvenance:
-    """A slab's provenance as extraction writes it, its source made up."""
+    """Return a slab's provenance as extraction writes it, with an invented source."""
     source = SourceTable(dataset="benchmark", table=table, last_modified=START, etag="", rows=rows.read, size_bytes=0)
     return SlabProvenance(
         pair=PAIR.name,

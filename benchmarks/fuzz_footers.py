@@ -1,8 +1,8 @@
-"""Damaged footers and pages by the thousand: ``python -m benchmarks.fuzz_footers --count 4000 --seed 1``.
+"""Merges and validates thousands of files with damaged footers and pages.
 
-Each file is merged from a raw folder and validated, in processes that a signal or a hang ends without ending the run.
-Belongs here: the processes, their time and memory, and the count. Does not: the changes and their verdict
-(``bqx_assets_tests.merge.mutations``).
+``python -m benchmarks.fuzz_footers --count 4000 --seed 1``.
+Each file is handled in a process of its own that may be killed or hang without ending the run. The changes and their
+verdict are in ``bqx_assets_tests.merge.mutations``.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def _batch(folder: Path, seed: int, first: int, count: int) -> list[dict[str, Any]]:
-    """Return the facts of the cases up to the one that ended its process, that one included."""
+    """Return the facts of the cases up to and including the one that ended its process."""
     command = [sys.executable, "-m", "benchmarks.fuzz_footers", "--worker", str(folder), "--seed", str(seed)]
     facts: list[dict[str, Any]] = []
     with subprocess.Popen(

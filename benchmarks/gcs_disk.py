@@ -1,9 +1,7 @@
-"""The tests' strict Cloud Storage server with its objects on disk: a pair's 12 GB fit beside everything else.
+"""The tests' strict Cloud Storage server with its objects on disk, so that the 12 GB of a pair need no memory.
 
-Belongs here: objects as runs of bytes in a file, compose without copying. Does not: the API (``bqx_assets_tests``).
-
-As Cloud Storage does, a composed or copied object shares its sources' bytes, and its CRC32C follows from theirs. No MD5
-is made: the client asks for none. What is deleted stays on the disk until the server ends.
+As in Cloud Storage, a composed or copied object shares its sources' bytes, and its CRC32C follows from theirs. No MD5
+is made, because the client asks for none. Deleted objects stay on the disk until the server ends.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ Run = tuple[int, int]
 
 
 class Disk:
-    """One file that only grows."""
+    """A file that only grows and holds the bytes of all objects."""
 
     def __init__(self, path: Path) -> None:
         self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
@@ -34,19 +32,19 @@ class Disk:
         self._lock = threading.Lock()
 
     def append(self, data: bytes) -> Run:
-        """Write bytes at the end."""
+        """Write bytes at the end of the file and return their place."""
         with self._lock:
             offset, self._end = self._end, self._end + len(data)
         os.pwrite(self._handle, data, offset)
         return offset, len(data)
 
     def read(self, start: int, length: int) -> bytes:
-        """Return bytes."""
+        """Return ``length`` bytes from ``start`` on."""
         return os.pread(self._handle, length, start)
 
 
 class Content:
-    """An object's bytes on the disk, to the tests' server like ``bytes``: length, slices, appending."""
+    """An object's bytes on the disk, which the tests' server uses like ``bytes``: length, slices, appending."""
 
     def __init__(self, disk: Disk, runs: Sequence[Run] = (), crc: int = 0) -> None:
         self.disk, self.runs, self.crc = disk, list(runs), crc
@@ -73,15 +71,15 @@ class Content:
 
 
 class _OnDisk(Stored):
-    """An object whose checksum is known, not made at each look."""
+    """An object with a known checksum, which is not computed again at each request."""
 
     @property
     def crc32c(self) -> str:
-        """As the JSON API writes it."""
+        """Return the checksum as the JSON API writes it."""
         return to_base64(self.data.crc)  # type: ignore[attr-defined]
 
     def resource(self, bucket: str) -> Json:
-        """The object resource, as of a composed object: without MD5."""
+        """Return the object resource without MD5, as that of a composed object."""
         components, self.components = self.components, self.components or 1
         try:
             return super().resource(bucket)
@@ -90,7 +88,7 @@ class _OnDisk(Stored):
 
 
 class _DiskBucket(Bucket):
-    """A bucket whose objects are on the disk."""
+    """A bucket with its objects on the disk."""
 
     def __init__(self, name: str, disk: Disk) -> None:
         super().__init__(name)
@@ -113,14 +111,14 @@ class _DiskBucket(Bucket):
 
 
 class _DiskService(Service):
-    """All buckets on one disk; each is there as soon as it is named."""
+    """A service whose buckets are all on one disk; each exists as soon as it is named."""
 
     def __init__(self, disk: Disk) -> None:
         super().__init__()
         self._disk = disk
 
     def bucket(self, name: str) -> Bucket:
-        """The bucket; made where there is none."""
+        """Return the bucket, which is made if there is none."""
         return self.buckets.setdefault(name, _DiskBucket(name, self._disk))
 
     def _bucket(self, name: str) -> Bucket:

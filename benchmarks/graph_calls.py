@@ -1,7 +1,4 @@
-"""Pairs through the whole Dagster graph in this process, as measured calls.
-
-Belongs here: one run, a backfill, what their events weigh. Does not: timing, the stages without Dagster (``stages``).
-"""
+"""Calls for ``benchmarks.dagster_cost``: one run through the whole graph, a backfill, and the size of their events."""
 
 from __future__ import annotations
 
@@ -28,7 +25,7 @@ def backfill(home: str) -> int:
 
 
 def events(home: str, run_id: str) -> dict[str, object]:
-    """Return a run's events: number, bytes together, and bytes of the heaviest materialisation and check."""
+    """Return the number of a run's events, their bytes, and the bytes of the heaviest materialisation or check."""
     with open_instance(dagster_home(settings_of(home))) as instance:
         entries = instance.all_logs(run_id)
     sizes = [(len(dg.serialize_value(entry)), entry.dagster_event) for entry in entries]

@@ -1,7 +1,6 @@
-"""How cost grows with tables, rows and columns: seconds and peak memory, as ``docs/growth.svg`` and a table.
+"""Measures how cost grows with tables, rows and columns, and writes ``docs/growth.svg`` and a table.
 
-``python -m benchmarks.growth``. Belongs here: sizes and curves. Does not: the runs' own work, drawing. Exit code 1
-where our peak memory grows with the number of tables.
+``python -m benchmarks.growth``. Exit code 1 where our peak memory grows with the number of tables.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ from benchmarks.report import DOCUMENT, bars, table, write_section
 from bqx_assets.base.files import write_atomic
 
 MEMORY_BAR = 1.3
-"""Peak memory at four times the tables, against that at once."""
+"""Greatest ratio of the peak memory with four times the tables to that with the tables."""
 _FACTORS = (1, 2, 4)
 _AXES = ("tables", "rows", "columns of a table")
 _CONTESTANTS = ("splice", "deep check", "raw merge", "eager joins")
 
 
 def main() -> None:
-    """Run every contestant at every size, draw, write."""
+    """Run every contestant at every size, draw the curves, and write the results."""
     parser = parser_of(__doc__)
     parser.add_argument("--rows", type=int, default=50_000)
     parser.add_argument("--tables", type=int, default=40)

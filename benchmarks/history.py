@@ -1,7 +1,6 @@
-"""A pair over its whole history: 2.16 million minutes, fewer tables, every stage in a process of its own.
+"""Measures a pair over its whole history: 2.16 million minutes, fewer tables, each stage in a process of its own.
 
-``python -m benchmarks.history --rows 2160000 --tables 30``. Belongs here: the warehouse, the stages' costs, what a
-trainer's window reads. Does not: the stages (``stages``). Exit code 1 where a bar is missed.
+``python -m benchmarks.history --rows 2160000 --tables 30``. Exit code 1 where a bar is missed.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ _WINDOW_DAYS = 395
 
 
 def main() -> None:
-    """Make the warehouse, run the stages, read a window, write the results."""
+    """Make the warehouse, run the stages, read a window, and write the results."""
     parser = parser_of(__doc__)
     parser.add_argument("--rows", type=int, default=2_160_000)
     parser.add_argument("--tables", type=int, default=30)
@@ -88,7 +87,7 @@ def _make_warehouse(root: Path, tables: list[ExpectedTable], rows: int) -> None:
 
 
 def _window_bytes(file: Path) -> tuple[int, str]:
-    """Return what a window's columns take in the row groups that overlap it, and which part of the groups those are."""
+    """Return the bytes of a window's columns in the row groups that overlap it, and the share of those groups."""
     footer = read_footer(file)
     groups = stated_groups(footer)
     last = max(int(group.high[0] or 0) for group in groups)  # the key comes first
@@ -112,7 +111,7 @@ def _write(what: str, found: dict[str, Run], columns: int, rows: int, read: tupl
         line[-1] = "the same for as many columns"
     head = ["", "seconds", "CPU s", "peak MB", f"{WHOLE_COLUMNS:,} columns: by CPU, by seconds"]
     text = (
-        f"{what}: {size_bytes / 1e9:.2f} GB ({size_bytes / columns / rows:.2f} bytes a value; at {WHOLE_COLUMNS:,} "
+        f"{what}: {size_bytes / 1e9:.2f} GB ({size_bytes / columns / rows:.2f} bytes per value; at {WHOLE_COLUMNS:,} "
         f"columns about {size_bytes * scale / 1e9:.0f} GB), row groups of the same rows in every slab. The reader of "
         f"the last {_WINDOW_DAYS} days needs {groups} row groups, "
         f"{read_bytes / 1e9:.2f} GB: the others are skipped by the statistics of `interval_time`."

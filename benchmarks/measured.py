@@ -1,7 +1,4 @@
-"""Runs in processes of their own, under a memory cap, with a cold or a warm page cache, told as plain figures.
-
-Belongs here: starting a run and what became of it; the median of several. Does not: what is run (``child``), documents.
-"""
+"""Runs calls in processes of their own, under a memory cap, with a cold or a warm page cache; keeps their figures."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ _LAST_LINES = 12
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run. ``outcome`` is empty where it ended well, else "out of memory", "over 600 s" or "failed: ..."."""
+    """One run. ``outcome`` is empty if it ended well, else "out of memory", "over 600 s" or "failed: ..."."""
 
     seconds: float = 0.0
     cpu_seconds: float = 0.0
@@ -36,33 +33,33 @@ class Run:
 
 @dataclass(slots=True)
 class Runs:
-    """A contestant's runs of one kind."""
+    """The runs of one kind of a contestant."""
 
     runs: list[Run] = field(default_factory=list[Run])
 
     @property
     def outcome(self) -> str:
-        """What went wrong first, if anything."""
+        """Return the outcome of the first run that failed, if any did."""
         return next((run.outcome for run in self.runs if run.outcome), "")
 
     @property
     def seconds(self) -> float:
-        """The median."""
+        """Return the median time."""
         return statistics.median(run.seconds for run in self.runs)
 
     @property
     def cpu_seconds(self) -> float:
-        """The median."""
+        """Return the median processor time."""
         return statistics.median(run.cpu_seconds for run in self.runs)
 
     @property
     def peak_bytes(self) -> int:
-        """The highest."""
+        """Return the highest peak."""
         return max(run.peak_bytes for run in self.runs)
 
     @property
     def spread(self) -> str:
-        """Fastest and slowest."""
+        """Return the fastest and the slowest time."""
         found = [run.seconds for run in self.runs]
         return f"{min(found):.2f}-{max(found):.2f}"
 
@@ -77,7 +74,7 @@ class Apart:
     def run(
         self, function: Callable[..., object], *arguments: object, environment: dict[str, str] | None = None
     ) -> Run:
-        """Run ``function`` with its arguments as texts."""
+        """Run ``function`` with its arguments as texts; return its measures."""
         target = f"{function.__module__}:{function.__name__}"  # type: ignore[attr-defined]
         command = [sys.executable, "-m", "benchmarks.child", target, *(str(each) for each in arguments)]
         group = {GROUP: str(self.group)} if self.group else {}
@@ -111,7 +108,7 @@ class Apart:
 
 @contextmanager
 def capped(cap_bytes: int, limit_seconds: float) -> Generator[Apart]:
-    """Give a way to run under a true cap, page cache included; without one, and saying so, where none can be made."""
+    """Give an ``Apart`` with a memory cap that counts the page cache, or say why there is none and give one without."""
     group = _CGROUPS / f"benchmark-{os.getpid()}"
     try:
         group.mkdir()
@@ -128,7 +125,7 @@ def capped(cap_bytes: int, limit_seconds: float) -> Generator[Apart]:
 
 
 def make_cold(files: Iterable[Path]) -> None:
-    """Drop the files from the page cache; what is dirty is written first."""
+    """Drop the files from the page cache, after writing what is dirty."""
     for path in files:
         handle = os.open(path, os.O_RDONLY)
         os.fdatasync(handle)
@@ -137,7 +134,7 @@ def make_cold(files: Iterable[Path]) -> None:
 
 
 def make_warm(files: Iterable[Path]) -> None:
-    """Read the files; as much of them is cached as the machine has memory for."""
+    """Read the files, so that as much of them is cached as fits into memory."""
     for path in files:
         with path.open("rb", buffering=0) as file:
             while file.read(_PIECE_BYTES):
@@ -145,7 +142,7 @@ def make_warm(files: Iterable[Path]) -> None:
 
 
 def alternating(names: Sequence[str], rounds: int) -> Iterable[str]:
-    """Give all names ``rounds`` times, each round beginning with another: none is always first."""
+    """Give all names ``rounds`` times; each round begins with another one, so that none is always first."""
     for number in range(rounds):
         yield from names[number % len(names) :]
         yield from names[: number % len(names)]

@@ -1,7 +1,7 @@
-"""A pair with a table of 232 columns in a container of 2 GiB whose files are memory: refused before reading, or done.
+"""Extracts a pair with a table of 232 columns in 2 GiB that also hold its files: it is refused at once, or ends well.
 
-``python -m benchmarks.memory``; smaller with ``--rows 300000``. Exit code 1 where a run is killed, or reads what it
-refuses. Belongs here: the two runs and their peaks. Does not: warehouse and limit (``extract/wide`` of the tests).
+``python -m benchmarks.memory``; smaller with ``--rows 300000``. Exit code 1 where a run is killed, or reads before it
+is refused.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def _ran(warehouse: Path, files: Path, gcs: GcsServer, mib: int) -> bool:
-    """Run without a range, then with the one that a refusal advises; return whether both ended as they should."""
+    """Run without a range, then with the one that a refusal proposes; return whether both ended as expected."""
     variables: dict[str, str] = {}
     for _ in range(2):
         began = time.monotonic()

@@ -1,8 +1,8 @@
-"""The merge against everything a user would pick instead, at several sizes, written into ``docs/performance.md``.
+"""Compares the merge with everything that a user would use instead, and writes ``docs/performance.md``.
 
-``python -m benchmarks.merge --tables 25 100 300 667``. Belongs here: sizes, bars, tables of results. Does not: the runs
-(``race``), the contestants. Exit code 1 where a bar is missed. ``--part copies``: aligned slabs only, a tenth of the
-time; ``--part shuffled``: raw checkpoints of which none lies as the spine does, the raw merge alone.
+``python -m benchmarks.merge --tables 25 100 300 667``. ``--part copies`` takes aligned slabs only, in a tenth of the
+time; ``--part shuffled`` takes raw checkpoints that all lie in another order than the spine, by the raw merge alone.
+Exit code 1 where a bar is missed.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ RAW_PEAK_BYTES = 1 << 30
 RAW_CPU_BAR = 1.3
 SIZE_BAR = 0.01
 _OUTPUTS = 2.2
-"""At most two outputs and their temporary files at once, beside raw checkpoints and slabs."""
+"""Most outputs on disk at once, with their temporary files, beside raw checkpoints and slabs."""
 _CELLS = "Cells: median wall seconds / CPU seconds / highest peak memory."
 _MANY = 100
-"""With more tables, raw merges run one round less than copies; the others' merges always run once."""
+"""Number of tables above which raw merges run one round less than copies; the merges of others always run once."""
 
 
 def main() -> None:
-    """Make the data, race at every size, write the results after each."""
+    """Make the data, run the race at every size, and write the results after each."""
     parser = parser_of(__doc__)
     parser.add_argument("--rows", type=int, default=177_748)
     parser.add_argument("--tables", type=int, nargs="+", default=[25, 100, 300, 667])
-    parser.add_argument("--limit-seconds", type=float, default=600, help="longest run of a contestant")
-    parser.add_argument("--others", nargs="*", default=list(OTHERS), choices=list(OTHERS), help="whom to race against")
-    parser.add_argument("--part", choices=["copies", "shuffled"], help="only that; default all but the shuffled")
+    parser.add_argument("--limit-seconds", type=float, default=600, help="longest time of a contestant's run")
+    parser.add_argument("--others", nargs="*", default=list(OTHERS), choices=list(OTHERS), help="contestants to run")
+    parser.add_argument("--part", choices=["copies", "shuffled"], help="run this part alone; default: all but shuffled")
     asked = parser.parse_args()
     most = max(asked.tables)
     chosen = chosen_tables(most)
@@ -68,7 +68,7 @@ def _race(home: Path, whole: Path, count: int, rounds: int) -> Race:
 
 
 def _steps(race: Race, apart: Apart, given_up: dict[str, str], part: str | None) -> Iterator[None]:
-    """Run the race, pausing where there is something to report."""
+    """Run the race in steps; yield after each step that has results to write."""
     free = Apart(None, apart.limit_seconds)  # a cap would keep the page cache from being warm
     if part != "shuffled":
         race.copies(free)

@@ -1,7 +1,8 @@
-"""How long ``bqx`` takes to give up, and what it asks and says meanwhile: the table in ``docs/operations.md``.
+"""Measures how long ``bqx`` takes to give up, and what it asks and says meanwhile, for ``docs/operations.md``.
 
-``python -m benchmarks.outages`` fails servers on this machine in one way each, runs a real command or a real
-extraction against them, and writes the table into the page. About six minutes: lasting outages are waited out.
+``python -m benchmarks.outages`` lets servers on this machine fail in one way each, runs a real command or a real
+extraction against them, and writes the table into the page. It takes about six minutes, because it waits for the end
+of lasting outages.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ _SESSIONS = "request failed: the user does not have 'bigquery.readsessions.creat
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one way of failing was like."""
+    """The figures of one way of failing."""
 
     what: str
     command: str
@@ -57,7 +58,7 @@ class Seen:
 
 @contextmanager
 def _silent() -> Generator[tuple[str, list[int]]]:
-    """A port that takes connections and never answers, as a black hole behind a gateway; counts them."""
+    """Give a port that accepts connections and never answers, and the list that counts them."""
     count: list[int] = []
     with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
         held: list[socket.socket] = []
@@ -75,7 +76,7 @@ def _silent() -> Generator[tuple[str, list[int]]]:
 
 
 def _plan(what: str, rest_url: str | None, calls: Sequence[object] | None, **more: str) -> Seen:
-    """Run ``bqx plan eurusd`` against a REST address."""
+    """Run ``bqx plan eurusd`` against a REST address; return its figures."""
     with tempfile.TemporaryDirectory() as home:
         environment: dict[str, str | None] = {"BQX_BIGQUERY_PROJECT": "bqx-ml", "BIGQUERY_EMULATOR_HOST": rest_url}
         environment["BQX_BIGQUERY_STORAGE_ENDPOINT"] = "http://127.0.0.1:9" if rest_url else None
@@ -90,7 +91,7 @@ def _plan(what: str, rest_url: str | None, calls: Sequence[object] | None, **mor
 
 
 class _FailingOnceUnderWay(ConsoleProgress):
-    """Lets the spine through, and then sets the fault for all further calls."""
+    """A progress that sets the fault for all calls after the spine has been read."""
 
     def __init__(self, console: Console, reads: FaultyReads, fault: Fault) -> None:
         super().__init__(console)
@@ -128,7 +129,7 @@ def _ending(error: str, cure: str) -> str:
 
 @contextmanager
 def _revoked_key() -> Generator[tuple[str, RestServer]]:
-    """A service account's key file whose token endpoint says that the grant is gone."""
+    """Give a service account's key file, and its token endpoint, which says that the grant was revoked."""
     refusal = Refusal(400, "", page=json.dumps({"error": "invalid_grant", "error_description": "Bad Request"}))
     key = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
     pem = key.private_bytes(
@@ -142,7 +143,7 @@ def _revoked_key() -> Generator[tuple[str, RestServer]]:
 
 
 def measure() -> Generator[Seen]:
-    """Yield what each way of failing is like."""
+    """Yield the figures of each way of failing."""
     yield _plan("network gone: connections refused", "http://127.0.0.1:9", None)
     yield _plan("network gone: names unknown", "http://nowhere.invalid", None)
     with _silent() as (url, taken):
@@ -163,7 +164,7 @@ def measure() -> Generator[Seen]:
 
 
 def write(rows: Sequence[Seen]) -> None:
-    """Put the table into the page."""
+    """Write the table into the page."""
     head = "| what fails | command | ends after, s | calls | lines told meanwhile | ends with |\n"
     head += "|---|---|---|---|---|---|\n"
     lines = [

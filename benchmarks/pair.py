@@ -1,7 +1,6 @@
-"""A whole pair in one process under a hard 2 GiB, what it writes to files counted: where each second and byte goes.
+"""Runs a whole pair in one process under a hard 2 GiB and counts the seconds and bytes of each stage.
 
-``python -m benchmarks.pair``; smaller with ``--tables 40 --rows 60000``. Belongs here: the cap, the counts around each
-stage, the document. Does not: the stages (``pair_process``), the servers. Exit code 1 where a bar is missed.
+``python -m benchmarks.pair``; smaller with ``--tables 40 --rows 60000``. Exit code 1 where a bar is missed.
 """
 
 from __future__ import annotations
@@ -23,10 +22,9 @@ from benchmarks.beside import Beside, Counts, beside
 from benchmarks.folders import BYTES_PER_VALUE, chosen_tables, column_count
 from benchmarks.gcs_disk import gcs_server
 from benchmarks.measured import capped
-from benchmarks.pair_document import write_part
 from benchmarks.place import parser_of, workplace
 from benchmarks.reads_server import reads_server
-from benchmarks.report import bars, table
+from benchmarks.report import PAIR_DOCUMENT, bars, table, write_section
 
 _CAP_BYTES = 2 << 30
 _BUCKET = "gs://bqx-ml-output"
@@ -43,7 +41,7 @@ Bypassed: BigQuery's two catalogue queries and its clock, which go by REST; Dags
 
 @dataclass(slots=True)
 class _Stage:
-    """One stage's measures."""
+    """The measures of one stage."""
 
     name: str
     seconds: float
@@ -54,7 +52,7 @@ class _Stage:
 
 
 def main() -> None:
-    """Serve, run the pair under the cap, write the results."""
+    """Start the servers, run the pair under the cap, and write the results."""
     parser = parser_of(__doc__)
     parser.add_argument("--rows", type=int, default=177_748)
     parser.add_argument("--tables", type=int, default=667)
@@ -80,7 +78,7 @@ def main() -> None:
 
 @contextmanager
 def _memory_folder(folder: Path) -> Generator[Path]:
-    """A folder in memory, as everything written in a container is: charged to the group of who writes."""
+    """Give a folder in memory, which is charged to the control group of who writes, as files of a container are."""
     folder.mkdir()
     subprocess.run(["/bin/mount", "-t", "tmpfs", "-o", "size=2g", "tmpfs", folder], check=True)
     try:
@@ -113,7 +111,7 @@ def _run(asked: Namespace, memory: Path, group: Path, reads: Beside, bucket: Bes
 
 
 def _watch(process: subprocess.Popen[str], group: Path, reads: Beside, bucket: Beside) -> list[_Stage]:
-    """One stage after another: its counts are taken when the next begins, and the process waits meanwhile."""
+    """Take the measures of each stage when the next one begins; the process waits meanwhile."""
     if process.stdin is None or process.stdout is None:
         raise RuntimeError("no pipes")
     usage = group / "memory.max_usage_in_bytes"
@@ -168,7 +166,7 @@ def _write(stages: list[_Stage], servers: tuple[float, float]) -> None:
         f"{checked['verdicts']} rules judged the published bytes; not passed: {failed}": checked["verdicts"] > 0,
     }
     parts = (text, table(head, lines), within, table(["", "seconds", "share"], walls), bars(claims), _NOTES)
-    write_part("pair", "\n\n".join(parts))
+    write_section("pair", "\n\n".join(parts), PAIR_DOCUMENT)
     sys.exit(0 if all(claims.values()) else 1)
 
 

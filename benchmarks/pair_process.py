@@ -1,7 +1,6 @@
-"""The whole pair in this one process, from a read server to the published object, telling each stage as it begins.
+"""Runs the whole pair in this one process for ``benchmarks.pair``, and announces each stage as it begins.
 
-``python -m benchmarks.pair_process ADDRESS TABLES ROWS HOME OUTPUT``, by ``pair``. Belongs here: the stages in order,
-and the seconds of extraction's steps. Does not: the cap, the servers, the document.
+``python -m benchmarks.pair_process ADDRESS TABLES ROWS HOME OUTPUT``.
 """
 
 from __future__ import annotations
@@ -32,14 +31,14 @@ from bqx_assets.release.publish import publish
 
 
 class Steps:
-    """Seconds of worker threads in each step of extraction."""
+    """The seconds of all worker threads in each step of extraction."""
 
     def __init__(self) -> None:
         self.seconds = defaultdict[str, float](float)
         self._lock = threading.Lock()
 
     def watch(self, owner: object, name: str, step: str) -> None:
-        """Time every call of ``owner.name`` from here on."""
+        """Measure every call of ``owner.name`` from now on."""
         inner: Callable[..., Any] = getattr(owner, name)
 
         @wraps(inner)
@@ -55,13 +54,13 @@ class Steps:
 
 
 def tell(stage: str, **facts: object) -> None:
-    """Say that a stage begins, and wait until the counts before it are taken."""
+    """Announce a stage, and wait until the counts before it are taken."""
     print(json.dumps({"stage": stage, "cpu_seconds": sum(os.times()[:4]), "facts": facts}), flush=True)
     sys.stdin.readline()
 
 
 def main() -> None:
-    """Run the pair."""
+    """Run the stages of the pair one after another."""
     address, tables, rows, home, output = sys.argv[1:]
     steps = Steps()
     steps.watch(table, "read_frame", "read, decode")

@@ -1,7 +1,4 @@
-"""Where a benchmark's data lies: the disk it needs said and checked before, all of it removed afterwards.
-
-Belongs here: the options every benchmark has, and that folder. Does not: data.
-"""
+"""Makes the folder of a benchmark's data: says and checks the disk it needs before, and removes it afterwards."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Line charts as SVG: small panels side by side, for the documents.
+"""Draws line charts as SVG, small panels side by side, for the documents.
 
-Belongs here: axes, lines, labels. Does not: what is drawn. By hand, for no plotting library is among the dependencies.
+It is written by hand because no plotting library is among the dependencies.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from html import escape
 
 _WIDTH, _HEIGHT, _MARGIN = 300, 220, 46
 _WHOLE = 100
-"""From here on labels have no decimals."""
+"""Least value whose label has no decimals."""
 _COLOURS = ("#1b6ca8", "#d1495b", "#2e933c", "#8d6a9f", "#c77c1e")
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One chart: ``lines`` by name, each (x, y) ascending in x; both axes begin at 0."""
+    """A chart: ``lines`` by name, each (x, y) ascending in x; both axes begin at 0."""
 
     title: str
     x_label: str
@@ -25,7 +25,7 @@ class Panel:
 
 
 def svg(panels: Sequence[Sequence[Panel]]) -> str:
-    """Return rows of panels, one legend below; a line keeps its colour throughout."""
+    """Return rows of panels with one legend below; a line has the same colour in all panels."""
     names = list(dict.fromkeys(name for row in panels for panel in row for name in panel.lines))
     colours = {name: _COLOURS[place % len(_COLOURS)] for place, name in enumerate(names)}
     width = _WIDTH * max(len(row) for row in panels)

@@ -1,18 +1,18 @@
-"""The merge race at one size: every contestant's runs, every output held against the truth.
-
-Belongs here: the order of runs, and what is measured of each. Does not: sizes, bars, documents (``merge``).
-"""
+"""Runs all contestants of ``benchmarks.merge`` at one size, and compares every output with the slabs."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import polars as pl
+
 from benchmarks import contestants, readers
 from benchmarks.measured import Apart, Runs, alternating, make_cold, make_warm
-from benchmarks.truth import check_output
-from bqx_assets.base.artifacts import manifest_path
+from bqx_assets.base.artifacts import EXTRACTION_FILE, ExtractionRecord, Manifest, manifest_path
+from bqx_assets.base.checksums import crc32c_of_file
 
 COPIES: dict[str, Callable[[str, str], object]] = {
     "splice": contestants.splice,
@@ -36,12 +36,12 @@ READERS: dict[str, Callable[[str], object]] = {
     "read 50 columns": readers.read_50,
 }
 _WHOLE_TABLES = 30
-"""Up to so many tables all values are compared, above that so many tables' are."""
+"""Number of tables whose values are compared: all of them, up to this number."""
 
 
 @dataclass(slots=True)
 class Race:
-    """One size. ``folder`` holds ``raw`` and ``slabs``."""
+    """The race at one size; ``folder`` holds ``raw`` and ``slabs``."""
 
     folder: Path
     out: Path
@@ -49,13 +49,13 @@ class Race:
     columns: int
     rounds: int
     found: dict[str, Runs] = field(default_factory=dict[str, Runs])
-    """By contestant; copies and readers with their state behind a comma."""
+    """Runs by contestant; names of copies and readers end with their state after a comma."""
     sizes: dict[str, int] = field(default_factory=dict[str, int])
-    """Bytes of outputs."""
+    """Size of each output in bytes."""
     slabs_bytes: int = 0
 
     def copies(self, apart: Apart) -> None:
-        """Run splice and ``cat``, with a cold and with a warm page cache. Leaves a spliced file."""
+        """Run splice and ``cat`` with a cold and with a warm page cache, and leave a spliced file."""
         files = sorted((self.folder / "slabs").glob("*.parquet"))
         self.slabs_bytes = sum(file.stat().st_size for file in files)
         for state, prepare in (("cold", make_cold), ("warm", make_warm)):
@@ -68,13 +68,13 @@ class Race:
         self._check("splice")
 
     def ours(self, apart: Apart, rounds: int) -> None:
-        """Run the merge of raw checkpoints and what it cannot avoid."""
+        """Run the merge of raw checkpoints, and the decoding and encoding that it cannot avoid."""
         for name in alternating(list(OURS), rounds):
             self._join(apart, name, OURS[name])
         self.sizes["decode + encode"] = self.found["decode + encode"].runs[0].result or 0
 
     def others(self, apart: Apart, given_up: dict[str, str]) -> None:
-        """Run what a user would write, but for those that gave up on fewer tables."""
+        """Run what a user would write, except for those that gave up on fewer tables."""
         for name, function in OTHERS.items():
             if name in given_up:
                 continue
@@ -122,3 +122,28 @@ class Race:
         for each in (path, manifest_path(path), *self.out.glob(f"{path.name}*")):
             if each.is_file():
                 each.unlink(missing_ok=True)
+
+
+def check_output(output: Path, slabs: Path, most_tables: int) -> int:
+    """End the program unless the output equals the slabs; return how many tables were compared.
+
+    ``most_tables`` of them, spread evenly, are compared; names, row count and our own checksum always are.
+    **Cost**: one table in memory.
+    """
+    record = ExtractionRecord.load(slabs / EXTRACTION_FILE)
+    schema = pl.read_parquet_schema(output)
+    missing = [c.name for slab in record.slabs for c in slab.provenance.columns if c.name not in schema]
+    _expect(not missing, f"{output.name}: {len(missing)} columns missing: {missing[:3]}")
+    if manifest_path(output).is_file():
+        _expect(crc32c_of_file(output) == Manifest.load(manifest_path(output)).file.crc32c, f"{output.name}: checksum")
+    count = min(most_tables, len(record.slabs))
+    for slab in [record.slabs[number * len(record.slabs) // count] for number in range(count)]:
+        truth = pl.read_parquet(slabs / slab.object_name)
+        found = pl.read_parquet(output, columns=truth.columns).select(truth.columns).cast(truth.schema)
+        _expect(found.equals(truth), f"{output.name}: {slab.table} differs")
+    return count
+
+
+def _expect(holds: bool, trouble: str) -> None:  # noqa: FBT001 -- a claim
+    if not holds:
+        sys.exit(f"not equal: {trouble}")

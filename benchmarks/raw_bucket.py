@@ -1,7 +1,6 @@
-"""Raw checkpoints merged from a bucket against the same from a folder: bytes asked for, requests, time and memory.
+"""Compares a merge of raw checkpoints in a bucket with one from a folder: bytes, requests, time and memory.
 
-``python -m benchmarks.raw_bucket``; smaller with ``--tables 20 --rows 60000``. Belongs here: the two merges and their
-comparison. Does not: the tables (``folders``), the bucket (``gcs_disk``). Exit code 1 where a bar is missed.
+``python -m benchmarks.raw_bucket``; smaller with ``--tables 20 --rows 60000``. Exit code 1 where a bar is missed.
 """
 
 from __future__ import annotations
@@ -18,9 +17,8 @@ import pyarrow.parquet as pq
 from benchmarks.beside import Beside, Counts, beside
 from benchmarks.folders import BYTES_PER_VALUE, PAIR, chosen_tables, column_count, make_folders
 from benchmarks.gcs_disk import gcs_server
-from benchmarks.pair_document import write_part
 from benchmarks.place import parser_of, workplace
-from benchmarks.report import bars, table
+from benchmarks.report import PAIR_DOCUMENT, bars, table, write_section
 from bqx_assets.base.process import PeakMemory
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
@@ -39,7 +37,7 @@ processors and without a network. Each merge has the peak of its own process bey
 
 @dataclass(frozen=True, slots=True)
 class _Merge:
-    """One merge's measures."""
+    """The measures of one merge."""
 
     name: str
     seconds: float
@@ -50,7 +48,7 @@ class _Merge:
 
 
 def main() -> None:
-    """Make the tables, merge them from both places, write the results."""
+    """Make the tables, merge them from both places, and write the results."""
     parser = parser_of(__doc__)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--tables", type=int, default=100)
@@ -112,7 +110,7 @@ def _write(home: Path, what: str, of_folder: _Merge, of_bucket: _Merge) -> None:
         "both files hold equal columns, rows and values": _equal(of_folder.file, of_bucket.file),
         f"{twice:.3f} times the bytes are asked for, the targets' counted twice, of at most 1.05": twice < 1.05,  # noqa: PLR2004
     }
-    write_part("raw bucket", "\n\n".join((text, table(head, lines), bars(claims), _NOTES)))
+    write_section("raw bucket", "\n\n".join((text, table(head, lines), bars(claims), _NOTES)), PAIR_DOCUMENT)
     sys.exit(0 if all(claims.values()) else 1)
 
 

@@ -1,7 +1,4 @@
-"""What readers do with a training file, as measured calls: open it, read 50 columns, decode all, check it.
-
-Belongs here: one function a use, arguments as texts. Does not: timing.
-"""
+"""Uses of a training file as measured calls: open it, read 50 columns, decode all, check it."""
 
 from __future__ import annotations
 
@@ -19,21 +16,21 @@ from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets.quality.validate import validate
 
 _AT_ONCE = 1_000
-"""Columns of one call where all are decoded: Polars parses the whole footer again at each."""
+"""Columns per call when all are decoded, since Polars parses the whole footer again at each call."""
 
 
 def open_polars(file: str) -> int:
-    """Return the columns by Polars' schema."""
+    """Return the number of columns in Polars' schema."""
     return len(pl.read_parquet_schema(file))
 
 
 def open_pyarrow(file: str) -> int:
-    """Return the columns by Arrow's schema."""
+    """Return the number of columns in Arrow's schema."""
     return len(pq.read_schema(file))
 
 
 def read_50(file: str) -> int:
-    """Read 50 columns from all over the file."""
+    """Read 50 columns, spread over the file."""
     names = list(pl.read_parquet_schema(file))
     return pl.read_parquet(file, columns=names[:: max(1, len(names) // 50)][:50]).width
 
@@ -46,12 +43,12 @@ def decode_all(file: str) -> int:
 
 
 def shallow(file: str) -> int:
-    """Check footer and statistics; return the verdicts' number."""
+    """Check footer and statistics; return the number of verdicts."""
     return _validate(file, deep=False)
 
 
 def deep(file: str) -> int:
-    """Check everything: every byte's checksum, every value."""
+    """Check all bytes by their checksum, and all values."""
     return _validate(file, deep=True)
 
 

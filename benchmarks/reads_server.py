@@ -1,6 +1,4 @@
-"""A Storage Read server whose answers were made beforehand: serving them costs a copy of bytes, no encoding.
-
-Belongs here: answers as one file, and the two calls. Does not: values (``columns``), which tables (``served``).
+"""A Storage Read server whose answers are made beforehand, so that serving them costs no encoding.
 
 Tables with the same columns are served the same rows: 50 kinds stand for 667 tables. Each table is in two streams, half
 of its days in each. Every fourth kind lacks 1% of the spine's rows and comes in no order.
@@ -35,7 +33,7 @@ _STREAMS = 2
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """One answer of ReadRows: where its message lies, and the rows before it in its stream."""
+    """One answer of ReadRows: the place of its message, and the number of rows before it in its stream."""
 
     offset: int
     size_bytes: int
@@ -46,7 +44,7 @@ class _Batch:
 
 @dataclass(slots=True)
 class _Rows:
-    """A kind's rows, encoded."""
+    """The encoded rows of a kind of table."""
 
     schema: pa.Schema
     streams: list[list[_Batch]] = field(default_factory=list[list[_Batch]])
@@ -73,7 +71,7 @@ def reads_server(folder: str, tables: int, rows: int, batch_bytes: int) -> Gener
 
 
 class _Reads:
-    """The service: tables by name."""
+    """The service, with its tables by name."""
 
     def __init__(self, tables: dict[str, _Rows], answers: mmap.mmap) -> None:
         self._tables, self._answers = tables, answers
@@ -81,12 +79,12 @@ class _Reads:
         self._counts: Counts = dict.fromkeys(("sessions", "batches", "wire_bytes", "decoded_bytes"), 0)
 
     def counts(self) -> Counts:
-        """Sessions, batches, and their bytes on the wire and decoded."""
+        """Return the numbers of sessions and batches, and the batches' bytes on the wire and decoded."""
         with self._lock:
             return dict(self._counts)
 
     def handlers(self) -> grpc.GenericRpcHandler:
-        """Both calls; the rows' messages are bytes already."""
+        """Return the handlers of both calls; messages of rows are bytes already."""
         grpc_untyped: Any = grpc  # its stubs know messages of one kind only
         session = grpc_untyped.unary_unary_rpc_method_handler(
             self._session, types.CreateReadSessionRequest.deserialize, types.ReadSession.serialize
@@ -130,7 +128,7 @@ class _Reads:
 
 
 def _make(kind: Kind, number: int, rows: int, batch_bytes: int, file: IO[bytes]) -> _Rows:
-    """Append a kind's answers to the file."""
+    """Append the answers of a kind of table to the file."""
     fields = [pa.field(name, COLUMN_TYPES[each].arrow) for name, each in ((KEY, "TIMESTAMP"), *kind)]
     frame, schema = _frame(kind, number, rows), pa.schema(fields)
     columns = [frame.get_column(each.name).to_arrow().cast(each.type) for each in fields]
@@ -144,7 +142,7 @@ def _make(kind: Kind, number: int, rows: int, batch_bytes: int, file: IO[bytes])
 
 
 def _frame(kind: Kind, number: int, rows: int) -> pl.DataFrame:
-    """A kind's rows; the table of BQX itself holds what the targets are the future of."""
+    """Return the rows of a kind of table; BQX is the past of the targets."""
     if kind == TARGETS_KIND:
         return targets(rows)
     rng = np.random.default_rng([17, number])
@@ -161,7 +159,7 @@ def _frame(kind: Kind, number: int, rows: int) -> pl.DataFrame:
 
 
 def _appended(stream: pa.Table, batch_rows: int, file: IO[bytes]) -> Iterator[_Batch]:
-    """Append a stream's messages."""
+    """Append the messages of a stream to the file; yield the place of each."""
     first = 0
     for batch in stream.to_batches(batch_rows):
         message = types.ReadRowsResponse(
@@ -176,7 +174,7 @@ def _appended(stream: pa.Table, batch_rows: int, file: IO[bytes]) -> Iterator[_B
 
 
 def _serialized(batch: pa.RecordBatch) -> bytes:
-    """One message of Arrow's stream format, compressed as the product asks for it."""
+    """Return a batch as a message of Arrow's stream format, compressed as the product requests it."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
         writer.write_batch(batch)

@@ -1,7 +1,4 @@
-"""Benchmarks' results as tables: printed, and written into ``docs/performance.md`` between each one's own marks.
-
-Belongs here: Markdown, the machine's and the commit's facts. Does not: figures.
-"""
+"""Writes results as Markdown tables: printed, and put into a document between the marks of each benchmark."""
 
 from __future__ import annotations
 
@@ -20,21 +17,22 @@ from bqx_assets.base.files import write_atomic
 from bqx_assets.base.process import worker_count
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "performance.md"
+PAIR_DOCUMENT = DOCUMENT.with_name("performance-pair.md")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table, the first column to the left, the others to the right."""
+    """Return a Markdown table with the first column aligned to the left, the others to the right."""
     lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def bars(claims: dict[str, bool]) -> str:
-    """Return one line a bar, whether it holds."""
+    """Return one line per bar, with whether it holds."""
     return "\n".join(f"- {'holds' if holds else '**missed**'}: {claim}" for claim, holds in claims.items())
 
 
 def provenance() -> str:
-    """Return machine, commit, date and command, in one line."""
+    """Return machine, commit, date and command in one line."""
     root = DOCUMENT.parent.parent
     git = ["git", "-C", str(root)]
     commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], check=False, capture_output=True, text=True).stdout
@@ -42,7 +40,7 @@ def provenance() -> str:
         [*git, "status", "--porcelain", "bqx_assets"], check=False, capture_output=True, text=True
     ).stdout
     memory = psutil.virtual_memory().total / (1 << 30)
-    words = re.sub(r" ?--\w+ /\S+", "", " ".join(sys.argv[1:]))  # where the data lay says nothing
+    words = re.sub(r" ?--\w+ /\S+", "", " ".join(sys.argv[1:]))  # without the place of the data
     return (
         f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit {commit.strip() or 'unknown'}{' and changes' * bool(dirty)}, "
         f"{worker_count()} processors ({_processor()}), {memory:.0f} GiB, Linux {platform.release()}, "
@@ -51,16 +49,14 @@ def provenance() -> str:
     )
 
 
-def write_section(name: str, text: str) -> None:
-    """Print ``text`` and put it into the document, in place of what ``name``'s last run wrote."""
+def write_section(name: str, text: str, document: Path = DOCUMENT) -> None:
+    """Print ``text`` and put it into the document, in place of what ``name``'s last run wrote; a new one goes last."""
     print(f"\n{text}\n", flush=True)
     begin, end = f"<!-- {name}: written by the benchmark -->", f"<!-- end of {name} -->"
-    document = DOCUMENT.read_text() if DOCUMENT.exists() else "# Performance\n"
-    block = f"{begin}\n{text}\n\n{provenance()}\n{end}"
-    before, found, rest = document.partition(begin)
-    after = rest.partition(end)[2] if found else ""
-    text = before + block + after if found else f"{document.rstrip()}\n\n{block}\n"
-    write_atomic(DOCUMENT, text.encode())
+    before, found, rest = document.read_text().partition(begin)
+    after = rest.partition(end)[2] if found else "\n"
+    before = before if found else f"{before.rstrip()}\n\n"
+    write_atomic(document, f"{before}{begin}\n{text}\n\n{provenance()}\n{end}{after}".encode())
 
 
 def _module() -> str:

@@ -18,7 +18,7 @@ LEAST_CODE = 25
 
 
 def lines_by_kind(path: Path) -> Counter[str]:
-    """Return how many lines of a module are code, docstring, comment, import and blank."""
+    """Return the number of a module's lines by kind: code, docstring, comment, import, blank."""
     text = path.read_text()
     tree, kinds = ast.parse(text), dict[int, str]()
     for node in ast.walk(tree):
@@ -65,7 +65,7 @@ def modules_of(root: Path) -> dict[str, Path]:
 
 
 def crumbs(root: Path) -> dict[str, int]:
-    """Return the modules of under ``LEAST_CODE`` lines of code that a single module imports, with these lines."""
+    """Return the modules with fewer than ``LEAST_CODE`` lines of code that one module imports, with these numbers."""
     paths = modules_of(root)
     importers = importers_of(paths)
     alone = {

@@ -1,7 +1,4 @@
-"""The pair as ``reads_server`` serves it, seen from the client: its catalogue, its requests, the product's warehouse.
-
-Belongs here: what all contestants read, so that they read the same. Does not: servers, timing.
-"""
+"""The pair that ``reads_server`` serves, seen from the client: its catalogue, its requests, the product's warehouse."""
 
 from __future__ import annotations
 
@@ -40,13 +37,13 @@ from bqx_assets.extract.warehouse import ReadRequest, Warehouse
 PROJECT = "benchmark-project"
 MODIFIED = datetime(2026, 1, 1, tzinfo=UTC)
 Kind = tuple[tuple[str, str], ...]
-"""Name and type of the columns that are read besides the key."""
+"""Names and types of a table's columns that are read besides the key."""
 TARGETS_KIND: Kind = tuple((name, "FLOAT64") for name in load_expectations().targets())
 BQX_KIND: Kind = tuple((f"bqx_{window}", "FLOAT64") for window in sorted(map(str, load_expectations().windows)))
 
 
 def read_columns(table: ExpectedTable) -> Kind:
-    """Return what extraction reads of a table besides the key: not what looks forward by name."""
+    """Return the columns that extraction reads besides the key: those whose names do not look forward."""
     return tuple((name, kind) for name, kind in table.columns if not name.startswith(FORWARD_PREFIX))
 
 
@@ -56,7 +53,7 @@ def served_tables(count: int) -> dict[str, Kind]:
 
 
 def descriptions(count: int, rows: int) -> list[TableDescription]:
-    """Return the tables as a catalogue query would: whole, what looks forward included."""
+    """Return the tables as a catalogue query does, with columns that look forward."""
     targets = (TARGETS_DATASET, targets_table(PAIR), ((KEY, "TIMESTAMP"), *TARGETS_KIND))
     types = {KEY: "TIMESTAMP", PAIR_COLUMN: "STRING"}
     features = [
@@ -70,7 +67,7 @@ def descriptions(count: int, rows: int) -> list[TableDescription]:
 
 
 class ServedWarehouse(BigQueryWarehouse):
-    """The product's BigQuery warehouse, but for its two REST queries: catalogue and clock are given."""
+    """The product's BigQuery warehouse without its two REST queries: catalogue and clock are given."""
 
     def __init__(self, address: str, count: int, rows: int) -> None:
         settings = Settings()
@@ -82,7 +79,7 @@ class ServedWarehouse(BigQueryWarehouse):
         return self._descriptions
 
     def snapshot(self) -> datetime:
-        """Return now."""
+        """Return the time of the call."""
         return datetime.now(UTC)
 
 
@@ -102,7 +99,7 @@ def job(warehouse: Warehouse, settings: Settings, count: int, rows: int, slabs: 
 
 
 def expected(count: int, rows: int) -> Expectations:
-    """Return the packaged expectations, less what a smaller run leaves out."""
+    """Return the packaged expectations without what a smaller run leaves out."""
     found = load_expectations()
     there = {each.table for each in chosen_tables(count)}
     absent = {each.table: "not served" for each in expected_tables(PAIR) if each.table not in there}
@@ -112,12 +109,12 @@ def expected(count: int, rows: int) -> Expectations:
 
 
 def read_client(address: str) -> BigQueryReadClient:
-    """Return Google's own client of the server, the one its documentation names."""
+    """Return a client of the server as Google's documentation makes it."""
     return BigQueryReadClient(transport=_transport(address))
 
 
 def _clients(address: str) -> Clients:
-    """The product's two clients; the REST one is never asked."""
+    """Return the product's two clients; the REST one is never used."""
     rest = bigquery.Client(project=PROJECT, credentials=AnonymousCredentials())
     return Clients(PROJECT, PROJECT, rest, product_client.BigQueryReadClient(transport=_transport(address)))
 

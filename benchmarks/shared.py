@@ -1,7 +1,6 @@
-"""What a pair costs whose shared tables another pair has read already: extraction alone, first, and one of 28.
+"""Measures an extraction whose shared tables another pair has read already, against one alone and the first of 28.
 
-``python -m benchmarks.shared``; smaller with ``--tables 40 --rows 60000``. Belongs here: the three extractions of the
-same tables, and what each asks of BigQuery and of the bucket. Does not: what follows extraction (``pair``), prices.
+``python -m benchmarks.shared``; smaller with ``--tables 40 --rows 60000``.
 """
 
 from __future__ import annotations
@@ -15,10 +14,9 @@ from pathlib import Path
 from benchmarks.beside import Beside, Counts, beside
 from benchmarks.folders import BYTES_PER_VALUE, PAIR, chosen_tables, column_count
 from benchmarks.gcs_disk import gcs_server
-from benchmarks.pair_document import write_part
 from benchmarks.place import parser_of, workplace
 from benchmarks.reads_server import reads_server
-from benchmarks.report import table
+from benchmarks.report import PAIR_DOCUMENT, table, write_section
 from benchmarks.served import ServedWarehouse, home_of, job
 from bqx_assets.base.store.open_store import open_store
 from bqx_assets.extract.pair import extract_features, extract_spine
@@ -38,7 +36,7 @@ compare the rows with each other."""
 
 @dataclass(frozen=True, slots=True)
 class _Pass:
-    """One extraction's measures."""
+    """The measures of one extraction."""
 
     name: str
     seconds: float
@@ -46,13 +44,13 @@ class _Pass:
     counts: Counts
 
     def calls(self, kinds: tuple[str, ...]) -> float:
-        """How many of the bucket's calls are of these kinds."""
+        """Return the number of the bucket's calls of these kinds."""
         ends = tuple(f".{kind} requests" for kind in kinds)
         return sum(count for name, count in self.counts.items() if name.endswith(ends))
 
 
 def main() -> None:
-    """Serve, extract three times, write the results."""
+    """Start the servers, extract three times, and write the results."""
     parser = parser_of(__doc__)
     parser.add_argument("--rows", type=int, default=177_748)
     parser.add_argument("--tables", type=int, default=100)
@@ -132,7 +130,7 @@ def _write(passes: list[_Pass], asked: Namespace, columns: int) -> None:
         f"table it makes {more_reads:.1f} reads of the bucket and {more_writes:.1f} writes more: "
         f"{more_reads * _SHARED_TABLES:,.0f} and {more_writes * _SHARED_TABLES:,.0f} for all {_SHARED_TABLES}."
     )
-    write_part("shared", "\n\n".join((text, table(head, lines), found, _NOTES)))
+    write_section("shared", "\n\n".join((text, table(head, lines), found, _NOTES)), PAIR_DOCUMENT)
 
 
 if __name__ == "__main__":

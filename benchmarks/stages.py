@@ -1,7 +1,4 @@
-"""A pair's stages without Dagster, as measured calls: one after another, or each by itself.
-
-Belongs here: one function a stage, arguments as texts. Does not: timing.
-"""
+"""The stages of a pair without Dagster, as measured calls: one after another, or each by itself."""
 
 from __future__ import annotations
 
@@ -18,12 +15,12 @@ def settings_of(home: str, row_groups: str = "0", workers: str = "0") -> Setting
 
 
 def extract(home: str, row_groups: str = "0", workers: str = "0") -> int:
-    """Extract all tables; return how many."""
+    """Extract all tables; return their number."""
     return len(Pipeline(settings_of(home, row_groups, workers)).extract(PAIR).slabs)
 
 
 def splice(home: str, row_groups: str = "0") -> int:
-    """Merge the slabs; return the file's bytes."""
+    """Merge the slabs; return the size of the file."""
     return Pipeline(settings_of(home, row_groups)).merge(PAIR).manifest.file.size_bytes
 
 
