@@ -1,4 +1,4 @@
-"""The tables of an embedded warehouse are computed and written in batches, in several processes at once."""
+"""Computes and writes the tables of an embedded warehouse in batches, in several processes at once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from bqx_assets.sandbox.quirks import SEVERAL_PAIRS, as_stored, with_known_gaps,
 from bqx_assets.sandbox.selection import Selection
 
 _FEW_CELLS = 8_000_000
-"""With fewer cells, the work takes no longer than starting two processes."""
+"""Below this number of cells the work takes no longer than starting two processes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def batches_of(selection: Selection) -> list[Batch]:
 def make_batches(
     root: Path, source: MarketSource, batches: Sequence[Batch], pairs: Sequence[Pair]
 ) -> Iterator[list[OnSpine]]:
-    """Compute and write the batches; after each table yield what it holds on the spines of the pairs that read it.
+    """Compute and write the batches; yield for each table what it holds on the spines of the pairs that read it.
 
     **Cost**: one table of a batch is in memory at a time, in each of as many processes as there are processors.
     """
@@ -133,7 +133,7 @@ def _with_neighbours_rows(
 
 
 def _be_a_worker() -> None:
-    """Leave Ctrl-C to the parent process, and end with it: otherwise workers of a killed parent would wait for ever."""
+    """Ignore Ctrl-C, which the parent handles, and end with the parent: workers of a killed one would wait for ever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:

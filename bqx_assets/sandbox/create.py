@@ -1,4 +1,4 @@
-"""An embedded warehouse is made here: its market, its tables, and the expectations that fit them."""
+"""Makes an embedded warehouse: its market, its tables, and the expectations that fit them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from bqx_assets.base.errors import BadSetting, FolderBusy
 from bqx_assets.base.files import locked, remove_partials, sync_file, write_atomic
 from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair
+from bqx_assets.base.printable import some_of
 from bqx_assets.base.progress import Progress
 from bqx_assets.catalogue.expectations import EXPECTATIONS_FILE, load_expectations
 from bqx_assets.catalogue.families import TARGETS_DATASET, family_of, targets_table
@@ -38,7 +39,7 @@ from bqx_assets.sandbox.selection import NOT_ASKED_FOR, Selection, select
 STAGE = "warehouse"
 _LACKING = re.compile("^(no rate with|no bars of instrument) ")
 _SHOWN = 3
-"""Tables that are named for each reason; ``expectations.toml`` names all of them."""
+"""Number of tables that are named for each reason; ``expectations.toml`` names all of them."""
 
 
 def create_warehouse(  # noqa: PLR0913 -- one parameter an option of the command line
@@ -54,11 +55,11 @@ def create_warehouse(  # noqa: PLR0913 -- one parameter an option of the command
     quirks: bool | None = None,
     known_gaps: bool = False,
 ) -> WarehouseRecord:
-    """Fill ``folder`` with the feature and targets tables of ``pairs``, computed from ``rows`` bars a pair.
+    """Fill ``folder`` with the feature and targets tables of ``pairs``, computed from ``rows`` bars per pair.
 
-    With ``rates`` nothing is simulated, and tables of instruments that the file lacks are left out. ``quirks`` gives
-    tables the oddities of real ones (None: only without ``rates``). With ``known_gaps`` tables lack what the users' own
-    are known to lack, and are judged by the packaged expectations. Returns the content of ``warehouse.json``.
+    Returns the content of ``warehouse.json``. With ``rates`` nothing is simulated, and tables of instruments that the
+    file lacks are left out. ``quirks`` gives tables the oddities of real ones (None: only without ``rates``). With
+    ``known_gaps`` tables lack what the users' own are known to lack, and are judged by the packaged expectations.
 
     Nothing is done if the same warehouse exists and was not damaged since; an interrupted one is made from the start.
     While another process makes a warehouse in the folder, this waits, and then takes that one if it is the same.
@@ -147,8 +148,7 @@ def _left_out(selection: Selection) -> Iterator[str]:
             tables.append(table)
             words.update(lacking.split(" or "))
     for why, (tables, words) in reasons.items():
-        names = f"{', '.join(tables[:_SHOWN])}{', ...' if len(tables) > _SHOWN else ''}"
-        yield f"left out: {len(tables)} tables ({names}): {why} {', '.join(sorted(words))}".rstrip()
+        yield f"left out: {len(tables)} tables ({some_of(tables, _SHOWN)}): {why} {', '.join(sorted(words))}".rstrip()
 
 
 def _refuse_lacking(pairs: Sequence[Pair], market: Market, rates: Path | None) -> None:
@@ -163,7 +163,7 @@ def _refuse_lacking(pairs: Sequence[Pair], market: Market, rates: Path | None) -
 
 
 def _refuse_short(pairs: Sequence[Pair], market: Market, *, whole: bool) -> None:
-    """Refuse bars of which no target can be compared with the later value that it is to equal."""
+    """Refuse histories that are too short to compare any target with the later value that it must equal."""
     least = least_bars(load_expectations(), whole=whole)
     short = {pair.name: market.pairs[pair.name].rows for pair in pairs if market.pairs[pair.name].rows < least}
     if short:

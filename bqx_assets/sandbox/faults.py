@@ -1,4 +1,4 @@
-"""Faults to inject into an embedded warehouse on purpose, each as real tables have had it, to see that it is caught."""
+"""Injects faults that real tables have had into an embedded warehouse, to see that the checks find them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FrameFault = Callable[[pl.DataFrame, str], tuple[pl.DataFrame, str]]
 """Takes a table and the name of one of its columns; returns the damaged table and a description of the damage."""
 
 _REPEATED_ROWS = 76
-"""The users' real incident: so many repeated minutes in two tables multiplied 100,000 rows to 177,748 in a join."""
+"""Number of repeated minutes in two of the users' tables, which multiplied 100,000 rows to 177,748 in a join."""
 _TARGET = target_name(90, 30)
 """The target that faults of the targets table change."""
 
@@ -30,8 +30,7 @@ _TARGET = target_name(90, 30)
 def inject_fault(folder: Path, mode: str, pair: Pair) -> str:
     """Damage one table of ``pair`` in ``folder`` and return a description of what was done to which table.
 
-    The same mode always does the same. The table is one that no other pair reads. Making the warehouse again repairs
-    it.
+    The same mode always does the same, to a table that no other pair reads. Making the warehouse again repairs it.
 
     Raises:
         BadSetting: an unknown mode.

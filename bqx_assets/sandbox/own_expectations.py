@@ -1,4 +1,4 @@
-"""The expectations file of one embedded warehouse: the numbers and names that differ from the packaged expectations.
+"""Writes the expectations of one embedded warehouse: numbers and names that differ from the packaged expectations.
 
 They are measured on each table while it is made, before any fault can be injected: what correct data leave empty
 follows from how the features' code computes each column on this market's bars.
@@ -32,7 +32,7 @@ _RANGE_SHARE = 0.01
 
 @dataclass(frozen=True, slots=True)
 class OnSpine:
-    """What a table holds on one pair's spine, measured when it was made."""
+    """The missing rows, nulls and constant columns of a table on one pair's spine, measured when it was made."""
 
     table: str
     pair: str
@@ -108,7 +108,7 @@ def own_expectations(
     empty = {name for each in found for name, nulls in each.nulls.items() if nulls == each.rows}
     constant = {name for each in found for name in each.constant}
     lines = [
-        f"# What differs in this warehouse: {', '.join(made.pairs)}; {made.rows:,} bars a pair; "
+        f"# What differs in this warehouse: {', '.join(made.pairs)}; {made.rows:,} bars per pair; "
         f"{'simulated rates' if made.rates is None else 'rates of the file with SHA-256 ' + made.rates}.",
         f"# The spine starts at bar {head} (counted from 0) and ends at the last one that has the shortest horizon.",
         assignment("min_rows", max(1, min(spines))),
@@ -154,7 +154,7 @@ def _sizes(
     They hold where windows are full. In the first bars long windows are empty, and a small warehouse has little else.
     """
     lines = [
-        f"# A small warehouse with the users' known gaps: {', '.join(made.pairs)}; {made.rows:,} bars a pair.",
+        f"# A small warehouse with the users' known gaps: {', '.join(made.pairs)}; {made.rows:,} bars per pair.",
         "# Only the size differs from the packaged expectations. Set BQX_START behind the first full long windows.",
         assignment("min_rows", max(1, min(spines) // 10)),
         assignment("min_columns", min(_columns(each, load_expectations()) for each in tables)),

@@ -1,4 +1,4 @@
-"""What the users' tables are like beside their values: gaps, surplus rows, rows of other pairs, tables of no pair.
+"""Gives computed tables the oddities of the users' tables: gaps, surplus rows, rows of other pairs, tables of no pair.
 
 ``as_stored`` adds the quirks that any embedded warehouse has, ``with_known_gaps`` the gaps that the users reported, and
 ``stray_tables`` makes the tables that lie in their datasets and are no features.
@@ -19,7 +19,7 @@ from bqx_assets.catalogue.families import FEATURES_DATASET, PAIR_COLUMN, TARGETS
 from bqx_assets.sandbox.selection import Selection
 
 SEVERAL_PAIRS: tuple[str, ...] = ("base_bqx", "base_idx", "tmp")
-"""Kinds whose tables also hold rows of another pair, so that readers must filter."""
+"""Kinds of tables that also hold rows of another pair, so that readers must filter."""
 ALL_NULL: tuple[tuple[str, str], ...] = (("corr_etf_idx", "ewa"), ("corr_etf_idx", "ewg"))
 """Prefix and instrument of the two tables of each pair that have no values, identifiers included (16 columns). The
 users know of two such tables and keep them; their report does not say which, so these are the first two instruments
@@ -126,13 +126,13 @@ def without_absent(selection: Selection) -> Selection:
 
 
 _STRAY_TARGETS = 7
-"""The users' stray table is from a time when there were only the targets of one window."""
+"""Number of targets in the users' stray table, which is from a time when only one window had targets."""
 
 
 def stray_tables(
     tables: Iterable[ExpectedTable], targets: Sequence[pl.DataFrame]
 ) -> dict[tuple[str, str], pl.DataFrame]:
-    """Return tables that are no features and lie among them all the same, by (dataset, table).
+    """Return tables that lie among the features without being any, by (dataset, table).
 
     These are two ``mkt_*_summary`` tables without ``interval_time``, which discovery must leave out (an extraction once
     hung at table 620 of 669, waiting for their rows), and ``targets_all_fixed`` with the first seven targets of all

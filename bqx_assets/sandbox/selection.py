@@ -1,4 +1,4 @@
-"""The selection of the grammar's tables that an embedded warehouse gets, and the reasons why others are left out."""
+"""Selects the grammar's tables that an embedded warehouse gets, with the reasons why others are left out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PAIR_NAMES = frozenset(pair.name for pair in ALL_PAIRS)
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The tables to make by name, each with the pair whose bars are its rows (None: the whole market), and the rest."""
+    """The tables to make, each with the pair whose bars are its rows (None: the whole market), and those left out."""
 
     made: dict[str, tuple[Pair | None, ExpectedTable]] = field(
         default_factory=dict[str, tuple[Pair | None, ExpectedTable]]
@@ -31,8 +31,8 @@ class Selection:
 def select(market: Market, pairs: Sequence[Pair], count: int | None) -> Selection:
     """Return the selection for ``pairs``: all tables that can be computed, or ``count`` of them for each pair.
 
-    With a count, each family is represented by its size, with as many kinds as possible. ``cov_*`` tables, which two
-    pairs share, come last, so that each of several pairs has ``count`` tables as long as the count is below about 200.
+    With a count, each family is represented in proportion to its size, by as many kinds as possible. ``cov_*`` tables,
+    which two pairs share, come last: then each of several pairs has ``count`` tables, if that is below about 200.
     """
     made: dict[str, tuple[Pair | None, ExpectedTable]] = {}
     absent: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""One warehouse of two pairs for all tests of the sandbox: those that only read it share it, others get a copy."""
+"""One warehouse of two pairs for all tests of the sandbox: tests that only read share it, others get a copy."""
 
 from __future__ import annotations
 

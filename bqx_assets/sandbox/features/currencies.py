@@ -69,7 +69,7 @@ def variance_columns(
 ) -> Iterator[tuple[ExpectedTable, dict[str, Column]]]:
     """Yield the columns of each ``var_`` table, all of one kind.
 
-    **Cost**: three arrays a feature and currency (half a gibibyte for ``var_agg`` at 178,000 rows).
+    **Cost**: three arrays per feature and currency (half a gibibyte for ``var_agg`` at 178,000 rows).
     """
     _, kind, *rest = tables[0].kind.split("_")
     variant: Variant = "bqx" if rest == ["bqx"] else "idx" if rest == ["idx"] else ""

@@ -1,4 +1,4 @@
-"""A computed table as a frame: the columns' names, order and types as the grammar has them."""
+"""Puts a computed table into a frame, with names, order and types of columns as the grammar has them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bqx_assets.catalogue.families import ExpectedTable
 from bqx_assets.sandbox.market.bars import Floats, Integers
 
 Column = Floats | pl.Series | str
-"""An array with one entry a row, NaN where unknown; a series; or one text for all rows."""
+"""An array with one entry per row, NaN where unknown; a series; or one text for all rows."""
 
 
 def frame(table: ExpectedTable, times: Integers, columns: dict[str, Column]) -> pl.DataFrame:

@@ -1,4 +1,4 @@
-"""All pairs side by side on one clock: their series, features and returns, and how they look from each currency.
+"""All pairs side by side on one clock: their series, features and returns, as quoted and seen from each currency.
 
 A currency rises where a pair of which it is the base rises, or one of which it is the quote falls. A pair seen from
 its quote currency is its series mirrored at its centre (an index at 100, BQX at 0); the effect on a feature depends on
@@ -48,7 +48,7 @@ class Clock:
 
 
 def clock_of(market: Market) -> Clock:
-    """Return the market's union clock. **Cost**: one index array a pair."""
+    """Return the market's union clock. **Cost**: one index array per pair."""
     every = [bars.times for bars in market.pairs.values()]
     times = reduce(np.union1d, every) if every else np.empty(0, np.int64)
     return Clock(times, {pair: np.searchsorted(times, bars.times) for pair, bars in market.pairs.items()})
@@ -107,12 +107,12 @@ def seen_from_quote(name: str, features: Mapping[str, Floats], variant: Variant)
 
 
 _COUNT = "agg_count_"
-"""It counts the clock's rows on which the pair has a value; on the pair's own bars every window would be full."""
+"""Prefix of features that count the clock's rows with a value: on the pair's own bars every window would be full."""
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A market and its clock."""
+    """A market together with its clock."""
 
     market: Market
     clock: Clock
@@ -138,7 +138,7 @@ class Panel:
         return self.on_clock(pair, self.series(pair, variant))
 
     def on_clock(self, pair: str, values: Floats) -> Floats:
-        """Return a pair's values, given one a bar, on the clock; NaN where the pair has no bar."""
+        """Return a pair's values (one per bar) on the clock; NaN where the pair has no bar."""
         return self.clock.put(self.clock.places[pair], values)
 
     def features(self, kind: str, variant: Variant, names: Sequence[str]) -> Iterator[tuple[str, dict[str, Floats]]]:
@@ -183,9 +183,9 @@ class Panel:
 
 
 class Sums:
-    """Count and sum of the members added so far, as much as a mean needs.
+    """Count and sum of the members added so far, which are enough for a mean.
 
-    **Shape**: one entry a row of the clock. **Cost**: nine bytes a row, however many members.
+    **Shape**: one entry per row of the clock. **Cost**: nine bytes per row, however many members.
     """
 
     def __init__(self, rows: int) -> None:
@@ -206,7 +206,7 @@ class Sums:
 class Moments:
     """Count, mean and squared deviations of the members added so far.
 
-    **Shape**: one entry a row of the clock. **Cost**: three arrays, however many members (Welford's update).
+    **Shape**: one entry per row of the clock. **Cost**: three arrays, however many members (Welford's update).
     """
 
     def __init__(self, rows: int) -> None:

@@ -25,7 +25,7 @@ _NOISE = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class Fits:
-    """Rolling fits; one entry a row, NaN where the window is not full.
+    """Rolling fits; one entry per row, NaN where the window is not full.
 
     ``basis`` (window x 3) holds orthonormal polynomials of degree 0, 1 and 2 over the window, ``terms`` the
     coefficients of 1, u and u^2 of each (u = rows from now), ``weights`` (rows x 3) the components of the values along
@@ -80,7 +80,7 @@ _FORECAST_ROWS = 5.0
 def regression(source: Source, window: int) -> dict[str, Floats]:
     """Return the ``reg`` features of one window.
 
-    **Shape**: one entry a row for each of the 33 names. **Units**: the series' own unless said.
+    **Shape**: one entry per row for each of the 33 names. **Units**: the series' own unless said.
 
     **Cost**: O(rows x window), about 40 arrays of the source's length.
     """
@@ -169,7 +169,7 @@ def _parabola(values: Floats, window: int, fits: Fits) -> dict[str, Floats]:
 def trend(values: Floats, window: int) -> dict[str, Floats]:
     """Return eight features of the last ``window`` rows, as :func:`regression` defines them, for series around zero.
 
-    **Shape**: one entry a row, NaN where the window is not full. **Cost**: O(rows) time and about 30 arrays, whatever
+    **Shape**: one entry per row, NaN where the window is not full. **Cost**: O(rows) time and about 30 arrays, whatever
     the window: the tables of triangles need it for 72 series with 7 windows each.
     """
     steps = np.arange(1.0 - window, 1.0)

@@ -1,7 +1,7 @@
-"""Statistics of the last ``window`` rows of one series, by Polars' O(n) windows: the parts that features consist of.
+"""Statistics of the last ``window`` rows of one series, of which the features consist, by Polars' O(n) windows.
 
-All arrays have one entry a row; NaN means unknown. A window's statistic is unknown until the window is full, and while
-a row in it is unknown. Each value depends on its own and earlier rows only, to the last bit.
+All arrays have one entry per row; NaN means unknown. A window's statistic is unknown until the window is full, and
+while a row in it is unknown. Each value depends on its own and earlier rows only, to the last bit.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def growth(values: Floats, rows: int) -> Floats:
 
 
 def combined(columns: Floats, matrix: Floats) -> Floats:
-    """Return ``columns @ matrix`` (rows x n by n x m), each row by itself: BLAS rounds by the number of rows."""
+    """Return ``columns @ matrix`` (rows x n by n x m), each row by itself: how BLAS rounds depends on the row count."""
     found = columns[:, :1] * matrix[0]
     for place in range(1, len(matrix)):
         found += columns[:, place : place + 1] * matrix[place]

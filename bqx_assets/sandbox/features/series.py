@@ -1,7 +1,7 @@
 """Features of one series by kind and column name: agg, align, cyc, der, div, ext, mom, mrt, rev and vol.
 
-The first part holds where a value stands within its window, the second how the series moves, the third when it turns;
-``series_features`` selects among them. ``reg`` has a module of its own (``regression``).
+The first part is about the place of a value within its window, the second about the movement of the series, the third
+about its turns; ``series_features`` selects among them. ``reg`` has a module of its own (``regression``).
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def standing(source: Source, window: int) -> dict[str, Floats]:
 
 
 def alignment(source: Source) -> dict[str, Floats]:
-    """Return how six windows agree.
+    """Return the agreement of six windows.
 
     For each step from one window to the next longer one, ``align_trend`` is 1 where both changed in the same direction,
     ``align_mean`` 1 where the value is on the same side of both means, else 0. The scores are the means of the five
@@ -83,7 +83,7 @@ def alignment(source: Source) -> dict[str, Floats]:
 
 
 def extreme(source: Source, window: int) -> dict[str, Floats]:
-    """Return how extreme the value is: the share of the window's values at most as great, and its z-score."""
+    """Return the share of the window's values that are at most as great as the value, and its z-score."""
     return {
         "ext_percentile": rolling.percentile(source.values, window),
         "ext_zscore": rolling.zscore(source.values, window),
@@ -132,7 +132,7 @@ def momentum(source: Source, window: int) -> dict[str, Floats]:
 
 
 def volatility(source: Source, window: int) -> dict[str, Floats]:
-    """Return how much the series moves within the window.
+    """Return measures of the series' movement within the window.
 
     ``realized`` is the deviation of one-row returns (percent), ``of_vol`` and ``zscore`` are the deviation and z-score
     of ``realized``; ``atr`` is the mean true range (of this row's high and low and the previous value), ``normalized``
@@ -169,7 +169,7 @@ def derivative_composite(source: Source) -> dict[str, Floats]:
 
 
 def divergence(source: Source) -> dict[str, Floats]:
-    """Return how the z-scores of short windows differ from those of long ones.
+    """Return differences between the z-scores of short and of long windows.
 
     ``div_{a}_{b}`` is z_a - z_b; ``cascade_direction`` is 1 where z_45 > z_180 > z_720 (the short window leads
     upwards), -1 where z_45 < z_180 < z_720, else 0; ``sign_alignment`` is the sum of the signs of z over six windows
@@ -248,7 +248,7 @@ def reversal(source: Source) -> dict[str, Floats]:
 
 
 def reversion(source: Source) -> dict[str, Floats]:
-    """Return how likely and how fast the series returns to its mean.
+    """Return the speed and the likelihood of the series' return to its mean.
 
     ``half_life`` in rows is that of a first-order autoregression over 360 rows: 1 without memory, 1000 without return.
     ``reversion_probability`` looks at the rows of the last 720 that were more than one deviation from their 45-row
@@ -323,8 +323,8 @@ _KINDS = {
 def series_features(kind: str, source: Source, columns: Collection[str]) -> dict[str, Floats]:
     """Return the requested columns of a kind (``agg_mean_45``, ``dir_45``), in the order requested.
 
-    **Shape**: one entry a row of the source, NaN where the windows are not full or the feature is undefined; INT64 and
-    BOOL columns come as whole numbers. Each value depends on its own and earlier rows only.
+    **Shape**: one entry per row of the source, NaN where the windows are not full or the feature is undefined; INT64
+    and BOOL columns come as whole numbers. Each value depends on its own and earlier rows only.
 
     **Cost**: only the requested windows are computed; the arrays of one kind are in memory at once.
 

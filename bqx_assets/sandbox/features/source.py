@@ -33,7 +33,7 @@ Variant = Literal["", "bqx", "idx"]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A series that features are computed from; one entry a bar, NaN where unknown.
+    """A series that features are computed from; one entry per bar, NaN where unknown.
 
     **Units**: ``values``, ``high`` and ``low`` are in the rate's own unit, in index points or in percent; ``bqx`` holds
     the BQX by window in percent.

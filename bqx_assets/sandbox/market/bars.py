@@ -14,7 +14,7 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Bars:
-    """Bars in time order; all arrays have one entry a bar.
+    """Bars in time order; all arrays have one entry per bar.
 
     **Units**: ``times`` microseconds since 1970 UTC, unique and ascending; prices in quote currency for one unit of
     base; ``volume`` ticks.
@@ -43,9 +43,9 @@ class Market:
     missing: Mapping[str, str] = field(default_factory=dict[str, str])
     """Pairs without bars, each with the reason: ``{"nzdusd": "no rate with nzd"}``."""
     said: tuple[str, ...] = ()
-    """How a user's own rates were read: columns, times, names, filled values, derived pairs. One sentence each."""
+    """Sentences on how a user's rates were read: columns, times, names, filled values, derived pairs."""
     doubts: tuple[str, ...] = ()
-    """What is possible but unlikely in these rates. Each sentence names pair, row and factor."""
+    """Sentences on what is possible but unlikely in these rates; each names pair, row and factor."""
 
 
 _TICKS = 40.0
@@ -57,7 +57,7 @@ def bars_around(times: Integers, opens: Floats, closes: Floats, activity: Floats
 
     High and low lie about half a typical body outside open and close. ``activity`` (mean 1) scales them and the ticks.
 
-    **Shape**: one entry a bar in every argument and array.
+    **Shape**: one entry per bar in every argument and array.
     """
     body = np.abs(np.log(closes / opens))
     wick = 0.5 * (float(body.mean()) + 1e-9) * np.sqrt(activity)

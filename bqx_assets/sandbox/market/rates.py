@@ -1,4 +1,4 @@
-"""A market read from the user's own rates, with the pairs that can be derived from the file's pairs."""
+"""Reads a market from the user's own rates, with the pairs that can be derived from the file's pairs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.sandbox.market.bars import Bars, Market, take
 from bqx_assets.sandbox.market.rates_doubts import doubts_of
-from bqx_assets.sandbox.market.rates_file import PAIR, PRICES, VOLUME, RatesFile, bad_file, read_file
+from bqx_assets.sandbox.market.rates_file import PAIR, PRICES, VOLUME, RatesFile, bad_file, read_file, to_utc
 from bqx_assets.sandbox.market.rates_pairs import name_rows
-from bqx_assets.sandbox.market.rates_times import to_utc
 from bqx_assets.sandbox.market.simulate import INSTRUMENTS
 
 _ROUNDING = 2e-7
-"""Relative tolerance: above the rounding of a FLOAT32 price, a thirtieth of the smallest step a pair is quoted in."""
+"""Relative tolerance: more than the rounding of a FLOAT32 price, and a thirtieth of a pair's smallest step."""
 
 
 def load_market(path: Path, rows: int, *, only: str | None = None, invert: bool = False) -> Market:
@@ -30,7 +29,7 @@ def load_market(path: Path, rows: int, *, only: str | None = None, invert: bool 
 
     ``only`` names the pair of a file that has no column for it; ``invert`` inverts pairs that are quoted the other way
     round. A missing open is the pair's previous close, a missing high or low the higher or lower of open and close, a
-    missing ``tick_volume`` 0; ``Market.said`` tells each of these. **Cost**: the file in memory.
+    missing ``tick_volume`` 0; ``Market.said`` reports each of these. **Cost**: the file in memory.
 
     Raises:
         BadSetting: format, columns, types, times or numbers of the file cannot be read.

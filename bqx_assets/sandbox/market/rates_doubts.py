@@ -1,4 +1,4 @@
-"""Warnings about a user's rates that are possible but unlikely: spikes, wrong units, bars of different length."""
+"""Warns of what is possible but unlikely in a user's rates: spikes, wrong units, bars of different length."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import polars as pl
 
 from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import CURRENCIES, parse_pair
+from bqx_assets.base.printable import some_of
 from bqx_assets.sandbox.market.bars import Floats, Integers
 from bqx_assets.sandbox.market.rates_file import ROW
 from bqx_assets.sandbox.market.simulate import start_level
 
 _JUMP = np.log(2.0)
-"""A jump of the price within a bar or between two. The largest real one, of the franc on 2015-01-15, was 1.4."""
+"""Least jump of the price within a bar or between two that is told. The largest real one, of the franc on 2015-01-15,
+was 1.4."""
 _CONTRADICTION = np.log(1.1)
 """Three pairs of three currencies agree to 0.1 %; to 1 % if they come from two sources or clocks."""
 _UNUSUAL = np.log(8.0)
@@ -24,7 +26,9 @@ _UNUSUAL = np.log(8.0)
 _LENGTHS = 1.5
 """Least factor between two lengths of bars: months of 28 and 31 days count as one length."""
 _CHUNKS, _CHUNK_BARS = 20, 12
-"""A change of the bars' length is searched between chunks: so many in a history, each at least so long."""
+"""Number of chunks of a history, and least bars of one: a change of the bars' length is searched between chunks."""
+_NAMED = 3
+"""Number of pairs that are named as examples of the usual length of bars."""
 _MINUTE = 60_000_000
 _FREE_RATES = 365 * 24 * 60 * _MINUTE
 """1971-01-01. Rates were fixed before, and a count since 1970 in the wrong unit gives a time before it."""
@@ -33,8 +37,9 @@ _FREE_RATES = 365 * 24 * 60 * _MINUTE
 def doubts_of(parts: Mapping[str, pl.DataFrame]) -> tuple[str, ...]:
     """Return what is unlikely in the bars, one sentence each, with pair, first row and factor.
 
-    **Shape**: a frame a pair by time, with ``row``, ``interval_time`` and the four prices. **Cost**: two arrays of a
-    pair's length for each pair and each triangle of pairs.
+    **Shape**: one frame per pair, sorted by time, with ``row``, ``interval_time`` and the four prices.
+
+    **Cost**: two arrays of a pair's length for each pair and each triangle of pairs.
     """
     bars = {name: _Bars(part) for name, part in parts.items()}
     found = [doubt for name, each in bars.items() for doubt in (_early(name, each), _jump(name, each)) if doubt]
@@ -42,7 +47,7 @@ def doubts_of(parts: Mapping[str, pl.DataFrame]) -> tuple[str, ...]:
 
 
 class _Bars:
-    """A pair's bars as arrays."""
+    """The bars of one pair as arrays."""
 
     def __init__(self, part: pl.DataFrame) -> None:
         self.rows: Integers = part.get_column(ROW).to_numpy()
@@ -52,7 +57,7 @@ class _Bars:
         self.low: Floats = part.get_column("low").to_numpy()
 
     def row(self, place: int) -> str:
-        """Return the text by which a sentence names a bar."""
+        """Return a bar's row number and time, by which a sentence names it."""
         return f"row {self.rows[place]:,} ({np.datetime64(int(self.times[place]), 'us').astype('datetime64[s]')})"
 
 
@@ -132,7 +137,7 @@ def _lengths(bars: Mapping[str, _Bars]) -> Iterator[str]:
     common = max(lengths.values(), key=lambda length: (list(lengths.values()).count(length), -length))
     for name, length in lengths.items():
         if not 1 / _LENGTHS < length / common < _LENGTHS:
-            most = " and ".join([other for other in lengths if lengths[other] == common][:3])
+            most = some_of([other for other in lengths if lengths[other] == common], _NAMED, " and ")
             yield (
                 f"{name}: bars are of {_minutes(length)}, from {bars[name].row(0)} on, those of {most} of "
                 f"{_minutes(common)}, {length / common:.4g} times that: features compare them bar by bar"

@@ -1,4 +1,4 @@
-"""Every row of a rates file gets its pair, whatever the vendor calls it: ``EUR/USD``, ``EURUSD=X``, ``OANDA:EUR_USD``.
+"""Gives every row of a rates file its pair, whatever the vendor calls it: ``EUR/USD``, ``EURUSD=X``, ``OANDA:EUR_USD``.
 
 Rows of a reversed pair (``USDEUR``) are inverted when the user asks for it, and refused otherwise.
 """
@@ -51,7 +51,7 @@ def name_rows(file: RatesFile, only: str | None, *, invert: bool) -> None:
         told = ", ".join(f"{text!r} to {name}" for text, name in turned.items())
         file.said.append(f"pairs inverted: {told} ({_INVERSE})")
     elif invert:
-        file.said.append("pairs inverted: none, for no pair of the file is reversed")
+        file.said.append("pairs inverted: none, because no pair of the file is reversed")
     names = {text: symbol.name for text, symbol in symbols.items()}
     file.frame = file.frame.with_columns(pl.col(PAIR).replace_strict(names, return_dtype=pl.String))
 
@@ -115,7 +115,7 @@ def _turn(file: RatesFile, names: Sequence[str]) -> None:
     bounds = [name for name in ("high", "low") if name in file.frame.columns]
     if len(bounds) == 1:  # inverted, it would be the other bound, which the other pairs of the file do not have
         file.frame = file.frame.drop(bounds)
-        file.said.append(f"columns ignored: {bounds[0]!r}, for it bounds inverted prices on one side only")
+        file.said.append(f"columns ignored: {bounds[0]!r}, because it bounds inverted prices on one side only")
     source = {"high": "low", "low": "high"}
     file.frame = file.frame.with_columns(
         pl.when(pl.col(PAIR).is_in(names))
@@ -135,7 +135,7 @@ _SYMBOL = re.compile(
 )
 _IN_FILE_NAME = re.compile(rf"(?<![a-z]){_CODE}[-_.]?{_CODE}(?![a-z])", re.IGNORECASE)
 _NO_SPOT = ("inv", "rev", "fwd", "forward", "fut", "vol", "opt", "return", "log", "idx", "swap")
-"""A suffix that begins so tells that the series is not the pair's spot price."""
+"""Beginnings of suffixes which tell that a series is not the pair's spot price."""
 _PAIRS = frozenset(pair.name for pair in ALL_PAIRS)
 
 
@@ -146,7 +146,7 @@ class Symbol:
     name: str
     """One of the 28 pairs, or an instrument."""
     is_reversed: bool = False
-    """The vendor quotes the pair the other way round: its price is 1/price."""
+    """Whether the vendor quotes the pair in reverse: its price is 1/price."""
     affix: str = ""
     """What the vendor adds to the two currencies, in lower case. Two affixes for one pair are two sources of prices."""
 

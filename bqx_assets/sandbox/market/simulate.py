@@ -1,4 +1,4 @@
-"""A simulated market: minute rates of the 8 currencies, from which all 28 pairs and the instruments follow."""
+"""Simulates a market: minute rates of the 8 currencies, from which all 28 pairs and the instruments follow."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _CURRENCIES = {
     "chf": (1.13, -0.5, 0.6),
     "jpy": (1 / 150, -0.9, -0.1),
 }
-"""Of each currency: US dollars for one unit at the start, and how strongly it follows the two common factors, appetite
+"""For each currency: US dollars for one unit at the start, and how strongly it follows the two common factors: appetite
 for risk, and Europe against America. A currency that is not listed is worth a dollar and moves by itself."""
 _OTHER = (1.0, 0.0, 0.0)
 _OWN = 0.8
-"""How strongly a currency follows its own random moves."""
+"""Weight of a currency's own random moves."""
 _MINUTE_VOLATILITY = 1.0e-4
 """Standard deviation of one factor's log return per minute: it gives eurusd about 8 % a year."""
 _WEEKEND_JUMP = 6.0
 """Volatility of the first bar after a weekend, as a multiple of a minute's volatility."""
 _PERSISTENCE, _SHOCK = 0.995, 0.05
-"""Per minute: the share of the log volatility that stays, and the standard deviation of what is added."""
+"""The share of the log volatility that stays each minute, and the standard deviation of what is added to it."""
 _MISSING = 0.0015
 """Share of the minutes in which a pair has no bar; each pair misses other minutes."""
 
@@ -42,7 +42,7 @@ def simulate(rows: int, seed: int) -> Market:
     """Return ``rows`` minute bars of each of the 28 pairs, and bars of the instruments.
 
     Open and close are the value of the base currency divided by that of the quote currency, so that crosses
-    triangulate to round-off. The same ``rows`` and ``seed`` give the same bars. **Cost**: 28 pairs x 48 bytes a row.
+    triangulate to round-off. The same ``rows`` and ``seed`` give the same bars. **Cost**: 28 pairs x 48 bytes per row.
     """
     times = trading_minutes(rows + rows // 100 + 60)
     logs, activity = _currencies(times, np.random.default_rng([seed, 0]))
@@ -127,7 +127,7 @@ _MISSING_OF_INSTRUMENTS = 0.01
 def simulate_instruments(times: Integers, logs: Mapping[str, Floats], activity: Floats, seed: int) -> dict[str, Bars]:
     """Return bars of funds, gold and the volatility index at nearly all of ``times``: baskets of currencies with noise.
 
-    **Shape**: ``logs`` holds one log value a bar for each known currency; unknown currencies of a basket are left out.
+    **Shape**: ``logs`` holds one log value per bar for each known currency; a basket's unknown ones are left out.
     """
     found: dict[str, Bars] = {}
     for position, (name, (price, basket)) in enumerate(_BASKETS.items()):

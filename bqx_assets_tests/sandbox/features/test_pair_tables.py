@@ -18,9 +18,9 @@ from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.catalogue.families import ExpectedTable, expected_tables
-from bqx_assets.sandbox.features.pair_tables import compute_pair_tables, targets_frame, uncomputable
+from bqx_assets.sandbox.features.pair_tables import compute_pair_tables, joint_rows, targets_frame, uncomputable
 from bqx_assets.sandbox.features.source import bqx
-from bqx_assets.sandbox.market.bars import Bars, Market
+from bqx_assets.sandbox.market.bars import Bars, Integers, Market
 from bqx_assets.sandbox.market.simulate import simulate
 from bqx_assets_tests.sandbox.features.bars import changed_after, first_rows, small_market
 
@@ -31,6 +31,8 @@ _ONE_VALUE_BY_NAME = re.compile(
     r"pair[12]|fx_pair|ibkr_instrument|period_minutes|month.*|quarter|week_of_year|is_(month_start|month_end|weekend)"
 )
 """Identifiers, a window's own length, and what a calendar holds still over three days of minutes."""
+
+_BAR_TIMES = st.sets(st.integers(0, 30)).map(lambda times: np.array(sorted(times), dtype=np.int64))
 
 Frames = dict[str, tuple[ExpectedTable, pl.DataFrame]]
 
@@ -249,3 +251,14 @@ def test_bqx_has_no_value_before_its_window(window: int) -> None:
     assert np.isnan(values[:window]).all()
     assert np.isfinite(values[window:]).all()
     assert values.size == 6
+
+
+@given(own=_BAR_TIMES, other=_BAR_TIMES)
+@settings(deadline=None)
+def test_shared_rows_are_the_intersection(own: Integers, other: Integers) -> None:
+    joint = joint_rows(own, other)
+    shared, own_rows, other_rows = np.intersect1d(own, other, assume_unique=True, return_indices=True)
+    np.testing.assert_array_equal(joint.own, own_rows)
+    np.testing.assert_array_equal(joint.other, other_rows)
+    spread = joint.spread({"time": shared.astype(np.float64)})["time"]
+    np.testing.assert_array_equal(spread, np.where(np.isin(own, other), own, np.nan))

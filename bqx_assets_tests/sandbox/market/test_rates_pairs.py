@@ -70,7 +70,7 @@ def test_one_bound_alone_does_not_survive_inversion(tmp_path: Path) -> None:
 
 def test_nothing_to_invert_is_said(tmp_path: Path) -> None:
     market = load_market(_file(tmp_path, "eurusd"), 100, invert=True)
-    assert "pairs inverted: none, for no pair of the file is reversed" in market.said
+    assert "pairs inverted: none, because no pair of the file is reversed" in market.said
 
 
 @pytest.mark.parametrize("names", [("EURUSD", "EURUSD.m"), ("eurusd", "usdeur"), ("EURUSD=X", "OANDA:EURUSD")])

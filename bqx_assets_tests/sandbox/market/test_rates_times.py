@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.names import KEY
-from bqx_assets.sandbox.market.rates_file import CLOCK, ROW, RatesFile
-from bqx_assets.sandbox.market.rates_times import to_utc
+from bqx_assets.sandbox.market.rates_file import CLOCK, ROW, RatesFile, to_utc
 
 NOON = datetime(2024, 3, 31, 12, 0, tzinfo=UTC)
 
