@@ -1,7 +1,4 @@
-"""Marks: which tests drive Google's own clients over the wire, ``-m cloud``; nothing of the user's environment.
-
-Belongs here: what holds for the whole suite. Does not: fixtures of one folder.
-"""
+"""Marks tests that drive Google's own clients over the wire (``-m cloud``), and hides the user's settings."""
 
 from __future__ import annotations
 
@@ -17,9 +14,9 @@ __all__ = ["gcs", "gcs_process"]
 _HERE = Path(__file__).parent
 _CLOUD_FOLDERS = ("extract/bigquery/", "runtime/launcher/", "cloud/")
 _SERVERS = frozenset({"gcs_process", "bigquery_server"})
-"""Fixtures that start a local server."""
+"""The fixtures that start a local server."""
 _LONG = (("cloud/",), ("runtime/", "test_flow.py", "cli/", "extract/bigquery/", "merge/"))
-"""Where the tests lie that start servers and programs, or take whole pairs through them, for each of two workers."""
+"""Folders of the tests that start servers and programs or run whole pairs, for each of two workers."""
 _BUCKET = "bucket"
 """The parameter by which a test of several stores asks for one on a server."""
 
@@ -29,7 +26,7 @@ hypothesis.settings.load_profile("repeatable")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark as ``cloud`` what talks to a local server of BigQuery, Cloud Storage or Cloud Run: by fixture or place."""
+    """Mark as ``cloud`` each test that uses a local server of a Google service, by its fixtures or its folder."""
     for item in items:
         if _place(item).startswith(_CLOUD_FOLDERS) or (isinstance(item, pytest.Function) and _uses_a_server(item)):
             item.add_marker(pytest.mark.cloud)

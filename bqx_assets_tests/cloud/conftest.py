@@ -1,4 +1,4 @@
-"""Fixtures: the pair's reduced warehouse, in a folder and in local-bigquery; the bucket; all of production.
+"""Fixtures: the pair's reduced warehouse in a folder and in local-bigquery, the bucket, and all of production.
 
 Servers live for the whole session, Dagster's for those tests that need them; what they hold is fresh for each test.
 """
@@ -26,7 +26,7 @@ __all__ = ["gcs", "gcs_process", "gcs_store", "postgres"]
 
 @pytest.fixture(scope="session")
 def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Seven of the pair's tables, at least one of each family, 3,600 rows."""
+    """Seven of the pair's tables, at least one of each family, with 3,600 rows, in a folder."""
     return make_home(tmp_path_factory.mktemp("cloud"), tables=7) / "warehouse"
 
 
@@ -40,7 +40,7 @@ def bigquery(warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture(scope="session")
 def session_gate(bigquery: LocalBigQuery) -> Iterator[tuple[ReadGate, str]]:
-    """The way all reads of BigQuery go, and its address."""
+    """The gate through which all reads of BigQuery go, and its address."""
     gate = ReadGate()
     with gated(gate, bigquery.grpc_url) as url:
         yield gate, url
@@ -48,7 +48,7 @@ def session_gate(bigquery: LocalBigQuery) -> Iterator[tuple[ReadGate, str]]:
 
 @pytest.fixture(scope="session")
 def endpoints(gcs_process: GcsServer, bigquery: LocalBigQuery, session_gate: tuple[ReadGate, str]) -> dict[str, str]:
-    """The environment that leads every process to the local servers: addresses, and nothing else."""
+    """The environment that leads every process to the local servers; it holds addresses alone."""
     return {
         "STORAGE_EMULATOR_HOST": gcs_process.url,
         "BIGQUERY_EMULATOR_HOST": bigquery.rest_url,
@@ -62,7 +62,7 @@ def running(
     postgres: PostgresServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Production]:
-    """Dagster's servers and Cloud Run, as deployed. They look for work all the time: no other tests run beside them."""
+    """Dagster's servers and Cloud Run, as they are deployed. They poll for work, so no other tests run meanwhile."""
     with (
         CloudRunServer(grace_seconds=2) as cloud_run,
         production(tmp_path_factory.mktemp("production"), cloud_run, postgres, endpoints) as made,
@@ -72,7 +72,7 @@ def running(
 
 @pytest.fixture
 def gate(session_gate: tuple[ReadGate, str]) -> ReadGate:
-    """The gate, wide open, nothing counted."""
+    """The gate, reset: it lets everything through and has counted nothing."""
     session_gate[0].reset()
     return session_gate[0]
 
@@ -86,7 +86,7 @@ def bucket(gcs: GcsServer) -> GcsServer:
 
 @pytest.fixture
 def approved(bucket: GcsServer, warehouse: Path, gcs_store: GcsObjectStore) -> GcsServer:
-    """The buckets with what the recipe puts there before the first run: expectations that somebody approved.
+    """The buckets with the approved expectations that the recipe puts there before the first run.
 
     They are laid over the packaged ones: what a small warehouse lacks, and its sizes.
     """
@@ -103,7 +103,7 @@ def cloud(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> GcsServer:
-    """A shell of a container: this process's own environment leads to the servers, its home is empty."""
+    """The environment of a container's shell for this process: it leads to the servers, and the home is empty."""
     assert not gate.tables
     monkeypatch.chdir(tmp_path)
     for name, value in endpoints.items():

@@ -1,4 +1,4 @@
-"""The good file that all tests of this folder start from, made once; and the strict Cloud Storage server."""
+"""The good file that all tests of this folder start from, made once, and the strict Cloud Storage server."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["gcs", "gcs_process", "gcs_store", "training"]
 
 @pytest.fixture(scope="session")
 def training(tmp_path_factory: pytest.TempPathFactory) -> Training:
-    """Do not change its file."""
+    """The good file; tests must not change it."""
     folder: Path = tmp_path_factory.mktemp("good")
     return good(folder)
 
 
 @pytest.fixture(scope="session")
 def grouped(tmp_path_factory: pytest.TempPathFactory) -> Training:
-    """The same rows in three row groups. Do not change its file."""
+    """The same rows in three row groups; tests must not change the file."""
     return good(tmp_path_factory.mktemp("grouped"), row_group_rows=150)

@@ -23,7 +23,7 @@ def settings(small_home: Path, tmp_path: Path) -> Settings:
 
 @pytest.fixture(scope="session")
 def done(small_home: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Settings, dg.ExecuteInProcessResult]:
-    """A home whose pair went through the graph once, and that run. To look at, not to change."""
+    """A home whose pair went through the graph once, and that run; tests must not change it."""
     settings = copy_home(small_home, tmp_path_factory.mktemp("done") / "home")
     return settings, run_graph(settings)
 

@@ -1,7 +1,4 @@
-"""An HTTP server on a free port of 127.0.0.1, answering from a thread of its own for as long as a block lasts.
-
-Belongs here: starting, ending, and a handler that prints nothing. Does not: any service's answers.
-"""
+"""An HTTP server on a free port of 127.0.0.1 that answers from a thread of its own while its context lasts."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from typing import Self
 
 
 class LocalServer(ThreadingHTTPServer):
-    """A context manager: the server answers while the block lasts."""
+    """A context manager, in which the server answers."""
 
     daemon_threads = True
 
@@ -22,7 +19,7 @@ class LocalServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Scheme, host and port."""
+        """Return scheme, host and port."""
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def __enter__(self) -> Self:
@@ -36,23 +33,23 @@ class LocalServer(ThreadingHTTPServer):
 
 
 class QuietHandler(BaseHTTPRequestHandler):
-    """Serves every method by ``serve``, without a line on the terminal."""
+    """A handler that serves every method by ``serve`` and prints nothing."""
 
     def serve(self) -> None:
         """Answer one request."""
         raise NotImplementedError
 
     def __getattr__(self, name: str) -> Callable[[], None]:
-        """Lead ``do_GET``, ``do_PUT``, ... to ``serve``."""
+        """Return ``serve`` for ``do_GET``, ``do_PUT`` and so on."""
         if name.startswith("do_"):
             return self.serve
         raise AttributeError(name)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class's name
-        """Stay silent."""
+        """Print nothing."""
 
     def send_json(self, code: int, body: bytes) -> None:
-        """Answer with a JSON document; to HEAD, with its headers alone."""
+        """Answer with a JSON document, or to HEAD with its headers alone."""
         self.send_response(code)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))

@@ -1,4 +1,4 @@
-"""An object store in memory, written against the protocol alone: what another backend, S3 or Azure, would have to do.
+"""An object store in memory, written against the protocol alone, as a store for S3 or Azure would be.
 
 Its versions are no numbers, as ETags are not, and it has neither local files nor locks.
 """
@@ -27,7 +27,7 @@ class _Stored:
 
 
 class MemoryObjectStore:
-    """Objects in a dictionary. Implements ``ObjectStore``; safe to use from threads."""
+    """An ``ObjectStore`` with its objects in a dictionary; safe to use from threads."""
 
     def __init__(self) -> None:
         self._objects: dict[str, _Stored] = {}

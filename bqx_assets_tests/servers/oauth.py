@@ -1,7 +1,4 @@
-"""Google's token endpoint as a server on 127.0.0.1: gives a token, or refuses in Google's words.
-
-Belongs here: the endpoint of ``token_uri``. Does not: what a token is good for.
-"""
+"""Google's token endpoint as a server on 127.0.0.1, which gives a token or refuses in Google's words."""
 
 from __future__ import annotations
 
@@ -18,11 +15,11 @@ class TokenServer(LocalServer):
         super().__init__(_Handler)
         self.token = "ya29.given"  # noqa: S105 -- of no account
         self.refused: tuple[str, str] | None = None
-        """Error and description, as OAuth gives them: ``invalid_grant``, ``Invalid JWT Signature.``"""
+        """The error and description of a refusal: ``invalid_grant``, ``Invalid JWT Signature.``"""
 
     @property
     def url(self) -> str:
-        """Address of the endpoint."""
+        """Return the address of the endpoint."""
         return f"{super().url}/token"
 
 

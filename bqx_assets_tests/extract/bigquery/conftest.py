@@ -1,4 +1,4 @@
-"""local-bigquery for the tests of this folder: one server a worker, started when the first test asks for it."""
+"""local-bigquery for the tests of this folder: one server per worker, started for the first test that needs it."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def cloud_run() -> Iterator[CloudRunServer]:
 
 @pytest.fixture(scope="session")
 def empty_storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files of an instance without runs. Making them takes 2 s and more, copying them 10 ms."""
+    """The files of an instance without runs: making them takes more than 2 s, copying them 10 ms."""
     home = tmp_path_factory.mktemp("storage")
     (home / "dagster.yaml").write_text(yaml.safe_dump(storage(home)))
     with dg.DagsterInstance.from_config(str(home)) as instance:
@@ -33,6 +33,6 @@ def empty_storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def deployment(cloud_run: CloudRunServer, empty_storage: Path, tmp_path: Path) -> Iterator[Deployment]:
-    """An instance with run monitoring, its launcher pointed at the Cloud Run above."""
+    """An instance with run monitoring, whose launcher uses the Cloud Run above."""
     with Deployment(cloud_run, shutil.copytree(empty_storage, tmp_path / "dagster"), tmp_path) as made:
         yield made

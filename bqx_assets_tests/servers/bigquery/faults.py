@@ -1,8 +1,4 @@
-"""A Storage Read server made from the client's own proto classes, with faults on demand.
-
-Belongs here: tables served as Arrow batches with offsets, and what may go wrong on the way. Does not: filters, which
-local-bigquery really evaluates; here they are recorded as they came.
-"""
+"""A Storage Read server made from the client's own proto classes, with faults on demand."""
 
 from __future__ import annotations
 
@@ -27,43 +23,43 @@ _LZ4 = types.ArrowSerializationOptions.CompressionCodec.LZ4_FRAME
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What happens to a call instead of its end: after ``batches`` good ones for a read, at once for a session."""
+    """A fault that ends a call: a read after ``batches`` good batches, a session at once."""
 
     kind: Literal["status", "hang", "slow", "expired", "cut", "damaged", "miscounted"]
     """``slow``: the answer comes after ``wait_seconds``. ``expired``: the stream's session is over from then on."""
     code: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE
     batches: int = 1
     wait_seconds: float = 0.0
-    """As a RetryInfo of the status: how long the client shall wait."""
+    """The time that the client is to wait, sent as RetryInfo of the status."""
     message: str = ""
-    """The service's words; else some that say that they are injected."""
+    """The words of the service; without any, words that name an injected fault."""
     details: tuple[Message, ...] = ()
-    """Of ``google.rpc``."""
+    """Details of the status, messages of ``google.rpc``."""
 
 
 @dataclass
 class FaultyReads:
-    """The server: tables by name, each in ``streams`` streams of batches of ``batch_rows``."""
+    """A server of tables by name, each in ``streams`` streams of batches of ``batch_rows``."""
 
     tables: dict[str, pa.Table]
     streams: int = 2
     later_streams: int | None = None
-    """Of sessions after the first, where another number: a new session is cut otherwise."""
+    """Rows of a batch in sessions after the first, if another number: a new session is cut differently."""
     batch_rows: int = 10
     session_faults: list[Fault] = field(default_factory=list)
     read_faults: list[Fault] = field(default_factory=list)
-    """One a call, in turn, whichever stream it is for."""
+    """Faults for the next calls, one per call, of any stream."""
     sessions: list[types.CreateReadSessionRequest] = field(default_factory=list)
     reads: list[types.ReadRowsRequest] = field(default_factory=list)
     open_now: int = 0
     most_open: int = 0
     scanned_bytes: int = 8_000
     released: threading.Event = field(default_factory=threading.Event)
-    """Ends every hang."""
+    """The event that ends every hang."""
     expired: set[int] = field(default_factory=set[int])
-    """Numbers of sessions that are over."""
+    """The numbers of sessions that are over."""
     lasting: Fault | None = None
-    """For every call that no other fault was for, until it is taken away."""
+    """The fault of every call that has no other one, until it is removed."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def create_session(
@@ -143,13 +139,13 @@ class FaultyReads:
         return self.later_streams if session and self.later_streams else self.streams
 
     def _over(self, stream: str) -> Fault:
-        """In BigQuery's own words, as reports give them."""
+        """Return the end of a session in BigQuery's own words, as reports quote them."""
         name = f"projects/bqx-ml/locations/us/sessions/S/streams/{stream}"
         message = f"there was an error operating on '{name}': session expired at 2026-01-06T06:00:00+00:00"
         return Fault("status", grpc.StatusCode.FAILED_PRECONDITION, message=message)
 
     def _selected(self, name: str, columns: list[str]) -> pa.Table:
-        """The wanted columns in the table's own order, as BigQuery gives them."""
+        """Return the wanted columns in the order of the table, as BigQuery does."""
         table = self.tables[name]
         return table.select([column for column in table.column_names if column in columns])
 
@@ -169,7 +165,7 @@ class FaultyReads:
 
 
 def _encoded(batch: pa.RecordBatch, *, lz4: bool) -> bytes:
-    """One record batch message, which is what a stream's file holds between its schema and its end."""
+    """Return a batch as one message, which a stream's file holds between its schema and its end."""
     schema_bytes = len(batch.schema.serialize())
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(
@@ -181,7 +177,7 @@ def _encoded(batch: pa.RecordBatch, *, lz4: bool) -> bytes:
 
 @contextmanager
 def served(reads: FaultyReads) -> Generator[str]:
-    """Serve it on a free port; gives the plain-text address."""
+    """Serve it on a free port; give its address, without TLS."""
     server = grpc.server(ThreadPoolExecutor(16))
     server.add_generic_rpc_handlers(
         [

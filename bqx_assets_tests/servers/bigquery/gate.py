@@ -1,7 +1,4 @@
-"""A Storage Read server in front of another: counts the tables that are read, and can hold further ones back.
-
-Belongs here: passing calls on as they come, counted. Does not: answering them.
-"""
+"""A Storage Read server in front of another: counts the tables that are read, and can hold further ones back."""
 
 from __future__ import annotations
 
@@ -18,14 +15,14 @@ _HOLD_SECONDS = 120.0
 
 
 class ReadGate:
-    """What was asked for, table by table. After ``let_through`` sessions, further ones wait for ``open``."""
+    """A gate that counts sessions by table. After ``let_through`` sessions, further ones wait for ``open``."""
 
     def __init__(self) -> None:
         self.tables: list[str] = []
-        """Of each session that was asked for, in order."""
+        """The table of each session, in order."""
         self.let_through: int | None = None
         self.refused: dict[tuple[str, str], tuple[grpc.StatusCode, str]] = {}
-        """By call ("CreateReadSession", "ReadRows") and by words of what it asks for: the answer in its place."""
+        """The refusals, by call ("CreateReadSession", "ReadRows") and by words of the request."""
         self._opened = threading.Event()
         self._lock = threading.Lock()
 
@@ -41,13 +38,13 @@ class ReadGate:
         self._opened.set()
 
     def refuse(self, call: str, asked: bytes, context: grpc.ServicerContext) -> None:
-        """End a call that is refused: most refusals of this API are a code and words, without details."""
+        """End a call that is refused, with a code and words: most refusals of this API have no details."""
         for (refused, words), (code, message) in self.refused.items():
             if refused == call and words.encode() in asked:
                 context.abort(code, message)
 
     def pass_session(self, table: str) -> None:
-        """Count one, and hold it back where it is one too many."""
+        """Count a session, and hold it back if it is one too many."""
         with self._lock:
             self.tables.append(table)
             held = self.let_through is not None and len(self.tables) > self.let_through
@@ -57,7 +54,7 @@ class ReadGate:
 
 @contextmanager
 def gated(gate: ReadGate, server_url: str) -> Generator[str]:
-    """Serve the gate on a free port in front of a plain-text server; gives its address."""
+    """Serve the gate on a free port in front of a server without TLS; give its address."""
     channel = grpc.insecure_channel(server_url.removeprefix("http://"))
     create = channel.unary_unary(f"/{_SERVICE}/CreateReadSession")
     read = channel.unary_stream(f"/{_SERVICE}/ReadRows")

@@ -24,7 +24,7 @@ _FETCHED = "3.13"
 
 
 def install() -> Path:
-    """Return the server's program, its environment made where it is missing or other than the requirements say."""
+    """Return the server's program, after making its environment if it is missing or has other requirements."""
     ROOT.parent.mkdir(parents=True, exist_ok=True)
     with ROOT.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -39,7 +39,7 @@ def install() -> Path:
 
 
 def _remove() -> None:
-    """Remove the environment, or the link to another checkout's, which stays as it is."""
+    """Remove the environment, or the link to that of another checkout, which itself stays."""
     if ROOT.is_symlink():
         ROOT.unlink()
     elif ROOT.exists():

@@ -1,7 +1,4 @@
-"""local-bigquery as a process on free ports of 127.0.0.1, and tables put into it by Google's own client.
-
-Belongs here: starting, filling, stopping. Does not: installing (``install``), faults (``faults``).
-"""
+"""Runs local-bigquery as a process on free ports of 127.0.0.1 and loads tables into it by Google's own client."""
 
 from __future__ import annotations
 
@@ -36,10 +33,10 @@ class LocalBigQuery:
     rest_url: str
     grpc_url: str
     log: Path
-    """A line for each REST call, as it is answered."""
+    """The file with one line per answered REST call."""
 
     def environment(self) -> dict[str, str]:
-        """The environment variables that point ``bqx`` at it."""
+        """Return the environment variables that point ``bqx`` at it."""
         return {
             "BIGQUERY_EMULATOR_HOST": self.rest_url,
             "BQX_BIGQUERY_PROJECT": PROJECT,
@@ -47,13 +44,13 @@ class LocalBigQuery:
         }
 
     def client(self) -> bigquery.Client:
-        """A client that may write, as no client of the product does."""
+        """Return a client that may write, which no client of the product does."""
         return bigquery.Client(
             project=PROJECT, credentials=AnonymousCredentials(), client_options={"api_endpoint": self.rest_url}
         )
 
     def load(self, frames: Mapping[tuple[str, str], pl.DataFrame]) -> None:
-        """Load frames by (dataset, table) as the users' tables are: partitioned by day, clustered by pair."""
+        """Load frames by (dataset, table), partitioned by day and clustered by pair as the users' tables are."""
         with closing(self.client()) as client:
             for dataset in sorted({dataset for dataset, _ in frames}):
                 client.create_dataset(dataset, exists_ok=True, timeout=_CALL_SECONDS)
@@ -63,7 +60,7 @@ class LocalBigQuery:
 
 @contextmanager
 def local_bigquery(folder: Path) -> Generator[LocalBigQuery]:
-    """Run a server that keeps its data and log in ``folder``; stopped by its pid whatever happens."""
+    """Run a server that keeps its data and log in ``folder``; it is always stopped, by its process id."""
     program = install()
     rest_port, grpc_port = _free_port(), _free_port()
     address = ["--host", "127.0.0.1", "--port", rest_port, "--grpc-port", grpc_port]

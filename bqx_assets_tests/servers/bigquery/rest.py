@@ -1,7 +1,4 @@
-"""A small BigQuery REST server that answers as Google's does: jobs.query with pages, tables.get, and refusals.
-
-Belongs here: the answers' forms and a log of what was asked. Does not: SQL, which local-bigquery evaluates.
-"""
+"""A small BigQuery REST server that answers as Google's does: jobs.query with pages, tables.get, and refusals."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ _QUERY = re.compile(r"/bigquery/v2/projects/([^/]+)/queries")
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One answer of Google's: its HTTP code, reason, words and details, or an HTML page of a proxy."""
+    """A refusal of Google's: its HTTP code, reason, words and details, or an HTML page of a proxy."""
 
     code: int
     reason: str
@@ -34,7 +31,7 @@ class Refusal:
     page: str = ""
 
     def body(self) -> bytes:
-        """The body as it goes over the wire."""
+        """Return the body as it goes over the wire."""
         if self.page:
             return self.page.encode()
         domain = "usageLimits" if self.reason in {"accessNotConfigured", "rateLimitExceeded"} else "global"
@@ -49,27 +46,27 @@ class Refusal:
 
 @dataclass
 class RestServer:
-    """Tables by (project, dataset, table) with their times in milliseconds, and rows for every query, in pages."""
+    """A server of tables by (project, dataset, table) with their times in milliseconds, and of rows for every query."""
 
     tables: dict[tuple[str, str, str], tuple[int, int]] = field(default_factory=dict)
     columns: Sequence[tuple[str, str]] = (("now", "TIMESTAMP"),)
     rows: Sequence[Sequence[Any]] = ((1_767_657_600.0,),)
-    """As the wire has them: of each cell its ``v``."""
+    """The rows of an answer as the wire has them: the ``v`` of each cell."""
     nested: Sequence[dict[str, str]] = ()
-    """Fields of a last column that is an array of structs."""
+    """The fields of a last column that is an array of structs."""
     page_rows: int = 1_000
     location: str = "EU"
     refusals: list[Refusal | None] = field(default_factory=list)
-    """One a call, in turn; None lets the call through."""
+    """Refusals of the next calls, one per call; None lets a call through."""
     lasting: Refusal | None = None
-    """For every call that no refusal of the list was for."""
+    """The refusal of every call that the list has none for."""
     calls: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
-    """Method, path and query parameters of each call, in order."""
+    """The method, path and query parameters of each call, in order."""
     bodies: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     url: str = ""
     hang_seconds: float = 0.0
-    """How long the first call is left without an answer."""
+    """The time for which the first call gets no answer."""
     released: threading.Event = field(default_factory=threading.Event)
 
     def answer(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:

@@ -1,7 +1,4 @@
-"""A REST server in front of local-bigquery: passes calls on, and refuses those that a test says, in Google's forms.
-
-Belongs here: passing on, refusing by path or words of the body. Does not: the forms of a refusal (``rest``).
-"""
+"""A REST server in front of local-bigquery, which passes calls on and refuses those that a test names."""
 
 from __future__ import annotations
 
@@ -20,31 +17,31 @@ from bqx_assets_tests.servers.local import LocalServer, QuietHandler
 
 @dataclass
 class RestGate:
-    """What is refused, and what is held back."""
+    """The calls to refuse, and those to hold back."""
 
     refused: list[tuple[str, Refusal]] = field(default_factory=list)
-    """A call whose path or body holds these words gets this answer, as often as it comes."""
+    """The answers to calls whose path or body holds these words."""
     hang: threading.Event | None = None
-    """Where it is set to an event, no call is answered before that."""
+    """An event before which no call is answered, if there is one."""
 
     kept: dict[str, tuple[int, bytes]] = field(default_factory=dict)
-    """Answers to queries of the catalogue, by path and SQL: local-bigquery takes seconds for one, its tables stay."""
+    """Answers to catalogue queries by path and SQL; local-bigquery needs seconds for one, and its tables stay."""
 
     def reset(self) -> None:
-        """Let everything through as it is."""
+        """Let every call through."""
         self.refused.clear()
         if self.hang is not None:
             self.hang.set()
         self.hang = None
 
     def refusal(self, path: str, body: bytes) -> Refusal | None:
-        """The answer to a call that is refused."""
+        """Return the answer to a call that is refused, None for other calls."""
         asked = path.encode() + body
         return next((answer for words, answer in self.refused if words.encode() in asked), None)
 
 
 def _catalogue_query(path: str, body: bytes) -> str:
-    """What an answer is kept by; empty for any other call. Ids of jobs and requests, which differ, are left out."""
+    """Return the key of a catalogue query's answer, without the ids of jobs and requests; empty for any other call."""
     if b"INFORMATION_SCHEMA" not in body:
         return ""
     asked = json.loads(body)
@@ -87,7 +84,7 @@ class _Handler(QuietHandler):
 
 @contextmanager
 def rest_gated(gate: RestGate, server_url: str) -> Generator[str]:
-    """Serve the gate on a free port in front of a server; gives its address."""
+    """Serve the gate on a free port in front of a server; give its address."""
     with _Server(gate, server_url) as server:
         try:
             yield server.url

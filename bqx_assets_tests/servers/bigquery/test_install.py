@@ -17,7 +17,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _put_no_uv(root: Path, says: str) -> None:
-    """A uv that fails as the real one does, with ``says``; it is found where ``make`` puts it."""
+    """Put a uv that fails as the real one does, with ``says``, where ``make`` installs it."""
     program = root.parent / "uv" / "bin" / "uv"
     program.parent.mkdir(parents=True)
     program.write_text(f"#!/bin/sh\necho '{says}' >&2\nexit 2\n")

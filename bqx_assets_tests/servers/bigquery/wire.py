@@ -1,8 +1,4 @@
-"""Frames read over the wire: the product's BigQuery warehouse in front of a Storage Read server that can fail.
-
-Belongs here: the warehouse whose catalogue is that of frames, and progress that sets a fault once a run is under way.
-Does not: the faults (``faults``).
-"""
+"""Reads frames over the wire, by the product's BigQuery warehouse and a Storage Read server that can fail."""
 
 from __future__ import annotations
 
@@ -23,7 +19,7 @@ from bqx_assets_tests.servers.bigquery.faults import FaultyReads, served
 
 
 class WireWarehouse(BigQueryWarehouse):
-    """The product's warehouse; its catalogue is that of frames, its rows come over the wire."""
+    """The product's warehouse with the catalogue of frames; its rows come over the wire."""
 
     def __init__(self, address: str, frames: FrameWarehouse, policy: RetryPolicy | None = None) -> None:
         with pytest.MonkeyPatch.context() as environment:
@@ -33,21 +29,21 @@ class WireWarehouse(BigQueryWarehouse):
         self._frames = frames
 
     def describe(self) -> Sequence[TableDescription]:
-        """The frames'."""
+        """Return the descriptions of the frames."""
         return self._frames.describe()
 
     def snapshot(self) -> datetime:
-        """The frames'."""
+        """Return the snapshot time of the frames."""
         return self._frames.snapshot()
 
     def close(self) -> None:
-        """End its connections."""
+        """Close its connections."""
         self._clients.reads.transport.close()
 
 
 @contextmanager
 def wired(frames: FrameWarehouse, policy: RetryPolicy | None = None) -> Generator[tuple[WireWarehouse, FaultyReads]]:
-    """Serve frames, and give the warehouse that reads them."""
+    """Serve frames; give the warehouse that reads them, and the server."""
     tables = {name: _as_of_bigquery(frame.to_arrow()) for (_, name), frame in frames.frames.items()}
     reads = FaultyReads(tables)
     with served(reads) as address:
@@ -59,7 +55,7 @@ def wired(frames: FrameWarehouse, policy: RetryPolicy | None = None) -> Generato
 
 
 def _as_of_bigquery(table: pa.Table) -> pa.Table:
-    """Texts as BigQuery has them; Polars has two other kinds."""
+    """Return the table with texts of the kind that BigQuery sends; Polars has two others."""
     texts = {str(pa.large_string()), str(pa.string_view())}
     fields = cast("list[Any]", table.schema)
     return table.cast(

@@ -1,7 +1,4 @@
-"""One container: a process group of its own under a memory limit, with files of its own, until it ends or is ended.
-
-Belongs here: starting, ending, and in which words Cloud Run tells how. Does not: retries, or the API.
-"""
+"""Runs a container: a process group under a memory limit, with files of its own, until it ends or is ended."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ _MIB = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a container ended."""
+    """The end of a container: its exit code, and the words for it."""
 
     exit_code: int = 0
     term_signal: int = 0
@@ -34,7 +31,7 @@ class Ended:
     cancelled: bool = False
     peak_bytes: int = 0
     reason: int = 0
-    """A ``Condition.CommonReason``: of an execution whose container could not be started."""
+    """A ``Condition.CommonReason`` if the container could not be started."""
 
     @property
     def succeeded(self) -> bool:
@@ -43,7 +40,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What a container is started with and how it is ended."""
+    """The variables and limits that a container is started with, and the way it is ended."""
 
     command: Sequence[str]
     env: Mapping[str, str]
@@ -54,7 +51,7 @@ class Image:
 
 
 def run_container(image: Image, cancelled: threading.Event, started: list[int]) -> Ended:
-    """Start the container and wait for its end. Its main process's id is appended to ``started``."""
+    """Start the container and wait for its end; the id of its main process is appended to ``started``."""
     files = Path(tempfile.mkdtemp(prefix="cloud-run-", dir=folder_in_memory()))
     cap = memory_cap(image.memory_bytes, files)
     env = {"HOME": str(files), "TMPDIR": str(files), **image.env}
@@ -120,7 +117,7 @@ def _end(process: subprocess.Popen[bytes], grace_seconds: float) -> None:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """A container ends with its main process: nothing that it started stays."""
+    """Kill all processes of a container: it ends with its main process."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait(10)

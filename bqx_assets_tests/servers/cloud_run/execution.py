@@ -1,7 +1,4 @@
-"""One execution of one task: containers one after the other, and what the API says of them.
-
-Belongs here: attempts, cancellation, and the Execution and Task messages. Does not: the processes, or gRPC.
-"""
+"""Runs one execution of one task: its containers one after the other, and the API's messages on them."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ _STATE, _REASON = run_v2.Condition.State, run_v2.Condition.ExecutionReason
 
 
 class Execution:
-    """An execution at work in a thread of its own, from construction on."""
+    """An execution that runs in a thread of its own from its construction on."""
 
     def __init__(
         self, name: str, template: run_v2.TaskTemplate, image: Image, cannot_start: Ended | None = None
@@ -52,14 +49,14 @@ class Execution:
         self._cancelled.set()
 
     def kill(self) -> None:
-        """End it at once, as nobody does in production: the server is leaving."""
+        """End it at once because the server ends, which does not happen in production."""
         self.cancel()
         if not self.over and self.pids:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pids[-1], signal.SIGKILL)
 
     def join(self, timeout_seconds: float) -> bool:
-        """Wait for the end; False when it did not come in time."""
+        """Wait for the end; return False if it did not come in time."""
         self._thread.join(timeout_seconds)
         return not self._thread.is_alive()
 

@@ -1,7 +1,4 @@
-"""Faults of a call, and the calls that came.
-
-Belongs here: the two records. Does not: when a fault is met (``server.py``).
-"""
+"""The faults of a call, and the calls that came."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ import grpc
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What a call meets instead of its answer."""
+    """A fault that a call meets instead of its answer."""
 
     code: grpc.StatusCode
     message: str = "injected"

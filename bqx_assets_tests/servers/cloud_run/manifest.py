@@ -1,7 +1,4 @@
-"""A job as ``gcloud run jobs replace`` takes it, as the message that the API takes.
-
-Belongs here: the fields that our definitions use; any other is refused. Does not: sizes, or running anything.
-"""
+"""Turns a job's YAML, as ``gcloud run jobs replace`` takes it, into the message that the API takes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""A memory limit as a container has it: page cache and files in memory count.
-
-Belongs here: cgroup v1 where this process may make a group, else polling. Does not: processes.
-"""
+"""Limits memory as for a container, where page cache and files in memory count."""
 
 from __future__ import annotations
 
@@ -43,7 +40,7 @@ class MemoryCap(Protocol):
 
 
 def memory_cap(limit_bytes: int, files: Path) -> MemoryCap:
-    """Return a true cap where the machine allows one, else one that looks every few milliseconds."""
+    """Return a cap by the kernel where the machine allows one, else one that polls every few milliseconds."""
     group = _own_group() / f"cloud-run-{uuid.uuid4().hex[:12]}"
     try:
         group.mkdir()
@@ -54,12 +51,12 @@ def memory_cap(limit_bytes: int, files: Path) -> MemoryCap:
 
 
 def folder_in_memory() -> Path | None:
-    """Return where a container's files can lie in memory, if anywhere."""
+    """Return a folder in memory for a container's files, None if there is none."""
     return _SHARED_MEMORY if os.access(_SHARED_MEMORY, os.W_OK) else None
 
 
 class GroupCap:
-    """A cgroup v1 group: the kernel counts, and kills."""
+    """A cgroup v1 group, in which the kernel counts and kills."""
 
     def __init__(self, limit_bytes: int, group: Path) -> None:
         self.limit_bytes = limit_bytes
@@ -89,7 +86,7 @@ class GroupCap:
 
 
 class PolledCap:
-    """Resident memory of the process and its children, and their files, looked at again and again."""
+    """A cap by polling the resident memory of the process and its children, and the size of their files."""
 
     def __init__(self, limit_bytes: int, files: Path) -> None:
         self.limit_bytes = limit_bytes
@@ -113,7 +110,7 @@ class PolledCap:
         return self._peak_bytes
 
     def close(self) -> None:
-        """Nothing was made."""
+        """Do nothing, because nothing was made."""
 
 
 def _own_group() -> Path:

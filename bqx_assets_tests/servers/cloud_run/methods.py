@@ -1,7 +1,4 @@
-"""The methods of the API: Jobs, Executions, Tasks and their operations.
-
-Belongs here: what each call does and refuses. Does not: faults, or processes.
-"""
+"""The methods of the API: Jobs, Executions, Tasks and their operations."""
 
 from __future__ import annotations
 
@@ -112,7 +109,7 @@ class Methods:
         return self._server.jobs[request.name]
 
     def test_iam_permissions(self, request: TestIamPermissionsRequest) -> TestIamPermissionsResponse:
-        """Say which of the permissions the caller has; needs none itself."""
+        """Return which of the permissions the caller has; the call itself needs none."""
         self.get_job(run_v2.GetJobRequest(name=request.resource))
         held = [each for each in request.permissions if each not in self._server.withheld]
         return TestIamPermissionsResponse(permissions=held)
@@ -149,7 +146,7 @@ class Methods:
         return self._server.secrets.get(secret, "") if secret else variable.value
 
     def _cannot_start(self, container: run_v2.Container) -> Ended | None:
-        """How an execution ends whose container cannot be started, in the words of public captures."""
+        """Return the end of an execution whose container cannot be started, in the words of public captures."""
         if container.image in self._server.missing_images:
             return Ended(code=5, message=f"Image '{container.image}' not found.", reason=_REASON.CONTAINER_MISSING)
         for index, each in enumerate(container.env):
@@ -210,7 +207,7 @@ class Methods:
 
 
 def _override(template: run_v2.TaskTemplate, overrides: run_v2.RunJobRequest.Overrides) -> None:
-    """Apply what RunJob may change. CPU and memory are not among it."""
+    """Apply the overrides of RunJob, which cannot change CPU or memory."""
     if overrides.task_count > 1:
         raise InvalidArgument("This server runs executions of one task.")
     if overrides.timeout:
@@ -227,7 +224,7 @@ def _override(template: run_v2.TaskTemplate, overrides: run_v2.RunJobRequest.Ove
 
 
 def _operation(execution: Execution) -> lro.Operation:
-    """The operation of an execution is named after it, and done when it is over."""
+    """Return the operation of an execution, which is named after it and done when it is over."""
     message = execution.message()
     operation = lro.Operation(name=f"{_location(execution.name)}/operations/{execution.short}", done=execution.over)
     operation.metadata.CopyFrom(_any(message))
@@ -254,6 +251,6 @@ def _location(name: str) -> str:
 
 
 def _no_such(name: str, kind: str) -> str:
-    """Cloud Run's own words, as public captures have them."""
+    """Return the refusal for a missing resource in Cloud Run's own words, as public captures have them."""
     _, project, _, region, *_, short = name.split("/")
     return f"Resource '{short}' of kind '{kind}' in region '{region}' in project '{project}' does not exist."

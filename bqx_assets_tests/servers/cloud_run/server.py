@@ -1,8 +1,4 @@
-"""``CloudRunServer``: the API on 127.0.0.1, in this process, with faults on demand.
-
-Belongs here: starting and stopping, jobs as they are deployed, faults, and what was asked. Does not: the API's
-methods (``methods.py``).
-"""
+"""``CloudRunServer``: the API on 127.0.0.1, in this process, with faults on demand."""
 
 from __future__ import annotations
 
@@ -31,21 +27,21 @@ PARENT = f"projects/{PROJECT}/locations/{REGION}"
 
 
 class CloudRunServer:
-    """Context manager. ``image_env`` is what the image itself sets; the venv that runs the tests is on its PATH."""
+    """A server, and a context manager that runs it. ``image_env``: the image's variables; PATH has the tests' venv."""
 
     def __init__(self, image_env: Mapping[str, str] | None = None, *, grace_seconds: float = 10.0) -> None:
         path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)))
         self.image_env = {"PATH": path, "LANG": "C.UTF-8", **(image_env or {})}
         self.grace_seconds = grace_seconds
         self.secrets: dict[str, str] = {}
-        """Secret Manager, as far as the jobs' account may read it: a secret's name to its latest version."""
+        """The secrets that the jobs' account may read: the latest version by name."""
         self.missing_images: set[str] = set()
-        """Images that the registry does not have. Any other is there: a container runs with this machine's files."""
+        """Images that the registry lacks. It has all others, because a container runs with this machine's files."""
         self.jobs: dict[str, run_v2.Job] = {}
         self.executions: dict[str, Execution] = {}
-        """By full name, oldest first."""
+        """The executions by full name, oldest first."""
         self.withheld: set[str] = set()
-        """Permissions that the caller lacks, as TestIamPermissions tells."""
+        """The permissions that the caller lacks."""
         self.calls: list[Call] = []
         self.logs = Path(tempfile.mkdtemp(prefix="cloud-run-logs-"))
         self._faults: defaultdict[str, deque[Fault]] = defaultdict(deque)

@@ -1,4 +1,4 @@
-"""Which CPU and memory a Cloud Run job may have together.
+"""The sizes of CPU and memory that a Cloud Run job may have together.
 
 Source: https://docs.cloud.google.com/run/docs/configuring/jobs/memory-limits, read 2026-11.
 """

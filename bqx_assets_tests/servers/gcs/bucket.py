@@ -1,7 +1,4 @@
-"""Buckets and objects as Cloud Storage keeps them: generations, preconditions, versions, lifecycle.
-
-Belongs here: what a call does to the state, and its refusals. Does not: HTTP.
-"""
+"""Buckets and objects as Cloud Storage keeps them: generations, preconditions, versions, lifecycle."""
 
 from __future__ import annotations
 
@@ -45,15 +42,15 @@ class Stored:
     updated: datetime = field(default_factory=lambda: datetime.now(UTC))
     noncurrent_since: datetime | None = None
     held: str = ""
-    """``Temporary`` or ``Event-Based``: neither replaced nor deleted until somebody releases it."""
+    """``Temporary`` or ``Event-Based``: the object can be neither replaced nor deleted until it is released."""
 
     @property
     def crc32c(self) -> str:
-        """As the JSON API writes it."""
+        """Return the checksum as the JSON API writes it."""
         return base64.b64encode(google_crc32c.value(self.data).to_bytes(4, "big")).decode()
 
     def resource(self, bucket: str) -> Json:
-        """The object resource; a composed object has no MD5."""
+        """Return the object resource; that of a composed object has no MD5."""
         found: Json = {
             "kind": "storage#object",
             "id": f"{bucket}/{self.name}/{self.generation}",
@@ -81,7 +78,7 @@ class Stored:
 
 
 class Bucket:
-    """One bucket. All methods are atomic."""
+    """A bucket; all its methods are atomic."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -93,7 +90,7 @@ class Bucket:
         self._generations = itertools.count(1_700_000_000_000_000)
 
     def resource(self) -> Json:
-        """The bucket resource."""
+        """Return the bucket resource."""
         return {
             "kind": "storage#bucket",
             "name": self.name,
@@ -107,7 +104,7 @@ class Bucket:
         }
 
     def patch(self, changes: Json, query: Mapping[str, str]) -> Json:
-        """Change settings; refuses lifecycle rules that Cloud Storage would not take."""
+        """Change settings; refuse lifecycle rules that Cloud Storage does not take."""
         with self.lock:
             expected = query.get("ifMetagenerationMatch")
             if expected is not None and int(expected) != self.metageneration:
@@ -121,7 +118,7 @@ class Bucket:
             return self.resource()
 
     def find(self, name: str, generation: int | None = None) -> Stored:
-        """The live object, or one of its generations."""
+        """Return the live object, or one of its generations."""
         with self.lock:
             live = self.live.get(name)
             known = [each for each in (live, *self.noncurrent) if each and each.name == name]
@@ -131,7 +128,7 @@ class Bucket:
         raise Refused(404, "notFound", f"No such object: {self.name}/{name}")
 
     def check(self, name: str, conditions: Mapping[str, Any]) -> None:
-        """Refuse where a precondition does not hold."""
+        """Refuse the call if a precondition does not hold."""
         live = self.live.get(name)
         generation = live.generation if live else 0
         wanted, unwanted = conditions.get("ifGenerationMatch"), conditions.get("ifGenerationNotMatch")
@@ -190,7 +187,7 @@ class Bucket:
                 self.noncurrent.remove(found)
 
     def listing(self, prefix: str, *, versions: bool) -> list[Stored]:
-        """Objects by name, then generation."""
+        """Return the objects, sorted by name and generation."""
         with self.lock:
             every = [*self.live.values(), *(self.noncurrent if versions else ())]
             return sorted(
@@ -198,7 +195,7 @@ class Bucket:
             )
 
     def age(self, days: float) -> list[str]:
-        """Let all objects be ``days`` older, then do what the lifecycle rules say; return the deleted names."""
+        """Make all objects ``days`` older and apply the lifecycle rules; return the deleted names."""
         with self.lock:
             for each in (*self.live.values(), *self.noncurrent):
                 each.updated -= timedelta(days=days)
@@ -239,7 +236,7 @@ class Bucket:
         return all(facts[name]() for name in condition)
 
     def _stored(self, name: str, data: bytes, metadata: Mapping[str, str], components: int) -> Stored:
-        """A new generation: here and in ``_joined`` it shows how content is kept, and nowhere else."""
+        """Return a new generation; only here and in ``_joined`` it matters how content is kept."""
         return Stored(name, data, next(self._generations), dict(metadata), components)
 
     def _joined(self, sources: Sequence[Stored]) -> bytes:

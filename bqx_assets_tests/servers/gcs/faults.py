@@ -1,7 +1,4 @@
-"""What goes wrong on purpose, and a count of all that went through.
-
-Belongs here: faults by operation, and the log. Does not: how a fault looks on the wire (``server``).
-"""
+"""The faults of Cloud Storage that a test plans, and a log of all calls."""
 
 from __future__ import annotations
 
@@ -12,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Kind = Literal["status", "reset", "truncate", "half", "wrong_crc", "corrupt", "hook", "stall"]
-"""``status``: that answer. ``stall``: silence for ``seconds``, then the connection closes.
+"""The kind of a fault. ``status``: that answer. ``stall``: silence for ``seconds``, then the connection closes.
 ``reset``: the connection closes without one. ``truncate``: half of a body, then closed.
 ``half``: half of an upload's chunk is kept, then closed. ``wrong_crc``: the answer's CRC32C is another.
-``corrupt``: one flipped bit in a body. ``hook``: somebody else acts just before."""
+``corrupt``: one flipped bit in a body. ``hook``: a function of the test runs just before."""
 
 
 @dataclass
@@ -23,41 +20,41 @@ class Fault:
     """One planned fault."""
 
     operation: str
-    """Empty: any."""
+    """The operation that fails; empty for any."""
     kind: Kind
     times: int = 1
     skip: int = 0
-    """Calls that go well before."""
+    """Number of calls that succeed before."""
     status: int = 503
     reason: str = ""
-    """``errors[].reason``; else the one that Cloud Storage sends with this status."""
+    """The answer's ``errors[].reason``; without it, the one that Cloud Storage sends with this status."""
     seconds: float = 2.0
     after: bool = False
-    """The call takes effect, and its answer is lost."""
+    """Whether the call takes effect and only its answer is lost."""
     name: str = ""
-    """Only for objects whose name holds this."""
+    """A part of the object's name, without which the call succeeds."""
     message: str = "planned fault"
     hook: Callable[[], object] = lambda: None
 
 
 @dataclass
 class Log:
-    """Every request, and the bytes of objects in and out."""
+    """A log of every request, and of the bytes of objects in and out."""
 
     calls: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     uploaded_bytes: int = 0
     downloaded_bytes: int = 0
     ranges: list[tuple[str, int, int]] = field(default_factory=list[tuple[str, int, int]])
-    """Object, first byte, bytes: of each read."""
+    """The object, first byte and number of bytes of each read."""
     heard: list[str] = field(default_factory=list[str])
-    """Authorization headers, to see that none is sent where none should be."""
+    """The Authorization headers, to see that none is sent where none is allowed."""
 
     def count(self) -> Counter[str]:
-        """Requests by operation."""
+        """Return the number of requests by operation."""
         return Counter(operation for operation, _ in self.calls)
 
     def clear(self) -> None:
-        """Forget all."""
+        """Forget all requests."""
         self.calls.clear()
         self.ranges.clear()
         self.uploaded_bytes = self.downloaded_bytes = 0
@@ -71,12 +68,12 @@ class Faults:
         self._lock = threading.Lock()
 
     def plan(self, fault: Fault) -> None:
-        """Add one."""
+        """Add a fault."""
         with self._lock:
             self._planned.append(fault)
 
     def take(self, operation: str, name: str) -> Fault | None:
-        """The fault of this call, if any."""
+        """Return the fault of this call, if there is one."""
         with self._lock:
             for fault in self._planned:
                 if fault.operation not in {operation, ""} or fault.name not in name or fault.times <= 0:

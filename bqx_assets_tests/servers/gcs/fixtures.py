@@ -1,7 +1,4 @@
-"""Fixtures: one server a session, emptied for each test, set as the endpoint as a user would.
-
-Belongs here: what a folder's ``conftest.py`` imports. Does not: tests.
-"""
+"""Fixtures for the Cloud Storage server: one per session, emptied for each test, set as the endpoint by variable."""
 
 from __future__ import annotations
 
@@ -37,7 +34,7 @@ def gcs(gcs_process: GcsServer, monkeypatch: pytest.MonkeyPatch) -> GcsServer:
 
 @pytest.fixture
 def gcs_store(gcs: GcsServer) -> Iterator[GcsObjectStore]:
-    """The output bucket by Google's client, retries quick enough for tests."""
+    """The output bucket by Google's client, with retries that are short enough for tests."""
     assert gcs.buckets
     made = GcsObjectStore(
         BUCKET, policy=replace(RETRIES["cloud_storage"], first_wait_seconds=0.01, patience_seconds=10)

@@ -1,7 +1,4 @@
-"""What a request asks for: the JSON API as google-cloud-storage speaks it, and the XML paths that Polars reads.
-
-Belongs here: routes and answers. Does not: the wire (``server``), what is kept (``bucket``).
-"""
+"""Answers requests: the JSON API as google-cloud-storage uses it, and the XML paths that Polars reads."""
 
 from __future__ import annotations
 
@@ -23,21 +20,21 @@ Routed = tuple[str, str, Callable[[], Answer]]
 
 
 class Service:
-    """All buckets, and the uploads under way."""
+    """The service: all buckets, and the uploads under way."""
 
     def __init__(self) -> None:
         self.buckets: dict[str, Bucket] = {}
         self.sessions: dict[str, Session] = {}
         self.log = Log()
         self.denied: frozenset[str] = frozenset()
-        """Permissions that the account has not got."""
+        """The permissions that the account lacks."""
 
     def bucket(self, name: str) -> Bucket:
-        """The bucket; made where there is none."""
+        """Return the bucket, which is made if there is none."""
         return self.buckets.setdefault(name, Bucket(name))
 
     def route(self, request: Request) -> Routed:
-        """Which operation a request is, on which object, and what it would do once it is allowed."""
+        """Return the operation of a request, its object, and what it does once it is allowed."""
         operation, name, action = self._route(request)
         words = [unquote(word) for word in request.path.partition(f"{_API}/")[2].split("/") if word]
         bucket = self.buckets.get(words[0]) if words else None
@@ -65,7 +62,7 @@ class Service:
         return self.buckets[name]
 
     def _of_object(self, name: str, wanted: str) -> Bucket:
-        """The bucket of an object that is read or deleted: of one in no bucket, "No such object" is said as well."""
+        """Return the bucket of an object to read or delete; without a bucket the answer is "No such object" as well."""
         if name not in self.buckets:
             raise Refused(404, "notFound", f"No such object: {name}/{wanted}")
         return self.buckets[name]
@@ -206,7 +203,7 @@ class Service:
 
 
 def as_json(document: Json) -> Answer:
-    """A document as answer."""
+    """Return a document as an answer."""
     return Answer(200, json.dumps(document).encode(), {"Content-Type": "application/json; charset=UTF-8"})
 
 

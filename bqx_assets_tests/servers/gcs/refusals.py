@@ -1,8 +1,5 @@
 """Refusals in Cloud Storage's own forms, and the refusals that a bucket's state brings about.
 
-Belongs here: bodies and words of answers other than 2xx, permissions, retention, holds, who pays. Does not: routes
-(``operations``), planned faults (``faults``).
-
 **Source**: the status codes of the JSON API, and bodies measured on production in September 2026 (kmoneil/zig-gcp). On
 the wire a hold is ``forbidden``, requester pays is ``required``: the documented words differ.
 """
@@ -36,12 +33,12 @@ PERMISSIONS = {
     "object.compose": "storage.objects.create",
     "object.delete": "storage.objects.delete",
 }
-"""What each call needs."""
+"""The permission that each call needs."""
 _WRITES = {"object.insert", "object.start", "object.compose", "object.delete"}
 
 
 def refusal(error: Refused, request: Request) -> Answer:
-    """An answer as Cloud Storage sends it: JSON; of a download plain text; of a lost session nothing."""
+    """Return a refusal as Cloud Storage sends it: JSON; plain text for a download; no body for a lost session."""
     if error.status in {410, 499} and not error.reason:
         return Answer(error.status)
     if request.query.get("alt") == "media" and error.status not in {401, 403}:
@@ -53,7 +50,7 @@ def refusal(error: Refused, request: Request) -> Answer:
 
 
 def check_access(operation: str, bucket: Bucket | None, name: str, denied: frozenset[str]) -> None:
-    """Refuse what the account may not do. Writing over an object is deleting it, too."""
+    """Refuse what the account may not do; overwriting an object also needs the right to delete it."""
     wanted = [PERMISSIONS.get(operation, "")]
     if operation in _WRITES and bucket is not None and name in bucket.live:
         wanted.append("storage.objects.delete")
@@ -69,7 +66,7 @@ def check_access(operation: str, bucket: Bucket | None, name: str, denied: froze
 
 
 def check_state(operation: str, bucket: Bucket, name: str, query: Mapping[str, str]) -> None:
-    """Refuse what the bucket's settings do not allow: its one who asks must pay, an object under retention or hold."""
+    """Refuse what the bucket's settings do not allow: requester pays, and objects under retention or hold."""
     if bucket.settings.get("billing", {}).get("requesterPays") and "userProject" not in query:
         raise Refused(400, "required", "Bucket is requester pays bucket but no user project provided.")
     live = bucket.live.get(name) if operation in _WRITES else None
@@ -98,7 +95,7 @@ def _check_kept(bucket: Bucket, live: Stored) -> None:
 
 
 def check_patch(bucket: Bucket, changes: Mapping[str, object]) -> None:
-    """Refuse what a bucket with a hierarchical namespace, or a locked retention, does not take."""
+    """Refuse changes that a bucket with a hierarchical namespace, or with a locked retention, does not allow."""
     hierarchical = bucket.settings.get("hierarchicalNamespace", {}).get("enabled")
     versioning = changes.get("versioning")
     if hierarchical and isinstance(versioning, dict) and versioning.get("enabled"):  # pyright: ignore[reportUnknownMemberType]

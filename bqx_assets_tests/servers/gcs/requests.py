@@ -1,7 +1,4 @@
-"""A request and its answer, between the wire and the operations.
-
-Belongs here: the two shapes. Does not: what they mean.
-"""
+"""A request and its answer, as they pass between the wire and the operations."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Request:
-    """One request; header names in small letters."""
+    """A request; its header names are in lower case."""
 
     method: str
     path: str
@@ -22,7 +19,7 @@ class Request:
 
 @dataclass
 class Answer:
-    """What goes back."""
+    """The answer to a request."""
 
     status: int = 200
     body: bytes = b""

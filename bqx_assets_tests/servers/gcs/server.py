@@ -1,7 +1,4 @@
-"""The HTTP face on 127.0.0.1, and how planned faults look on the wire.
-
-Belongs here: connections, bodies, faults. Does not: what a request asks for (``operations``).
-"""
+"""Serves Cloud Storage by HTTP on 127.0.0.1, with planned faults."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from bqx_assets_tests.servers.local import LocalServer, QuietHandler
 
 
 class _Lost(Exception):
-    """The connection is to be closed without an answer."""
+    """Raised to close the connection without an answer."""
 
 
 class GcsServer(LocalServer):
@@ -32,20 +29,20 @@ class GcsServer(LocalServer):
         self.service = Service()
         self.faults = Faults()
         self.clock_ahead_seconds = 0.0
-        """Of the time in every answer's ``Date``."""
+        """The offset of the time in every answer's ``Date``."""
 
     @property
     def log(self) -> Log:
-        """Every request since the last ``reset``."""
+        """Return the log of every request since the last ``reset``."""
         return self.service.log
 
     @property
     def buckets(self) -> dict[str, Bucket]:
-        """By name."""
+        """Return the buckets by name."""
         return self.service.buckets
 
     def bucket(self, name: str) -> Bucket:
-        """The bucket; made where there is none."""
+        """Return the bucket, which is made if there is none."""
         return self.service.bucket(name)
 
     def reset(self) -> None:
@@ -62,7 +59,7 @@ class _Handler(QuietHandler):
     protocol_version = "HTTP/1.1"
 
     def date_time_string(self, timestamp: float | None = None) -> str:
-        """The server's clock as its answers tell it."""
+        """Return the time of the server's clock as its answers state it."""
         now = time.time() if timestamp is None else timestamp
         return super().date_time_string(now + cast("GcsServer", self.server).clock_ahead_seconds)
 

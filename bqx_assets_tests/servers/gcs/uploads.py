@@ -1,7 +1,4 @@
-"""Uploads in one request of several parts, and resumable ones in chunks.
-
-Belongs here: their formats. Does not: what is stored (``bucket``).
-"""
+"""Takes uploads: in one request of several parts, or resumable in chunks."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ class Session:
 
 
 def split_multipart(content_type: str, body: bytes) -> tuple[Json, bytes]:
-    """The object resource and the bytes of a ``multipart/related`` body."""
+    """Return the object resource and the bytes of a ``multipart/related`` body."""
     found = re.search(r'boundary="?([^";]+)"?', content_type)
     if found is None:
         raise Refused(400, "invalid", "no boundary")
@@ -41,7 +38,7 @@ def split_multipart(content_type: str, body: bytes) -> tuple[Json, bytes]:
 def store_chunk(
     bucket: Bucket, session: Session, payload: bytes, content_range: str, stated_hash: str
 ) -> Stored | None:
-    """Keep what is new in a chunk; the object, once all bytes are there and checksums and preconditions hold."""
+    """Keep the new bytes of a chunk; return the object once it is complete, if checksums and preconditions hold."""
     if session.done is not None:
         return session.done
     found = re.fullmatch(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)", content_range)

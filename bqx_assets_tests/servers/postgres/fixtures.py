@@ -1,7 +1,4 @@
-"""Fixture: one server a session, on which each user makes a database of its own.
-
-Belongs here: what a folder's ``conftest.py`` imports. Does not: tests.
-"""
+"""Fixture: one server per session, on which each user makes a database of its own."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""PostgreSQL's programs: ``python -m bqx_assets_tests.servers.postgres.install`` finds them or has apt install them.
-
-Belongs here: where they lie. Does not: starting a server (``server.py``).
+"""Finds PostgreSQL's programs, or lets apt install them: ``python -m bqx_assets_tests.servers.postgres.install``.
 
 Installing needs root and apt, as in a container of a build. Where either is missing, or apt cannot reach its archive,
 the command says so and ends well: the tests that need a server are then skipped by name.
@@ -27,12 +25,12 @@ def programs() -> Path | None:
 
 
 def why_not() -> str:
-    """Return why there are no programs and what would change that."""
+    """Return the reason why there are no programs, and what would change that."""
     return f"no PostgreSQL: {' and '.join(NEEDED)} are not in {_DEBIAN}/*/bin or on PATH (apt-get install postgresql)"
 
 
 def install() -> str:
-    """Return one line that says what was found or done."""
+    """Find or install the programs; return one line that says what was done."""
     if found := programs():
         return f"PostgreSQL: {found}"
     apt = shutil.which("apt-get")

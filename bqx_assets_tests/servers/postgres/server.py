@@ -1,7 +1,4 @@
-"""``postgres_server``: a PostgreSQL on 127.0.0.1 and a Unix socket, with one user whose password is asked for.
-
-Belongs here: its folder, its process, its URLs. Does not: finding the programs (``install.py``).
-"""
+"""``postgres_server``: a PostgreSQL on 127.0.0.1 and a Unix socket, with one user whose password is asked for."""
 
 from __future__ import annotations
 
@@ -29,7 +26,7 @@ USER = "bqx"
 _START_SECONDS = 30.0
 _BOUND_SECONDS = 120
 _FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=16MB", "max_connections=200")
-"""Nothing of it must survive a crash of the machine."""
+"""Settings for speed: no data has to survive a crash of the machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +80,7 @@ def postgres_server() -> Generator[PostgresServer]:
 
 
 def _account() -> pwd.struct_passwd | None:
-    """PostgreSQL refuses to run as root: then it runs as its package's user, or as nobody."""
+    """Return the user to run as: PostgreSQL refuses root, so then its package's user, or nobody."""
     if os.geteuid() != 0:
         return None
     names = {each.pw_name: each for each in pwd.getpwall()}
