@@ -18,7 +18,7 @@ from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.cli.main import app
-from bqx_assets.cli.summaries import reading_lines
+from bqx_assets.cli.results import reading_lines
 from bqx_assets.pipeline import Pipeline
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
 from bqx_assets_tests.servers.gcs.server import GcsServer

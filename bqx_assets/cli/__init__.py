@@ -1,4 +1,1 @@
-"""What the command line shows: progress, tables, summaries, failures.
-
-Belongs here: drawing records on a terminal or as plain lines. Does not: doing the work, or the commands (``cli``).
-"""
+"""The command line ``bqx``: its commands, and what they show on a terminal, in a pipe and as JSON."""

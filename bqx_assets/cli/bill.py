@@ -16,16 +16,17 @@ from bqx_assets.doctor.tables import MEASURED_PAIR
 
 GIB_BYTES = 1 << 30
 HOURS = 730.0
-"""Hours of a month."""
+"""Hours in a month."""
 _DAYS = HOURS / 24
 WEEKLY = 52 / 12
-"""Runs of each pair in a month, if it runs weekly."""
+"""Runs of each pair in a month if it runs weekly."""
 PLACES = ("Cloud Run", "VM, always on", "VM for the runs")
-"""The recipe of ``deploy/``; one machine for Dagster and the runs; one machine that is stopped between its runs."""
+"""The three places of a bill: the recipe of ``deploy/``; one machine for Dagster and the runs; one machine that is
+stopped between the runs."""
 
 
 class Way(Record):
-    """One way to make a pair's training file, and what it takes. **Units** are in the names; 0 means not used."""
+    """One way to make a pair's training file, with the quantities it takes. **Units** are in the names; 0: not used."""
 
     name: str
     vm: str = "n2-highmem-8"
@@ -49,7 +50,7 @@ class Way(Record):
     claimed_hours: float | None = None
     """The users' own estimate, for 26 pairs."""
     cannot: str = ""
-    """Why it does not work at all; empty where it does."""
+    """The reason why this way does not work at all; empty where it works."""
     measured: str
     assumed: str
 
@@ -98,7 +99,7 @@ def ways() -> tuple[Way, ...]:
 
 
 class Quantity(Record):
-    """A quantity of the month, and how its value is known."""
+    """A quantity of the month, with how its value is known."""
 
     value: float
     how: str
@@ -177,11 +178,12 @@ def _of(name: str) -> float:
 
 
 def _alike(name: str, usd: float, of: Literal["runs", "files", "machines"]) -> Line:
+    """Return a line that costs the same in all places."""
     return Line(name, (usd, usd, usd), of)
 
 
 def _staged_bytes(usage: Usage) -> float:
-    """Slabs and merged files of the last week, shared tables once; replaced and deleted objects stay a day longer."""
+    """Return the bytes in staging: a week's slabs and merged files, shared tables once, and removed ones a day more."""
     per_pair = _of("slabs_bytes") + _of("file_bytes")
     there = min(1.0, usage.runs * _of("staging_days") / _DAYS)
     replaced = usage.pairs * usage.runs * (per_pair + _of("file_bytes")) / _DAYS
@@ -189,7 +191,7 @@ def _staged_bytes(usage: Usage) -> float:
 
 
 def _soft_deleted_bytes(usage: Usage) -> float:
-    """Each run in the end deletes slabs, merged file, components of the composition, and the oldest version."""
+    """Return what soft delete keeps: a run deletes slabs, merged file, components and the oldest version."""
     per_run = _of("slabs_bytes") + 3 * _of("file_bytes")
     shared = _of("shared_bytes") * usage.runs
     return (usage.pairs * usage.runs * per_run + shared) * _of("soft_delete_days") / _DAYS
@@ -202,7 +204,7 @@ def _sql_usd(usage: Usage) -> float:
 
 
 def _machine_usd() -> tuple[float, float, float]:
-    """A small machine beside Cloud Run; one that also runs the pairs; only the disk of one that is stopped."""
+    """Return the cost of a machine beside Cloud Run, of one that also runs the pairs, and of a stopped one's disk."""
     found = prices().compute_engine
     disk = _of("disk_gib") * found.disk_gib_per_month
     always = HOURS * found.address_per_hour + disk

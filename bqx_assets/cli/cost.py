@@ -1,4 +1,4 @@
-"""Defines ``bqx cost``: what a run and a month cost, as tables, as Markdown and as JSON."""
+"""Defines ``bqx cost``, which shows what a run and a month cost: as tables, as Markdown and as JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.table import Table
 from bqx_assets.base.costs import prices
 from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.pairs import ALL_PAIRS
-from bqx_assets.cli import tables
+from bqx_assets.cli import results
 from bqx_assets.cli.bill import PLACES, WEEKLY, Usage, Way, month, quantities, total, ways
 from bqx_assets.cli.options import Json
 from bqx_assets.cli.session import Session
@@ -35,20 +35,22 @@ def _sql_tier(text: str) -> str:
 def cost(  # noqa: PLR0913 -- one parameter an option
     ctx: typer.Context,
     *,
-    pairs: Annotated[int, typer.Option(min=1, max=len(ALL_PAIRS), help="How many pairs.")] = len(ALL_PAIRS),
+    pairs: Annotated[
+        int, typer.Option(min=1, max=len(ALL_PAIRS), metavar="N", help="Number of pairs.", show_default="all")
+    ] = len(ALL_PAIRS),
     runs_per_month: Annotated[
-        float, typer.Option(min=0, max=1_000, help="Of each pair.", show_default="weekly")
+        float, typer.Option(min=0, max=1_000, metavar="N", help="Runs of each pair per month.", show_default="weekly")
     ] = WEEKLY,
     regions_differ: Annotated[
-        bool, typer.Option("--regions-differ", help="BigQuery's data is in another region than all else.")
+        bool, typer.Option("--regions-differ", help="BigQuery's data is in another region than everything else.")
     ] = False,
     sql_tier: Annotated[
-        str, typer.Option(parser=_sql_tier, metavar="TIER", help="Cloud SQL's, as the recipe's BQX_SQL_TIER.")
+        str, typer.Option(parser=_sql_tier, metavar="TIER", help="Tier of Cloud SQL (BQX_SQL_TIER in deploy/).")
     ] = "db-g1-small",
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables of docs/costs.md.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show what a run costs by each way, the users' three and this one, and what a month costs in all."""
+    """Show what a run costs by each way (the users' three and this one), and what a month costs in total."""
     session: Session = ctx.obj
     session.as_json = as_json
     usage = Usage(pairs, runs_per_month, regions_differ, sql_tier)
@@ -60,7 +62,7 @@ def cost(  # noqa: PLR0913 -- one parameter an option
 
 
 def cost_facts(usage: Usage) -> dict[str, object]:
-    """Return every price in USD, with what it follows from."""
+    """Return every cost in USD for ``--json``, with the prices and quantities it follows from."""
     lines = month(usage)
     return {
         "prices": prices().model_dump(),
@@ -90,31 +92,31 @@ def cost_facts(usage: Usage) -> dict[str, object]:
 
 
 def run_table(usage: Usage) -> Table:
-    """Return a line a way: what a pair and all pairs take, and the users' own estimates."""
-    table = tables.plain_table("a run, USD", numbers=_RUN_HEAD)
+    """Return one line per way: what a pair and all pairs take, and the users' own estimates."""
+    table = results.plain_table("a run, USD", numbers=_RUN_HEAD)
     for way in ways():
         table.add_row(way.name, *_run_cells(way, usage.pairs))
     return table
 
 
 def month_table(usage: Usage) -> Table:
-    """Return a line for each thing that is paid for, and what it costs in each place."""
-    table = tables.plain_table("a month, USD", numbers=PLACES)
+    """Return one line per item of the bill that costs something, with its cost in each place."""
+    table = results.plain_table("a month, USD", numbers=PLACES)
     for name, cells in _month_cells(usage):
-        table.add_row(name, *cells)
+        if any(float(cell) for cell in cells):
+            table.add_row(name, *cells)
     return table
 
 
 def cost_lines(usage: Usage) -> list[str]:
-    """Return three notes: what was assumed of the month, what most of it is for, how prices were read."""
+    """Return three notes: the number of runs, what the month is spent on, and how well prices are known."""
     lines = month(usage)
     runs, kept, machines = (total(lines, kind)[0] for kind in ("runs", "files", "machines"))
     return [
-        f"{usage.pairs} pairs, each {usage.runs:.1f} times a month; their hours are for 26 pairs. On Cloud Run "
-        f"{runs:.0f} USD are for runs, {kept:.0f} for keeping files, {machines:.0f} for machines.",
-        "Less: soft delete off in the bucket, fewer BQX_KEEP_VERSIONS, or no machine of its own.",
-        f"List prices of {prices().as_of} without free allowances, some from memory; what is measured and assumed: "
-        f"--json, {_DOCUMENT}.",
+        f"Each of {usage.pairs} pairs runs {usage.runs:.1f} times a month; the users' hours are for 26 pairs.",
+        f"On Cloud Run: {runs:.0f} USD for runs, {kept:.0f} for files, {machines:.0f} for machines. Soft delete can be "
+        "switched off.",
+        f"List prices of {prices().as_of}, some unconfirmed. Sources and quantities: --json, {_DOCUMENT}.",
     ]
 
 

@@ -15,8 +15,8 @@ from bqx_assets.base.printable import printable
 from bqx_assets.base.settings import Settings
 from bqx_assets.cli.failures import pasteable
 from bqx_assets.cli.options import Json, PairIfAny
+from bqx_assets.cli.results import plain_table
 from bqx_assets.cli.session import Session
-from bqx_assets.cli.tables import plain_table
 from bqx_assets.doctor.case import MARKS, Line, Report, State
 from bqx_assets.doctor.probes import THEMES, look
 

@@ -1,4 +1,4 @@
-"""Starts ``bqx``: from here on Ctrl-C ends it with 130 and a sentence; nothing heavy is imported before."""
+"""Starts ``bqx``, and makes Ctrl-C end it with 130 and a sentence before anything heavy is imported."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from collections.abc import Callable
 from types import FrameType
 
 INTERRUPTED = 130
-"""What a shell reports for a program that SIGINT ended."""
-SENTENCE = "interrupted: what is finished stays, the same command goes on from there"
+"""Exit code that a shell reports for a program that SIGINT ended."""
+SENTENCE = "interrupted: finished work is kept, and the same command continues from there"
 
 
 def main() -> None:
-    """Run ``bqx``. The second Ctrl-C, and one outside of a command's work, end the process at once."""
+    """Run ``bqx``. The second Ctrl-C ends the process at once, and so does one outside of a command's work."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal of Latin-1 has no ✓, and is no reason to fail
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as after nohup: not ours to change
+            stream.reconfigure(errors="replace")  # a Latin-1 terminal has no ✓, which must not end the program
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # the caller ignores Ctrl-C, as nohup does
         _commands()
         return
     signal.signal(signal.SIGINT, _end)
@@ -38,16 +38,16 @@ def main() -> None:
         signal.signal(signal.SIGINT, _end)
         if heard:
             sys.stdout.flush()
-            if ending.code != INTERRUPTED:  # something below took the interrupt for its own, as a parser does
+            if ending.code != INTERRUPTED:  # a library caught the interrupt and gave it another exit code
                 _end(signal.SIGINT, None)
-            # Python would wait for threads that still ask a server that does not answer: for two minutes.
+            # A normal exit would wait up to two minutes for threads whose server does not answer.
             sys.stderr.flush()
             os._exit(INTERRUPTED)
         raise
 
 
 def _commands(interrupt: Callable[[int, FrameType | None], None] | None = None) -> None:
-    from bqx_assets.cli.main import main as run  # noqa: PLC0415 -- a second of imports, after the handler is set
+    from bqx_assets.cli.main import main as run  # noqa: PLC0415 -- takes a second, after the handler is set
 
     if interrupt is not None:
         signal.signal(signal.SIGINT, interrupt)

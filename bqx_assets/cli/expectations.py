@@ -32,16 +32,17 @@ from bqx_assets.pipeline import Pipeline
 from bqx_assets.quality.pair_findings import find_pair_facts
 
 expectations_app = typer.Typer(
-    no_args_is_help=True, help="What a training file is held against: see it, propose a pair's own, approve them."
+    no_args_is_help=True, help="Show what training files are checked against, propose a pair's own, approve them."
 )
 _LISTED = 20
+"""Greatest number of names in a line."""
 
 
 def _place(text: str) -> str:
     return output_place(text, "expectations file")
 
 
-Place = Annotated[str, typer.Argument(parser=_place, metavar="FILE", help="An expectations file, path or gs:// URI.")]
+Place = Annotated[str, typer.Argument(parser=_place, metavar="FILE", help="Expectations file, path or gs:// URI.")]
 
 
 @expectations_app.command()
@@ -50,22 +51,22 @@ def show(
     place: Annotated[
         str | None,
         typer.Argument(
-            metavar="[FILE]",
-            help="An expectations file, its folder, or a training parquet that they are kept with; path or gs:// URI.",
+            metavar="FILE",
+            help="Expectations file, its folder, or a training parquet they are kept with; path or gs:// URI.",
             show_default="those in force",
         ),
     ] = None,
     *,
-    text: Annotated[bool, typer.Option("--text", help="Print all of them as one TOML file.")] = False,
+    text: Annotated[bool, typer.Option("--text", help="Print all of them as a TOML file.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Say which expectations are in force, where they were found, and which pairs have approved ones of their own."""
+    """Show which expectations are in force, where they were found, and which pairs have approved ones of their own."""
     session = _session(ctx, as_json=as_json)
     found = _shown(place, session.settings())
     if text:
         session.say(*found.text().splitlines())
     else:
-        session.say(*_lines(found))
+        session.say(*_lines(found), f"to print the whole file: {session.bqx} expectations show --text")
     session.answer({"place": found.place, **found.model_dump(mode="json")})
 
 
@@ -79,12 +80,12 @@ def propose(
         typer.Option(
             parser=_place,
             metavar="FILE",
-            help="File to write; what it holds on other pairs stays.",
+            help="File to write; its entries for other pairs stay.",
             show_default="HOME/expectations.toml",
         ),
     ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Replace expectations of this pair that are approved already.")
+        bool, typer.Option("--replace", help="Replace expectations of this pair that are already approved.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -98,11 +99,9 @@ def propose(
     own = where if is_there(where) else pipeline.expectations_place(pair)
     before = read_text(own)[1] if own is not None else ""
     write_text(where, with_proposal(before, pair, found.facts, where=where, replace=replace))
-    session.say(f"✓ {where}: {pair}, proposed and not in force", *_facts_lines(found.facts))
+    session.say(f"✓ {where}: {pair} proposed, not yet in force", *_facts_lines(found.facts))
     if found.failed:
-        session.say(
-            f"! {len(found.failed):,} tables failed and are not in it: {_some([f.table for f in found.failed])}"
-        )
+        session.say(f"! {len(found.failed):,} tables failed and are left out: {_some([f.table for f in found.failed])}")
     session.suggest("expectations", "approve", where)
     session.answer(
         {"file": where, "pair": pair.name, "failed": [each.table for each in found.failed]} | _sums(found.facts)
@@ -110,14 +109,14 @@ def propose(
 
 
 def _last_extraction(slabs: Slabs, pair: Pair) -> ExtractionRecord:
-    """Return what a proposal is made of. Raises CheckpointCorrupt with the command where there is none."""
+    """Return the record of the pair's last extraction. Raises CheckpointCorrupt where there is none."""
     try:
         return slabs.load_extraction()
     except CheckpointCorrupt as error:
         raise CheckpointCorrupt(
             error.subject,
-            got="no whole record of an extraction",
-            expected=f"what an extraction of {pair} found",
+            got="no complete record of an extraction",
+            expected=f"the record of an extraction of {pair}",
             cure=f"bqx extract {pair}",
         ) from error
 
@@ -128,10 +127,12 @@ def approve(
     place: Place,
     pairs: SomePairs = None,
     *,
-    by: Annotated[str | None, typer.Option(metavar="NAME", help="Who approves.", show_default="your login")] = None,
+    by: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of the person who approves.", show_default="your login")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Approve the proposals in FILE, all or those of PAIRs: from then on these pairs are held against exactly them."""
+    """Approve the proposals in FILE, all or those of PAIR: from then on these pairs are checked against them alone."""
     session = _session(ctx, as_json=as_json)
     where, before = read_text(place)
     after, stated = with_approval(before, pairs or (), by=by or getpass.getuser(), at=datetime.now(UTC), where=where)
@@ -140,7 +141,7 @@ def approve(
     session.say(f"✓ {where}: version {stated.version}, approved for {', '.join(names)}")
     settings = session.settings()
     if where not in {settings.expectations, str(Pipeline(settings).expectations_place())}:
-        session.say(f"In force where BQX_EXPECTATIONS={where} is set; a gs:// URI serves containers too.")
+        session.say(f"They are in force where BQX_EXPECTATIONS={where} is set; containers need a gs:// URI.")
     session.answer({"file": where, "version": stated.version, "approved": names})
 
 
@@ -171,16 +172,15 @@ def _lines(found: Expectations) -> list[str]:
             for pair in by_state["approved"]
         ),
         *(f"  {pair}: proposed, not in force; {_within(found.pair[pair].found)}" for pair in by_state["proposed"]),
-        f"  {len(by_state['none'])} pairs without approved facts of their own, held against the numbers below",
+        f"  {len(by_state['none'])} pairs have no approved facts of their own and are checked against these numbers:",
         f"  at least {found.min_rows:,} rows, {found.min_columns:,} columns, {len(found.targets())} targets",
-        f"  nulls, less than: {_shares(nulls)}",
-        f"  rows a table may lack: {_shares(found.max_missing_fraction)}",
+        f"  share of nulls below: {_shares(nulls)}",
+        f"  share of rows that a table may lack: {_shares(found.max_missing_fraction)}",
         f"  columns without a value: {_some(found.allowed_all_null)}"
         + "".join(f"; {name} at most {most}" for name, most in found.max_all_null_columns.items()),
         f"  {_absent(found)}",
-        f"  for information, the earlier gates: {found.earlier_gates.feature_null_fraction:.0%} of features, "
-        f"{found.earlier_gates.target_null_fraction:.0%} of targets",
-        "to print the whole file: bqx expectations show --text",
+        f"  for information, the earlier pipeline allowed nulls in {found.earlier_gates.feature_null_fraction:.0%} of "
+        f"features and in {found.earlier_gates.target_null_fraction:.0%} of targets",
     ]
 
 

@@ -11,12 +11,12 @@ import typer
 from bqx_assets.base.errors import WarehouseError
 from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.base.store.naming import local_path, output_place
-from bqx_assets.cli import summaries, tables
-from bqx_assets.cli.commands import Commands
+from bqx_assets.cli import results
 from bqx_assets.cli.cost import cost_app
 from bqx_assets.cli.diff import diff_app
 from bqx_assets.cli.doctor import doctor_app, stop_on_a_lack
 from bqx_assets.cli.expectations import expectations_app
+from bqx_assets.cli.failures import Commands
 from bqx_assets.cli.options import (
     Checkpoints,
     Doctor,
@@ -43,9 +43,9 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="From 667 feature tables and one targets table of a forex pair to one verified training parquet.",
+    help="Make one verified training parquet for each forex pair, from 667 feature tables and one targets table.",
     epilog="Settings also come from BQX_* environment variables, for example BQX_WAREHOUSE. Exit codes: 0 done, "
-    "1 failed, 2 wrongly called, 130 interrupted.",
+    "1 failed, 2 wrong usage, 130 interrupted.",
 )
 store_app = typer.Typer(no_args_is_help=True, help="Manage the output bucket's lifecycle rules.")
 app.add_typer(warehouse_app, name="warehouse")
@@ -73,27 +73,27 @@ def options(
     *,
     home: Annotated[
         str | None,
-        typer.Option(help="Folder for everything a run makes.", show_default=".bqx, or BQX_HOME", metavar="DIR"),
+        typer.Option(help="Folder for everything a run makes.", show_default="BQX_HOME, else .bqx", metavar="DIR"),
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of a failure.")] = False,
     _version: Annotated[
         bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_show_version)
     ] = False,
 ) -> None:
-    """Keep the options that stand before the command."""
+    """Keep the options that are given before the command."""
     ctx.obj = Session(home=None if home is None else local_path(home, "--home"), debug=debug)
 
 
 @app.command()
 def plan(ctx: typer.Context, pair: PairArgument, *, output_dir: Annotated[Path | None, Checkpoints] = None,
          doctor: Doctor = False, as_json: Json = False) -> None:  # fmt: skip
-    """Show what an extraction would read: tables, columns, bytes, cost in USD, and what is fresh already."""
+    """Show what an extraction would read: tables, columns, bytes, cost in USD, and which slabs are fresh already."""
     session = _session(ctx, as_json=as_json)
     if doctor:
         stop_on_a_lack(session, pair, session.settings().of_pair(pair))
     with session.work() as (progress, _):
         found = Pipeline(session.settings(), progress).plan(pair, checkpoints=output_dir)
-    session.say(*summaries.plan_lines(found), tables.plan_table(found))
+    session.say(*results.plan_lines(found), results.plan_table(found))
     refuse_plan_over_budget(found, session.settings().max_bytes)
     session.suggest("extract", pair)
     session.answer(found)
@@ -106,18 +106,20 @@ def extract(
     *,
     workers: Workers = None,
     output_dir: Annotated[Path | None, Checkpoints] = None,
-    table: Annotated[list[str] | None, typer.Option(help="Only this feature table; may be repeated.")] = None,
+    table: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Read only this feature table; may be repeated.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Read the pair's tables into slabs, aligned to its spine. What is there and fresh is not read again."""
+    """Read the pair's tables into slabs, aligned to its spine. Slabs that are fresh are not read again."""
     session = _session(ctx, as_json=as_json)
     with session.work() as (progress, cost):
         pipeline = Pipeline(session.settings(workers=workers), progress)
         record = pipeline.extract(pair, table, checkpoints=output_dir)
     place = pipeline.slabs(pair, output_dir).place
-    session.say(*summaries.extraction_lines(record, place, cost))
+    session.say(*results.extraction_lines(record, place, cost))
     session.suggest("merge", pair, *(("--checkpoint-dir", output_dir) if output_dir else ()))
-    session.answer(summaries.extraction_facts(record, place, cost))
+    session.answer(results.extraction_facts(record, place, cost))
 
 
 @app.command(name="merge")
@@ -130,7 +132,7 @@ def merge_command(
         typer.Option(
             parser=place_of("--checkpoint-dir"),
             metavar="DIR",
-            help="Holds the pair's slabs, or DIR/PAIR does; raw checkpoints also as gs://bucket/folder.",
+            help="Folder of the pair's slabs, itself or as DIR/PAIR; for raw checkpoints also gs://bucket/DIR.",
             show_default="HOME/checkpoints",
         ),
     ] = None,
@@ -138,14 +140,14 @@ def merge_command(
     engine: Engine = None,
     as_json: Json = False,
 ) -> None:
-    """Make one wide parquet of the pair's slabs, with its manifest beside it."""
+    """Merge the pair's slabs into one wide parquet, with its manifest beside it."""
     session = _session(ctx, as_json=as_json)
     with session.work() as (progress, cost):
         pipeline = Pipeline(session.settings(engine=engine), progress)
         made = pipeline.merge(pair, checkpoints=checkpoint_dir, output=output)
-    session.say(*summaries.merge_lines(made.manifest, made.place, cost))
+    session.say(*results.merge_lines(made.manifest, made.place, cost))
     session.suggest("validate", made.place, "--pair", pair)
-    session.answer(summaries.merge_facts(made.manifest, made.place, cost))
+    session.answer(results.merge_facts(made.manifest, made.place, cost))
 
 
 @app.command(name="validate")
@@ -153,31 +155,32 @@ def validate_command(  # noqa: PLR0913 -- one parameter an option
     ctx: typer.Context,
     file: Annotated[
         str,
-        typer.Argument(
-            metavar="FILE", help="A training parquet, path or gs:// URI; its manifest is used if beside it."
-        ),
+        typer.Argument(metavar="FILE", help="Training parquet, path or gs:// URI; a manifest beside it is used."),
     ],
     *,
-    pair: Annotated[Pair, typer.Option(parser=parse_pair, metavar="PAIR", help="Pair the file must belong to.")],
+    pair: Annotated[Pair, typer.Option(parser=parse_pair, metavar="PAIR", help="Pair that the file must belong to.")],
     required_targets: Annotated[
-        int | None, typer.Option(min=1, help="Minimum number of horizons for each window.", show_default="all 7")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Minimum number of horizons for each window.", show_default="all"),
     ] = None,
     min_rows: Annotated[
-        int | None, typer.Option(min=1, help="Minimum number of rows.", show_default="from the expectations")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Minimum number of rows.", show_default="from the expectations"),
     ] = None,
     min_columns: Annotated[
-        int | None, typer.Option(min=1, help="Minimum number of columns.", show_default="from the expectations")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Minimum number of columns.", show_default="from the expectations"),
     ] = None,
-    shallow: Annotated[bool, typer.Option("--shallow", help="Footer and statistics only: decode no value.")] = False,
+    shallow: Annotated[bool, typer.Option("--shallow", help="Check footer and statistics only, no values.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Check a training file by every rule. Exit code 0: passed, 1: failed, 2: wrongly called."""
+    """Check a training file by every rule. Exit code 0: passed, 1: failed, 2: wrong usage."""
     session = _session(ctx, as_json=as_json)
     with session.work() as (progress, _):
         pipeline = Pipeline(session.settings(), progress)
         asked = with_thresholds(pipeline.expectations_of(file, pair), required_targets, min_rows, min_columns)
         report = pipeline.validate(pair, file, expectations=asked, deep=not shallow)
-    session.say(tables.verdict_table(report.verdicts, session.bqx), tables.report_line(report, session.bqx))
+    session.say(results.verdict_table(report.verdicts, session.bqx), results.report_line(report, session.bqx))
     session.answer({"passed": report.passed, **report.model_dump(mode="json")})
     raise typer.Exit(0 if report.passed else 1)
 
@@ -193,12 +196,12 @@ def publish_command(  # noqa: PLR0913 -- one parameter an option
         typer.Option(metavar="DIR", help="Folder or gs://bucket to publish to.", show_default="BQX_OUTPUT"),
     ] = None,
     clean: Annotated[
-        bool, typer.Option("--clean-checkpoints", help="Then delete the slabs, once the store confirms the file.")
+        bool, typer.Option("--clean-checkpoints", help="Delete the slabs once the store has confirmed the file.")
     ] = False,
     replace_source: ReplaceSource = False,
     as_json: Json = False,
 ) -> None:
-    """Publish a merged file: validate it, upload, verify, swap in whole."""
+    """Publish a merged file: validate it, upload it, verify the upload, then swap it in as a whole."""
     session = _session(ctx, as_json=as_json)
     settings = session.settings(
         output=None if output_dir is None else output_place(output_dir, "--output-dir"),
@@ -206,16 +209,16 @@ def publish_command(  # noqa: PLR0913 -- one parameter an option
     )
     with session.work() as (progress, _):
         done = Pipeline(settings, progress).publish(pair, file=file, clean=clean)
-    session.say(*summaries.published_lines(done.published))
-    session.say(*summaries.removed_lines(done.swept, done.cleaned, settings.staging_days))
-    session.say(*summaries.reading_lines(done.published.uri))
+    session.say(*results.published_lines(done.published))
+    session.say(*results.removed_lines(done.swept, done.cleaned, settings.staging_days))
+    session.say(*results.reading_lines(done.published.uri))
     session.answer(done.published)
 
 
 @app.command()
 def run(ctx: typer.Context, pair: PairArgument, *, workers: Workers = None, engine: Engine = None,  # noqa: PLR0913
         replace_source: ReplaceSource = False, doctor: Doctor = False, as_json: Json = False) -> None:  # fmt: skip
-    """Materialise the pair through the whole Dagster graph in this process, up to its published file."""
+    """Run the pair through the whole Dagster graph in this process, up to its published file."""
     # Dagster takes 2 s to import; every other command works without it.
     from bqx_assets.cli.pair_run import run_and_show  # noqa: PLC0415
 
@@ -229,25 +232,28 @@ def run(ctx: typer.Context, pair: PairArgument, *, workers: Workers = None, engi
 
 @app.command(name="verify")
 def verify_command(ctx: typer.Context, pairs: SomePairs = None, *, every: Every = False, as_json: Json = False) -> None:
-    """Read published files again, or ask a bucket for their checksums. Exit code 0: as their manifests say, 1: not."""
+    """Compare published files with their manifests: read them again, or ask a bucket for their checksums.
+
+    Exit code 0: all are whole, 1: at least one is not, 2: wrong usage.
+    """
     session = _session(ctx, as_json=as_json)
     with session.work() as (progress, _):
         found = Pipeline(session.settings(), progress).verify(pairs or (), every=every)
-    session.say(tables.standing_table(found, session.bqx))
-    session.answer({"verified": all(map(is_whole, found)), "pairs": [summaries.standing_facts(each) for each in found]})
+    session.say(results.standing_table(found, session.bqx))
+    session.answer({"verified": all(map(is_whole, found)), "pairs": [results.standing_facts(each) for each in found]})
     raise typer.Exit(0 if all(map(is_whole, found)) else 1)
 
 
 @app.command()
 def status(ctx: typer.Context, *, as_json: Json = False) -> None:
-    """Show all 28 pairs' stages, as their records, manifests and the store say."""
+    """Show the stages of all 28 pairs, by their records, their manifests and the store."""
     session = _session(ctx, as_json=as_json)
     settings = session.settings()
     with session.work() as (progress, _):
         found = Pipeline(settings, progress).status()
     done = sum(each.published == "done" for each in found)
     session.say(
-        tables.status_tables(found),
+        *results.status_lines(found),
         f"{done} of {len(found)} pairs published and verified in {settings.output or settings.output_dir}",
     )
     session.answer({"published": done, "pairs": [each.model_dump(mode="json") for each in found]})
@@ -257,12 +263,12 @@ def status(ctx: typer.Context, *, as_json: Json = False) -> None:
 def ui(
     ctx: typer.Context,
     *,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 3000,
+    host: Annotated[str, typer.Option(metavar="NAME", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, metavar="N", help="Port to listen on.")] = 3000,
 ) -> None:
     """Serve the graph, its runs and backfills in the browser, with Dagster's daemon, until Ctrl-C.
 
-    Only pages of this server may use it. Under another name than localhost, set BQX_UI_HOSTS to that name.
+    It answers only its own pages. If it is reached under another name than localhost, set BQX_UI_HOSTS to that name.
     """
     # Dagster and its web server take 3 s to import.
     from bqx_assets.runtime.web_server import serve_home  # noqa: PLC0415
@@ -273,12 +279,12 @@ def ui(
 
 @store_app.callback()
 def store_group() -> None:
-    """Keep ``init`` a word of its own: Typer would make the only command of a group the group."""
+    """Keep ``init`` as a word of its own: Typer replaces a group by its only command."""
 
 
 @store_app.command(name="init")
 def store_init(ctx: typer.Context, *, as_json: Json = False) -> None:
-    """Set, and read back, what BQX_OUTPUT keeps: unfinished objects 7 days, published files and versions for good."""
+    """Set the lifecycle rules of BQX_OUTPUT, for unfinished objects and earlier versions, and read them back."""
     session = _session(ctx, as_json=as_json)
     settings = session.settings()
     pipeline = Pipeline(settings)
@@ -288,7 +294,7 @@ def store_init(ctx: typer.Context, *, as_json: Json = False) -> None:
         keep_versions=settings.keep_versions,
         data_location=_data_location(session, pipeline) if pipeline.in_bucket else None,
     )
-    session.say(*summaries.policy_lines(policy))
+    session.say(*results.policy_lines(policy))
     session.answer(policy)
 
 
@@ -299,9 +305,12 @@ def _session(ctx: typer.Context, *, as_json: bool) -> Session:
 
 
 def _data_location(session: Session, pipeline: Pipeline) -> str | None:
-    """Where the tables lie. A bucket's rules do not wait for BigQuery: who may set them may have no right to read."""
+    """Return the region of the tables, None where BigQuery does not tell it: the rules are set all the same.
+
+    Whoever may set a bucket's rules need not have the right to read the tables.
+    """
     try:
         return pipeline.data_location()
     except WarehouseError as error:
-        session.say(f"where the tables lie was not compared: {error}")
+        session.say(f"the bucket's region was not compared with that of the tables: {error}")
         return None

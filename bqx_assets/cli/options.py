@@ -18,23 +18,23 @@ PairArgument = Annotated[
     typer.Argument(
         parser=parse_pair,
         metavar="PAIR",
-        help="One of the 28 pairs, for example eurusd; bqx status lists them.",
+        help="One of the 28 pairs, for example eurusd; bqx status names them all.",
         show_default=False,
     ),
 ]
 PairIfAny = Annotated[
-    Pair | None, typer.Argument(parser=parse_pair, metavar="[PAIR]", help="One of the 28 pairs.", show_default="eurusd")
+    Pair | None, typer.Argument(parser=parse_pair, metavar="PAIR", help="One of the 28 pairs.", show_default="eurusd")
 ]
 SomePairs = Annotated[
     list[Pair] | None,
-    typer.Argument(parser=parse_pair, metavar="[PAIR]...", help="Some of the 28 pairs.", show_default=False),
+    typer.Argument(parser=parse_pair, metavar="PAIR", help="Some of the 28 pairs.", show_default=False),
 ]
-Every = Annotated[bool, typer.Option("--all", help="All pairs that are published.")]
+Every = Annotated[bool, typer.Option("--all", help="Take all pairs that are published.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")]
 
 
 def path_of(subject: str) -> Callable[[str], Path]:
-    """Return the parser of an option or argument that is a path of this machine: as ``local_path``."""
+    """Return a parser for paths of this machine (``local_path``); an error names ``subject``."""
 
     def path(text: str) -> Path:
         return local_path(text, subject)
@@ -43,7 +43,7 @@ def path_of(subject: str) -> Callable[[str], Path]:
 
 
 def place_of(subject: str) -> Callable[[str], str]:
-    """Return the parser of an option that is a folder of this machine or of a bucket: as ``output_place``."""
+    """Return a parser for folders of this machine or of a bucket (``output_place``); an error names ``subject``."""
 
     def place(text: str) -> str:
         return output_place(text, subject)
@@ -54,7 +54,7 @@ def place_of(subject: str) -> Callable[[str], str]:
 Checkpoints = typer.Option(
     parser=path_of("folder of slabs"),
     metavar="DIR",
-    help="Root of the slabs: a pair's are in DIR/PAIR.",
+    help="Folder of all slabs; those of a pair are in DIR/PAIR.",
     show_default="HOME/checkpoints",
 )
 TrainingFile = Annotated[
@@ -63,30 +63,39 @@ TrainingFile = Annotated[
         parser=path_of("training file"),
         metavar="FILE",
         help="The training file.",
-        show_default="HOME/training/training_PAIR.parquet",
+        show_default="the pair's in HOME/training",
     ),
 ]
 ReplaceSource = Annotated[
-    bool, typer.Option("--replace-source", help="Publish also in the place of a file made of another source.")
+    bool, typer.Option("--replace-source", help="Publish even if the published file was made from another source.")
 ]
 Doctor = Annotated[
-    bool, typer.Option("--doctor", help="First look whether anything is missing, as bqx doctor does, and stop if so.")
+    bool, typer.Option("--doctor", help="First check what bqx doctor checks, and stop if anything is missing.")
 ]
-Workers = Annotated[int | None, typer.Option(min=0, help="Parallel table readers; 0: one a processor.")]
+Workers = Annotated[
+    int | None, typer.Option(min=0, metavar="N", help="Number of tables that are read at once; 0: one per processor.")
+]
 Engine = Annotated[
-    Literal["splice", "join"] | None, typer.Option(help="splice: concatenates bytes; join: the slow, readable oracle.")
+    Literal["splice", "join"] | None,
+    typer.Option(
+        metavar="ENGINE", help="splice concatenates bytes; join is the slow reference that splice is tested against."
+    ),
 ]
 
 
 def with_thresholds(
     own: Expectations, required_targets: int | None, min_rows: int | None, min_columns: int | None
 ) -> Expectations:
-    """Return the expectations under the thresholds that were given. Raises BadSetting for horizons that are not."""
+    """Return the expectations with the given thresholds in place of their own.
+
+    Raises:
+        BadSetting: more targets are required than there are horizons.
+    """
     if required_targets is not None and required_targets > len(own.horizons):
         raise BadSetting(
             "--required-targets",
             got=str(required_targets),
-            expected=f"1 to {len(own.horizons)}, the horizons there are",
+            expected=f"1 to {len(own.horizons)}, the number of horizons",
             cure=f"For all: --required-targets {len(own.horizons)}",
         )
     stated = {

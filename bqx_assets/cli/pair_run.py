@@ -1,4 +1,4 @@
-"""Runs a pair through the whole graph for ``bqx run`` and shows the summary at its end."""
+"""Runs a pair through the whole Dagster graph for ``bqx run`` and shows the outcome."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rich.text import Text
 
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import Settings
-from bqx_assets.cli import summaries, tables
+from bqx_assets.cli import results
 from bqx_assets.cli.failures import pasteable
 from bqx_assets.cli.session import Cost, Session, invocation
 from bqx_assets.extract.embedded_layout import refuse_unusable
@@ -18,32 +18,32 @@ from bqx_assets.pipeline import Pipeline
 from bqx_assets.runtime.in_process import PairRun, run_pair
 from bqx_assets.runtime.metadata import Stage
 
-_WHAT_STOPPED = "nothing was published; what was published before is untouched"
+_STOPPED = "nothing was published; what was published before is unchanged"
 
 
 def run_and_show(session: Session, pair: Pair, settings: Settings) -> bool:
     """Run the pair and show the outcome; return whether its file is published with every blocking check passed.
 
     Raises:
-        BqxError: there is no warehouse, or what stopped a stage.
+        BqxError: there is no warehouse, or a stage failed.
     """
     if settings.bigquery_project is None:
-        refuse_unusable(settings.warehouse_dir)  # before Dagster keeps a run of it: there is nothing to run
+        refuse_unusable(settings.warehouse_dir)  # before Dagster records a run that has nothing to read
     with session.work() as (progress, cost):
         run = run_pair(pair, settings, progress, log_level="DEBUG" if session.debug else "CRITICAL")
-    session.say(_headline(run), stage_table(run, cost), tables.verdict_table(run.verdicts, session.bqx))
+    session.say(_headline(run), stage_table(run, cost), results.verdict_table(run.verdicts, session.bqx))
     judged = Pipeline(settings).expectations(pair).judged_by(pair)
     session.say(f"  {pasteable(judged.sentence(pair.name), session.bqx)}")
     if run.published is not None:
-        session.say(*summaries.published_lines(run.published), *summaries.reading_lines(run.published.uri))
+        session.say(*results.published_lines(run.published), *results.reading_lines(run.published.uri))
     session.say(*_browser_lines(settings))
     session.answer({**run.model_dump(mode="json"), "seconds": round(cost.seconds, 3), "peak_bytes": cost.peak_bytes})
     return run.passed
 
 
 def stage_table(run: PairRun, cost: Cost) -> Table:
-    """Return a line a stage: seconds, peak resident memory, and what it made."""
-    table = tables.plain_table("stage", numbers=("seconds", "peak MB", "rows", "columns", "tables", "MB"))
+    """Return one line per stage: seconds, peak resident memory, and the size of what it made."""
+    table = results.plain_table("stage", numbers=("seconds", "peak MB", "rows", "columns", "tables", "MB"))
     for each in run.stages:
         table.add_row(each.name, f"{each.seconds:,.1f}", f"{each.peak_bytes / 1e6:,.0f}", *_counts(each))
     table.add_section()
@@ -64,7 +64,7 @@ def _headline(run: PairRun) -> Text:
         rest = f", {warned} warned" if warned else ""
         text = f"{run.pair}: {shape}{len(run.verdicts) - warned} of {len(run.verdicts)} checks passed{rest}"
         return Text.assemble(("✓ ", "bold green"), (text, "bold"))
-    text = f"{run.pair}: {shape}{len(failed)} failed: {', '.join(failed)}; {_WHAT_STOPPED}"
+    text = f"{run.pair}: {shape}{len(failed)} failed: {', '.join(failed)}; {_STOPPED}"
     return Text.assemble(("✗ ", "bold red"), (text, "bold"))
 
 
@@ -74,7 +74,7 @@ def _counts(stage: Stage) -> list[str]:
 
 
 def _browser_lines(settings: Settings) -> list[str]:
-    """How to see this run in the browser: the repository's own target where we stand in it."""
+    """Return the command that shows this run in the browser: ``make ui`` in the repository, else ``bqx ui``."""
     if settings.home == Path(".bqx") and Path("Makefile").is_file() and Path("workspace.yaml").is_file():
         command = "make ui"
     else:

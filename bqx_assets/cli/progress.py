@@ -1,4 +1,4 @@
-"""Shows progress to people: bars on a terminal, a line now and then anywhere else."""
+"""Shows progress to people: as bars on a terminal, as a line now and then anywhere else."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from bqx_assets.base.progress import QUIET_SECONDS
 
 _LINE_SECONDS = 5.0
 _LINE_SHARE = 10
-"""Off a terminal a stage says something each tenth of its steps, or after 5 s: 667 tables are no 667 lines."""
+"""Outside of a terminal a stage prints a line after each tenth of its steps, or after 5 s: not one line per table."""
 _ITEM_WIDTH = 34
 
 
 class ElapsedColumn(ProgressColumn):
-    """Seconds of a stage, one decimal."""
+    """A column with the seconds of a stage, to one decimal."""
 
     def render(self, task: Task) -> Text:
         """Return the time so far; the final time of a finished stage."""
@@ -33,7 +33,7 @@ class ElapsedColumn(ProgressColumn):
 
 
 class ConsoleProgress:
-    """``Progress`` on a console. A context manager: the bars end with the block, however it ends.
+    """A ``Progress`` on a console, and a context manager that ends the bars.
 
     Safe to call from several threads.
     """
@@ -71,13 +71,13 @@ class ConsoleProgress:
                 self._line(f"{stage:<9} 0/{total:,}")
 
     def advance(self, stage: str, item: str, note: str = "") -> None:
-        """Count one step and show its subject."""
+        """Count one step and show the item it was about."""
         with self._lock:
             state = self._stages.setdefault(stage, _Stage(0, self._clock()))
             state.done += 1
             subject = printable(f"{item} ({note})" if note else item)
             if self._bars and stage in self._tasks:
-                self._said = self._clock()  # a bar that moves says enough
+                self._said = self._clock()  # a moving bar needs no line
                 self._bars.update(self._tasks[stage], advance=1, item=subject[:_ITEM_WIDTH])
             elif state.due(self._clock()):
                 self._line(state.line(stage, subject, self._clock()))
@@ -88,7 +88,7 @@ class ConsoleProgress:
             self._line(f"! {stage}: {printable(message)}", style="yellow")
 
     def wait(self, stage: str, message: str) -> None:
-        """Say what is waited for, unless something was said just now."""
+        """Say what the program waits for, unless it said something within the last seconds."""
         with self._lock:
             if self._clock() - self._said >= QUIET_SECONDS * 7 / 8:
                 self._line(f"  {stage}: {printable(message)}", style="dim")
@@ -100,13 +100,13 @@ class ConsoleProgress:
 
 
 class _Stage:
-    """How far a stage is, and when it last said so."""
+    """The progress of one stage, and the time of its last line."""
 
     def __init__(self, total: int, now: float) -> None:
         self.total, self.done, self.began, self.said, self.tenth = total, 0, now, now, 0
 
     def due(self, now: float) -> bool:
-        """Return whether it is time for a line; if so, takes it as said."""
+        """Return whether it is time for a line, and if so count it as printed."""
         tenth = self.done * _LINE_SHARE // self.total if self.total else 0
         if tenth == self.tenth and now - self.said < _LINE_SECONDS:
             return False
@@ -114,13 +114,13 @@ class _Stage:
         return True
 
     def line(self, stage: str, subject: str, now: float) -> str:
-        """Return the line."""
+        """Return the line: steps done, seconds, memory, and the item."""
         memory = f"{resident_bytes() / 1e6:,.0f} MB resident"
         return f"{stage:<9} {self.done:,}/{self.total:,}  {now - self.began:.1f} s  {memory}  {subject}"
 
 
 class _MemoryColumn(ProgressColumn):
-    """Resident memory of this process now."""
+    """A column with the resident memory of this process."""
 
     def render(self, task: Task) -> Text:
         return Text("" if task.finished else f"{resident_bytes() / 1e6:,.0f} MB", style="dim")

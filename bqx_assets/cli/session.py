@@ -1,4 +1,4 @@
-"""Holds what every command needs before and after its work: settings, consoles, and what the work cost."""
+"""Holds what every command needs: settings, consoles for results and for progress, and the cost of its work."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from bqx_assets.cli.progress import ConsoleProgress
 _UV_RUN = "UV_RUN_RECURSION_DEPTH"
 """A variable that ``uv run`` sets for what it starts."""
 _PLAIN_WIDTH = 140
-"""Characters of a line in a file or a pipe: a table there must not break at 80."""
+"""Width of a line in a file or a pipe, where a table must not break at 80 characters."""
 
 
 @dataclass(slots=True)
 class Cost:
-    """What a stretch of work took."""
+    """The time and the memory that a command's work took."""
 
     seconds: float = 0.0
     peak_bytes: int = 0
@@ -42,7 +42,7 @@ class Cost:
 
 @dataclass(slots=True)
 class Session:
-    """The global options of one call of ``bqx``. Results go to ``out``, progress and failures to ``err``."""
+    """One call of ``bqx`` with its global options. Results go to ``out``, progress and failures to ``err``."""
 
     home: Path | None = None
     debug: bool = False
@@ -52,11 +52,11 @@ class Session:
 
     @property
     def bqx(self) -> str:
-        """What to type for another command in the same home."""
+        """Return what starts another command in the same home."""
         return f"{invocation()} --home {shlex.quote(str(self.home))}" if self.home else invocation()
 
     def settings(self, **overrides: object) -> Settings:
-        """Return the settings of the environment under the options that were given.
+        """Return the settings of the environment, replaced by the options that were given.
 
         Raises:
             BadSetting: a ``BQX_*`` variable outside its allowed values.
@@ -74,7 +74,7 @@ class Session:
 
     @contextmanager
     def work(self) -> Generator[tuple[ConsoleProgress, Cost]]:
-        """Give a progress on ``err`` and a cost that is filled in when the block ends."""
+        """Return a context with a progress on ``err`` and a cost that is filled in when the context ends."""
         cost = Cost()
         began = time.perf_counter()
         with PeakMemory() as memory:
@@ -98,7 +98,7 @@ class Session:
                     self.out.print(Text(_without_padding(self.out, line)), soft_wrap=True)
 
     def suggest(self, *words: object) -> None:
-        """Print what to type next, in the same home, as a shell takes it."""
+        """Print the command to type next, quoted for a shell, in the same home."""
         self.say(f"next: {self.bqx} {shlex.join(map(str, words))}")
 
     def answer(self, facts: dict[str, object] | Record) -> None:
@@ -109,7 +109,7 @@ class Session:
 
 
 def invocation() -> str:
-    """Return what starts this program again in a shell: ``bqx`` where PATH leads to it, else as it was called."""
+    """Return what starts this program again in a shell: ``bqx`` if PATH leads to it, else the path it was called by."""
     if _UV_RUN in os.environ:
         return "uv run bqx"  # PATH leads to it for this process alone
     called = Path(sys.argv[0])
@@ -120,17 +120,17 @@ def invocation() -> str:
 
 
 def _without_padding(out: Console, drawn: object) -> str:
-    """What is drawn, without the blanks that fill each line of a table up to its width: a file has no use for them."""
+    """Return a drawn table as text, without the blanks that fill each line up to the table's width."""
     with out.capture() as captured:
         out.print(drawn)
     return "\n".join(line.rstrip() for line in captured.get().removesuffix("\n").split("\n"))
 
 
 class _EscapingConsole(Console):
-    """A console on which whatever was not escaped before shows itself and does nothing: a last line of defence."""
+    """A console that escapes control characters in all text, as a last defence against text that was not escaped."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Yield the base's segments; what moves the cursor is a control segment of Rich's own, and stays."""
+        """Yield the base's segments, escaped; Rich's own control segments, which move the cursor, stay as they are."""
         for segment in super().render(renderable, options):
             if segment.control or segment.text.isprintable() or segment.text == "\n":
                 yield segment
@@ -140,7 +140,7 @@ class _EscapingConsole(Console):
 
 
 def console(*, stderr: bool) -> Console:
-    """Return a console on stdout or stderr; colours by terminal and NO_COLOR, as Rich does."""
+    """Return a console on stdout or stderr; Rich chooses colours by the terminal and NO_COLOR."""
     made = _EscapingConsole(stderr=stderr, highlight=False, markup=False, emoji=False)
     if not made.is_terminal and "COLUMNS" not in os.environ:
         made.width = _PLAIN_WIDTH

@@ -1,4 +1,4 @@
-"""``bqx warehouse``: the commands that make an embedded warehouse and inject faults into one."""
+"""Defines ``bqx warehouse``: the commands that make an embedded warehouse and inject faults into one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair
 from bqx_assets.base.settings import Settings
-from bqx_assets.cli.options import path_of
+from bqx_assets.cli.options import Json, path_of
 from bqx_assets.cli.session import Session
 from bqx_assets.sandbox.create import create_warehouse
 from bqx_assets.sandbox.faults import FAULTS, inject_fault, unknown_fault
@@ -28,7 +28,12 @@ Folder = Annotated[
 
 
 def parse_pairs(text: str) -> tuple[Pair, ...]:
-    """Return the pairs of ``all`` or of a comma-separated list. Raises UnknownPair, BadSetting for none or twice."""
+    """Return the pairs of ``all`` or of a comma-separated list.
+
+    Raises:
+        UnknownPair: a name is not that of a pair.
+        BadSetting: a pair is named twice.
+    """
     if text == "all":
         return ALL_PAIRS
     pairs = tuple(parse_pair(word.strip().lower()) for word in text.split(","))
@@ -38,7 +43,7 @@ def parse_pairs(text: str) -> tuple[Pair, ...]:
 
 
 def parse_tables(text: str) -> int | None:
-    """Return the number of tables a pair, None for ``all``. Raises BadSetting for anything else."""
+    """Return the number of tables per pair, None for ``all``. Raises BadSetting for anything else."""
     if text == "all":
         return None
     if text.isdecimal() and int(text) > 0:
@@ -58,42 +63,43 @@ def create(  # noqa: PLR0913 -- one parameter an option
     ctx: typer.Context,
     folder: Folder,
     *,
-    pairs: Annotated[str, typer.Option(help="Comma-separated pairs, or all 28.", metavar="PAIRS|all")],
-    rows: Annotated[int, typer.Option(min=1, help="Bars per pair: the rows of a table.")] = 6_000,
-    tables: Annotated[str, typer.Option(help="Feature tables per pair; all: 667.", metavar="N|all")] = "all",
-    seed: Annotated[int, typer.Option(help="Seed of the simulation: the same seed gives the same bytes.")] = 1,
+    pairs: Annotated[str, typer.Option(help="Pairs, separated by commas, or all.", metavar="PAIRS")],
+    rows: Annotated[int, typer.Option(min=1, metavar="N", help="Bars per pair, and so rows of its tables.")] = 6_000,
+    tables: Annotated[str, typer.Option(help="Feature tables per pair, or all 667.", metavar="N")] = "all",
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the simulation; it determines all bytes.")] = 1,
     rates: Annotated[
         Path | None,
         typer.Option(
             parser=path_of("--rates"),
             metavar="FILE",
-            help="Compute from these rates, not simulated ones: Parquet or CSV with interval_time, pair, close.",
+            help="Your own rates to compute from: Parquet or CSV with interval_time, pair and close.",
+            show_default="simulated rates",
         ),
     ] = None,
     invert: Annotated[
-        bool, typer.Option("--invert", help="Invert the prices of pairs that FILE quotes the other way round.")
+        bool, typer.Option("--invert", help="Invert the prices of pairs that FILE quotes in reverse, as usdeur.")
     ] = False,
     quirks: Annotated[
         bool | None,
         typer.Option(
             "--quirks/--no-quirks",
-            help="Give tables the gaps and surplus rows of real ones, and two tables no values.",
-            show_default="without --rates only",
+            help="Give tables the gaps and surplus rows of real ones, and leave two tables without values.",
+            show_default="only without --rates",
         ),
     ] = None,
     known_gaps: Annotated[
         bool,
         typer.Option(
-            "--known-gaps", help="Leave out the rows, values and tables that the users' own warehouse is known to lack."
+            "--known-gaps", help="Leave out rows, values and tables that the users' own warehouse is known to lack."
         ),
     ] = False,
     mode: Annotated[
         str | None,
         typer.Option(
-            "--spoil", metavar="MODE", help="Then damage a table of the first pair: see `warehouse spoil --list`."
+            "--spoil", metavar="MODE", help="Then damage a table of the first pair; modes: warehouse spoil --list."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Make an embedded warehouse in DIR: targets and feature tables, computed from simulated rates or your own."""
     session: Session = ctx.obj
@@ -137,7 +143,7 @@ def create(  # noqa: PLR0913 -- one parameter an option
 
 
 def _link(settings: Settings, folder: Path, pairs: Sequence[Pair]) -> None:
-    """Note in the home that its pairs are read from this folder, if it lies in the home."""
+    """Link the pairs to this folder in the home, if the folder lies in it, so that later commands find it."""
     if not folder.resolve().is_relative_to(settings.home.resolve()):
         return
     for pair in pairs:
@@ -149,7 +155,7 @@ def _link(settings: Settings, folder: Path, pairs: Sequence[Pair]) -> None:
 
 
 def _variable(settings: Settings, folder: Path) -> str:
-    """Return what a command needs before it to read this folder; empty where these settings lead to it."""
+    """Return the variable that makes a command read this folder; empty where the settings already do so."""
     read = settings.warehouse_dir.resolve() == folder.resolve()
     return "" if read else f"BQX_WAREHOUSE={shlex.quote(str(folder))} "
 
@@ -166,13 +172,14 @@ def _list_modes(ctx: typer.Context, listed: bool) -> None:  # noqa: FBT001 -- Ty
 def spoil_command(
     ctx: typer.Context,
     folder: Folder,
-    mode: Annotated[str, typer.Argument(metavar="MODE", help="The fault to inject: see --list.")],
+    mode: Annotated[str, typer.Argument(metavar="MODE", help="Fault to inject; --list shows all.")],
     *,
     pair: Annotated[Pair, typer.Option(parser=parse_pair, metavar="PAIR", help="Pair whose table is damaged.")],
     _listed: Annotated[
-        bool, typer.Option("--list", is_eager=True, callback=_list_modes, help="List the modes, one a line, and exit.")
+        bool,
+        typer.Option("--list", is_eager=True, callback=_list_modes, help="List all modes and exit."),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Damage a table of PAIR in DIR, as real tables have been damaged, to see that the checks find it."""
     session: Session = ctx.obj

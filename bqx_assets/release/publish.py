@@ -88,6 +88,9 @@ class Published(Record):
     """Version of the replaced object; None for the first publication, or if nothing was written."""
     already_there: bool
     """The same bytes were published before with their manifest, and were verified again: nothing was written."""
+    rows: int | None = None
+    replaced_rows: int | None = None
+    """Rows of the replaced file, by its metadata; None where nothing was replaced or nothing states them."""
     verified_at: datetime | None = None
     verified_by: VerifiedBy | None = None
     """The time and the way in which the published bytes were compared with the CRC32C."""
@@ -169,10 +172,9 @@ class Release:
         The object names its manifest and report, so they change with it in the same step.
         """
         names = {kind: self._keep(kind, text) for kind, text in self.texts.items()}
-        found = version_of(before)
+        facts = self._facts() | names
         try:
-            facts = self._facts() | names
-            info = self.store.compose(self.name, [staged.name], metadata=facts, only_if=found)
+            info = self.store.compose(self.name, [staged.name], metadata=facts, only_if=version_of(before))
         except PreconditionFailed as error:
             raise self._overtaken(error.got) from error
         self.progress.advance(STAGE, "swapped in")
@@ -203,7 +205,7 @@ class Release:
                 return
         raise self._overtaken(f"{name} written by others {_TRIES} times")
 
-    def published(self, info: ObjectInfo, replaced: int | str | None, *, already_there: bool) -> Published:
+    def published(self, info: ObjectInfo, replaced: ObjectInfo | None, *, already_there: bool) -> Published:
         """Return the outcome, after a last check that the object is this publication's own and complete.
 
         Raises:
@@ -219,6 +221,7 @@ class Release:
                 expected="both, as they were just written",
                 cure=f"Publish again: bqx publish {self.pair}",
             )
+        stated = replaced.metadata.get("rows", "") if replaced else ""
         self.progress.advance(STAGE, "verified", "was published before" if already_there else "")
         return Published(
             pair=self.pair.name,
@@ -228,7 +231,9 @@ class Release:
             size_bytes=info.size_bytes,
             crc32c=self.manifest.file.crc32c,
             generation=info.generation,
-            replaced_generation=replaced,
+            replaced_generation=replaced.generation if replaced else None,
+            rows=self.manifest.file.rows,
+            replaced_rows=int(stated) if stated.isdecimal() else None,
             already_there=already_there,
             verified_at=info.verified.at if info.verified else None,
             verified_by=info.verified.by if info.verified else None,
@@ -244,7 +249,7 @@ class Release:
             self.progress.warn(STAGE, f"the staged copy stays for the sweep: {error}")
 
     def _facts(self) -> dict[str, str]:
-        """Return the object's own metadata; all but the origin are for people who look at the bucket."""
+        """Return the object's own metadata; later publications read origin and rows, people the rest."""
         file = self.manifest.file
         return {
             "pair": self.pair.name,
@@ -257,8 +262,7 @@ class Release:
     def _verified(self, name: str) -> ObjectInfo:
         info = head_with_crc32c(self.store, name)
         if info is None:
-            gone = "nothing under this name"
-            raise ObjectMissing(name, got=gone, expected="the object just written", cure="Publish again.")
+            raise ObjectMissing(name, got="no such object", expected="the object just written", cure="Publish again.")
         return self._refuse_other(info)
 
     def _refuse_other(self, info: ObjectInfo) -> ObjectInfo:
@@ -344,7 +348,7 @@ def _swapped_in(release: Release, unchanged: Callable[[], object]) -> Published:
         unchanged()
         after = release.swap(staged, before)
         release.follow(after, release.texts, copies, always=True)
-        done = release.published(after, before.generation if before else None, already_there=False)
+        done = release.published(after, before, already_there=False)
     except StoreError:
         release.unstage(staged)
         raise
@@ -354,6 +358,7 @@ def _swapped_in(release: Release, unchanged: Callable[[], object]) -> Published:
 
 def refuse_report(file: StoredFile, manifest: Manifest, report: Report) -> None:
     """Raise ValidationFailed unless a report is of a deep validation of the manifest's file, and without failures."""
+    place = shlex.quote(file.place)
     stated = (report.pair, PurePath(report.file).name, report.rows, report.columns)
     expected = (manifest.pair, PurePath(file.name).name, manifest.file.rows, manifest.file.columns)
     if stated != expected:
@@ -361,8 +366,7 @@ def refuse_report(file: StoredFile, manifest: Manifest, report: Report) -> None:
             file.place,
             got="a report on {} {}, {:,} x {:,}".format(*stated),
             expected="one on {} {}, {:,} x {:,}".format(*expected),
-            cure=f"Publish this file itself, which also validates it: bqx publish {manifest.pair} --file "
-            f"{shlex.quote(file.place)}",
+            cure=f"Publish this file itself, which also validates it: bqx publish {manifest.pair} --file {place}",
         )
     failed = ", ".join(verdict.rule for verdict in report.failures())
     if failed or not report.deep or not report.verdicts:
@@ -370,8 +374,7 @@ def refuse_report(file: StoredFile, manifest: Manifest, report: Report) -> None:
             file.place,
             got=f"failed: {failed}" if failed else "a report without any check of values",
             expected="a deep validation with every blocking rule passed",
-            cure=f"See what is wrong: bqx validate {shlex.quote(file.place)} --pair {manifest.pair}. "
-            "Nothing was published.",
+            cure=f"See what is wrong: bqx validate {place} --pair {manifest.pair}. Nothing was published.",
         )
 
 

@@ -53,14 +53,14 @@ def test_what_an_extraction_found_is_proposed_approved_and_then_in_force(tmp_pat
 
 def test_without_an_extraction_nothing_is_proposed(tmp_path: Path) -> None:
     said = _json(tmp_path, "expectations", "propose", "eurusd", exit_code=1)
-    assert (said["got"], said["cure"]) == ("no whole record of an extraction", "bqx extract eurusd")
+    assert (said["got"], said["cure"]) == ("no complete record of an extraction", "bqx extract eurusd")
     assert not (tmp_path / "expectations.toml").exists()
 
 
 def test_a_fresh_home_has_the_packaged_ones_and_says_so(tmp_path: Path) -> None:
     said = _bqx(tmp_path, "expectations", "show")
     assert "expectations: packaged, version" in said
-    assert "28 pairs without approved facts" in said
+    assert "28 pairs have no approved facts" in said
     assert "corr_etf_idx_*__* at most 16" in said
 
 

@@ -120,7 +120,7 @@ def test_ctrl_c_ends_the_run_at_once_and_the_next_one_goes_on_from_there(
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err.splitlines()[-1].startswith("interrupted: what is finished stays")
+    assert err.splitlines()[-1].startswith("interrupted: finished work is kept")
     assert not settings.output_dir.exists()
     code, out, _ = _bqx(tmp_path, "run", "eurusd", "--json")
     assert code == 0

@@ -12,8 +12,8 @@ from rich.text import Text
 from bqx_assets.base.errors import TableDefect
 from bqx_assets.cli.failures import show_failure
 from bqx_assets.cli.progress import ConsoleProgress
+from bqx_assets.cli.results import plain_table, report_line, verdict_table
 from bqx_assets.cli.session import Session, console, invocation
-from bqx_assets.cli.tables import plain_table, report_line, verdict_table
 from bqx_assets.quality.report import Report, Verdict
 
 EVIL = "a\x1b[2J\x1b]0;title\x07\x9b31m\u202eb\r\n✓ published [red]x[/red]\udcff"

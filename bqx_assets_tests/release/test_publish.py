@@ -75,6 +75,7 @@ def test_a_second_publication_replaces_the_first_and_keeps_it_as_a_version(
     first = _publish(tmp_path, OLD, store)
     second = _publish(tmp_path, NEW, store)
     assert second.replaced_generation == first.generation
+    assert (first.replaced_rows, second.replaced_rows) == (None, first.rows)
     assert store.read(NAME) == NEW
     assert [path.read_bytes() for path in store.versions(NAME)] == [OLD]
 

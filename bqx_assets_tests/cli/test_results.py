@@ -1,0 +1,68 @@
+"""A command's last lines name what was left out, replaced, or not begun."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from bqx_assets.base.pairs import ALL_PAIRS
+from bqx_assets.base.progress import Silent
+from bqx_assets.base.store.local import working_folder
+from bqx_assets.cli.results import merge_facts, merge_lines, published_lines, status_lines
+from bqx_assets.cli.session import Cost
+from bqx_assets.merge.engine import merge, plan_merge
+from bqx_assets.pipeline import Pipeline
+from bqx_assets.quality.stored_file import StoredFile
+from bqx_assets.release.publish import Published
+from bqx_assets_tests.frames import EURUSD
+from bqx_assets_tests.merge.slabs import SETTINGS, raw_folder, write_raw
+
+
+def test_a_merge_says_which_columns_it_left_out(tmp_path: Path) -> None:
+    frames = raw_folder(tmp_path / "raw")
+    write_raw(tmp_path / "raw", "agg_eurusd", frames["agg_eurusd"].with_columns(target_45=pl.lit(1.0)))
+    output = tmp_path / "out.parquet"
+    manifest = merge(
+        plan_merge(EURUSD, working_folder(tmp_path / "raw"), SETTINGS), *StoredFile.at(output), progress=Silent()
+    )
+    told = "\n".join(str(line) for line in merge_lines(manifest, str(output), Cost()))
+    assert "quarantined columns (they look forward): " in told
+    assert "agg_eurusd.target_45" in told
+    assert "agg_eurusd.target_45" in str(merge_facts(manifest, str(output), Cost())["quarantined"])
+
+
+@pytest.mark.parametrize(
+    ("before", "line"),
+    [
+        (5_940, "! replaces generation 1 of 5,940 rows, which is 5,000 rows more than the new file has (940)"),
+        (940, "  replaces generation 1 of 940 rows"),
+        (None, "  replaces generation 1"),
+    ],
+)
+def test_a_publication_says_how_many_rows_the_replaced_file_had(before: int | None, line: str) -> None:
+    done = Published(
+        pair="eurusd",
+        uri="training_eurusd.parquet",
+        manifest_uri="",
+        report_uri="",
+        size_bytes=1,
+        crc32c=1,
+        generation=2,
+        replaced_generation=1,
+        already_there=False,
+        rows=940,
+        replaced_rows=before,
+    )
+    assert line in [str(each) for each in published_lines(done)]
+
+
+def test_pairs_of_which_nothing_exists_share_one_line(tmp_path: Path) -> None:
+    nothing = Pipeline(SETTINGS.model_copy(update={"home": tmp_path})).status()
+    (line,) = status_lines(nothing)
+    assert line == f"28 pairs: nothing yet ({', '.join(pair.name for pair in ALL_PAIRS)})"
+    begun = nothing[0].model_copy(update={"spine": "done"})
+    table, line = status_lines([begun, *nothing[1:]])
+    assert str(line).startswith("27 more pairs: nothing yet (gbpusd, ")
+    assert getattr(table, "row_count", 0) == 1
