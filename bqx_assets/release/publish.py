@@ -286,8 +286,7 @@ class Release:
         return name
 
     def _refuse_overtaken(self, own: ObjectInfo) -> None:
-        found = self._version(self.name)
-        if found != own.version:
+        if (found := self._version(self.name)) != own.version:
             raise self._overtaken(f"version {found}")
 
     def _overtaken(self, got: str) -> PreconditionFailed:
