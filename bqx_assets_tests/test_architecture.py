@@ -200,6 +200,19 @@ def test_one_module_asks_whether_files_lie_in_a_folder_or_in_a_bucket() -> None:
     assert all(name.startswith("bqx_assets/base/") for name in knowing), knowing
 
 
+def test_a_fact_of_the_table_of_changes_stands_in_one_module() -> None:
+    """These once stood in several: one of five compression levels was changed, and hints named another key."""
+    facts = {
+        r'"interval_time"': "bqx_assets/base/names.py",
+        r'"zstd"|compression_level=\d': "bqx_assets/extract/encoding.py",
+        r"RetryPolicy\(.*\d": "bqx_assets/base/retry.py",
+        r'"eur", "gbp"': "bqx_assets/base/pairs.py",
+        r'f"target_bqx': "bqx_assets/base/names.py",
+    }
+    for fact, home in facts.items():
+        assert [name for name in PACKAGE if re.search(fact, _text(name))] == [home], fact
+
+
 def test_no_module_is_a_drawer_for_everything() -> None:
     drawers = {"utils", "util", "helpers", "common", "lib", "misc"}
     assert [name for name in PACKAGE + TESTS if {Path(name).stem, *Path(name).parts[:-1]} & drawers] == []
