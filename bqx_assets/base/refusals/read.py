@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bqx_assets.base.refusals.facts import Facts, read_facts
 from bqx_assets.base.refusals.table import Again, Row, Service, grant_of, row_of
-from bqx_assets.base.refusals.words import cut, permission_in, principal_in, project_in, resource_in, shown
+from bqx_assets.base.refusals.words import cut, permission_in, principal_in, project_in, resource_in
 
 _SERVICES: dict[Service, tuple[str, str]] = {
     "bigquery": ("BigQuery", "bigquery.googleapis.com"),
@@ -75,22 +75,14 @@ def read_refusal(error: BaseException, service: Service, **known: str) -> Refusa
     ``known`` are names that the caller knows and the answer may lack: ``project``, ``bucket``, ``object``, ``table``,
     ``job``, ``region``, ``member``.
     """
-    return _filled(read_facts(error), service, known, type(error).__name__)
-
-
-def read_words(words: str, service: Service, **known: str) -> Refusal:
-    """Return the meaning of a service's text: the message of a condition of Cloud Run, or of docker."""
-    return _filled(Facts(words=shown(words)), service, known, "")
-
-
-def _filled(facts: Facts, service: Service, known: Mapping[str, str], kind: str) -> Refusal:
+    facts = read_facts(error)
     row, named = row_of(facts, service)
     permission = _permission(facts, row)
     resource = facts.metadata.get("resource") or named.get("resource") or resource_in(facts.words) or _asked(known)
     # Names in the answer take precedence over the caller's: a read of one table can be refused because of another.
     values: dict[str, str] = {}
-    for name in known:
-        values |= _parts(known[name])
+    for text in known.values():
+        values |= _parts(text)
     values |= {**known, **_values(facts, service, named, resource)}
     for name in ("table", "dataset"):
         values[f"sql_{name}"] = _in_sql(values.get(name, name.upper()))
@@ -107,7 +99,7 @@ def _filled(facts: Facts, service: Service, known: Mapping[str, str], kind: str)
         )
     # The row states whether the refusal concerns everything; for a plain lack of permission the permission decides too.
     everywhere = row.everywhere or (row.reason == "permission" and grant is not None and grant.everywhere)
-    words = facts.words or (f"HTTP {facts.code}" if facts.code else kind)
+    words = facts.words or (f"HTTP {facts.code}" if facts.code else type(error).__name__)
     return Refusal(
         reason=row.reason,
         sentence=_capital(row.sentence.format_map(_Named(values, prose=True))),

@@ -5,7 +5,7 @@ from google.api_core.exceptions import GoogleAPICallError, PermissionDenied, Ret
 from google.auth.exceptions import RefreshError
 
 from bqx_assets.base.errors import StoreError
-from bqx_assets.base.refusals.read import Refusal, read_refusal, read_words
+from bqx_assets.base.refusals.read import Refusal, read_refusal
 from bqx_assets.base.refusals.table import Service
 from bqx_assets_tests.base.refusals.answers import detail, grpc, info, media, rest
 from bqx_assets_tests.base.refusals.wordings import CREDENTIALS, WORDINGS
@@ -230,6 +230,9 @@ def test_the_refusal_is_found_within_what_wraps_it() -> None:
 
 
 def test_a_text_alone_is_read_as_well() -> None:
-    assert read_words("Image 'x/y:1' not found.", "cloud_run").reason == "image_missing"
+    assert read_refusal(RuntimeError("Image 'x/y:1' not found."), "cloud_run").reason == "image_missing"
     denied = 'denied: Permission "artifactregistry.repositories.downloadArtifacts" denied on resource "projects/p/r"'
-    assert read_words(denied, "artifact_registry").permission == "artifactregistry.repositories.downloadArtifacts"
+    assert (
+        read_refusal(RuntimeError(denied), "artifact_registry").permission
+        == "artifactregistry.repositories.downloadArtifacts"
+    )
