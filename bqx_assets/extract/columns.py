@@ -211,7 +211,7 @@ def inexact(subject: str, column: str, kind: str, what: str) -> InexactValue:
     return InexactValue(
         subject,
         got=f"{column} {kind}: {what}",
-        expected="values that FLOAT64, INT64 or TIMESTAMP (microseconds, years 1 to 9999) holds as they are",
+        expected="values that FLOAT64, INT64 or TIMESTAMP (microseconds, years 1 to 9999) can represent exactly",
         cure=f"Round or correct {column} where the table is made, or leave the column out there.",
     )
 

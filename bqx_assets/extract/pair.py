@@ -218,7 +218,7 @@ def _ended(job: Extraction, record: ExtractionRecord, stopped: BqxError) -> Ware
         f"{job.pair}",
         got=f"{stopped.got} (at {stopped.subject}; the run ended there, with {left:,} tables unread)",
         expected=stopped.expected,
-        cure=f"{stopped.cure} What is finished is saved; go on with: bqx extract {job.pair}",
+        cure=f"{stopped.cure} Finished tables are saved; continue with: bqx extract {job.pair}",
     )
 
 

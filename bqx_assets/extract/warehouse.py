@@ -163,5 +163,5 @@ class Outage:
                 "warehouse",
                 got="the run ends, because of a refusal that concerns all tables or of an interruption",
                 expected="a run that continues",
-                cure="What is finished is saved; run the same command again.",
+                cure="Finished tables are saved; run the same command again.",
             )

@@ -209,7 +209,7 @@ def _refuse_unfit(plan: MergePlan, output: Path) -> None:
     if any(part.path is not None and output.samefile(part.path) for part in plan.parts):
         raise BadSetting(
             f"output {output}",
-            got="one of the checkpoints that the file is to be made of: it would be lost",
+            got="one of the checkpoints that the file is made from: it would be lost",
             expected="a new file, or an earlier training file",
             cure="Name another file with --output.",
         )

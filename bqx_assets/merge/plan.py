@@ -179,7 +179,7 @@ class SlabPart:
             raise MergeRefused(
                 self.store.uri(self.object_name),
                 got="a slab of an extraction",
-                expected="raw checkpoints: slabs in a bucket are merged there",
+                expected="raw checkpoints, because slabs in a bucket are merged there",
                 cure=f"Merge them where they are, with BQX_OUTPUT and without --checkpoint-dir: bqx merge {pair}",
             )
         return self.path

@@ -123,9 +123,9 @@ def _refuse_no_tables(pair: Pair, place: str, troubles: Mapping[str, str]) -> No
     if wrong:
         raise MergeRefused(
             f"{pair}",
-            got=f"{len(wrong):,} entries named like tables that are none, in {place}: {some_of(wrong, _NAMED)}",
+            got=f"{len(wrong):,} entries in {place} that are named like tables but are none: {some_of(wrong, _NAMED)}",
             expected=f"files TABLE{_SUFFIX}, each table's name of letters, digits and underscores",
-            cure=f"Make such files of them, or move them out of {place}.",
+            cure=f"Turn them into such files, or move them out of {place}.",
         )
 
 

@@ -123,8 +123,8 @@ def _name(pair: Pair, names: RawNames, column: str, may_be: Readings, spellings:
     prefix = table_prefix(names.table, pair)
     raise MergeRefused(
         f"{pair}/{names.table}",
-        got=f"column {column} may be {' or '.join(left)} of the table: its beginning is the table's name",
-        expected="columns that the catalogue knows, or spelled like the file's and the folder's other ones",
+        got=f"column {column} may be {' or '.join(left)} of the table, because it begins with the table's name",
+        expected="columns that the catalogue lists, or that are spelled like other columns of the file or folder",
         cure=f"Write it in the file as {' or '.join(f'{prefix}{SEPARATOR}{name}' for name in left)}.",
     )
 

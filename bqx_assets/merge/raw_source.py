@@ -124,7 +124,7 @@ class RawSource:
         return MergeRefused(
             self.store.uri(self.info.name),
             got="replaced or removed while it was being read",
-            expected=f"{version_text(self.info.version)} from the merge's first look to its last",
+            expected=f"{version_text(self.info.version)} during the whole merge",
             cure="Merge again, once nobody writes there any more.",
         )
 

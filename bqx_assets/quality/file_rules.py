@@ -65,7 +65,7 @@ def of_this_pair(scan: Scan) -> Finding | None:
         severity="warn" if silent else None,
         got=", ".join(f"{place}: {pair or 'no pair named'}" for place, pair in (wrong or named).items()),
         expected=scan.pair.name,
-        cure="Nothing in the file says which pair it is of." if silent else "Ask for the pair it is of, or make it.",
+        cure="The file does not name its pair." if silent else "Name the file's own pair, or make this pair's file.",
         evidence=dict(named),
     )
 

@@ -115,9 +115,9 @@ def one_for_each_rule(report: Report) -> list[Verdict]:
             rule=rule.name,
             passed=False,
             severity="warn",
-            got="not checked: the file gives nothing to judge by, or cannot be read that far",
+            got="not checked: the file lacks what the rule judges by, or cannot be read that far",
             expected="a verdict",
-            cure="Mend what the failed checks name, if any.",
+            cure="Correct what the failed checks name, if any.",
         )
         for rule in RULES
     ]

@@ -226,12 +226,12 @@ def tables_cover_spine(scan: Scan) -> Finding | None:
     approved = scan.expectations.approved(scan.pair) is not None
     return Finding(
         passed=not lost,
-        got=f"{count(len(lost), 'table')} with other rows than {'approved' if approved else 'such tables have'}: "
+        got=f"{count(len(lost), 'table')} with another number of rows than {'approved' if approved else 'usual'}: "
         + listed(told[table] for table in lost)
         if lost
         else f"{count(len(rows), 'table')}, none lacks more rows than {'approved' if approved else 'usual'}"
         + f"; {len(empty)} without any, kept: {listed(empty)}" * bool(empty),
-        expected="each table has the rows that were approved"
+        expected="each table has the approved number of rows"
         if approved
         else "no table lacks a greater share of the spine's rows than max_missing_fraction allows its name",
         cure=_cure(scan, slabs, lost),

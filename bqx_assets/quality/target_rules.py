@@ -62,7 +62,7 @@ def targets_are_the_future(scan: Scan) -> Finding | None:
         got += f"; {crossing:,} differ across rows that the spine left out"
     return Finding(
         passed=not failed,
-        got=f"{listed(culprits)} not the future: {failed[0]}" if failed else got,
+        got=f"not the future values: {listed(culprits)}; {failed[0]}" if failed else got,
         expected=expected,
         cure="The targets are shifted or not of this pair's rows: rebuild them at the source and extract anew.",
         evidence={
@@ -98,7 +98,7 @@ def target_ends(scan: Scan) -> Finding | None:
     told = [f"{name} lacks {text}" for name, text in wrong.items()]
     return Finding(
         passed=not wrong,
-        got=f"{count(len(wrong), 'target')} otherwise: {listed(told)}"
+        got=f"{count(len(wrong), 'target')} with other nulls: {listed(told)}"
         if wrong
         else f"{count(len(held), 'target')} lack up to {most[0]:,} rows at the head and {most[1]:,} at the tail",
         expected="nulls at the ends exactly where a window or horizon reaches beyond the bars",

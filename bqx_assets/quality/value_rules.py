@@ -116,7 +116,7 @@ def no_nan_or_infinity(scan: Scan) -> Finding | None:
         passed=not bad,
         got=f"{nan:,} NaN, {infinite:,} infinite" + f" in {listed(column.name for column in bad)}" * bool(bad),
         expected="none",
-        cure="Correct the division or logarithm at the source: a null says unknown, a NaN spreads.",
+        cure="Correct the division or logarithm at the source: a null means unknown, a NaN spreads.",
         evidence={"nan": nan, "infinite": infinite, "columns": sample(names)},
     )
 
@@ -126,13 +126,13 @@ def statistics_equal_values(scan: Scan) -> Finding | None:
     bad = [f"{column.name}: {column.disagrees}" for column in scan.columns if column.disagrees]
     if not bad and (not scan.columns or any(column.disagrees is None for column in scan.columns)):
         return None
-    found = f"{count(len(bad), 'column')} otherwise: {listed(bad)}" if bad else f"{len(scan.columns):,} columns agree"
+    found = f"{count(len(bad), 'column')} with others: {listed(bad)}" if bad else f"{len(scan.columns):,} columns agree"
     unchecked = f"; page indexes or Bloom filters of {len(scan.unchecked):,} not checked" * bool(scan.unchecked)
     return Finding(
         passed=not bad,
         got=found + unchecked,
-        expected="every column chunk's null count, min and max as its values",
-        cure=f"The footer is not that of these slabs: bqx merge {scan.pair}",
+        expected="the null count, minimum and maximum of every column chunk as its values have them",
+        cure=f"The footer does not belong to these slabs: bqx merge {scan.pair}",
         evidence={"columns": sample(bad), "unchecked": sample(scan.unchecked)},
     )
 
