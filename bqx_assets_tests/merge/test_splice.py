@@ -154,7 +154,8 @@ def test_splice_equals_join_for_any_tables_types_nulls_and_row_groups(
     made: tuple[int, int, dict[str, pl.DataFrame]],
 ) -> None:
     rows, group_rows, tables = made
-    with TemporaryDirectory() as name:
+    with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(files, "sync_file", _not_synced)
         folder = Path(name)
         slab_folder(folder / "slabs", tables, rows, group_rows)
         spliced = pl.read_parquet(_merged(folder / "slabs", folder / "splice.parquet"))
