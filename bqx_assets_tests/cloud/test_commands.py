@@ -138,7 +138,7 @@ def test_store_init_sets_the_buckets_rules_once_and_reads_them_back(cloud: GcsSe
     # Of what lies under staging/ only what this package puts there, never the whole of it.
     assert all(prefix.startswith(STAGING) and prefix != STAGING for prefixes in aged for prefix in prefixes)
     assert not _json("store", "init")["changed"]
-    assert "published files stay" in _bqx("store", "init")
+    assert "published files are kept" in _bqx("store", "init")
 
 
 def test_store_init_needs_nothing_of_a_folder(cloud: GcsServer, monkeypatch: pytest.MonkeyPatch) -> None:
