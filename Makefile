@@ -14,7 +14,7 @@ BQX := .venv/bin/bqx$(if $(filter-out .bqx,$(HOME_DIR)), --home "$(HOME_DIR)")
 # DAGSTER_HOME, credentials and their like lead out of this folder as well.
 KEPT := HOME PATH USER LOGNAME TMPDIR LANG LANGUAGE LC_% TERM COLORTERM COLUMNS LINES NO_COLOR MAKE% MFLAGS CURDIR \
   http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE \
-  UV_CACHE_DIR UV_INDEX% UV_DEFAULT_INDEX UV_NATIVE_TLS UV_OFFLINE UV_HTTP_TIMEOUT UV_LINK_MODE UV_PYTHON% \
+  UV_CACHE_DIR UV_INDEX% UV_DEFAULT_INDEX UV_NATIVE_TLS UV_SYSTEM_CERTS UV_OFFLINE UV_HTTP_TIMEOUT UV_LINK_MODE UV_PYTHON% \
   PIP_INDEX_URL PIP_CERT
 $(foreach name,$(filter-out $(KEPT),$(.VARIABLES)),\
   $(if $(filter environment%,$(origin $(name))),$(eval unexport $(name))))
