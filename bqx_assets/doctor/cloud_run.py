@@ -5,7 +5,7 @@ No job is started.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -112,16 +112,22 @@ def _container(job: run_v2.Job) -> run_v2.Container:
 
 def _size(case: Case) -> Finding:
     said: list[str] = []
+    lacks: list[Finding] = []
     for name, job in case.jobs.items():
         limits = _container(job).resources.limits
         cpu, memory = limits.get("cpu", "1"), limits.get("memory", "512Mi")
         said.append(f"{name} {cpu} CPU, {memory}")
         bounds = _SIZES_GIB.get(int(_cpus(cpu))) if _cpus(cpu).is_integer() else None
         if bounds is None or not bounds[0] <= _bytes(memory) / _GIB <= bounds[1]:
-            return missing(
-                f"{said[-1]}: Cloud Run has no such size", f"gcloud run jobs update {name} --cpu 2 --memory 2Gi"
-            )
-    return passed("; ".join(said))
+            cure = f"gcloud run jobs update {name} --cpu 2 --memory 2Gi"
+            lacks.append(missing(f"{said[-1]}: Cloud Run has no such size", cure))
+    return _one_lack(lacks) if lacks else passed("; ".join(said))
+
+
+def _one_lack(lacks: Sequence[Finding]) -> Finding:
+    """Return one lack for the same lack of several jobs; its cure is one command line that mends all of them."""
+    found, cure = "; ".join(each.found for each in lacks), " && ".join(each.cure for each in lacks)
+    return lacks[0].model_copy(update={"found": found, "cure": cure})
 
 
 def _cpus(text: str) -> float:
@@ -164,27 +170,32 @@ def _environment(job: run_v2.Job) -> dict[str, str]:
 
 def _range(case: Case) -> Finding:
     """Look whether a range is set: a run without one reads the whole history, which a small container cannot hold."""
+    lacks: list[Finding] = []
     for name, job in case.jobs.items():
         memory = _container(job).resources.limits.get("memory", "512Mi")
         chosen = [each for each in _RANGE if _environment(job).get(each)]
         if not chosen and _bytes(memory) < _WHOLE_HISTORY_BYTES:
-            return missing(
-                f"{name} reads the whole history with {memory} of memory: none of {', '.join(_RANGE)} is set",
-                f"gcloud run jobs update {name} --update-env-vars 'BQX_LAST=100000 rows'",
-                reason="range",
-            )
+            found = f"{name} reads the whole history with {memory} of memory: none of {', '.join(_RANGE)} is set"
+            cure = f"gcloud run jobs update {name} --update-env-vars 'BQX_LAST=100000 rows'"
+            lacks.append(missing(found, cure, reason="range"))
+    if lacks:
+        return _one_lack(lacks)
     first = _environment(next(iter(case.jobs.values())))
     return passed(", ".join(f"{each} {first[each]}" for each in _RANGE if first.get(each)) or "the whole history")
 
 
 def _budget(case: Case) -> Finding:
-    for name, job in case.jobs.items():
-        if int(_environment(job).get("BQX_MAX_BYTES") or 0) == 0:
-            return missing(
-                f"{name} may read any number of bytes: BQX_MAX_BYTES is not set",
-                f"gcloud run jobs update {name} --update-env-vars BQX_MAX_BYTES=50000000000",
-                reason="budget",
-            )
+    lacks = [
+        missing(
+            f"{name} may read any number of bytes: BQX_MAX_BYTES is not set",
+            f"gcloud run jobs update {name} --update-env-vars BQX_MAX_BYTES=50000000000",
+            reason="budget",
+        )
+        for name, job in case.jobs.items()
+        if int(_environment(job).get("BQX_MAX_BYTES") or 0) == 0
+    ]
+    if lacks:
+        return _one_lack(lacks)
     first = _environment(next(iter(case.jobs.values())))
     return passed(f"at most {sized(int(first['BQX_MAX_BYTES']))} a run")
 

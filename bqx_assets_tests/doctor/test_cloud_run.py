@@ -28,3 +28,16 @@ def test_a_container_of_cloud_run_judges_no_jobs_since_its_account_starts_none()
     case = Case(Settings(), EURUSD, environment={"CLOUD_RUN_EXECUTION": "bqx-doctor-abc"})
     launcher = next(probe for probe in cloud_run_probes(case) if probe.name == "launcher")
     assert launcher.look(case).state == "skipped"
+
+
+@pytest.mark.parametrize("name", ["budget", "range", "size"])
+def test_a_lack_of_several_jobs_names_each_with_a_command_for_each(name: str) -> None:
+    job = run_v2.Job()
+    job.template.template.containers = [
+        run_v2.Container(resources=run_v2.ResourceRequirements(limits={"cpu": "1", "memory": "7Gi"}))
+    ]
+    finding = JOB_PROBES[name](Case(Settings(), EURUSD, jobs={"bqx-pair": job, "bqx-pair-large": job}))
+    assert finding.state == "missing"
+    for each in ("bqx-pair ", "bqx-pair-large "):
+        assert each in finding.found
+        assert f"gcloud run jobs update {each}" in finding.cure
