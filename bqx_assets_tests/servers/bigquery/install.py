@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -53,7 +54,7 @@ def _make() -> None:
         _run(uv, "venv", "--quiet", "--python", found or _FETCHED, str(ROOT))
     except subprocess.CalledProcessError as error:
         said = str(error.stderr or "").rstrip()
-        raise SystemExit(f"{ROOT} could not be made with {found}:\n{said}" if found else _no_python(said)) from None
+        raise SystemExit(f"{ROOT} could not be made with {found}:\n{said}" if found else _no_python(uv, said)) from None
     python = str(ROOT / "bin" / "python")
     _run(uv, "pip", "install", "--quiet", "--no-deps", "--python", python, "--requirement", str(REQUIREMENTS))
     for extension in ROOT.glob("lib/python*/site-packages/duckdb_extension_*/extensions/v*/*.duckdb_extension"):
@@ -64,12 +65,12 @@ def _make() -> None:
         os.link(extension, target)
 
 
-def _no_python(said: str) -> str:
+def _no_python(uv: str, said: str) -> str:
     return (
         "make test needs Python 3.13, 3.14 or 3.15 as well, for local-bigquery, the server that stands "
         f"for BigQuery. There is none on PATH or below ~/.pyenv, and uv could not fetch one:\n{said}\n"
-        "Install one, for example: sudo apt install python3.13, or uv python install 3.13. `make run` and the tests "
-        "without a server need no second Python: .venv/bin/python -m pytest -m 'not cloud'"
+        f"Install one, for example: sudo apt install python3.13, or {shlex.quote(uv)} python install 3.13. "
+        "`make run` and the tests without a server need no second Python: .venv/bin/python -m pytest -m 'not cloud'"
     )
 
 
