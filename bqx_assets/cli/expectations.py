@@ -179,8 +179,8 @@ def _lines(found: Expectations) -> list[str]:
         f"  columns without a value: {_some(found.allowed_all_null)}"
         + "".join(f"; {name} at most {most}" for name, most in found.max_all_null_columns.items()),
         f"  {_absent(found)}",
-        f"  for information, the earlier pipeline allowed nulls in {found.earlier_gates.feature_null_fraction:.0%} of "
-        f"features and in {found.earlier_gates.target_null_fraction:.0%} of targets",
+        f"  for information, the earlier pipeline allowed {found.earlier_gates.feature_null_fraction:.0%} of nulls in "
+        f"features and {found.earlier_gates.target_null_fraction:.0%} in targets",
     ]
 
 
