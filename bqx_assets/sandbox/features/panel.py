@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 
 import numpy as np
 
@@ -47,10 +46,18 @@ class Clock:
         return spread
 
 
+def common_times(times: Sequence[Integers]) -> Integers:
+    """Return the times that are in every one of the sorted arrays, of which there is at least one."""
+    found, *others = times
+    for each in others:
+        found = np.intersect1d(found, each)
+    return found
+
+
 def clock_of(market: Market) -> Clock:
     """Return the market's union clock. **Cost**: one index array per pair."""
     every = [bars.times for bars in market.pairs.values()]
-    times = reduce(np.union1d, every) if every else np.empty(0, np.int64)
+    times = np.unique(np.concatenate(every)) if every else np.empty(0, np.int64)
     return Clock(times, {pair: np.searchsorted(times, bars.times) for pair, bars in market.pairs.items()})
 
 
@@ -166,7 +173,7 @@ class Panel:
     def returns(self, pairs: Sequence[str], variant: Variant) -> tuple[Integers, list[Floats]]:
         """Return the clock's rows on which all given pairs have a bar, and each pair's one-bar returns there."""
         bars = [self.market.pairs[pair] for pair in pairs]
-        times = reduce(np.intersect1d, [each.times for each in bars])
+        times = common_times([each.times for each in bars])
         found = [source_of(each, variant).returns()[np.searchsorted(each.times, times)] for each in bars]
         return np.searchsorted(self.clock.times, times), found
 

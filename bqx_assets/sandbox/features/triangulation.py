@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import reduce
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from bqx_assets.base.pairs import CURRENCIES
 from bqx_assets.catalogue.families import ExpectedTable
 from bqx_assets.sandbox.features import rolling
 from bqx_assets.sandbox.features.frames import Column, labels
-from bqx_assets.sandbox.features.panel import Panel
+from bqx_assets.sandbox.features.panel import Panel, common_times
 from bqx_assets.sandbox.features.regression import trend
 from bqx_assets.sandbox.features.source import WINDOWS, Variant, source_of
 from bqx_assets.sandbox.market.bars import Bars, Floats, Integers, Market
@@ -74,7 +73,7 @@ def legs_of(triangle: tuple[str, str, str]) -> tuple[Leg, Leg, Leg]:
 def quotes_of(market: Market, triangle: tuple[str, str, str]) -> Quotes:
     """Return a triangle's rates where all three legs have a bar. **Units**: quote currency for one unit of base."""
     legs = legs_of(triangle)
-    times = reduce(np.intersect1d, [market.pairs[leg.pair].times for leg in legs])
+    times = common_times([market.pairs[leg.pair].times for leg in legs])
     first, second, cross = (_quoted(market, leg.pair, times) for leg in legs)
     ab, bc, ac = legs
     rate = (first.close**ab.power * second.close**bc.power) ** ac.power
