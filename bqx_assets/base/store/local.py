@@ -131,7 +131,7 @@ class LocalObjectStore:
     def read(self, name: str, start: int = 0, length: int | None = None, only_if: Condition | None = None) -> bytes:
         """Return a range of the object's bytes."""
         try:
-            if not self._check(name, only_if):
+            if self._check(name, only_if) is None:
                 raise _missing(name)
             with files.open_regular(self.local_path(name)) as file:
                 file.seek(start)
@@ -230,7 +230,7 @@ class LocalObjectStore:
         with self._locked(path.parent, needed=only_if is not None):
             before = self._check(name, only_if)
             # Greater than the version before, even if the clock was set back.
-            generation = max(time.time_ns(), before + 1)
+            generation = max(time.time_ns(), (before or 0) + 1)
             if crc is None:
                 os.utime(incoming, ns=(generation, generation))
             stat = incoming.stat()
@@ -277,12 +277,15 @@ class LocalObjectStore:
             old.unlink()
             self._sidecars.remove(old.relative_to(self.root).as_posix())
 
-    def _check(self, name: str, only_if: Condition | None) -> int:
-        """Return the generation of the object, 0 if there is none. Raises PreconditionFailed where it differs."""
+    def _check(self, name: str, only_if: Condition | None) -> int | None:
+        """Return the generation of the object, None if there is none. Raises PreconditionFailed where it differs.
+
+        The generation may be 0: archives that are made the same each time date their files to 1970.
+        """
         stat = self._stat(name)
         facts = self._sidecars.facts(name, stat) if stat else None
-        generation = facts.generation if facts else stat.st_mtime_ns if stat else 0
-        found = ABSENT if stat is None else str(generation)
+        generation = facts.generation if facts else stat.st_mtime_ns if stat else None
+        found = ABSENT if generation is None else str(generation)
         if only_if not in (None, found):
             raise PreconditionFailed(
                 name,
