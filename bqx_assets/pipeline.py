@@ -257,10 +257,11 @@ class Pipeline:
 
     def merge_planned(self, plan: MergePlan, output: Path | None = None) -> MergedResult:
         """Execute the plan of a merge. Raises as ``merge``."""
-        store: ObjectStore = self.store
-        name = merged_name(plan.pair)
-        if output is not None or not self.in_bucket or not plan.objects_in(store):
-            store, name = StoredFile.at(output or self.settings.training_file(plan.pair))
+        store, name = StoredFile.at(output or self.settings.training_file(plan.pair))
+        # Local files are merged on this machine, so that the output bucket need not be reachable.
+        remote = output is None and self.in_bucket and all(part.path is None for part in plan.parts)
+        if remote and plan.objects_in(self.store):
+            store, name = self.store, merged_name(plan.pair)
         manifest = merge(plan, store, name, engine=self.settings.engine, progress=self.progress)
         return MergedResult(manifest, store.uri(name))
 

@@ -19,7 +19,9 @@ from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.cli.main import app
 from bqx_assets.cli.results import reading_lines
+from bqx_assets.extract.pair import extract_pair
 from bqx_assets.pipeline import Pipeline
+from bqx_assets_tests.frames import frame_job, frame_warehouse
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
 from bqx_assets_tests.servers.gcs.server import GcsServer
 
@@ -94,6 +96,17 @@ def test_the_users_checkpoints_in_a_bucket_become_a_valid_file_equal_to_an_extra
 def _bqx(home: Path, *words: object) -> None:
     result = CliRunner().invoke(app, ["--home", str(home), *map(str, words)])
     assert result.exit_code == 0, result.output
+
+
+def test_local_slabs_are_merged_without_credentials_of_the_output_bucket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extract_pair(frame_job(tmp_path / "slabs", frame_warehouse()))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
+    pipeline = Pipeline(Settings(home=tmp_path, output="gs://a-bucket-of-others"))
+    for output in (None, tmp_path / "out.parquet"):
+        made = pipeline.merge(EURUSD, checkpoints=str(tmp_path / "slabs"), output=output)
+        assert made.place == str(output or tmp_path / "training" / "training_eurusd.parquet")
 
 
 def test_a_bucket_without_checkpoints_is_refused_with_the_way_to_look(gcs: GcsServer) -> None:
