@@ -23,7 +23,7 @@ from bqx_assets.base.names import KEY
 from bqx_assets.base.printable import first_line
 from bqx_assets.catalogue.discovery import TableDescription
 from bqx_assets.catalogue.families import PAIR_COLUMN
-from bqx_assets.extract.columns import ColumnFile, KeyBounds, wanted_groups
+from bqx_assets.extract.columns import ColumnFile, KeyBounds, arrow_file, wanted_groups
 from bqx_assets.extract.embedded_layout import DATASETS, odd_entries, refuse_unusable, table_path, table_paths
 from bqx_assets.extract.warehouse import Outage, ReadRequest
 
@@ -167,7 +167,7 @@ def _describe(dataset: str, table: str, file: BinaryIO) -> TableDescription:
     stat = os.fstat(file.fileno())
     modified = datetime.fromtimestamp(stat.st_mtime, UTC)
     try:
-        parquet = pq.ParquetFile(file)
+        parquet = pq.ParquetFile(arrow_file(file))
         schema = parquet.schema_arrow
         columns = tuple((name, type_of_arrow(kind)) for name, kind in zip(schema.names, schema.types, strict=True))
         return TableDescription(dataset, table, columns, parquet.metadata.num_rows, stat.st_size, modified, _etag(file))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bqx_assets.base.errors import InexactValue
-from bqx_assets.extract.columns import KEY_TYPE, ColumnFile, as_floats, as_moments
+from bqx_assets.extract.columns import KEY_TYPE, ColumnFile, arrow_file, as_floats, as_moments
 
 MOMENTS = st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31, 23, 59, 59, 999_999))  # noqa: DTZ001 -- without a zone
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001
@@ -210,3 +211,16 @@ def test_repeated_texts_take_the_memory_of_their_dictionary(tmp_path: Path) -> N
     assert stated < 2 << 20
     assert pa.total_allocated_bytes() - before < 2 * stated
     assert read["s"].str.len_bytes().sum() == 500_000_000
+
+
+def test_a_local_file_is_read_by_arrow_itself_and_an_object_by_ranges(tmp_path: Path) -> None:
+    path = tmp_path / "a b.bin"
+    path.write_bytes(b"0123")
+    with path.open("rb") as file:
+        path.unlink()  # the open file is meant, whatever its name holds by now
+        path.write_bytes(b"other")
+        read = arrow_file(file)
+        assert not isinstance(read, pa.PythonFile)
+        assert read.read() == b"0123"
+        assert file.read() == b"0123", "its own position is not moved"
+    assert arrow_file(BytesIO(b"0123")).read() == b"0123"
