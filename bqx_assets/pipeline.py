@@ -291,11 +291,12 @@ class Pipeline:
             CheckpointCorrupt: the merged file has no manifest, or a published file's manifest is gone or damaged.
         """
         if file is None:
-            merged = self.merged(pair)
-            judged_by = expectations or self.expectations(pair)
-            return merged.validate(merged.manifest(), judged_by, self.progress, deep=deep)
-        own = self.expectations_of(str(file), pair)
+            merged, own = self.merged(pair), self.expectations(pair)
+            if expectations is None or expectations == own:
+                return merged.validate(merged.manifest(), own, self.progress, deep=deep)
+            file = merged.place
         place = str(file)
+        own = self.expectations_of(place, pair)
         return validate_file(
             place,
             pair,
@@ -323,8 +324,9 @@ class Pipeline:
     def publish(self, pair: Pair, *, file: Path | None = None, clean: bool = False) -> Publication:
         """Publish the pair's merged file, or ``file``: validate, upload, verify, and swap it in in one step.
 
-        A deep validation by this process is not repeated. ``clean`` deletes the pair's slabs once the store confirms
-        the file. A second call publishes nothing new.
+        A deep validation by this process is not repeated. A second call publishes nothing new. Each call also deletes
+        what this package staged more than ``staging_days`` ago; ``clean`` deletes the pair's slabs once the store
+        confirms the file.
 
         Raises:
             ValidationFailed: a blocking rule failed.

@@ -22,6 +22,7 @@ from bqx_assets.cli.results import reading_lines
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets.pipeline import Pipeline
 from bqx_assets_tests.frames import frame_job, frame_warehouse
+from bqx_assets_tests.quality.training import good
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
 from bqx_assets_tests.servers.gcs.server import GcsServer
 
@@ -107,6 +108,15 @@ def test_local_slabs_are_merged_without_credentials_of_the_output_bucket(
     for output in (None, tmp_path / "out.parquet"):
         made = pipeline.merge(EURUSD, checkpoints=str(tmp_path / "slabs"), output=output)
         assert made.place == str(output or tmp_path / "training" / "training_eurusd.parquet")
+
+
+def test_a_report_by_other_expectations_is_not_kept_beside_the_merged_file(tmp_path: Path) -> None:
+    made = good(tmp_path / "training")
+    pipeline, kept = Pipeline(Settings(home=tmp_path)), made.file.with_name("training_eurusd.report.json")
+    assert pipeline.validate(EURUSD, expectations=made.expectations).passed
+    assert not kept.exists()
+    assert not pipeline.validate(EURUSD).passed
+    assert kept.exists()
 
 
 def test_a_bucket_without_checkpoints_is_refused_with_the_way_to_look(gcs: GcsServer) -> None:
