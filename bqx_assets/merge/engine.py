@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from bqx_assets.base.artifacts import EXTRACTION_FILE, Manifest, SlabRecord, manifest_path, save_record
 from bqx_assets.base.checksums import sums_of_files
 from bqx_assets.base.errors import BadSetting, MergeRefused, ObjectMissing
-from bqx_assets.base.files import FILE, kind_of, remove_partials
+from bqx_assets.base.files import FILE, kind_of, locked_folder, remove_partials
 from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.printable import some_of
@@ -154,7 +154,9 @@ def _composed(plan: MergePlan, slabs: list[SlabPart], store: ObjectStore, name: 
         result = compose(plan, slabs, store, name)
     for part in plan.parts:
         progress.advance("merge", part.table)
-    return _save_manifest(plan, COMPOSE, result, store, name)
+    manifest = _manifest(plan, COMPOSE, result, name)
+    save_record(store, _manifest_name(name), manifest)
+    return manifest
 
 
 def _written(plan: MergePlan, engine: Engine, store: ObjectStore, name: str, progress: Progress) -> Manifest:
@@ -162,16 +164,19 @@ def _written(plan: MergePlan, engine: Engine, store: ObjectStore, name: str, pro
         file = scratch / PurePosixPath(name).name
         result = engine.write(plan, file, progress)
         _refuse_other(plan, result)
-        with suppress(ObjectMissing):
-            store.delete(_manifest_name(name))
-        store.put_file(name, file, move=True)
-    return _save_manifest(plan, engine.name, result, store, name)
-
-
-def _save_manifest(plan: MergePlan, engine: str, result: MergeResult, store: ObjectStore, name: str) -> Manifest:
-    manifest = manifest_of(plan.extraction, PurePosixPath(name).name, engine, result)
-    save_record(store, _manifest_name(name), manifest)
+        manifest, path = _manifest(plan, engine.name, result, name), store.local_path(name)
+        # Without the lock, a merge into the same folder at the same time could end with the manifest of this one
+        # beside its own file. Writes with conditions would wait for the lock.
+        with nullcontext() if path is None else locked_folder(path.parent):
+            with suppress(ObjectMissing):
+                store.delete(_manifest_name(name))
+            store.put_file(name, file, move=True)
+            store.put_bytes(_manifest_name(name), manifest.model_dump_json(indent=1).encode())
     return manifest
+
+
+def _manifest(plan: MergePlan, engine: str, result: MergeResult, name: str) -> Manifest:
+    return manifest_of(plan.extraction, PurePosixPath(name).name, engine, result)
 
 
 def _manifest_name(name: str) -> str:
@@ -206,7 +211,8 @@ def _refuse_unfit(plan: MergePlan, output: Path) -> None:
         raise BadSetting(
             f"output {output}", got=kind, expected="a new file, or one to replace", cure="Name a file with --output."
         )
-    if any(part.path is not None and output.samefile(part.path) for part in plan.parts):
+    paths = [part.path for part in plan.parts if part.path is not None]
+    if any(path.exists() and output.samefile(path) for path in paths):  # a missing one is named when its turn comes
         raise BadSetting(
             f"output {output}",
             got="one of the checkpoints that the file is made from: it would be lost",

@@ -135,12 +135,12 @@ class Release:
         token = f"{self.manifest.file.crc32c:08x}-{secrets.token_hex(4)}"
         name = f"{RELEASES}{self.pair}/{token}/{self.name}"
         path = self.file.path
-        if self.file.place == self.store.uri(self.file.name):
-            self.store.compose(name, [self.file.name], metadata=self._facts(), only_if=ABSENT)
-            how = "copied inside the store"
-        elif path is not None:
+        if path is not None:  # asked first: a file of a folder may have a name that no object may have
             self.store.put_file(name, path, metadata=self._facts(), only_if=ABSENT)
             how = "uploaded"
+        elif self.file.place == self.store.uri(self.file.name):
+            self.store.compose(name, [self.file.name], metadata=self._facts(), only_if=ABSENT)
+            how = "copied inside the store"
         else:
             with self.store.scratch(RELEASES) as folder:
                 fetched = self.file.fetch(folder)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
 
 import polars as pl
 import pytest
@@ -13,7 +14,8 @@ import pytest
 from bqx_assets.base.artifacts import ExtractionRecord, Manifest, manifest_path
 from bqx_assets.base.checksums import crc32c_of_file
 from bqx_assets.base.errors import BadSetting, CheckpointMismatch, NotEnoughDisk, NotEnoughMemory
-from bqx_assets.base.store.local import working_folder
+from bqx_assets.base.store.local import LocalObjectStore, working_folder
+from bqx_assets.base.store.protocol import ObjectInfo
 from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets.merge.plan import check_disk, check_memory
 from bqx_assets.quality.stored_file import StoredFile
@@ -99,17 +101,46 @@ def test_an_unknown_engine_is_a_usage_error(tmp_path: Path, folder: Path) -> Non
         )
 
 
+@pytest.mark.parametrize("left", [b"PAR1", None], ids=["other bytes", "gone"])
 def test_a_slab_changed_since_the_plan_stops_the_merge_and_the_earlier_output_stays(
-    tmp_path: Path, folder: Path
+    tmp_path: Path, folder: Path, left: bytes | None
 ) -> None:
     output = tmp_path / "out.parquet"
     before = merge(plan_merge(EURUSD, working_folder(folder), SETTINGS), *StoredFile.at(output), progress=Told())
     plan = plan_merge(EURUSD, working_folder(folder), SETTINGS)
-    (folder / "mkt_vol.parquet").write_bytes(b"PAR1")
+    (folder / "mkt_vol.parquet").unlink()
+    if left is not None:
+        (folder / "mkt_vol.parquet").write_bytes(left)
     with pytest.raises(CheckpointMismatch, match="mkt_vol: changed since"):
         merge(plan, *StoredFile.at(output), progress=Told())
     assert crc32c_of_file(output) == before.file.crc32c
     assert Manifest.load(manifest_path(output)) == before
+
+
+def test_of_two_merges_at_once_both_end_and_the_manifest_is_of_the_file(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, output = extracted(tmp_path / "other", row_group_rows=50), tmp_path / "out.parquet"
+    put_file, later = LocalObjectStore.put_file, list[Thread]()
+    ended: list[Manifest] = []
+
+    def merged(slabs: Path) -> None:
+        plan = plan_merge(EURUSD, working_folder(slabs), SETTINGS)
+        ended.append(merge(plan, *StoredFile.at(output), progress=Told()))
+
+    def put(store: LocalObjectStore, name: str, path: Path, *, move: bool = False) -> ObjectInfo:
+        info = put_file(store, name, path, move=move)
+        if not later:  # the first merge's file is there, its manifest is not
+            later.append(Thread(target=merged, args=(other,)))
+            later[0].start()
+            later[0].join(0.5)
+        return info
+
+    monkeypatch.setattr(LocalObjectStore, "put_file", put)
+    merged(folder)
+    later[0].join()
+    assert len({manifest.file.crc32c for manifest in ended}) == 2
+    assert Manifest.load(manifest_path(output)).file.crc32c == crc32c_of_file(output)
 
 
 def test_too_little_disk_or_memory_is_refused_before_a_byte_is_written(tmp_path: Path) -> None:

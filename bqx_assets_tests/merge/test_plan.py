@@ -63,6 +63,12 @@ def test_a_superfluous_file_is_named(folder: Path) -> None:
         plan_merge(EURUSD, working_folder(folder), SETTINGS)
 
 
+def test_a_strangers_file_beside_slabs_may_have_any_name(folder: Path) -> None:
+    (folder / "two\nlines.txt").write_bytes(b"x")
+    (folder / ("x" * 250)).mkdir()
+    assert len(plan_merge(EURUSD, working_folder(folder), SETTINGS).parts) == 7
+
+
 def test_half_written_files_are_no_tables(folder: Path) -> None:
     (folder / ".agg_eurusd.parquet.partial-1-ab").write_bytes(b"x")
     assert len(plan_merge(EURUSD, working_folder(folder), SETTINGS).parts) == 7

@@ -89,8 +89,11 @@ def test_publishing_the_same_bytes_again_says_so_and_writes_nothing(tmp_path: Pa
     assert {call.split()[0] for call in watched.calls} == {"head", "verify", "read"}
 
 
-def test_a_file_merged_under_another_name_gets_the_pairs_object_name(tmp_path: Path, store: LocalObjectStore) -> None:
-    file, manifest, verdicts = training(tmp_path, NEW, name="mine.parquet")
+@pytest.mark.parametrize("name", ["mine.parquet", ".hidden.parquet", "two\nlines.parquet"])
+def test_a_file_merged_under_another_name_gets_the_pairs_object_name(
+    tmp_path: Path, store: LocalObjectStore, name: str
+) -> None:
+    file, manifest, verdicts = training(tmp_path, NEW, name=name)
     publish(StoredFile.at(file), manifest, verdicts, store, progress=Silent())
     assert Manifest.model_validate_json(store.read("training_eurusd.manifest.json")).file.name == NAME
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from bqx_assets.base import files
 from bqx_assets.base.checksums import crc32c_of_file, same_bytes
 from bqx_assets.base.errors import ForeignFile, ObjectMissing, PreconditionFailed
-from bqx_assets.base.store.naming import object_name
+from bqx_assets.base.store.naming import is_object_name, object_name
 from bqx_assets.base.store.protocol import ABSENT, Condition, ObjectInfo, Verified, version_text
 from bqx_assets.base.store.sidecars import FOLDER, Facts, Reading, Sidecars, state_of
 
@@ -114,7 +114,7 @@ class LocalObjectStore:
         return found
 
     def list_objects(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """Yield all objects whose name starts with ``prefix``, by name."""
+        """Yield all objects whose name starts with ``prefix``, by name, without files of names that none may have."""
         for name in sorted(name for name in self._names(prefix) if name.startswith(prefix) and not _is_hidden(name)):
             info = self.head(name)
             if info is not None:
@@ -250,10 +250,10 @@ class LocalObjectStore:
             with self._sidecars.replacing(name, facts):
                 incoming.replace(path)
                 files.sync_file(path.parent)
+            if crc is None:
+                return _info(name, stat, None, None, own=False)  # without looking again: nobody need be locked out
             # A reading holds for one state of the file, and renaming has changed that state.
             stat = path.stat()
-            if crc is None:
-                return _info(name, stat, None, None, own=False)
             reading = self._sidecars.keep_reading(name, crc, at, stat)
         return _info(name, stat, facts, reading, own=True)
 
@@ -338,9 +338,10 @@ class LocalObjectStore:
 
 
 def _is_hidden(name: str) -> bool:
-    """Return whether a file is no object, because it is being written or is a lock."""
+    """Return whether a file is no object: it is being written, is a lock, or has a name that no object may have."""
     last = name.rpartition("/")[2]
-    return name.startswith(".") or files.TEMP_MARK in name or (last.startswith(".") and last.endswith(".lock"))
+    lock = last.startswith(".") and last.endswith(".lock")
+    return lock or files.TEMP_MARK in name or not is_object_name(name)
 
 
 def _is_object(path: Path, stat: os.stat_result) -> bool:

@@ -35,16 +35,20 @@ _LONGEST_BYTES = 900
 
 def object_name(name: str) -> str:
     """Return ``name``. Raises BadSetting for one that is absolute, hidden, or would leave its folder."""
-    words = name.split("/")
-    if (
-        not name
-        or any(word in {"", ".", ".."} for word in words)
-        or words[0].startswith(".")
-        or _CONTROL.search(name)
-        or len(name.encode(errors="replace")) > _LONGEST_BYTES
-    ):
+    if not is_object_name(name):
         raise BadSetting("object name", got=repr(name[:80]), expected="a relative name", cure="Use letters, _ and /.")
     return name
+
+
+def is_object_name(name: str) -> bool:
+    """Return whether an object may have this name; the name of a file that others put into a folder may be any."""
+    words = name.split("/")
+    return (
+        not any(word in {"", ".", ".."} for word in words)
+        and not words[0].startswith(".")
+        and _CONTROL.search(name) is None
+        and len(name.encode(errors="replace")) <= _LONGEST_BYTES
+    )
 
 
 def is_address(place: str) -> bool:

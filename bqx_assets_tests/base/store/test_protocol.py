@@ -91,6 +91,15 @@ def test_hostile_names_are_refused(any_store: ObjectStore, name: str) -> None:
         any_store.put_bytes(name, b"")
 
 
+@pytest.mark.parametrize("kind", ["folder", WORKING])
+def test_a_file_that_others_put_there_under_a_name_of_no_object_is_not_listed(
+    any_store: ObjectStore, tmp_path: Path
+) -> None:
+    any_store.put_bytes("below/x", DATA)
+    (tmp_path / "store" / "below" / "two\nlines").write_bytes(b"theirs")
+    assert [info.name for info in any_store.list_objects()] == ["below/x"]
+
+
 WRITES: dict[str, Callable[[ObjectStore, Condition | None], object]] = {
     "put": lambda store, version: store.put_bytes("x", DATA, only_if=version),
     "compose": lambda store, version: store.compose("x", ["part"], only_if=version),
