@@ -94,6 +94,10 @@ def save_record(store: ObjectStore, name: str, record: Record) -> ObjectInfo:
     return store.put_bytes(name, record.model_dump_json(indent=1).encode(), only_if=found)
 
 
+Generation = Annotated[int | str, Field(union_mode="left_to_right")]
+"""An object's version as JSON documents have it: an integer if it is a number, also where Dagster keeps it as text."""
+
+
 class Column(Record):
     """One column of the training file, and the table column that it comes from."""
 

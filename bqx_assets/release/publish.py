@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import PurePath
 from typing import get_args
 
-from bqx_assets.base.artifacts import SIMULATED, JudgedBy, Manifest, Record
+from bqx_assets.base.artifacts import SIMULATED, Generation, JudgedBy, Manifest, Record
 from bqx_assets.base.checksums import same_bytes, size_and_crc
 from bqx_assets.base.errors import (
     ChecksumMismatch,
@@ -82,9 +82,9 @@ class Published(Record):
     """The plain-named copies of manifest and report, for people."""
     size_bytes: int
     crc32c: int
-    generation: int | str
+    generation: Generation
     """The object's version: an integer in a folder and in Cloud Storage."""
-    replaced_generation: int | str | None
+    replaced_generation: Generation | None
     """Version of the replaced object; None for the first publication, or if nothing was written."""
     already_there: bool
     """The same bytes were published before with their manifest, and were verified again: nothing was written."""

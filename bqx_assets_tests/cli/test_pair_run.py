@@ -80,6 +80,7 @@ def test_json_is_one_document_and_a_second_run_publishes_nothing_new(ran: tuple[
     assert code == 0
     assert facts["passed"] is True
     assert facts["published"]["already_there"] is True
+    assert isinstance(facts["published"]["generation"], int)
     assert [stage["name"] for stage in facts["stages"]] == ["spine", "slabs", "merge", "validate", "publish"]
     assert facts["stages"][1]["resumed_tables"] == 6
     assert {each["rule"] for each in facts["verdicts"]} >= {rule.name for rule in RULES}
