@@ -103,7 +103,7 @@ class Pipeline:
         settings = self.settings.of_pair(pair)
         place = settings.bigquery_project or settings.warehouse_dir
         if place not in self._warehouses:
-            self._warehouses[place] = LocalWarehouse(place) if isinstance(place, Path) else self._bigquery(place)
+            self._warehouses[place] = LocalWarehouse(place, pair) if isinstance(place, Path) else self._bigquery(place)
         return self._warehouses[place]
 
     def warehouses(self) -> list[tuple[Warehouse, list[Pair]]]:

@@ -28,7 +28,7 @@ def run_and_show(session: Session, pair: Pair, settings: Settings) -> bool:
         BqxError: there is no warehouse, or a stage failed.
     """
     if settings.bigquery_project is None:
-        refuse_unusable(settings.warehouse_dir)  # before Dagster records a run that has nothing to read
+        refuse_unusable(settings.warehouse_dir, pair)  # before Dagster records a run that has nothing to read
     with session.work() as (progress, cost):
         run = run_pair(pair, settings, progress, log_level="DEBUG" if session.debug else "CRITICAL")
     session.say(_headline(run), stage_table(run, cost), results.verdict_table(run.verdicts, session.bqx))

@@ -107,7 +107,7 @@ def _expectations(case: Case) -> Finding:
 
 
 def _open_folder(case: Case) -> Finding:
-    case.warehouse = LocalWarehouse(case.settings.warehouse_dir)
+    case.warehouse = LocalWarehouse(case.settings.warehouse_dir, case.pair)
     case.snapshot = case.warehouse.snapshot()
     return passed(f"{case.settings.warehouse_dir}, embedded")
 

@@ -20,6 +20,7 @@ from bqx_assets.base.errors import BqxError, TableChanged, TableMissing, TableUn
 from bqx_assets.base.files import open_regular
 from bqx_assets.base.frame_files import TAIL_BYTES, end_bytes_of
 from bqx_assets.base.names import KEY
+from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.printable import first_line
 from bqx_assets.catalogue.discovery import TableDescription
 from bqx_assets.catalogue.families import PAIR_COLUMN
@@ -40,8 +41,10 @@ class LocalWarehouse:
     A file that cannot be read is described with its ``defect``, so that this table alone fails.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, pair: Pair = ALL_PAIRS[0]) -> None:
         self._root = root
+        self._pair = pair
+        """The pair that is read first: what a missing warehouse is to be made of."""
         self._known: dict[Path, tuple[tuple[int, int], TableDescription]] = {}
         self._bounds: dict[tuple[str, str, str], list[KeyBounds | None]] = {}
         """Bounds by dataset, table and etag: a table is read in time slices, and its keys are decoded only once."""
@@ -71,7 +74,7 @@ class LocalWarehouse:
         Raises:
             TableMissing: there is no warehouse. TableUnreadable: ``bqx warehouse create`` was interrupted.
         """
-        refuse_unusable(self._root)
+        refuse_unusable(self._root, self._pair)
         paths = [(dataset, path) for dataset in DATASETS for path in table_paths(self._root, dataset)]
         with ThreadPoolExecutor(_READERS, thread_name_prefix="describe") as pool:
             found = [*pool.map(self._describe, *zip(*paths, strict=True))] if paths else []
@@ -80,7 +83,7 @@ class LocalWarehouse:
 
     def states(self, tables: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
         """Return the etags of those tables that exist. Raises as :meth:`describe` does."""
-        refuse_unusable(self._root)
+        refuse_unusable(self._root, self._pair)
         found = {each: self._describe(each[0], table_path(self._root, *each)) for each in tables}
         return {each: description.etag for each, description in found.items() if description is not None}
 
@@ -89,7 +92,7 @@ class LocalWarehouse:
 
         Raises as :meth:`describe` does.
         """
-        refuse_unusable(self._root)
+        refuse_unusable(self._root, self._pair)
         return datetime.now(UTC)
 
     def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
@@ -107,7 +110,7 @@ class LocalWarehouse:
         self._outage.go_on()
         table = request.table
         path = table_path(self._root, table.dataset, table.table)
-        refuse_unusable(self._root)
+        refuse_unusable(self._root, self._pair)
         try:
             with open_regular(path) as file:
                 _refuse_changed(file, table)

@@ -12,6 +12,7 @@ from pathlib import Path
 from bqx_assets.base.artifacts import FormatVersion, Record
 from bqx_assets.base.errors import TableMissing, TableUnreadable
 from bqx_assets.base.names import check_identifier, is_identifier
+from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.printable import printable
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 
@@ -84,21 +85,25 @@ def is_table_name(name: str) -> bool:
     return name.endswith(_SUFFIX) and is_identifier(name.removesuffix(_SUFFIX))
 
 
-def refuse_unusable(root: Path) -> None:
-    """Raise TableMissing if there is no warehouse, TableUnreadable if it is not finished."""
+def refuse_unusable(root: Path, pair: Pair = ALL_PAIRS[0]) -> None:
+    """Raise TableMissing if there is no warehouse, TableUnreadable if it is not finished.
+
+    The cure of both makes one with the tables of ``pair``.
+    """
+    made_by = f"bqx warehouse create {shlex.quote(str(root))} --pairs {pair}"
     if not any((root / dataset).is_dir() for dataset in DATASETS) and not is_unfinished(root):
         raise TableMissing(
             f"warehouse {root}",
             got="no tables" if root.is_dir() else "no such folder",
             expected=f"Parquet tables in {root / FEATURES_DATASET} and {root / TARGETS_DATASET}",
-            cure=f"Make one: bqx warehouse create {shlex.quote(str(root))} --pairs eurusd",
+            cure=f"Make one: {made_by}",
         )
     if is_unfinished(root):
         raise TableUnreadable(
             f"warehouse {root}",
             got="a warehouse whose creation was interrupted",
             expected="a finished warehouse",
-            cure=f"Create it again, from the start: bqx warehouse create {shlex.quote(str(root))} --pairs eurusd",
+            cure=f"Create it again, from the start: {made_by}",
         )
 
 

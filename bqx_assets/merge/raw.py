@@ -165,10 +165,10 @@ def _targets_source(pair: Pair, folder: Listed) -> RawSource:
         return found[0]
     others = [f"{source.table}{_SUFFIX}" for source in folder.sources if _is_targets(source.table)]
     besides = "" if found or not others else f", but {some_of(others, _NAMED)}"
+    words = ("both", "and") if found else ("neither", "nor")
     raise MergeRefused(
         f"{pair}",
-        got=f"{'both' if found else 'neither'} {' and '.join(name + _SUFFIX for name in names)} in {folder.place}"
-        + besides,
+        got=f"{words[0]} {names[0]}{_SUFFIX} {words[1]} {names[1]}{_SUFFIX} in {folder.place}{besides}",
         expected="slabs with their extraction.json, or raw checkpoints with one targets file",
         cure="Keep one of the two there." if found else f"Extract first: bqx extract {pair}",
     )

@@ -109,11 +109,13 @@ class MergedFile:
         except CheckpointCorrupt as error:
             if not isinstance(error.__cause__, ObjectMissing):
                 raise
+            merged = self.file.store.head(self.file.name) is not None
             raise CheckpointCorrupt(
                 beside.place,
-                got="no such file",
+                got="no such file" if merged else "no such file, and no training file",
                 expected="the manifest that a merge writes beside its file",
-                cure=f"Copy it to the file's folder, or merge again: bqx merge {self.pair}",
+                cure=("Copy it to the file's folder, or merge again: " if merged else "Merge first: ")
+                + f"bqx merge {self.pair}",
             ) from error
 
     def holds(self, manifest: Manifest) -> bool:

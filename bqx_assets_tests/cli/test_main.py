@@ -181,11 +181,20 @@ def test_a_bad_environment_variable_is_named(bqx: Bqx, monkeypatch: pytest.Monke
     assert "BQX_WORKERS" in result.stderr
 
 
-def test_without_a_warehouse_the_failure_says_how_to_make_one(tmp_path: Path) -> None:
-    result = Bqx(tmp_path / "empty")("plan", "eurusd")
+def test_without_a_warehouse_the_failure_says_how_to_make_one_of_the_pair(tmp_path: Path) -> None:
+    home = tmp_path / "empty"
+    result = Bqx(home)("plan", "eurusd")
     assert result.exit_code == 1
     assert "warehouse create" in result.stderr
     assert result.stdout == ""
+    for stage in ("plan", "extract", "run"):
+        cure = str(Bqx(home).json(stage, "gbpjpy", exit_code=1)["cure"])
+        assert cure == f"Make one: bqx warehouse create {home / 'warehouse'} --pairs gbpjpy"
+
+
+def test_to_publish_what_was_never_merged_is_refused_with_the_command_that_merges(tmp_path: Path) -> None:
+    facts = Bqx(tmp_path / "empty").json("publish", "gbpjpy", exit_code=1)
+    assert (facts["got"], facts["cure"]) == ("no such file, and no training file", "Merge first: bqx merge gbpjpy")
 
 
 def test_under_json_a_failure_is_a_document_too(tmp_path: Path) -> None:

@@ -295,7 +295,7 @@ def test_files_of_another_pair_are_refused_by_name(
 def test_targets_of_another_pair_alone_are_named(tmp_path: Path) -> None:
     raw_folder(tmp_path / "raw")
     (tmp_path / "raw" / "targets.parquet").rename(tmp_path / "raw" / "targets_gbpusd.parquet")
-    with pytest.raises(MergeRefused, match=r"neither targets.parquet and .* but targets_gbpusd.parquet"):
+    with pytest.raises(MergeRefused, match=r"neither targets.parquet nor .* but targets_gbpusd.parquet"):
         plan_merge(EURUSD, working_folder(tmp_path / "raw"), SETTINGS)
 
 
