@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Mapping
+import shlex
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -66,7 +67,11 @@ def show(
     if text:
         session.say(*found.text().splitlines())
     else:
-        session.say(*_lines(found), f"to print the whole file: {session.bqx} expectations show --text")
+        own = _kept_with_tables(session.settings()) if place is None else {}
+        session.say(*_lines(found, [name for names in own.values() for name in names]))
+        for file, names in own.items():
+            session.say(f"  {', '.join(names)}: checked against those of the warehouse: {_show(session, file)}")
+        session.say(f"to print the whole file: {_show(session, *([place] if place else []), '--text')}")
     session.answer({"place": found.place, **found.model_dump(mode="json")})
 
 
@@ -151,16 +156,34 @@ def _session(ctx: typer.Context, *, as_json: bool) -> Session:
     return session
 
 
+def _show(session: Session, *words: str) -> str:
+    return f"{session.bqx} expectations show {shlex.join(words)}"
+
+
 def _shown(place: str | None, settings: Settings) -> Expectations:
     if place is None:
         return Pipeline(settings).expectations()
     return Pipeline(settings).expectations_of(place) if place.endswith(".parquet") else load_expectations(_place(place))
 
 
-def _lines(found: Expectations) -> list[str]:
-    judged = [found.judged_by(pair) for pair in ALL_PAIRS]
+def _kept_with_tables(settings: Settings) -> dict[str, list[str]]:
+    """Return the pairs that are checked against a file in a warehouse of their own in the home, by that file."""
+    pipeline = Pipeline(settings)
+    general = pipeline.expectations_place()
+    found: dict[str, list[str]] = {}
+    for pair in ALL_PAIRS:
+        own = pipeline.expectations_place(pair)
+        if own is not None and own != general:
+            found.setdefault(str(own), []).append(pair.name)
+    return found
+
+
+def _lines(found: Expectations, besides: Collection[str] = ()) -> list[str]:
+    """Return what is in force in words; ``besides`` names the pairs that other expectations apply to."""
+    pairs = [pair for pair in ALL_PAIRS if pair.name not in besides]
+    judged = [found.judged_by(pair) for pair in pairs]
     by_state = {
-        state: [pair.name for pair, each in zip(ALL_PAIRS, judged, strict=True) if each.approval == state]
+        state: [pair.name for pair, each in zip(pairs, judged, strict=True) if each.approval == state]
         for state in ("approved", "proposed", "none")
     }
     shares = found.max_feature_null_fraction
@@ -210,7 +233,7 @@ def _facts_lines(facts: PairFacts) -> list[str]:
         f"  {len(facts.tables):,} tables on {facts.rows:,} rows; {len(lacking):,} of them lack rows: {_some(lacking)}",
         f"  {len(facts.all_null):,} columns without a value: {_some(facts.all_null)}",
         f"  {len(facts.constant):,} columns of one value",
-        f"  {len(facts.absent):,} absent tables: {_some(list(facts.absent))}",
+        *([f"  {len(facts.absent):,} absent tables: {_some(list(facts.absent))}"] if facts.absent else []),
     ]
 
 

@@ -11,6 +11,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn
 from rich.progress import Progress as Bars
+from rich.table import Column
 from rich.text import Text
 
 from bqx_assets.base.printable import printable
@@ -126,15 +127,23 @@ class _MemoryColumn(ProgressColumn):
         return Text("" if task.finished else f"{resident_bytes() / 1e6:,.0f} MB", style="dim")
 
 
+class _ItemColumn(ProgressColumn):
+    """A column with the item of the last step, cut where the line ends."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["item"], style="dim", no_wrap=True, overflow="ellipsis")
+
+
 def _bars(console: Console) -> Bars:
     return Bars(
         SpinnerColumn(finished_text=Text("✓", style="green")),
         TextColumn("{task.description:<9}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        ElapsedColumn(),
-        _MemoryColumn(),
-        TextColumn("{task.fields[item]}", style="dim", markup=False),
+        BarColumn(bar_width=16),
+        # In a narrow terminal the bar and the item become shorter, and the numbers stay on one line.
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        ElapsedColumn(table_column=Column(no_wrap=True)),
+        _MemoryColumn(table_column=Column(no_wrap=True)),
+        _ItemColumn(),
         console=console,
         refresh_per_second=8,
     )

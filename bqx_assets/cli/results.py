@@ -209,6 +209,7 @@ def listed(title: str, names: Iterable[str], most: int = _SAMPLE) -> list[str]:
 def plan_table(plan: PairPlan) -> Table:
     """Return one line per family: tables, columns, bytes and cost of a full read, and how many slabs are fresh."""
     table = plain_table("family", numbers=("tables", "columns", "MB", "read usd", "fresh", "stale", "missing"))
+    _keep_whole(table)
     for each in plan.families:
         table.add_row(
             each.family, *_cells(each.tables, each.columns, each.read_bytes, each.fresh, each.stale, each.missing)
@@ -266,6 +267,7 @@ def _verified(pairs: Sequence[PairStatus]) -> Table:
 
 def _stages(pairs: Sequence[PairStatus]) -> Table:
     table = plain_table("pair", "spine", "slabs", "merged", "validated", "published", numbers=("rows", "columns", "MB"))
+    _keep_whole(table)
     for each in pairs:
         slabs = Text.assemble(_mark(each.slabs), f" {each.slabs_done:,}/{each.slabs_expected:,}")
         if each.failed_tables:
@@ -337,6 +339,12 @@ def _number(value: int | None) -> str:
 def _short(text: str) -> Text:
     plain = printable(text)
     return Text(plain if len(plain) <= _MOST_LETTERS else plain[: _MOST_LETTERS - 1] + "…")
+
+
+def _keep_whole(table: Table) -> None:
+    """Let no column be broken: at 60 characters a family's name came out in pieces of three letters."""
+    for column in table.columns:
+        column.no_wrap = True
 
 
 def plain_table(*texts: str, numbers: Sequence[str] = ()) -> Table:

@@ -16,7 +16,9 @@ from typing import Any
 
 from pydantic import ValidationError
 from rich.console import Console, ConsoleOptions, RenderableType
+from rich.measure import Measurement
 from rich.segment import Segment
+from rich.table import Table
 from rich.text import Text
 
 from bqx_assets.base.artifacts import Record
@@ -92,10 +94,20 @@ class Session:
             for line in lines:
                 if isinstance(line, str | Text):
                     self.out.print(Text(printable(line)) if isinstance(line, str) else line, soft_wrap=True)
-                elif self.out.is_terminal:
-                    self.out.print(line)
                 else:
-                    self.out.print(Text(_without_padding(self.out, line)), soft_wrap=True)
+                    self._draw(line)
+
+    def _draw(self, drawn: object) -> None:
+        """Print a table. One whose columns may not be broken is never made narrower: the terminal wraps its lines."""
+        width = self.out.width
+        if isinstance(drawn, Table) and all(column.no_wrap for column in drawn.columns):
+            whole = Measurement.get(self.out, self.out.options.update(width=_PLAIN_WIDTH), drawn).maximum
+            self.out.width = max(width, whole)
+        if self.out.is_terminal:
+            self.out.print(drawn)
+        else:
+            self.out.print(Text(_without_padding(self.out, drawn)), soft_wrap=True)
+        self.out.width = width
 
     def suggest(self, *words: object) -> None:
         """Print the command to type next, quoted for a shell, in the same home."""

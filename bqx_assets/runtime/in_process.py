@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.remote_origin import RemoteRepositoryOrigin
+from dagster._core.workspace.load_target import WorkspaceFileTarget
 from sqlalchemy.exc import SQLAlchemyError
 
 from bqx_assets.base.artifacts import Record
@@ -21,7 +24,7 @@ from bqx_assets.release.publish import Published
 from bqx_assets.runtime.automation import pair_job
 from bqx_assets.runtime.checks import verdict_of
 from bqx_assets.runtime.graph import build_definitions
-from bqx_assets.runtime.instance import PROCESS_TAG, dagster_home, end_dead_runs, open_instance, process_tag
+from bqx_assets.runtime.instance import PROCESS_TAG, WORKSPACE, dagster_home, end_dead_runs, open_instance, process_tag
 from bqx_assets.runtime.keys import PUBLISHED, SLABS, SPINE, TRAINING
 from bqx_assets.runtime.launcher.tags import PAIR_TAG
 from bqx_assets.runtime.metadata import Stage, stage_of
@@ -33,6 +36,8 @@ _CHECK_FAILED = "DagsterAssetCheckFailedError"
 """Dagster's error in a step whose blocking check failed, which keeps later steps from running."""
 _LOCATION_TAG = {".dagster/repository": "__repository__@bqx_assets"}
 """The tag of the web server's own runs of a job; without it a job's page would not list this run."""
+_NO_RETRY_TAG = {"dagster/max_retries": "0"}
+"""Keeps Dagster's daemon from starting a failed run of this process once more: its caller was told of the failure."""
 
 
 class PairRun(Record):
@@ -59,6 +64,7 @@ def run_pair(pair: Pair, settings: Settings, progress: Progress, *, log_level: s
     home = dagster_home(settings)
     with _storage_named(home), open_instance(home) as instance, listening(progress) as channel:
         end_dead_runs(instance)
+        _name_location(instance)
         workspace = Workspace.of(settings, channel)
         result = (
             build_definitions(workspace)
@@ -68,7 +74,7 @@ def run_pair(pair: Pair, settings: Settings, progress: Progress, *, log_level: s
                 partition_key=pair.name,
                 raise_on_error=False,
                 run_config=terminal_logging(log_level),
-                tags={PAIR_TAG: pair.name, PROCESS_TAG: process_tag(), **_LOCATION_TAG},
+                tags={PAIR_TAG: pair.name, PROCESS_TAG: process_tag(), **_LOCATION_TAG, **_NO_RETRY_TAG},
             )
         )
         _raise_interrupt(result)
@@ -89,6 +95,17 @@ def run_pair(pair: Pair, settings: Settings, progress: Progress, *, log_level: s
 def terminal_logging(level: str) -> dict[str, object]:
     """Return the run configuration that keeps Dagster's events below ``level`` from this process's terminal."""
     return {"loggers": {"console": {"config": {"log_level": level}}}}
+
+
+def _name_location(instance: dg.DagsterInstance) -> None:
+    """Let the instance's new runs name the web server's code location: its first page leaves out those without one.
+
+    Dagster has no public way to name it for a run in this process.
+    """
+    location = WorkspaceFileTarget([str(WORKSPACE)]).create_origins()[0]
+    origin = RemoteRepositoryOrigin(location, "__repository__").get_job_origin(pair_job.name)
+    located = partial(instance.create_run_for_job, remote_job_origin=origin)
+    instance.create_run_for_job = located  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @contextmanager

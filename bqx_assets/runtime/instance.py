@@ -15,6 +15,8 @@ from bqx_assets.base.process import started_seconds
 from bqx_assets.base.settings import Settings
 
 CONFIG_FILE = "dagster.yaml"
+WORKSPACE = Path(__file__).with_name("workspace.yaml")
+"""The file that names this package's definitions, for the web server and for the runs of `bqx run`."""
 PROCESS_TAG = "bqx/process"
 """Tag of runs in a command line's own process: host, process id and start time, by which a dead process is known."""
 _AT_WORK = [

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from types import FrameType
 from typing import cast
 
@@ -32,11 +31,9 @@ from dagster_webserver.version import __version__
 
 from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.settings import Settings
-from bqx_assets.runtime.instance import dagster_home, end_dead_runs, open_instance
+from bqx_assets.runtime.instance import WORKSPACE, dagster_home, end_dead_runs, open_instance
 from bqx_assets.runtime.web_guard import App, Guard, hosts_of
 
-WORKSPACE = Path(__file__).with_name("workspace.yaml")
-"""The file that names this package's definitions, under the same location name as the runs of `bqx run`."""
 _START = f"from {__name__} import main; main()"
 _PATIENCE_SECONDS = 25.0
 """Time from SIGTERM to SIGKILL, in which a run records that it was interrupted and a code server waits for it."""
@@ -88,7 +85,9 @@ def serve_home(settings: Settings, *, host: str, port: int, tell: Callable[[str]
             "PYTHONWARNINGS": "ignore",
         }
         web = [sys.executable, "-c", _START, "-w", str(WORKSPACE), "-h", host, "-p", str(port)]
-        daemon = [sys.executable, "-m", "dagster._daemon", "run", "-w", str(WORKSPACE)]
+        # The daemon starts its code server anew each minute, and the old one warns of its end: "no heartbeat".
+        quiet = ["--code-server-log-level", "error"]
+        daemon = [sys.executable, "-m", "dagster._daemon", "run", "-w", str(WORKSPACE), *quiet]
         try:
             _together({"web server": web, "daemon": daemon}, environment)
         finally:

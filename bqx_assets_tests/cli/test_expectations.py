@@ -35,7 +35,9 @@ def test_what_an_extraction_found_is_proposed_approved_and_then_in_force(tmp_pat
 
     proposed = _json(home, "expectations", "propose", "eurusd", "--output", file)
     assert (proposed["tables"], proposed["rows"]) == (2, 140)
-    assert "proposed, not in force; found " in _bqx(home, "expectations", "show", file)
+    shown = _bqx(home, "expectations", "show", file)
+    assert "proposed, not in force; found " in shown
+    assert shown.endswith(f"expectations show {file} --text\n")
     _bqx(home, "expectations", "approve", file, "--by", "ann")
     assert "by ann" in _bqx(home, "expectations", "show", file)
 
@@ -62,6 +64,16 @@ def test_a_fresh_home_has_the_packaged_ones_and_says_so(tmp_path: Path) -> None:
     assert "expectations: packaged, version" in said
     assert "28 pairs have no approved facts" in said
     assert "corr_etf_idx_*__* at most 16" in said
+
+
+def test_a_pair_with_a_warehouse_of_its_own_in_the_home_is_told_apart(tmp_path: Path) -> None:
+    warehouse = tmp_path / "warehouses" / "one"
+    _bqx(tmp_path, "warehouse", "create", warehouse, "--pairs", "gbpjpy", "--rows", 200, "--tables", 2)
+    said = _bqx(tmp_path, "expectations", "show")
+    assert "27 pairs have no approved facts" in said
+    assert "  gbpjpy: checked against those of the warehouse: " in said
+    [command] = [line for line in said.splitlines() if "gbpjpy" in line]
+    assert command.endswith(f"expectations show {warehouse / 'expectations.toml'}")
 
 
 def test_which_tables_may_be_absent_is_told_in_words(tmp_path: Path) -> None:

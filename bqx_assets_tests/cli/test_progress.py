@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 from rich.console import Console
@@ -100,3 +101,14 @@ def test_what_is_waited_for_is_said_while_nothing_else_is() -> None:
         progress.wait("extract", "reading d")
     assert text.getvalue().splitlines()[1:] == ["  extract: reading [b]\\x1b", text.getvalue().splitlines()[-1]]
     assert "c" in text.getvalue().splitlines()[-1]
+
+
+def test_in_a_narrow_terminal_each_stage_keeps_its_one_line_and_its_numbers() -> None:
+    text = io.StringIO()
+    with ConsoleProgress(Console(file=text, width=60, force_terminal=True, color_system=None)) as progress:
+        progress.start("extract", 667)
+        progress.advance("extract", "cov_agg_idx_eurcad_eurusd", "0.4 MB")
+    lines = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", line) for line in text.getvalue().splitlines()]
+    shown = [line for line in lines if line.strip()]
+    assert all(line[2:9] == "extract" and len(line) <= 60 for line in shown)
+    assert re.search(r"1/667 +[0-9.]+ s +[0-9,]+ MB cov_agg", shown[-1])

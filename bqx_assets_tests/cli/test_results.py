@@ -6,10 +6,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
 from bqx_assets.base.pairs import ALL_PAIRS
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.store.local import working_folder
+from bqx_assets.cli.main import app
 from bqx_assets.cli.results import merge_facts, merge_lines, published_lines, status_lines
 from bqx_assets.cli.session import Cost
 from bqx_assets.merge.engine import merge, plan_merge
@@ -18,6 +20,7 @@ from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets.release.publish import Published
 from bqx_assets_tests.frames import EURUSD
 from bqx_assets_tests.merge.slabs import SETTINGS, raw_folder, write_raw
+from bqx_assets_tests.runtime.homes import make_home
 
 
 def test_a_merge_says_which_columns_it_left_out(tmp_path: Path) -> None:
@@ -56,6 +59,16 @@ def test_a_publication_says_how_many_rows_the_replaced_file_had(before: int | No
         replaced_rows=before,
     )
     assert line in [str(each) for each in published_lines(done)]
+
+
+def test_a_narrow_terminal_breaks_no_familys_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    make_home(tmp_path, tables=20)
+    result = CliRunner().invoke(app, ["--home", str(tmp_path), "plan", "eurusd"])
+    assert result.exit_code == 0, result.output
+    assert any(line.startswith("pair_specific ") for line in result.stdout.splitlines())
+    assert "family " in result.stdout
+    assert "missing" in result.stdout
 
 
 def test_pairs_of_which_nothing_exists_share_one_line(tmp_path: Path) -> None:

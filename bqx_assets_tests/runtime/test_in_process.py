@@ -76,6 +76,10 @@ def test_a_run_is_found_in_the_home_by_whoever_opens_it_later(kept: tuple[Settin
         assert (record.status, record.job_name) == (dg.DagsterRunStatus.SUCCESS, "pair_job")
         assert record.tags["dagster/partition"] == record.tags["bqx/pair"] == "eurusd"
         assert record.tags[PROCESS_TAG] == process_tag()
+        assert record.tags["dagster/max_retries"] == "0"
+        # The first page of the web server groups runs by their code location, and leaves out those without one.
+        assert record.remote_job_origin is not None
+        assert record.remote_job_origin.repository_origin.get_label() == "__repository__@bqx_assets"
         assert instance.get_materialized_partitions(dg.AssetKey("published_training_file")) == {"eurusd"}
 
 
