@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -81,8 +81,9 @@ class Server:
         until = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < until:
             for process in psutil.Process(self.process.pid).children():
-                if "dagster._daemon" in process.cmdline():
-                    return process
+                with suppress(psutil.NoSuchProcess):  # a child may end before it is looked at
+                    if "dagster._daemon" in process.cmdline():
+                        return process
             time.sleep(0.02)
         raise TimeoutError("no daemon")
 
