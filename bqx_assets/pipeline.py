@@ -1,7 +1,7 @@
 """The door to all stages of a pair: plan, extract, merge, validate, publish, verify and status over one context.
 
-The command line, the Dagster assets, the doctor, the benchmarks and a Python program all call it. It alone decides
-which warehouse is read and whether files are in a folder or in a bucket, and passes both to the stages.
+The command line, the Dagster assets, the doctor, the benchmarks and a Python program all call it. It alone decides by
+the settings which warehouse is read and whether files are in a folder or in a bucket, and passes both to the stages.
 """
 
 from __future__ import annotations

@@ -178,7 +178,7 @@ class LocalObjectStore:
             self._check(name, only_if)
             if not path.is_file():
                 raise _missing(name)
-            path.unlink()
+            path.unlink(missing_ok=True)  # another process may be faster
             self._sidecars.remove(name)
 
     def versions(self, name: str) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Opens the object store that the settings or a URI name; here alone a folder or a bucket is chosen."""
+"""Opens the object store that the settings or a URI name: a folder or a bucket."""
 
 from __future__ import annotations
 
