@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -98,7 +99,8 @@ def _columns(found: Difference, bqx: str) -> list[str | Table]:
     if found.a.rows != found.b.rows:
         # A digest covers all rows of a column, so nearly all columns differ and their names tell nothing.
         count = f"{len(found.columns):,} of {min(found.a.columns, found.b.columns):,} columns"
-        return [*lines, f"  other row counts, so {count} differ; to compare the common rows: {bqx} diff A B --values"]
+        command = f"{bqx} diff {shlex.join([found.a.name, found.b.name])} --values"
+        return [*lines, f"  other row counts, so {count} differ; to compare the common rows: {command}"]
     names = [each.column for each in found.columns if not each.types]
     return [*lines, *listed("columns with different values", names, _NAMED)]
 

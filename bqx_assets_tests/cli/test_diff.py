@@ -27,7 +27,8 @@ def test_files_of_other_row_counts_are_told_in_a_line_and_the_command_that_reads
         "✗ different values (digests compared)",
         "  A a.parquet: 10 rows x 100 columns, content aaaaaaaaaaaa",
         "  B b.parquet: 9 rows x 100 columns, content aaaaaaaaaaaa",
-        "  other row counts, so 90 of 100 columns differ; to compare the common rows: bqx diff A B --values",
+        "  other row counts, so 90 of 100 columns differ; "
+        "to compare the common rows: bqx diff a.parquet b.parquet --values",
     ]
 
 
