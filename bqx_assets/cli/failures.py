@@ -19,7 +19,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from bqx_assets.base.errors import BadSetting, BqxError, NotEnoughMemory, SystemRefused, Unforeseen
+from bqx_assets.base.errors import BadSetting, BqxError, NotEnoughMemory, SystemRefused, Unforeseen, UsageError
 from bqx_assets.base.printable import first_line
 from bqx_assets.cli.entry import INTERRUPTED, SENTENCE
 from bqx_assets.cli.session import Session, console
@@ -63,7 +63,16 @@ class Commands(TyperGroup):
         except KeyboardInterrupt as error:
             console(stderr=True).print(SENTENCE)
             raise typer.Exit(INTERRUPTED) from error
-        except (TyperException, typer.Exit, typer.Abort):
+        except TyperException as error:  # Typer itself shows it to people
+            facts = UsageError(
+                "command line",
+                got=error.format_message(),
+                expected="words as --help shows them",
+                cure="Add --help to the command.",
+            )
+            _session(ctx).answer(failure_facts(facts))
+            raise
+        except (typer.Exit, typer.Abort):
             raise
         except MemoryError as error:
             _tell(ctx, _out_of_memory(error))
@@ -106,12 +115,16 @@ def _called() -> str:
 
 
 def _tell(ctx: typer.Context, error: BqxError) -> None:
-    session = ctx.obj if isinstance(ctx.obj, Session) else Session()
+    session = _session(ctx)
     if session.debug:
         session.err.print_exception()
     show_failure(session.err, error, session.bqx)
     session.answer(failure_facts(error))
     sys.stdout.flush()
+
+
+def _session(ctx: typer.Context) -> Session:
+    return ctx.obj if isinstance(ctx.obj, Session) else Session()
 
 
 def show_failure(out: Console, error: BqxError, bqx: str = "bqx") -> None:

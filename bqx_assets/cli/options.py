@@ -12,6 +12,7 @@ from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.base.store.naming import local_path, output_place
 from bqx_assets.catalogue.expectations import Expectations
+from bqx_assets.cli.session import Session
 
 PairArgument = Annotated[
     Pair,
@@ -30,7 +31,21 @@ SomePairs = Annotated[
     typer.Argument(parser=parse_pair, metavar="PAIR", help="Some of the 28 pairs.", show_default=False),
 ]
 Every = Annotated[bool, typer.Option("--all", help="Take all pairs that are published.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")]
+
+
+def _answer_as_json(ctx: typer.Context, value: bool) -> bool:  # noqa: FBT001 -- Typer calls it so
+    """Note it before the other words are read, so that a wrong one is answered as JSON too."""
+    session: Session = ctx.obj
+    session.as_json = value
+    return value
+
+
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json", is_eager=True, callback=_answer_as_json, help="Print the result as one JSON document on stdout."
+    ),
+]
 
 
 def path_of(subject: str) -> Callable[[str], Path]:

@@ -165,6 +165,7 @@ def _list_modes(ctx: typer.Context, listed: bool) -> None:  # noqa: FBT001 -- Ty
         session: Session = ctx.obj
         width = max(map(len, FAULTS))
         session.say(*(f"{mode:<{width}}  {what}" for mode, what in FAULTS.items()))
+        session.answer({"modes": dict(FAULTS)})
         raise typer.Exit
 
 
@@ -177,7 +178,7 @@ def spoil_command(
     pair: Annotated[Pair, typer.Option(parser=parse_pair, metavar="PAIR", help="Pair whose table is damaged.")],
     _listed: Annotated[
         bool,
-        typer.Option("--list", is_eager=True, callback=_list_modes, help="List all modes and exit."),
+        typer.Option("--list", callback=_list_modes, help="List all modes and exit."),  # after --json, which is eager
     ] = False,
     as_json: Json = False,
 ) -> None:

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from bqx_assets.base.errors import CheckpointMismatch
 from bqx_assets.cli.failures import Commands, failure_facts, show_failure
+from bqx_assets.cli.main import app
 from bqx_assets.cli.session import Session
 
 ERROR = CheckpointMismatch(
@@ -119,6 +120,23 @@ def test_without_a_place_for_the_traceback_the_failure_is_told_all_the_same(
     result = CliRunner().invoke(_app(_fail), ["work"])
     assert result.exit_code == 1
     assert "--debug" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "got"),
+    [
+        (["plan", "eurusx", "--json"], "UnknownPair", "eurusx"),
+        (["merge", "eurusd", "--json", "--output", "gs://bucket/x"], "BadSetting", "gs://bucket/x"),
+        (["merge", "eurusd", "--engine", "zip", "--json"], "UsageError", "zip"),
+        (["validate", "x.parquet", "--json"], "UsageError", "--pair"),
+        (["extract", "eurusd", "--workers=-1", "--json"], "UsageError", "--workers"),
+    ],
+)
+def test_under_json_a_wrong_word_is_a_document_wherever_it_stands(words: list[str], error: str, got: str) -> None:
+    result = CliRunner().invoke(app, words)
+    document = json.loads(result.stdout)
+    assert (document["error"], document["exit_code"], result.exit_code) == (error, 2, 2)
+    assert got in document["got"]
 
 
 def test_under_json_an_unforeseen_end_is_a_document(kept: Path) -> None:

@@ -142,6 +142,7 @@ def test_an_unknown_spoil_mode_is_refused_with_the_command_that_lists_all(bqx: B
     assert "warehouse spoil --list" in stderr
     lines = bqx("warehouse", "spoil", "--list").stdout.splitlines()
     assert [line.split()[0] for line in lines] == [*FAULTS]
+    assert json.loads(bqx("warehouse", "spoil", "--list", "--json").stdout) == {"modes": dict(FAULTS)}
 
 
 @pytest.mark.parametrize("option", ["--help", "--version"])
