@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -34,10 +33,9 @@ from bqx_assets.sandbox.market.bars import Market
 from bqx_assets.sandbox.market.rates import rates_digest
 from bqx_assets.sandbox.own_expectations import OnSpine, least_bars, own_expectations
 from bqx_assets.sandbox.quirks import stray_tables, without_absent
-from bqx_assets.sandbox.selection import NOT_ASKED_FOR, Selection, select
+from bqx_assets.sandbox.selection import Selection, select
 
 STAGE = "warehouse"
-_LACKING = re.compile("^(no rate with|no bars of instrument) ")
 _SHOWN = 3
 """Number of tables that are named for each reason; ``expectations.toml`` names all of them."""
 
@@ -141,14 +139,13 @@ def _same(folder: Path, spec: WarehouseSpec) -> WarehouseRecord | None:
 def _left_out(selection: Selection) -> Iterator[str]:
     """Yield a sentence for each reason why tables cannot be computed, with their number."""
     reasons: dict[str, tuple[list[str], set[str]]] = {}
-    for table, reason in selection.absent.items():
-        if not reason.startswith(NOT_ASKED_FOR):
-            why, _, lacking = _LACKING.sub(r"\1:", reason.rpartition(": ")[2]).partition(":")
-            tables, words = reasons.setdefault(why, ([], set()))
+    for table, lack in selection.absent.items():
+        if lack.asked:
+            tables, names = reasons.setdefault(lack.what, ([], set()))
             tables.append(table)
-            words.update(lacking.split(" or "))
-    for why, (tables, words) in reasons.items():
-        yield f"left out: {len(tables)} tables ({some_of(tables, _SHOWN)}): {why} {', '.join(sorted(words))}".rstrip()
+            names.update(lack.names)
+    for what, (tables, names) in reasons.items():
+        yield f"left out: {len(tables)} tables ({some_of(tables, _SHOWN)}): {what} {', '.join(sorted(names))}".rstrip()
 
 
 def _refuse_lacking(pairs: Sequence[Pair], market: Market, rates: Path | None) -> None:

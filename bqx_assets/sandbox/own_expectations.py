@@ -131,7 +131,7 @@ def own_expectations(
         *(assignment(name, share) for name, share in (_missing(found) | {"*": _USUAL_MISSING}).items()),
         "",
         "[known_absent]",
-        *(assignment(name, reason) for name, reason in selection.absent.items()),
+        *(assignment(name, str(lack)) for name, lack in selection.absent.items()),
     ]
     return "\n".join(lines) + "\n"
 
@@ -160,7 +160,7 @@ def _sizes(
         assignment("min_columns", min(_columns(each, load_expectations()) for each in tables)),
         "",
         "[known_absent]",
-        *(assignment(name, reason) for name, reason in selection.absent.items()),
+        *(assignment(name, str(lack)) for name, lack in selection.absent.items()),
     ]
     return "\n".join(lines) + "\n"
 

@@ -9,12 +9,10 @@ from itertools import zip_longest
 from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair
 from bqx_assets.catalogue.families import ExpectedTable, expected_tables, family_names
 from bqx_assets.sandbox.features import pair_tables, shared_tables
-from bqx_assets.sandbox.market.bars import Market
+from bqx_assets.sandbox.market.bars import Lack, Market
 
 _FIRST = "base_bqx"
 """Every warehouse has a table of this kind, because it contains the users' label leak."""
-NOT_ASKED_FOR = "not made: --tables"
-"""Beginning of the reason for a table that could be computed."""
 _PAIR_NAMES = frozenset(pair.name for pair in ALL_PAIRS)
 
 
@@ -25,7 +23,7 @@ class Selection:
     made: dict[str, tuple[Pair | None, ExpectedTable]] = field(
         default_factory=dict[str, tuple[Pair | None, ExpectedTable]]
     )
-    absent: dict[str, str] = field(default_factory=dict[str, str])
+    absent: dict[str, Lack] = field(default_factory=dict[str, Lack])
 
 
 def select(market: Market, pairs: Sequence[Pair], count: int | None) -> Selection:
@@ -35,7 +33,7 @@ def select(market: Market, pairs: Sequence[Pair], count: int | None) -> Selectio
     which two pairs share, come last: then each of several pairs has ``count`` tables, if that is below about 200.
     """
     made: dict[str, tuple[Pair | None, ExpectedTable]] = {}
-    absent: dict[str, str] = {}
+    absent: dict[str, Lack] = {}
     for pair in pairs:
         computable: list[ExpectedTable] = []
         for table in expected_tables(pair):
@@ -46,14 +44,16 @@ def select(market: Market, pairs: Sequence[Pair], count: int | None) -> Selectio
                 absent[table.table] = reason
         chosen = computable if count is None else _spread(computable, count)
         made |= {table.table: (_owner(table), table) for table in chosen}
-        absent |= {table.table: f"{NOT_ASKED_FOR} {count}" for table in computable if table not in chosen}
+        absent |= {
+            table.table: Lack(f"not made: --tables {count}", asked=False) for table in computable if table not in chosen
+        }
     return Selection(made, {name: reason for name, reason in sorted(absent.items()) if name not in made})
 
 
-def _uncomputable(market: Market, table: ExpectedTable) -> str | None:
+def _uncomputable(market: Market, table: ExpectedTable) -> Lack | None:
     formulas = shared_tables if table.shared else pair_tables
     if table.family not in formulas.FAMILIES:
-        return f"no formulas of the family {table.family}"
+        return Lack("no formulas of the family", (table.family,))
     return formulas.uncomputable(market, table)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.catalogue.families import expected_tables, family_names
-from bqx_assets.sandbox.market.bars import Market
+from bqx_assets.sandbox.market.bars import Lack, Market
 from bqx_assets.sandbox.market.simulate import simulate
 from bqx_assets.sandbox.selection import select
 
@@ -47,11 +47,11 @@ def test_what_a_market_cannot_give_is_absent_with_its_reason() -> None:
     no_nzd = Market(
         {name: bars for name, bars in MARKET.pairs.items() if "nzd" not in name},
         MARKET.instruments,
-        {name: "no rate with nzd" for name in MARKET.pairs if "nzd" in name},
+        {name: Lack("no rate with", ("nzd",)) for name in MARKET.pairs if "nzd" in name},
     )
     selection = select(no_nzd, (EURUSD,), None)
     assert len(selection.made) + len(selection.absent) == 667
-    assert all("nzd" in reason for reason in selection.absent.values())
+    assert all("nzd" in lack.names for lack in selection.absent.values())
     assert any("nzd" in name for name in selection.absent)
     assert "csi_agg_nzd" in selection.absent
     assert len(select(no_nzd, (EURUSD,), 50).made) == 50

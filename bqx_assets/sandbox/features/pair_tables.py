@@ -32,7 +32,7 @@ from bqx_assets.sandbox.features.own_bars import (
 )
 from bqx_assets.sandbox.features.series import series_features
 from bqx_assets.sandbox.features.source import WINDOWS, Variant, bqx, source_of
-from bqx_assets.sandbox.market.bars import Bars, Floats, Integers, Market
+from bqx_assets.sandbox.market.bars import Bars, Floats, Integers, Lack, Market
 
 Columns = Mapping[str, Column]
 
@@ -41,16 +41,16 @@ FAMILIES = ("pair_specific",)
 _PAIR_NAMES = frozenset(pair.name for pair in ALL_PAIRS)
 
 
-def uncomputable(market: Market, table: ExpectedTable) -> str | None:
+def uncomputable(market: Market, table: ExpectedTable) -> Lack | None:
     """Return why a pair-specific table cannot be computed from the market; None if it can.
 
     The reason is a pair without bars (with the market's own reason) or an instrument without bars.
     """
     for name in _members(table):
         if name in _PAIR_NAMES and name not in market.pairs:
-            return market.missing.get(name, f"no bars of {name}")
+            return market.missing.get(name, Lack("no bars of", (name,)))
         if name not in _PAIR_NAMES and name not in market.instruments:
-            return f"no bars of instrument {name}"
+            return Lack("no bars of instrument", (name,))
     return None
 
 
@@ -71,7 +71,9 @@ def compute_pair_tables(
     for table in tables:
         reason = uncomputable(market, table)
         if reason is not None:
-            raise TableMissing(table.table, got=reason, expected="bars", cure="Give its rates, or leave the table out.")
+            raise TableMissing(
+                table.table, got=str(reason), expected="bars", cure="Give its rates, or leave the table out."
+            )
         bars = market.pairs[pair.name]
         yield table, frame(table, bars.times, dict(_features(market, pair, table, compared)))
 

@@ -6,6 +6,7 @@ Those of ``csi_*`` and ``var_*`` are in ``currencies``, those of ``tri_*`` in ``
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 import numpy as np
@@ -20,7 +21,7 @@ from bqx_assets.sandbox.features.panel import CENTRES, Moments, Panel, clock_of
 from bqx_assets.sandbox.features.regression import trend
 from bqx_assets.sandbox.features.source import Variant
 from bqx_assets.sandbox.features.triangulation import legs_of, triangle_of, triangulation_columns
-from bqx_assets.sandbox.market.bars import Floats, Market
+from bqx_assets.sandbox.market.bars import Floats, Lack, Market
 
 _Columns = Iterator[tuple[ExpectedTable, dict[str, Column]]]
 LEADING: tuple[str, ...] = ("audusd", "eurusd", "gbpusd", "usdjpy")
@@ -57,7 +58,7 @@ def compute_shared_tables(
             yield table, frame(table, panel.clock.times, columns)
 
 
-def uncomputable(market: Market, table: ExpectedTable) -> str | None:
+def uncomputable(market: Market, table: ExpectedTable) -> Lack | None:
     """Return why a shared table cannot be computed from the market: the first pair it lacks. None if it can.
 
     A triangle needs its three pairs and ``mkt_corr`` its leading ones. A mean over a currency's or the market's pairs
@@ -75,7 +76,7 @@ def uncomputable(market: Market, table: ExpectedTable) -> str | None:
         present = sum(pair in market.pairs for pair in members)
         needs = [] if present >= least else members
     absent = next((pair for pair in needs if pair not in market.pairs), None)
-    return None if absent is None else f"needs {absent}: {market.missing.get(absent, 'no bars')}"
+    return None if absent is None else replace(market.missing.get(absent, Lack("no bars")), needs=absent)
 
 
 def _triangulation(panel: Panel, tables: Sequence[ExpectedTable]) -> _Columns:

@@ -34,14 +34,31 @@ class Bars:
 
 
 @dataclass(frozen=True, slots=True)
+class Lack:
+    """The reason why a pair has no bars or a table cannot be made, as data; its text is a sentence's end."""
+
+    what: str
+    """``no rate with``, ``no bars of instrument``."""
+    names: tuple[str, ...] = ()
+    """The currencies, pairs or instruments that are lacking."""
+    needs: str = ""
+    """The pair that a table of several pairs needs."""
+    asked: bool = True
+    """False for a table that could be made but that nobody asked for."""
+
+    def __str__(self) -> str:
+        return f"needs {self.needs}: " * bool(self.needs) + f"{self.what} {' or '.join(self.names)}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
 class Market:
     """Bars by pair name and by instrument name; pairs may differ in their number of bars, as real ones do."""
 
     pairs: Mapping[str, Bars]
     instruments: Mapping[str, Bars]
     """The instruments ``ewa`` ... ``vix``, with which the ``corr_*`` tables correlate a pair."""
-    missing: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Pairs without bars, each with the reason: ``{"nzdusd": "no rate with nzd"}``."""
+    missing: Mapping[str, Lack] = field(default_factory=dict[str, Lack])
+    """Pairs without bars, each with the reason: ``{"nzdusd": Lack("no rate with", ("nzd",))}``."""
     said: tuple[str, ...] = ()
     """Sentences on how a user's rates were read: columns, times, names, filled values, derived pairs."""
     doubts: tuple[str, ...] = ()

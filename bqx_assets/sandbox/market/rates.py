@@ -14,7 +14,7 @@ from bqx_assets.base.errors import DuplicateKeys
 from bqx_assets.base.files import open_regular
 from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
-from bqx_assets.sandbox.market.bars import Bars, Market, take
+from bqx_assets.sandbox.market.bars import Bars, Lack, Market, take
 from bqx_assets.sandbox.market.rates_doubts import doubts_of
 from bqx_assets.sandbox.market.rates_file import PAIR, PRICES, VOLUME, RatesFile, bad_file, read_file, to_utc
 from bqx_assets.sandbox.market.rates_pairs import name_rows
@@ -139,14 +139,14 @@ Step = tuple[str, bool]
 """A given pair, and whether the chain goes through it from base to quote."""
 
 
-def derive_missing(given: Mapping[str, Bars]) -> tuple[dict[str, Bars], dict[str, str]]:
+def derive_missing(given: Mapping[str, Bars]) -> tuple[dict[str, Bars], dict[str, Lack]]:
     """Return bars of the given pairs and of all pairs derived from them, and for each other pair why there are none.
 
     A derived pair has bars at the times that all pairs of its chain have. Its open and close follow exactly. The range
     of the price in between is unknown, so that high and low are the higher and lower of these two. Its volume is the
     smallest of the chain.
     """
-    found, missing = dict(given), dict[str, str]()
+    found, missing = dict(given), dict[str, Lack]()
     for pair in ALL_PAIRS:
         if pair.name in given:
             continue
@@ -158,7 +158,7 @@ def derive_missing(given: Mapping[str, Bars]) -> tuple[dict[str, Bars], dict[str
         if bars.rows:
             found[pair.name] = bars
         else:
-            missing[pair.name] = f"{' and '.join(name for name, _ in chain)} have no time in common"
+            missing[pair.name] = Lack(f"{' and '.join(name for name, _ in chain)} have no time in common")
     return found, missing
 
 
@@ -194,9 +194,9 @@ def _along(chain: Sequence[Step], given: Mapping[str, Bars]) -> Bars:
     return Bars(times, opens, np.maximum(opens, closes), np.minimum(opens, closes), closes, volume)
 
 
-def _reason(pair: Pair, given: Iterable[str]) -> str:
+def _reason(pair: Pair, given: Iterable[str]) -> Lack:
     known = {currency for name in given for currency in (name[:3], name[3:])}
     unknown = [currency for currency in (pair.base, pair.quote) if currency not in known]
     if unknown:
-        return f"no rate with {' or '.join(unknown)}"
-    return f"no chain of given pairs leads from {pair.base} to {pair.quote}"
+        return Lack("no rate with", tuple(unknown))
+    return Lack(f"no chain of given pairs leads from {pair.base} to {pair.quote}")

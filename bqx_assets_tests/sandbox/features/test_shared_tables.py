@@ -17,7 +17,7 @@ from bqx_assets.sandbox.features.panel import clock_of
 from bqx_assets.sandbox.features.series import series_features
 from bqx_assets.sandbox.features.shared_tables import compute_shared_tables, uncomputable
 from bqx_assets.sandbox.features.source import source_of
-from bqx_assets.sandbox.market.bars import Bars, Floats, Market
+from bqx_assets.sandbox.market.bars import Bars, Floats, Lack, Market
 from bqx_assets_tests.sandbox.features.bars import changed_after, first_rows, small_market
 
 TABLES = [table for table in expected_tables(parse_pair("gbpjpy")) if table.shared]
@@ -87,10 +87,10 @@ def test_a_row_does_not_change_with_what_follows() -> None:
 
 def test_without_a_currency_its_own_tables_cannot_be_and_all_others_are() -> None:
     full = small_market(rows=120)
-    missing = {pair.name: "no rate with nzd" for pair in ALL_PAIRS if "nzd" in (pair.base, pair.quote)}
+    missing = {pair.name: Lack("no rate with", ("nzd",)) for pair in ALL_PAIRS if "nzd" in (pair.base, pair.quote)}
     market = Market({name: bars for name, bars in full.pairs.items() if name not in missing}, {}, missing)
     reasons = {table.table: uncomputable(market, table) for table in TABLES}
-    absent = {name: reason for name, reason in reasons.items() if reason is not None}
+    absent = {name: str(reason) for name, reason in reasons.items() if reason is not None}
     assert all("nzd" in name for name in absent)
     assert set(absent) == {name for name in reasons if "nzd" in name.split("_")}
     assert absent["csi_agg_nzd"] == "needs nzdusd: no rate with nzd"
@@ -117,7 +117,8 @@ def test_a_table_names_the_first_pair_it_lacks() -> None:
         "var_agg_idx_usd": None,
         "var_corr_usd": "needs usdjpy: no bars",
     }
-    assert {name: uncomputable(few, tables[name]) for name in reasons} == reasons
+    lacks = {name: uncomputable(few, tables[name]) for name in reasons}
+    assert {name: lack and str(lack) for name, lack in lacks.items()} == reasons
 
 
 def _table(name: str) -> dict[str, Floats]:
