@@ -165,6 +165,8 @@ def _written(plan: MergePlan, engine: Engine, store: ObjectStore, name: str, pro
         result = engine.write(plan, file, progress)
         _refuse_other(plan, result)
         manifest, path = _manifest(plan, engine.name, result, name), store.local_path(name)
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
         # Without the lock, a merge into the same folder at the same time could end with the manifest of this one
         # beside its own file. Writes with conditions would wait for the lock.
         with nullcontext() if path is None else locked_folder(path.parent):

@@ -135,7 +135,7 @@ graph = build_definitions(Workspace()).resolve_asset_graph()
 macro = graph.get(dg.AssetKey(["bigquery", "macro"]))
 assert macro.description == "Rates of central banks. The same tables for all 28 pairs.", macro.description
 absent = select(simulate(300, 1), [pair], None).absent
-assert absent["mac_policy_usd"] == "no formulas of the family macro", absent["mac_policy_usd"]
+assert str(absent["mac_policy_usd"]) == "no formulas of the family macro", absent["mac_policy_usd"]
 """
 
 
