@@ -13,11 +13,11 @@ from functools import cached_property
 from pathlib import Path
 
 from bqx_assets.base.artifacts import SIMULATED, ExtractionRecord, Manifest, Spine, manifest_path
-from bqx_assets.base.errors import ForeignFile
+from bqx_assets.base.errors import BadSetting, ForeignFile
 from bqx_assets.base.files import read_regular
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.progress import Progress, Silent, at_work, waiting
-from bqx_assets.base.settings import Settings
+from bqx_assets.base.settings import Settings, training_name
 from bqx_assets.base.store.local import LocalObjectStore, working_folder
 from bqx_assets.base.store.naming import is_address
 from bqx_assets.base.store.open_store import in_cloud, open_store
@@ -243,7 +243,7 @@ class Pipeline:
         **Cost**: bytes are copied, not decoded; the footers of all slabs in memory.
 
         Raises:
-            BadSetting: the engine is ``join``, and the slabs are in a bucket.
+            BadSetting: the engine is ``join``, and the slabs are in a bucket; or the output is a published file.
             ForeignFile: a file that is no manifest has the name of the output's manifest.
             NotEnoughDisk, NotEnoughMemory: there is too little for the file; other errors as ``plan_merge``.
         """
@@ -257,7 +257,10 @@ class Pipeline:
 
     def merge_planned(self, plan: MergePlan, output: Path | None = None) -> MergedResult:
         """Execute the plan of a merge. Raises as ``merge``."""
-        store, name = StoredFile.at(output or self.settings.training_file(plan.pair))
+        target = output or self.settings.training_file(plan.pair)
+        if not self.in_bucket:
+            _refuse_published(self.settings.output_dir, target)
+        store, name = StoredFile.at(target)
         # Local files are merged on this machine, so that the output bucket need not be reachable.
         remote = output is None and self.in_bucket and all(part.path is None for part in plan.parts)
         if remote and plan.objects_in(self.store):
@@ -381,3 +384,15 @@ def _refuse_foreign(manifest: Path) -> None:
             expected="nothing, or the manifest of an earlier merge, in whose place the new one is written",
             cure="Move it away, or name another file with --output.",
         )
+
+
+def _refuse_published(folder: Path, target: Path) -> None:
+    """Refuse to merge over a published file: ``verify`` would call bytes published that no check has seen."""
+    for pair in ALL_PAIRS:
+        if (folder / training_name(pair)).resolve() == target.resolve():
+            raise BadSetting(
+                f"output {target}",
+                got=f"the place of {pair}'s published file",
+                expected="another file, which a publication checks and copies there",
+                cure=f"Name another file with --output, then: bqx publish {pair} --file FILE",
+            )

@@ -110,6 +110,20 @@ def test_local_slabs_are_merged_without_credentials_of_the_output_bucket(
         assert made.place == str(output or tmp_path / "training" / "training_eurusd.parquet")
 
 
+def test_no_merge_replaces_a_published_file_which_only_a_publication_has_checked(tmp_path: Path) -> None:
+    pipeline = Pipeline(Settings(home=tmp_path, output=str(tmp_path / "out")))
+    extract_pair(frame_job(tmp_path / "checkpoints" / "eurusd", frame_warehouse(50)))
+    published = tmp_path / "out" / "training_eurusd.parquet"
+    published.parent.mkdir()
+    published.write_bytes(b"published")
+    (tmp_path / "link").symlink_to("out")
+    for output in (published, tmp_path / "link" / published.name, published.with_name("training_gbpusd.parquet")):
+        with pytest.raises(BadSetting, match="published file"):
+            pipeline.merge(EURUSD, output=output)
+    assert [path.name for path in published.parent.iterdir()] == [published.name]
+    assert published.read_bytes() == b"published"
+
+
 def test_a_report_by_other_expectations_is_not_kept_beside_the_merged_file(tmp_path: Path) -> None:
     made = good(tmp_path / "training")
     pipeline, kept = Pipeline(Settings(home=tmp_path)), made.file.with_name("training_eurusd.report.json")
