@@ -50,8 +50,9 @@ ui: setup ## Dagster's web server and daemon on the same home (PORT=3000 UI_PAIR
 	@mkdir -p "$(HOME_DIR)/dagster" && cp dagster.yaml "$(HOME_DIR)/dagster/dagster.yaml"
 	@bqx=$$PWD/.venv/bin/bqx; cd "$(HOME_DIR)" && exec "$$bqx" --home "$$PWD" ui --port "$$PORT"
 
+# Three workers on two processors: a fifth of the time tests wait for programs and servers (two take 301 s, three 254 s).
 test: setup test-servers ## The whole suite
-	$(PY) -m pytest -q -n 2 --dist worksteal
+	$(PY) -m pytest -q -n 3 --dist worksteal
 
 test-cloud: setup test-servers ## The cloud adapters alone, over the wire to local servers
 	$(PY) -m pytest -q -n 2 --dist worksteal -m cloud

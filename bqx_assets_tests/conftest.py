@@ -17,7 +17,7 @@ _CLOUD_FOLDERS = ("extract/bigquery/", "runtime/launcher/", "cloud/")
 _SERVERS = frozenset({"gcs_process", "bigquery_server"})
 """The fixtures that start a local server."""
 _LONG = (("cloud/",), ("runtime/", "test_flow.py", "cli/", "extract/bigquery/", "merge/"))
-"""Folders of the tests that start servers and programs or run whole pairs, for each of two workers."""
+"""Folders of the tests that start servers and programs or run whole pairs, in two groups that different workers begin with."""
 _BUCKET = "bucket"
 """The parameter by which a test of several stores asks for one on a server."""
 
@@ -51,9 +51,9 @@ def _place(item: pytest.Item) -> str:
 
 
 def _long_ones_first(items: list[pytest.Item]) -> list[pytest.Item]:
-    """Return the tests in two halves, as two workers get them, each of which begins with its long tests.
+    """Return the tests in two halves, each of which begins with its long tests, since workers get them in this order.
 
-    So each server is started by one worker, and what one takes from the other at the end are short tests.
+    So most servers are started by one worker, and what one takes from another at the end are short tests.
     """
     one, other = ([item for item in items if _place(item).startswith(long)] for long in _LONG)
     short = [item for item in items if not _place(item).startswith(_LONG[0] + _LONG[1])]
