@@ -17,7 +17,7 @@ _CLOUD_FOLDERS = ("extract/bigquery/", "runtime/launcher/", "cloud/")
 _SERVERS = frozenset({"gcs_process", "bigquery_server"})
 """The fixtures that start a local server."""
 _LONG = (("cloud/",), ("runtime/", "test_flow.py", "cli/", "extract/bigquery/", "merge/"))
-"""Folders of the tests that start servers and programs or run whole pairs, in two groups that different workers begin with."""
+"""Folders of the tests that start servers or run whole pairs, in two groups that different workers begin with."""
 _BUCKET = "bucket"
 """The parameter by which a test of several stores asks for one on a server."""
 
