@@ -49,9 +49,13 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    def as_json(self) -> bytes:
+        """Return the record as it is kept in files and objects."""
+        return self.model_dump_json(indent=1).encode()
+
     def save(self, path: Path) -> None:
         """Write the record as JSON, atomically."""
-        write_atomic(path, self.model_dump_json(indent=1).encode())
+        write_atomic(path, self.as_json())
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -91,7 +95,7 @@ def save_record(store: ObjectStore, name: str, record: Record) -> ObjectInfo:
         PreconditionFailed: somebody else wrote the object at the same time.
     """
     found = version_of(store.head(name))
-    return store.put_bytes(name, record.model_dump_json(indent=1).encode(), only_if=found)
+    return store.put_bytes(name, record.as_json(), only_if=found)
 
 
 Generation = Annotated[int | str, Field(union_mode="left_to_right")]

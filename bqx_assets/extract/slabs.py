@@ -264,7 +264,7 @@ class Slabs:
             content=content_of(known, contents),
             **sums._asdict(),
         )
-        data = record.model_dump_json(indent=1).encode()
+        data = record.as_json()
         written = {_VERSION_KEY: info.version}
         self._keep(self.store.put_bytes(beside, data, metadata=written, only_if=self._version(beside)))
         return record

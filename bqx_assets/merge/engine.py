@@ -173,7 +173,7 @@ def _written(plan: MergePlan, engine: Engine, store: ObjectStore, name: str, pro
             with suppress(ObjectMissing):
                 store.delete(_manifest_name(name))
             store.put_file(name, file, move=True)
-            store.put_bytes(_manifest_name(name), manifest.model_dump_json(indent=1).encode())
+            store.put_bytes(_manifest_name(name), manifest.as_json())
     return manifest
 
 

@@ -118,8 +118,8 @@ class Release:
         judged = expectations.judged_by(self.pair) if expectations is not None else None
         self.manifest = manifest.model_copy(update={"file": named, "expectations": judged})
         self.texts: dict[Kind, bytes] = {
-            "manifest": self.manifest.model_dump_json(indent=1).encode(),
-            "report": report.model_dump_json(indent=1).encode(),
+            "manifest": self.manifest.as_json(),
+            "report": report.as_json(),
         }
         if expectations is not None:
             self.texts["expectations"] = expectations.of(self.pair).text().encode()
