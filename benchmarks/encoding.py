@@ -16,7 +16,6 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.columns import keys
@@ -137,7 +136,7 @@ def _by_polars(frame: pl.DataFrame, path: Path) -> None:
 
 
 def _by_pyarrow(frame: pl.DataFrame, path: Path, *, encoding: Encoding, codec: Codec) -> None:
-    rows = _without_views(frame)
+    rows = as_arrow(frame)
     chosen = None if encoding == "DICTIONARY" else dict.fromkeys(rows.column_names, encoding)
     pq.write_table(
         rows,
@@ -149,10 +148,6 @@ def _by_pyarrow(frame: pl.DataFrame, path: Path, *, encoding: Encoding, codec: C
         row_group_size=frame.height,
         store_schema=False,
     )
-
-
-def _without_views(frame: pl.DataFrame) -> pa.Table:
-    return as_arrow(frame) if frame.dtypes[0] != pl.String else frame.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
 def _by_ours(frame: pl.DataFrame, path: Path) -> None:

@@ -388,8 +388,9 @@ def _refuse_foreign(manifest: Path) -> None:
 
 def _refuse_published(folder: Path, target: Path) -> None:
     """Refuse to merge over a published file: ``verify`` would call bytes published that no check has seen."""
+    wanted = target.resolve()
     for pair in ALL_PAIRS:
-        if (folder / training_name(pair)).resolve() == target.resolve():
+        if (folder / training_name(pair)).resolve() == wanted:
             raise BadSetting(
                 f"output {target}",
                 got=f"the place of {pair}'s published file",
