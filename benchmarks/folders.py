@@ -1,8 +1,8 @@
 """Makes checkpoint folders of any size: raw ones as users have them, and the aligned slabs of the same rows.
 
 Every second raw table, or every one, is shuffled, lacks its first 1% of rows and holds as many that are not on the
-spine; its slab has nulls there. Slabs are not made by the product's own alignment, so that every merge can be compared
-with them.
+spine; its slab has nulls there. Tables of a mix all lie in another order, of several kinds, and lack other rows. Slabs
+are not made by the product's own alignment, so that every merge can be compared with them.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
+from benchmarks import mixes
 from benchmarks.columns import START, column, keys, targets
 from bqx_assets.base.artifacts import (
     EXTRACTION_FILE,
@@ -63,9 +64,18 @@ def column_count(tables: Sequence[ExpectedTable]) -> int:
 
 
 def make_folders(
-    home: Path, tables: Sequence[ExpectedTable], rows: int, row_group_rows: int = 0, *, all_shuffled: bool = False
+    home: Path,
+    tables: Sequence[ExpectedTable],
+    rows: int,
+    row_group_rows: int = 0,
+    *,
+    all_shuffled: bool = False,
+    mixed: int | None = None,
 ) -> None:
-    """Write the raw checkpoints into ``home/raw`` and the slabs into ``home/slabs``."""
+    """Write the raw checkpoints into ``home/raw`` and the slabs into ``home/slabs``.
+
+    ``mixed``: the seed of tables that are a mix.
+    """
     for name in ("raw", "slabs"):
         (home / name).mkdir(parents=True)
     spine_frame = targets(rows)
@@ -86,7 +96,8 @@ def make_folders(
         with ProcessPoolExecutor(worker_count(), multiprocessing.get_context("spawn")) as pool:
             count = len(tables)
             shuffled = [all_shuffled or number % 2 == 1 for number in range(count)]
-            slabs = list(pool.map(_make_table, [home] * count, tables, range(count), [spine] * count, shuffled))
+            seeds = [mixed] * count
+            slabs = list(pool.map(_make_table, [home] * count, tables, range(count), [spine] * count, shuffled, seeds))
     finally:
         os.environ.pop("POLARS_MAX_THREADS")
         os.environ.update({} if before is None else {"POLARS_MAX_THREADS": before})
@@ -112,15 +123,23 @@ def write_raw(frame: pl.DataFrame, path: Path) -> None:
     frame.write_parquet(path, compression="zstd", compression_level=1, row_group_size=frame.height)
 
 
-def _make_table(home: Path, table: ExpectedTable, number: int, spine: Spine, shuffled: bool) -> SlabRecord:  # noqa: FBT001 -- mapped
-    rng = np.random.default_rng([11, number])
+def _make_table(
+    home: Path,
+    table: ExpectedTable,
+    number: int,
+    spine: Spine,
+    shuffled: bool,  # noqa: FBT001
+    mixed: int | None,
+) -> SlabRecord:
     rows = spine.rows
-    frame = pl.DataFrame([keys(rows), *(column(name, kind, rows, rng) for name, kind in table.columns)])
-    lost = rows // 100 if shuffled else 0
-    raw = frame
-    if lost:
-        extra = frame.head(lost).with_columns(pl.col(KEY) - timedelta(days=3650))
-        raw = pl.concat([frame.slice(lost), extra]).sample(fraction=1, shuffle=True, seed=number)
+    if mixed is None:
+        rng = np.random.default_rng([11, number])
+        frame = pl.DataFrame([keys(rows), *(column(name, kind, rows, rng) for name, kind in table.columns)])
+        raw, there = _shuffled(frame, number) if shuffled else (frame, pl.repeat(True, rows, eager=True))  # noqa: FBT003
+    else:
+        rng = np.random.default_rng([mixed, 2, number])
+        frame = pl.DataFrame([keys(rows), *(mixes.column(name, rows, rng) for name, _ in table.columns)])
+        raw, there = mixes.disordered(frame, rng)
     write_raw(raw, home / "raw" / f"{table.table}.parquet")
     prefix = table_prefix(table.table, PAIR)
     columns = tuple(
@@ -128,12 +147,22 @@ def _make_table(home: Path, table: ExpectedTable, number: int, spine: Spine, shu
         for name, kind in table.columns
         if not name.startswith(FORWARD_PREFIX)
     )
-    there = pl.int_range(pl.len()) >= lost
     slab = frame.select(pl.when(there).then(pl.col(each.source)).alias(each.name) for each in columns)
-    account = RowAccount(read=rows, matched=rows - lost, missing=lost, extra=lost, duplicates=0)
+    matched = int(there.sum())
+    account = RowAccount(
+        read=raw.height, matched=matched, missing=rows - matched, extra=raw.height - matched, duplicates=0
+    )
     provenance = _provenance(table.table, "feature", columns, spine, account)
     contents = Contents(periods_of(keys(rows)))
     return Slabs.in_folder(home / "slabs").write(table.table, [slab], spine.row_groups, lambda: provenance, contents)
+
+
+def _shuffled(frame: pl.DataFrame, number: int) -> tuple[pl.DataFrame, pl.Series]:
+    """Return the rows shuffled, those that are lost replaced by others, and which are still there."""
+    lost = frame.height // 100
+    extra = frame.head(lost).with_columns(pl.col(KEY) - timedelta(days=3650))
+    raw = pl.concat([frame.slice(lost), extra]).sample(fraction=1, shuffle=True, seed=number)
+    return raw, pl.int_range(frame.height, eager=True) >= lost
 
 
 def _provenance(

@@ -1,16 +1,20 @@
 """Compares the merge with everything that a user would use instead, and writes ``docs/performance.md``.
 
 ``python -m benchmarks.merge --tables 25 100 300 667``. ``--part copies`` takes aligned slabs only, in a tenth of the
-time; ``--part shuffled`` takes raw checkpoints that all lie in another order than the spine, by the raw merge alone.
-Exit code 1 where a bar is missed.
+time; ``--part shuffled`` takes raw checkpoints that all lie in another order than the spine, by the raw merge alone;
+``--part mix --tables 60`` merges two mixes of columns, one of them with a new seed in each run, that lie in no order of
+the spine. Exit code 1 where a bar is missed.
 """
 
 from __future__ import annotations
 
+import argparse
+import secrets
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from benchmarks import mixes
 from benchmarks.folders import BYTES_PER_VALUE, chosen_tables, column_count, make_folders, part_of
 from benchmarks.measured import Apart, capped
 from benchmarks.place import parser_of, workplace
@@ -23,6 +27,11 @@ SPLICE_PEAK_BYTES = 500_000_000
 RAW_PEAK_BYTES = 1 << 30
 RAW_CPU_BAR = 1.3
 SIZE_BAR = 0.01
+MIX_WALL_BAR = 0.5
+MIX_CPU_BAR = 0.8
+_MIX_COLUMNS = 25
+"""Columns of each table of a mix."""
+_JOINS = "eager joins"
 _OUTPUTS = 2.2
 """Most outputs on disk at once, with their temporary files, beside raw checkpoints and slabs."""
 _CELLS = "Cells: median wall seconds / CPU seconds / highest peak memory."
@@ -37,8 +46,11 @@ def main() -> None:
     parser.add_argument("--tables", type=int, nargs="+", default=[25, 100, 300, 667])
     parser.add_argument("--limit-seconds", type=float, default=600, help="longest time of a contestant's run")
     parser.add_argument("--others", nargs="*", default=list(OTHERS), choices=list(OTHERS), help="contestants to run")
-    parser.add_argument("--part", choices=["copies", "shuffled"], help="run this part alone; default: all but shuffled")
+    parser.add_argument("--part", choices=["copies", "shuffled", "mix"], help="run this part alone; default: the joins")
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32), help="of the mix; default: a new one")
     asked = parser.parse_args()
+    if asked.part == "mix":
+        sys.exit(0 if all(_mixed(asked).values()) else 1)
     most = max(asked.tables)
     chosen = chosen_tables(most)
     copies = _OUTPUTS + (0 if asked.data and asked.data.exists() else 2)
@@ -58,6 +70,55 @@ def main() -> None:
     claims = {} if asked.part == "shuffled" else _splice_claims(races)
     claims |= {} if asked.part == "copies" else _raw_claims(races)
     sys.exit(0 if all(claims.values()) else 1)
+
+
+def _mixed(asked: argparse.Namespace) -> dict[str, bool]:
+    """Race the raw merge of two mixes against chained joins, and write the results; return the claims."""
+    count = max(asked.tables)
+    values = 2 * count * _MIX_COLUMNS * asked.rows
+    races: dict[str, Race] = {}
+    with (
+        workplace(asked, 3 * mixes.BYTES_PER_VALUE * values, f"two mixes of {count} tables") as home,
+        capped(CAP_BYTES, asked.limit_seconds) as apart,
+    ):
+        for name, kinds in (("six digits", mixes.ISSUED), (f"seed {asked.seed}", mixes.KINDS)):
+            folder = (asked.data or home) / name.replace(" ", "_")
+            tables = mixes.tables(asked.seed, count, _MIX_COLUMNS, tuple(kinds))
+            if not folder.exists():
+                make_folders(folder, tables, asked.rows, mixed=asked.seed)
+            out = home / f"out of {name}"
+            out.mkdir()
+            races[name] = Race(folder, out, count, column_count(tables), asked.rounds)
+            races[name].ours(apart, asked.rounds, _JOINS)
+        claims = _mix_claims(races)
+        _write_mixed(races, claims, asked.rows, "a cap of 12 GiB" if apart.group is not None else "no memory cap")
+    return claims
+
+
+def _mix_claims(races: dict[str, Race]) -> dict[str, bool]:
+    claims: dict[str, bool] = {}
+    for name, race in races.items():
+        raw, least, joins = (race.found[each] for each in ("raw merge", "decode + encode", _JOINS))
+        wall, cpu = raw.seconds / joins.seconds, raw.cpu_seconds / least.cpu_seconds
+        size = race.sizes["raw merge"] / race.sizes[_JOINS]
+        claims |= {
+            f"{name}: raw merge takes {wall:.2f}x the time of chained joins (bar {MIX_WALL_BAR}x)": wall
+            <= MIX_WALL_BAR,
+            f"{name}: {cpu:.2f}x the CPU of decode + encode (bar {MIX_CPU_BAR}x)": cpu <= MIX_CPU_BAR,
+            f"{name}: peaks at {raw.peak_bytes / 1e6:,.0f} MB (bar 1,074 MB)": raw.peak_bytes < RAW_PEAK_BYTES,
+            f"{name}: its file is {size:.2f}x the joins' (bar 1x)": size <= 1,
+        }
+    return claims
+
+
+def _write_mixed(races: dict[str, Race], claims: dict[str, bool], rows: int, cap: str) -> None:
+    names = (*OURS, _JOINS)
+    lines = [[name, *(_cell(race, name) for race in races.values())] for name in names]
+    lines += [[f"{name}, file", *(_size(race, name) for race in races.values())] for name in names]
+    heads = [f"{name}: {race.tables} tables, {race.columns:,} columns" for name, race in races.items()]
+    text = f"{rows:,} rows; no table lies as the spine does; cold files, under {cap}. {_CELLS}"
+    title = "## Merge of raw checkpoints, mixed columns"
+    write_section("mix", "\n\n".join((title, text, table(["", *heads], lines), bars(claims))))
 
 
 def _race(home: Path, whole: Path, count: int, rounds: int) -> Race:

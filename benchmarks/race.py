@@ -67,10 +67,10 @@ class Race:
                     self._remove(name)
         self._check("splice")
 
-    def ours(self, apart: Apart, rounds: int) -> None:
-        """Run the merge of raw checkpoints, and the decoding and encoding that it cannot avoid."""
-        for name in alternating(list(OURS), rounds):
-            self._join(apart, name, OURS[name])
+    def ours(self, apart: Apart, rounds: int, *also: str) -> None:
+        """Run the merge of raw checkpoints, the decoding and encoding that it cannot avoid, and some of the others."""
+        for name in alternating([*OURS, *also], rounds):
+            self._join(apart, name, (OURS | OTHERS)[name])
         self.sizes["decode + encode"] = self.found["decode + encode"].runs[0].result or 0
 
     def others(self, apart: Apart, given_up: dict[str, str]) -> None:
