@@ -1,4 +1,4 @@
-"""The four readers that a training file must be read equal by, each giving a Polars frame."""
+"""The readers of this environment that a training file must be read equal by, each giving a Polars frame."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any, cast
 
 import datafusion
 import duckdb
+import fastparquet  # pyright: ignore[reportMissingTypeStubs]
+import pandas as pd
 import polars as pl
 import pyarrow as pa  # pyright: ignore[reportMissingTypeStubs]
 import pyarrow.parquet as _parquet  # pyright: ignore[reportMissingTypeStubs]
@@ -42,9 +44,24 @@ def by_duckdb(path: Path, columns: Sequence[str]) -> pl.DataFrame:
 
 def by_datafusion(path: Path, columns: Sequence[str]) -> pl.DataFrame:
     """DataFusion: Rust's parquet crate, page indexes included."""
-    frame = cast("Any", datafusion.SessionContext()).read_parquet(str(path))
+    in_order = datafusion.SessionConfig().with_target_partitions(1)  # several read row groups in any order
+    frame = cast("Any", datafusion.SessionContext(in_order)).read_parquet(str(path))
     quoted = [datafusion.col(f'"{name}"') for name in columns]
     return cast("pl.DataFrame", polars.from_arrow(frame.select(*quoted).to_arrow_table()))
+
+
+def by_pandas(path: Path, columns: Sequence[str]) -> pl.DataFrame:
+    """pandas, whose own engine is Arrow's reader."""
+    read = cast("Any", pd).read_parquet(path, columns=list(columns), engine="pyarrow", dtype_backend="pyarrow")
+    return cast("pl.DataFrame", polars.from_pandas(read))
+
+
+def by_fastparquet(path: Path, columns: Sequence[str]) -> pl.DataFrame:
+    """fastparquet, pandas' other engine: nulls of floats are NaN, times have no zone."""
+    with path.open("rb") as file:  # opened by itself, the file is left open
+        read = cast("Any", fastparquet).ParquetFile(file).to_pandas(columns=list(columns))
+    frame = cast("pl.DataFrame", polars.from_pandas(read, nan_to_null=False))
+    return frame.with_columns(pl.col(pl.Datetime).dt.cast_time_unit("us").dt.replace_time_zone("UTC"))
 
 
 READERS: dict[str, Reader] = {
@@ -52,4 +69,5 @@ READERS: dict[str, Reader] = {
     "pyarrow": by_pyarrow,
     "duckdb": by_duckdb,
     "datafusion": by_datafusion,
+    "pandas": by_pandas,
 }
