@@ -204,11 +204,12 @@ class DeepScan:
                     column.forward = column.forward or found.get(str(place), "")
 
     def _measure(self, stated: StatedGroup, places: Sequence[int], frame: pl.DataFrame) -> None:
-        columns = self._scan.columns
-        measure(frame, [columns[place] for place in places], [stated.statistics(place) for place in places])
-        for place in {*places}.intersection(self._false_pages or ()):
-            columns[place].disagrees = columns[place].disagrees or (self._false_pages or {})[place]
+        """Take the facts and the digest of one column after another, while its values are near the processor."""
         for place, series in zip(places, frame.iter_columns(), strict=True):
+            column = self._scan.columns[place]
+            measure(series, column, stated.statistics(place))
+            if place in (self._false_pages or ()):
+                column.disagrees = column.disagrees or (self._false_pages or {})[place]
             self._add_content(place, series)
 
     def _add_content(self, place: int, series: pl.Series) -> None:

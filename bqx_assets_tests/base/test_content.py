@@ -88,6 +88,20 @@ def test_texts_flags_and_numbers_that_were_cut_out_of_longer_ones_are_the_same()
         assert cut.digest() == _digest(pl.Series(values))
 
 
+@pytest.mark.parametrize("text", ["", "EURUSD", "é", "an identifier of more than twelve bytes"])
+@pytest.mark.parametrize("end", [[], ["another"], [None]])
+def test_a_text_that_is_one_value_has_the_digest_of_its_rows_however_they_lie_in_memory(
+    text: str, end: list[str | None]
+) -> None:
+    values = [text] * 12 + end
+    plain = ColumnContent(periods_of(_keys(len(values))))
+    plain.add(pa.array(values, pa.string()))
+    assert _digest(pl.Series(values, dtype=pl.String)) == plain.digest()
+    once = pl.Series([text, "another"])[[0] * 12 + [1] * len(end)]
+    if end != [None]:
+        assert _digest(once) == plain.digest()
+
+
 def test_values_that_look_alike_are_told_apart() -> None:
     alike = [
         pl.Series(["", "a"]), pl.Series(["a", ""]), pl.Series([None, "a"], dtype=pl.String), pl.Series([0, 1]),

@@ -39,7 +39,8 @@ def _facts(path: Path) -> tuple[list[ColumnFacts], list[ColumnFacts]]:
         column.nulls = column.low = column.high = None
     for group in stated:
         frame = decode(without_chunks(footer), group, places, [(0, path.read_bytes())])
-        measure(frame, measured, map(group.statistics, places))
+        for place, series in enumerate(frame.iter_columns()):
+            measure(series, measured[place], group.statistics(place))
     return stated_columns(footer, stated), measured
 
 

@@ -41,7 +41,8 @@ def _judged(frame: pl.DataFrame, groups: int = 1, facts: Expectations = OWN) -> 
     columns = [ColumnFacts(name, "FLOAT64", "target", frame.height) for name in names]
     size = -(-frame.height // groups)
     for start in range(0, frame.height, size):
-        measure(frame[start : start + size].select(names), columns, [STATED] * len(names))
+        for series, column in zip(frame[start : start + size].select(names), columns, strict=True):
+            measure(series, column, STATED)
     found = target_ends(Scan(EURUSD, facts, None, deep=True, columns=columns, keys=frame.get_column(KEY)))
     assert found is not None
     return found
