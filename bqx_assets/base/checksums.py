@@ -63,14 +63,29 @@ def sums_of_files(spans: Iterable[tuple[Path, int]]) -> Sums:
     return sums_of_blocks(blocks())
 
 
+class Summing:
+    """Computes the checksums of bytes that come in blocks."""
+
+    def __init__(self) -> None:
+        self._size_bytes, self._crc, self._sha = 0, 0, hashlib.sha256()
+
+    def add(self, block: bytes) -> None:
+        """Take the next bytes."""
+        self._size_bytes += len(block)
+        self._crc = crc32c(block, self._crc)
+        self._sha.update(block)
+
+    def total(self) -> Sums:
+        """Return the checksums of all bytes so far."""
+        return Sums(self._size_bytes, self._crc, self._sha.hexdigest())
+
+
 def sums_of_blocks(blocks: Iterable[bytes]) -> Sums:
     """Return the checksums of the concatenation of blocks of bytes."""
-    size_bytes, crc, sha = 0, 0, hashlib.sha256()
+    sums = Summing()
     for block in blocks:
-        size_bytes += len(block)
-        crc = crc32c(block, crc)
-        sha.update(block)
-    return Sums(size_bytes, crc, sha.hexdigest())
+        sums.add(block)
+    return sums.total()
 
 
 def sha256_of_file(path: Path) -> str:

@@ -1,12 +1,12 @@
 """Plans a pair's merge: its parts in column order, each checked before a byte is copied; checks memory and disk.
 
-A **part** is one table of the merge, the spine first. Preparing it gives **pieces**: byte ranges of local parquet files
-that are copied one behind another. A part is a slab of an extraction (here) or a raw checkpoint (``raw_table``).
+A **part** is one table of the merge, the spine first. Its work gives parquet files, in memory or on disk, whose
+bytes are copied one behind another. A part is a slab of an extraction (here) or a raw checkpoint (``raw_table``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -22,7 +22,7 @@ from bqx_assets.base.artifacts import (
     Spine,
     load_record,
 )
-from bqx_assets.base.checksums import size_and_crc
+from bqx_assets.base.checksums import Sums, size_and_crc
 from bqx_assets.base.direct_io import Span, prefetch
 from bqx_assets.base.errors import CheckpointMismatch, MergeRefused, NotEnoughDisk, NotEnoughMemory
 from bqx_assets.base.frame_files import TAIL_BYTES, read_parquet
@@ -46,25 +46,20 @@ _CHUNK_MEMORY_BYTES = 6_000
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """A local parquet file from byte ``start`` on, and the footer that finds its columns there."""
+class Encoded:
+    """A parquet file in memory with some of a part's columns."""
 
-    path: Path
+    blocks: tuple[bytes, ...]
     footer: Footer
-    start: int = 0
-
-    @property
-    def span(self) -> Span:
-        """The bytes to copy."""
-        return self.path, self.start
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A part whose bytes are ready to be copied: its columns in one file, or in several side by side."""
+    """A part whose bytes are ready to be copied, or are copied already as those of its steps."""
 
-    pieces: tuple[Piece, ...]
     record: SlabRecord
+    files: tuple[tuple[Span, Footer], ...] = ()
+    """Files with the part's columns, each from a byte on, and the footers that find the columns there."""
     note: str = ""
     """The way it was prepared, for progress."""
     temporary: bool = False
@@ -72,8 +67,18 @@ class Prepared:
 
     def remove(self) -> None:
         """Remove its files if they are temporary."""
-        for piece in self.pieces if self.temporary else ():
-            piece.path.unlink(missing_ok=True)
+        for (path, _), _ in self.files if self.temporary else ():
+            path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The work on one part."""
+
+    steps: Sequence[Callable[[], Encoded | None]]
+    """At least one. They may run at the same time in several threads; the columns that they return are in order."""
+    finish: Callable[[Sums], Prepared]
+    """Called once all steps are done, with the checksums of what they returned."""
 
 
 class Part(Protocol):
@@ -101,11 +106,11 @@ class Part(Protocol):
 
     @property
     def memory_bytes(self) -> int:
-        """The memory that preparing it takes."""
+        """The memory that a step of its work takes."""
         ...
 
-    def prepare(self, scratch: Path) -> Prepared:
-        """Return its bytes ready to be copied; files that must be made are made in folder ``scratch``."""
+    def begin(self, scratch: Path) -> Work:
+        """Return the work that prepares it; files that must be made are made in folder ``scratch``."""
         ...
 
     def frame(self) -> tuple[pl.DataFrame, SlabRecord]:
@@ -147,13 +152,16 @@ class SlabPart:
         """Nothing: the slab's bytes are only copied."""
         return 0
 
-    def prepare(self, scratch: Path) -> Prepared:  # noqa: ARG002 -- nothing must be made
-        """Return the slab's file. **Cost**: reads it once for its SHA-256, while the part before it is copied.
+    def begin(self, scratch: Path) -> Work:  # noqa: ARG002 -- nothing must be made
+        """Return the work on the slab: one read for its SHA-256, while the part before it is copied.
 
-        Raises:
+        Its step raises:
             CheckpointMismatch: the slab changed since it was planned, or recorded.
             MergeRefused: it lies in a bucket, where slabs are only composed.
         """
+        return Work([self._check], lambda _: Prepared(self.record, (((self._local(), 0), self.footer),)))
+
+    def _check(self) -> None:
         path = self._local()
         size_bytes = path.stat().st_size if path.is_file() else -1
         if size_bytes != self.record.size_bytes or read_footer(path, self.footer.subject) != self.footer:
@@ -165,7 +173,6 @@ class SlabPart:
             )
         prefetch(path)
         self._refuse_other_bytes(path)
-        return Prepared((Piece(path, self.footer),), self.record)
 
     def frame(self) -> tuple[pl.DataFrame, SlabRecord]:
         """Return the slab, decoded: the spine's rows x the part's columns."""

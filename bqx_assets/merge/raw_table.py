@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
+from threading import Lock
 from typing import Literal
 
 import polars as pl
 
 from bqx_assets.base.artifacts import Column, Quarantined, RowAccount, SlabProvenance, SlabRecord, SourceTable, Spine
 from bqx_assets.base.checksums import Sums, sums_of_files
-from bqx_assets.base.column_types import COLUMN_TYPES
-from bqx_assets.base.content import Contents, Periods
+from bqx_assets.base.content import Periods
 from bqx_assets.base.names import KEY, output_column, table_prefix
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import Settings
@@ -22,12 +21,12 @@ from bqx_assets.catalogue.discovery import FORWARD_PREFIX
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.catalogue.families import PAIR_COLUMN, family_of
 from bqx_assets.extract.align import RowMatch, align, as_key, match_rows, refuse_empty
-from bqx_assets.extract.encoding import as_arrow, parquet_writer
 from bqx_assets.extract.lookahead import LookaheadDetector
 from bqx_assets.extract.slabs import slab_fingerprint
-from bqx_assets.merge.footer import read_footer, select, trim
+from bqx_assets.merge.footer import select, trim
 from bqx_assets.merge.pages import Page, refuse_false_statistics, unordered_texts
-from bqx_assets.merge.plan import Piece, Prepared
+from bqx_assets.merge.plan import Encoded, Prepared, Work
+from bqx_assets.merge.raw_encode import digests, encode, stored
 from bqx_assets.merge.raw_file import RawFile
 from bqx_assets.merge.raw_source import RawSource
 
@@ -35,33 +34,11 @@ RAW_DATASET = "raw"
 """Stands for the dataset of a source that is a raw checkpoint, not a table of a warehouse."""
 
 
-def encode(frame: pl.DataFrame, columns: Sequence[Column], scratch: Path, table: str, spine: Spine) -> Piece:
-    """Write the frame's ``columns`` under their output names as a temporary file in ``scratch``."""
-    path = scratch / f"{table}-{secrets.token_hex(4)}.parquet"
-    kept = frame.select(cast(column) for column in columns)
-    with parquet_writer(path, kept) as writer:
-        writer.write_table(as_arrow(kept), row_group_size=max(spine.row_groups))
-    return Piece(path, read_footer(path, table))
-
-
-def digests(frame: pl.DataFrame, columns: Sequence[Column], periods: Periods) -> dict[str, str]:
-    """Return the content digests of the frame's ``columns`` by output name, in the types they are encoded in."""
-    kept = frame.select(cast(column) for column in columns)
-    contents = Contents(periods)
-    contents.add(as_arrow(kept))
-    return dict(zip(kept.columns, contents.digests(kept.columns), strict=True))
-
-
 def record_of(sums: Sums, provenance: SlabProvenance, content: Mapping[str, str]) -> SlabRecord:
     """Return the record of a slab whose bytes have these checksums."""
     name = f"{provenance.source.table}.parquet"
     known = tuple(content[column.name] for column in provenance.columns)
     return SlabRecord(provenance=provenance, object_name=name, content=known, **sums._asdict())
-
-
-def cast(column: Column) -> pl.Expr:
-    """Return the column under its output name, in the type that its BigQuery type is read as."""
-    return pl.col(column.source).cast(COLUMN_TYPES[column.type].polars).alias(column.name)
 
 
 def provenance_of(  # noqa: PLR0913 -- one parameter a fact
@@ -160,19 +137,21 @@ class SpinePart(_RawPart):
         """The memory that the frame takes as read, aligned and encoded."""
         return targets_memory_bytes(self.file, [column.source for column in self.columns])
 
-    def prepare(self, scratch: Path) -> Prepared:
-        """Return the rows of the file that are in the spine, as a slab."""
-        rows = self._rows()
-        piece = encode(rows, self.columns, scratch, self.table, self.spine.facts)
-        return Prepared((piece,), self._record(sums_of_files([piece.span]), rows), note="aligned", temporary=True)
+    def begin(self, scratch: Path) -> Work:  # noqa: ARG002 -- no file is made
+        """Return the work on the rows of the file that are in the spine: one step, which encodes them."""
+        content: dict[str, str] = {}
+
+        def step() -> Encoded:
+            rows = stored(self._rows(), self.columns)
+            content.update(digests(rows, self.spine.periods))
+            return encode(rows, self.table, self.spine.facts)
+
+        return Work([step], lambda sums: Prepared(record_of(sums, self._provenance(), content), note="aligned"))
 
     def frame(self) -> tuple[pl.DataFrame, SlabRecord]:
         """Return key and targets on the spine's rows."""
-        rows = self._rows()
-        return rows, self._record(self.file.source.sums(), rows)
-
-    def _record(self, sums: Sums, rows: pl.DataFrame) -> SlabRecord:
-        return record_of(sums, self._provenance(), digests(rows, self.columns, self.spine.periods))
+        rows = stored(self._rows(), self.columns)
+        return rows, record_of(self.file.source.sums(), self._provenance(), digests(rows, self.spine.periods))
 
     def _rows(self) -> pl.DataFrame:
         read = self.file.rows([column.source for column in self.columns], floats=True)
@@ -204,7 +183,7 @@ class RawTable(_RawPart):
     @property
     def memory_bytes(self) -> int:
         """The memory for the columns that are worked on at once, or for finding the positions of its rows if larger."""
-        largest_bytes = max((sum(map(self._column_bytes, strip)) for strip in self._strips()), default=0)
+        largest_bytes = max((sum(map(self._column_bytes, strip)) for strip in self.strips()), default=0)
         return max(_copies(self.file) * largest_bytes, _PLACE_BYTES * self.file.footer.rows)
 
     @cached_property
@@ -228,60 +207,27 @@ class RawTable(_RawPart):
     def _looks_forward(self, name: str) -> bool:
         return name.lower().startswith(FORWARD_PREFIX) and not self.settings.include_forward_looking
 
-    def prepare(self, scratch: Path) -> Prepared:
-        """Return the table as a slab. **Cost**: ``_STRIP_BYTES`` of its columns in memory, about three times.
+    def begin(self, scratch: Path) -> Work:
+        """Return the work on the table: a step for ``_STRIP_BYTES`` of its columns, which takes three times as much.
 
-        Raises:
+        A step raises:
             TableDefect: keys are null or repeated, or no row is in the spine.
             FooterError: the file is damaged.
         """
-        placed = self._place()
-        if placed.index is not None or not self._lies_as_the_spine():
-            return self._slab(scratch, placed, None)
-        if self.file.source.path is not None:
-            return self._slab(scratch, placed, self._usable_pages())
-        # The object's bytes are copied unchanged, so they are fetched once, into a temporary file.
-        fetched = self.file.source.fetch(scratch)
-        near = replace(self, file=replace(self.file, source=fetched))
-        slab = near._slab(scratch, placed, near._usable_pages())  # noqa: SLF001 -- this very table
-        if slab.temporary and fetched.path is not None:
-            fetched.path.unlink()  # its pages were not usable: the columns were encoded anew
-        return replace(slab, temporary=True)
-
-    def _slab(self, scratch: Path, placed: RowMatch, pages: dict[str, list[Page]] | None) -> Prepared:
-        """Return the file itself as the slab if its ``pages`` are usable; None: encode the columns."""
-        pieces: list[Piece] = []
-        looks_forward: dict[str, str] = {}
-        content: dict[str, str] = {}
-        for columns in self._strips():
-            frame, found = self._strip(columns, placed)
-            looks_forward |= found
-            kept = [column for column in columns if column.source not in found]
-            content |= digests(frame, kept, self.spine.periods)
-            if pages is not None:
-                refuse_false_statistics(self.file.footer, frame.select(column.source for column in kept), pages)
-            elif kept:
-                pieces.append(encode(frame, kept, scratch, self.table, self.spine.facts))
-        provenance = self._provenance(placed.rows, looks_forward)
-        if pieces or self.path is None:
-            record = record_of(sums_of_files(piece.span for piece in pieces), provenance, content)
-            return Prepared(tuple(pieces), record, note="aligned", temporary=True)
-        narrowed = select(self.file.footer, {column.source: column.name for column in provenance.columns})
-        # In most files the key comes first. Its 8 bytes a row are left out, because nobody would read them.
-        piece = Piece(self.path, *trim(narrowed))
-        return Prepared((piece,), record_of(sums_of_files([piece.span]), provenance, content), note="as it lies")
+        work = _TableWork(self, scratch)
+        return Work([partial(work.step, columns) for columns in self.strips() or [[]]], work.finish)
 
     def frame(self) -> tuple[pl.DataFrame, SlabRecord]:
         """Return the features on the spine's rows."""
-        placed = self._place()
-        strips = [self._strip(columns, placed) for columns in self._strips()]
+        placed = self.place()
+        strips = [self.strip(columns, placed) for columns in self.strips()]
         whole = pl.concat([frame for frame, _ in strips], how="horizontal")
-        provenance = self._provenance(placed.rows, {name: why for _, found in strips for name, why in found.items()})
-        content = digests(whole, provenance.columns, self.spine.periods)
-        rows = whole.select(cast(column) for column in provenance.columns)
-        return rows, record_of(self.file.source.sums(), provenance, content)
+        provenance = self.provenance(placed.rows, {name: why for _, found in strips for name, why in found.items()})
+        rows = stored(whole, provenance.columns)
+        return rows, record_of(self.file.source.sums(), provenance, digests(rows, self.spine.periods))
 
-    def _place(self) -> RowMatch:
+    def place(self) -> RowMatch:
+        """Return where in the file the spine's rows are. Raises TableDefect, FooterError."""
         key, keys, subject = as_key(self.file.rows([KEY]), self.file.subject), self.spine.keys, self.file.subject
         placed = match_rows(key, keys, subject=subject, policy=self.settings.duplicates, part=True)
         if not placed.rows.matched:
@@ -290,7 +236,7 @@ class RawTable(_RawPart):
                 refuse_empty(placed.rows, keys, subject, key)
         return placed
 
-    def _lies_as_the_spine(self) -> bool:
+    def lies_as_the_spine(self) -> bool:
         """Return whether the file's row groups and types are those of the training file, by its footer."""
         footer = self.file.footer
         if footer.row_groups != self.spine.facts.row_groups:
@@ -298,12 +244,12 @@ class RawTable(_RawPart):
         narrowed = select(footer, {column.source: column.name for column in self.columns})
         return narrowed.types == tuple(column.type for column in self.columns)
 
-    def _usable_pages(self) -> dict[str, list[Page]] | None:
+    def usable_pages(self) -> dict[str, list[Page]] | None:
         """Return the file's pages if they may be copied into the training file as they are, else None."""
         pages = self.file.pages([column.source for column in self.columns])
         return None if unordered_texts(self.file.footer, pages) else pages
 
-    def _strips(self) -> list[list[Column]]:
+    def strips(self) -> list[list[Column]]:
         """Return the columns in groups of at most ``_STRIP_BYTES``, or of a single column."""
         strips: list[list[Column]] = []
         room_bytes = 0
@@ -316,12 +262,13 @@ class RawTable(_RawPart):
             room_bytes -= size_bytes
         return strips
 
-    def _strip(self, columns: Sequence[Column], placed: RowMatch) -> tuple[pl.DataFrame, dict[str, str]]:
+    def strip(self, columns: Sequence[Column], placed: RowMatch) -> tuple[pl.DataFrame, dict[str, str]]:
         """Return the columns on the spine's rows, and for those that look forward the reason."""
         frame = placed.apply(self.file.rows([column.source for column in columns]))
         return frame, {} if self.settings.include_forward_looking else self.spine.forward.find_all(frame)
 
-    def _provenance(self, rows: RowAccount, looking: Mapping[str, str]) -> SlabProvenance:
+    def provenance(self, rows: RowAccount, looking: Mapping[str, str]) -> SlabProvenance:
+        """Return the provenance of the slab, which lacks the columns that look forward."""
         named = {name: "its name looks forward" for name in self.file.types if self._looks_forward(name)}
         return provenance_of(
             self.file.source,
@@ -336,6 +283,62 @@ class RawTable(_RawPart):
                 Quarantined(table=self.table, column=name, reason=why) for name, why in {**named, **looking}.items()
             ),
         )
+
+
+class _TableWork:
+    """The work on one table, whose steps share the places of its rows and the way in which it becomes a slab."""
+
+    def __init__(self, table: RawTable, scratch: Path) -> None:
+        self._table, self._scratch = table, scratch
+        self._lock = Lock()
+        self._start: tuple[RawTable, RowMatch, dict[str, list[Page]] | None] | None = None
+        self._looks_forward: dict[str, str] = {}
+        self._content: dict[str, str] = {}
+
+    def step(self, columns: Sequence[Column]) -> Encoded | None:
+        """Return ``columns`` aligned and encoded; None if they are copied as they lie, and only checked here."""
+        table, placed, pages = self._started()
+        frame, found = table.strip(columns, placed)
+        kept = [column for column in columns if column.source not in found]
+        rows = stored(frame, kept)
+        self._looks_forward |= found
+        self._content |= digests(rows, table.spine.periods)
+        if pages is not None:
+            refuse_false_statistics(table.file.footer, frame.select(column.source for column in kept), pages)
+            return None
+        return encode(rows, table.table, table.spine.facts) if kept else None
+
+    def finish(self, sums: Sums) -> Prepared:
+        """Return the table as a slab: its encoded columns, or the columns of the file itself."""
+        table, placed, pages = self._started()
+        provenance = table.provenance(placed.rows, self._looks_forward)
+        if pages is None or table.path is None:
+            return Prepared(record_of(sums, provenance, self._content), note="aligned")
+        narrowed = select(table.file.footer, {column.source: column.name for column in provenance.columns})
+        # In most files the key comes first. Its 8 bytes a row are left out, because nobody would read them.
+        footer, start = trim(narrowed)
+        record = record_of(sums_of_files([(table.path, start)]), provenance, self._content)
+        lies = (((table.path, start), footer),)
+        return Prepared(record, lies, note="as it lies", temporary=table.file.source.fetched)
+
+    def _started(self) -> tuple[RawTable, RowMatch, dict[str, list[Page]] | None]:
+        with self._lock:
+            self._start = self._start or self._started_now()
+            return self._start
+
+    def _started_now(self) -> tuple[RawTable, RowMatch, dict[str, list[Page]] | None]:
+        """Return the table, the places of its rows, and its pages if they are copied as they lie."""
+        table, placed = self._table, self._table.place()
+        if placed.index is not None or not table.lies_as_the_spine():
+            return table, placed, None
+        if table.path is None:
+            # The object's bytes are copied unchanged, so they are fetched once, into a temporary file.
+            table = replace(table, file=replace(table.file, source=table.file.source.fetch(self._scratch)))
+        pages = table.usable_pages()
+        if pages is None and table.file.source.fetched and table.path is not None:
+            table.path.unlink()
+            table = self._table
+        return table, placed, pages
 
 
 def raw_family(table: str, pair: Pair) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import reduce
@@ -16,7 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from bqx_assets.base.artifacts import SlabRecord
-from bqx_assets.base.checksums import combine, crc32c, size_and_crc
+from bqx_assets.base.checksums import Summing, Sums, combine, crc32c, size_and_crc
 from bqx_assets.base.direct_io import Span
 from bqx_assets.base.errors import ChecksumMismatch, StoreError
 from bqx_assets.base.files import join
@@ -25,15 +25,16 @@ from bqx_assets.base.store.protocol import ABSENT, ObjectInfo, ObjectStore, vers
 from bqx_assets.base.store.staging_names import FOOTERS
 from bqx_assets.base.threads import awaited
 from bqx_assets.merge.footer import Footer, merge_footers
-from bqx_assets.merge.plan import MergePlan, Prepared, SlabPart, footers_memory_bytes
+from bqx_assets.merge.plan import Encoded, MergePlan, Prepared, SlabPart, footers_memory_bytes
 from bqx_assets.merge.result import MergeResult, own_metadata
 
 COMPOSE = "compose"
 """The name of a splice inside a bucket, as manifests record it."""
-_AHEAD = 2
-"""Parts in work at once: Polars uses all processors for one already; a second one fills its single-threaded phases."""
+_THREADS = 2
+_AHEAD = 2 * _THREADS
+"""Steps that are in work, wait for a thread, or wait encoded for their turn to be copied: no thread waits for that."""
 _MEMORY_BYTES = 400 << 20
-"""Memory that parts in work may take together; a part that needs more is worked on alone."""
+"""Memory that steps in work may take together; a step that needs more is worked on alone."""
 
 
 class Splice:
@@ -42,10 +43,10 @@ class Splice:
     name = "splice"
 
     def memory_bytes(self, plan: MergePlan) -> int:
-        """Return the memory that the merge takes: the footers, and the largest parts that must be encoded."""
+        """Return the memory that the merge takes: the footers, and the largest steps of encoding."""
         footer_bytes = footers_memory_bytes(plan.column_count, len(plan.extraction.spine.row_groups))
         largest_bytes = max(part.memory_bytes for part in plan.parts)
-        return footer_bytes + min(_AHEAD * largest_bytes, max(_MEMORY_BYTES, largest_bytes))
+        return footer_bytes + min(_THREADS * largest_bytes, max(_MEMORY_BYTES, largest_bytes))
 
     def write(self, plan: MergePlan, target: Path, progress: Progress) -> MergeResult:
         """Write the merge as ``target``. **Cost**: one sequential copy past the page cache, footers in memory.
@@ -64,14 +65,22 @@ class Splice:
 
         def bytes_in_order() -> Generator[Span | bytes]:
             nonlocal crc, end
-            with _prefetched(plan, target.parent) as parts:
-                for part in parts:
+            with _prefetched(plan, target.parent) as steps:
+                sums = Summing()
+                for encoded, finish in steps:
+                    for block in encoded.blocks if encoded else ():
+                        sums.add(block)
+                        yield block
+                    footers.extend([encoded.footer] if encoded else [])
+                    if finish is None:
+                        continue
+                    part, sums = finish(sums.total()), Summing()
                     try:
-                        yield from (piece.span for piece in part.pieces)
+                        yield from (span for span, _ in part.files)
                     finally:
                         part.remove()
                     crc = combine(crc, part.record.crc32c, part.record.size_bytes)
-                    footers.extend(piece.footer for piece in part.pieces)
+                    footers.extend(footer for _, footer in part.files)
                     records.append(part.record)
                     progress.advance("merge", part.record.table, part.note)
             end = _merged_end(plan, footers, records, self.name)
@@ -83,17 +92,20 @@ class Splice:
         return MergeResult(size_bytes, crc, sha256(end).hexdigest(), columns, tuple(records))
 
 
-@contextmanager
-def _prefetched(plan: MergePlan, scratch: Path) -> Generator[Iterator[Prepared]]:
-    """Give the plan's parts in order, prepared ahead of time; temporary files are made in ``scratch``.
+_Done = tuple[Encoded | None, Callable[[Sums], Prepared] | None]
+"""What a step returned, and after a part's last step the function that ends its work."""
 
-    **Cost**: at most ``_AHEAD`` parts in memory and on disk, within ``_MEMORY_BYTES`` unless a single part exceeds it.
+
+@contextmanager
+def _prefetched(plan: MergePlan, scratch: Path) -> Generator[Iterator[_Done]]:
+    """Give the steps of the plan's parts in order, run ahead of time; temporary files are made in ``scratch``.
+
+    **Cost**: at most ``_AHEAD`` steps in work or encoded, within ``_MEMORY_BYTES`` unless a single step exceeds it.
     """
-    running: deque[Future[Prepared]] = deque()
-    pool = ThreadPoolExecutor(_AHEAD, thread_name_prefix="merge")
+    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="merge")
     patient = True
     try:
-        yield _in_order(plan, scratch, pool, running)
+        yield _in_order(plan, scratch, pool)
     except BaseException as error:
         # After Ctrl-C nothing is waited for: the folder with the temporary files is removed with them.
         patient = isinstance(error, Exception)
@@ -102,19 +114,25 @@ def _prefetched(plan: MergePlan, scratch: Path) -> Generator[Iterator[Prepared]]
         pool.shutdown(wait=patient, cancel_futures=True)
 
 
-def _in_order(
-    plan: MergePlan, scratch: Path, pool: ThreadPoolExecutor, running: deque[Future[Prepared]]
-) -> Iterator[Prepared]:
-    sizes_bytes: deque[int] = deque()
+def _in_order(plan: MergePlan, scratch: Path, pool: ThreadPoolExecutor) -> Iterator[_Done]:
+    running: deque[tuple[Future[Encoded | None], int, Callable[[Sums], Prepared] | None]] = deque()
+
+    def first() -> _Done:
+        future, _, finish = running.popleft()
+        return awaited(future), finish
+
+    def working_bytes() -> int:
+        return sum(size_bytes for future, size_bytes, _ in running if not future.done())
+
     for part in plan.parts:
-        size_bytes = part.memory_bytes
-        while running and (len(running) == _AHEAD or sum(sizes_bytes) + size_bytes > _MEMORY_BYTES):
-            yield awaited(running.popleft())
-            sizes_bytes.popleft()
-        running.append(pool.submit(part.prepare, scratch))
-        sizes_bytes.append(size_bytes)
+        work, step_bytes = part.begin(scratch), part.memory_bytes
+        for step in work.steps:
+            while running and (len(running) == _AHEAD or working_bytes() + step_bytes > _MEMORY_BYTES):
+                yield first()
+            finish = work.finish if step is work.steps[-1] else None
+            running.append((pool.submit(step), step_bytes, finish))
     while running:
-        yield awaited(running.popleft())
+        yield first()
 
 
 def compose(plan: MergePlan, slabs: Sequence[SlabPart], store: ObjectStore, name: str) -> MergeResult:
