@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.child import GROUP
+from bqx_assets.cli.entry import ENVIRONMENT
 
 _CGROUPS = Path("/sys/fs/cgroup/memory")
 _PIECE_BYTES = 16 << 20
@@ -86,7 +87,7 @@ class Apart:
                 capture_output=True,
                 text=True,
                 timeout=self.limit_seconds,
-                env=os.environ | group | (environment or {}),
+                env=ENVIRONMENT | os.environ | group | (environment or {}),
             )
         except subprocess.TimeoutExpired:
             return Run(outcome=f"over {self.limit_seconds:,.0f} s")

@@ -25,6 +25,7 @@ from benchmarks.measured import capped
 from benchmarks.place import parser_of, workplace
 from benchmarks.reads_server import reads_server
 from benchmarks.report import PAIR_DOCUMENT, bars, table, write_section
+from bqx_assets.cli.entry import ENVIRONMENT
 
 _CAP_BYTES = 2 << 30
 _BUCKET = "gs://bqx-ml-output"
@@ -94,7 +95,7 @@ def _run(asked: Namespace, memory: Path, group: Path, reads: Beside, bucket: Bes
     join = ["sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(group)]
     command = [*join, sys.executable, "-m", "benchmarks.pair_process", *map(str, arguments)]
     process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=_ROOT, env=os.environ | own
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=_ROOT, env=ENVIRONMENT | os.environ | own
     )
     timer = threading.Timer(asked.limit_seconds, process.kill)
     timer.start()

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from bqx_assets.cli.entry import SENTENCE
+from bqx_assets.cli.entry import ENVIRONMENT, SENTENCE
 
 _SENT = "os.kill(os.getpid(), signal.SIGINT)"
 _MOMENTS = {
@@ -77,6 +77,17 @@ def test_a_program_that_was_told_to_ignore_ctrl_c_goes_on_ignoring_it() -> None:
 
 def test_an_exit_code_of_a_command_is_the_programs() -> None:
     assert _run("commands.main = lambda: sys.exit(2)").returncode == 2
+
+
+@pytest.mark.parametrize(("asked", "pool"), [({}, "system"), ({"ARROW_DEFAULT_MEMORY_POOL": "mimalloc"}, "mimalloc")])
+def test_arrow_takes_the_systems_memory_unless_told_otherwise(asked: dict[str, str], pool: str) -> None:
+    others = {name: value for name, value in os.environ.items() if name not in ENVIRONMENT}
+    code = "import sys, types\nfrom bqx_assets.cli import entry\n"
+    code += "sys.modules['bqx_assets.cli.main'] = commands = types.ModuleType('commands')\n"
+    code += "def main():\n    import pyarrow\n    print(pyarrow.default_memory_pool().backend_name)\n"
+    code += "commands.main = main\nentry.main()"
+    done = subprocess.run([sys.executable, "-c", code], env=others | asked, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{pool}\n"
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
