@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import datafusion
 import duckdb
@@ -12,6 +13,7 @@ import fastparquet  # pyright: ignore[reportMissingTypeStubs]
 import pandas as pd
 import polars as pl
 import pyarrow as pa  # pyright: ignore[reportMissingTypeStubs]
+import pyarrow.compute as pc
 import pyarrow.parquet as _parquet  # pyright: ignore[reportMissingTypeStubs]
 
 arrow: Any = _parquet
@@ -71,3 +73,38 @@ READERS: dict[str, Reader] = {
     "datafusion": by_datafusion,
     "pandas": by_pandas,
 }
+
+
+Filter = Callable[[Path, str], pl.DataFrame]
+
+
+def _polars_where(path: Path, flag: str, *, engine: Literal["in-memory", "streaming"]) -> pl.DataFrame:
+    return pl.scan_parquet(path).filter(pl.col(flag)).collect(engine=engine)
+
+
+def _pyarrow_where(path: Path, flag: str) -> pl.DataFrame:
+    return cast("pl.DataFrame", polars.from_arrow(arrow.read_table(path, filters=pc.field(flag))))
+
+
+def _duckdb_where(path: Path, flag: str) -> pl.DataFrame:
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        read = cast("Any", connection).sql(f"SELECT * FROM '{path}' WHERE {flag}")  # noqa: S608 -- our own names
+        return cast("pl.DataFrame", polars.from_arrow(read.to_arrow_table()))
+
+
+def _datafusion_where(path: Path, flag: str) -> pl.DataFrame:
+    settings = datafusion.SessionConfig().with_target_partitions(1)
+    pushed_down = settings.set("datafusion.execution.parquet.pushdown_filters", "true")
+    frame = cast("Any", datafusion.SessionContext(pushed_down)).read_parquet(str(path))
+    return cast("pl.DataFrame", polars.from_arrow(frame.filter(datafusion.col(f'"{flag}"')).to_arrow_table()))
+
+
+FILTERS: dict[str, Filter] = {
+    "polars": partial(_polars_where, engine="in-memory"),
+    "polars, streaming": partial(_polars_where, engine="streaming"),
+    "pyarrow": _pyarrow_where,
+    "duckdb": _duckdb_where,
+    "datafusion": _datafusion_where,
+}
+"""The readers, asked for the rows where a column is true: some decode only these rows of the other columns."""

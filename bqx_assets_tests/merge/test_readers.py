@@ -18,7 +18,7 @@ from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets_tests.frames import EURUSD
 from bqx_assets_tests.merge.encoded import VARIED, Way, awkward_values, ways_of, write_encoded
 from bqx_assets_tests.merge.outside_readers import OUTSIDE_READERS, why_not
-from bqx_assets_tests.merge.readers import READERS, by_fastparquet
+from bqx_assets_tests.merge.readers import FILTERS, READERS, by_fastparquet
 from bqx_assets_tests.merge.slabs import SETTINGS
 
 _OF_FASTPARQUET = ("PLAIN", "RLE_DICTIONARY", "OVERFLOWING_DICTIONARY")
@@ -65,6 +65,20 @@ def _as_stated(way: Way) -> tuple[str, str]:
 @pytest.mark.parametrize("reader", READERS)
 def test_every_reader_reads_every_value_in_every_encoding(encoded: Encoded, reader: str) -> None:
     assert _differing(encoded, READERS[reader](encoded.path, list(encoded.columns))) == {}
+
+
+@pytest.mark.parametrize("reader", FILTERS)
+def test_rows_that_a_filter_selects_have_their_own_values_in_every_encoding(encoded: Encoded, reader: str) -> None:
+    selected = encoded._replace(values=encoded.values.filter(pl.col("flag")))
+    read = FILTERS[reader](encoded.path, "plain_zstd__flag")
+    assert _differing(selected, read.select(*encoded.columns)) == {}
+
+
+@pytest.mark.parametrize(("start", "rows"), [(999, 4), (1_500, 1), (2_099, 2), (3_100, 2_500)])
+def test_a_slice_by_polars_has_its_own_values_in_every_encoding(encoded: Encoded, start: int, rows: int) -> None:
+    part = encoded._replace(values=encoded.values.slice(start, rows))
+    read = pl.scan_parquet(encoded.path).slice(start, rows).select(*encoded.columns).collect()
+    assert _differing(part, read) == {}
 
 
 @pytest.mark.parametrize("reader", OUTSIDE_READERS)
