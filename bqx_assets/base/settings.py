@@ -21,6 +21,7 @@ from bqx_assets.base.store.naming import local_path, output_place, server_addres
 
 _PREFIX = "BQX_"
 DuplicatePolicy = Literal["refuse", "first", "last"]
+EncodingPolicy = Literal["balanced", "small", "fast", "compatible"]
 _NUMBER = r"(\d{1,15}|\d{1,3}(?:,\d{3}){1,4}|\d{1,3}(?:_\d{3}){1,4})"
 """A comma separates thousands only: to many people ``1,5d`` means one and a half days, so it is not read as 15 days."""
 _ROWS = re.compile(rf"{_NUMBER}\s*rows?", re.IGNORECASE)
@@ -98,6 +99,10 @@ class Settings(BaseSettings):
     engine: Literal["splice", "join"] = "splice"
     """Method that makes a training file from slabs: ``splice`` concatenates their bytes; ``join`` is slow and simple
     and serves to check the other."""
+    encoding: EncodingPolicy = "balanced"
+    """What the encodings of a file's columns are chosen by: ``balanced`` weighs bytes against the time to write and read
+    them, ``small`` takes the fewest bytes, ``fast`` the least time; ``compatible`` has only encodings that every reader
+    since 2015 knows, and larger files."""
     staging_days: int = Field(default=7, ge=1)
     """Number of days that unpublished parts may stay in the store."""
     keep_versions: int = Field(default=3, ge=0)

@@ -1,0 +1,105 @@
+"""Lists the encodings that columns are stored in, what each costs, and which of them every setting may choose.
+
+**Source** of the costs: ``python -m benchmarks.encoding`` (docs/performance-encoding.md), pyarrow 26 and Polars 2.1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple, cast, get_args
+
+from bqx_assets.base.settings import EncodingPolicy
+
+Kind = Literal["plain", "dictionary", "split", "delta"]
+"""PLAIN, RLE_DICTIONARY, BYTE_STREAM_SPLIT or DELTA_BINARY_PACKED, the names that Parquet has for them."""
+Codec = Literal["none", "lz4", "snappy", "zstd"]
+"""The compression of pages; lz4 is Parquet's LZ4_RAW."""
+PARQUET_NAMES: Final[dict[Kind, str]] = {
+    "plain": "PLAIN",
+    "dictionary": "RLE_DICTIONARY",
+    "split": "BYTE_STREAM_SPLIT",
+    "delta": "DELTA_BINARY_PACKED",
+}
+
+
+class Encoding(NamedTuple):
+    """The way that a column is stored: an encoding, a codec and, for zstd, its level. As text ``split zstd 1``."""
+
+    kind: Kind
+    codec: Codec
+    level: int | None = None
+
+    def __str__(self) -> str:
+        return " ".join((self.kind, self.codec, *([] if self.level is None else [str(self.level)])))
+
+    @classmethod
+    def parse(cls, text: str) -> Encoding | None:
+        """Return the encoding of a record's text; None for one that this version does not know."""
+        kind, codec, *level = text.split(" ") if text.count(" ") in (1, 2) else ("", "")
+        if kind not in get_args(Kind) or codec not in get_args(Codec) or not all(each.isdigit() for each in level):
+            return None
+        return cls(cast("Kind", kind), cast("Codec", codec), int(level[0]) if level else None)
+
+
+class Seconds(NamedTuple):
+    """Processor seconds that 125 million values (1 GB decoded) take."""
+
+    encode: float
+    polars: float
+    pyarrow: float
+
+
+SECONDS: Final[dict[Encoding, Seconds]] = {
+    Encoding("plain", "none"): Seconds(0.85, 0.30, 0.45),
+    Encoding("plain", "lz4"): Seconds(1.30, 0.60, 0.70),
+    Encoding("plain", "snappy"): Seconds(1.50, 0.70, 0.80),
+    Encoding("plain", "zstd", 1): Seconds(2.00, 1.15, 1.30),
+    Encoding("plain", "zstd", 3): Seconds(4.50, 1.20, 1.40),
+    Encoding("dictionary", "none"): Seconds(1.75, 0.32, 0.45),
+    Encoding("dictionary", "lz4"): Seconds(1.85, 0.40, 0.55),
+    Encoding("dictionary", "snappy"): Seconds(1.90, 0.40, 0.55),
+    Encoding("dictionary", "zstd", 1): Seconds(1.95, 0.46, 0.65),
+    Encoding("dictionary", "zstd", 3): Seconds(2.05, 0.46, 0.65),
+    Encoding("split", "none"): Seconds(1.05, 1.40, 0.55),
+    Encoding("split", "lz4"): Seconds(1.25, 1.45, 0.62),
+    Encoding("split", "zstd", 1): Seconds(1.55, 1.50, 0.72),
+    Encoding("split", "zstd", 3): Seconds(1.75, 1.50, 0.72),
+    Encoding("delta", "none"): Seconds(0.95, 0.60, 0.50),
+    Encoding("delta", "lz4"): Seconds(1.00, 0.65, 0.55),
+    Encoding("delta", "zstd", 1): Seconds(1.15, 0.70, 0.60),
+    Encoding("delta", "zstd", 3): Seconds(1.20, 0.70, 0.60),
+}
+"""What each encoding costs. Times depend on the values far less than sizes do, which is why they stand in a table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A setting's price of bytes, and the encodings that it allows."""
+
+    price: float
+    """Processor seconds that a stored gigabyte is worth: it is kept, copied and read through a network."""
+    kinds: tuple[Kind, ...] = ("plain", "dictionary", "split", "delta")
+    codecs: tuple[Codec, ...] = ("none", "lz4", "zstd")
+
+    @property
+    def encodings(self) -> list[Encoding]:
+        """The encodings that the setting allows."""
+        return [each for each in SECONDS if each.kind in self.kinds and each.codec in self.codecs]
+
+    def seconds(self, encoding: Encoding) -> float:
+        """Return the seconds of 125 million values: encoded once, and decoded ``_READS`` times by one or the other."""
+        seconds = SECONDS[encoding]
+        return seconds.encode + _READS * (seconds.polars + seconds.pyarrow) / 2
+
+
+_READS = 4
+"""A training file is decoded at least twice before it is used (by its checks), and then by whoever trains on it."""
+POLICIES: Final[dict[EncodingPolicy, Policy]] = {
+    # Cloud Storage keeps a GB for a month at the price of some 1,000 seconds of a processor of Cloud Run: 500 is the
+    # price of two weeks.
+    "balanced": Policy(price=500),
+    "small": Policy(price=10_000),
+    "fast": Policy(price=10),
+    "compatible": Policy(price=500, kinds=("plain", "dictionary"), codecs=("snappy",)),
+}
+"""The values of ``BQX_ENCODING``. ``compatible`` has only what every reader since 2015 knows: no zstd, no lz4."""
