@@ -180,7 +180,7 @@ def test_a_fact_of_the_table_of_changes_stands_in_one_module() -> None:
     """These once stood in several: one of five compression levels was changed, and hints named another key."""
     facts = {
         r'"interval_time"': "bqx_assets/base/names.py",
-        r'"zstd"|compression_level=\d': "bqx_assets/extract/encoding.py",
+        r'"zstd"|compression_level=\d': "bqx_assets/extract/encodings.py",
         r"RetryPolicy\(.*\d": "bqx_assets/base/retry.py",
         r'"eur", "gbp"': "bqx_assets/base/pairs.py",
         r'f"target_bqx': "bqx_assets/base/names.py",

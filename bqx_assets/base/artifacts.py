@@ -181,6 +181,11 @@ class SlabRecord(Record):
     """SHA-256 of the same bytes, in hexadecimal digits; None in records made before it was kept."""
     content: tuple[str, ...] = ()
     """Content digest of each of the provenance's columns; empty in records made before digests were kept."""
+    encoding: str = ""
+    """The setting that the encodings were chosen by; empty in records made before they were chosen."""
+    encodings: tuple[str, ...] = ()
+    """The encoding of each of the provenance's columns, such as ``split zstd 1``; empty where the bytes are another
+    writer's, or the record is older."""
 
     @property
     def table(self) -> str:

@@ -100,9 +100,9 @@ class Settings(BaseSettings):
     """Method that makes a training file from slabs: ``splice`` concatenates their bytes; ``join`` is slow and simple
     and serves to check the other."""
     encoding: EncodingPolicy = "balanced"
-    """What the encodings of a file's columns are chosen by: ``balanced`` weighs bytes against the time to write and read
+    """Rule by which the encoding of each column is chosen: ``balanced`` weighs bytes against the time to write and read
     them, ``small`` takes the fewest bytes, ``fast`` the least time; ``compatible`` has only encodings that every reader
-    since 2015 knows, and larger files."""
+    since 2015 knows, and makes larger files."""
     staging_days: int = Field(default=7, ge=1)
     """Number of days that unpublished parts may stay in the store."""
     keep_versions: int = Field(default=3, ge=0)

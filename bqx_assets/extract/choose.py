@@ -49,26 +49,25 @@ class _Candidate(NamedTuple):
 def _chosen(facts: Facts | None, candidates: Sequence[_Candidate], policy: Policy, before: Encoding | None) -> Encoding:
     if facts is None:
         allowed = [each.encoding for each in candidates]
-        return before if before in allowed else next(each for each in allowed if each.codec != "none")
+        packed = next(each for each in allowed if each.codec != "none")
+        return before if before is not None and before in allowed else packed
     costs = {each.encoding: policy.price * each.size(facts, each.encoding) / 8 + each.seconds for each in candidates}
     best = min(costs, key=costs.__getitem__)
-    return before if before in costs and costs[before] <= _STAYS * costs[best] else best
+    return before if before is not None and before in costs and costs[before] <= _STAYS * costs[best] else best
 
 
 def _candidates(kind: pl.DataType, policy: Policy) -> list[_Candidate]:
-    """Return the encodings of a type of values: times as steps wherever the setting allows it."""
-    kinds: dict[Kind, Callable[[Facts, Encoding], float]] = {"plain": _floats, "dictionary": _dictionary}
-    if kind == pl.Boolean:
+    """Return the encodings that a setting allows for a type of values."""
+    kinds: dict[Kind, Callable[[Facts, Encoding], float]] = {"plain": _integers, "dictionary": _dictionary}
+    if isinstance(kind, pl.Boolean):
         kinds = {"plain": _flags}
-    elif kind == pl.String:
+    elif isinstance(kind, pl.String):
         kinds |= {"plain": _texts}
     elif kind.is_float():
-        kinds |= {"split": _split}
-    elif kind.is_temporal() and "delta" in policy.kinds:
-        kinds = {"delta": _delta}
+        kinds |= {"plain": _floats, "split": _split}
     else:
-        kinds |= {"plain": _integers, "delta": _delta}
-    is_wide = kind not in {pl.Boolean, pl.String}  # of others, a codec works on fewer or on more bytes a value
+        kinds |= {"split": _split_integers, "delta": _delta}
+    is_wide = not isinstance(kind, pl.Boolean | pl.String)  # a codec has fewer or more bytes of the others
     return [
         _Candidate(each, kinds[each.kind], policy.seconds(each) if is_wide else 0.0)
         for each in policy.encodings
@@ -152,6 +151,10 @@ _MANY, _SLOW = 5, (0.2, 0.89)
 
 def _split(facts: Facts, encoding: Encoding) -> float:
     return sum(_plane(encoding, plane) for plane in facts.planes) or inf
+
+
+def _split_integers(facts: Facts, encoding: Encoding) -> float:
+    return _worth(_split(facts, encoding), facts.width) if encoding.codec != "none" else facts.width
 
 
 def _plane(encoding: Encoding, plane: Plane) -> float:

@@ -1,4 +1,4 @@
-"""Encodes columns as Parquet: with zstd, statistics, and dictionaries for columns whose values repeat.
+"""Writes columns as Parquet, each in the encoding that was chosen for it.
 
 Slabs and the pieces that a merge encodes itself are written in this one way. The join and the frames of other Dagster
 assets are written as Polars does by default.
@@ -6,41 +6,41 @@ assets are written as Polars does by default.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import NamedTuple
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bqx_assets.base.artifacts import SLAB_METADATA_KEY, SlabProvenance
 from bqx_assets.base.content import Contents
+from bqx_assets.extract.encodings import PARQUET_NAMES, Encoding
 
-COMPRESSION: Final = "zstd"
-COMPRESSION_LEVEL: Final = 1
-"""The codec and level of every table that the package encodes itself. A change must raise ``slabs.CODE_VERSION``: fresh
-slabs would otherwise keep the earlier one."""
-_SAMPLE_ROWS = 2_048
-_LEAST_VALUES = 64
-"""Least number of values, without nulls, from which a sample decides."""
-_DISTINCT_SHARE = 0.97
-"""Largest share of distinct values in the sample; it corresponds to some 45,000 distinct values in 180,000 rows. Up to
-this share a dictionary saves a quarter of the bytes of rounded numbers and half of the time to decode them. If all
-values differ, a dictionary takes four times as long to encode and a fifth more bytes (docs/performance.md)."""
-_DISTINCT_SHARE_OF_INTEGERS = 0.85
-"""The same for whole numbers, which zstd compresses well without a dictionary."""
+_PAGE_ROWS = 131_072
+"""Number of rows in a page, of which each byte of a float then fills one block of zstd: pages of 20,000 rows, Arrow's
+default, give 2 to 5% larger files and take longer."""
+_PAGE_BYTES = 64 << 20
+"""No limit for pages of numbers; of long texts one page takes no more memory than this."""
+_BATCH_ROWS = 16_384
+"""Number of rows that Arrow encodes at once: a tenth less time than by its default of 1,024."""
 
 
-def parquet_writer(path: Path, frame: pl.DataFrame) -> pq.ParquetWriter:
-    """Return an open writer for row groups with the columns of ``frame``, whose values decide on dictionaries."""
+def parquet_writer(path: Path, frame: pl.DataFrame, encodings: Mapping[str, Encoding]) -> pq.ParquetWriter:
+    """Return an open writer for row groups with the columns of ``frame`` in their ``encodings``."""
+    in_dictionary = [name for name, each in encodings.items() if each.kind == "dictionary"]
+    others = {name: PARQUET_NAMES[each.kind] for name, each in encodings.items() if each.kind != "dictionary"}
     return pq.ParquetWriter(
         path,
         as_arrow(frame.clear()).schema,
-        compression=COMPRESSION,
-        compression_level=COMPRESSION_LEVEL,
-        use_dictionary=repeating(frame),  # pyright: ignore[reportArgumentType] -- names as well
+        compression={name: each.codec for name, each in encodings.items()},
+        compression_level={name: each.level for name, each in encodings.items() if each.level is not None},
+        use_dictionary=in_dictionary,  # pyright: ignore[reportArgumentType] -- names as well
+        column_encoding=others or None,
+        max_rows_per_page=_PAGE_ROWS,
+        data_page_size=_PAGE_BYTES,
+        write_batch_size=_BATCH_ROWS,
         store_schema=False,
     )
 
@@ -53,27 +53,19 @@ def as_arrow(frame: pl.DataFrame) -> pa.Table:
     return frame.to_arrow(compat_level=pl.CompatLevel.newest())
 
 
-def repeating(frame: pl.DataFrame) -> list[str]:
-    """Return the names of the columns whose values repeat so often that a dictionary saves bytes.
-
-    **Shape**: any rows x any columns. **Cost**: looks at 2,048 rows, spread evenly; a fiftieth of the encoding's time.
-    """
-    # Rows are taken by index, since gather_every takes four times as long.
-    sample = frame[np.arange(0, frame.height, max(1, frame.height // _SAMPLE_ROWS))]
-    return [column.name for column in sample if _repeats(column.drop_nulls())]
-
-
-def _repeats(known: pl.Series) -> bool:
-    if known.len() < _LEAST_VALUES or known.dtype == pl.Boolean:
-        return False
-    share = _DISTINCT_SHARE_OF_INTEGERS if known.dtype.is_integer() else _DISTINCT_SHARE
-    # numpy sorts two thousand numbers eight times as fast as Polars counts them.
-    distinct = np.unique(known.to_numpy()).size if known.dtype.is_numeric() else known.n_unique()
-    return distinct <= share * known.len()
-
-
 ProvenanceAtEnd = Callable[[], SlabProvenance]
 """Called once, after the last frame: only then the account of all rows is complete."""
+
+
+Choose = Callable[[pl.DataFrame], dict[str, Encoding]]
+"""Returns the encoding of each column from a row group's rows; see ``choose.choose``."""
+
+
+class EncodedSlab(NamedTuple):
+    """The facts of a slab's file that are known once it is written."""
+
+    provenance: SlabProvenance
+    encodings: dict[str, Encoding]
 
 
 def encode_slab(
@@ -81,18 +73,21 @@ def encode_slab(
     path: Path,
     row_groups: Sequence[int],
     provenance: ProvenanceAtEnd,
+    choose: Choose,
     contents: Contents | None = None,
-) -> SlabProvenance:
-    """Write frames of the same columns as a slab's file with its provenance as metadata; return the provenance.
+) -> EncodedSlab:
+    """Write frames of the same columns as a slab's file with its provenance as metadata.
 
-    **Shape**: ``sum(row_groups)`` rows x the provenance's columns; a frame may end anywhere in a row group.
-    ``contents`` gets all values. **Cost**: memory for a decoded row group, a frame, and one encoded column.
+    **Shape**: ``sum(row_groups)`` rows x the provenance's columns; a frame may end anywhere in a row group. The rows of
+    the first row group decide on the encodings of all. ``contents`` gets all values.
+    **Cost**: memory for a decoded row group, a frame, and one encoded column.
 
     Raises what ``frames`` raises, unchanged.
     """
     coming = iter(frames)
     waiting = _of_at_least(row_groups[0], next(coming), coming)
-    with parquet_writer(path, waiting) as writer:
+    encodings = choose(waiting.head(row_groups[0]))
+    with parquet_writer(path, waiting, encodings) as writer:
         for rows in row_groups:
             waiting = _of_at_least(rows, waiting, coming)
             group = as_arrow(waiting.head(rows))
@@ -107,7 +102,7 @@ def encode_slab(
         next(coming, None)  # runs the generator to its end, where it may raise
         told = provenance()
         writer.add_key_value_metadata({SLAB_METADATA_KEY: told.model_dump_json()})
-    return told
+    return EncodedSlab(told, encodings)
 
 
 def _of_at_least(rows: int, waiting: pl.DataFrame, coming: Iterator[pl.DataFrame]) -> pl.DataFrame:

@@ -70,7 +70,7 @@ class Facts(NamedTuple):
     low_alike: float
     """The same of the lower 4 bytes of distinct values: decimals of few digits have few of them."""
     planes: tuple[Plane, ...] = ()
-    """The bytes of floats, the lowest first; empty where a dictionary is much smaller anyway."""
+    """The bytes of numbers and times, the lowest first; empty where a dictionary is much smaller anyway."""
     step_bits: float = 64.0
     """Bits that a step from one row to the next takes as DELTA_BINARY_PACKED stores it; of whole numbers and times."""
     step_entropy: float = 64.0
@@ -123,16 +123,17 @@ def _pairs(columns: list[pl.Series]) -> Iterator[pl.Series]:
 def _words(pairs: pl.Series) -> tuple[Words, Words]:
     """Return both rows of the pairs without nulls, as words of 64 bits; texts as hashes."""
     values = pairs
-    if pairs.dtype in {pl.String, pl.Boolean}:
-        values = pairs.hash() if pairs.dtype == pl.String else pairs.cast(pl.UInt64)
-    (array,) = values.rechunk().to_frame().to_arrow(compat_level=pl.CompatLevel.newest()).column(0).chunks
-    known, numbers = array.buffers()
-    words: Words = np.frombuffer(numbers, np.uint64)[array.offset : array.offset + len(array)].reshape(-1, 2)
+    if isinstance(pairs.dtype, pl.String | pl.Boolean):
+        values = pairs.hash() if isinstance(pairs.dtype, pl.String) else pairs.cast(pl.UInt64)
+    array: Any = values.to_frame().to_arrow(compat_level=pl.CompatLevel.newest()).column(0).combine_chunks()
+    words = _of_buffer(array.buffers()[1], array.offset, len(array)).reshape(-1, 2)
     if pairs.null_count():
-        bits = known if known is not None else pairs.is_not_null()
-        valid = np.unpackbits(np.frombuffer(bits, np.uint8), count=array.offset + len(array), bitorder="little")
-        words = words[valid[array.offset :].reshape(-1, 2).all(axis=1)]
+        words = words[pairs.is_not_null().to_numpy().reshape(-1, 2).all(axis=1)]
     return words[:, 0], words[:, 1]
+
+
+def _of_buffer(buffer: Any, start: int, count: int) -> Words:  # noqa: ANN401 -- pyarrow's stubs know no buffer of numpy's
+    return np.frombuffer(buffer, np.uint64)[start : start + count]
 
 
 def _described(here: Words, after: Words, known: list[float], columns: list[pl.Series]) -> list[Facts]:
@@ -152,7 +153,8 @@ def _described(here: Words, after: Words, known: list[float], columns: list[pl.S
     steady = np.count_nonzero(here == after, axis=1) / size
     fresh = np.minimum(1.0 - steady, others / size)
     choice = _choice(_Runs(runs.counts[frequent], runs.columns[frequent]), fresh, size)
-    stepped = _steps(after - here) if not kind.is_float() and kind not in (pl.String, pl.Boolean) else None
+    has_bytes = not isinstance(kind, pl.String | pl.Boolean)
+    stepped = _steps(after - here) if has_bytes and not kind.is_float() else None
     found: list[Facts] = []
     for place in range(many):
         rest, equally = known[place] * float(others[place]) / size, float(alike[place])
@@ -160,8 +162,8 @@ def _described(here: Words, after: Words, known: list[float], columns: list[pl.S
         distinct = max(1.0, int(modes[place]) + min(unlike, known[place] * (1.0 - float(steady[place]))))
         share = distinct / known[place]
         unseen = int(singles[place]) / size * max(0.0, log2(distinct / int(distinct_seen[place])))
-        looked = kind.is_float() and (share > _VARIED or _is_even(here[place], after[place]))
-        noisy = float(low_alike[place]) == inf and float(fresh[place]) > _NOISY
+        looked = has_bytes and (share > _VARIED or _is_even(here[place], after[place]))
+        noisy = kind.is_float() and float(low_alike[place]) == inf and float(fresh[place]) > _NOISY
         found.append(
             Facts(
                 _width(columns[place]),
@@ -203,7 +205,7 @@ def _low_runs(ordered: Words, runs: _Runs, frequent: npt.NDArray[np.bool_]) -> _
 def _equal_pairs(runs: _Runs, many: int) -> Shares:
     several = runs.counts > 1
     counts = runs.counts[several]
-    return np.bincount(runs.columns[several], counts * (counts - 1) / 2, minlength=many)
+    return np.bincount(runs.columns[several], counts * (counts - 1) / 2, minlength=many).astype(np.float64)
 
 
 def _alike(sampled_values: npt.NDArray[Any], equal_pairs: Shares) -> Shares:

@@ -62,7 +62,9 @@ def extract_spine_slab(job: Extraction, catalogue: PairCatalogue, admit: Callabl
             columns=tuple(spine_columns(job.expectations)),
         )
         contents = Contents(periods_of(keys))
-        slab = job.slabs.write(catalogue.targets.table, frames, spine.row_groups, lambda: provenance, contents)
+        slab = job.slabs.write(
+            catalogue.targets.table, frames, spine.row_groups, lambda: provenance, contents, job.settings.encoding
+        )
     else:
         # Described again, not taken from its record: a kill between slab and record leaves a slab without a record.
         spine = describe_spine(job.slabs.frame(slab, [KEY]).get_column(KEY), job.settings.row_group_rows)
@@ -153,8 +155,10 @@ def spine_columns(expectations: Expectations) -> list[Column]:
 
 
 def filters(job: Extraction, *, has_pair: bool) -> dict[str, str]:
-    """Return the row filters of a read in the form that fingerprints use."""
+    """Return the row filters of a read in the form that fingerprints use, and an encoding that is not the default."""
     found = {"start": job.settings.start, "end": job.settings.end, "pair": job.pair.name if has_pair else None}
+    # Slabs that were encoded before there was a choice stay fresh under the default; all others are made anew.
+    found |= {"encoding": job.settings.encoding if job.settings.encoding != "balanced" else None}
     return {name: str(value) for name, value in found.items() if value is not None}
 
 

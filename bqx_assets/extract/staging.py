@@ -29,7 +29,7 @@ from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore, version_of
 from bqx_assets.catalogue.discovery import TableDescription
 from bqx_assets.catalogue.families import FEATURES_DATASET, PAIR_COLUMN, families, family_of
 from bqx_assets.extract.columns import as_utc, stated_bounds, wanted_groups
-from bqx_assets.extract.encoding import COMPRESSION, COMPRESSION_LEVEL
+from bqx_assets.extract.encodings import COMPRESSION, COMPRESSION_LEVEL
 from bqx_assets.extract.object_file import CheckedFile, block_checksums
 from bqx_assets.extract.slabs import source_of
 from bqx_assets.extract.warehouse import Outage, ReadRequest, Warehouse

@@ -183,7 +183,9 @@ class TableReader:
             try:
                 provenance = partial(self._provenance, table, work)
                 contents = Contents(self._spine.periods)
-                return job.slabs.write(name, work.frames(), spine.row_groups, provenance, contents)
+                return job.slabs.write(
+                    name, work.frames(), spine.row_groups, provenance, contents, job.settings.encoding
+                )
             except _RestartWithoutColumns:
                 work = _TableExtraction(job, self._spine, table, work.quarantined_by_value)
 

@@ -6,7 +6,7 @@ twelfth of a merge's processor time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import polars as pl
@@ -15,6 +15,7 @@ from bqx_assets.base.artifacts import Column, Spine
 from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.base.content import Contents, Periods
 from bqx_assets.extract.encoding import as_arrow, parquet_writer
+from bqx_assets.extract.encodings import Encoding
 from bqx_assets.merge.footer import parse_footer
 from bqx_assets.merge.plan import Encoded
 
@@ -22,10 +23,10 @@ _END_BLOCKS = 3
 """Arrow writes the footer, its length and the magic as three last blocks."""
 
 
-def encode(frame: pl.DataFrame, table: str, spine: Spine) -> Encoded:
+def encode(frame: pl.DataFrame, table: str, spine: Spine, encodings: Mapping[str, Encoding]) -> Encoded:
     """Return the frame's columns as a parquet file in memory; ``table`` is its subject in errors."""
     output = _Blocks()
-    with parquet_writer(cast("Any", output), frame) as writer:
+    with parquet_writer(cast("Any", output), frame, encodings) as writer:
         writer.write_table(as_arrow(frame), row_group_size=max(spine.row_groups))
     size_bytes = sum(map(len, output.blocks))
     return Encoded(tuple(output.blocks), parse_footer(b"".join(output.blocks[-_END_BLOCKS:]), size_bytes, table))

@@ -21,6 +21,8 @@ from bqx_assets.catalogue.discovery import FORWARD_PREFIX
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.catalogue.families import PAIR_COLUMN, family_of
 from bqx_assets.extract.align import RowMatch, align, as_key, match_rows, refuse_empty
+from bqx_assets.extract.choose import choose
+from bqx_assets.extract.encodings import Encoding
 from bqx_assets.extract.lookahead import LookaheadDetector
 from bqx_assets.extract.slabs import slab_fingerprint
 from bqx_assets.merge.footer import select, trim
@@ -34,11 +36,19 @@ RAW_DATASET = "raw"
 """Stands for the dataset of a source that is a raw checkpoint, not a table of a warehouse."""
 
 
-def record_of(sums: Sums, provenance: SlabProvenance, content: Mapping[str, str]) -> SlabRecord:
-    """Return the record of a slab whose bytes have these checksums."""
-    name = f"{provenance.source.table}.parquet"
+def record_of(
+    sums: Sums, provenance: SlabProvenance, content: Mapping[str, str], chosen: Mapping[str, Encoding], setting: str
+) -> SlabRecord:
+    """Return the record of a slab whose bytes have these checksums; ``chosen`` is empty where they lie as they were."""
     known = tuple(content[column.name] for column in provenance.columns)
-    return SlabRecord(provenance=provenance, object_name=name, content=known, **sums._asdict())
+    return SlabRecord(
+        provenance=provenance,
+        object_name=f"{provenance.source.table}.parquet",
+        content=known,
+        encoding=setting if chosen else "",
+        encodings=tuple(str(chosen[column.name]) for column in provenance.columns) if chosen else (),
+        **sums._asdict(),
+    )
 
 
 def provenance_of(  # noqa: PLR0913 -- one parameter a fact
@@ -119,6 +129,10 @@ class _RawPart:
         """The raw file's size, as an estimate."""
         return self.file.size_bytes
 
+    def chosen(self, rows: pl.DataFrame) -> dict[str, Encoding]:
+        """Return the encoding of each column of ``rows``, which are those of the spine."""
+        return choose(rows.head(self.spine.facts.row_groups[0]), self.settings.encoding, {})
+
 
 @dataclass(frozen=True)
 class SpinePart(_RawPart):
@@ -140,18 +154,24 @@ class SpinePart(_RawPart):
     def begin(self, scratch: Path) -> Work:  # noqa: ARG002 -- no file is made
         """Return the work on the rows of the file that are in the spine: one step, which encodes them."""
         content: dict[str, str] = {}
+        chosen: dict[str, Encoding] = {}
 
         def step() -> Encoded:
             rows = stored(self._rows(), self.columns)
             content.update(digests(rows, self.spine.periods))
-            return encode(rows, self.table, self.spine.facts)
+            chosen.update(self.chosen(rows))
+            return encode(rows, self.table, self.spine.facts, chosen)
 
-        return Work([step], lambda sums: Prepared(record_of(sums, self._provenance(), content), note="aligned"))
+        def finish(sums: Sums) -> Prepared:
+            record = record_of(sums, self._provenance(), content, chosen, self.settings.encoding)
+            return Prepared(record, note="aligned")
+
+        return Work([step], finish)
 
     def frame(self) -> tuple[pl.DataFrame, SlabRecord]:
         """Return key and targets on the spine's rows."""
         rows = stored(self._rows(), self.columns)
-        return rows, record_of(self.file.source.sums(), self._provenance(), digests(rows, self.spine.periods))
+        return rows, record_of(self.file.source.sums(), self._provenance(), digests(rows, self.spine.periods), {}, "")
 
     def _rows(self) -> pl.DataFrame:
         read = self.file.rows([column.source for column in self.columns], floats=True)
@@ -224,7 +244,7 @@ class RawTable(_RawPart):
         whole = pl.concat([frame for frame, _ in strips], how="horizontal")
         provenance = self.provenance(placed.rows, {name: why for _, found in strips for name, why in found.items()})
         rows = stored(whole, provenance.columns)
-        return rows, record_of(self.file.source.sums(), provenance, digests(rows, self.spine.periods))
+        return rows, record_of(self.file.source.sums(), provenance, digests(rows, self.spine.periods), {}, "")
 
     def place(self) -> RowMatch:
         """Return where in the file the spine's rows are. Raises TableDefect, FooterError."""
@@ -294,6 +314,7 @@ class _TableWork:
         self._start: tuple[RawTable, RowMatch, dict[str, list[Page]] | None] | None = None
         self._looks_forward: dict[str, str] = {}
         self._content: dict[str, str] = {}
+        self._chosen: dict[str, Encoding] = {}
 
     def step(self, columns: Sequence[Column]) -> Encoded | None:
         """Return ``columns`` aligned and encoded; None if they are copied as they lie, and only checked here."""
@@ -306,18 +327,23 @@ class _TableWork:
         if pages is not None:
             refuse_false_statistics(table.file.footer, frame.select(column.source for column in kept), pages)
             return None
-        return encode(rows, table.table, table.spine.facts) if kept else None
+        if not kept:
+            return None
+        chosen = table.chosen(rows)
+        self._chosen |= chosen
+        return encode(rows, table.table, table.spine.facts, chosen)
 
     def finish(self, sums: Sums) -> Prepared:
         """Return the table as a slab: its encoded columns, or the columns of the file itself."""
         table, placed, pages = self._started()
         provenance = table.provenance(placed.rows, self._looks_forward)
         if pages is None or table.path is None:
-            return Prepared(record_of(sums, provenance, self._content), note="aligned")
+            setting = table.settings.encoding
+            return Prepared(record_of(sums, provenance, self._content, self._chosen, setting), note="aligned")
         narrowed = select(table.file.footer, {column.source: column.name for column in provenance.columns})
         # In most files the key comes first. Its 8 bytes a row are left out, because nobody would read them.
         footer, start = trim(narrowed)
-        record = record_of(sums_of_files([(table.path, start)]), provenance, self._content)
+        record = record_of(sums_of_files([(table.path, start)]), provenance, self._content, {}, "")
         lies = (((table.path, start), footer),)
         return Prepared(record, lies, note="as it lies", temporary=table.file.source.fetched)
 

@@ -19,7 +19,7 @@ from bqx_assets.base.process import worker_count
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.catalogue.families import FEATURES_DATASET, ExpectedTable, expected_tables
 from bqx_assets.extract.embedded_layout import WarehouseSpec, table_path
-from bqx_assets.extract.encoding import COMPRESSION, COMPRESSION_LEVEL
+from bqx_assets.extract.encodings import COMPRESSION, COMPRESSION_LEVEL
 from bqx_assets.sandbox.features.pair_tables import compute_pair_tables
 from bqx_assets.sandbox.features.shared_tables import compute_shared_tables
 from bqx_assets.sandbox.market.bars import Market
