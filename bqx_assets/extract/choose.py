@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import polars as pl
 
 from bqx_assets.base.settings import EncodingPolicy
-from bqx_assets.extract.encodings import POLICIES, Encoding, Kind, Policy
+from bqx_assets.extract.encodings import COMPRESSION, POLICIES, Encoding, Kind, Policy
 from bqx_assets.extract.sample import Facts, Plane, sampled
 
 _STAYS = 1.1
@@ -81,7 +81,7 @@ def _worth(stored: float, uncompressed: float) -> float:
 
 
 def _texts(facts: Facts, encoding: Encoding) -> float:
-    share = {"none": 1.0, "zstd": _TEXT}.get(encoding.codec, 2 * _TEXT)
+    share = {"none": 1.0, COMPRESSION: _TEXT}.get(encoding.codec, 2 * _TEXT)
     again = facts.width if encoding.codec == "none" else _FOUND
     return share * facts.width * facts.distinct_share + again * (1.0 - facts.distinct_share)
 
@@ -90,7 +90,7 @@ def _flags(facts: Facts, encoding: Encoding) -> float:
     if encoding.codec == "none":
         return facts.width
     runs = min(facts.entropy / 8, 1.0 - facts.steady)
-    return _worth(runs if encoding.codec == "zstd" else 3 * runs, facts.width)
+    return _worth(runs if encoding.codec == COMPRESSION else 3 * runs, facts.width)
 
 
 def _integers(facts: Facts, encoding: Encoding) -> float:
@@ -102,13 +102,14 @@ def _floats(facts: Facts, encoding: Encoding) -> float:
     """Return the size of floats one after another: codecs shorten what they find in the megabyte before."""
     if encoding.codec == "none":
         return facts.width
-    return facts.fresh * _fresh(facts, encoding) + _CHANGES[encoding.codec] * facts.choice
+    again = (1.0 - facts.fresh) * _AGAIN[encoding.codec]
+    return facts.fresh * _fresh(facts, encoding) + again + _CHANGES[encoding.codec] * facts.choice
 
 
 _HARD = 3
 _TEXT = 0.45
 """Share of a text that zstd leaves at level 1, which shortens texts more than level 3 does."""
-_FLOAT: Final = {"lz4": 8.05, "snappy": 8.05, "zstd": 7.67}
+_FLOAT: Final = {"lz4": 8.05, "snappy": 8.05, COMPRESSION: 7.67}
 """Bytes of a float with all digits: zstd packs its sign and exponent."""
 _FOUND = 2.95
 """Bytes of a value that zstd finds again."""
@@ -116,7 +117,9 @@ _LOWER: Final = {None: 0.3, 1: 0.5, 3: 3.5}
 """Bytes that a codec saves, by its level, if it finds the lower bytes of a value again."""
 _NEAR, _FAR = 6_000, 65_000
 """Number of values in which zstd finds lower bytes, and whole values, again."""
-_CHANGES: Final = {"lz4": 0.6, "snappy": 0.6, "zstd": 0.375}
+_AGAIN: Final = {"lz4": 0.033, "snappy": 0.375, COMPRESSION: 0.003}
+"""Bytes of a value in a long run of equal ones."""
+_CHANGES: Final = {"lz4": 0.6, "snappy": 0.6, COMPRESSION: 0.375}
 """Bytes that it takes to tell new values from earlier ones, for each bit of that choice."""
 
 
@@ -138,7 +141,7 @@ def _dictionary(facts: Facts, encoding: Encoding) -> float:
     """Return the size of packed indexes, and of the distinct values that they refer to."""
     bits = ceil(log2(facts.distinct)) if facts.distinct > 1 else 0
     indexes = bits / 8 * (1.0 - facts.steady**7)  # eight equal values in a row are stored as a run
-    if encoding.codec == "zstd":
+    if encoding.codec == COMPRESSION:
         even = facts.steady**7
         indexes = min((0.98 - 0.6 * even) * indexes, (1.0 + even) * facts.entropy / 8)
     saved = 0.0 if encoding.codec == "none" else _DECIMALS[encoding.level] * (1.0 - exp(-_NEAR / facts.low_alike))
@@ -162,7 +165,7 @@ def _plane(encoding: Encoding, plane: Plane) -> float:
     if encoding.codec == "none":
         return 1.0
     runs = plane.changing * (1.0 + 7.0 * plane.changing)
-    spread = max(1.0, plane.entropy) / 8 if encoding.codec == "zstd" else 1.0
+    spread = max(1.0, plane.entropy) / 8 if encoding.codec == COMPRESSION else 1.0
     if encoding.level == _HARD and plane.entropy > _MANY and _SLOW[0] < plane.changing < _SLOW[1]:
         spread *= 0.96  # level 3 finds longer stretches again where values move slowly
     return min(1.0, runs, spread)
@@ -173,5 +176,5 @@ def _delta(facts: Facts, encoding: Encoding) -> float:
     packed = facts.step_bits / 8 + 0.03
     if encoding.codec == "none":
         return packed
-    spread = facts.step_entropy / 8 * (1.08 if encoding.codec == "zstd" else 8) + 0.003
+    spread = facts.step_entropy / 8 * (1.08 if encoding.codec == COMPRESSION else 8) + 0.003
     return _worth(min(packed, spread), packed)

@@ -130,7 +130,7 @@ def write_encoded(folder: Path, patch: pytest.MonkeyPatch) -> dict[str, str]:
     } | {VARIED: values}
     encoded_as = {way.table: way for way in ways}
 
-    def writer(path: Path, frame: pl.DataFrame) -> Any:
+    def writer(path: Path, frame: pl.DataFrame, _: object) -> Any:
         schema = encoding.as_arrow(frame.clear()).schema
         way = encoded_as.get(path.stem, Way("PLAIN", "zstd"))
         if path.stem != VARIED:
