@@ -19,6 +19,7 @@ from benchmarks import mixes, selections
 from benchmarks.measured import Apart, Runs, alternating, make_cold, make_warm
 from benchmarks.place import parser_of, workplace
 from benchmarks.report import DOCUMENT, bars, table, write_section
+from bqx_assets.extract.choose import choose
 from bqx_assets.extract.encoding import as_arrow, parquet_writer
 
 _READERS: dict[str, Callable[[str, str], int]] = {
@@ -77,7 +78,7 @@ def _files(frame: pl.DataFrame, home: Path) -> dict[str, Path]:
 
 
 def _by_the_product(frame: pl.DataFrame, path: Path) -> None:
-    with parquet_writer(path, frame) as writer:
+    with parquet_writer(path, frame, choose(frame, "balanced", {})) as writer:
         writer.write_table(as_arrow(frame), row_group_size=frame.height)
 
 

@@ -1,15 +1,16 @@
-"""Slabs of every value that a reader could get wrong, in each encoding and compression that a column may have.
+"""Slabs of every value that a reader could get wrong, in each encoding that the product may choose for its type.
 
-Belongs here: the values, the ways of writing them, and a checkpoint folder that has all values in all ways. Does not:
-the readers.
+Belongs here: the values, the encodings, and a checkpoint folder that has all values in all of them, written as the
+product writes. Does not: the readers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import polars as pl
@@ -17,8 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from bqx_assets.base.names import output_column
-from bqx_assets.extract import encoding
+from bqx_assets.base.column_types import COLUMN_TYPES
+from bqx_assets.base.names import KEY, output_column
+from bqx_assets.extract import choose, encoding, slabs
+from bqx_assets.extract.encodings import POLICIES, Encoding
 from bqx_assets.merge.chunks import moved
 from bqx_assets.merge.footer import Footer, RowGroup, merge_footers, read_footer
 from bqx_assets_tests.frames import type_name
@@ -26,54 +29,32 @@ from bqx_assets_tests.merge.slabs import slab_folder
 
 GROUP_ROWS, GROUPS, PAGE_ROWS = 2_100, 3, 1_001
 """Three pages a chunk, of which none ends where a block of an encoding does."""
+PAGES = GROUPS * 3
+"""The number of a column's pages."""
 ROWS = GROUPS * GROUP_ROWS
 _KNOWN_FROM = GROUP_ROWS + PAGE_ROWS + 99
 """Row of the first value after a warm-up: a row group and a page have none."""
 _TIME = pl.Datetime("us", "UTC")
 _SHORT_DICTIONARY_BYTES = 4_000
 """Of a longer dictionary the rest of the chunk is PLAIN; pyarrow's own limit is 1 MiB."""
-
-OVERFLOWING = "OVERFLOWING_DICTIONARY"
-
-
-class Way(NamedTuple):
-    """One way to write a column: an encoding and a compression, as pyarrow names them."""
-
-    encoding: str
-    codec: str
-
-    @property
-    def table(self) -> str:
-        """The table whose columns are written so."""
-        return f"{self.encoding}_{self.codec}".lower()
-
-
-_CODECS = ("zstd", "lz4", "snappy", "none")
-_DICTIONARIES = ("RLE_DICTIONARY", OVERFLOWING)
-_CODECS_OF_DICTIONARIES = ("zstd", "snappy")
-"""A chunk without any value has an empty dictionary. Neither hyparquet nor fastparquet reads one of every codec: LZ4's
-empty block is out of range for the former, and no bytes at all are no number of bytes for the latter."""
-_OF_ANY = ("PLAIN", *_DICTIONARIES)
-_OF_INTEGERS = (*_OF_ANY, "BYTE_STREAM_SPLIT", "DELTA_BINARY_PACKED")
-ENCODINGS = {
-    "FLOAT64": (*_OF_ANY, "BYTE_STREAM_SPLIT"),
-    "INT64": _OF_INTEGERS,
-    "TIMESTAMP": _OF_INTEGERS,
-    "STRING": _OF_ANY,
-    "BOOL": ("PLAIN",),
-}
-"""The encodings of each type."""
+_BATCH_ROWS = 500
+"""After as many values a dictionary's length is looked at."""
 VARIED = "varied"
-"""The table whose columns have another encoding and compression in each row group."""
+"""The table whose columns have another encoding in each row group."""
+_OVERFLOWING = "overflowing_"
+"""Begins the names of tables whose dictionaries are too long."""
 
 
-def ways_of(kind: str) -> list[Way]:
-    """Return all ways to write a column of the type."""
-    return [
-        Way(encoding, codec)
-        for encoding in ENCODINGS[kind]
-        for codec in (_CODECS_OF_DICTIONARIES if encoding in _DICTIONARIES else _CODECS)
-    ]
+def encodings_of(kind: str) -> list[Encoding]:
+    """Return the encodings that any setting may choose for columns of a type."""
+    of_type = COLUMN_TYPES[kind].polars
+    found = [each.encoding for policy in POLICIES.values() for each in choose._candidates(of_type, policy)]
+    return list(dict.fromkeys(found))
+
+
+def table_of(each: Encoding) -> str:
+    """Return the name of the table whose columns are stored so."""
+    return str(each).replace(" ", "_")
 
 
 def awkward_values() -> pl.DataFrame:
@@ -120,51 +101,57 @@ def _cycle(values: Sequence[Any], dtype: pl.DataType) -> pl.Series:
 
 
 def write_encoded(folder: Path, patch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Write slabs of all values in all ways; return which value each of the training file's columns has."""
+    """Write slabs of all values in all encodings; return which value each of the training file's columns has."""
     values = awkward_values()
     kinds = {name: type_name(dtype) for name, dtype in values.schema.items()}
-    ways = list(dict.fromkeys(way for kind in ENCODINGS for way in ways_of(kind)))
-    tables = {
-        way.table: values.select(name for name, kind in kinds.items() if way.encoding in ENCODINGS[kind])
-        for way in ways
-    } | {VARIED: values}
-    encoded_as = {way.table: way for way in ways}
+    every = list(dict.fromkeys(each for kind in COLUMN_TYPES for each in encodings_of(kind)))
+    tables, of_table = {VARIED: values}, dict[str, Encoding]()
+    for each in every:
+        of_table[table_of(each)] = each
+        tables[table_of(each)] = values.select(name for name, kind in kinds.items() if each in encodings_of(kind))
+        if each.kind == "dictionary":
+            of_table[_OVERFLOWING + table_of(each)] = each
+            tables[_OVERFLOWING + table_of(each)] = tables[table_of(each)]
 
-    def writer(path: Path, frame: pl.DataFrame, _: object) -> Any:
-        schema = encoding.as_arrow(frame.clear()).schema
-        way = encoded_as.get(path.stem, Way("PLAIN", "zstd"))
+    def chosen(rows: pl.DataFrame, *_: object) -> dict[str, Encoding]:
+        if KEY in rows.columns:
+            return choose.choose(rows, "balanced", {})
+        return dict.fromkeys(rows.columns, of_table.get(rows.columns[0].partition("__")[0], every[0]))
+
+    own_writer = encoding.parquet_writer
+
+    def writer(path: Path, frame: pl.DataFrame, encodings: Mapping[str, Encoding]) -> Any:
         if path.stem != VARIED:
-            return _writer(path, schema, dict.fromkeys(schema.names, way))
-        turns = {name: ways_of(kinds[name.rpartition("__")[2]]) for name in schema.names}
+            return own_writer(path, frame, encodings)
+        turns = {name: encodings_of(kinds[name.rpartition("__")[2]]) for name in frame.columns}
         numbered = list(enumerate(turns.items()))
         rotations = [{name: turn[(n + group) % len(turn)] for n, (name, turn) in numbered} for group in range(GROUPS)]
-        return _VariedWriter(path, rotations)
+        return _VariedWriter(path, [partial(own_writer, encodings=each) for each in rotations])
 
+    patch.setattr(slabs, "choose", chosen)
     patch.setattr(encoding, "parquet_writer", writer)
+    patch.setattr(encoding, "pq", _ShortPages)
     slab_folder(folder, tables, ROWS, GROUP_ROWS)
     return {output_column(table, name): name for table, frame in tables.items() for name in frame.columns}
 
 
-def _writer(path: Path, schema: pa.Schema, ways: dict[str, Way]) -> pq.ParquetWriter:
-    dictionaries = [name for name, way in ways.items() if way.encoding in _DICTIONARIES]
-    overflowing = OVERFLOWING in {way.encoding for way in ways.values()}
-    options: dict[str, Any] = {
-        "column_encoding": {name: way.encoding for name, way in ways.items() if name not in dictionaries},
-        "use_dictionary": dictionaries,
-        "compression": {name: way.codec for name, way in ways.items()},
-        "compression_level": {name: 1 for name, way in ways.items() if way.codec == "zstd"},
-        "dictionary_pagesize_limit": _SHORT_DICTIONARY_BYTES if overflowing else None,
-        "max_rows_per_page": PAGE_ROWS,
-    }
-    return pq.ParquetWriter(path, schema, store_schema=False, **options)
+class _ShortPages:
+    """pyarrow's module as the product sees it, with pages and dictionaries as short as these tables are."""
+
+    @staticmethod
+    def ParquetWriter(path: Path, schema: pa.Schema, **options: Any) -> pq.ParquetWriter:  # noqa: N802 -- pyarrow's name
+        short: dict[str, Any] = {"max_rows_per_page": PAGE_ROWS, "write_batch_size": _BATCH_ROWS}
+        if path.name.startswith(_OVERFLOWING):
+            short["dictionary_pagesize_limit"] = _SHORT_DICTIONARY_BYTES
+        return pq.ParquetWriter(path, schema, **options | short)
 
 
 class _VariedWriter:
-    """Writes each row group in ways of its own: as a file by itself, whose footers become one."""
+    """Writes each row group by a writer of its own, into a file by itself; their footers become one."""
 
-    def __init__(self, path: Path, ways: Sequence[dict[str, Way]]) -> None:
+    def __init__(self, path: Path, writers: Sequence[Callable[[Path, pl.DataFrame], pq.ParquetWriter]]) -> None:
         self._path = path
-        self._ways = ways
+        self._writers = writers
         self._parts: list[Path] = []
         self._metadata: dict[str, str] = {}
 
@@ -173,7 +160,8 @@ class _VariedWriter:
 
     def write_table(self, group: pa.Table, row_group_size: int) -> None:
         part = self._path.with_suffix(f".{len(self._parts)}")
-        with _writer(part, group.schema, self._ways[len(self._parts)]) as writer:
+        rows = cast("pl.DataFrame", cast("Any", pl).from_arrow(group))
+        with self._writers[len(self._parts)](part, rows) as writer:
             writer.write_table(group, row_group_size=row_group_size)
         self._parts.append(part)
 

@@ -1,4 +1,4 @@
-"""Every reader reads every value equal, bit by bit, in each encoding and compression that a column may have."""
+"""Every reader reads every value equal, bit by bit, in each encoding that any setting may choose for its type."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
+from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.base.names import KEY
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.store.local import working_folder
+from bqx_assets.extract.encodings import PARQUET_NAMES, POLICIES
 from bqx_assets.merge.engine import merge, plan_merge
+from bqx_assets.merge.footer import read_footer
+from bqx_assets.merge.pages import refuse_damaged_pages
 from bqx_assets.quality.stored_file import StoredFile
-from bqx_assets_tests.frames import EURUSD
-from bqx_assets_tests.merge.encoded import VARIED, Way, awkward_values, ways_of, write_encoded
+from bqx_assets_tests.frames import EURUSD, type_name
+from bqx_assets_tests.merge.encoded import PAGES, VARIED, awkward_values, encodings_of, table_of, write_encoded
 from bqx_assets_tests.merge.outside_readers import OUTSIDE_READERS, why_not
 from bqx_assets_tests.merge.readers import FILTERS, READERS, by_fastparquet
 from bqx_assets_tests.merge.slabs import SETTINGS
 
-_OF_FASTPARQUET = ("PLAIN", "RLE_DICTIONARY", "OVERFLOWING_DICTIONARY")
-
 
 class Encoded(NamedTuple):
-    """A training file that has all values in all ways."""
+    """A training file that has all values in all encodings."""
 
     path: Path
     values: pl.DataFrame
@@ -43,7 +45,7 @@ def encoded(tmp_path_factory: pytest.TempPathFactory) -> Encoded:
     return Encoded(folder / "out.parquet", awkward_values(), columns)
 
 
-def test_the_file_has_every_way_to_write_a_column(encoded: Encoded) -> None:
+def test_the_file_has_every_encoding_that_the_product_may_choose(encoded: Encoded) -> None:
     metadata = pq.read_metadata(encoded.path)
     found: dict[str, set[tuple[str, str]]] = {}
     for group in range(metadata.num_row_groups):
@@ -51,15 +53,17 @@ def test_the_file_has_every_way_to_write_a_column(encoded: Encoded) -> None:
             chunk = metadata.row_group(group).column(place)
             table = chunk.path_in_schema.rpartition("__")[0]
             found.setdefault(table, set()).update((each, chunk.compression) for each in chunk.encodings)
-    ways = [way for kind in ("FLOAT64", "INT64", "TIMESTAMP", "STRING", "BOOL") for way in ways_of(kind)]
-    for way in ways:
-        assert _as_stated(way) in found[way.table], way
-        assert _as_stated(way) in found[VARIED], way
+    for each in {each for kind in COLUMN_TYPES for each in encodings_of(kind)}:
+        stated = PARQUET_NAMES[each.kind], "UNCOMPRESSED" if each.codec == "none" else each.codec.upper()
+        assert stated in found[table_of(each)], each
+        assert stated in found[VARIED], each
 
 
-def _as_stated(way: Way) -> tuple[str, str]:
-    encoding = "RLE_DICTIONARY" if "DICTIONARY" in way.encoding else way.encoding
-    return encoding, "UNCOMPRESSED" if way.codec == "none" else way.codec.upper()
+def test_the_values_are_of_every_type_and_fill_several_pages(encoded: Encoded) -> None:
+    assert {type_name(dtype) for dtype in encoded.values.dtypes} == COLUMN_TYPES.keys()
+    with encoded.path.open("rb") as file:
+        pages = refuse_damaged_pages(file, read_footer(encoded.path), encoded.columns)
+    assert {len(found) for found in pages.values()} == {PAGES}
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -70,7 +74,7 @@ def test_every_reader_reads_every_value_in_every_encoding(encoded: Encoded, read
 @pytest.mark.parametrize("reader", FILTERS)
 def test_rows_that_a_filter_selects_have_their_own_values_in_every_encoding(encoded: Encoded, reader: str) -> None:
     selected = encoded._replace(values=encoded.values.filter(pl.col("flag")))
-    read = FILTERS[reader](encoded.path, "plain_zstd__flag")
+    read = FILTERS[reader](encoded.path, "plain_none__flag")
     assert _differing(selected, read.select(*encoded.columns)) == {}
 
 
@@ -89,7 +93,9 @@ def test_readers_of_other_languages_read_every_value_in_every_encoding(encoded: 
 
 
 def test_fastparquet_reads_every_value_in_plain_pages_and_dictionaries(encoded: Encoded) -> None:
-    tables = {way.table for kind in ("FLOAT64", "BOOL") for way in ways_of(kind) if way.encoding in _OF_FASTPARQUET}
+    every = [each for kind in COLUMN_TYPES for each in encodings_of(kind) if each.kind in ("plain", "dictionary")]
+    assert set(POLICIES["compatible"].encodings) <= set(every)
+    tables = {table_of(each) for each in every} | {f"overflowing_{table_of(each)}" for each in every}
     columns = [name for name in encoded.columns if name.rpartition("__")[0] in tables]
     known = encoded._replace(values=encoded.values.with_columns(pl.col(pl.Float64).fill_null(np.nan)))
     assert _differing(known, by_fastparquet(encoded.path, columns)) == {}
@@ -98,7 +104,7 @@ def test_fastparquet_reads_every_value_in_plain_pages_and_dictionaries(encoded: 
 def test_fastparquet_refuses_split_bytes_and_gets_wide_steps_of_times_wrong(encoded: Encoded, tmp_path: Path) -> None:
     """A limit of fastparquet 2026.9: where this fails, it has learnt to read what is encoded for other readers."""
     with pytest.raises(NotImplementedError, match="Encoding 9"):
-        by_fastparquet(encoded.path, ["byte_stream_split_zstd__float"])
+        by_fastparquet(encoded.path, ["split_zstd_1__float"])
     times = encoded.values.select(pl.col("time").alias(KEY))
     path = tmp_path / "times.parquet"
     pq.write_table(times.to_arrow(), path, use_dictionary=False, column_encoding={KEY: "DELTA_BINARY_PACKED"})
