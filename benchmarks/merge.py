@@ -18,7 +18,7 @@ from benchmarks import mixes
 from benchmarks.folders import BYTES_PER_VALUE, chosen_tables, column_count, make_folders, part_of
 from benchmarks.measured import Apart, capped
 from benchmarks.place import parser_of, workplace
-from benchmarks.race import COPIES, OTHERS, OURS, READERS, Race
+from benchmarks.race import COPIES, MIXED, OTHERS, OURS, READERS, Race
 from benchmarks.report import bars, table, write_section
 
 CAP_BYTES = 12 << 30
@@ -89,7 +89,7 @@ def _mixed(asked: argparse.Namespace) -> dict[str, bool]:
             out = home / f"out of {name}"
             out.mkdir()
             races[name] = Race(folder, out, count, column_count(tables), asked.rounds)
-            races[name].ours(apart, asked.rounds, _JOINS)
+            races[name].ours(apart, asked.rounds, MIXED)
         claims = _mix_claims(races)
         _write_mixed(races, claims, asked.rows, "a cap of 12 GiB" if apart.group is not None else "no memory cap")
     return claims
@@ -112,11 +112,13 @@ def _mix_claims(races: dict[str, Race]) -> dict[str, bool]:
 
 
 def _write_mixed(races: dict[str, Race], claims: dict[str, bool], rows: int, cap: str) -> None:
-    names = (*OURS, _JOINS)
-    lines = [[name, *(_cell(race, name) for race in races.values())] for name in names]
-    lines += [[f"{name}, file", *(_size(race, name) for race in races.values())] for name in names]
+    lines = [[name, *(_cell(race, name) for race in races.values())] for name in MIXED]
+    lines += [[f"{name}, file", *(_size(race, name) for race in races.values())] for name in MIXED]
     heads = [f"{name}: {race.tables} tables, {race.columns:,} columns" for name, race in races.items()]
-    text = f"{rows:,} rows; no table lies as the spine does; cold files, under {cap}. {_CELLS}"
+    text = (
+        f"{rows:,} rows; no table lies as the spine does; cold files, under {cap}. Polars writes by its default, zstd "
+        f"at level 3. {_CELLS}"
+    )
     title = "## Merge of raw checkpoints, mixed columns"
     write_section("mix", "\n\n".join((title, text, table(["", *heads], lines), bars(claims))))
 

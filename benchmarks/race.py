@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,6 +30,12 @@ OTHERS: dict[str, Callable[[str, str], object]] = {
     "DuckDB": contestants.duckdb_joins,
     "pyarrow": contestants.pyarrow_joins,
 }
+MIXED: dict[str, Callable[[str, str], object]] = {
+    "raw merge": contestants.raw_merge,
+    "decode + encode": contestants.decode_encode_by_default,
+    "eager joins": contestants.eager_joins_by_default,
+}
+"""Contestants of mixes of columns; the others write by Polars' default."""
 READERS: dict[str, Callable[[str], object]] = {
     "open (Polars)": readers.open_polars,
     "open (pyarrow)": readers.open_pyarrow,
@@ -67,10 +73,10 @@ class Race:
                     self._remove(name)
         self._check("splice")
 
-    def ours(self, apart: Apart, rounds: int, *also: str) -> None:
-        """Run the merge of raw checkpoints, the decoding and encoding that it cannot avoid, and some of the others."""
-        for name in alternating([*OURS, *also], rounds):
-            self._join(apart, name, (OURS | OTHERS)[name])
+    def ours(self, apart: Apart, rounds: int, contestants: Mapping[str, Callable[[str, str], object]] = OURS) -> None:
+        """Run the merge of raw checkpoints, and the decoding and encoding that it cannot avoid."""
+        for name in alternating(list(contestants), rounds):
+            self._join(apart, name, contestants[name])
         self.sizes["decode + encode"] = self.found["decode + encode"].runs[0].result or 0
 
     def others(self, apart: Apart, given_up: dict[str, str]) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 
 from bqx_assets.base.artifacts import RowAccount
 from bqx_assets.base.errors import DuplicateKeys, EmptyTable, NullKeys
@@ -23,7 +26,10 @@ _SPARSE = 16
 _BLOCK = 16
 """Columns that are gathered at once: Polars distributes them over its threads."""
 
+_NUMBERS: Final[tuple[pl.DataType, ...]] = (pl.Float64(), pl.Int64())
+
 Keys = npt.NDArray[np.int64]
+_Bits: TypeAlias = "npt.NDArray[np.uint8]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +53,72 @@ class RowMatch:
             return columns
         if not columns.height:
             return columns.clear(self.index.len())
-        # Each block as one chunk: gathering from ten chunks takes three times as long.
-        blocks = (columns[:, first : first + _BLOCK].rechunk()[self.index] for first in range(0, columns.width, _BLOCK))
-        return pl.DataFrame([self._nulls_if_absent(column) for block in blocks for column in block])
+        nulls = _Nulls(self.index, self.present, columns.height)
+        found: list[pl.Series] = []
+        for first in range(0, columns.width, _BLOCK):
+            # Each block as one chunk: gathering from ten chunks takes three times as long.
+            block = columns[:, first : first + _BLOCK].rechunk()
+            gathered = pl.DataFrame([_without_nulls(column) for column in block])[self.index]
+            found += map(nulls.put, block, gathered)
+        return pl.DataFrame(found)
 
-    def _nulls_if_absent(self, gathered: pl.Series) -> pl.Series:
-        if self.present is None:
-            return gathered
-        return gathered.zip_with(self.present, pl.Series([None], dtype=gathered.dtype))
+
+class _Nulls:
+    """Puts the nulls of a table's columns to their rows of the spine.
+
+    Polars takes up to three times as long to gather a column with nulls as one without, because it gathers single bits.
+    """
+
+    def __init__(self, index: pl.Series, present: pl.Series | None, table_rows: int) -> None:
+        self._index, self._present, self._table_rows = index.to_numpy(), present, table_rows
+        self._known = np.ones(index.len(), np.bool_) if present is None else present.to_numpy()
+
+    def put(self, column: pl.Series, gathered: pl.Series) -> pl.Series:
+        """Return what was gathered from ``_without_nulls(column)`` with the column's nulls, and null in absent rows."""
+        if not _is_plain(column):
+            missing = pl.Series([None], dtype=gathered.dtype)
+            return gathered if self._present is None else gathered.zip_with(self._present, missing)
+        if column.null_count():
+            return _with_validity(gathered, np.packbits(self._also_known(column), bitorder="little"))
+        return gathered if self._present is None else _with_validity(gathered, self._known_bits)
+
+    @cached_property
+    def _known_bits(self) -> _Bits:
+        return np.packbits(self._known, bitorder="little")
+
+    @cached_property
+    def _places(self) -> Keys:
+        """The spine's row of each row of the table; -1 if there is none."""
+        places = np.full(self._table_rows, -1)
+        rows = np.flatnonzero(self._known)
+        places[self._index[rows]] = rows
+        return places
+
+    def _also_known(self, column: pl.Series) -> npt.NDArray[np.bool_]:
+        array = cast("Any", column).to_arrow()
+        bits = np.unpackbits(np.frombuffer(array.buffers()[0], np.uint8), bitorder="little")[array.offset :]
+        places = self._places[np.flatnonzero(bits[: self._table_rows] == 0)]
+        known = self._known.copy()
+        known[places[places >= 0]] = False
+        return known
+
+
+def _is_plain(column: pl.Series) -> bool:
+    """Return whether the values are numbers of eight bytes, one behind another."""
+    return column.dtype.is_temporal() or column.dtype in _NUMBERS
+
+
+def _without_nulls(column: pl.Series) -> pl.Series:
+    """Return a column of numbers with any values in place of its nulls, uncopied; another column as it is."""
+    return _with_validity(column, None) if column.null_count() and _is_plain(column) else column
+
+
+def _with_validity(column: pl.Series, bits: _Bits | None) -> pl.Series:
+    """Return a column of numbers that are null where ``bits`` are 0; None: nowhere."""
+    array = cast("Any", column).to_arrow()
+    validity: Any = None if bits is None else pa.py_buffer(cast("Any", bits))
+    buffers = [validity, array.buffers()[1].slice(8 * array.offset)]
+    return pl.Series(column.name, pa.Array.from_buffers(array.type, len(array), buffers))
 
 
 def align(
@@ -125,8 +189,7 @@ def _positions(present: Keys, wanted: Keys) -> Keys:
         return np.where(wanted[nearest] == present, nearest, -1)
     position = np.full(minutes[-1] + 1, -1)
     position[minutes] = np.arange(wanted.size)
-    within = (asked >= 0) & (asked <= minutes[-1])
-    return np.where(within, position[asked * within], -1)
+    return np.where((asked >= 0) & (asked <= minutes[-1]), position.take(asked, mode="clip"), -1)
 
 
 def refuse_empty(rows: RowAccount, keys: pl.Series, subject: str, key: pl.Series | None = None) -> None:

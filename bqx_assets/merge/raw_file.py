@@ -185,6 +185,10 @@ class RawFile:
         return self.source.end(self.subject)
 
     @cached_property
+    def _metadata(self) -> pq.FileMetaData:
+        return pq.read_metadata(BytesIO(footer_as_file(self._end)))
+
+    @cached_property
     def _whole_footer(self) -> Footer:
         return parse_footer(self._end, self.size_bytes, self.subject)
 
@@ -234,7 +238,7 @@ class RawFile:
 
     def _as_columns(self, file: BinaryIO) -> ColumnFile:
         try:
-            return ColumnFile(file, self.subject, pq.read_metadata(BytesIO(footer_as_file(self._end))))
+            return ColumnFile(file, self.subject, self._metadata)
         except pa.ArrowNotImplementedError as error:
             wide = [
                 f"{name} {kind}"

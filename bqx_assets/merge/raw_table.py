@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import pairwise
 from pathlib import Path
 from threading import Lock
 from typing import Literal
@@ -91,7 +92,8 @@ def provenance_of(  # noqa: PLR0913 -- one parameter a fact
 _COPIES = 3
 """Columns are in memory three times: as read, aligned, and while they are encoded."""
 _STRIP_BYTES = 32 << 20
-"""Decoded size of the columns that are worked on at once; a single column of a very long history may exceed it."""
+"""Mean decoded size of the columns that a step works on; a single column of a very long history may exceed it. With
+strips of a quarter of that size a whole merge took a tenth more processor time."""
 _PLACE_BYTES = 100
 """Memory that finding a row's position in the spine takes for a moment."""
 
@@ -222,7 +224,7 @@ class RawTable(_RawPart):
     def _column_bytes(self, column: Column) -> int:
         """Return a column's decoded size, in the file or on the spine, whichever has more rows."""
         rows, there, stated = self.spine.facts.rows, self.file.footer.rows, self.file.decoded_bytes[column.source]
-        return max(8 * rows, stated * -(-rows // there) if 0 < there < rows else stated)
+        return max(8 * rows, stated * rows // there if 0 < there < rows else stated)
 
     def _looks_forward(self, name: str) -> bool:
         return name.lower().startswith(FORWARD_PREFIX) and not self.settings.include_forward_looking
@@ -269,18 +271,12 @@ class RawTable(_RawPart):
         pages = self.file.pages([column.source for column in self.columns])
         return None if unordered_texts(self.file.footer, pages) else pages
 
-    def strips(self) -> list[list[Column]]:
-        """Return the columns in groups of at most ``_STRIP_BYTES``, or of a single column."""
-        strips: list[list[Column]] = []
-        room_bytes = 0
-        for column in self.columns:
-            size_bytes = self._column_bytes(column)
-            if not strips or size_bytes > room_bytes:
-                strips.append([])
-                room_bytes = _STRIP_BYTES
-            strips[-1].append(column)
-            room_bytes -= size_bytes
-        return strips
+    def strips(self) -> list[tuple[Column, ...]]:
+        """Return the columns in as few groups of ``_STRIP_BYTES`` as there can be, each with as many as the others."""
+        size_bytes = sum(map(self._column_bytes, self.columns))
+        count = min(len(self.columns), -(-size_bytes // _STRIP_BYTES))
+        ends = [len(self.columns) * (number + 1) // count for number in range(count)]
+        return [self.columns[first:end] for first, end in pairwise([0, *ends])]
 
     def strip(self, columns: Sequence[Column], placed: RowMatch) -> tuple[pl.DataFrame, dict[str, str]]:
         """Return the columns on the spine's rows, and for those that look forward the reason."""
