@@ -12,11 +12,14 @@ from bqx_assets.base.settings import EncodingPolicy
 from bqx_assets.extract.encodings import COMPRESSION, POLICIES, Encoding, Kind, Policy
 from bqx_assets.extract.sample import Facts, Plane, sampled
 
+_VALUE_BYTES = 8
+_QUICK, _HARD, _HARDEST = 1, 3, 9
+"""Levels of zstd: of numbers, the first two; of a dictionary of texts, whose indexes are few bytes, the last."""
 _STAYS = 1.1
 """An earlier choice stays while it costs at most so much more than the best: files of growing data change little."""
 _WORTH = 0.9
-"""Whole numbers, times and flags are compressed only if this makes them a tenth smaller. Floats, texts and dictionaries
-always are: Polars compresses everything, and without compression they would be larger than in its files."""
+"""Whole numbers and times are compressed only if this makes them a tenth smaller. The others always are: Polars
+compresses everything, and without compression they would be up to a fifth larger than in its files."""
 
 
 def choose(frame: pl.DataFrame, setting: EncodingPolicy, before: Mapping[str, Encoding]) -> dict[str, Encoding]:
@@ -44,6 +47,15 @@ class _Candidate(NamedTuple):
     size: Callable[[Facts, Encoding], float]
     """Returns how many bytes a value takes, from a column's facts."""
     seconds: float
+    """Processor seconds of 125 million values, whatever their size."""
+    packing: float
+    """Those that the codec takes besides if values stay as large as they are; of smaller ones it takes a part."""
+
+    def cost(self, facts: Facts, price: float) -> float:
+        """Return the seconds that 125 million values are worth, with ``price`` for each GB that they take."""
+        levels = facts.levels_entropy if self.encoding.codec == COMPRESSION else facts.levels
+        share = (self.size(facts, self.encoding) + levels) / _VALUE_BYTES
+        return price * share + self.seconds + self.packing * min(1.0, share)
 
 
 def _chosen(facts: Facts | None, candidates: Sequence[_Candidate], policy: Policy, before: Encoding | None) -> Encoding:
@@ -51,7 +63,7 @@ def _chosen(facts: Facts | None, candidates: Sequence[_Candidate], policy: Polic
         allowed = [each.encoding for each in candidates]
         packed = next(each for each in allowed if each.codec != "none")
         return before if before is not None and before in allowed else packed
-    costs = {each.encoding: policy.price * each.size(facts, each.encoding) / 8 + each.seconds for each in candidates}
+    costs = {each.encoding: each.cost(facts, policy.price) for each in candidates}
     best = min(costs, key=costs.__getitem__)
     return before if before is not None and before in costs and costs[before] <= _STAYS * costs[best] else best
 
@@ -67,11 +79,12 @@ def _candidates(kind: pl.DataType, policy: Policy) -> list[_Candidate]:
         kinds |= {"plain": _floats, "split": _split}
     else:
         kinds |= {"split": _split_integers, "delta": _delta}
-    is_wide = not isinstance(kind, pl.Boolean | pl.String)  # a codec has fewer or more bytes of the others
+    few = isinstance(kind, pl.Boolean | pl.String)  # they take a codec so few bytes that only sizes are compared
+    levels: dict[Kind, tuple[int, ...]] = {"plain": (_QUICK,), "dictionary": (_HARDEST,)} if few else {}
     return [
-        _Candidate(each, kinds[each.kind], policy.seconds(each) if is_wide else 0.0)
+        _Candidate(each, kinds[each.kind], *((0.0, 0.0) if few else policy.seconds(each)))
         for each in policy.encodings
-        if each.kind in kinds
+        if each.kind in kinds and (each.level is None or each.level in levels.get(each.kind, (_QUICK, _HARD)))
     ]
 
 
@@ -90,7 +103,7 @@ def _flags(facts: Facts, encoding: Encoding) -> float:
     if encoding.codec == "none":
         return facts.width
     runs = min(facts.entropy / 8, 1.0 - facts.steady)
-    return _worth(runs if encoding.codec == COMPRESSION else 3 * runs, facts.width)
+    return min(facts.width, runs if encoding.codec == COMPRESSION else 3 * runs)
 
 
 def _integers(facts: Facts, encoding: Encoding) -> float:
@@ -106,7 +119,6 @@ def _floats(facts: Facts, encoding: Encoding) -> float:
     return facts.fresh * _fresh(facts, encoding) + again + _CHANGES[encoding.codec] * facts.choice
 
 
-_HARD = 3
 _TEXT = 0.45
 """Share of a text that zstd leaves at level 1, which shortens texts more than level 3 does."""
 _FLOAT: Final = {"lz4": 8.05, "snappy": 8.05, COMPRESSION: 7.67}
@@ -115,6 +127,8 @@ _FOUND = 2.95
 """Bytes of a value that zstd finds again."""
 _LOWER: Final = {None: 0.3, 1: 0.5, 3: 3.5}
 """Bytes that a codec saves, by its level, if it finds the lower bytes of a value again."""
+_TOP, _UPPER, _TOP_OF_NOISE = 6, 0.75, 0.9
+"""Bytes that zstd saves of the two highest bytes where they hardly vary; those of noise take 0.9 bytes if split."""
 _NEAR, _FAR = 6_000, 65_000
 """Number of values in which zstd finds lower bytes, and whole values, again."""
 _AGAIN: Final = {"lz4": 0.033, "snappy": 0.375, COMPRESSION: 0.003}
@@ -127,13 +141,15 @@ def _fresh(facts: Facts, encoding: Encoding) -> float:
     """Return the size of a fresh float, some of which a codec finds again, in whole or by their lower bytes."""
     lower = 1.0 - exp(-_NEAR / facts.low_alike)
     whole = (1.0 - exp(-_FAR / facts.alike)) * (1.0 if encoding.level == _HARD else 0.6)
-    new = _FLOAT[encoding.codec] - _LOWER[encoding.level] * lower
+    top = sum(_plane(plane, encoding) for plane in facts.planes[_TOP:]) if facts.planes else 1.0
+    upper = _UPPER * max(0.0, 1.0 - top / _TOP_OF_NOISE) if encoding.codec == COMPRESSION else 0.0
+    new = _FLOAT[encoding.codec] - _LOWER[encoding.level] * lower - upper
     return new - whole * (new - _FOUND)
 
 
-_ENTRIES: Final = {None: 1.0, 1: 0.96, 3: 0.94}
+_ENTRIES: Final = {None: 1.0, 1: 0.96, 3: 0.94, 9: 0.94}
 """Share of a dictionary's floats with all digits that remains, by a codec's level."""
-_DECIMALS: Final = {None: 0.1, 1: 0.25, 3: 0.43}
+_DECIMALS: Final = {None: 0.1, 1: 0.25, 3: 0.43, 9: 0.43}
 """Share of a dictionary's decimals that a codec saves besides, by its level."""
 
 
@@ -153,18 +169,18 @@ _MANY, _SLOW = 5, (0.2, 0.89)
 
 
 def _split(facts: Facts, encoding: Encoding) -> float:
-    return sum(_plane(encoding, plane) for plane in facts.planes) or inf
+    return sum(_plane(plane, encoding) for plane in facts.planes) or inf
 
 
 def _split_integers(facts: Facts, encoding: Encoding) -> float:
     return _worth(_split(facts, encoding), facts.width) if encoding.codec != "none" else facts.width
 
 
-def _plane(encoding: Encoding, plane: Plane) -> float:
+def _plane(plane: Plane, encoding: Encoding) -> float:
     """Return the bytes that one of the 8 bytes of a value takes: runs of equal bytes, else by how they are spread."""
     if encoding.codec == "none":
         return 1.0
-    runs = plane.changing * (1.0 + 7.0 * plane.changing)
+    runs = plane.changing * ((1.2 if encoding.codec == COMPRESSION else 2.5) + 7.0 * plane.changing)
     spread = max(1.0, plane.entropy) / 8 if encoding.codec == COMPRESSION else 1.0
     if encoding.level == _HARD and plane.entropy > _MANY and _SLOW[0] < plane.changing < _SLOW[1]:
         spread *= 0.96  # level 3 finds longer stretches again where values move slowly

@@ -28,6 +28,8 @@ _VARIED = 0.03
 """Share of distinct values up to which a dictionary is so much smaller that bytes need no look."""
 _NOISY = 0.95
 """Share of fresh values from which bytes that nothing repeats are noise."""
+_RUN_BYTES = 3
+"""Bytes of a run of nulls or of values."""
 _FEW_STEPS = 16
 _LOGS: Final = np.concatenate([[0.0], np.arange(1, _PAIRS + 1) * np.log2(np.arange(1, _PAIRS + 1))])
 
@@ -69,6 +71,10 @@ class Facts(NamedTuple):
     """Number of values of which two fresh ones are equal by the same chance as if all of them were equally frequent."""
     low_alike: float
     """The same of the lower 4 bytes of distinct values: decimals of few digits have few of them."""
+    levels: float
+    """Bytes a value that tell nulls from values, packed."""
+    levels_entropy: float
+    """The same, as small as a codec can make them."""
     planes: tuple[Plane, ...] = ()
     """The bytes of numbers and times, the lowest first; empty where a dictionary is much smaller anyway."""
     step_bits: float = 64.0
@@ -93,8 +99,10 @@ def sampled(columns: list[pl.Series]) -> list[Facts | None]:
     rows = columns[0].len()
     found: list[Facts | None] = [None] * len(columns)
     together: list[tuple[int, Words, Words, float]] = []
+    levels: list[tuple[float, float]] = []
     for place, pairs in enumerate(_pairs(columns)):
         here, after = _words(pairs)
+        levels.append(_levels(pairs))
         known = rows * (1.0 - pairs.null_count() / max(1, pairs.len()))
         if here.size < LEAST_PAIRS and 0 < columns[place].null_count() < rows:
             own = columns[place].drop_nulls()
@@ -104,10 +112,16 @@ def sampled(columns: list[pl.Series]) -> list[Facts | None]:
             spread = np.linspace(0, here.size - 1, _TOGETHER).astype(np.intp)
             together.append((place, here[spread], after[spread], known))
         elif here.size >= LEAST_PAIRS:
-            (found[place],) = _described(here[None], after[None], [known], [columns[place]])
+            (found[place],) = _described(here[None], after[None], [known], [columns[place]], [levels[place]])
     if together:
         places, heres, afters, knowns = zip(*together, strict=True)
-        facts = _described(np.stack(heres), np.stack(afters), list(knowns), [columns[place] for place in places])
+        facts = _described(
+            np.stack(heres),
+            np.stack(afters),
+            list(knowns),
+            [columns[place] for place in places],
+            [levels[place] for place in places],
+        )
         for place, each in zip(places, facts, strict=True):
             found[place] = each
     return found
@@ -132,11 +146,24 @@ def _words(pairs: pl.Series) -> tuple[Words, Words]:
     return words[:, 0], words[:, 1]
 
 
+def _levels(pairs: pl.Series) -> tuple[float, float]:
+    """Return the bytes a value that tell nulls from values, packed in runs or a bit each, and their entropy."""
+    share = pairs.null_count() / max(1, pairs.len())
+    if not 0 < share < 1:
+        return 0.0, 0.0
+    known = pairs.is_not_null().to_numpy().reshape(-1, 2)
+    changing = np.count_nonzero(known[:, 0] != known[:, 1]) / len(known)
+    packed = min(0.125, _RUN_BYTES * changing)
+    return packed, min(packed, -(share * log2(share) + (1 - share) * log2(1 - share)) / 8)
+
+
 def _of_buffer(buffer: Any, start: int, count: int) -> Words:  # noqa: ANN401 -- pyarrow's stubs know no buffer of numpy's
     return np.frombuffer(buffer, np.uint64)[start : start + count]
 
 
-def _described(here: Words, after: Words, known: list[float], columns: list[pl.Series]) -> list[Facts]:
+def _described(
+    here: Words, after: Words, known: list[float], columns: list[pl.Series], levels: list[tuple[float, float]]
+) -> list[Facts]:
     """Return the facts of columns. **Shape**: ``here`` and ``after`` are columns x pairs."""
     many, size = here.shape
     kind = columns[0].dtype
@@ -175,6 +202,7 @@ def _described(here: Words, after: Words, known: list[float], columns: list[pl.S
                 float(choice[place]),
                 equally,
                 float(low_alike[place]),
+                *levels[place],
                 _planes(here[place], after[place], noisy=noisy) if looked else (),
                 *([] if stepped is None else [float(facts[place]) for facts in stepped]),
             )
@@ -221,9 +249,10 @@ def _entropies(runs: _Runs, many: int, size: int) -> Shares:
 
 
 def _choice(modes: _Runs, fresh: Shares, size: int) -> Shares:
+    """Return the bits of the choice among the modes and fresh values; where there are no modes, of where values end."""
     shares = modes.counts / size
     among = np.bincount(modes.columns, -shares * np.log2(shares), minlength=fresh.size)
-    return among - fresh * np.log2(np.maximum(fresh, 1 / size))
+    return np.where(among > 0, among - fresh * np.log2(np.maximum(fresh, 1 / size)), fresh * (fresh < _NOISY))
 
 
 def _is_even(here: Words, after: Words) -> bool:
