@@ -11,16 +11,12 @@ from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
-import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 
-from benchmarks import mixes, selections
+from benchmarks import mixes, selections, writers
 from benchmarks.measured import Apart, Runs, alternating, make_cold, make_warm
 from benchmarks.place import parser_of, workplace
 from benchmarks.report import DOCUMENT, bars, table, write_section
-from bqx_assets.extract.choose import choose
-from bqx_assets.extract.encoding import as_arrow, parquet_writer
 
 _READERS: dict[str, Callable[[str, str], int]] = {
     "Polars": selections.by_polars,
@@ -71,40 +67,10 @@ def main() -> None:
 
 
 def _files(frame: pl.DataFrame, home: Path) -> dict[str, Path]:
-    writers = {"the product": _by_the_product, "as before": _as_before, "Polars": _by_polars}
-    for number, write in enumerate(writers.values()):
+    files = {"the product": writers.as_the_product, "as before": writers.as_before, "Polars": writers.as_polars}
+    for number, write in enumerate(files.values()):
         write(frame, home / f"{number}.parquet")
-    return {name: home / f"{number}.parquet" for number, name in enumerate(writers)}
-
-
-def _by_the_product(frame: pl.DataFrame, path: Path) -> None:
-    with parquet_writer(path, frame, choose(frame, "balanced", {})) as writer:
-        writer.write_table(as_arrow(frame), row_group_size=frame.height)
-
-
-def _by_polars(frame: pl.DataFrame, path: Path) -> None:
-    frame.write_parquet(path, row_group_size=frame.height)
-
-
-def _as_before(frame: pl.DataFrame, path: Path) -> None:
-    """Write a frame as the product did until November 2026, with a dictionary where sampled values repeat."""
-    sample = frame[np.arange(0, frame.height, max(1, frame.height // 2_048))]
-    repeating = [column.name for column in sample if _repeats(column.drop_nulls())]
-    pq.write_table(
-        as_arrow(frame),
-        path,
-        compression="zstd",
-        compression_level=1,
-        use_dictionary=repeating,  # pyright: ignore[reportArgumentType] -- names as well
-        row_group_size=frame.height,
-        store_schema=False,
-    )
-
-
-def _repeats(known: pl.Series) -> bool:
-    if known.len() < 64 or known.dtype == pl.Boolean:  # noqa: PLR2004 -- the earlier rule's own numbers
-        return False
-    return known.n_unique() <= (0.85 if known.dtype.is_integer() else 0.97) * known.len()
+    return {name: home / f"{number}.parquet" for number, name in enumerate(files)}
 
 
 def _refuse_other_values(files: list[Path], columns: int) -> None:

@@ -14,7 +14,7 @@ from bqx_assets.extract.sample import Facts, Plane, sampled
 
 _VALUE_BYTES = 8
 _QUICK, _HARD, _HARDEST = 1, 3, 9
-"""Levels of zstd: of numbers, the first two; of a dictionary of texts, whose indexes are few bytes, the last."""
+"""Levels of zstd: of numbers, the first two; of flags and of a dictionary of texts, which are few bytes, the last."""
 _STAYS = 1.1
 """An earlier choice stays while it costs at most so much more than the best: files of growing data change little."""
 _WORTH = 0.9
@@ -80,7 +80,8 @@ def _candidates(kind: pl.DataType, policy: Policy) -> list[_Candidate]:
     else:
         kinds |= {"split": _split_integers, "delta": _delta}
     few = isinstance(kind, pl.Boolean | pl.String)  # they take a codec so few bytes that only sizes are compared
-    levels: dict[Kind, tuple[int, ...]] = {"plain": (_QUICK,), "dictionary": (_HARDEST,)} if few else {}
+    plain = _HARDEST if isinstance(kind, pl.Boolean) else _QUICK
+    levels: dict[Kind, tuple[int, ...]] = {"plain": (plain,), "dictionary": (_HARDEST,)} if few else {}
     return [
         _Candidate(each, kinds[each.kind], *((0.0, 0.0) if few else policy.seconds(each)))
         for each in policy.encodings

@@ -56,6 +56,7 @@ SECONDS: Final[dict[Encoding, Seconds]] = {
     Encoding("plain", "snappy"): Seconds(1.50, 0.70, 0.80),
     Encoding("plain", "zstd", 1): Seconds(2.00, 1.15, 1.30),
     Encoding("plain", "zstd", 3): Seconds(4.50, 1.20, 1.40),
+    Encoding("plain", "zstd", 9): Seconds(9.00, 1.20, 1.40),
     Encoding("dictionary", "snappy"): Seconds(1.90, 0.40, 0.55),
     Encoding("dictionary", "zstd", 1): Seconds(1.95, 0.46, 0.65),
     Encoding("dictionary", "zstd", 3): Seconds(2.05, 0.46, 0.65),

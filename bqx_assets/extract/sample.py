@@ -7,7 +7,6 @@ type are described together, because one call for 25 columns costs little more t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from math import exp, inf, log2
 from typing import Any, Final, NamedTuple, cast
 
@@ -36,6 +35,7 @@ _LOGS: Final = np.concatenate([[0.0], np.arange(1, _PAIRS + 1) * np.log2(np.aran
 Words = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
 Shares = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 
 
 class Plane(NamedTuple):
@@ -91,82 +91,88 @@ class _Runs(NamedTuple):
     """The row that each count belongs to."""
 
 
+class _Sample(NamedTuple):
+    """The pairs of a column, and what is known of the whole column by them."""
+
+    here: Words
+    """The first rows of the pairs without nulls, as words of 64 bits; texts as hashes."""
+    after: Words
+    """The second rows."""
+    known: float
+    """Number of values of the column, estimated."""
+    width: float
+    levels: float
+    levels_entropy: float
+
+
 def sampled(columns: list[pl.Series]) -> list[Facts | None]:
     """Return the facts of each column; None for one of which fewer than ``LEAST_PAIRS`` pairs are known.
 
     **Shape**: series of one type and length. **Cost**: 30 to 60 microseconds a column, at most 3% of encoding it.
     """
-    rows = columns[0].len()
-    found: list[Facts | None] = [None] * len(columns)
-    together: list[tuple[int, Words, Words, float]] = []
-    levels: list[tuple[float, float]] = []
-    for place, pairs in enumerate(_pairs(columns)):
-        here, after = _words(pairs)
-        levels.append(_levels(pairs))
-        known = rows * (1.0 - pairs.null_count() / max(1, pairs.len()))
-        if here.size < LEAST_PAIRS and 0 < columns[place].null_count() < rows:
-            own = columns[place].drop_nulls()
-            here, after = _words(next(_pairs([own])))
-            known = own.len()
-        if here.size >= _TOGETHER:
-            spread = np.linspace(0, here.size - 1, _TOGETHER).astype(np.intp)
-            together.append((place, here[spread], after[spread], known))
-        elif here.size >= LEAST_PAIRS:
-            (found[place],) = _described(here[None], after[None], [known], [columns[place]], [levels[place]])
-    if together:
-        places, heres, afters, knowns = zip(*together, strict=True)
-        facts = _described(
-            np.stack(heres),
-            np.stack(afters),
-            list(knowns),
-            [columns[place] for place in places],
-            [levels[place] for place in places],
-        )
-        for place, each in zip(places, facts, strict=True):
-            found[place] = each
-    return found
+    samples = [_sample(column) for column in columns]
+    facts: dict[int, Facts] = {}
+    together = [place for place, each in enumerate(samples) if each.here.size >= _TOGETHER]
+    alone = [[place] for place, each in enumerate(samples) if LEAST_PAIRS <= each.here.size < _TOGETHER]
+    for places in ([together] if together else []) + alone:
+        facts |= zip(places, _described([samples[place] for place in places], columns[0].dtype), strict=True)
+    return [facts.get(place) for place in range(len(columns))]
 
 
-def _pairs(columns: list[pl.Series]) -> Iterator[pl.Series]:
-    """Yield the sample of each column: both rows of each pair one after another."""
-    rows = columns[0].len()
-    first = np.unique(np.linspace(0, max(0, rows - 2), min(_PAIRS, rows // 2)).astype(np.int64))
-    yield from pl.DataFrame(columns)[np.stack([first, first + 1], axis=1).ravel()]
+def _sample(column: pl.Series) -> _Sample:
+    rows = column.len()
+    first = np.linspace(0, max(0, rows - 2), min(_PAIRS, rows // 2)).astype(np.intp)
+    pairs, valid = _taken(column, np.stack([first, first + 1], axis=1).ravel())
+    pairs, valid = pairs.reshape(-1, 2), valid if valid is None else valid.reshape(-1, 2)
+    width = _width(column, first)
+    if valid is None or valid.all():
+        return _Sample(pairs[:, 0], pairs[:, 1], rows, width, 0.0, 0.0)
+    share = float(valid.mean())
+    both = valid.all(axis=1)
+    if np.count_nonzero(both) < LEAST_PAIRS <= rows - column.null_count() < rows:
+        return _sample(column.drop_nulls())
+    packed = min(0.125, _RUN_BYTES * np.count_nonzero(valid[:, 0] != valid[:, 1]) / max(1, len(valid)))
+    least = -share * log2(share) - (1 - share) * log2(1 - share) if share > 0 else 0.0
+    return _Sample(pairs[both, 0], pairs[both, 1], rows * share, width, packed, min(packed, least / 8))
 
 
-def _words(pairs: pl.Series) -> tuple[Words, Words]:
-    """Return both rows of the pairs without nulls, as words of 64 bits; texts as hashes."""
-    values = pairs
-    if isinstance(pairs.dtype, pl.String | pl.Boolean):
-        values = pairs.hash() if isinstance(pairs.dtype, pl.String) else pairs.cast(pl.UInt64)
-    array: Any = values.to_frame().to_arrow(compat_level=pl.CompatLevel.newest()).column(0).combine_chunks()
-    words = _of_buffer(array.buffers()[1], array.offset, len(array)).reshape(-1, 2)
-    if pairs.null_count():
-        words = words[pairs.is_not_null().to_numpy().reshape(-1, 2).all(axis=1)]
-    return words[:, 0], words[:, 1]
+def _taken(column: pl.Series, rows: Numbers) -> tuple[Words, Mask | None]:
+    """Return rows of a column as words of 64 bits, and which of them are no nulls; None if the column has none."""
+    if isinstance(column.dtype, pl.String | pl.Boolean):
+        taken = column[rows]
+        words = taken.hash() if isinstance(column.dtype, pl.String) else taken.cast(pl.UInt64).fill_null(0)
+        return words.to_numpy(), taken.is_not_null().to_numpy() if column.null_count() else None
+    # Through its buffers: Polars would wake all its threads for a few rows.
+    found: list[tuple[Words, Mask | None]] = []
+    start = 0
+    for chunk in column.get_chunks():
+        array = cast("Any", chunk).to_arrow()
+        first, last = np.searchsorted(rows, (start, start + len(array)))
+        places = rows[first:last] - start + array.offset
+        start += len(array)
+        known, numbers = array.buffers()
+        words = np.frombuffer(numbers, np.uint64)[places]
+        bits = np.frombuffer(known, np.uint8)[places >> 3] >> (places & 7) if known is not None else None
+        found.append((words, None if bits is None else (bits & 1).astype(np.bool_)))
+    if not found:
+        return np.zeros(0, np.uint64), None
+    masks = [np.ones(words.size, np.bool_) if mask is None else mask for words, mask in found]
+    return np.concatenate([words for words, _ in found]), np.concatenate(masks) if column.null_count() else None
 
 
-def _levels(pairs: pl.Series) -> tuple[float, float]:
-    """Return the bytes a value that tell nulls from values, packed in runs or a bit each, and their entropy."""
-    share = pairs.null_count() / max(1, pairs.len())
-    if not 0 < share < 1:
-        return 0.0, 0.0
-    known = pairs.is_not_null().to_numpy().reshape(-1, 2)
-    changing = np.count_nonzero(known[:, 0] != known[:, 1]) / len(known)
-    packed = min(0.125, _RUN_BYTES * changing)
-    return packed, min(packed, -(share * log2(share) + (1 - share) * log2(1 - share)) / 8)
+def _width(column: pl.Series, rows: Numbers) -> float:
+    if isinstance(column.dtype, pl.String):
+        return 4.0 + cast("float", column[rows].str.len_bytes().mean() or 0.0)
+    return 0.125 if isinstance(column.dtype, pl.Boolean) else 8.0
 
 
-def _of_buffer(buffer: Any, start: int, count: int) -> Words:  # noqa: ANN401 -- pyarrow's stubs know no buffer of numpy's
-    return np.frombuffer(buffer, np.uint64)[start : start + count]
-
-
-def _described(
-    here: Words, after: Words, known: list[float], columns: list[pl.Series], levels: list[tuple[float, float]]
-) -> list[Facts]:
-    """Return the facts of columns. **Shape**: ``here`` and ``after`` are columns x pairs."""
-    many, size = here.shape
-    kind = columns[0].dtype
+def _described(samples: list[_Sample], kind: pl.DataType) -> list[Facts]:
+    """Return the facts of columns of one type: of several only those with at least ``_TOGETHER`` pairs."""
+    size = min(_TOGETHER, samples[0].here.size)
+    spread = [np.linspace(0, each.here.size - 1, size).astype(np.intp) for each in samples]
+    here = np.stack([each.here[rows] for each, rows in zip(samples, spread, strict=True)])
+    after = np.stack([each.after[rows] for each, rows in zip(samples, spread, strict=True)])
+    many = len(samples)
     ordered = np.sort(here, axis=1)
     runs = _runs(ordered)
     frequent = runs.counts > max(_MODE_SHARE * size, 1)
@@ -183,17 +189,17 @@ def _described(
     has_bytes = not isinstance(kind, pl.String | pl.Boolean)
     stepped = _steps(after - here) if has_bytes and not kind.is_float() else None
     found: list[Facts] = []
-    for place in range(many):
-        rest, equally = known[place] * float(others[place]) / size, float(alike[place])
+    for place, each in enumerate(samples):
+        rest, equally = each.known * float(others[place]) / size, float(alike[place])
         unlike = equally * (1.0 - exp(-rest / equally)) if equally < inf else rest
-        distinct = max(1.0, int(modes[place]) + min(unlike, known[place] * (1.0 - float(steady[place]))))
-        share = distinct / known[place]
+        distinct = max(1.0, int(modes[place]) + min(unlike, each.known * (1.0 - float(steady[place]))))
+        share = distinct / each.known
         unseen = int(singles[place]) / size * max(0.0, log2(distinct / int(distinct_seen[place])))
         looked = has_bytes and (share > _VARIED or _is_even(here[place], after[place]))
         noisy = kind.is_float() and float(low_alike[place]) == inf and float(fresh[place]) > _NOISY
         found.append(
             Facts(
-                _width(columns[place]),
+                each.width,
                 distinct,
                 share,
                 float(entropy[place]) + unseen,
@@ -202,7 +208,8 @@ def _described(
                 float(choice[place]),
                 equally,
                 float(low_alike[place]),
-                *levels[place],
+                each.levels,
+                each.levels_entropy,
                 _planes(here[place], after[place], noisy=noisy) if looked else (),
                 *([] if stepped is None else [float(facts[place]) for facts in stepped]),
             )
@@ -279,9 +286,3 @@ def _steps(steps: Words) -> tuple[Shares, Shares]:
     runs = _runs(np.sort(steps, axis=1))
     singles, seen = (np.bincount(columns, minlength=many) for columns in (runs.columns[runs.counts == 1], runs.columns))
     return bits, _entropies(runs, many, size) + singles / size * np.maximum(0.0, bits - np.log2(seen))
-
-
-def _width(column: pl.Series) -> float:
-    if column.dtype == pl.String:
-        return 4.0 + cast("float", next(_pairs([column])).str.len_bytes().mean() or 0.0)
-    return 0.125 if column.dtype == pl.Boolean else 8.0
