@@ -117,8 +117,8 @@ def _write_mixes(what: str, frames: Iterator[pl.DataFrame], path: Path) -> bool:
     cpu = ", ".join(f"{way} {seconds[way] / (values / 125e6):.2f}" for way in ways)
     megabytes = ", ".join(f"{way} {size / 1e6:,.0f} MB" for way, size in total.items())
     text = (
-        f"{what}. Each kind is a file of its own, and bytes a value are those of whole files; before means zstd 1, with "
-        f"a dictionary where a sample repeats. In all: {megabytes}. Encoding, CPU seconds for 125 million values: {cpu}."
+        f"{what}. Each kind is a file of its own, and bytes a value are of whole files; before means zstd 1, with "
+        f"a dictionary where a sample repeats. In all: {megabytes}. Encoding, CPU s for 125 million values: {cpu}."
     )
     head = ["kind", "columns", *ways, "product / before", "product / Polars"]
     write_section("mixes", "\n\n".join(("## Mixes", text, table(head, lines), bars(claims))), _DOCUMENT)
