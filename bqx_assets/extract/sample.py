@@ -166,55 +166,90 @@ def _width(column: pl.Series, rows: Numbers) -> float:
     return 0.125 if isinstance(column.dtype, pl.Boolean) else 8.0
 
 
+class _Counted(NamedTuple):
+    """Counts of the values in the samples of columns, an entry for each column."""
+
+    distinct: Numbers
+    singles: Numbers
+    """Number of values that occur once."""
+    modes: Numbers
+    others: Numbers
+    """Number of rows whose value is no mode."""
+    alike: Shares
+    low_alike: Shares
+    entropy: Shares
+    among_modes: Shares
+    """Bits that the choice among the modes takes."""
+
+
+def _counted(here: Words) -> _Counted:
+    """Return the counts of columns. **Shape**: ``here`` is columns x sampled values."""
+    many, size = here.shape
+    ordered = np.sort(here, axis=1)
+    runs = _runs(ordered)
+    frequent = runs.counts > max(_MODE_SHARE * size, 1)
+    modes = _Runs(runs.counts[frequent], runs.columns[frequent])
+    rare = _Runs(runs.counts[~frequent], runs.columns[~frequent])
+    distinct = np.bincount(runs.columns, minlength=many)
+    number_of_modes = np.bincount(modes.columns, minlength=many)
+    others = np.bincount(rare.columns, rare.counts, minlength=many).astype(np.int64)
+    shares = modes.counts / size
+    return _Counted(
+        distinct,
+        np.bincount(runs.columns[runs.counts == 1], minlength=many),
+        number_of_modes,
+        others,
+        _alike(others, _equal_pairs(rare, many)),
+        _alike(distinct - number_of_modes, _equal_pairs(_low_runs(ordered, runs, frequent), many)),
+        _entropies(runs, many, size),
+        np.bincount(modes.columns, -shares * np.log2(shares), minlength=many).astype(np.float64),
+    )
+
+
 def _described(samples: list[_Sample], kind: pl.DataType) -> list[Facts]:
     """Return the facts of columns of one type: of several only those with at least ``_TOGETHER`` pairs."""
     size = min(_TOGETHER, samples[0].here.size)
     spread = [np.linspace(0, each.here.size - 1, size).astype(np.intp) for each in samples]
     here = np.stack([each.here[rows] for each, rows in zip(samples, spread, strict=True)])
     after = np.stack([each.after[rows] for each, rows in zip(samples, spread, strict=True)])
-    many = len(samples)
-    ordered = np.sort(here, axis=1)
-    runs = _runs(ordered)
-    frequent = runs.counts > max(_MODE_SHARE * size, 1)
-    rare = _Runs(runs.counts[~frequent], runs.columns[~frequent])
-    distinct_seen = np.bincount(runs.columns, minlength=many)
-    modes = np.bincount(runs.columns[frequent], minlength=many)
-    others = np.bincount(rare.columns, rare.counts, minlength=many)
-    alike = _alike(others, _equal_pairs(rare, many))
-    low_alike = _alike(distinct_seen - modes, _equal_pairs(_low_runs(ordered, runs, frequent), many))
-    entropy, singles = _entropies(runs, many, size), np.bincount(runs.columns[runs.counts == 1], minlength=many)
-    steady = np.count_nonzero(here == after, axis=1) / size
-    fresh = np.minimum(1.0 - steady, others / size)
-    choice = _choice(_Runs(runs.counts[frequent], runs.columns[frequent]), fresh, size)
+    counted, steady = _counted(here), np.count_nonzero(here == after, axis=1) / size
     has_bytes = not isinstance(kind, pl.String | pl.Boolean)
     stepped = _steps(after - here) if has_bytes and not kind.is_float() else None
     found: list[Facts] = []
     for place, each in enumerate(samples):
-        rest, equally = each.known * float(others[place]) / size, float(alike[place])
-        unlike = equally * (1.0 - exp(-rest / equally)) if equally < inf else rest
-        distinct = max(1.0, int(modes[place]) + min(unlike, each.known * (1.0 - float(steady[place]))))
-        share = distinct / each.known
-        unseen = int(singles[place]) / size * max(0.0, log2(distinct / int(distinct_seen[place])))
-        looked = has_bytes and (share > _VARIED or _is_even(here[place], after[place]))
-        noisy = kind.is_float() and float(low_alike[place]) == inf and float(fresh[place]) > _NOISY
-        found.append(
-            Facts(
-                each.width,
-                distinct,
-                share,
-                float(entropy[place]) + unseen,
-                float(steady[place]),
-                float(fresh[place]),
-                float(choice[place]),
-                equally,
-                float(low_alike[place]),
-                each.levels,
-                each.levels_entropy,
-                _planes(here[place], after[place], noisy=noisy) if looked else (),
-                *([] if stepped is None else [float(facts[place]) for facts in stepped]),
-            )
-        )
+        facts = _facts(each, _Counted(*(of[place].item() for of in counted)), float(steady[place]), size)
+        if has_bytes and (facts.distinct_share > _VARIED or _is_even(here[place], after[place])):
+            noisy = kind.is_float() and facts.low_alike == inf and facts.fresh > _NOISY
+            facts = facts._replace(planes=_planes(here[place], after[place], noisy=noisy))
+        if stepped is not None:
+            facts = facts._replace(step_bits=stepped[0][place].item(), step_entropy=stepped[1][place].item())
+        found.append(facts)
     return found
+
+
+def _facts(sample: _Sample, counted: Any, steady: float, size: int) -> Facts:  # noqa: ANN401 -- one column's numbers
+    """Return the facts of one column, its bytes and steps apart."""
+    rest = sample.known * counted.others / size
+    unlike = counted.alike * (1.0 - exp(-rest / counted.alike)) if counted.alike < inf else rest
+    distinct = max(1.0, counted.modes + min(unlike, sample.known * (1.0 - steady)))
+    fresh = min(1.0 - steady, counted.others / size)
+    if counted.modes:
+        choice = counted.among_modes - fresh * log2(max(fresh, 1 / size))
+    else:
+        choice = fresh if fresh < _NOISY else 0.0  # a value that holds ends anywhere
+    return Facts(
+        width=sample.width,
+        distinct=distinct,
+        distinct_share=distinct / sample.known,
+        entropy=counted.entropy + counted.singles / size * max(0.0, log2(distinct / counted.distinct)),
+        steady=steady,
+        fresh=fresh,
+        choice=choice,
+        alike=counted.alike,
+        low_alike=counted.low_alike,
+        levels=sample.levels,
+        levels_entropy=sample.levels_entropy,
+    )
 
 
 def _runs(ordered: Words) -> _Runs:
@@ -253,13 +288,6 @@ def _alike(sampled_values: npt.NDArray[Any], equal_pairs: Shares) -> Shares:
 def _entropies(runs: _Runs, many: int, size: int) -> Shares:
     several = runs.counts > 1
     return log2(size) - np.bincount(runs.columns[several], _LOGS[runs.counts[several]], minlength=many) / size
-
-
-def _choice(modes: _Runs, fresh: Shares, size: int) -> Shares:
-    """Return the bits of the choice among the modes and fresh values; where there are no modes, of where values end."""
-    shares = modes.counts / size
-    among = np.bincount(modes.columns, -shares * np.log2(shares), minlength=fresh.size)
-    return np.where(among > 0, among - fresh * np.log2(np.maximum(fresh, 1 / size)), fresh * (fresh < _NOISY))
 
 
 def _is_even(here: Words, after: Words) -> bool:
