@@ -122,11 +122,17 @@ class GcsObjectStore:
         if length == 0:
             return b""
         blob, end = self.bucket.blob(self._full(name)), None if length is None else start + length - 1
+        whole = length is None and not start
 
         def once() -> bytes:
             # The client's own retry would leave the connection of a refused download open.
             how: dict[str, Any] = {**self._how, "retry": None, "if_generation_match": _generation(only_if)}
-            return blob.download_as_bytes(start=start or None, end=end, checksum="crc32c", **how)
+            # In pieces of 8 KB, the client's way, a GB takes 1.9 s of a processor, in one piece 0.4; and it computes a
+            # checksum of ranges as well, which it compares with nothing.
+            how |= {"single_shot_download": True, "checksum": "crc32c" if whole else None}
+            kept = _Kept()
+            blob.download_to_file(kept, start=start or None, end=end, **how)
+            return b"".join(kept)
 
         with self._translate_errors(self._full(name)):
             try:
@@ -317,6 +323,12 @@ class GcsObjectStore:
 
     def _info(self, blob: Any) -> ObjectInfo:  # noqa: ANN401 -- untyped client
         return info_of(blob, self.prefix)
+
+
+class _Kept(list[bytes]):
+    """The bytes that a download writes, uncopied; an answer in one piece is the only entry."""
+
+    write = list[bytes].append
 
 
 def _generation(only_if: Condition | None) -> int | None:

@@ -232,6 +232,14 @@ def test_patience_ends(store: GcsObjectStore, gcs: GcsServer) -> None:
         store.head("x")
 
 
+def test_patience_with_downloads_that_are_always_cut_short_ends_too(store: GcsObjectStore, gcs: GcsServer) -> None:
+    store.put_bytes("x", DATA)
+    store._retry = store._retry.with_timeout(0.3)
+    gcs.fail("object.media", "truncate", times=1_000)
+    with pytest.raises(StoreError, match="after retries"):
+        store.read("x", 10, 700)
+
+
 def test_a_server_that_is_not_there_is_one_plain_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
     store = GcsObjectStore(
