@@ -91,7 +91,7 @@ class LookaheadDetector:
         """Return the reason for each column that looks ahead, by name; the others are left out.
 
         A sample of every column is searched among the values of later rows. A whole column is compared only if two
-        sampled values occur at the same distance ahead, or if the sample has too few values to decide.
+        sampled values occur at the same distance ahead, or if too few rows of the sample have a value to decide.
 
         **Shape**: as in ``find``. **Cost**: 64 rows of all columns, and at most 400 KB a column for their matches.
         """
@@ -103,10 +103,11 @@ class LookaheadDetector:
         usable = np.isfinite(sample) & (sample != 0.0)
         row, column = np.nonzero(usable)
         matches = self._find_later(first_row + rows[row], sample[usable])
-        found_at = np.stack((column[matches.sample], matches.window, matches.shift))
-        same, votes = np.unique(found_at, axis=1, return_counts=True)
-        suspect = _distinct(sample, usable) < _PROBES
-        suspect[same[0, votes >= _LEAST_VOTES]] = True
+        # One number for each column, window and shift: numpy counts rows of numbers in ten times the time.
+        found_at = (column[matches.sample] * len(self._windows) + matches.window) * len(self._values) + matches.shift
+        same, votes = np.unique(found_at, return_counts=True)
+        suspect = usable.sum(axis=0) < _PROBES
+        suspect[same[votes >= _LEAST_VOTES] // (len(self._windows) * len(self._values))] = True
         names = [floats.columns[position] for position in np.flatnonzero(suspect).tolist()]
         reasons = {name: self.find(floats.get_column(name), first_row) for name in names}
         return {name: reason for name, reason in reasons.items() if reason is not None}
@@ -146,14 +147,6 @@ def _keys(values: Floats, low: np.uint64) -> npt.NDArray[np.uint64]:
     ordered = keys.reshape(-1)
     ordered.sort()
     return ordered[: ordered.size - np.count_nonzero(unknown)]
-
-
-def _distinct(sample: Floats, usable: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
-    """Return how many different usable values each column of the sample has."""
-    ordered = np.sort(np.where(usable, sample, np.inf), axis=0)
-    new = np.isfinite(ordered)
-    new[1:] &= ordered[1:] != ordered[:-1]
-    return new.sum(axis=0)
 
 
 def _rebuilt(targets: pl.DataFrame, window: int, horizons: Sequence[int]) -> Floats:
