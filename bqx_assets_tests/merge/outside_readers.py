@@ -1,6 +1,6 @@
 """Spark and hyparquet, which need Java and Node.js: ``python -m bqx_assets_tests.merge.outside_readers`` installs them.
 
-They go into ``.tools/readers`` and take some 700 MB, so ``make test`` installs neither; where they are missing, their
+They go into ``.tools/readers`` and take 750 MB, so ``make test`` installs neither; where they are missing, their
 tests are skipped and say so. ``make test-readers`` installs both and runs the tests of all readers.
 """
 
@@ -25,7 +25,6 @@ _SPARK = ("pyspark==4.3.0", "pyarrow==26.0.1", "pandas==2.3.3")
 _HYPARQUET = ("hyparquet@1.33.0", "hyparquet-compressors@1.1.2")
 _PYTHON = ROOT / "spark" / "bin" / "python"
 _NODE_MODULES = ROOT / "node_modules"
-_COMMAND = f"python -m {__spec__.name}"
 _BOUND_SECONDS = 600
 
 
@@ -77,7 +76,7 @@ def why_not(reader: str) -> str:
         program, package, installed = "java", "default-jre-headless", _PYTHON.is_file()
     if shutil.which(program) is None:
         return f"no {program} on PATH (apt-get install {package})"
-    return "" if installed else f"{reader} is not in .tools/readers ({_COMMAND})"
+    return "" if installed else f"{reader} is not in .tools/readers (make test-readers)"
 
 
 def install() -> None:
