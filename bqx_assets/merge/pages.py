@@ -26,6 +26,7 @@ from bqx_assets.merge.fields import (
     DOUBLE,
     FIXED,
     FLOAT,
+    GZIP,
     HIGH,
     HIGH_EXACT,
     INT32,
@@ -49,6 +50,7 @@ from bqx_assets.merge.fields import (
     PLAIN_DICTIONARY,
     RLE,
     RLE_DICTIONARY,
+    SNAPPY,
     SPLIT,
     UNCOMPRESSED,
 )
@@ -63,6 +65,8 @@ _DATA, _DICTIONARY, _DATA_V2 = 0, 2, 3
 _WIDTHS = {INT32: 4, INT64: 8, INT96: 12, FLOAT: 4, DOUBLE: 8}
 """Bytes of a plain value, by physical type."""
 _DICTIONARIES = frozenset((PLAIN_DICTIONARY, RLE_DICTIONARY))
+_OLD_ENCODINGS = frozenset((PLAIN, PLAIN_DICTIONARY, RLE_DICTIONARY, RLE, BIT_PACKED))
+_OLD_CODECS = frozenset((UNCOMPRESSED, SNAPPY, GZIP))
 _KINDS = {
     PLAIN: frozenset(range(8)),
     RLE: frozenset((BOOLEAN,)),
@@ -117,6 +121,12 @@ def unordered_texts(footer: Footer, pages: Mapping[str, Sequence[Page]]) -> bool
     """
     ordered = {leaf.name for leaf in footer.leaves if leaf.ordered or leaf.type != "STRING"}
     return any(page.bounded for name, found in pages.items() if name not in ordered for page in found)
+
+
+def newer_than_2015(footer: Footer) -> bool:
+    """Return whether a column has an encoding or a codec that some readers of 2015 do not know."""
+    chunks = [chunk for group in footer.groups for chunk in group.chunks]
+    return any(chunk.codec not in _OLD_CODECS or not _OLD_ENCODINGS.issuperset(chunk.encodings) for chunk in chunks)
 
 
 def refuse_false_statistics(footer: Footer, frame: pl.DataFrame, pages: Mapping[str, Sequence[Page]]) -> None:

@@ -27,7 +27,7 @@ from bqx_assets.extract.encodings import Encoding
 from bqx_assets.extract.lookahead import LookaheadDetector
 from bqx_assets.extract.slabs import slab_fingerprint
 from bqx_assets.merge.footer import select, trim
-from bqx_assets.merge.pages import Page, refuse_false_statistics, unordered_texts
+from bqx_assets.merge.pages import Page, newer_than_2015, refuse_false_statistics, unordered_texts
 from bqx_assets.merge.plan import Encoded, Prepared, Work
 from bqx_assets.merge.raw_encode import digests, encode, stored
 from bqx_assets.merge.raw_file import RawFile
@@ -259,11 +259,13 @@ class RawTable(_RawPart):
         return placed
 
     def lies_as_the_spine(self) -> bool:
-        """Return whether the file's row groups and types are those of the training file, by its footer."""
+        """Return whether its row groups, types and encodings may be those of the training file, by its footer."""
         footer = self.file.footer
         if footer.row_groups != self.spine.facts.row_groups:
             return False
         narrowed = select(footer, {column.source: column.name for column in self.columns})
+        if self.settings.encoding == "compatible" and newer_than_2015(narrowed):
+            return False
         return narrowed.types == tuple(column.type for column in self.columns)
 
     def usable_pages(self) -> dict[str, list[Page]] | None:
