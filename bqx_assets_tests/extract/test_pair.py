@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from polars.testing import assert_frame_equal
 
-from bqx_assets.base.artifacts import EXTRACTION_FILE, SLAB_METADATA_KEY, ExtractionRecord, SlabProvenance, save_record
+from bqx_assets.base.artifacts import EXTRACTION_FILE, SLAB_METADATA_KEY, ExtractionRecord, SlabProvenance
 from bqx_assets.base.errors import (
     CheckpointCorrupt,
     ClockBehind,
@@ -25,7 +25,6 @@ from bqx_assets.base.names import KEY
 from bqx_assets.base.retry import RETRIES
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets.extract import memory
-from bqx_assets.extract.encodings import PARQUET_NAMES, Encoding
 from bqx_assets.extract.pair import NOT_EXTRACTED, extract_features, extract_pair, extract_spine
 from bqx_assets.extract.slabs import Slabs
 from bqx_assets_tests.frames import FEW_TABLES, FrameWarehouse, Told, frame_job, frame_warehouse
@@ -411,45 +410,3 @@ def test_a_tables_role_is_in_its_record_whatever_its_name(tmp_path: Path, wareho
     roles = {slab.table: slab.provenance.role for slab in record.slabs}
     assert roles == {"targets_eurusd": "spine", **dict.fromkeys(FEW_TABLES, "feature")}
     assert "tmp_eurusd" in roles
-
-
-def _encodings(record: ExtractionRecord) -> dict[str, str]:
-    return {
-        column.name: encoding
-        for slab in record.slabs
-        for column, encoding in zip(slab.provenance.columns, slab.encodings, strict=True)
-    }
-
-
-def test_a_record_states_the_encoding_of_every_column(tmp_path: Path, warehouse: FrameWarehouse) -> None:
-    record = extract_pair(frame_job(tmp_path, warehouse))
-    for slab in record.slabs:
-        assert slab.encoding == "balanced"
-        group = pq.read_metadata(tmp_path / slab.object_name).row_group(0)
-        for place, text in enumerate(slab.encodings):
-            encoding = Encoding.parse(text)
-            assert encoding is not None
-            assert PARQUET_NAMES[encoding.kind] in group.column(place).encodings
-
-
-def test_a_table_that_is_read_again_keeps_the_encodings_of_its_slab(tmp_path: Path, warehouse: FrameWarehouse) -> None:
-    record = extract_pair(frame_job(tmp_path, warehouse))
-    slab = record.features()[0]
-    name = slab.provenance.columns[0].name
-    before = ("split zstd 3", *slab.encodings[1:])
-    assert before != slab.encodings
-    slabs = Slabs.in_folder(tmp_path)
-    save_record(slabs.store, f"{slab.table}.slab.json", slab.model_copy(update={"encodings": before}))
-    warehouse.revised[slab.table] = warehouse.modified + timedelta(hours=1)
-    assert _encodings(extract_pair(frame_job(tmp_path, warehouse)))[name] == "split zstd 3"
-
-
-def test_another_setting_reads_all_tables_again_and_only_once(tmp_path: Path, warehouse: FrameWarehouse) -> None:
-    extract_pair(frame_job(tmp_path, warehouse))
-    warehouse.reads.clear()
-    compatible = extract_pair(frame_job(tmp_path, warehouse, encoding="compatible"))
-    assert {text.split()[1] for text in _encodings(compatible).values()} == {"snappy"}
-    assert warehouse.reads.keys() >= set(FEW_TABLES)
-    warehouse.reads.clear()
-    extract_pair(frame_job(tmp_path, warehouse, encoding="compatible"))
-    assert not warehouse.reads

@@ -85,18 +85,6 @@ def test_a_table_spliced_as_it_lies_leaves_its_keys_bytes_behind(tmp_path: Path)
     assert slab.size_bytes < (tmp_path / "raw" / "agg_eurusd.parquet").stat().st_size
 
 
-@pytest.mark.usefixtures("frames")
-def test_compatible_copies_no_encoding_that_readers_of_2015_do_not_know(tmp_path: Path) -> None:
-    compatible = SETTINGS.model_copy(update={"encoding": "compatible"})
-    merged, _, told = _merge(tmp_path, settings=compatible)
-    metadata = pq.read_metadata(tmp_path / "splice.parquet")
-    chunks = [metadata.row_group(0).column(place) for place in range(metadata.num_columns)]
-    assert {chunk.compression for chunk in chunks} == {"SNAPPY"}
-    assert {each for chunk in chunks for each in chunk.encodings} <= {"PLAIN", "RLE_DICTIONARY", "RLE"}
-    assert ("agg_eurusd", "as it lies") not in told.steps
-    assert_frame_equal(merged, _merge(tmp_path)[0])
-
-
 def test_shuffled_missing_and_extra_rows_are_aligned_and_accounted_for(
     tmp_path: Path, frames: dict[str, pl.DataFrame]
 ) -> None:

@@ -1,0 +1,62 @@
+"""A slab's record states the encoding of each column; the table's next slab keeps it, and another setting does not."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from bqx_assets.base.artifacts import ExtractionRecord, save_record
+from bqx_assets.extract.encodings import PARQUET_NAMES, Encoding
+from bqx_assets.extract.pair import extract_pair
+from bqx_assets.extract.slabs import Slabs
+from bqx_assets_tests.frames import FEW_TABLES, FrameWarehouse, frame_job, frame_warehouse
+
+
+@pytest.fixture
+def warehouse() -> FrameWarehouse:
+    return frame_warehouse(200)
+
+
+def _encodings(record: ExtractionRecord) -> dict[str, str]:
+    return {
+        column.name: encoding
+        for slab in record.slabs
+        for column, encoding in zip(slab.provenance.columns, slab.encodings, strict=True)
+    }
+
+
+def test_a_record_states_the_encoding_of_every_column(tmp_path: Path, warehouse: FrameWarehouse) -> None:
+    record = extract_pair(frame_job(tmp_path, warehouse))
+    for slab in record.slabs:
+        assert slab.encoding == "balanced"
+        group = pq.read_metadata(tmp_path / slab.object_name).row_group(0)
+        for place, text in enumerate(slab.encodings):
+            encoding = Encoding.parse(text)
+            assert encoding is not None
+            assert PARQUET_NAMES[encoding.kind] in group.column(place).encodings
+
+
+def test_a_table_that_is_read_again_keeps_the_encodings_of_its_slab(tmp_path: Path, warehouse: FrameWarehouse) -> None:
+    record = extract_pair(frame_job(tmp_path, warehouse))
+    slab = record.features()[0]
+    name = slab.provenance.columns[0].name
+    before = ("split zstd 3", *slab.encodings[1:])
+    assert before != slab.encodings
+    slabs = Slabs.in_folder(tmp_path)
+    save_record(slabs.store, f"{slab.table}.slab.json", slab.model_copy(update={"encodings": before}))
+    warehouse.revised[slab.table] = warehouse.modified + timedelta(hours=1)
+    assert _encodings(extract_pair(frame_job(tmp_path, warehouse)))[name] == "split zstd 3"
+
+
+def test_another_setting_reads_all_tables_again_and_only_once(tmp_path: Path, warehouse: FrameWarehouse) -> None:
+    extract_pair(frame_job(tmp_path, warehouse))
+    warehouse.reads.clear()
+    compatible = extract_pair(frame_job(tmp_path, warehouse, encoding="compatible"))
+    assert {text.split()[1] for text in _encodings(compatible).values()} == {"snappy"}
+    assert warehouse.reads.keys() >= set(FEW_TABLES)
+    warehouse.reads.clear()
+    extract_pair(frame_job(tmp_path, warehouse, encoding="compatible"))
+    assert not warehouse.reads

@@ -1,0 +1,36 @@
+"""A raw checkpoint is copied as it lies only where the settings allow its encodings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pyarrow.parquet as pq
+from polars.testing import assert_frame_equal
+
+from bqx_assets.base.settings import Settings
+from bqx_assets.base.store.local import working_folder
+from bqx_assets.merge.engine import merge, plan_merge
+from bqx_assets.quality.stored_file import StoredFile
+from bqx_assets_tests.frames import EURUSD
+from bqx_assets_tests.merge.slabs import SETTINGS, Told, raw_folder
+
+
+def _merged(raw: Path, output: Path, settings: Settings) -> tuple[pl.DataFrame, Told]:
+    told = Told()
+    merge(plan_merge(EURUSD, working_folder(raw), settings), *StoredFile.at(output), progress=told)
+    return pl.read_parquet(output), told
+
+
+def test_compatible_copies_no_encoding_that_readers_of_2015_do_not_know(tmp_path: Path) -> None:
+    raw_folder(tmp_path / "raw")
+    compatible = SETTINGS.model_copy(update={"encoding": "compatible"})
+    merged, told = _merged(tmp_path / "raw", tmp_path / "compatible.parquet", compatible)
+    metadata = pq.read_metadata(tmp_path / "compatible.parquet")
+    chunks = [metadata.row_group(0).column(place) for place in range(metadata.num_columns)]
+    assert {chunk.compression for chunk in chunks} == {"SNAPPY"}
+    assert {each for chunk in chunks for each in chunk.encodings} <= {"PLAIN", "RLE_DICTIONARY", "RLE"}
+    assert ("agg_eurusd", "as it lies") not in told.steps
+    balanced, told = _merged(tmp_path / "raw", tmp_path / "balanced.parquet", SETTINGS)
+    assert ("agg_eurusd", "as it lies") in told.steps
+    assert_frame_equal(merged, balanced)
