@@ -270,7 +270,9 @@ class Slabs:
                 with path.open("rb") as file:
                     metadata = {_FINGERPRINT_KEY: known.fingerprint, FOOTER_BYTES_KEY: str(end_bytes_of(file))}
                 self._remove(beside)  # a new slab with an old record must never count as a finished slab
-                info = self.store.put_file(name, path, metadata=metadata, only_if=self._version(name), move=True)
+                info = self.store.put_file(
+                    name, path, metadata=metadata, only_if=self._version(name), move=True, crc=sums.crc32c
+                )
             finally:
                 path.unlink(missing_ok=True)  # the folder lives as long as the extraction, and may be memory
         self._keep(info)

@@ -205,8 +205,9 @@ def test_bytes_the_store_got_wrong_are_never_swapped_in(tmp_path: Path, store: L
             metadata: Mapping[str, str] | None = None,
             only_if: Condition | None = None,
             move: bool = False,
+            crc: int | None = None,
         ) -> ObjectInfo:
-            del move
+            del move, crc
             return self.inner.put_bytes(name, path.read_bytes()[::-1], metadata=metadata, only_if=only_if)
 
     _publish(tmp_path, OLD, store)

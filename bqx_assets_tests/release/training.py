@@ -155,10 +155,11 @@ class FaultyStore:
         metadata: Mapping[str, str] | None = None,
         only_if: Condition | None = None,
         move: bool = False,
+        crc: int | None = None,
     ) -> ObjectInfo:
         return self._call(
             f"upload {name}",
-            lambda: self.inner.put_file(name, path, metadata=metadata, only_if=only_if, move=move),
+            lambda: self.inner.put_file(name, path, metadata=metadata, only_if=only_if, move=move, crc=crc),
         )
 
     def compose(

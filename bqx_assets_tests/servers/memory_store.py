@@ -96,7 +96,9 @@ class MemoryObjectStore:
         metadata: Mapping[str, str] | None = None,
         only_if: Condition | None = None,
         move: bool = False,
+        crc: int | None = None,
     ) -> ObjectInfo:
+        del crc
         info = self.put_bytes(name, path.read_bytes(), metadata=metadata, only_if=only_if)
         if move:
             path.unlink()

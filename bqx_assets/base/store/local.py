@@ -153,8 +153,10 @@ class LocalObjectStore:
         metadata: Mapping[str, str] | None = None,
         only_if: Condition | None = None,
         move: bool = False,
+        crc: int | None = None,
     ) -> ObjectInfo:
         """Store a copy of ``path`` atomically; with ``move`` the file itself, renamed if it is on this file system."""
+        del crc  # what is stored is read back
         return self._store(name, [path], metadata, only_if, move=move)
 
     def compose(

@@ -151,10 +151,12 @@ class ObjectStore(Protocol):
         metadata: Mapping[str, str] | None = None,
         only_if: Condition | None = None,
         move: bool = False,
+        crc: int | None = None,
     ) -> ObjectInfo:
         """Store a copy of a local file in constant memory or, with ``move``, the file itself, which is then gone.
 
         A file of ``scratch`` is renamed if possible. After a failed condition the file may or may not be gone.
+        ``crc``: the file's CRC32C if it is known, which saves a remote store a reading; wrong, the file is refused.
         """
         ...
 

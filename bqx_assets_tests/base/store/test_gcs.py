@@ -169,6 +169,16 @@ def test_an_object_with_another_checksum_than_the_files_is_removed_and_refused(
     assert store.head("x") is None
 
 
+@pytest.mark.parametrize("size", ["large", "small"])
+def test_a_checksum_that_is_not_the_files_is_refused(store: GcsObjectStore, tmp_path: Path, size: str) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(LARGE if size == "large" else DATA)
+    assert store.put_file("right", path, only_if=ABSENT, crc=crc32c(path.read_bytes())).size_bytes
+    with pytest.raises(StoreError):
+        store.put_file("x", path, only_if=ABSENT, crc=crc32c(b"other"))
+    assert store.head("x") is None
+
+
 def test_a_file_that_changes_while_it_is_uploaded_is_never_stored(
     store: GcsObjectStore, gcs: GcsServer, tmp_path: Path
 ) -> None:
