@@ -151,7 +151,7 @@ def _taken(column: pl.Series, rows: Numbers) -> tuple[Words, Mask | None]:
         places = rows[first:last] - start + array.offset
         start += len(array)
         known, numbers = array.buffers()
-        words = np.frombuffer(numbers, np.uint64)[places]
+        words = np.frombuffer(numbers, f"<u{array.type.bit_width // 8}")[places].astype(np.uint64)
         bits = np.frombuffer(known, np.uint8)[places >> 3] >> (places & 7) if known is not None else None
         found.append((words, None if bits is None else (bits & 1).astype(np.bool_)))
     if not found:

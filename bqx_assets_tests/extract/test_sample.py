@@ -92,3 +92,8 @@ def test_columns_give_the_same_facts_alone_and_together_whole_and_in_chunks() ->
     assert [sampled([column])[0] for column in columns] == together
     in_chunks = [pl.concat([column.head(777), column.slice(777)], rechunk=False) for column in columns]
     assert sampled(in_chunks) == together
+
+
+def test_a_type_of_four_bytes_is_described_as_well() -> None:
+    found = _facts(pl.Series(np.arange(_ROWS) // 1_440).cast(pl.Int32).cast(pl.Date))
+    assert found.distinct == pytest.approx(_ROWS / 1_440, rel=0.5)
