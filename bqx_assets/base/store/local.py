@@ -90,7 +90,7 @@ class LocalObjectStore:
     def verify(self, name: str, *, since: datetime | None = None) -> ObjectInfo | None:
         """Return the object's facts with the CRC32C of its bytes, read from the disk unless that was done ``since``.
 
-        **Cost**: one sequential read, 4 MiB in memory.
+        **Cost**: one sequential read, 1 MiB in memory.
         """
         while (stat := self._stat(name)) is not None:
             reading = self._sidecars.reading(name, stat)
