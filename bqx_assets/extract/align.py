@@ -105,7 +105,7 @@ class _Nulls:
 
 def _is_plain(column: pl.Series) -> bool:
     """Return whether the values are numbers of eight bytes, one behind another."""
-    return column.dtype.is_temporal() or column.dtype in _NUMBERS
+    return isinstance(column.dtype, pl.Datetime) or column.dtype in _NUMBERS
 
 
 def _without_nulls(column: pl.Series) -> pl.Series:

@@ -56,6 +56,29 @@ def test_of_keys_of_any_distance_in_any_pieces_the_first_or_last_row_stays(
     assert rows.extra == len(set(offsets)) - rows.matched
 
 
+@given(
+    st.lists(st.tuples(st.integers(-5, 30), st.booleans()), unique_by=lambda row: row[0], min_size=1).filter(
+        lambda rows: any(0 <= n < 20 for n, _ in rows)
+    ),
+    st.integers(0, 9),
+)
+def test_nulls_of_any_type_are_where_a_join_puts_them(rows: list[tuple[int, bool]], skipped: int) -> None:
+    known = [n if kept else None for n, kept in [(99, False), (98, True)] * 5 + rows]
+    whole = pl.DataFrame({"x": known, KEY: [START] * 10 + [START + timedelta(minutes=n) for n, _ in rows]}).select(
+        pl.col(KEY).cast(KEY_TYPE),
+        pl.col("x").cast(pl.Int64).alias("whole"),
+        pl.col("x").cast(pl.Float64).alias("float"),
+        pl.col("x").cast(pl.Int64).cast(KEY_TYPE).alias("moment"),
+        pl.col("x").cast(pl.Date).alias("day"),
+        pl.col("x").cast(pl.String).alias("text"),
+        (pl.col("x") > 10).alias("flag"),
+    )
+    table = whole.slice(skipped).slice(10 - skipped)
+    aligned, _ = align(table, SPINE, subject="t", policy="refuse")
+    expected = SPINE.to_frame().join(table, on=KEY, how="left", maintain_order="left").drop(KEY)
+    assert_frame_equal(aligned, expected)
+
+
 def test_a_part_of_a_table_may_have_no_row_at_all() -> None:
     aligned, rows = align(_table([]), SPINE, subject="t", policy="refuse", part=True)
     assert aligned.get_column("x").to_list() == [None] * 20
