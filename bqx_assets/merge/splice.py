@@ -20,6 +20,7 @@ from bqx_assets.base.checksums import Summing, Sums, combine, crc32c, size_and_c
 from bqx_assets.base.direct_io import Span
 from bqx_assets.base.errors import ChecksumMismatch, StoreError
 from bqx_assets.base.files import join
+from bqx_assets.base.process import worker_count
 from bqx_assets.base.progress import Progress
 from bqx_assets.base.store.protocol import ABSENT, ObjectInfo, ObjectStore, version_of
 from bqx_assets.base.store.staging_names import FOOTERS
@@ -30,9 +31,8 @@ from bqx_assets.merge.result import MergeResult, own_metadata
 
 COMPOSE = "compose"
 """The name of a splice inside a bucket, as manifests record it."""
-_THREADS = 2
-_AHEAD = 2 * _THREADS
-"""Steps that are in work, wait for a thread, or wait encoded for their turn to be copied: no thread waits for that."""
+_MOST_THREADS = 4
+"""Each thread takes memory for a step."""
 _MEMORY_BYTES = 400 << 20
 """Memory that steps in work may take together; a step that needs more is worked on alone."""
 
@@ -46,7 +46,7 @@ class Splice:
         """Return the memory that the merge takes: the footers, and the largest steps of encoding."""
         footer_bytes = footers_memory_bytes(plan.column_count, len(plan.extraction.spine.row_groups))
         largest_bytes = max(part.memory_bytes for part in plan.parts)
-        return footer_bytes + min(_THREADS * largest_bytes, max(_MEMORY_BYTES, largest_bytes))
+        return footer_bytes + min(_threads() * largest_bytes, max(_MEMORY_BYTES, largest_bytes))
 
     def write(self, plan: MergePlan, target: Path, progress: Progress) -> MergeResult:
         """Write the merge as ``target``. **Cost**: one sequential copy past the page cache, footers in memory.
@@ -100,9 +100,10 @@ _Done = tuple[Encoded | None, Callable[[Sums], Prepared] | None]
 def _prefetched(plan: MergePlan, scratch: Path) -> Generator[Iterator[_Done]]:
     """Give the steps of the plan's parts in order, run ahead of time; temporary files are made in ``scratch``.
 
-    **Cost**: at most ``_AHEAD`` steps in work or encoded, within ``_MEMORY_BYTES`` unless a single step exceeds it.
+    **Cost**: at most two steps a thread, in work or encoded; those in work take ``_MEMORY_BYTES`` together unless a
+    single one exceeds it.
     """
-    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="merge")
+    pool = ThreadPoolExecutor(_threads(), thread_name_prefix="merge")
     patient = True
     try:
         yield _in_order(plan, scratch, pool)
@@ -124,15 +125,21 @@ def _in_order(plan: MergePlan, scratch: Path, pool: ThreadPoolExecutor) -> Itera
     def working_bytes() -> int:
         return sum(size_bytes for future, size_bytes, _ in running if not future.done())
 
+    most = 2 * _threads()  # so that no thread waits for a step's turn to be copied
     for part in plan.parts:
         work, step_bytes = part.begin(scratch), part.memory_bytes
         for step in work.steps:
-            while running and (len(running) == _AHEAD or working_bytes() + step_bytes > _MEMORY_BYTES):
+            while running and (len(running) == most or working_bytes() + step_bytes > _MEMORY_BYTES):
                 yield first()
             finish = work.finish if step is work.steps[-1] else None
             running.append((pool.submit(step), step_bytes, finish))
     while running:
         yield first()
+
+
+def _threads() -> int:
+    """Return one thread more than processors: while one waits for the disk or for Python's lock, the others work."""
+    return min(worker_count() + 1, _MOST_THREADS)
 
 
 def compose(plan: MergePlan, slabs: Sequence[SlabPart], store: ObjectStore, name: str) -> MergeResult:
