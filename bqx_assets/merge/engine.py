@@ -9,12 +9,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
-from bqx_assets.base.artifacts import EXTRACTION_FILE, Manifest, SlabRecord, manifest_path, save_record
+from bqx_assets.base.artifacts import EXTRACTION_FILE, Manifest, SlabRecord, load_record, manifest_path, save_record
 from bqx_assets.base.checksums import sums_of_files
-from bqx_assets.base.errors import BadSetting, MergeRefused, ObjectMissing
+from bqx_assets.base.errors import BadSetting, CheckpointCorrupt, MergeRefused, NewerFormat, ObjectMissing
 from bqx_assets.base.files import FILE, kind_of, locked_folder, remove_partials
 from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import Pair
@@ -125,6 +126,7 @@ def merge(plan: MergePlan, store: ObjectStore, name: str, *, engine: str = Splic
         ChecksumMismatch, PreconditionFailed: as ``compose``.
     """
     slabs = plan.objects_in(store)
+    plan = replace(plan, earlier=() if plan.extraction.slabs else _earlier(store, name))
     chosen = engine_named(engine, composes=bool(slabs))
     target = store.local_path(name)
     if target is not None:
@@ -147,6 +149,13 @@ def merge(plan: MergePlan, store: ObjectStore, name: str, *, engine: str = Splic
         "merge", name, f"{manifest.file.size_bytes / 1e6:,.1f} MB, peak memory {memory.peak_bytes / 1e6:,.0f} MB"
     )
     return manifest
+
+
+def _earlier(store: ObjectStore, name: str) -> tuple[SlabRecord, ...]:
+    """Return the slabs of the training file that is there; nothing where there is none, or one of another version."""
+    with suppress(CheckpointCorrupt, NewerFormat):
+        return load_record(store, _manifest_name(name), Manifest).extraction.slabs
+    return ()
 
 
 def _composed(plan: MergePlan, slabs: list[SlabPart], store: ObjectStore, name: str, progress: Progress) -> Manifest:

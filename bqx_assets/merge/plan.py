@@ -109,8 +109,8 @@ class Part(Protocol):
         """The memory that a step of its work takes."""
         ...
 
-    def begin(self, scratch: Path) -> Work:
-        """Return the work that prepares it; files that must be made are made in folder ``scratch``."""
+    def begin(self, scratch: Path, earlier: SlabRecord | None) -> Work:
+        """Return the work that prepares it, with temporary files in ``scratch``; ``earlier`` is its last record."""
         ...
 
     def frame(self) -> tuple[pl.DataFrame, SlabRecord]:
@@ -152,7 +152,7 @@ class SlabPart:
         """Nothing: the slab's bytes are only copied."""
         return 0
 
-    def begin(self, scratch: Path) -> Work:  # noqa: ARG002 -- nothing must be made
+    def begin(self, scratch: Path, earlier: SlabRecord | None) -> Work:  # noqa: ARG002 -- nothing is encoded
         """Return the work on the slab: one read for its SHA-256, while the part before it is copied.
 
         Its step raises:
@@ -206,6 +206,8 @@ class MergePlan:
     """In column order, the spine first."""
     left_out: tuple[str, ...] = ()
     """The names of other files that lie beside raw checkpoints."""
+    earlier: tuple[SlabRecord, ...] = ()
+    """The slabs of the file that is replaced: columns keep their encodings."""
 
     @property
     def size_bytes(self) -> int:

@@ -25,7 +25,7 @@ from bqx_assets.extract.align import RowMatch, align, as_key, match_rows, refuse
 from bqx_assets.extract.choose import choose
 from bqx_assets.extract.encodings import Encoding
 from bqx_assets.extract.lookahead import LookaheadDetector
-from bqx_assets.extract.slabs import slab_fingerprint
+from bqx_assets.extract.slabs import encodings_of, slab_fingerprint
 from bqx_assets.merge.footer import select, trim
 from bqx_assets.merge.pages import Page, newer_than_2015, refuse_false_statistics, unordered_texts
 from bqx_assets.merge.plan import Encoded, Prepared, Work
@@ -131,9 +131,10 @@ class _RawPart:
         """The raw file's size, as an estimate."""
         return self.file.size_bytes
 
-    def chosen(self, rows: pl.DataFrame) -> dict[str, Encoding]:
+    def chosen(self, rows: pl.DataFrame, earlier: SlabRecord | None) -> dict[str, Encoding]:
         """Return the encoding of each column of ``rows``, which are those of the spine."""
-        return choose(rows.head(self.spine.facts.row_groups[0]), self.settings.encoding, {})
+        setting = self.settings.encoding
+        return choose(rows.head(self.spine.facts.row_groups[0]), setting, encodings_of(earlier, setting))
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ class SpinePart(_RawPart):
         """The memory that the frame takes as read, aligned and encoded."""
         return targets_memory_bytes(self.file, [column.source for column in self.columns])
 
-    def begin(self, scratch: Path) -> Work:  # noqa: ARG002 -- no file is made
+    def begin(self, scratch: Path, earlier: SlabRecord | None) -> Work:  # noqa: ARG002 -- no file is made
         """Return the work on the rows of the file that are in the spine: one step, which encodes them."""
         content: dict[str, str] = {}
         chosen: dict[str, Encoding] = {}
@@ -161,7 +162,7 @@ class SpinePart(_RawPart):
         def step() -> Encoded:
             rows = stored(self._rows(), self.columns)
             content.update(digests(rows, self.spine.periods))
-            chosen.update(self.chosen(rows))
+            chosen.update(self.chosen(rows, earlier))
             return encode(rows, self.table, self.spine.facts, chosen)
 
         def finish(sums: Sums) -> Prepared:
@@ -229,14 +230,14 @@ class RawTable(_RawPart):
     def _looks_forward(self, name: str) -> bool:
         return name.lower().startswith(FORWARD_PREFIX) and not self.settings.include_forward_looking
 
-    def begin(self, scratch: Path) -> Work:
+    def begin(self, scratch: Path, earlier: SlabRecord | None) -> Work:
         """Return the work on the table: a step for ``_STRIP_BYTES`` of its columns, which takes three times as much.
 
         A step raises:
             TableDefect: keys are null or repeated, or no row is in the spine.
             FooterError: the file is damaged.
         """
-        work = _TableWork(self, scratch)
+        work = _TableWork(self, scratch, earlier)
         return Work([partial(work.step, columns) for columns in self.strips() or [[]]], work.finish)
 
     def frame(self) -> tuple[pl.DataFrame, SlabRecord]:
@@ -306,8 +307,8 @@ class RawTable(_RawPart):
 class _TableWork:
     """The work on one table, whose steps share the places of its rows and the way in which it becomes a slab."""
 
-    def __init__(self, table: RawTable, scratch: Path) -> None:
-        self._table, self._scratch = table, scratch
+    def __init__(self, table: RawTable, scratch: Path, earlier: SlabRecord | None) -> None:
+        self._table, self._scratch, self._earlier = table, scratch, earlier
         self._lock = Lock()
         self._start: tuple[RawTable, RowMatch, dict[str, list[Page]] | None] | None = None
         self._looks_forward: dict[str, str] = {}
@@ -327,7 +328,7 @@ class _TableWork:
             return None
         if not kept:
             return None
-        chosen = table.chosen(rows)
+        chosen = table.chosen(rows, self._earlier)
         self._chosen |= chosen
         return encode(rows, table.table, table.spine.facts, chosen)
 

@@ -126,8 +126,9 @@ def _in_order(plan: MergePlan, scratch: Path, pool: ThreadPoolExecutor) -> Itera
         return sum(size_bytes for future, size_bytes, _ in running if not future.done())
 
     most = 2 * _threads()  # so that no thread waits for a step's turn to be copied
+    earlier = {slab.table: slab for slab in plan.earlier}
     for part in plan.parts:
-        work, step_bytes = part.begin(scratch), part.memory_bytes
+        work, step_bytes = part.begin(scratch, earlier.get(part.table)), part.memory_bytes
         for step in work.steps:
             while running and (len(running) == most or working_bytes() + step_bytes > _MEMORY_BYTES):
                 yield first()

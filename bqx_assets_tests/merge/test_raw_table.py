@@ -8,6 +8,7 @@ import polars as pl
 import pyarrow.parquet as pq
 from polars.testing import assert_frame_equal
 
+from bqx_assets.base.artifacts import Manifest, manifest_path
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.local import working_folder
 from bqx_assets.merge.engine import merge, plan_merge
@@ -34,3 +35,18 @@ def test_compatible_copies_no_encoding_that_readers_of_2015_do_not_know(tmp_path
     balanced, told = _merged(tmp_path / "raw", tmp_path / "balanced.parquet", SETTINGS)
     assert ("agg_eurusd", "as it lies") in told.steps
     assert_frame_equal(merged, balanced)
+
+
+def test_a_file_that_is_merged_again_keeps_the_encodings_of_its_columns(tmp_path: Path) -> None:
+    raw_folder(tmp_path / "raw")
+    output = tmp_path / "training.parquet"
+    _merged(tmp_path / "raw", output, SETTINGS)
+    manifest = Manifest.load(manifest_path(output))
+    spine = manifest.extraction.slabs[0]
+    before = (spine.encodings[0], *["split zstd 3"] * (len(spine.encodings) - 1))
+    assert before != spine.encodings
+    slabs = (spine.model_copy(update={"encodings": before}), *manifest.extraction.slabs[1:])
+    changed = manifest.model_copy(update={"extraction": manifest.extraction.model_copy(update={"slabs": slabs})})
+    changed.save(manifest_path(output))
+    _merged(tmp_path / "raw", output, SETTINGS)
+    assert Manifest.load(manifest_path(output)).extraction.slabs[0].encodings == before
