@@ -1,6 +1,6 @@
-"""Lists the encodings that columns are stored in, what each costs, and which of them every setting may choose.
+"""Lists the encodings that columns are stored in, the seconds that each takes, and which of them a setting may choose.
 
-**Source** of the costs: ``python -m benchmarks.encoding`` (docs/performance-encoding.md), pyarrow 26 and Polars 2.1.
+**Source** of the seconds: ``python -m benchmarks.encoding`` (docs/performance-encoding.md), pyarrow 26 and Polars 2.1.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ COMPRESSION_LEVEL: Final = 1
 """The codec and level of files that are read once and removed: staged tables, and those of an embedded warehouse."""
 
 Kind = Literal["plain", "dictionary", "split", "delta"]
-"""PLAIN, RLE_DICTIONARY, BYTE_STREAM_SPLIT or DELTA_BINARY_PACKED, the names that Parquet has for them."""
+"""The encodings of values."""
 Codec = Literal["none", "lz4", "snappy", "zstd"]
 """The compression of pages; lz4 is Parquet's LZ4_RAW."""
 PARQUET_NAMES: Final[dict[Kind, str]] = {
@@ -24,14 +24,16 @@ PARQUET_NAMES: Final[dict[Kind, str]] = {
     "split": "BYTE_STREAM_SPLIT",
     "delta": "DELTA_BINARY_PACKED",
 }
+"""The names that Parquet has for the encodings of values."""
 
 
 class Encoding(NamedTuple):
-    """The way that a column is stored: an encoding, a codec and, for zstd, its level. As text ``split zstd 1``."""
+    """The way that a column is stored, as text for example ``split zstd 1``."""
 
     kind: Kind
     codec: Codec
     level: int | None = None
+    """The level of zstd; the other codecs have none."""
 
     def __str__(self) -> str:
         return " ".join((self.kind, self.codec, *([] if self.level is None else [str(self.level)])))
@@ -43,11 +45,14 @@ class Encoding(NamedTuple):
 
 
 class Seconds(NamedTuple):
-    """Processor seconds that 125 million values (1 GB decoded) take."""
+    """Processor seconds of 125 million numbers, which are 1 GB of decoded values."""
 
     encode: float
+    """To encode and compress them with pyarrow."""
     polars: float
+    """To decode them with Polars."""
     pyarrow: float
+    """To decode them with pyarrow."""
 
 
 SECONDS: Final[dict[Encoding, Seconds]] = {
@@ -70,11 +75,29 @@ SECONDS: Final[dict[Encoding, Seconds]] = {
     Encoding("delta", "zstd", 1): Seconds(1.15, 0.70, 0.60),
     Encoding("delta", "zstd", 3): Seconds(1.20, 0.70, 0.60),
 }
-"""The encodings that may be chosen, and what each costs. Times depend on values far less than sizes do.
+"""The encodings that may be chosen, with their seconds, which depend far less on the values than sizes do.
 
 No dictionary is stored with lz4 or without compression: of a row group that has nulls only, hyparquet 1.33 cannot read
 the empty one with lz4, nor fastparquet 2026.9 the one without.
 """
+_READS = 4
+"""Times that a value is decoded: a training file at least twice by its checks, then by whoever trains on it."""
+
+
+def seconds_of(encoding: Encoding) -> tuple[float, float]:
+    """Return the processor seconds to encode 125 million values once and to decode them ``_READS`` times.
+
+    The first number is those of the encoding without a codec, the second those that the codec adds. A dictionary is
+    never stored without a codec and has all its seconds in the first.
+    """
+    whole = _whole(encoding)
+    without = whole if encoding.kind == "dictionary" else _whole(Encoding(encoding.kind, "none"))
+    return without, whole - without
+
+
+def _whole(encoding: Encoding) -> float:
+    seconds = SECONDS[encoding]
+    return seconds.encode + _READS * (seconds.polars + seconds.pyarrow) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,23 +114,7 @@ class Policy:
         """The encodings that the setting allows."""
         return [each for each in SECONDS if each.kind in self.kinds and each.codec in self.codecs]
 
-    def seconds(self, encoding: Encoding) -> tuple[float, float]:
-        """Return the seconds of 125 million values, encoded once and decoded ``_READS`` times: without codec, and its.
 
-        Those of a dictionary are all its own, because it has always a codec.
-        """
-        whole = _seconds(encoding)
-        without = _seconds(Encoding(encoding.kind, "none")) if encoding.kind != "dictionary" else whole
-        return without, whole - without
-
-
-def _seconds(encoding: Encoding) -> float:
-    seconds = SECONDS[encoding]
-    return seconds.encode + _READS * (seconds.polars + seconds.pyarrow) / 2
-
-
-_READS = 4
-"""A training file is decoded at least twice before it is used (by its checks), and then by whoever trains on it."""
 POLICIES: Final[dict[EncodingPolicy, Policy]] = {
     # Cloud Storage keeps a GB for a month at the price of some 1,000 seconds of a processor of Cloud Run: 500 is the
     # price of two weeks.

@@ -31,7 +31,7 @@ def test_distinct_values_are_counted_or_estimated(distinct: int) -> None:
 
 def test_noise_repeats_nowhere() -> None:
     found = _facts(_NOISE)
-    assert (found.steady, found.fresh, found.alike, found.distinct_share) == (0.0, 1.0, inf, 1.0)
+    assert (found.steady, found.fresh, found.equivalent_values, found.distinct_share) == (0.0, 1.0, inf, 1.0)
 
 
 def test_values_that_hold_are_steady() -> None:
@@ -47,7 +47,7 @@ def test_a_value_between_all_others_is_a_mode() -> None:
 
 
 def test_decimals_of_few_digits_have_few_lower_bytes() -> None:
-    by_digits = [_facts(np.round(_NOISE * 30, digits)).low_alike for digits in (4, 5, 7)]
+    by_digits = [_facts(np.round(_NOISE * 30, digits)).equivalent_low_halves for digits in (4, 5, 7)]
     assert by_digits == [pytest.approx(5**4, rel=0.2), pytest.approx(5**5, rel=0.3), pytest.approx(5**7, rel=0.9)]
 
 
@@ -72,7 +72,7 @@ def test_nulls_take_no_part_but_in_levels() -> None:
     assert _facts(values).levels == 0.0
     assert _facts(late).levels < 0.01
     assert _facts(scattered).levels == pytest.approx(0.125)
-    assert _facts(scattered).levels_entropy == pytest.approx(0.11, abs=0.01)
+    assert _facts(scattered).packed_levels == pytest.approx(0.11, abs=0.01)
     assert _facts(scattered).distinct_share == _facts(late).distinct_share == 1.0
 
 

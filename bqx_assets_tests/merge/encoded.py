@@ -48,7 +48,7 @@ _OVERFLOWING = "overflowing_"
 def encodings_of(kind: str) -> list[Encoding]:
     """Return the encodings that any setting may choose for columns of a type."""
     of_type = COLUMN_TYPES[kind].polars
-    found = [each.encoding for policy in POLICIES.values() for each in choose._candidates(of_type, policy)]
+    found = [each for policy in POLICIES.values() for each in choose.allowed(of_type, policy)]
     return list(dict.fromkeys(found))
 
 
