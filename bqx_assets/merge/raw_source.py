@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
@@ -43,7 +44,7 @@ class RawSource:
         """Return the source of a store's object: its file, where the store is a folder."""
         return cls(store, info, store.local_path(info.name))
 
-    @property
+    @cached_property
     def table(self) -> str:
         """The name without the suffix."""
         return PurePosixPath(self.info.name).stem
