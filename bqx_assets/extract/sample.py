@@ -118,7 +118,7 @@ class _Sample(NamedTuple):
 def sampled(columns: list[pl.Series]) -> list[Facts | None]:
     """Return the facts of each column; None for one of which fewer than ``LEAST_PAIRS`` pairs have no null.
 
-    **Shape**: series of one type and length. **Cost**: 30 to 60 microseconds a column, at most 3% of encoding it.
+    **Shape**: series of one type and length. **Cost**: 0.1 to 0.2 ms a column of 177,748 rows.
     """
     samples = [_sample(column) for column in columns]
     of_sizes: dict[int, list[int]] = {}
@@ -132,6 +132,12 @@ def sampled(columns: list[pl.Series]) -> list[Facts | None]:
 
 
 @lru_cache(64)
+def _pairs(rows: int) -> Numbers:
+    """Return the positions of a sample's pairs in so many rows: number of pairs x 2."""
+    return np.add.outer(_spread(min(_PAIRS, rows // 2), rows - 1), (0, 1))
+
+
+@lru_cache(64)
 def _spread(count: int, among: int) -> Numbers:
     """Return ``count`` different positions below ``among``, spread evenly."""
     return np.linspace(0, max(0, among - 1), max(0, min(count, among))).astype(np.intp)
@@ -139,9 +145,9 @@ def _spread(count: int, among: int) -> Numbers:
 
 def _sample(column: pl.Series) -> _Sample:
     rows = column.len()
-    first = _spread(min(_PAIRS, rows // 2), rows - 1)
-    pairs, valid = _taken(column, np.add.outer(first, (0, 1)).reshape(-1))
-    pairs, width = pairs.reshape(-1, 2), _width(column, first)
+    positions = _pairs(rows)
+    pairs, valid = _taken(column, positions.reshape(-1))
+    pairs, width = pairs.reshape(-1, 2), _width(column, positions[:, 0])
     if valid is None or valid.all():
         return _Sample(pairs[:, 0], pairs[:, 1], rows, width, 0.0, 0.0)
     valid, share = valid.reshape(-1, 2), float(valid.mean())

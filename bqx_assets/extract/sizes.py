@@ -88,9 +88,10 @@ def _fresh_float(facts: Facts, encoding: Encoding) -> float:
     """Return the mean size of a fresh float: new, with lower bytes that are found again, or found as a whole."""
     low_half_found = _found(_LOW_HALVES_SEARCHED, facts.equivalent_low_halves)
     whole_found = _found(_VALUES_SEARCHED, facts.equivalent_values) * _FOUND_SHARE[encoding.level]
-    top = sum(_plane(plane, encoding) for plane in facts.planes[_TOP_PLANE:]) if facts.planes else 1.0
-    saved_by_top = _SAVED_BY_TOP * max(0.0, 1.0 - top / _TOP_OF_NOISE) if encoding.codec == COMPRESSION else 0.0
-    new = _NEW_BYTES[encoding.codec] - _SAVED_BY_LOW_HALF[encoding.level] * low_half_found - saved_by_top
+    new = _NEW_BYTES[encoding.codec] - _SAVED_BY_LOW_HALF[encoding.level] * low_half_found
+    if facts.planes and encoding.codec == COMPRESSION:
+        top = sum(_plane(plane, encoding) for plane in facts.planes[_TOP_PLANE:])
+        new -= _SAVED_BY_TOP * max(0.0, 1.0 - top / _TOP_OF_NOISE)
     return new - whole_found * (new - _FOUND_BYTES)
 
 
