@@ -18,7 +18,7 @@ import polars as pl
 from bqx_assets.base.settings import EncodingPolicy
 from bqx_assets.extract.encodings import COMPRESSION, POLICIES, Encoding, Kind, Policy, seconds_of
 from bqx_assets.extract.sample import Facts, sampled
-from bqx_assets.extract.sizes import Size, sizes_of
+from bqx_assets.extract.sizes import SAFE, Size, sizes_of
 
 _VALUE_BYTES = 8
 """Decoded bytes of a number."""
@@ -70,12 +70,14 @@ class _Candidate(NamedTuple):
 def _chosen(facts: Facts | None, candidates: Sequence[_Candidate], policy: Policy, before: Encoding | None) -> Encoding:
     """Return the encoding that a column had before if it may stay, else the cheapest.
 
-    A column with too few values for facts keeps what it had, or gets the first encoding that compresses.
+    A column with too few values for facts keeps what it had, or gets an encoding that is never far larger than the
+    best: its first value may come after the first row group, by which the encoding is chosen.
     """
     known = [each.encoding for each in candidates]
     earlier = before if before in known else None
     if facts is None:
-        return earlier or next(each for each in known if each.codec != "none")
+        packed = [each for each in candidates if each.encoding.codec in (COMPRESSION, "snappy")]
+        return earlier or max(packed, key=lambda each: (each.size in SAFE, each.encoding.level or 0)).encoding
     costs = {each.encoding: each.cost(facts, policy.price) for each in candidates}
     best = min(costs, key=costs.__getitem__)
     return earlier if earlier is not None and costs[earlier] <= _STAYS * costs[best] else best

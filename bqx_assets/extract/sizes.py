@@ -42,7 +42,7 @@ def sizes_of(kind: pl.DataType) -> dict[Kind, Size]:
     if isinstance(kind, pl.Boolean):
         return {"plain": _plain_flags}
     if isinstance(kind, pl.String):
-        return {"plain": _plain_texts, "dictionary": _dictionary}
+        return {"plain": _plain_texts, "dictionary": _dictionary_of_texts}
     if kind.is_float():
         return {"plain": _plain_floats, "dictionary": _dictionary, "split": _split_floats}
     return {"plain": _plain_integers, "dictionary": _dictionary, "split": _split_integers, "delta": _delta}
@@ -112,7 +112,11 @@ def _plain_flags(facts: Facts, encoding: Encoding) -> float:
     if encoding.codec == "none":
         return facts.width
     runs = min(facts.entropy / 8, 1.0 - facts.steady)
-    return min(facts.width, runs if encoding.codec == COMPRESSION else 3 * runs)
+    return min(facts.width, runs if encoding.codec == COMPRESSION else _UNSEEN_RUNS + 3 * runs)
+
+
+_UNSEEN_RUNS = 0.003
+"""Bytes that lz4 and Snappy take for runs of flags that are so long that the sample has none of their ends."""
 
 
 _TEXT_KEPT = 0.45
@@ -120,9 +124,12 @@ _TEXT_KEPT = 0.45
 
 
 def _plain_texts(facts: Facts, encoding: Encoding) -> float:
-    kept = {"none": 1.0, COMPRESSION: _TEXT_KEPT}.get(encoding.codec, 2 * _TEXT_KEPT)
     repeated = facts.width if encoding.codec == "none" else _FOUND_BYTES
-    return kept * facts.width * facts.distinct_share + repeated * (1.0 - facts.distinct_share)
+    return _text_kept(encoding) * facts.width * facts.distinct_share + repeated * (1.0 - facts.distinct_share)
+
+
+def _text_kept(encoding: Encoding) -> float:
+    return {"none": 1.0, COMPRESSION: _TEXT_KEPT}.get(encoding.codec, 2 * _TEXT_KEPT)
 
 
 _ENTRY_KEPT: Final = {None: 1.0, 1: 0.96, 3: 0.94, 9: 0.94}
@@ -136,15 +143,22 @@ _DICTIONARY_BYTES = 0.001
 
 
 def _dictionary(facts: Facts, encoding: Encoding) -> float:
+    low_half_found = _found(_LOW_HALVES_SEARCHED, facts.equivalent_low_halves)
+    saved = 0.0 if encoding.codec == "none" else _ENTRY_SAVED[encoding.level] * low_half_found
+    return _indexes(facts, encoding) + facts.width * (_ENTRY_KEPT[encoding.level] - saved) * facts.distinct_share
+
+
+def _dictionary_of_texts(facts: Facts, encoding: Encoding) -> float:
+    return _indexes(facts, encoding) + facts.width * _text_kept(encoding) * facts.distinct_share
+
+
+def _indexes(facts: Facts, encoding: Encoding) -> float:
     bits = ceil(log2(facts.distinct)) if facts.distinct > 1 else 0
     in_runs = facts.steady ** (_RUN_ROWS - 1)
     indexes = bits / 8 * (1.0 - in_runs)
     if encoding.codec == COMPRESSION:
         indexes = min((0.98 - 0.6 * in_runs) * indexes, (1.0 + in_runs) * facts.entropy / 8)
-    low_half_found = _found(_LOW_HALVES_SEARCHED, facts.equivalent_low_halves)
-    saved = 0.0 if encoding.codec == "none" else _ENTRY_SAVED[encoding.level] * low_half_found
-    entry = facts.width * (_ENTRY_KEPT[encoding.level] - saved)
-    return indexes + entry * facts.distinct_share + _DICTIONARY_BYTES
+    return indexes + _DICTIONARY_BYTES
 
 
 def _split_floats(facts: Facts, encoding: Encoding) -> float:
@@ -185,3 +199,7 @@ def _delta(facts: Facts, encoding: Encoding) -> float:
     # zstd packs by entropy; lz4 shortens only what repeats, and takes about a byte for each bit of the choice.
     by_entropy = facts.step_entropy / 8 * (1.08 if encoding.codec == COMPRESSION else 8) + 0.003
     return _worth(min(packed, by_entropy), packed)
+
+
+SAFE: Final = (_plain_floats, _split_integers, _dictionary_of_texts, _plain_flags)
+"""The size functions of the encodings that are never far larger than the best, whatever the values of a type are."""

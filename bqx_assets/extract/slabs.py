@@ -129,8 +129,11 @@ def content_of(provenance: SlabProvenance, contents: Contents | None) -> tuple[s
 
 
 def encodings_of(record: SlabRecord | None, encoding: EncodingPolicy) -> dict[str, Encoding]:
-    """Return the encodings of a slab's columns by name, as far as they were chosen by the same setting."""
-    if record is None or record.encoding != encoding:
+    """Return the encodings of a slab's columns by name, as far as they are known and were chosen by the same setting.
+
+    None of a record that does not state one for each column: an encoding is advice, no reason to refuse a good slab.
+    """
+    if record is None or record.encoding != encoding or len(record.encodings) != len(record.provenance.columns):
         return {}
     named = zip(record.provenance.columns, map(Encoding.parse, record.encodings), strict=True)
     return {column.name: known for column, known in named if known is not None}

@@ -138,6 +138,30 @@ def test_a_growing_column_keeps_its_encoding(columns: pl.DataFrame) -> None:
     assert choose(columns, "balanced", before) == before
 
 
+def test_a_column_without_values_in_the_first_row_group_is_not_far_larger_than_in_polars_own_file(
+    tmp_path: Path, columns: pl.DataFrame
+) -> None:
+    """At most a fifth, also of values of which it would choose another encoding if it knew them."""
+    for name in ("price", "all digits", "mean", "sign", "count", "identifier", "flag", "rare flag", "regime", "time"):
+        known = columns.get_column(name)
+        frame = known.clear().extend_constant(None, _ROWS).append(known).to_frame()
+        frame.write_parquet(tmp_path / "polars.parquet", row_group_size=_ROWS)
+        encodings = choose(frame.head(_ROWS), "balanced", {})
+        with parquet_writer(tmp_path / "ours.parquet", frame, encodings) as writer:
+            writer.write_table(as_arrow(frame), row_group_size=_ROWS)
+        ours, theirs = ((tmp_path / f"{file}.parquet").stat().st_size for file in ("ours", "polars"))
+        assert ours <= 1.2 * theirs, (name, encodings)
+
+
+@pytest.mark.parametrize("texts", ["long texts of a few kinds", "many texts"])
+def test_texts_that_come_back_are_stored_once(texts: str) -> None:
+    rng = np.random.default_rng(4)
+    few, many = [letter * 10_000 for letter in "abcde"], [f"user_{number}" for number in range(20_000)]
+    among = few if texts.startswith("long") else many
+    column = pl.Series("text", among)[rng.integers(0, len(among), 60_000 if among is many else 10_000)]
+    assert choose(column.to_frame(), "balanced", {})["text"].kind == "dictionary"
+
+
 @pytest.mark.parametrize("rows", [0, 1, 2, 63])
 @pytest.mark.parametrize("setting", _SETTINGS)
 def test_a_few_rows_get_an_encoding_that_the_setting_allows(

@@ -20,6 +20,7 @@ from bqx_assets.extract.encoding import EncodedSlab, as_arrow, encode_slab, parq
 from bqx_assets.extract.encodings import PARQUET_NAMES, SECONDS, Encoding
 from bqx_assets.extract.slabs import source_of
 from bqx_assets.merge.footer import read_footer
+from bqx_assets.merge.pages import check_pages
 from bqx_assets_tests.descriptions import MODIFIED, describe
 from bqx_assets_tests.frames import minutes, values
 
@@ -40,6 +41,20 @@ def test_every_column_is_written_in_its_encoding(tmp_path: Path) -> None:
         assert PARQUET_NAMES[wanted.kind] in chunk.encodings, wanted
         assert chunk.compression == codecs.get(wanted.codec, wanted.codec.upper()), wanted
         assert chunk.is_stats_set, wanted
+    assert_frame_equal(pl.read_parquet(path), frame)
+
+
+@pytest.mark.parametrize("letters", [220, 20_000, 200_000])
+def test_a_page_of_long_texts_has_at_most_4_mib(tmp_path: Path, letters: int) -> None:
+    """Arrow ends a page only after a batch, and refuses one of more than 2 GiB."""
+    frame = pl.DataFrame({"text": [f"{number:020d}" * (letters // 20) for number in range(16_000_000 // letters)]})
+    path = tmp_path / "slab.parquet"
+    with parquet_writer(path, frame, {"text": Encoding("plain", "zstd", 1)}) as writer:
+        writer.write_table(as_arrow(frame))
+    footer, data = read_footer(path), path.read_bytes()
+    chunk, leaf = footer.groups[0].chunks[0], footer.leaves[0]
+    pages = check_pages(lambda start, length: data[start : start + length], chunk, leaf)
+    assert all(page.values * letters <= 4 << 20 for page in pages)
     assert_frame_equal(pl.read_parquet(path), frame)
 
 

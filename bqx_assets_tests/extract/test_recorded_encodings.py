@@ -51,6 +51,27 @@ def test_a_table_that_is_read_again_keeps_the_encodings_of_its_slab(tmp_path: Pa
     assert _encodings(extract_pair(frame_job(tmp_path, warehouse)))[name] == "split zstd 3"
 
 
+@pytest.mark.parametrize("damage", ["short", "long", "unknown", "of another type"])
+def test_a_record_with_other_encodings_is_fresh_and_may_be_written_again(
+    tmp_path: Path, warehouse: FrameWarehouse, damage: str
+) -> None:
+    slab = extract_pair(frame_job(tmp_path, warehouse)).features()[0]
+    texts = slab.encodings
+    damaged = {
+        "short": texts[1:],
+        "long": (*texts, "plain none"),
+        "unknown": ("arithmetic", *texts[1:]),
+        "of another type": ("delta zstd 1",) * len(texts),
+    }[damage]
+    slabs = Slabs.in_folder(tmp_path)
+    save_record(slabs.store, f"{slab.table}.slab.json", slab.model_copy(update={"encodings": damaged}))
+    warehouse.reads.clear()
+    extract_pair(frame_job(tmp_path, warehouse))
+    assert not warehouse.reads
+    warehouse.revised[slab.table] = warehouse.modified + timedelta(hours=1)
+    assert extract_pair(frame_job(tmp_path, warehouse)).features()[0].encodings == texts
+
+
 def test_another_setting_reads_all_tables_again_and_only_once(tmp_path: Path, warehouse: FrameWarehouse) -> None:
     extract_pair(frame_job(tmp_path, warehouse))
     warehouse.reads.clear()
