@@ -23,7 +23,8 @@ SENTENCE = "interrupted: finished work is kept, and the same command continues f
 
 def main() -> None:
     """Run ``bqx``. The second Ctrl-C ends the process at once, and so does one outside of a command's work."""
-    os.environ.update(ENVIRONMENT | os.environ)
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a Latin-1 terminal has no ✓, which must not end the program

@@ -62,8 +62,6 @@ def as_arrow(frame: pl.DataFrame) -> pa.Table:
 
 ProvenanceAtEnd = Callable[[], SlabProvenance]
 """Called once, after the last frame: only then the account of all rows is complete."""
-
-
 Choose = Callable[[pl.DataFrame], dict[str, Encoding]]
 """Returns the encoding of each column from a row group's rows; see ``choose.choose``."""
 
@@ -73,6 +71,7 @@ class EncodedSlab(NamedTuple):
 
     provenance: SlabProvenance
     encodings: dict[str, Encoding]
+    """The encoding of each column, by name."""
 
 
 def encode_slab(

@@ -98,7 +98,7 @@ def _fresh(job: Extraction, catalogue: PairCatalogue) -> SlabRecord | None:
 
 def _fingerprint(job: Extraction, catalogue: PairCatalogue, row_groups: Sequence[int]) -> str:
     """Return the fingerprint of the spine's slab; the size of row groups counts if there are several (0: one)."""
-    facts = filters(job, has_pair=PAIR_COLUMN in catalogue.targets.types())
+    facts = setting_facts(job, has_pair=PAIR_COLUMN in catalogue.targets.types())
     facts |= {"row_group_rows": str(row_groups[0] if len(row_groups) > 1 else 0)}
     facts |= {"known": job.expectations.shortest_target()}
     if job.settings.last is not None:
@@ -154,10 +154,10 @@ def spine_columns(expectations: Expectations) -> list[Column]:
     return [key, *(Column(name=name, source=name, type="FLOAT64") for name in expectations.targets())]
 
 
-def filters(job: Extraction, *, has_pair: bool) -> dict[str, str]:
-    """Return the row filters of a read in the form that fingerprints use, and an encoding that is not the default."""
+def setting_facts(job: Extraction, *, has_pair: bool) -> dict[str, str]:
+    """Return the settings that every slab depends on, as its fingerprint has them: row filters and the encoding."""
     found = {"start": job.settings.start, "end": job.settings.end, "pair": job.pair.name if has_pair else None}
-    # Slabs that were encoded before there was a choice stay fresh under the default; all others are made anew.
+    # The default is left out, so that slabs which were encoded before there was a choice stay fresh.
     found |= {"encoding": job.settings.encoding if job.settings.encoding != "balanced" else None}
     return {name: str(value) for name, value in found.items() if value is not None}
 

@@ -25,7 +25,7 @@ from bqx_assets.extract.lookahead import LookaheadDetector
 from bqx_assets.extract.memory import MemoryBudget, TimeSlice, admitted_bytes, kept_in_memory, row_bytes, time_slices
 from bqx_assets.extract.read import read_frame
 from bqx_assets.extract.slabs import Slabs, SpineRecord, slab_fingerprint, source_of
-from bqx_assets.extract.spine import describe_spine, filters
+from bqx_assets.extract.spine import describe_spine, setting_facts
 from bqx_assets.extract.warehouse import ReadRequest
 
 
@@ -213,7 +213,7 @@ class TableReader:
 
 def table_fingerprint(job: Extraction, table: FeatureTable, spine_fingerprint: str) -> str:
     """Return the fingerprint of a feature table's slab; a plan tells fresh slabs from stale ones by it."""
-    facts = filters(job, has_pair=table.has_pair_column)
+    facts = setting_facts(job, has_pair=table.has_pair_column)
     facts |= {"quarantined": ",".join(each.column for each in table.quarantined)}
     facts |= {"forward_looking": str(job.settings.include_forward_looking)}
     return slab_fingerprint(
