@@ -15,9 +15,9 @@ ENVIRONMENT = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
 """Variables that libraries read when they are imported, with the values that ``bqx`` gives them unless they are set.
 
 Arrow's own allocator returns freed memory to the kernel, which clears each page before it gives it out again. With the
-system's allocator an extraction takes 0.88 times the processor time and 0.82 times the memory, a raw merge 0.94 times
-the processor time (``python -m benchmarks.extract``, 40 tables; ``benchmarks.merge``, 60 tables). Arrow lets a program
-choose only in this way: its parquet writer ignores ``pyarrow.set_memory_pool``."""
+system's allocator an extraction takes 0.88 to 0.96 times the processor time and 0.8 times the memory, a raw merge 0.94
+times the processor time (``python -m benchmarks.extract``, 40 tables; ``benchmarks.merge``, 60 tables). Arrow lets a
+program choose only in this way: its parquet writer ignores ``pyarrow.set_memory_pool``."""
 SENTENCE = "interrupted: finished work is kept, and the same command continues from there"
 
 
