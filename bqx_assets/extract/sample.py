@@ -22,6 +22,10 @@ _PAIRS = 1_536
 _SIZES = (1_408, 704, 352, 176, LEAST_PAIRS)
 """Numbers of pairs by which columns are described: of each column the largest that it has without nulls. There are few,
 so that columns with different numbers of nulls are described together."""
+_MODE_CHANCE, _MOSTLY_RARE = 0.05, 0.25
+"""A mode of a column of which a quarter of the sample is values that occur once: occurrences that fewer than 0.05 of
+its values would have if all were equally frequent."""
+_FACTORIALS: Final = np.cumprod([1.0, *range(1, 100)])
 _MODE_SHARE = 0.01
 """Share of the sample from which a value is a mode. Modes say nothing about the number of the other values."""
 _MINIBLOCK = 32
@@ -212,7 +216,8 @@ def _counted(here: Words) -> list[_Counts]:
     many, size = here.shape
     ordered = np.sort(here, axis=1)
     runs = _runs(ordered)
-    frequent = runs.counts > max(_MODE_SHARE * size, 1)
+    singles, doubles = (np.bincount(runs.columns[runs.counts == count], minlength=many) for count in (1, 2))
+    frequent = runs.counts >= _least_of_modes(singles, doubles, size)[runs.columns]
     modes = _Runs(runs.counts[frequent], runs.columns[frequent])
     rare = _Runs(runs.counts[~frequent], runs.columns[~frequent])
     distinct = np.bincount(runs.columns, minlength=many)
@@ -221,7 +226,7 @@ def _counted(here: Words) -> list[_Counts]:
     shares = modes.counts / size
     counts = (
         distinct,
-        np.bincount(runs.columns[runs.counts == 1], minlength=many),
+        singles,
         number_of_modes,
         others,
         _equivalent(others, _equal_pairs(rare, many)),
@@ -230,6 +235,21 @@ def _counted(here: Words) -> list[_Counts]:
         np.bincount(modes.columns, -shares * np.log2(shares), minlength=many),
     )
     return [_Counts(*column) for column in zip(*(each.tolist() for each in counts), strict=True)]
+
+
+def _least_of_modes(singles: Numbers, doubles: Numbers, size: int) -> Numbers:
+    """Return from how many occurrences on a value of the sample is a mode, for each column.
+
+    Where most values are rare, fewer occurrences make a mode than elsewhere: so many that hardly one value would have
+    them if all were equally frequent. Otherwise two modes, such as the bounds that values are clipped to, would let a
+    column without repeated values appear to have few.
+    """
+    usual = int(max(_MODE_SHARE * size, 1)) + 1
+    counts = np.arange(min(3, usual), usual + 1)
+    rate = (2 * doubles + 1) / np.maximum(singles, 1)
+    values = singles[:, None] * rate[:, None] ** (counts - 1) / _FACTORIALS[counts]
+    least = counts[np.argmax((values < _MODE_CHANCE) | (counts == usual), axis=1)]
+    return np.where(singles > _MOSTLY_RARE * size, least, usual)
 
 
 def _described(samples: list[_Sample], kind: pl.DataType, size: int) -> list[Facts]:
