@@ -37,7 +37,7 @@ _WHOLE_HISTORY_BYTES = 8 * _GIB
 """Least memory of a job that reads the whole history of a pair, 2.16 million minutes."""
 _RANGE = ("BQX_LAST", "BQX_START", "BQX_END")
 """Variables of which one limits the history that a run reads."""
-_SAME = ("BQX_BIGQUERY_PROJECT", "BQX_BILLING_PROJECT", "BQX_OUTPUT", "BQX_EXPECTATIONS")
+_SAME = ("BQX_BIGQUERY_PROJECT", "BQX_BILLING_PROJECT", "BQX_OUTPUT", "BQX_EXPECTATIONS", "BQX_ENCODING")
 """Settings in which a job should agree with the environment of the doctor."""
 _MAY_LAUNCH = ("run.jobs.run", "run.jobs.runWithOverrides")
 
