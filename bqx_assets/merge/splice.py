@@ -100,8 +100,8 @@ _Done = tuple[Encoded | None, Callable[[Sums], Prepared] | None]
 def _prefetched(plan: MergePlan, scratch: Path) -> Generator[Iterator[_Done]]:
     """Give the steps of the plan's parts in order, run ahead of time; temporary files are made in ``scratch``.
 
-    **Cost**: at most two steps a thread, in work or encoded; those in work take ``_MEMORY_BYTES`` together unless a
-    single one exceeds it.
+    **Cost**: at most two steps a thread, in work or encoded, which take ``_MEMORY_BYTES`` together unless a single one
+    exceeds it.
     """
     pool = ThreadPoolExecutor(_threads(), thread_name_prefix="merge")
     patient = True
@@ -123,7 +123,7 @@ def _in_order(plan: MergePlan, scratch: Path, pool: ThreadPoolExecutor) -> Itera
         return awaited(future), finish
 
     def working_bytes() -> int:
-        return sum(size_bytes for future, size_bytes, _ in running if not future.done())
+        return sum(_size_bytes(future) if future.done() else size_bytes for future, size_bytes, _ in running)
 
     most = 2 * _threads()  # so that no thread waits for a step's turn to be copied
     earlier = {slab.table: slab for slab in plan.earlier}
@@ -136,6 +136,12 @@ def _in_order(plan: MergePlan, scratch: Path, pool: ThreadPoolExecutor) -> Itera
             running.append((pool.submit(step), step_bytes, finish))
     while running:
         yield first()
+
+
+def _size_bytes(done: Future[Encoded | None]) -> int:
+    """Return the bytes of what a step has encoded, which stay in memory until they are copied."""
+    encoded = done.result() if done.exception() is None else None
+    return sum(map(len, encoded.blocks)) if encoded else 0
 
 
 def _threads() -> int:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from time import sleep
+from typing import Any
 
 import polars as pl
 import pyarrow.parquet as pq
+import pytest
 from polars.testing import assert_frame_equal
 
 from bqx_assets.base.artifacts import Manifest, manifest_path
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.local import working_folder
+from bqx_assets.merge import raw_encode, raw_table, splice
 from bqx_assets.merge.engine import merge, plan_merge
+from bqx_assets.merge.plan import Encoded
 from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets_tests.frames import EURUSD
-from bqx_assets_tests.merge.slabs import SETTINGS, Told, raw_folder
+from bqx_assets_tests.merge.slabs import SETTINGS, Told, raw_folder, write_raw
 
 
 def _merged(raw: Path, output: Path, settings: Settings) -> tuple[pl.DataFrame, Told]:
@@ -50,3 +57,27 @@ def test_a_file_that_is_merged_again_keeps_the_encodings_of_its_columns(tmp_path
     changed.save(manifest_path(output))
     _merged(tmp_path / "raw", output, SETTINGS)
     assert Manifest.load(manifest_path(output)).extraction.slabs[0].encodings == before
+
+
+def test_encoded_columns_that_wait_to_be_copied_count_as_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = raw_folder(tmp_path)
+    write_raw(tmp_path, "agg_eurusd", frames["agg_eurusd"].reverse())
+    monkeypatch.setattr(raw_table, "_STRIP_BYTES", 4_000)
+    plan = plan_merge(EURUSD, working_folder(tmp_path), SETTINGS)
+    part = next(part for part in plan.parts if part.table == "agg_eurusd")
+    monkeypatch.setattr(splice, "_MEMORY_BYTES", 3 * part.memory_bytes)
+    encoded: list[str] = []
+
+    def encode(frame: pl.DataFrame, table: str, *others: Any) -> Encoded:
+        encoded.append(table)
+        done = raw_encode.encode(frame, table, *others)
+        return replace(done, blocks=(*done.blocks, bytes(part.memory_bytes)))
+
+    monkeypatch.setattr(raw_table, "encode", encode)
+    with ThreadPoolExecutor(3) as pool:
+        for number, _ in enumerate(splice._in_order(replace(plan, parts=(part,)), tmp_path, pool), 1):
+            sleep(0.05)
+            assert len(encoded) <= number + 2
+    assert len(encoded) > 3
