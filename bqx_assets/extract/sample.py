@@ -8,7 +8,7 @@ are described together, because one call of numpy for 25 columns costs little mo
 from __future__ import annotations
 
 from functools import lru_cache
-from math import exp, inf, log2
+from math import exp, inf, log2, sqrt
 from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
@@ -31,7 +31,7 @@ _MODE_SHARE = 0.01
 _MINIBLOCK = 32
 """Number of steps that DELTA_BINARY_PACKED stores with as many bits as the widest of them needs."""
 _FEW_DISTINCT = 0.03
-"""Share of distinct values up to which a dictionary is always smaller than split bytes, so that planes need no look."""
+"""Share of distinct floats up to which a dictionary is always smaller than split bytes, so that planes need no look."""
 _NOISY = 0.95
 """Share of fresh values from which a column counts as one of new values only."""
 _RUN_BYTES = 3
@@ -263,7 +263,9 @@ def _described(samples: list[_Sample], kind: pl.DataType, size: int) -> list[Fac
     found: list[Facts] = []
     for place, each in enumerate(samples):
         facts = _facts(each, counts[place], float(steady[place]), size)
-        if has_bytes and (facts.distinct_share > _FEW_DISTINCT or _is_even(here[place], after[place])):
+        if has_bytes and (
+            not kind.is_float() or facts.distinct_share > _FEW_DISTINCT or _is_even(here[place], after[place])
+        ):
             noisy = kind.is_float() and facts.equivalent_low_halves == inf and facts.fresh > _NOISY
             facts = facts._replace(planes=_planes(here[place], after[place], noisy=noisy))
         if steps is not None:
@@ -278,12 +280,16 @@ def _facts(sample: _Sample, counts: _Counts, steady: float, size: int) -> Facts:
     equivalent = counts.equivalent_values
     # Drawn at random from equally frequent values, so many values are known to have so many distinct ones.
     unlike = equivalent * (1.0 - exp(-rest / equivalent)) if equivalent < inf else rest
-    distinct = max(1.0, counts.modes + min(unlike, sample.known * (1.0 - steady)))
+    # More values occur once than would if all were equally frequent: the others of a heavy tail.
+    expected = counts.others * exp(-counts.others / equivalent)
+    excess = max(0.0, counts.singles - expected - 2 * sqrt(counts.singles))
+    unlike += excess * sqrt(sample.known / size)
+    distinct = max(1.0, counts.modes + min(unlike, rest, sample.known * (1.0 - steady)))
     fresh = min(1.0 - steady, counts.others / size)
     if counts.modes:
         choice_bits = counts.mode_entropy - fresh * log2(max(fresh, 1 / size))
     else:  # one bit for each fresh value, because the values before it may end anywhere; none if all are fresh
-        choice_bits = fresh if fresh < _NOISY else 0.0
+        choice_bits = max(fresh, -fresh * log2(max(fresh, 1 / size))) if fresh < _NOISY else 0.0
     return Facts(
         width=sample.width,
         distinct=distinct,

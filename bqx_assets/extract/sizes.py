@@ -86,8 +86,8 @@ _TOP_OF_NOISE = 0.9
 
 def _fresh_float(facts: Facts, encoding: Encoding) -> float:
     """Return the mean size of a fresh float: new, with lower bytes that are found again, or found as a whole."""
-    low_half_found = _found(_LOW_HALVES_SEARCHED, facts.equivalent_low_halves)
-    whole_found = _found(_VALUES_SEARCHED, facts.equivalent_values) * _FOUND_SHARE[encoding.level]
+    low_half_found = _found(_LOW_HALVES_SEARCHED * facts.fresh, facts.equivalent_low_halves)
+    whole_found = _found(_VALUES_SEARCHED * facts.fresh, facts.equivalent_values) * _FOUND_SHARE[encoding.level]
     new = _NEW_BYTES[encoding.codec] - _SAVED_BY_LOW_HALF[encoding.level] * low_half_found
     if facts.planes and encoding.codec == COMPRESSION:
         top = sum(_plane(plane, encoding) for plane in facts.planes[_TOP_PLANE:])
@@ -95,7 +95,7 @@ def _fresh_float(facts: Facts, encoding: Encoding) -> float:
     return new - whole_found * (new - _FOUND_BYTES)
 
 
-def _found(searched: int, equally_frequent: float) -> float:
+def _found(searched: float, equally_frequent: float) -> float:
     """Return the probability that a value occurs among ``searched`` earlier ones."""
     return 1.0 - exp(-searched / equally_frequent)
 

@@ -46,6 +46,18 @@ def test_a_value_between_all_others_is_a_mode() -> None:
     assert found.distinct == pytest.approx(_ROWS / 10, rel=0.3)
 
 
+def test_the_bounds_that_values_are_clipped_to_are_modes_however_rare_they_are() -> None:
+    found = _facts(np.clip(_NOISE, -2.5, 2.5))
+    assert found.distinct == pytest.approx(_ROWS, rel=0.05)
+    assert 0.9 < found.fresh < 1.0
+
+
+def test_a_heavy_tail_has_more_values_than_its_frequent_ones_tell() -> None:
+    values = _RNG.pareto(1.1, _ROWS) * 100
+    found = _facts(values.astype(np.int64))
+    assert found.distinct == pytest.approx(np.unique(values.astype(np.int64)).size, rel=0.6)
+
+
 def test_decimals_of_few_digits_have_few_lower_bytes() -> None:
     by_digits = [_facts(np.round(_NOISE * 30, digits)).equivalent_low_halves for digits in (4, 5, 7)]
     assert by_digits == [pytest.approx(5**4, rel=0.2), pytest.approx(5**5, rel=0.3), pytest.approx(5**7, rel=0.9)]
