@@ -132,7 +132,7 @@ class _RawPart:
         return self.file.size_bytes
 
     def chosen(self, rows: pl.DataFrame, earlier: SlabRecord | None) -> dict[str, Encoding]:
-        """Return the encoding of each column of ``rows``, which are those of the spine."""
+        """Return the encoding of each column; ``rows`` are the spine's rows x any of the columns."""
         setting = self.settings.encoding
         return choose(rows.head(self.spine.facts.row_groups[0]), setting, encodings_of(earlier, setting))
 
@@ -289,6 +289,7 @@ class RawTable(_RawPart):
     def provenance(self, rows: RowAccount, looking: Mapping[str, str]) -> SlabProvenance:
         """Return the provenance of the slab, which lacks the columns that look forward."""
         named = {name: "its name looks forward" for name in self.file.types if self._looks_forward(name)}
+        reasons = named | dict(looking)
         return provenance_of(
             self.file.source,
             self.file.pair,
@@ -298,8 +299,11 @@ class RawTable(_RawPart):
             columns=tuple(column for column in self.columns if column.source not in looking),
             rows=rows,
             policy=self.settings.duplicates,
+            # In the file's order: steps end in any order, and the same file must give the same record.
             quarantined=tuple(
-                Quarantined(table=self.table, column=name, reason=why) for name, why in {**named, **looking}.items()
+                Quarantined(table=self.table, column=name, reason=reasons[name])
+                for name in self.file.types
+                if name in reasons
             ),
         )
 

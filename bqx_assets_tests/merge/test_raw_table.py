@@ -1,4 +1,4 @@
-"""A raw checkpoint is copied as it lies only where the settings allow its encodings."""
+"""A raw checkpoint is copied as it lies where the setting allows its encodings; its steps may end in any order."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from polars.testing import assert_frame_equal
 
-from bqx_assets.base.artifacts import Manifest, manifest_path
+from bqx_assets.base.artifacts import Manifest, SlabRecord, manifest_path
+from bqx_assets.base.checksums import Sums
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.local import working_folder
 from bqx_assets.merge import raw_encode, raw_table, splice
@@ -81,3 +82,20 @@ def test_encoded_columns_that_wait_to_be_copied_count_as_memory(
             sleep(0.05)
             assert len(encoded) <= number + 2
     assert len(encoded) > 3
+
+
+def test_steps_may_end_in_any_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(raw_table, "_STRIP_BYTES", 1)
+    frames = raw_folder(tmp_path / "raw")
+    ahead = {f"ahead_{number}": frames["targets"][f"target_bqx90_h{number}"] for number in (15, 30, 45, 60)}
+    write_raw(tmp_path / "raw", "agg_eurusd", frames["agg_eurusd"].with_columns(**ahead))
+    plan = plan_merge(EURUSD, working_folder(tmp_path / "raw"), SETTINGS)
+    part = next(part for part in plan.parts if part.table == "agg_eurusd")
+    records: list[SlabRecord] = []
+    for order in (1, -1):
+        work = part.begin(tmp_path, None)
+        for step in work.steps[::order]:
+            step()
+        records.append(work.finish(Sums(0, 0, "")).record)
+    assert [each.column for each in records[0].provenance.quarantined] == list(ahead)
+    assert records[0] == records[1]
