@@ -1,6 +1,6 @@
 """Writes columns as Parquet, each in the encoding that was chosen for it.
 
-Slabs and the pieces that a merge encodes itself are written in this one way. The join and the frames of other Dagster
+Slabs and the columns that a merge encodes itself are written in this one way. The join and the frames of other Dagster
 assets are written as Polars does by default.
 """
 

@@ -163,22 +163,20 @@ def decode(
             pages.append(check_pages(lambda start, length: data[start : start + length], columns[-1][1], leaf))
     except (ValueError, IndexError) as error:
         raise Unreadable(first_line(error)) from error
-    frames: list[pl.DataFrame] = []
-    for decoded_by, wanted in (
-        (_by_arrow, [column for column in columns if _is_split(*column)]),
-        (_by_polars, [column for column in columns if not _is_split(*column)]),
-    ):
-        try:
-            frames += [decoded_by(data, wanted, group.rows)] if wanted else []
-        except (pl.exceptions.PolarsError, pa.ArrowException, OSError, ValueError) as error:
-            raise Unreadable(first_line(error)) from error
-        if wanted and frames[-1].shape != (group.rows, len(wanted)):
-            raise Unreadable(f"{frames[-1].height:,} rows decoded, {group.rows:,} stated")
+    split = [column for column in columns if _is_split(*column)]
+    others = [column for column in columns if not _is_split(*column)]
+    try:
+        frames = [_by_arrow(data, split, group.rows)] if split else []
+        frames += [_by_polars(data, others, group.rows)] if others else []
+    except (pl.exceptions.PolarsError, pa.ArrowException, OSError, ValueError) as error:
+        raise Unreadable(first_line(error)) from error
+    if rows := [each.height for each in frames if each.height != group.rows]:
+        raise Unreadable(f"{rows[0]:,} rows decoded, {group.rows:,} stated")
     frame = pl.concat(frames, how="horizontal").select(str(place) for place in places)
-    for place, found in zip(places, pages, strict=True) if false is not None else ():
-        wrong = false_pages(found, frame[str(place)])
-        if wrong and false is not None:
-            false[place] = wrong
+    if false is not None:
+        for place, found in zip(places, pages, strict=True):
+            if wrong := false_pages(found, frame[str(place)]):
+                false[place] = wrong
     return frame
 
 
@@ -187,14 +185,14 @@ def _is_split(leaf: Leaf, chunk: Chunk) -> bool:
 
 
 def _by_arrow(data: bytes, columns: Sequence[_Column], rows: int) -> pl.DataFrame:
-    """Decode columns whose bytes lie in ``data``. Nothing is copied: the footer is given to Arrow beside them."""
+    """Return columns whose bytes lie in ``data``. Nothing is copied: Arrow gets their footer beside the bytes."""
     metadata = pq.read_metadata(pa.BufferReader(footer_as_file(_end(columns, rows))))
     file = pq.ParquetFile(pa.BufferReader(data), metadata=metadata)
     return cast("pl.DataFrame", pl.from_arrow(file.read_row_group(0, use_threads=False), rechunk=False))
 
 
 def _by_polars(data: bytes, columns: Sequence[_Column], rows: int) -> pl.DataFrame:
-    """Decode columns whose bytes lie in ``data``. **Cost**: a copy of their bytes, as a small file of their own."""
+    """Return columns whose bytes lie in ``data``. **Cost**: a copy of the bytes, which become a small file."""
     view, end_bytes = memoryview(data), len(PARQUET_MAGIC)
     pieces: list[memoryview] = []
     placed: list[_Column] = []

@@ -156,7 +156,7 @@ class LocalObjectStore:
         crc: int | None = None,
     ) -> ObjectInfo:
         """Store a copy of ``path`` atomically; with ``move`` the file itself, renamed if it is on this file system."""
-        del crc  # what is stored is read back
+        del crc  # computed from what is stored, which is read again
         return self._store(name, [path], metadata, only_if, move=move)
 
     def compose(

@@ -156,7 +156,8 @@ class ObjectStore(Protocol):
         """Store a copy of a local file in constant memory or, with ``move``, the file itself, which is then gone.
 
         A file of ``scratch`` is renamed if possible. After a failed condition the file may or may not be gone.
-        ``crc``: the file's CRC32C if it is known, which saves a remote store a reading; wrong, the file is refused.
+        ``crc``: the file's CRC32C if it is known. It saves a remote store, which refuses other bytes, one read of the
+        file; a local store does not use it.
         """
         ...
 
