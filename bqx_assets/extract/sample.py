@@ -22,12 +22,14 @@ _PAIRS = 1_536
 _SIZES = (1_408, 704, 352, 176, LEAST_PAIRS)
 """Numbers of pairs by which columns are described: of each column the largest that it has without nulls. There are few,
 so that columns with different numbers of nulls are described together."""
-_MODE_CHANCE, _MOSTLY_RARE = 0.05, 0.25
-"""A mode of a column of which a quarter of the sample is values that occur once: occurrences that fewer than 0.05 of
-its values would have if all were equally frequent."""
-_FACTORIALS: Final = np.cumprod([1.0, *range(1, 100)])
 _MODE_SHARE = 0.01
 """Share of the sample from which a value is a mode. Modes say nothing about the number of the other values."""
+_MOSTLY_RARE = 0.25
+"""Share of values that occur once from which a sample counts as one of rare values, where fewer rows make a mode."""
+_MODE_CHANCE = 0.05
+"""Expected number of values, if all were equally frequent, below which so many occurrences are those of a mode."""
+_FACTORIALS: Final = np.cumprod([1.0, *range(1, 100)])
+"""The factorial of each number of occurrences, for the chance of so many in a Poisson distribution."""
 _MINIBLOCK = 32
 """Number of steps that DELTA_BINARY_PACKED stores with as many bits as the widest of them needs."""
 _FEW_DISTINCT = 0.03
@@ -62,8 +64,8 @@ _NOISE = Plane(8.0, 1.0)
 class Facts(NamedTuple):
     """Facts of a column by its sample. Nulls do not count among its values and rows, except in the levels.
 
-    A **mode** is a value of at least a hundredth of the rows. A **fresh** value is neither a mode nor equal to that of
-    the row before. An entropy is in bits a value, without regard to order.
+    A **mode** is a value of at least a hundredth of the rows, or of fewer where most values are rare. A **fresh** value
+    is neither a mode nor equal to that of the row before. An entropy is in bits a value, without regard to order.
     """
 
     width: float
@@ -240,9 +242,9 @@ def _counted(here: Words) -> list[_Counts]:
 def _least_of_modes(singles: Numbers, doubles: Numbers, size: int) -> Numbers:
     """Return from how many occurrences on a value of the sample is a mode, for each column.
 
-    Where most values are rare, fewer occurrences make a mode than elsewhere: so many that hardly one value would have
-    them if all were equally frequent. Otherwise two modes, such as the bounds that values are clipped to, would let a
-    column without repeated values appear to have few.
+    Where most values are rare, fewer occurrences make a mode: so many that hardly one value would have them if all were
+    equally frequent. If they made none, two such values, for example the bounds that values are clipped to, would let
+    a column of new values appear to have few.
     """
     usual = int(max(_MODE_SHARE * size, 1)) + 1
     counts = np.arange(min(3, usual), usual + 1)

@@ -4,9 +4,8 @@ No column is encoded on trial, which would take a tenth of the time of encoding 
 encoding stores instead:
 
 - PLAIN: all values, of which a codec shortens those that it finds again. A value that equals that of the row before
-  costs next to nothing. A mode, which is a value of at least a hundredth of the rows, costs the bits that tell which
-  mode it is. Any other value is fresh and costs its bytes, or fewer if the codec finds it in earlier rows, as a whole
-  or by its lower four bytes.
+  costs next to nothing. A mode, which is a frequent value, costs the bits that tell which mode it is. Any other value
+  is fresh and costs its bytes, or fewer if the codec finds it in earlier rows, as a whole or by its lower four bytes.
 - RLE_DICTIONARY: the number of its dictionary entry for each value, and each distinct value once.
 - BYTE_STREAM_SPLIT: each of the eight byte planes, as runs if its bytes seldom change, else by the bytes' entropy.
 - DELTA_BINARY_PACKED: the steps from row to row, with as many bits as the widest of 32 neighbouring steps needs.
