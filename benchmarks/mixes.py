@@ -53,6 +53,15 @@ def _normal(rng: np.random.Generator, rows: int, digits: int | None = None) -> V
     return rng.normal(0, scale, rows).round(rng.integers(2, 6) if digits is None else digits)
 
 
+def _sum(rng: np.random.Generator, rows: int) -> Values:
+    """Sums of rounded changes, whose last bits differ with the order of the additions."""
+    return np.cumsum(rng.normal(0, 10 ** rng.uniform(-5, -2), rows).round(5))
+
+
+def _variance(rng: np.random.Generator, rows: int) -> pl.Series:
+    return pl.Series(_price(rng, rows)).rolling_var(int(2 ** rng.uniform(3, 8)), min_samples=2)
+
+
 def _z_score(rng: np.random.Generator, rows: int) -> Values:
     return rng.normal(0, 1, rows)
 
@@ -120,6 +129,8 @@ KINDS: dict[str, Kind] = {
     "normal": Kind("FLOAT64", _normal),
     "mean": Kind("FLOAT64", _mean),
     "z_score": Kind("FLOAT64", _z_score),
+    "sum": Kind("FLOAT64", _sum),
+    "variance": Kind("FLOAT64", _variance),
     "held": Kind("FLOAT64", _held),
     "sign": Kind("FLOAT64", _sign),
     "mark": Kind("FLOAT64", _mark),

@@ -85,6 +85,10 @@ class Facts(NamedTuple):
     equivalent_values: float
     """Number of equally frequent values among which two draws would be equal as often as two rows are, without modes;
     infinite if no two are equal."""
+    equivalent_without_byte: float
+    """The same of the values without their lowest byte, in which results of the same sum in another order differ."""
+    equivalent_without_bytes: float
+    """The same without their two lowest bytes."""
     equivalent_low_halves: float
     """The same of the lower 4 bytes of distinct values: decimals of few digits have few of them."""
     levels: float
@@ -206,6 +210,8 @@ class _Counts(NamedTuple):
     others: int
     """Number of rows whose value is no mode."""
     equivalent_values: float
+    equivalent_without_byte: float
+    equivalent_without_bytes: float
     equivalent_low_halves: float
     entropy: float
     """Entropy of the sample."""
@@ -225,6 +231,7 @@ def _counted(here: Words) -> list[_Counts]:
     distinct = np.bincount(runs.columns, minlength=many)
     number_of_modes = np.bincount(modes.columns, minlength=many)
     others = np.bincount(rare.columns, rare.counts, minlength=many).astype(np.int64)
+    of_modes = _equal_pairs(modes, many)
     shares = modes.counts / size
     counts = (
         distinct,
@@ -232,6 +239,7 @@ def _counted(here: Words) -> list[_Counts]:
         number_of_modes,
         others,
         _equivalent(others, _equal_pairs(rare, many)),
+        *(_equivalent(others, _equal_pairs(_runs(ordered >> np.uint64(bits)), many) - of_modes) for bits in (8, 16)),
         _equivalent(distinct - number_of_modes, _equal_pairs(_low_runs(ordered, runs, frequent), many)),
         _entropies(runs, many, size),
         np.bincount(modes.columns, -shares * np.log2(shares), minlength=many),
@@ -302,6 +310,8 @@ def _facts(sample: _Sample, counts: _Counts, steady: float, size: int) -> Facts:
         fresh=fresh,
         choice_bits=choice_bits,
         equivalent_values=equivalent,
+        equivalent_without_byte=counts.equivalent_without_byte,
+        equivalent_without_bytes=counts.equivalent_without_bytes,
         equivalent_low_halves=counts.equivalent_low_halves,
         levels=sample.levels,
         packed_levels=sample.packed_levels,

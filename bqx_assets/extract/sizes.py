@@ -87,12 +87,18 @@ _TOP_OF_NOISE = 0.9
 def _fresh_float(facts: Facts, encoding: Encoding) -> float:
     """Return the mean size of a fresh float: new, with lower bytes that are found again, or found as a whole."""
     low_half_found = _found(_LOW_HALVES_SEARCHED * facts.fresh, facts.equivalent_low_halves)
-    whole_found = _found(_VALUES_SEARCHED * facts.fresh, facts.equivalent_values) * _FOUND_SHARE[encoding.level]
+    found = [
+        _found(_VALUES_SEARCHED * facts.fresh, equivalent) * _FOUND_SHARE[encoding.level]
+        for equivalent in (facts.equivalent_values, facts.equivalent_without_byte, facts.equivalent_without_bytes)
+    ]
     new = _NEW_BYTES[encoding.codec] - _SAVED_BY_LOW_HALF[encoding.level] * low_half_found
     if facts.planes and encoding.codec == COMPRESSION:
         top = sum(_plane(plane, encoding) for plane in facts.planes[_TOP_PLANE:])
         new -= _SAVED_BY_TOP * max(0.0, 1.0 - top / _TOP_OF_NOISE)
-    return new - whole_found * (new - _FOUND_BYTES)
+    whole, but_one, but_two = found[0], max(0.0, found[1] - found[0]), max(0.0, found[2] - max(found[:2]))
+    return new - sum(
+        share * max(0.0, new - _FOUND_BYTES - without) for without, share in enumerate((whole, but_one, but_two))
+    )
 
 
 def _found(searched: float, equally_frequent: float) -> float:
