@@ -219,8 +219,11 @@ class _Counts(NamedTuple):
     """Part of the entropy that the modes have in the choice among them and all other values together."""
 
 
-def _counted(here: Words) -> list[_Counts]:
-    """Return the counts of each column. **Shape**: ``here`` is columns x sampled values."""
+def _counted(here: Words, *, floats: bool) -> list[_Counts]:
+    """Return the counts of each column. **Shape**: ``here`` is columns x sampled values.
+
+    ``floats``: parts of values are counted as well, which decide on nothing for other types.
+    """
     many, size = here.shape
     ordered = np.sort(here, axis=1)
     runs = _runs(ordered)
@@ -231,7 +234,12 @@ def _counted(here: Words) -> list[_Counts]:
     distinct = np.bincount(runs.columns, minlength=many)
     number_of_modes = np.bincount(modes.columns, minlength=many)
     others = np.bincount(rare.columns, rare.counts, minlength=many).astype(np.int64)
-    of_modes = _equal_pairs(modes, many)
+    parts = [np.full(many, inf)] * 3
+    if floats:
+        of_modes = _equal_pairs(modes, many)
+        upper = (_equal_pairs(_runs(ordered >> np.uint64(bits)), many) - of_modes for bits in (8, 16))
+        parts = [_equivalent(others, pairs) for pairs in upper]
+        parts.append(_equivalent(distinct - number_of_modes, _equal_pairs(_low_runs(ordered, runs, frequent), many)))
     shares = modes.counts / size
     counts = (
         distinct,
@@ -239,8 +247,7 @@ def _counted(here: Words) -> list[_Counts]:
         number_of_modes,
         others,
         _equivalent(others, _equal_pairs(rare, many)),
-        *(_equivalent(others, _equal_pairs(_runs(ordered >> np.uint64(bits)), many) - of_modes) for bits in (8, 16)),
-        _equivalent(distinct - number_of_modes, _equal_pairs(_low_runs(ordered, runs, frequent), many)),
+        *parts,
         _entropies(runs, many, size),
         np.bincount(modes.columns, -shares * np.log2(shares), minlength=many),
     )
@@ -267,7 +274,7 @@ def _described(samples: list[_Sample], kind: pl.DataType, size: int) -> list[Fac
     rows = [_spread(size, each.here.size) for each in samples]
     here = np.stack([each.here[chosen] for each, chosen in zip(samples, rows, strict=True)])
     after = np.stack([each.after[chosen] for each, chosen in zip(samples, rows, strict=True)])
-    counts, steady = _counted(here), np.count_nonzero(here == after, axis=1) / size
+    counts, steady = _counted(here, floats=kind.is_float()), np.count_nonzero(here == after, axis=1) / size
     has_bytes = not isinstance(kind, pl.String | pl.Boolean)
     steps = _steps(after - here) if has_bytes and not kind.is_float() else None
     found: list[Facts] = []
