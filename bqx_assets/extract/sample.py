@@ -18,7 +18,9 @@ import polars as pl
 LEAST_PAIRS: Final = 64
 """Least number of pairs without nulls by which a column is described."""
 _PAIRS = 1_536
-"""Number of pairs in a sample; of a column that is shorter, as many as it has."""
+"""Number of pairs in the sample of a column."""
+_ROWS_A_PAIR, _LEAST_OF_SHORT = 16, 256
+"""A shorter column has one pair for each 16 rows, or 256, or as many as there are: more would cost more than encoding."""
 _SIZES = (1_408, 704, 352, 176, LEAST_PAIRS)
 """Numbers of pairs by which columns are described: of each column the largest that it has without nulls. There are few,
 so that columns with different numbers of nulls are described together."""
@@ -144,7 +146,7 @@ def sampled(columns: list[pl.Series]) -> list[Facts | None]:
 @lru_cache(64)
 def _pairs(rows: int) -> Numbers:
     """Return the positions of a sample's pairs in so many rows: number of pairs x 2."""
-    return np.add.outer(_spread(min(_PAIRS, rows // 2), rows - 1), (0, 1))
+    return np.add.outer(_spread(min(_PAIRS, rows // 2, max(_LEAST_OF_SHORT, rows // _ROWS_A_PAIR)), rows - 1), (0, 1))
 
 
 @lru_cache(64)
