@@ -20,7 +20,7 @@ LEAST_PAIRS: Final = 64
 _PAIRS = 1_536
 """Number of pairs in the sample of a column."""
 _ROWS_A_PAIR, _LEAST_OF_SHORT = 16, 256
-"""A shorter column has one pair for each 16 rows, or 256, or as many as there are: more would cost more than encoding."""
+"""A shorter column has a pair for each 16 rows, or 256, or as many as there are: more would cost more than encoding."""
 _SIZES = (1_408, 704, 352, 176, LEAST_PAIRS)
 """Numbers of pairs by which columns are described: of each column the largest that it has without nulls. There are few,
 so that columns with different numbers of nulls are described together."""
