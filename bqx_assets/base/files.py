@@ -227,3 +227,23 @@ def join(parts: Iterable[Path | Span | bytes], target: Path) -> int:
             else:
                 file.append_file(*part)
     return file.size_bytes
+
+
+class Blocks:
+    """A file in memory, kept as the blocks that are written: one buffer that grows would be copied again and again."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self.blocks: list[bytes] = []
+
+    def write(self, block: bytes) -> int:
+        """Keep the next block, uncopied."""
+        self.blocks.append(block)
+        return len(block)
+
+    def flush(self) -> None:
+        """Do nothing: a file has this method."""
+
+    def close(self) -> None:
+        """Do nothing, as ``flush``."""

@@ -14,6 +14,7 @@ import polars as pl
 from bqx_assets.base.artifacts import Column, Spine
 from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.base.content import Contents, Periods
+from bqx_assets.base.files import Blocks
 from bqx_assets.extract.encoding import as_arrow, parquet_writer
 from bqx_assets.extract.encodings import Encoding
 from bqx_assets.merge.footer import parse_footer
@@ -25,7 +26,7 @@ _END_BLOCKS = 3
 
 def encode(frame: pl.DataFrame, table: str, spine: Spine, encodings: Mapping[str, Encoding]) -> Encoded:
     """Return the frame's columns as a parquet file in memory; ``table`` is its subject in errors."""
-    output = _Blocks()
+    output = Blocks()
     with parquet_writer(cast("Any", output), frame, encodings) as writer:
         writer.write_table(as_arrow(frame), row_group_size=max(spine.row_groups))
     size_bytes = sum(map(len, output.blocks))
@@ -45,22 +46,3 @@ def stored(frame: pl.DataFrame, columns: Sequence[Column]) -> pl.DataFrame:
     return pl.DataFrame(
         [(found if found.dtype == kind else found.cast(kind)).alias(name) for found, kind, name in named]
     )
-
-
-class _Blocks:
-    """A file in memory, kept as the blocks that Arrow writes: one buffer that grows would be copied again and again."""
-
-    closed = False
-
-    def __init__(self) -> None:
-        self.blocks: list[bytes] = []
-
-    def write(self, data: bytes) -> int:
-        self.blocks.append(data)
-        return len(data)
-
-    def flush(self) -> None:
-        """Do nothing: a file has this method."""
-
-    def close(self) -> None:
-        """Do nothing, as ``flush``."""
