@@ -103,9 +103,9 @@ class ColumnContent:
         if kind == pa.string_view():
             for start in range(0, len(array), _TEXTS):  # equal texts lie in memory once; to hash them copies each
                 piece = array.slice(start, _TEXTS)
-                self._take(len(piece), _validity(piece), *_views(piece))
+                self._take(len(piece), validity_of(piece), *_views(piece))
         elif self._type != b"STRING":
-            validity = _validity(array)
+            validity = validity_of(array)
             self._take(len(array), validity, *_numbers(array, validity))
         elif array.null_count:
             self.add_series(pl.Series(array))  # what lies under a null is no empty text here
@@ -225,7 +225,7 @@ def _texts(array: pa.Array[Any]) -> tuple[Bytes, Places, Bytes]:
     return values, offsets, np.diff(offsets).astype("<u4").view(np.uint8)
 
 
-def _validity(array: pa.Array[Any]) -> Bytes | None:
+def validity_of(array: pa.Array[Any]) -> Bytes | None:
     """Return 1 for each known value and 0 for each null; None if all values are known."""
     return _bits(array.buffers()[0], array.offset, len(array)) if array.null_count else None
 

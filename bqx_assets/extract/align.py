@@ -13,6 +13,7 @@ import polars as pl
 import pyarrow as pa
 
 from bqx_assets.base.artifacts import RowAccount
+from bqx_assets.base.content import validity_of
 from bqx_assets.base.errors import DuplicateKeys, EmptyTable, NullKeys
 from bqx_assets.base.names import KEY
 from bqx_assets.base.settings import DuplicatePolicy
@@ -95,9 +96,7 @@ class _Nulls:
         return places
 
     def _also_known(self, column: pl.Series) -> npt.NDArray[np.bool_]:
-        array = cast("Any", column).to_arrow()
-        bits = np.unpackbits(np.frombuffer(array.buffers()[0], np.uint8), bitorder="little")[array.offset :]
-        places = self._places[np.flatnonzero(bits[: self._table_rows] == 0)]
+        places = self._places[np.flatnonzero(validity_of(cast("Any", column).to_arrow()) == 0)]
         known = self._known.copy()
         known[places[places >= 0]] = False
         return known
