@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterable, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -137,6 +137,11 @@ def encodings_of(record: SlabRecord | None, encoding: EncodingPolicy) -> dict[st
         return {}
     named = zip(record.provenance.columns, map(Encoding.parse, record.encodings), strict=True)
     return {column.name: known for column, known in named if known is not None}
+
+
+def texts_of(provenance: SlabProvenance, encodings: Mapping[str, Encoding]) -> tuple[str, ...]:
+    """Return the encodings of a slab's columns as its record keeps them; none if none were chosen."""
+    return tuple(str(encodings[column.name]) for column in provenance.columns) if encodings else ()
 
 
 def slabs_prefix(pair: Pair) -> str:
@@ -284,7 +289,7 @@ class Slabs:
             object_name=f"{table}.parquet",
             content=content_of(known, contents),
             encoding=encoding,
-            encodings=tuple(str(encodings[column.name]) for column in known.columns),
+            encodings=texts_of(known, encodings),
             **sums._asdict(),
         )
         data = record.as_json()
