@@ -133,11 +133,11 @@ def _by_kind(frame: pl.DataFrame) -> dict[str, list[str]]:
 
 
 def _measured(kind: str, frame: pl.DataFrame, path: Path, rounds: int) -> Iterator[list[str]]:
-    writers = _writers(frame)
-    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in writers}
+    ways = _ways(frame)
+    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in ways}
     sizes: dict[str, int] = {}
-    for name in alternating(list(writers), rounds):
-        write = _cpu_seconds(writers[name], frame, path)
+    for name in alternating(list(ways), rounds):
+        write = _cpu_seconds(ways[name], frame, path)
         sizes[name] = path.stat().st_size
         found[name].append((write, _cpu_seconds(pl.read_parquet, path), _cpu_seconds(_read_by_pyarrow, path)))
     values = frame.height * frame.width
@@ -146,7 +146,7 @@ def _measured(kind: str, frame: pl.DataFrame, path: Path, rounds: int) -> Iterat
         yield [f"{kind}: {name}", f"{sizes[name] / values:.2f}", *(f"{cost:.2f}" for cost in costs)]
 
 
-def _writers(frame: pl.DataFrame) -> dict[str, Write]:
+def _ways(frame: pl.DataFrame) -> dict[str, Write]:
     """Return Polars' writer, the product's, and one for each encoding that the frame's type has and each codec."""
     kinds: list[Kind] = ["plain", "dictionary"]
     kind = frame.dtypes[0]

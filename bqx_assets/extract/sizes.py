@@ -149,8 +149,7 @@ _DICTIONARY_BYTES = 0.001
 
 
 def _dictionary(facts: Facts, encoding: Encoding) -> float:
-    low_half_found = _found(_LOW_HALVES_SEARCHED, facts.equivalent_low_halves)
-    saved = 0.0 if encoding.codec == "none" else _ENTRY_SAVED[encoding.level] * low_half_found
+    saved = _ENTRY_SAVED[encoding.level] * _found(_LOW_HALVES_SEARCHED, facts.equivalent_low_halves)
     return _indexes(facts, encoding) + facts.width * (_ENTRY_KEPT[encoding.level] - saved) * facts.distinct_share
 
 
