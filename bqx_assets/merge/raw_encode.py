@@ -1,4 +1,4 @@
-"""Encodes aligned columns of a raw checkpoint in memory, and computes their content digests.
+"""Encodes aligned columns of a raw checkpoint in memory, computes their content digests, and makes their record.
 
 As a temporary file, encoded columns passed through the page cache three times: to write, to hash, to copy. That took a
 twelfth of a merge's processor time.
@@ -11,12 +11,14 @@ from typing import Any, cast
 
 import polars as pl
 
-from bqx_assets.base.artifacts import Column, Spine
+from bqx_assets.base.artifacts import Column, SlabProvenance, SlabRecord, Spine
+from bqx_assets.base.checksums import Sums
 from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.base.content import Contents, Periods
 from bqx_assets.base.files import Blocks
 from bqx_assets.extract.encoding import as_arrow, parquet_writer
 from bqx_assets.extract.encodings import Encoding
+from bqx_assets.extract.slabs import texts_of
 from bqx_assets.merge.footer import parse_footer
 from bqx_assets.merge.plan import Encoded
 
@@ -45,4 +47,19 @@ def stored(frame: pl.DataFrame, columns: Sequence[Column]) -> pl.DataFrame:
     named = ((frame.get_column(each.source), COLUMN_TYPES[each.type].polars, each.name) for each in columns)
     return pl.DataFrame(
         [(found if found.dtype == kind else found.cast(kind)).alias(name) for found, kind, name in named]
+    )
+
+
+def record_of(
+    sums: Sums, provenance: SlabProvenance, content: Mapping[str, str], chosen: Mapping[str, Encoding], setting: str
+) -> SlabRecord:
+    """Return the record of a slab whose bytes have these checksums; ``chosen`` is empty where they lie as they were."""
+    known = tuple(content[column.name] for column in provenance.columns)
+    return SlabRecord(
+        provenance=provenance,
+        object_name=f"{provenance.source.table}.parquet",
+        content=known,
+        encoding=setting if chosen else "",
+        encodings=texts_of(provenance, chosen),
+        **sums._asdict(),
     )

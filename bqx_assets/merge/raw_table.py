@@ -25,31 +25,16 @@ from bqx_assets.extract.align import RowMatch, align, as_key, match_rows, refuse
 from bqx_assets.extract.choose import choose
 from bqx_assets.extract.encodings import Encoding
 from bqx_assets.extract.lookahead import LookaheadDetector
-from bqx_assets.extract.slabs import encodings_of, slab_fingerprint, texts_of
+from bqx_assets.extract.slabs import encodings_of, slab_fingerprint
 from bqx_assets.merge.footer import select, trim
 from bqx_assets.merge.pages import Page, newer_than_2015, refuse_false_statistics, unordered_texts
 from bqx_assets.merge.plan import Encoded, Prepared, Work
-from bqx_assets.merge.raw_encode import digests, encode, stored
+from bqx_assets.merge.raw_encode import digests, encode, record_of, stored
 from bqx_assets.merge.raw_file import RawFile
 from bqx_assets.merge.raw_source import RawSource
 
 RAW_DATASET = "raw"
 """Stands for the dataset of a source that is a raw checkpoint, not a table of a warehouse."""
-
-
-def record_of(
-    sums: Sums, provenance: SlabProvenance, content: Mapping[str, str], chosen: Mapping[str, Encoding], setting: str
-) -> SlabRecord:
-    """Return the record of a slab whose bytes have these checksums; ``chosen`` is empty where they lie as they were."""
-    known = tuple(content[column.name] for column in provenance.columns)
-    return SlabRecord(
-        provenance=provenance,
-        object_name=f"{provenance.source.table}.parquet",
-        content=known,
-        encoding=setting if chosen else "",
-        encodings=texts_of(provenance, chosen),
-        **sums._asdict(),
-    )
 
 
 def provenance_of(  # noqa: PLR0913 -- one parameter a fact
