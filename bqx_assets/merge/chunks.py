@@ -16,6 +16,7 @@ from bqx_assets.merge.fields import (
     BLOOM_FILTER,
     BOOLEAN,
     BYTE_ARRAY,
+    CHUNK,
     CHUNK_OFFSET,
     CODEC,
     COLUMN_INDEX,
@@ -52,7 +53,7 @@ from bqx_assets.merge.fields import (
     VALUES,
 )
 from bqx_assets.merge.schema import Leaf
-from bqx_assets.merge.thrift import Struct
+from bqx_assets.merge.thrift import Struct, render
 
 Value = float | int | str | bool | None
 
@@ -294,12 +295,13 @@ def moved(chunk: Chunk, offset: int) -> Chunk:
     )
 
 
-def fields_of_chunk(chunk: Chunk, leaf: Leaf) -> Struct:
-    """Return the fields of a chunk as they are written.
+def render_chunk(chunk: Chunk, leaf: Leaf, offset: int) -> bytes:
+    """Return the bytes that describe a chunk in a footer; ``offset``: how much further back in the file it lies.
 
     Only what was checked is written. Page indexes and Bloom filters contain absolute offsets themselves, and counts of
     distinct values or encodings were not verified.
     """
+    pages = chunk.dictionary_page
     meta: Struct = {
         KIND: chunk.kind,
         ENCODINGS: chunk.encodings,
@@ -308,8 +310,8 @@ def fields_of_chunk(chunk: Chunk, leaf: Leaf) -> Struct:
         VALUES: chunk.values,
         RAW_BYTES: chunk.raw_bytes,
         SIZE_BYTES: chunk.size_bytes,
-        DATA_PAGE: chunk.data_page,
-        DICTIONARY_PAGE: None if chunk.dictionary_page == UNKNOWN else chunk.dictionary_page,
+        DATA_PAGE: chunk.data_page + offset,
+        DICTIONARY_PAGE: None if pages == UNKNOWN else pages + offset,
         STATISTICS: kept_statistics(chunk.stated(decoder(leaf.type)), leaf),
     }
-    return {CHUNK_OFFSET: 0, META: meta}
+    return render({CHUNK_OFFSET: 0, META: meta}, CHUNK)

@@ -92,7 +92,7 @@ _META = Layout(
     },
     frozenset((KIND, ENCODINGS, PATH, CODEC, VALUES, RAW_BYTES, SIZE_BYTES, DATA_PAGE)),
 )
-_CHUNK = Layout(
+CHUNK = Layout(
     "ColumnChunk",
     {
         FILE_PATH: (ANY, None),
@@ -119,6 +119,7 @@ def _group(chunk: Layout) -> Layout:
     )
 
 
+GROUP = _group(CHUNK)
 _ORDER = Layout("ColumnOrder", {1: (STRUCT, _NOTHING)}, frozenset((1,)), closed=True)
 
 
@@ -130,7 +131,7 @@ def file_metadata(made: Callable[[Struct], Any] | None = None) -> Layout:
             VERSION: (I32, None),
             SCHEMA: (LIST, _ELEMENT),
             ROWS: (I64, None),
-            GROUPS: (LIST, _group(replace(_CHUNK, made=made))),
+            GROUPS: (LIST, _group(replace(CHUNK, made=made))),
             KEY_VALUES: (LIST, _KEY_VALUE),
             CREATOR: (BINARY, None),
             ORDERS: (LIST, _ORDER),

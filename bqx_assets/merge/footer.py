@@ -11,6 +11,7 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,10 +22,10 @@ from bqx_assets.base.printable import some_of
 from bqx_assets.merge.chunks import (
     Chunk,
     checked_chunk,
-    fields_of_chunk,
     moved,
     parsed_chunk,
     refuse_overlap,
+    render_chunk,
     texts_unordered,
 )
 from bqx_assets.merge.fields import (
@@ -32,6 +33,7 @@ from bqx_assets.merge.fields import (
     CHUNKS,
     CREATOR,
     ENCRYPTION,
+    GROUP,
     GROUP_BYTES,
     GROUP_COMPRESSED,
     GROUP_OFFSET,
@@ -40,7 +42,6 @@ from bqx_assets.merge.fields import (
     KEY_VALUES,
     NAME,
     ORDERS,
-    REPETITION,
     ROWS,
     SCHEMA,
     SIGNING_KEY,
@@ -214,58 +215,109 @@ def trim(footer: Footer) -> tuple[Footer, int]:
     return replace(footer, file_bytes=footer.file_bytes - start, groups=groups), start
 
 
-def merge_footers(parts: Sequence[Footer], row_groups: Sequence[int], metadata: Mapping[str, str]) -> bytes:
-    """Return the end of the file that concatenates the parts' files: the footer, its length and the magic.
+def merge_footers(periods: Iterable[Sequence[Footer]], row_groups: Sequence[int], metadata: Mapping[str, str]) -> bytes:
+    """Return the end of the file that concatenates files of columns and periods: the footer, its length and the magic.
 
-    **Shape**: every part has ``row_groups``; the columns are those of the parts, in order.
-    **Cost**: about 3 kB of memory a chunk.
+    ``periods``: for each period the footers of its files, in the order of their columns. The files' bytes lie in this
+    order, period by period. They are asked for one period at a time.
+
+    **Shape**: the files of a period have the same row groups, those of all periods together are ``row_groups``; each
+    period has the same columns, and the merged footer has these.
+    **Cost**: twice the merged footer's size, about 100 bytes a chunk, and 1 kB a chunk of the row group in work.
 
     Raises:
-        FooterError: a part has other row groups, a name repeats, or the footer is larger than 2 GiB.
+        FooterError: a file has other row groups or columns, a name repeats, or the footer is larger than 2 GiB.
     """
-    expected = tuple(row_groups)
-    for part in parts:
-        if part.row_groups != expected:
-            raise _mismatch(part.subject, f"row groups of {part.row_groups} rows", f"{expected}")
-    leaves = [leaf for part in parts for leaf in part.leaves]
+    merged = _Merged(row_groups)
+    for footers in periods:
+        merged.add(footers)
+    return merged.end(metadata)
+
+
+class _Merged:
+    """The footer of the file that concatenates others, while its row groups are added."""
+
+    def __init__(self, row_groups: Sequence[int]) -> None:
+        self._expected = tuple(row_groups)
+        self._columns: list[Leaf] | None = None
+        self._groups: list[bytes] = []
+        """Rendered: as structs they would take 30 times as much memory."""
+        self._size_bytes = 0
+
+    def add(self, footers: Sequence[Footer]) -> None:
+        """Add a period's files below what is there. Raises FooterError."""
+        of_period = footers[0].row_groups
+        expected = self._expected[len(self._groups) :][: len(of_period)]
+        for footer in footers:
+            if footer.row_groups != expected:
+                raise _mismatch(footer.subject, f"row groups of {footer.row_groups} rows", f"{expected}")
+        if self._columns is None:
+            self._columns = _unique_columns(footers)
+        else:
+            _refuse_other_columns(footers, self._columns)
+        offsets = [*accumulate((footer.file_bytes for footer in footers), initial=self._size_bytes)]
+        self._groups += (render(_group(footers, offsets, number), GROUP) for number in range(len(of_period)))
+        self._size_bytes = offsets[-1]
+
+    def end(self, metadata: Mapping[str, str]) -> bytes:
+        """Return the footer, its length and the magic. Raises FooterError."""
+        missing, leaves = self._expected[len(self._groups) :], self._columns or []
+        if missing:
+            raise _mismatch("merged footer", f"no row groups of {missing} rows", f"{self._expected}")
+        content: Struct = {
+            VERSION: 1,
+            SCHEMA: [{NAME: b"schema", CHILDREN: len(leaves)}, *(leaf.canonical for leaf in leaves)],
+            ROWS: sum(self._expected),
+            GROUPS: self._groups,
+            # No ARROW:schema: each slab's own describes only its few columns, and these types do not need one.
+            KEY_VALUES: [{1: key.encode(), 2: value.encode()} for key, value in metadata.items()],
+            CREATOR: CREATED_BY,
+            # Without column orders readers must ignore min_value and max_value.
+            ORDERS: [{1: {}}] * len(leaves),
+        }
+        data = render(content, file_metadata())
+        if len(data) > 2**31 - 1:
+            raise _mismatch("merged footer", f"{len(data):,} bytes", "less than 2 GiB: fewer row groups")
+        return data + struct.pack("<I", len(data)) + PARQUET_MAGIC
+
+
+def _unique_columns(footers: Sequence[Footer]) -> list[Leaf]:
+    leaves = [leaf for footer in footers for leaf in footer.leaves]
     count = Counter(leaf.name for leaf in leaves)
     if len(count) != len(leaves):
         repeated = sorted(name for name, times in count.items() if times > 1)
-        raise _mismatch(
-            some_of([part.subject for part in parts], 3), f"{some_of(repeated, _NAMED)} twice", "unique columns"
+        subject = some_of([footer.subject for footer in footers], 3)
+        raise _mismatch(subject, f"{some_of(repeated, _NAMED)} twice", "unique columns")
+    return leaves
+
+
+def _refuse_other_columns(footers: Sequence[Footer], columns: Sequence[Leaf]) -> None:
+    """Raise FooterError unless the files of a period have the columns of the first one."""
+    found = [(footer.subject, leaf) for footer in footers for leaf in footer.leaves]
+    for (subject, leaf), column in zip(found, columns, strict=False):
+        # Most are equal as the files have them, which is found quickly.
+        if leaf[:4] != column[:4] and leaf.canonical != column.canonical:
+            raise _mismatch(subject, f"column {leaf.named_type}", f"{column.named_type}, as in the first period")
+    if len(found) != len(columns):
+        subject, expected = (
+            some_of([footer.subject for footer in footers], 3),
+            f"{len(columns):,} as in the first period",
         )
-    content: Struct = {
-        VERSION: 1,
-        SCHEMA: [{NAME: b"schema", CHILDREN: len(leaves), REPETITION: None}, *(leaf.canonical for leaf in leaves)],
-        ROWS: sum(expected),
-        GROUPS: [_group(parts, number, rows) for number, rows in enumerate(expected)],
-        # No ARROW:schema: each slab's own describes only its few columns, and these types do not need one.
-        KEY_VALUES: [{1: key.encode(), 2: value.encode()} for key, value in metadata.items()],
-        CREATOR: CREATED_BY,
-        # Without column orders readers must ignore min_value and max_value.
-        ORDERS: [{1: {}} for _ in leaves],
-    }
-    data = render(content, file_metadata())
-    if len(data) > 2**31 - 1:
-        raise _mismatch("merged footer", f"{len(data):,} bytes", "less than 2 GiB: fewer row groups")
-    return data + struct.pack("<I", len(data)) + PARQUET_MAGIC
+        raise _mismatch(subject, f"{len(found):,} columns", expected)
 
 
-def _group(parts: Iterable[Footer], number: int, rows: int) -> Struct:
+def _group(footers: Sequence[Footer], offsets: Sequence[int], number: int) -> Struct:
     """Return one row group of the merged file, without its ordinal: only encryption needs it, and it has 16 bits."""
-    chunks: list[Chunk] = []
-    described_chunks: list[Struct] = []
-    offset = 0
-    for part in parts:
-        placed = [moved(chunk, offset) for chunk in part.groups[number].chunks]
-        described_chunks += map(fields_of_chunk, placed, part.leaves)
-        chunks += placed
-        offset += part.file_bytes
+    chunks = [chunk for footer in footers for chunk in footer.groups[number].chunks]
     return {
-        CHUNKS: described_chunks,
+        CHUNKS: [
+            render_chunk(chunk, leaf, offset)
+            for footer, offset in zip(footers, offsets, strict=False)
+            for chunk, leaf in zip(footer.groups[number].chunks, footer.leaves, strict=True)
+        ],
         GROUP_BYTES: sum(chunk.raw_bytes for chunk in chunks),
-        GROUP_ROWS: rows,
-        GROUP_OFFSET: chunks[0].start,
+        GROUP_ROWS: footers[0].groups[number].rows,
+        GROUP_OFFSET: chunks[0].start + offsets[0],
         GROUP_COMPRESSED: sum(chunk.size_bytes for chunk in chunks),
     }
 

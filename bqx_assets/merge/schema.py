@@ -80,6 +80,12 @@ class Leaf(NamedTuple):
         return self.element[REPETITION] == 1
 
     @property
+    def named_type(self) -> str:
+        """Return its name and type in words."""
+        null = "" if self.optional else " without nulls"
+        return f"{self.name} of type {self.type or PHYSICAL_TYPES[self.kind]}{null}"
+
+    @property
     def canonical(self) -> Struct:
         """Return its schema element in the form that all readers understand as the same type."""
         form = self.element if self.type is None else _element(COLUMN_TYPES[self.type])

@@ -179,7 +179,7 @@ def compose(plan: MergePlan, slabs: Sequence[SlabPart], store: ObjectStore, name
 
 def _merged_end(plan: MergePlan, footers: Sequence[Footer], records: Sequence[SlabRecord], engine: str) -> bytes:
     metadata = own_metadata(plan.extraction, engine, records)
-    return merge_footers(footers, plan.extraction.spine.row_groups, metadata)
+    return merge_footers([footers], plan.extraction.spine.row_groups, metadata)
 
 
 def _expected(records: tuple[SlabRecord, ...], end: bytes) -> MergeResult:

@@ -236,7 +236,10 @@ def _write(out: bytearray, value: Any, code: int, inner: Layout | int | None) ->
     elif code == I8:
         out.append(value)
     elif isinstance(inner, Layout) and code == STRUCT:
-        _write_struct(out, value, inner)
+        if isinstance(value, bytes):
+            out += value
+        else:
+            _write_struct(out, value, inner)
     elif code == LIST:
         element = STRUCT if isinstance(inner, Layout) else inner or 0
         if len(value) < _LONG:

@@ -205,4 +205,4 @@ def _by_polars(data: bytes, columns: Sequence[_Column], rows: int) -> pl.DataFra
 
 def _end(columns: Sequence[_Column], rows: int) -> bytes:
     leaves, chunks = zip(*columns, strict=True)
-    return merge_footers([Footer("", 0, leaves, (RowGroup(rows, chunks),))], (rows,), {})
+    return merge_footers([[Footer("", 0, leaves, (RowGroup(rows, chunks),))]], (rows,), {})

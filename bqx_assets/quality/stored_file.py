@@ -248,8 +248,8 @@ def _refuse_arrow_schema(footer: Footer) -> None:
     bare = replace(footer, groups=(), key_values=())
     try:
         found = pa.ipc.read_schema(pa.py_buffer(b64decode(metadata[_ARROW], validate=True)))
-        plain = pq.read_schema(pa.BufferReader(footer_as_file(merge_footers([bare], (), {}))))
-        pq.read_schema(pa.BufferReader(footer_as_file(merge_footers([bare], (), {_ARROW: metadata[_ARROW]}))))
+        plain = pq.read_schema(pa.BufferReader(footer_as_file(merge_footers([[bare]], (), {}))))
+        pq.read_schema(pa.BufferReader(footer_as_file(merge_footers([[bare]], (), {_ARROW: metadata[_ARROW]}))))
         fields: list[tuple[Any, Any]] = [*zip(plain, found, strict=True)]
         wrong = [ours.name for ours, theirs in fields if not _alike(ours, theirs)]
         got = f"another type than the column's for {some_of(wrong, _NAMED)}" if wrong else ""

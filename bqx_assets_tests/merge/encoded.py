@@ -7,7 +7,6 @@ product writes. Does not: the readers.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Self, cast
@@ -22,8 +21,7 @@ from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.base.names import KEY, output_column
 from bqx_assets.extract import choose, encoding, slabs
 from bqx_assets.extract.encodings import POLICIES, Encoding
-from bqx_assets.merge.chunks import moved
-from bqx_assets.merge.footer import Footer, RowGroup, merge_footers, read_footer
+from bqx_assets.merge.footer import merge_footers, read_footer
 from bqx_assets_tests.frames import type_name
 from bqx_assets_tests.merge.slabs import slab_folder
 
@@ -169,15 +167,7 @@ class _VariedWriter:
         self._metadata = metadata
 
     def __exit__(self, *_: object) -> None:
-        whole: Footer | None = None
-        for footer in map(read_footer, self._parts):
-            whole = footer if whole is None else _below(whole, footer)
-        assert whole is not None
+        footers = [read_footer(part) for part in self._parts]
         data = b"".join(part.read_bytes() for part in self._parts)
-        self._path.write_bytes(data + merge_footers([whole], whole.row_groups, self._metadata))
-
-
-def _below(upper: Footer, lower: Footer) -> Footer:
-    """The footer of two files of the same columns, one behind the other: the rows of both."""
-    groups = [RowGroup(rows, tuple(moved(each, upper.file_bytes) for each in chunks)) for rows, chunks in lower.groups]
-    return replace(upper, file_bytes=upper.file_bytes + lower.file_bytes, groups=(*upper.groups, *groups))
+        groups = [rows for footer in footers for rows in footer.row_groups]
+        self._path.write_bytes(data + merge_footers(([footer] for footer in footers), groups, self._metadata))

@@ -106,7 +106,7 @@ def test_unknown_fields_of_any_size_neither_stay_nor_go_into_a_merged_footer(pat
 
     raw = change_footer(path, change, tmp_path / "a.parquet")
     footer = read_footer(raw)
-    end = merge_footers([footer], footer.row_groups, {})
+    end = merge_footers([[footer]], footer.row_groups, {})
     assert len(end) < 1_000
     whole = tmp_path / "whole.parquet"
     whole.write_bytes(raw.read_bytes() + end)
@@ -200,7 +200,7 @@ def test_no_filter_on_a_merged_file_loses_rows_by_the_raw_files_bounds(tmp_path:
     path = change_footer(_texts(tmp_path / "a.parquet"), change)
     footer = read_footer(path)
     whole = tmp_path / "whole.parquet"
-    whole.write_bytes(path.read_bytes() + merge_footers([footer], footer.row_groups, {}))
+    whole.write_bytes(path.read_bytes() + merge_footers([[footer]], footer.row_groups, {}))
     for text in ("zz", "ü", "abc", "éa"):
         assert pl.scan_parquet(whole).filter(pl.col("s") == text).collect().height == 10
         assert arrow.read_table(whole, filters=[("s", "==", text)]).num_rows == 10
@@ -214,7 +214,7 @@ def test_what_nobody_checked_is_not_carried_on(tmp_path: Path) -> None:
     change_footer(path, lambda footer: meta(footer, 1).update({16: (STRUCT, {3: (9, (6, [10, 30]))})}))
     footer = read_footer(path)
     whole = tmp_path / "whole.parquet"
-    whole.write_bytes(path.read_bytes() + merge_footers([footer], footer.row_groups, {}))
+    whole.write_bytes(path.read_bytes() + merge_footers([[footer]], footer.row_groups, {}))
     found = arrow.read_metadata(whole).row_group(0).column(1).statistics
     assert (found.distinct_count, found.null_count, found.min, found.max) == (None, 10, -2.0, 3.0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -12,8 +13,8 @@ from hypothesis import strategies as st
 
 from bqx_assets.base.errors import FooterError
 from bqx_assets.base.frame_files import parquet_end_bytes
-from bqx_assets.merge.fields import file_metadata
-from bqx_assets.merge.footer import merge_footers, read_footer, select
+from bqx_assets.merge.fields import REPETITION, file_metadata
+from bqx_assets.merge.footer import Footer, merge_footers, read_footer, select
 from bqx_assets.merge.thrift import parse
 from bqx_assets_tests.frames import minutes
 from bqx_assets_tests.merge.footers import LIST, STRUCT, TEXT, Fields, change_footer, elements, meta, statistics
@@ -39,7 +40,7 @@ def test_a_footer_says_columns_types_rows_and_metadata(slab: Path) -> None:
 def test_a_merged_footer_of_one_part_reads_as_that_part(slab: Path, tmp_path: Path) -> None:
     footer = read_footer(slab)
     whole = tmp_path / "whole.parquet"
-    whole.write_bytes(slab.read_bytes() + merge_footers([footer], footer.row_groups, {"k": "v"}))
+    whole.write_bytes(slab.read_bytes() + merge_footers([[footer]], footer.row_groups, {"k": "v"}))
     again = read_footer(whole)
     assert (again.columns, again.types, again.row_groups) == (footer.columns, footer.types, footer.row_groups)
     assert again.metadata() == {"k": "v"}
@@ -49,7 +50,7 @@ def test_a_merged_footer_of_one_part_reads_as_that_part(slab: Path, tmp_path: Pa
 def test_selected_and_renamed_columns_are_all_that_a_reader_sees(slab: Path, tmp_path: Path) -> None:
     footer = select(read_footer(slab), {"s": "t__s" + "_" * 280, "x": "t__x"})
     whole = tmp_path / "whole.parquet"
-    whole.write_bytes(slab.read_bytes() + merge_footers([footer], footer.row_groups, {}))
+    whole.write_bytes(slab.read_bytes() + merge_footers([[footer]], footer.row_groups, {}))
     source = pl.read_parquet(slab)
     expected = source.select(pl.col("s").alias("t__s" + "_" * 280), pl.col("x").alias("t__x"))
     assert pl.read_parquet(whole).equals(expected)
@@ -66,7 +67,7 @@ def test_page_indexes_are_dropped_since_their_locations_are_absolute(tmp_path: P
     other = tmp_path / "b.parquet"
     arrow.write_table(arrow_table({"y": list(range(5000))}), other, write_page_index=True, data_page_size=512)
     footers = [read_footer(path), read_footer(other)]
-    whole.write_bytes(path.read_bytes() + other.read_bytes() + merge_footers(footers, (5000,), {}))
+    whole.write_bytes(path.read_bytes() + other.read_bytes() + merge_footers([footers], (5000,), {}))
     chunk = arrow.read_metadata(whole).row_group(0).column(1)
     assert not chunk.has_offset_index
     assert not chunk.has_column_index
@@ -76,9 +77,81 @@ def test_page_indexes_are_dropped_since_their_locations_are_absolute(tmp_path: P
 def test_parts_of_other_rows_or_with_one_name_twice_are_refused(slab: Path) -> None:
     footer = read_footer(slab)
     with pytest.raises(FooterError, match="row groups"):
-        merge_footers([footer], (20,), {})
+        merge_footers([[footer]], (20,), {})
     with pytest.raises(FooterError, match="twice"):
-        merge_footers([footer, footer], footer.row_groups, {})
+        merge_footers([[footer, footer]], footer.row_groups, {})
+
+
+def test_tables_and_periods_merge_into_the_frame_of_all_rows_and_columns(tmp_path: Path) -> None:
+    tables = {"a": ["interval_time", "x"], "b": ["s"]}
+    frame = pl.DataFrame([minutes(20), pl.Series("x", [None, *range(19)]), pl.Series("s", ["a", "b"] * 10)])
+    periods: list[list[Footer]] = []
+    data = b""
+    for number, (start, rows) in enumerate(((0, 3), (3, 12), (15, 5))):
+        periods.append([])
+        for table, columns in tables.items():
+            piece = tmp_path / f"{table}{number}.parquet"
+            frame.slice(start, rows).select(columns).write_parquet(piece, row_group_size=8)
+            data += piece.read_bytes()
+            periods[-1].append(read_footer(piece))
+    whole = tmp_path / "whole.parquet"
+    whole.write_bytes(data + merge_footers(iter(periods), (3, 8, 4, 5), {"k": "v"}))
+    footer = read_footer(whole)
+    assert (footer.row_groups, footer.metadata()) == ((3, 8, 4, 5), {"k": "v"})
+    assert pl.read_parquet(whole).equals(frame)
+    starts = [[chunk.start for chunk in group.chunks] for group in footer.groups]
+    assert starts[0] == sorted(starts[0])
+    assert max(starts[0]) < min(starts[1])
+    assert max(starts[2]) < min(starts[3])
+
+
+@pytest.mark.parametrize(
+    ("columns", "got"),
+    [
+        ({"x": [1], "z": ["a"]}, "column z of type STRING"),
+        ({"x": [1.0], "s": ["a"]}, "column x of type FLOAT64"),
+        ({"x": [1]}, "1 columns"),
+        ({"x": [1], "s": ["a"], "z": [1]}, "3 columns"),
+    ],
+)
+def test_a_period_of_other_columns_is_refused_by_file_and_column(
+    tmp_path: Path, columns: dict[str, list[object]], got: str
+) -> None:
+    first, second = tmp_path / "2026-01.parquet", tmp_path / "2026-02.parquet"
+    pl.DataFrame({"x": [1], "s": ["a"]}).write_parquet(first)
+    pl.DataFrame(columns).write_parquet(second)
+    periods = [[read_footer(first)], [read_footer(second)]]
+    with pytest.raises(FooterError, match=f"2026-02.*{got}"):
+        merge_footers(periods, (1, 1), {})
+
+
+def test_a_period_whose_column_has_no_nulls_by_its_type_is_refused(slab: Path) -> None:
+    footer = read_footer(slab)
+    required = [leaf._replace(element=leaf.element | {REPETITION: 0}) for leaf in footer.leaves]
+    other = replace(footer, leaves=tuple(required), subject="b.parquet")
+    with pytest.raises(FooterError, match=r"b\.parquet.*interval_time of type TIMESTAMP without nulls"):
+        merge_footers([[footer], [other]], footer.row_groups * 2, {})
+
+
+def test_periods_of_more_or_fewer_row_groups_than_stated_are_refused(slab: Path) -> None:
+    footer = read_footer(slab)
+    with pytest.raises(FooterError, match="row groups"):
+        merge_footers([[footer], [footer]], footer.row_groups, {})
+    with pytest.raises(FooterError, match="row groups"):
+        merge_footers([[footer]], footer.row_groups * 2, {})
+
+
+def test_many_periods_take_a_few_times_the_bytes_of_their_footer(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pl.DataFrame({f"c{n}": [0.5, 1.5] for n in range(1_000)}).write_parquet(path)
+    footer = read_footer(path)
+    periods = 24
+    tracemalloc.start()
+    end = merge_footers(([footer] for _ in range(periods)), footer.row_groups * periods, {})
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(end) > periods * 50_000
+    assert peak_bytes < 5 * len(end)
 
 
 def test_long_texts_in_statistics_do_not_overrun_the_buffer(tmp_path: Path) -> None:
@@ -86,7 +159,7 @@ def test_long_texts_in_statistics_do_not_overrun_the_buffer(tmp_path: Path) -> N
     frame = pl.DataFrame({f"c{n}": ["x" * 40_000, "y" * 40_000] for n in range(30)})
     frame.write_parquet(path)
     footer = read_footer(path)
-    whole.write_bytes(path.read_bytes() + merge_footers([footer], footer.row_groups, {}))
+    whole.write_bytes(path.read_bytes() + merge_footers([[footer]], footer.row_groups, {}))
     assert pl.read_parquet(whole).equals(frame)
 
 
@@ -117,7 +190,7 @@ def test_flipped_bytes_in_a_footer_give_a_footer_or_a_footer_error_and_never_a_c
     damaged.write_bytes(whole)
     try:
         footer = read_footer(damaged)
-        merge_footers([footer], footer.row_groups, {})
+        merge_footers([[footer]], footer.row_groups, {})
     except FooterError:
         return
 
@@ -161,7 +234,7 @@ def test_a_footer_of_any_size_takes_a_few_times_its_own_bytes(tmp_path: Path, wh
     change_footer(path, change)
     tracemalloc.start()
     footer = read_footer(path)
-    end = merge_footers([select(footer, {"c9": "t__x"})], footer.row_groups, {})
+    end = merge_footers([[select(footer, {"c9": "t__x"})]], footer.row_groups, {})
     peak_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     footer_bytes = parquet_end_bytes(path.read_bytes())

@@ -119,7 +119,7 @@ def test_a_merged_files_types_are_the_same_for_every_reader_whatever_the_raw_one
     footer = read_footer(raw)
     assert footer.types == ("STRING", "INT64", "TIMESTAMP", "FLOAT64")
     whole = tmp_path / "whole.parquet"
-    whole.write_bytes(raw.read_bytes() + merge_footers([footer], footer.row_groups, {}))
+    whole.write_bytes(raw.read_bytes() + merge_footers([[footer]], footer.row_groups, {}))
     first, *others = [reader(whole, footer.columns) for reader in READERS.values()]
     assert first["s"].to_list() == ["a", "b", "c"]
     assert all(first["t"].to_list() == other["t"].to_list() for other in others)
