@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable, Iterable
-from functools import cache
-from typing import NamedTuple
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
 
 from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.merge.fields import (
@@ -206,7 +206,7 @@ class Chunk(NamedTuple):
 
 def parsed_chunk(chunk: Struct) -> Chunk:
     """Return a chunk from its parsed fields. Raises ValueError where its bytes are in another file or encrypted."""
-    if any(field in chunk for field in (FILE_PATH, CRYPTO, ENCRYPTED_META)):
+    if FILE_PATH in chunk or CRYPTO in chunk or ENCRYPTED_META in chunk:
         raise ValueError("a column in another file or encrypted")
     meta: Struct = chunk[META]
     facts: Struct = meta.get(STATISTICS) or {}
@@ -222,7 +222,7 @@ def parsed_chunk(chunk: Struct) -> Chunk:
         path=b"\0".join(meta[PATH]),
         kind=meta[KIND],
         values=meta[VALUES],
-        encodings=tuple(meta[ENCODINGS]),
+        encodings=_shared(*meta[ENCODINGS]),
         codec=meta[CODEC],
         raw_bytes=meta[RAW_BYTES],
         size_bytes=meta[SIZE_BYTES],
@@ -235,8 +235,14 @@ def parsed_chunk(chunk: Struct) -> Chunk:
         low_exact=facts.get(LOW_EXACT),
         high_exact=facts.get(HIGH_EXACT),
         beyond=tuple(each for each in places if each is not None),
-        histograms=(len(sizes.get(2) or ()), len(sizes.get(3) or ()), 1 in sizes),
+        histograms=_shared(len(sizes.get(2) or ()), len(sizes.get(3) or ()), 1 in sizes),
     )
+
+
+@lru_cache(1_000, typed=True)
+def _shared(*numbers: Any) -> tuple[Any, ...]:  # noqa: ANN401 -- whole numbers and truths
+    """Return a tuple that all chunks with these numbers share: tuples of their own took 200 bytes a chunk."""
+    return numbers
 
 
 def bounds_of(facts: Struct, kind: int) -> tuple[bytes | None, bytes | None]:
@@ -245,7 +251,8 @@ def bounds_of(facts: Struct, kind: int) -> tuple[bytes | None, bytes | None]:
     Older writers state bounds in fields that have no defined order: usable for numbers, not for texts.
     """
     bounds = [facts[field] for field in (OLD_LOW, OLD_HIGH, LOW, HIGH) if field in facts]
-    if any(len(each) != _WIDTHS.get(kind, len(each)) for each in bounds):
+    width = _WIDTHS.get(kind)
+    if width is not None and bounds and {*map(len, bounds)} != {width}:
         raise ValueError(f"bounds of {[len(each) for each in bounds]} bytes for physical type {kind}")
     old = kind < BYTE_ARRAY and LOW not in facts and HIGH not in facts
     return facts.get(OLD_LOW if old else LOW), facts.get(OLD_HIGH if old else HIGH)
@@ -273,9 +280,9 @@ def checked_chunk(chunk: Chunk, leaf: Leaf, rows: int, data: tuple[int, int]) ->
         raise ValueError(f"at {chunk.start:,}, {chunk.size_bytes:,} bytes, not within {data[0]:,} to {data[1]:,}")
     if chunk.raw_bytes > chunk.size_bytes * (_MOST_PACKED if chunk.codec else 1):
         raise ValueError(f"{chunk.raw_bytes:,} bytes in {chunk.size_bytes:,} of codec {chunk.codec}")
-    if any(not data[0] <= place < data[1] for place in chunk.beyond):
+    if chunk.beyond and not data[0] <= min(chunk.beyond) <= max(chunk.beyond) < data[1]:
         raise ValueError("a page index or Bloom filter outside the file")
-    return chunk._replace(path=b"")
+    return chunk._replace(path=b"", values=rows)
 
 
 def refuse_overlap(chunks: Iterable[tuple[Chunk, Leaf]]) -> None:

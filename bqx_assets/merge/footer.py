@@ -69,7 +69,7 @@ class RowGroup(NamedTuple):
 class Footer:
     """The footer of one flat parquet file, checked against the file's size and the format.
 
-    **Cost**: about 450 bytes of memory a column chunk, and the key-value metadata.
+    **Cost**: about 400 bytes of memory a column chunk, 200 a column, and the key-value metadata.
     """
 
     subject: str
@@ -223,7 +223,7 @@ def merge_footers(periods: Iterable[Sequence[Footer]], row_groups: Sequence[int]
 
     **Shape**: the files of a period have the same row groups, those of all periods together are ``row_groups``; each
     period has the same columns, and the merged footer has these.
-    **Cost**: twice the merged footer's size, about 100 bytes a chunk, and 1 kB a chunk of the row group in work.
+    **Cost**: memory of four times the merged footer, which has about 100 bytes a chunk; 10 seconds a million chunks.
 
     Raises:
         FooterError: a file has other row groups or columns, a name repeats, or the footer is larger than 2 GiB.
@@ -295,8 +295,7 @@ def _refuse_other_columns(footers: Sequence[Footer], columns: Sequence[Leaf]) ->
     """Raise FooterError unless the files of a period have the columns of the first one."""
     found = [(footer.subject, leaf) for footer in footers for leaf in footer.leaves]
     for (subject, leaf), column in zip(found, columns, strict=False):
-        # Most are equal as the files have them, which is found quickly.
-        if leaf[:4] != column[:4] and leaf.canonical != column.canonical:
+        if leaf[:4] != column[:4]:
             raise _mismatch(subject, f"column {leaf.named_type}", f"{column.named_type}, as in the first period")
     if len(found) != len(columns):
         subject, expected = (

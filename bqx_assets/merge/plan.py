@@ -41,8 +41,8 @@ _READERS = 16
 _DISK_MARGIN = 1.05
 _DISK_MARGIN_BYTES = 64 << 20
 """Room for the footer and the manifest: 1.5 MB and 6 MB at 17,031 columns."""
-_CHUNK_MEMORY_BYTES = 2_000
-"""A column chunk's share of the footers: 1,400 bytes as it was parsed, and at most 600 while it is rendered."""
+_CHUNK_MEMORY_BYTES = 1_300
+"""A column chunk's share of the footers: 700 bytes as it was parsed, and at most 600 while it is rendered."""
 
 
 @dataclass(frozen=True, slots=True)
