@@ -31,13 +31,18 @@ def crc32c(data: bytes | memoryview, start: int = 0) -> int:
     return _extend(start, data if isinstance(data, bytes) else np.asarray(data))  # it takes no view as such
 
 
+def crc32c_of_blocks(blocks: Iterable[bytes]) -> int:
+    """Return the CRC32C of the concatenation of blocks of bytes."""
+    total = 0
+    for block in blocks:
+        total = crc32c(block, total)
+    return total
+
+
 def crc32c_of_file(path: Path) -> int:
     """Return the CRC32C of a file, which is read in 1 MiB pieces."""
-    total = 0
     with open_regular(path) as file:
-        while piece := file.read(_CHUNK_BYTES):
-            total = crc32c(piece, total)
-    return total
+        return crc32c_of_blocks(iter(lambda: file.read(_CHUNK_BYTES), b""))
 
 
 class Sums(NamedTuple):

@@ -85,7 +85,7 @@ class ColumnContent:
 
     def __init__(self, periods: Periods) -> None:
         self._periods = periods
-        self._whole: Hasher = _hasher(_VERSION + b" column")
+        self._closed: list[bytes] = []
         self._arrow: pa.DataType | None = None
         self._type: bytes = b""
         self._row = self._number = 0
@@ -118,9 +118,14 @@ class ColumnContent:
         for piece in chunks:
             self.add(piece.to_arrow(compat_level=pl.CompatLevel.newest()))
 
+    def months(self) -> bytes | None:
+        """Return what ``digest_of`` makes the digest from, 50 to 120 bytes a month; None while rows are missing."""
+        return b"".join(self._closed) if self._row == self._periods.starts[-1] else None
+
     def digest(self) -> str | None:
         """Return the digest; None while rows are missing."""
-        return self._whole.hexdigest() if self._row == self._periods.starts[-1] else None
+        months = self.months()
+        return None if months is None else digest_of([months])
 
     def _take(self, rows: int, validity: Bytes | None, values: Bytes, places: Places, lengths: Bytes | None) -> None:
         first, starts = self._row, self._periods.starts
@@ -137,7 +142,7 @@ class ColumnContent:
                 self._close()
 
     def _close(self) -> None:
-        self._whole.update(self._type + self._periods.labels[self._number].encode() + self._month.digest())
+        self._closed.append(self._type + self._periods.labels[self._number].encode() + self._month.digest())
         self._number += 1
         self._month = _Month()
 
@@ -158,11 +163,26 @@ class Contents:
 
     def digests(self, names: Iterable[str]) -> tuple[str, ...]:
         """Return the digests of columns, in the order of ``names``. Raises ValueError if rows of one are missing."""
-        found = [self._columns[name].digest() for name in names]
+        return tuple(digest_of([months]) for months in self.months(names))
+
+    def months(self, names: Iterable[str]) -> tuple[bytes, ...]:
+        """Return of each column what its digest follows from, for ``digest_of``. Raises ValueError as ``digests``."""
+        found = [self._columns[name].months() for name in names]
         if None in found:
             msg = "not all rows were taken"
             raise ValueError(msg)
         return tuple(each for each in found if each is not None)
+
+
+def digest_of(pieces: Iterable[bytes]) -> str:
+    """Return a column's digest from the ``months`` of its pieces, in the order of their rows; no value is read.
+
+    A piece has whole calendar months, so that the digest is that of the column as one, however it is cut.
+    """
+    whole: Hasher = _hasher(_VERSION + b" column")
+    for months in pieces:
+        whole.update(months)
+    return whole.hexdigest()
 
 
 def file_digest(columns: Iterable[tuple[str, str]]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import io
 import os
 import re
 import secrets
@@ -14,9 +15,11 @@ import shlex
 import shutil
 import stat
 import time
-from collections.abc import Generator, Iterable
+from bisect import bisect_right
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager, suppress
 from io import BufferedReader
+from itertools import accumulate
 from pathlib import Path
 
 from bqx_assets.base.direct_io import DirectFile, Span
@@ -229,6 +232,23 @@ def join(parts: Iterable[Path | Span | bytes], target: Path) -> int:
     return file.size_bytes
 
 
+def write_parts(parts: Sequence[Path | bytes], target: Path, *, move: bool) -> None:
+    """Write the concatenation of parts as a new file, with fsync; with ``move`` rename the only part to it."""
+    if move and isinstance(parts[0], Path):
+        try:
+            parts[0].replace(target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            join(parts, target)
+            parts[0].unlink()
+    elif len(parts) == 1 and isinstance(parts[0], bytes):
+        target.write_bytes(parts[0])  # a record needs neither buffers nor threads
+    else:
+        join(parts, target)
+    sync_file(target)
+
+
 class Blocks:
     """A file in memory, kept as the blocks that are written: one buffer that grows would be copied again and again."""
 
@@ -247,3 +267,41 @@ class Blocks:
 
     def close(self) -> None:
         """Do nothing, as ``flush``."""
+
+
+class JoinedBlocks(io.RawIOBase):
+    """A file for reading that is the concatenation of blocks in memory, which are not joined for it."""
+
+    def __init__(self, blocks: Sequence[bytes]) -> None:
+        super().__init__()
+        self._blocks = blocks
+        self._ends = list(accumulate(map(len, blocks)))
+        self._at = 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Go to an offset from the beginning, from the present place or from the end; return the new place."""
+        self._at = (
+            offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._ends[-1] if self._ends else 0}[whence]
+        )
+        return self._at
+
+    def readinto(self, target: bytearray | memoryview, /) -> int:  # type: ignore[override]
+        """Fill ``target``, across the ends of blocks, from the present place on; return the number of bytes."""
+        free = memoryview(target).cast("B")
+        begin = self._at
+        for number in range(bisect_right(self._ends, begin), len(self._blocks)):
+            block = memoryview(self._blocks[number])
+            part = block[self._at - self._ends[number] + len(block) :][: len(free)]
+            free[: len(part)] = part
+            free, self._at = free[len(part) :], self._at + len(part)
+            if not free:
+                break
+        return self._at - begin

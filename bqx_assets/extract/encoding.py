@@ -15,7 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bqx_assets.base.artifacts import SLAB_METADATA_KEY, SlabProvenance
+from bqx_assets.base.checksums import Sums, sums_of_blocks
 from bqx_assets.base.content import Contents
+from bqx_assets.base.files import Blocks
+from bqx_assets.base.frame_files import parquet_end_bytes
 from bqx_assets.extract.encodings import PARQUET_NAMES, Encoding
 
 _PAGE_ROWS = 131_072
@@ -28,12 +31,16 @@ _BATCH_ROWS = 16_384
 because Arrow ends a page only after a batch."""
 
 
-def parquet_writer(path: Path, frame: pl.DataFrame, encodings: Mapping[str, Encoding]) -> pq.ParquetWriter:
+END_BLOCKS = 3
+"""Arrow writes the footer, its length and the magic as three last blocks."""
+
+
+def parquet_writer(path: Path | Blocks, frame: pl.DataFrame, encodings: Mapping[str, Encoding]) -> pq.ParquetWriter:
     """Return an open writer for row groups with the columns of ``frame`` in their ``encodings``."""
     in_dictionary = [name for name, each in encodings.items() if each.kind == "dictionary"]
     others = {name: PARQUET_NAMES[each.kind] for name, each in encodings.items() if each.kind != "dictionary"}
     return pq.ParquetWriter(
-        path,
+        cast("Path", path),
         as_arrow(frame.clear()).schema,
         compression={name: each.codec for name, each in encodings.items()},
         compression_level={name: each.level for name, each in encodings.items() if each.level is not None},
@@ -72,6 +79,49 @@ class EncodedSlab(NamedTuple):
     provenance: SlabProvenance
     encodings: dict[str, Encoding]
     """The encoding of each column, by name."""
+
+
+class EncodedPiece(NamedTuple):
+    """A piece of a slab: a parquet file of one row group in memory."""
+
+    provenance: SlabProvenance
+    encodings: dict[str, Encoding]
+    """The encoding of each column, by name."""
+    blocks: tuple[bytes, ...]
+    """The bytes of the file, in order."""
+    sums: Sums
+    """Size and checksums of the file."""
+    end_bytes: int
+    """The size of the footer with its length and the magic."""
+
+
+def encode_piece(
+    frames: Iterable[pl.DataFrame],
+    rows: int,
+    provenance: ProvenanceAtEnd,
+    choose: Choose,
+    contents: Contents | None = None,
+) -> EncodedPiece:
+    """Return frames of the same columns as one row group of a parquet file with its provenance as metadata.
+
+    **Shape**: ``rows`` rows x the provenance's columns, in one frame or more. ``contents`` gets all values.
+    **Cost**: memory for the decoded and the encoded piece.
+
+    Raises what ``frames`` raises, unchanged; ValueError if they have another number of rows.
+    """
+    whole = pl.concat(frames, rechunk=False)
+    if whole.height != rows:
+        msg = f"{whole.height:,} rows, expected {rows:,}"
+        raise ValueError(msg)
+    encodings, output, group = choose(whole), Blocks(), as_arrow(whole)
+    if contents is not None:
+        contents.add(group)
+    with parquet_writer(output, whole, encodings) as writer:
+        writer.write_table(group, row_group_size=rows)
+        told = provenance()
+        writer.add_key_value_metadata({SLAB_METADATA_KEY: told.model_dump_json()})
+    end_bytes = parquet_end_bytes(b"".join(output.blocks[-END_BLOCKS:]))
+    return EncodedPiece(told, encodings, tuple(output.blocks), sums_of_blocks(output.blocks), end_bytes)
 
 
 def encode_slab(

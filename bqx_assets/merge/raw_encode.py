@@ -7,7 +7,6 @@ twelfth of a merge's processor time.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
 
 import polars as pl
 
@@ -16,23 +15,20 @@ from bqx_assets.base.checksums import Sums
 from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.base.content import Contents, Periods
 from bqx_assets.base.files import Blocks
-from bqx_assets.extract.encoding import as_arrow, parquet_writer
+from bqx_assets.extract.encoding import END_BLOCKS, as_arrow, parquet_writer
 from bqx_assets.extract.encodings import Encoding
 from bqx_assets.extract.slabs import texts_of
 from bqx_assets.merge.footer import parse_footer
 from bqx_assets.merge.plan import Encoded
 
-_END_BLOCKS = 3
-"""Arrow writes the footer, its length and the magic as three last blocks."""
-
 
 def encode(frame: pl.DataFrame, table: str, spine: Spine, encodings: Mapping[str, Encoding]) -> Encoded:
     """Return the frame's columns as a parquet file in memory; ``table`` is its subject in errors."""
     output = Blocks()
-    with parquet_writer(cast("Any", output), frame, encodings) as writer:
+    with parquet_writer(output, frame, encodings) as writer:
         writer.write_table(as_arrow(frame), row_group_size=max(spine.row_groups))
     size_bytes = sum(map(len, output.blocks))
-    return Encoded(tuple(output.blocks), parse_footer(b"".join(output.blocks[-_END_BLOCKS:]), size_bytes, table))
+    return Encoded(tuple(output.blocks), parse_footer(b"".join(output.blocks[-END_BLOCKS:]), size_bytes, table))
 
 
 def digests(frame: pl.DataFrame, periods: Periods) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bqx_assets.base.content import ColumnContent, Contents, Periods, file_digest, periods_of
+from bqx_assets.base.content import ColumnContent, Contents, Periods, digest_of, file_digest, periods_of
 
 GOLDEN = "0435caa5abf3b329c069bb09a8fd0658e5134662d4de2d14def9db8abc3afc2e"
 START = datetime(2026, 1, 31, 23, 50, tzinfo=UTC)
@@ -123,6 +124,23 @@ def test_a_month_that_is_the_same_keeps_its_part_whatever_the_others_hold() -> N
     assert _digest(values, periods=periods) != _digest(values, periods=moved)
 
 
+@settings(deadline=None, max_examples=80)
+@given(values=columns(), data=st.data())
+def test_the_months_of_pieces_give_the_digest_of_the_whole(values: pl.Series, data: st.DataObject) -> None:
+    keys = _keys(values.len(), timedelta(days=data.draw(st.integers(1, 40))))
+    periods = periods_of(keys)
+    cuts = sorted({0, *data.draw(st.lists(st.sampled_from(periods.starts), max_size=5)), values.len()})
+    pieces: list[bytes] = []
+    for start, stop in pairwise(cuts):
+        contents = Contents(periods_of(keys.slice(start, stop - start)))
+        contents.add(values.slice(start, stop - start).to_frame().to_arrow())
+        pieces += contents.months(["x"])
+    assert digest_of(pieces) == _digest(values, periods=periods)
+    assert digest_of([b"".join(pieces)]) == digest_of(pieces)
+    if len(pieces) > 1 and pieces[0] != pieces[1]:
+        assert digest_of([pieces[1], pieces[0], *pieces[2:]]) != digest_of(pieces)
+
+
 def test_a_digest_is_the_same_on_every_machine_and_in_every_version() -> None:
     """A digest that was recorded is compared for years: whoever changes it must raise its version."""
     frame = pl.DataFrame(
@@ -143,7 +161,8 @@ def test_missing_rows_and_foreign_types_give_no_digest() -> None:
     assert _digest(pl.Series([1.0]), periods=periods_of(_keys(2))) is None
     contents = Contents(periods_of(_keys(2)))
     contents.add(pa.table({"x": [1.0]}))
-    with pytest.raises(ValueError, match="not all rows"):
-        contents.digests(["x"])
+    for told in (contents.digests, contents.months):
+        with pytest.raises(ValueError, match="not all rows"):
+            told(["x"])
     with pytest.raises(TypeError, match="int32"):
         contents.add(pa.table({"y": pa.array([1], pa.int32())}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import signal
 import socket
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from bqx_assets.base.errors import FolderBusy, ForeignFile
 from bqx_assets.base.files import (
     TEMP_MARK,
+    JoinedBlocks,
     atomic_path,
     concatenate,
     locked,
@@ -209,3 +211,19 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
 
 def _names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    blocks=st.lists(st.binary(max_size=9), max_size=6), calls=st.lists(st.tuples(st.booleans(), st.integers(-1, 60)))
+)
+def test_joined_blocks_are_read_as_the_file_of_their_bytes(blocks: list[bytes], calls: list[tuple[bool, int]]) -> None:
+    joined, file = JoinedBlocks(blocks), io.BytesIO(b"".join(blocks))
+    for seek, number in calls:
+        if seek and number >= 0:
+            assert joined.seek(number) == file.seek(number)
+        else:
+            assert joined.read(number) == file.read(number)
+        assert joined.tell() == file.tell()
+    assert joined.seek(0, os.SEEK_END) == file.seek(0, os.SEEK_END)
+    assert joined.seek(0, os.SEEK_CUR) == joined.tell()

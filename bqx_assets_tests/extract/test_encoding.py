@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -14,12 +15,14 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from bqx_assets.base.artifacts import SLAB_METADATA_KEY, RowAccount, SlabProvenance
+from bqx_assets.base.checksums import Sums, crc32c
+from bqx_assets.base.content import Contents, periods_of
 from bqx_assets.base.names import KEY
 from bqx_assets.extract.choose import choose
-from bqx_assets.extract.encoding import EncodedSlab, as_arrow, encode_slab, parquet_writer
+from bqx_assets.extract.encoding import EncodedSlab, as_arrow, encode_piece, encode_slab, parquet_writer
 from bqx_assets.extract.encodings import PARQUET_NAMES, SECONDS, Encoding
 from bqx_assets.extract.slabs import source_of
-from bqx_assets.merge.footer import read_footer
+from bqx_assets.merge.footer import parse_footer, read_footer
 from bqx_assets.merge.pages import check_pages
 from bqx_assets_tests.descriptions import MODIFIED, describe
 from bqx_assets_tests.frames import minutes, values
@@ -64,7 +67,11 @@ def _encode(
     row_groups: Sequence[int],
     provenance: Callable[[], SlabProvenance] | None = None,
 ) -> EncodedSlab:
-    return encode_slab(frames, path, row_groups, provenance or _provenance, lambda rows: choose(rows, "balanced", {}))
+    return encode_slab(frames, path, row_groups, provenance or _provenance, _choose)
+
+
+def _choose(rows: pl.DataFrame) -> dict[str, Encoding]:
+    return choose(rows, "balanced", {})
 
 
 def _provenance() -> SlabProvenance:
@@ -160,3 +167,36 @@ def test_frames_are_let_go_while_others_come(tmp_path: Path) -> None:
 
     _encode(frames(), tmp_path / "slab.parquet", (10_000,) * 60)
     assert most < 30
+
+
+@pytest.mark.parametrize("frame_rows", [1_000, 300, 128])
+def test_a_piece_is_one_row_group_however_its_rows_come(frame_rows: int) -> None:
+    frame = _frame(1_000)
+    contents = Contents(periods_of(frame[KEY]))
+    piece = encode_piece(frame.iter_slices(frame_rows), 1_000, _provenance, _choose, contents)
+    data = b"".join(piece.blocks)
+    assert_frame_equal(pl.read_parquet(data), frame)
+    footer = parse_footer(data[-piece.end_bytes :], len(data), "piece")
+    assert footer.row_groups == (1_000,)
+    assert footer.types == ("TIMESTAMP", "FLOAT64", "INT64", "STRING", "BOOL")
+    assert footer.metadata()[SLAB_METADATA_KEY] == piece.provenance.model_dump_json()
+    assert piece.sums == Sums(len(data), crc32c(data), hashlib.sha256(data).hexdigest())
+    assert piece.encodings == _choose(frame)
+    whole = Contents(periods_of(frame[KEY]))
+    whole.add(as_arrow(frame))
+    assert contents.digests(frame.columns) == whole.digests(frame.columns)
+
+
+@pytest.mark.parametrize("rows", [9, 11])
+def test_a_piece_of_more_or_fewer_rows_is_no_piece(rows: int) -> None:
+    with pytest.raises(ValueError, match=f"10 rows, expected {rows}"):
+        encode_piece(_frame(10).iter_slices(5), rows, _provenance, _choose)
+
+
+def test_the_provenance_of_a_piece_is_asked_for_last_and_errors_of_its_rows_come_out() -> None:
+    def frames() -> Iterator[pl.DataFrame]:
+        yield pl.DataFrame({"x": [1]})
+        raise _BrokenError
+
+    with pytest.raises(_BrokenError):
+        encode_piece(frames(), 1, pytest.fail, _choose)

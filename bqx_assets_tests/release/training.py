@@ -147,6 +147,20 @@ class FaultyStore:
             lambda: self.inner.put_bytes(name, data, metadata=metadata, only_if=only_if),
         )
 
+    def put_blocks(
+        self,
+        name: str,
+        blocks: Sequence[bytes],
+        *,
+        metadata: Mapping[str, str] | None = None,
+        only_if: Condition | None = None,
+        crc: int | None = None,
+    ) -> ObjectInfo:
+        return self._call(
+            f"upload {name}",
+            lambda: self.inner.put_blocks(name, blocks, metadata=metadata, only_if=only_if, crc=crc),
+        )
+
     def put_file(
         self,
         name: str,

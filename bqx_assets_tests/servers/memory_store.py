@@ -88,6 +88,18 @@ class MemoryObjectStore:
             self._objects[name] = _Stored(data, info)
         return info
 
+    def put_blocks(
+        self,
+        name: str,
+        blocks: Sequence[bytes],
+        *,
+        metadata: Mapping[str, str] | None = None,
+        only_if: Condition | None = None,
+        crc: int | None = None,
+    ) -> ObjectInfo:
+        del crc
+        return self.put_bytes(name, b"".join(blocks), metadata=metadata, only_if=only_if)
+
     def put_file(
         self,
         name: str,

@@ -6,14 +6,13 @@ credentials), else the application's default credentials.
 
 from __future__ import annotations
 
-import io
 import secrets
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from google.api_core import exceptions as api
 from google.api_core.retry import Retry
@@ -21,9 +20,9 @@ from google.auth.exceptions import GoogleAuthError
 from google.cloud import storage
 from requests.adapters import HTTPAdapter
 
-from bqx_assets.base.checksums import crc32c, crc32c_of_file, to_base64
+from bqx_assets.base.checksums import crc32c_of_blocks, crc32c_of_file, to_base64
 from bqx_assets.base.errors import StoreError
-from bqx_assets.base.files import Blocks
+from bqx_assets.base.files import Blocks, JoinedBlocks
 from bqx_assets.base.retry import RETRIES, RetryPolicy
 from bqx_assets.base.store import gcs_answers as failures
 from bqx_assets.base.store.gcs_answers import hide_upload_ids
@@ -144,8 +143,25 @@ class GcsObjectStore:
     def put_bytes(
         self, name: str, data: bytes, *, metadata: Mapping[str, str] | None = None, only_if: Condition | None = None
     ) -> ObjectInfo:
-        """Store ``data``; the server compares it with its CRC32C before it becomes visible."""
-        return self._put(name, io.BytesIO(data), len(data), crc32c(data), metadata, only_if)
+        """Store ``data``, as ``put_blocks`` does."""
+        return self.put_blocks(name, [data], metadata=metadata, only_if=only_if)
+
+    def put_blocks(
+        self,
+        name: str,
+        blocks: Sequence[bytes],
+        *,
+        metadata: Mapping[str, str] | None = None,
+        only_if: Condition | None = None,
+        crc: int | None = None,
+    ) -> ObjectInfo:
+        """Upload blocks; the server compares them with their CRC32C before the object becomes visible.
+
+        **Cost**: 8 MiB more memory than the blocks themselves.
+        """
+        known = crc32c_of_blocks(blocks) if crc is None else crc
+        file = cast("IO[bytes]", JoinedBlocks(blocks))
+        return self._put(name, file, sum(map(len, blocks)), known, metadata, only_if)
 
     def put_file(
         self,

@@ -8,7 +8,6 @@ them costs no more than without a store.
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import shutil
@@ -145,6 +144,19 @@ class LocalObjectStore:
         """Store ``data`` atomically."""
         return self._store(name, [data], metadata, only_if)
 
+    def put_blocks(
+        self,
+        name: str,
+        blocks: Sequence[bytes],
+        *,
+        metadata: Mapping[str, str] | None = None,
+        only_if: Condition | None = None,
+        crc: int | None = None,
+    ) -> ObjectInfo:
+        """Store the concatenation of ``blocks`` atomically."""
+        del crc  # as in ``put_file``
+        return self._store(name, blocks, metadata, only_if)
+
     def put_file(
         self,
         name: str,
@@ -201,7 +213,7 @@ class LocalObjectStore:
         self._check(name, only_if)  # early, before any byte is copied
         incoming = self._incoming(name)
         try:
-            _write(parts, incoming, move=move)
+            files.write_parts(parts, incoming, move=move)
             at = datetime.now(UTC)
             # Read back, so that the facts describe the bytes that were stored and not those that were sent.
             crc = crc32c_of_file(incoming) if self._sidecars.kept else None
@@ -354,23 +366,6 @@ def _is_object(path: Path, stat: os.stat_result) -> bool:
             str(path), got=kind, expected="a file or nothing", cure="Move it away, or name another output folder."
         )
     return kind == files.FILE
-
-
-def _write(parts: Sequence[Path | bytes], target: Path, *, move: bool) -> None:
-    """Write the concatenation of parts as a new file, with fsync; with ``move`` rename the only part to it."""
-    if move and isinstance(parts[0], Path):
-        try:
-            parts[0].replace(target)
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-            files.join(parts, target)
-            parts[0].unlink()
-    elif len(parts) == 1 and isinstance(parts[0], bytes):
-        target.write_bytes(parts[0])  # a record needs neither buffers nor threads
-    else:
-        files.join(parts, target)
-    files.sync_file(target)
 
 
 def _info(name: str, stat: os.stat_result, facts: Facts | None, reading: Reading | None, *, own: bool) -> ObjectInfo:

@@ -143,6 +143,21 @@ class ObjectStore(Protocol):
         """Store ``data``."""
         ...
 
+    def put_blocks(
+        self,
+        name: str,
+        blocks: Sequence[bytes],
+        *,
+        metadata: Mapping[str, str] | None = None,
+        only_if: Condition | None = None,
+        crc: int | None = None,
+    ) -> ObjectInfo:
+        """Store the concatenation of ``blocks`` as one object; they are joined neither in memory nor in a file for it.
+
+        ``crc``: the CRC32C of the concatenation if it is known, as in ``put_file``.
+        """
+        ...
+
     def put_file(
         self,
         name: str,

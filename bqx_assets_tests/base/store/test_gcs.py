@@ -15,7 +15,7 @@ from bqx_assets.base.checksums import crc32c
 from bqx_assets.base.errors import BadSetting, ChecksumMismatch, PreconditionFailed, StoreError
 from bqx_assets.base.retry import RETRIES
 from bqx_assets.base.store.gcs import GcsObjectStore
-from bqx_assets.base.store.protocol import ABSENT, STAGING, Condition
+from bqx_assets.base.store.protocol import ABSENT, STAGING, Condition, ObjectInfo
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
 from bqx_assets_tests.servers.gcs.server import GcsServer
 
@@ -43,8 +43,27 @@ def test_what_was_put_is_reported_and_read_back(store: GcsObjectStore, gcs: GcsS
     assert not gcs.log.heard
 
 
-def test_a_large_file_goes_in_chunks_and_is_checked(store: GcsObjectStore, gcs: GcsServer, large: Path) -> None:
-    made = store.put_file("slab.parquet", large, only_if=ABSENT)
+Upload = Callable[[GcsObjectStore, bytes, int | None], ObjectInfo]
+
+
+@pytest.fixture(params=["file", "blocks"])
+def upload(request: pytest.FixtureRequest, tmp_path: Path) -> Upload:
+    """Each way to upload bytes, with their checksum if it is known, as the new object ``x``."""
+
+    def as_file(store: GcsObjectStore, data: bytes, crc: int | None) -> ObjectInfo:
+        path = tmp_path / "uploaded"
+        path.write_bytes(data)
+        return store.put_file("x", path, only_if=ABSENT, crc=crc)
+
+    def as_blocks(store: GcsObjectStore, data: bytes, crc: int | None) -> ObjectInfo:
+        blocks = [data[start : start + 1_000_003] for start in range(0, len(data), 1_000_003)]
+        return store.put_blocks("x", blocks, only_if=ABSENT, crc=crc)
+
+    return as_file if request.param == "file" else as_blocks
+
+
+def test_what_is_large_goes_in_chunks_and_is_checked(store: GcsObjectStore, gcs: GcsServer, upload: Upload) -> None:
+    made = upload(store, LARGE, None)
     assert (made.size_bytes, made.crc32c) == (len(LARGE), crc32c(LARGE))
     assert gcs.log.count() == {"object.start": 1, "object.chunk": 3}
     assert gcs.log.uploaded_bytes == len(LARGE)
@@ -72,6 +91,7 @@ def test_hostile_names_reach_no_url(store: GcsObjectStore, gcs: GcsServer, name:
 
 WRITES: dict[str, Callable[[GcsObjectStore, Condition | None], object]] = {
     "put": lambda store, version: store.put_bytes("x", DATA, only_if=version),
+    "blocks": lambda store, version: store.put_blocks("x", [DATA[:99], DATA[99:]], only_if=version),
     "compose": lambda store, version: store.compose("x", ["part"], only_if=version),
     "delete": lambda store, version: store.delete("x", only_if=version),
 }
@@ -88,7 +108,8 @@ def test_a_large_upload_obeys_its_condition_even_when_overtaken_under_way(
 
 @pytest.mark.parametrize("kind", ["status", "reset"])
 @pytest.mark.parametrize(
-    ("operation", "write"), [("object.insert", "put"), ("object.compose", "compose"), ("object.delete", "delete")]
+    ("operation", "write"),
+    [("object.insert", "put"), ("object.insert", "blocks"), ("object.compose", "compose"), ("object.delete", "delete")],
 )
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_a_conditional_write_is_retried_and_its_own_effect_is_no_conflict(
@@ -149,34 +170,31 @@ def test_a_download_with_a_flipped_bit_is_refused(store: GcsObjectStore, gcs: Gc
 )  # fmt: skip
 @pytest.mark.parametrize("skip", [0, 1, 2], ids=["first chunk", "middle", "last"])
 def test_a_large_upload_outlasts_a_fault_of_any_chunk(
-    store: GcsObjectStore, gcs: GcsServer, large: Path, kind: str, facts: dict[str, int], skip: int
+    store: GcsObjectStore, gcs: GcsServer, upload: Upload, kind: str, facts: dict[str, int], skip: int
 ) -> None:
     gcs.fail("object.chunk", kind, skip=skip, **facts)
-    made = store.put_file("x", large, only_if=ABSENT)
+    made = upload(store, LARGE, None)
     assert made.crc32c == crc32c(LARGE)
     assert gcs.buckets[BUCKET].live["x"].data == LARGE
 
 
 @pytest.mark.parametrize("size", ["small", "large"])
 def test_an_object_with_another_checksum_than_the_files_is_removed_and_refused(
-    store: GcsObjectStore, gcs: GcsServer, large: Path, tmp_path: Path, size: str
+    store: GcsObjectStore, gcs: GcsServer, upload: Upload, size: str
 ) -> None:
     gcs.fail("object.insert" if size == "small" else "object.chunk", "wrong_crc", skip=0 if size == "small" else 2)
-    file = large if size == "large" else tmp_path / "small"
-    (tmp_path / "small").write_bytes(DATA)
     with pytest.raises(ChecksumMismatch, match="removed again"):
-        store.put_file("x", file, only_if=ABSENT)
+        upload(store, LARGE if size == "large" else DATA, None)
     assert store.head("x") is None
 
 
 @pytest.mark.parametrize("size", ["large", "small"])
-def test_a_checksum_that_is_not_the_files_is_refused(store: GcsObjectStore, tmp_path: Path, size: str) -> None:
-    path = tmp_path / "x"
-    path.write_bytes(LARGE if size == "large" else DATA)
-    assert store.put_file("right", path, only_if=ABSENT, crc=crc32c(path.read_bytes())).size_bytes
+def test_a_checksum_that_is_not_the_uploads_is_refused(store: GcsObjectStore, upload: Upload, size: str) -> None:
+    data = LARGE if size == "large" else DATA
     with pytest.raises(StoreError):
-        store.put_file("x", path, only_if=ABSENT, crc=crc32c(b"other"))
+        upload(store, data, crc32c(b"other"))
     assert store.head("x") is None
+    assert upload(store, data, crc32c(data)).size_bytes == len(data)
 
 
 def test_a_file_that_changes_while_it_is_uploaded_is_never_stored(

@@ -100,8 +100,23 @@ def test_a_file_that_others_put_there_under_a_name_of_no_object_is_not_listed(
     assert [info.name for info in any_store.list_objects()] == ["below/x"]
 
 
+@pytest.mark.parametrize("blocks", [[], [b""], [b"a", b"", b"bc"], [b"%07d" % number for number in range(3_000)]])
+def test_blocks_are_stored_end_to_end_as_one_object(any_store: ObjectStore, blocks: list[bytes], kind: str) -> None:
+    whole = b"".join(blocks)
+    for crc in (None, crc32c(whole)):
+        made = any_store.put_blocks(
+            "x", blocks, metadata={"pair": "eurusd"}, only_if=version_of(any_store.head("x")), crc=crc
+        )
+        assert made == any_store.head("x")
+        assert (made.size_bytes, any_store.read("x")) == (len(whole), whole)
+        assert made.metadata == ({} if kind == WORKING else {"pair": "eurusd"})
+        assert made.crc32c == (None if kind == WORKING else crc32c(whole))
+    assert [each.name for each in any_store.list_objects()] == ["x"]
+
+
 WRITES: dict[str, Callable[[ObjectStore, Condition | None], object]] = {
     "put": lambda store, version: store.put_bytes("x", DATA, only_if=version),
+    "blocks": lambda store, version: store.put_blocks("x", [DATA, DATA], only_if=version),
     "compose": lambda store, version: store.compose("x", ["part"], only_if=version),
     "delete": lambda store, version: store.delete("x", only_if=version),
 }
