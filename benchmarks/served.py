@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from bqx_assets.extract.bigquery.bigquery_warehouse import BigQueryWarehouse
 from bqx_assets.extract.bigquery.client import Clients
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.slabs import Slabs
-from bqx_assets.extract.warehouse import ReadRequest, Warehouse
+from bqx_assets.extract.warehouse import MonthState, ReadRequest, Warehouse
 
 PROJECT = "benchmark-project"
 MODIFIED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -67,7 +67,7 @@ def descriptions(count: int, rows: int) -> list[TableDescription]:
 
 
 class ServedWarehouse(BigQueryWarehouse):
-    """The product's BigQuery warehouse without its two REST queries: catalogue and clock are given."""
+    """The product's BigQuery warehouse without its REST queries: catalogue and clock are given, months are not."""
 
     def __init__(self, address: str, count: int, rows: int) -> None:
         settings = Settings()
@@ -77,6 +77,11 @@ class ServedWarehouse(BigQueryWarehouse):
     def describe(self) -> Sequence[TableDescription]:
         """Return the served tables."""
         return self._descriptions
+
+    def months(self, tables: Collection[TableDescription]) -> dict[tuple[str, str], Mapping[str, MonthState]]:
+        """Return nothing: no month is known."""
+        del tables
+        return {}
 
     def snapshot(self) -> datetime:
         """Return the time of the call."""

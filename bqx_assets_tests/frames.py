@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from bqx_assets.catalogue.expectations import Expectations, load_expectations
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET, expected_tables, targets_table
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.slabs import Slabs
-from bqx_assets.extract.warehouse import Outage, ReadRequest
+from bqx_assets.extract.warehouse import MonthState, Outage, ReadRequest
 
 EURUSD = parse_pair("eurusd")
 START = datetime(2024, 1, 2, tzinfo=UTC)
@@ -50,6 +51,8 @@ class FrameWarehouse:
     revised: dict[str, datetime] = field(default_factory=dict)
     read_bytes: int = 0
     outage: Outage = field(default_factory=Outage)
+    knows_months: bool = False
+    months_refused: str = ""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -77,6 +80,11 @@ class FrameWarehouse:
         etags = {(each.dataset, each.table): each.etag for each in self.describe()}
         return {each: etags[each] for each in tables if each in etags}
 
+    def months(self, tables: Collection[TableDescription]) -> dict[tuple[str, str], Mapping[str, MonthState]]:
+        """The states of the months by the values in them, if ``knows_months``; nothing otherwise."""
+        names = [(each.dataset, each.table) for each in tables] if self.knows_months else []
+        return {name: _month_states(self.frames[name]) for name in names}
+
     def snapshot(self) -> datetime:
         """A day after the tables were made, or after the last revision."""
         return max([self.modified, *self.revised.values()]) + timedelta(days=1)
@@ -99,6 +107,16 @@ class FrameWarehouse:
         if fault is not None:
             raise fault
         yield from table.slice(half).to_batches()
+
+
+def _month_states(frame: pl.DataFrame) -> dict[str, MonthState]:
+    """The digest of a month's rows in their order."""
+    months = frame.group_by(pl.col(KEY).dt.strftime("%Y-%m"), maintain_order=True)
+    return {
+        str(month): MonthState(sha256(rows.serialize()).hexdigest(), rows.height, int(rows.estimated_size()), None)
+        for (month,), rows in months
+        if month is not None
+    }
 
 
 def minutes(rows: int, start: datetime = START) -> pl.Series:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,11 +22,13 @@ from bqx_assets.base.frame_files import TAIL_BYTES, end_bytes_of
 from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.printable import first_line
+from bqx_assets.base.threads import in_threads
 from bqx_assets.catalogue.discovery import TableDescription
 from bqx_assets.catalogue.families import PAIR_COLUMN
 from bqx_assets.extract.columns import ColumnFile, KeyBounds, arrow_file, wanted_groups
 from bqx_assets.extract.embedded_layout import DATASETS, odd_entries, refuse_unusable, table_path, table_paths
-from bqx_assets.extract.warehouse import Outage, ReadRequest
+from bqx_assets.extract.embedded_months import file_months
+from bqx_assets.extract.warehouse import MonthState, Outage, ReadRequest
 
 _PIECE_BYTES = 16 << 20
 """Decoded size of the columns that are decoded at once."""
@@ -48,6 +50,8 @@ class LocalWarehouse:
         self._known: dict[Path, tuple[tuple[int, int], TableDescription]] = {}
         self._bounds: dict[tuple[str, str, str], list[KeyBounds | None]] = {}
         """Bounds by dataset, table and etag: a table is read in time slices, and its keys are decoded only once."""
+        self._months: dict[tuple[str, str, str], Mapping[str, MonthState] | None] = {}
+        """States by the same three, since every byte of a file is read for them."""
         self._lock = threading.Lock()
         self._outage = Outage()
 
@@ -86,6 +90,24 @@ class LocalWarehouse:
         refuse_unusable(self._root, self._pair)
         found = {each: self._describe(each[0], table_path(self._root, *each)) for each in tables}
         return {each: description.etag for each, description in found.items() if description is not None}
+
+    def months(self, tables: Collection[TableDescription]) -> dict[tuple[str, str], Mapping[str, MonthState]]:
+        """Return the states of months by the bytes of the files; a file of which they are known is not read again.
+
+        A file that cannot be read, or is not the one that was described, is left out: ``read`` says what is wrong.
+
+        **Cost**: 0.4 s of a processor for a GB the first time. Raises as :meth:`describe` does.
+        """
+        refuse_unusable(self._root, self._pair)
+        states = in_threads(self._months_of, tables, _READERS, "months")
+        return {
+            (each.dataset, each.table): found for each, found in zip(tables, states, strict=True) if found is not None
+        }
+
+    @property
+    def months_refused(self) -> str:
+        """An empty text: a folder refuses nothing."""
+        return ""
 
     def snapshot(self) -> datetime:
         """Return the present time. A folder keeps no earlier state, so a file that is written later is refused.
@@ -145,6 +167,22 @@ class LocalWarehouse:
             with self._lock:
                 self._bounds[state] = bounds
         return wanted_groups(bounds, request)
+
+    def _months_of(self, table: TableDescription) -> Mapping[str, MonthState] | None:
+        state = (table.dataset, table.table, table.etag)
+        with self._lock:
+            if state in self._months:
+                return self._months[state]
+        try:
+            with open_regular(table_path(self._root, table.dataset, table.table)) as file:
+                _refuse_changed(file, table)
+                found = file_months(file, table)
+                _refuse_changed(file, table)
+        except (BqxError, pa.ArrowException, pl.exceptions.PolarsError, OSError, KeyError):
+            return None
+        with self._lock:
+            self._months[state] = found
+        return found
 
     def _describe(self, dataset: str, path: Path) -> TableDescription | None:
         """Return the description of a file, known if the file is unchanged; None if it was removed meanwhile."""

@@ -1,13 +1,14 @@
 """Reads tables that all pairs share from the warehouse once, and keeps them as objects, which later pairs read.
 
-411 of a pair's 667 tables, with three quarters of its columns, are the same for all 28 pairs. An object is used only
-while its table is unchanged, and only for the columns and days that it holds.
+411 of a pair's 667 tables, with three quarters of its columns, are the same for all 28 pairs. Where a
+read names its period, a table has an object for each. An object is used only while its table is unchanged, in that
+period, and only for the columns and days that it holds.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
@@ -32,7 +33,7 @@ from bqx_assets.extract.columns import as_utc, stated_bounds, wanted_groups
 from bqx_assets.extract.encodings import COMPRESSION, COMPRESSION_LEVEL
 from bqx_assets.extract.object_file import CheckedFile, block_checksums
 from bqx_assets.extract.slabs import source_of
-from bqx_assets.extract.warehouse import Outage, ReadRequest, Warehouse
+from bqx_assets.extract.warehouse import MonthState, Outage, ReadRequest, Warehouse
 
 _ROW_GROUP_ROWS = 32_768
 """Number of rows that are decoded at once: 60 MB of the widest table."""
@@ -85,6 +86,15 @@ class StagedWarehouse:
         """Return the states of tables in the inner warehouse."""
         return self._inner.states(tables)
 
+    def months(self, tables: Collection[TableDescription]) -> dict[tuple[str, str], Mapping[str, MonthState]]:
+        """Return the states of the months of tables in the inner warehouse."""
+        return self._inner.months(tables)
+
+    @property
+    def months_refused(self) -> str:
+        """The reason for which the inner warehouse knew no month of any table."""
+        return self._inner.months_refused
+
     def snapshot(self) -> datetime:
         """Return the snapshot time of the inner warehouse."""
         return self._inner.snapshot()
@@ -108,7 +118,7 @@ class StagedWarehouse:
         listed = self._listed
         if listed is None:
             listed = self._listed = {info.name: info for info in self.store.list_objects(self.prefix)}
-        info = listed.get(self._name(request.table))
+        info = listed.get(self._name(request))
         return info is not None and self._serves(info, request)
 
     def _staged(self, request: ReadRequest) -> list[pa.RecordBatch]:
@@ -118,7 +128,7 @@ class StagedWarehouse:
             rows = self._fetch(request)
             if rows is not None:
                 return rows
-            holding = exclusive(self.store, self._name(request.table), seconds=_LEASE_SECONDS, wait=self.outage.wait)
+            holding = exclusive(self.store, self._name(request), seconds=_LEASE_SECONDS, wait=self.outage.wait)
             try:
                 with holding:
                     rows = self._fetch(request)
@@ -128,7 +138,7 @@ class StagedWarehouse:
 
     def _fetch(self, request: ReadRequest) -> list[pa.RecordBatch] | None:
         """Return the rows of the staged object; None if there is no fitting one, or its bytes are damaged."""
-        info = self.store.head(self._name(request.table))
+        info = self.store.head(self._name(request))
         if info is None or not self._serves(info, request):
             return None
         try:
@@ -139,14 +149,14 @@ class StagedWarehouse:
 
     def _stage(self, request: ReadRequest) -> list[pa.RecordBatch]:
         """Read the table and keep it: the request's days, and those kept before if the table is unchanged."""
-        name = self._name(request.table)
+        name = self._name(request)
         before = self.store.head(name)
-        wanted = _widened(request, before if before and self._is_of(before, request.table) else None)
+        wanted = _widened(request, before if before and self._is_of(before, request) else None)
         with self.store.scratch(name) as folder:
             path = folder / "table.parquet"
             _encode((batch for part in _in_order(wanted) for batch in self._inner.read(part)), wanted, path)
             bounds = {_START: wanted.start, _END: wanted.end}
-            facts = {_SOURCE: self._state(request.table), _BLOCKS: block_checksums(path)}
+            facts = {_SOURCE: self._state(request), _BLOCKS: block_checksums(path)}
             facts |= {_COLUMNS: f"{_marks(wanted):x}"}
             facts |= {key: bound.isoformat() for key, bound in bounds.items() if bound is not None}
             with suppress(PreconditionFailed):  # another reader was quicker; these rows are correct as well
@@ -164,20 +174,25 @@ class StagedWarehouse:
         start, end = _bound(info.metadata, _START), _bound(info.metadata, _END)
         after = start is None or (request.start is not None and as_utc(request.start) >= start)
         before = end is None or (request.end is not None and as_utc(request.end) <= end)
-        if not self._is_of(info, request.table) or _marks(request) & ~int(info.metadata[_COLUMNS], 16):
+        if not self._is_of(info, request) or _marks(request) & ~int(info.metadata[_COLUMNS], 16):
             return False
         return _BLOCKS in info.metadata and after and before
 
-    def _is_of(self, info: ObjectInfo, table: TableDescription) -> bool:
-        return info.metadata.get(_SOURCE) == self._state(table) and _COLUMNS in info.metadata
+    def _is_of(self, info: ObjectInfo, request: ReadRequest) -> bool:
+        return info.metadata.get(_SOURCE) == self._state(request) and _COLUMNS in info.metadata
 
-    def _state(self, table: TableDescription) -> str:
+    def _state(self, request: ReadRequest) -> str:
+        """Return the fingerprint of what an object holds: the table's state, or its state in the request's period."""
+        table = request.table
+        source = request.state if request.period else ""
         facts = {"warehouse": self.name, "columns": table.columns}
-        return fingerprint(facts | {"source": source_of(table).model_dump(mode="json")})
+        return fingerprint(facts | {"source": source or source_of(table).model_dump(mode="json")})
 
-    def _name(self, table: TableDescription) -> str:
+    def _name(self, request: ReadRequest) -> str:
+        table = request.table
         dataset, name = check_identifier(table.dataset, "dataset"), check_identifier(table.table, "table")
-        return f"{self.prefix}{dataset}/{name}.parquet"
+        period = f"/{request.period}" if request.period else ""
+        return f"{self.prefix}{dataset}/{name}{period}.parquet"
 
 
 def is_shared(table: TableDescription) -> bool:

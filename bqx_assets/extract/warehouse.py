@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -33,6 +33,22 @@ class ReadRequest:
     """Bounds on ``interval_time``, both inclusive."""
     pair: str | None = None
     """Only rows with this value in column ``pair`` are read; None for a table without that column."""
+    period: str = ""
+    """The name of the period that the range lies in, such as ``2026-01``; empty for a read of the whole table."""
+    state: str = ""
+    """The state of the table in that period; empty where only the table's own, its etag, is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class MonthState:
+    """The state of a table's rows of one calendar month, UTC."""
+
+    state: str
+    """A short text, which is another one whenever rows of the month may have changed."""
+    rows: int
+    size_bytes: int
+    modified: datetime | None
+    """The last change of these rows; None where the warehouse knows only that of the table."""
 
 
 class Warehouse(Protocol):
@@ -65,6 +81,22 @@ class Warehouse(Protocol):
         Raises:
             WarehouseError: as ``describe`` does. A refused table is an error, not left out.
         """
+        ...
+
+    def months(self, tables: Collection[TableDescription]) -> dict[tuple[str, str], Mapping[str, MonthState]]:
+        """Return, by (dataset, table), the state of each month (UTC, such as ``2026-01``) that may have rows.
+
+        A table whose months are not known is left out: its etag then stands for all of them. Asked for between
+        ``describe`` and ``snapshot``: what changes in between is read at once, and read again by the next run.
+
+        Raises:
+            WarehouseError: nobody answers, as for ``describe``. A refusal is told by ``months_refused`` instead.
+        """
+        ...
+
+    @property
+    def months_refused(self) -> str:
+        """The reason, in sentences, for which the last call of ``months`` knew no table; empty if it was answered."""
         ...
 
     def snapshot(self) -> datetime:

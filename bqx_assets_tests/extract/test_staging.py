@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from time import monotonic
-from typing import cast
+from typing import Any, cast
 
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from bqx_assets.base.artifacts import ExtractionRecord
@@ -34,7 +37,15 @@ from bqx_assets.extract.pair import extract_pair
 from bqx_assets.extract.staging import StagedWarehouse, is_shared
 from bqx_assets.extract.warehouse import ReadRequest
 from bqx_assets.pipeline import Pipeline
-from bqx_assets_tests.frames import EURUSD, FrameWarehouse, few_tables_expectations, frame_job, frame_warehouse, minutes
+from bqx_assets_tests.frames import (
+    EURUSD,
+    START,
+    FrameWarehouse,
+    few_tables_expectations,
+    frame_job,
+    frame_warehouse,
+    minutes,
+)
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
 from bqx_assets_tests.servers.gcs.server import GcsServer
 
@@ -218,6 +229,70 @@ def test_a_changed_table_is_read_again(frames: FrameWarehouse, staged: StagedWar
     frames.revised["mkt_vol"] = frames.modified + timedelta(hours=1)
     assert _rows(staged, _request(frames)).height == 50
     assert frames.reads == {"mkt_vol": 2}
+
+
+def test_only_a_period_whose_state_is_another_is_read_again(
+    frames: FrameWarehouse, staged: StagedWarehouse, place: ObjectStore
+) -> None:
+    key = frames.frames[FEATURES_DATASET, "mkt_vol"].get_column(KEY)
+    first = _request(frames, start=key[0], end=key[99], period="2024-01", state="a")
+    second = _request(frames, start=key[100], end=key[-1], period="2024-02", state="b")
+    for request in (first, second):
+        assert not staged.holds(request)
+        assert_frame_equal(_rows(staged, request), _rows(frames, request))
+    frames.reads.clear()
+    frames.revised["mkt_vol"] = frames.modified + timedelta(hours=1)
+    first, second = (replace(_request(frames), **_part(each)) for each in (first, replace(second, state="c")))
+    assert (staged.holds(first), staged.holds(second)) == (True, False)
+    for request in (first, second, second, first):
+        assert _rows(staged, request).height == 100
+    assert frames.reads == {"mkt_vol": 1}
+    assert {info.name for info in place.list_objects()} == {
+        f"{PREFIX}{FEATURES_DATASET}/mkt_vol/{period}.parquet" for period in ("2024-01", "2024-02")
+    }
+
+
+def _part(request: ReadRequest) -> dict[str, Any]:
+    names = ("start", "end", "period", "state")
+    return {name: getattr(request, name) for name in names}
+
+
+def test_without_a_state_a_period_is_valid_while_its_table_is_unchanged(
+    frames: FrameWarehouse, staged: StagedWarehouse
+) -> None:
+    for changes, reads in ((0, 1), (0, 1), (1, 2)):
+        frames.revised["mkt_vol"] = frames.modified + timedelta(hours=changes)
+        request = _request(frames, start=START, end=START + timedelta(days=1), period="2024-01")
+        assert _rows(staged, request).height == ROWS
+        assert frames.reads == {"mkt_vol": reads}
+
+
+@settings(max_examples=8)
+@given(changed=st.sets(st.integers(0, 5)))
+def test_a_refresh_stages_the_months_that_changed_and_no_others(changed: set[int]) -> None:
+    months = [datetime(2024, 1 + number, 1, tzinfo=UTC) for number in range(6)]
+    keys = pl.concat([minutes(20, month) for month in months])
+    table = frame_warehouse(120, ["mkt_vol"])
+    name = (FEATURES_DATASET, "mkt_vol")
+    table.frames[name] = table.frames[name].with_columns(keys)
+    table.knows_months = True
+    with tempfile.TemporaryDirectory() as folder:
+        staged = StagedWarehouse(table, LocalObjectStore(Path(folder)), PREFIX)
+        for expected in (6, len(changed)):
+            table.reads.clear()
+            described = next(each for each in staged.describe() if each.table == "mkt_vol")
+            states = staged.months([described])[name]
+            parts = [
+                _request(staged, start=month, end=month + timedelta(minutes=19), period=period, state=state.state)
+                for month, (period, state) in zip(months, states.items(), strict=True)
+            ]
+            assert sum(not staged.holds(part) for part in parts) == expected
+            found = pl.concat([_rows(staged, part) for part in parts])
+            assert_frame_equal(found, table.frames[name])
+            assert table.reads["mkt_vol"] == expected
+            moved = pl.col(KEY).dt.month().sub(1).is_in(sorted(changed))
+            level = pl.when(moved).then(pl.col("mkt_vol_atr_45").fill_null(0) + 1).otherwise("mkt_vol_atr_45")
+            table.frames[name] = table.frames[name].with_columns(level)
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "gone", "no metadata", "another table's"])

@@ -21,13 +21,14 @@ STAGED_PREFIXES = (RELEASES, SLABS, SHARED, TRAINING, FOOTERS, COMPOSE, f"{STAGI
 """The beginnings of the names of all staged objects. Others may have files beside these, and even below."""
 _PAIR = f"(?:{'|'.join(pair.name for pair in ALL_PAIRS)})"
 _WORD, _HEX8, _HEX16 = "[A-Za-z_][A-Za-z0-9_]*", "[0-9a-f]{8}", "[0-9a-f]{16}"
+_PERIOD = r"(?:[0-9]{4}(?:-(?:[0-9]{2}|Q[1-4]|H[12]))?|all)"
 _OWN_NAME = re.compile(
     "|".join(
         (
             # Versions up to 0.1.0 wrote these without ``releases/``.
             rf"{STAGING}(?:releases/)?{_PAIR}/{_HEX8}-{_HEX8}/training_{_PAIR}\.parquet",
             rf"{SLABS}{_PAIR}/{_WORD}(?:\.parquet|\.slab\.json|\.json)",
-            rf"{SHARED}{_WORD}/{_WORD}\.parquet(?:\.lease)?",
+            rf"{SHARED}{_WORD}/{_WORD}(?:/{_PERIOD})?\.parquet(?:\.lease)?",
             rf"{TRAINING}{_PAIR}/training_{_PAIR}\.(?:parquet|manifest\.json|report\.json)",
             rf"{FOOTERS}{_PAIR}-{_HEX16}",
             rf"{COMPOSE}{_HEX16}/[0-9]{{5}}",

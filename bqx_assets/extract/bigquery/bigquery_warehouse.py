@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import cast
 
@@ -14,7 +14,7 @@ from google.cloud import bigquery
 from google.cloud.bigquery_storage_v1 import types
 
 from bqx_assets.base.column_types import standard_type
-from bqx_assets.base.errors import BqxError
+from bqx_assets.base.errors import BqxError, TableMissing, TableUnreadable
 from bqx_assets.base.retry import RETRIES, RetryPolicy
 from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.discovery import TableDescription
@@ -29,9 +29,10 @@ from bqx_assets.extract.bigquery.bigquery_failures import (
 )
 from bqx_assets.extract.bigquery.catalogue import describe_dataset, features_location, server_time, table_states
 from bqx_assets.extract.bigquery.client import CALL_SECONDS, NO_TRIES, Clients, Rest, open_clients
+from bqx_assets.extract.bigquery.partitions import partition_months
 from bqx_assets.extract.bigquery.session import ByteBudget, OpenSession, session_request, session_schema, table_changed
 from bqx_assets.extract.bigquery.streams import StreamReader
-from bqx_assets.extract.warehouse import Outage, ReadRequest
+from bqx_assets.extract.warehouse import MonthState, Outage, ReadRequest
 
 _MAX_STREAMS = 4
 """Streams of one table. Several tables are read at once already, so only the widest tables gain from more than one."""
@@ -60,6 +61,7 @@ class BigQueryWarehouse:
         self._rest = Rest(clients.catalogue, self._outage, self._policy)
         self._meter = ByteBudget(max_bytes)
         self._opening = OpenSession(clients.reads, self._outage)
+        self._months_refused = ""
         self._streams = StreamReader(clients.reads, self._policy, max_open_streams, self._outage)
 
     @property
@@ -92,6 +94,27 @@ class BigQueryWarehouse:
         ``describe`` does.
         """
         return table_states(self._rest, self._clients.project, tables)
+
+    def months(self, tables: Collection[TableDescription]) -> dict[tuple[str, str], Mapping[str, MonthState]]:
+        """Return the state of each month of tables that are partitioned by their key, by one query for all of them.
+
+        Where the view is refused, or the server has none, no month is known and ``months_refused`` tells why. Raises as
+        ``describe`` does if nobody answers or the project refuses every call.
+        """
+        self._months_refused = ""
+        try:
+            return partition_months(self._rest, self._clients.project, tables)
+        except (TableMissing, TableUnreadable) as refused:
+            cure = refused.cure if "permission" in refused.expected else ""
+            self._months_refused = (
+                f"BigQuery does not tell which months of a table changed ({refused.got}). {cure}".strip()
+            )
+            return {}
+
+    @property
+    def months_refused(self) -> str:
+        """BigQuery's reason for refusing the last query of ``months``, with the cure; empty if it was answered."""
+        return self._months_refused
 
     def snapshot(self) -> datetime:
         """Return the time of BigQuery's clock, for the snapshot of a run. The query runs where the features are."""

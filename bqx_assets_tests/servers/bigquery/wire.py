@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, cast
@@ -14,6 +14,7 @@ from bqx_assets.base.retry import RetryPolicy
 from bqx_assets.catalogue.discovery import TableDescription
 from bqx_assets.extract.bigquery.bigquery_warehouse import BigQueryWarehouse
 from bqx_assets.extract.bigquery.client import open_clients
+from bqx_assets.extract.warehouse import MonthState
 from bqx_assets_tests.frames import FrameWarehouse
 from bqx_assets_tests.servers.bigquery.faults import FaultyReads, served
 
@@ -31,6 +32,10 @@ class WireWarehouse(BigQueryWarehouse):
     def describe(self) -> Sequence[TableDescription]:
         """Return the descriptions of the frames."""
         return self._frames.describe()
+
+    def months(self, tables: Collection[TableDescription]) -> dict[tuple[str, str], Mapping[str, MonthState]]:
+        """Return the states of the frames' months."""
+        return self._frames.months(tables)
 
     def snapshot(self) -> datetime:
         """Return the snapshot time of the frames."""
