@@ -14,6 +14,7 @@ from google.api_core.retry import Retry
 from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
 
+from bqx_assets.base.names import KEY
 from bqx_assets.base.printable import some_of
 from bqx_assets.base.refusals.read import read_refusal
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
@@ -31,6 +32,7 @@ THEME = "bigquery"
 CLIENTS, API, JOBS = "projects", "BigQuery API", "queries"
 PLACE, SNAPSHOT = "place of the data", "snapshot"
 READ_API, SESSIONS, POLICIES = "BigQuery Storage API", "read sessions", "policies"
+MONTHS = "months of tables"
 _CALL_SECONDS = 15.0
 _RETRY: Retry = DEFAULT_RETRY.with_timeout(_CALL_SECONDS)
 _SESSION_PERMISSIONS = "bigquery.readsessions."
@@ -55,7 +57,8 @@ def bigquery_probes(_: Case) -> Iterator[Probe]:
 
 
 def read_probes(_: Case) -> Iterator[Probe]:
-    """Yield the probes of reading, which need the pair's tables."""
+    """Yield the probes of the pair's tables: whether their months are told apart, and of reading."""
+    yield Probe(THEME, MONTHS, _months, needs=(PAIR_TABLES,), service="bigquery", seconds=_CATALOGUE_SECONDS)
     read_probe = partial(Probe, THEME, service="storage_read")
     yield read_probe(READ_API, _first_session, needs=(PAIR_TABLES, reached("BigQuery Storage")))
     yield read_probe(SESSIONS, _sessions, needs=(READ_API,))
@@ -114,6 +117,16 @@ def _snapshot(case: Case) -> Finding:
 def _dry_query(case: Case, dataset: str) -> Finding:
     _query(case, catalogue_sql(case.clients.project, dataset))
     return passed(f"tables of {dataset} may be listed")
+
+
+def _months(case: Case) -> Finding:
+    """Ask for the states of months as a run does: where they are refused, it reads a changed table whole."""
+    tables = [case.catalogue.targets, *(each.description for each in case.catalogue.tables)]
+    known = case.warehouse.months(tables)
+    if not known:
+        why = case.warehouse.months_refused or f"None of the tables is partitioned by {KEY}."
+        return noted("not known, so that a run reads a changed table whole", why)
+    return passed(f"known of {len(known):,} of {len(tables):,} tables, so that a run reads only those that changed")
 
 
 def _first_session(case: Case) -> Finding:

@@ -42,7 +42,7 @@ def partition_months(
     for start in range(0, len(wanted), _MOST_TABLES):
         asked = {(each.dataset, each.table): each for each in wanted[start : start + _MOST_TABLES]}
         rows = query(rest, months_sql(project, asked), project, project=project)
-        for name, parts in groupby(rows, key=lambda row: (str(row["dataset"]), str(row["table"]))):
+        for name, parts in groupby(rows, key=lambda row: (str(row["table_schema"]), str(row["table_name"]))):
             months = _states(asked[name], list(parts))
             if months is not None:
                 found[name] = months
@@ -58,20 +58,20 @@ def months_sql(project: str, tables: Collection[tuple[str, str]]) -> str:
     facts = "table_schema, table_name, partition_id, total_rows, total_logical_bytes, last_modified_time"
     by_key = f"column_name = '{KEY}' AND is_partitioning_column = 'YES'"
     return f"""
-        SELECT dataset, table, month, SUM(total_rows) AS total_rows, SUM(size_bytes) AS size_bytes,
+        SELECT table_schema, table_name, month, SUM(total_rows) AS total_rows, SUM(size_bytes) AS size_bytes,
             MAX(modified) AS modified, TO_HEX(MD5(STRING_AGG(facts, ',' ORDER BY facts))) AS state
         FROM (
-            SELECT p.table_schema AS dataset, p.table_name AS table, p.total_rows,
-                p.total_logical_bytes AS size_bytes, p.last_modified_time AS modified,
+            SELECT p.table_schema, p.table_name, p.total_rows, p.total_logical_bytes AS size_bytes,
+                p.last_modified_time AS modified,
                 IF(REGEXP_CONTAINS(p.partition_id, r'^[0-9]+$'), SUBSTR(p.partition_id, 1, 6), '') AS month,
-                FORMAT('%t %t %t %t', p.partition_id, UNIX_MICROS(p.last_modified_time), p.total_rows,
-                    p.total_logical_bytes) AS facts
+                TO_JSON_STRING(STRUCT(p.partition_id, UNIX_MICROS(p.last_modified_time) AS modified, p.total_rows,
+                    p.total_logical_bytes)) AS facts
             FROM ({_of_view(project, tables, "PARTITIONS", facts)}) AS p
             JOIN ({_of_view(project, tables, "COLUMNS", "table_schema, table_name", by_key)}) AS k
                 ON k.table_schema = p.table_schema AND k.table_name = p.table_name
         )
-        GROUP BY dataset, table, month
-        ORDER BY dataset, table, month
+        GROUP BY table_schema, table_name, month
+        ORDER BY table_schema, table_name, month
     """  # noqa: S608 (all names are validated below; BigQuery takes no parameters for those of views)
 
 

@@ -31,10 +31,11 @@ from bqx_assets_tests.servers.bigquery.rest import Refusal, RestServer, rest_ser
 
 MADE = 1_767_225_600_000
 NOW = datetime(2026, 1, 5, tzinfo=UTC)
-QUICK = replace(RETRIES["bigquery"], first_wait_seconds=0.01, patience_seconds=1.5, attempts=2)
+PATIENT = replace(RETRIES["bigquery"], first_wait_seconds=0.01)
+QUICK = replace(PATIENT, patience_seconds=1.5, attempts=2)
 ANSWER = (
-    ("dataset", "STRING"),
-    ("table", "STRING"),
+    ("table_schema", "STRING"),
+    ("table_name", "STRING"),
     ("month", "STRING"),
     ("total_rows", "INTEGER"),
     ("size_bytes", "INTEGER"),
@@ -51,7 +52,7 @@ def _table(name: str, dataset: str = "shelf", rows: int = 0) -> TableDescription
 
 
 def _rest(client: bigquery.Client) -> Rest:
-    return Rest(client, Outage(), QUICK)
+    return Rest(client, Outage(), PATIENT)
 
 
 @contextmanager
