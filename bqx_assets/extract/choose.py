@@ -17,8 +17,8 @@ import polars as pl
 
 from bqx_assets.base.settings import EncodingPolicy
 from bqx_assets.extract.encodings import COMPRESSION, POLICIES, Encoding, Kind, Policy, seconds_of
-from bqx_assets.extract.facts import Facts
 from bqx_assets.extract.sample import sampled
+from bqx_assets.extract.sample_facts import Facts
 from bqx_assets.extract.sizes import SAFE, Size, sizes_of
 
 _VALUE_BYTES = 8
@@ -37,8 +37,8 @@ def choose(frame: pl.DataFrame, setting: EncodingPolicy, before: Mapping[str, En
     """Return the encoding of each column of a row group, by name.
 
     ``before``: the encodings that the columns had in an earlier slab, as far as they are known.
-    **Cost**: 0.2 ms a column, a third of it for rows that lie far apart in memory; ``python -m benchmarks.encoding`` compares
-    it with encoding.
+    **Cost**: 0.2 ms a column, a third of it to fetch rows that lie far apart in memory; ``python -m
+    benchmarks.encoding`` compares it with encoding.
     """
     policy = POLICIES[setting]
     of_type: dict[pl.DataType, list[pl.Series]] = {}

@@ -1,8 +1,8 @@
 """Describes columns by a sample: how often values repeat, how much their bytes vary, how even their steps are.
 
 The sample of a column is pairs of neighbouring rows, spread evenly over it. The first rows of all pairs tell how often
-values repeat anywhere; the two rows of each pair tell how much changes from one row to the next. ``facts`` describes
-columns by their samples.
+values repeat anywhere; the two rows of each pair tell how much changes from one row to the next. The facts of a column
+are made from its sample in ``sample_facts``.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from math import log2
 from typing import Any, Final, cast
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from bqx_assets.extract.facts import MOST_PAIRS, Facts, Mask, Numbers, Sample, Words, described
+from bqx_assets.extract.sample_facts import MOST_PAIRS, Facts, Mask, Numbers, Sample, Words, described
 
 LEAST_PAIRS: Final = 64
 """Least number of pairs without nulls by which a column is described."""
@@ -99,17 +100,19 @@ def _taken(column: pl.Series, rows: Numbers) -> tuple[Words, Mask | None, float]
         validity, values = chunk.buffers()
         words.append(_bits(values, places).astype(np.uint64) if flags else _words(values, chunk.type.bit_width, places))
         if nulls:
-            masks.append(np.ones(places.size, np.bool_) if validity is None else _bits(validity, places))
+            mask: Mask = _bits(validity, places) if validity is not None else np.ones(len(places), np.bool_)
+            masks.append(mask)
         start, first = start + len(chunk), last
     return np.concatenate(words), np.concatenate(masks) if nulls else None, 0.125 if flags else 8.0
 
 
-def _words(buffer: Any, bits: int, places: Numbers) -> Words:  # noqa: ANN401 -- as below
+def _words(buffer: Any, bits: int, places: Numbers) -> Words:  # noqa: ANN401 -- pyarrow's stubs know no buffer
     return np.frombuffer(buffer, f"<u{bits // 8}")[places].astype(np.uint64, copy=False)
 
 
-def _bits(buffer: Any, places: Numbers) -> Mask:  # noqa: ANN401 -- pyarrow's stubs know no buffer of numpy's
-    return (np.frombuffer(buffer, np.uint8)[places >> 3] >> (places & 7) & 1).astype(np.bool_)
+def _bits(buffer: Any, places: Numbers) -> Mask:  # noqa: ANN401 -- as above
+    packed: npt.NDArray[np.uint8] = np.frombuffer(buffer, np.uint8)
+    return (packed[places >> 3] >> (places & 7) & 1).astype(np.bool_)
 
 
 def _texts(column: pl.Series, rows: Numbers) -> tuple[Words, Mask | None, float]:

@@ -25,7 +25,7 @@ from typing import Final
 import polars as pl
 
 from bqx_assets.extract.encodings import COMPRESSION, Encoding, Kind
-from bqx_assets.extract.facts import Facts, Plane
+from bqx_assets.extract.sample_facts import Facts, Plane
 
 Size = Callable[[Facts, Encoding], float]
 """Returns the estimated bytes of a value in an encoding; infinite if the encoding is not to be chosen."""

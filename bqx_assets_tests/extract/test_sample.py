@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from bqx_assets.extract.facts import Facts
 from bqx_assets.extract.sample import LEAST_PAIRS, sampled
+from bqx_assets.extract.sample_facts import Facts
 
 _ROWS = 100_000
 _RNG = np.random.default_rng(3)
