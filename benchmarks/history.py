@@ -30,7 +30,7 @@ from bqx_assets.catalogue.families import (
 from bqx_assets.extract.embedded_layout import table_path
 from bqx_assets.merge.footer import read_footer
 from bqx_assets.quality.scan import stated_groups
-from bqx_assets.sandbox.batches import write_table
+from bqx_assets.sandbox.table_files import write_table
 
 WHOLE_COLUMNS = 17_031
 PEAK_BYTES = 1 << 30

@@ -1,4 +1,4 @@
-"""Defines ``bqx warehouse``: the commands that make an embedded warehouse and inject faults into one."""
+"""Defines ``bqx warehouse``: the commands that make an embedded warehouse, lengthen it and inject faults into one."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.cli.options import Json, path_of
 from bqx_assets.cli.session import Session
+from bqx_assets.sandbox.advance import advance_warehouse
 from bqx_assets.sandbox.create import create_warehouse
 from bqx_assets.sandbox.faults import FAULTS, inject_fault, unknown_fault
 
 warehouse_app = typer.Typer(
-    no_args_is_help=True, help="Make an embedded warehouse, or damage one to see that the checks find it."
+    no_args_is_help=True,
+    help="Make an embedded warehouse, append bars to it, or damage one to see that the checks find it.",
 )
 
 Folder = Annotated[
@@ -125,6 +127,7 @@ def create(  # noqa: PLR0913 -- one parameter an option
         f"✓ {folder}: {len(wanted)} pair{'s' * (len(wanted) > 1)}, {cost.seconds:.1f} s, "
         f"peak {cost.peak_bytes / 1e6:,.0f} MB resident",
         *(f"- {said}" for said in made.said),
+        *([f"- {sum(made.appended):,} bars a pair were appended since it was made"] if made.appended else []),
         *(f"! {doubt}" for doubt in made.doubts),
         *([f"! spoiled {wanted[0]}: {spoiled}"] if spoiled else []),
         f"next: {_variable(session.settings().of_pair(wanted[0]), folder)}{session.bqx} run {wanted[0]}",
@@ -135,7 +138,39 @@ def create(  # noqa: PLR0913 -- one parameter an option
             "pairs": [pair.name for pair in wanted],
             "said": made.said,
             "doubts": made.doubts,
+            "appended": made.appended,
             "spoiled": spoiled,
+            "seconds": round(cost.seconds, 3),
+            "peak_bytes": cost.peak_bytes,
+        }
+    )
+
+
+@warehouse_app.command()
+def advance(
+    ctx: typer.Context,
+    folder: Folder,
+    *,
+    bars: Annotated[int, typer.Option(min=1, metavar="N", help="Bars to append to each pair; 1440 are a day.")],
+    as_json: Json = False,
+) -> None:
+    """Append bars to the simulated market in DIR, as days pass; earlier bars stay as they are."""
+    session: Session = ctx.obj
+    session.as_json = as_json
+    with session.work() as (progress, cost):
+        made = advance_warehouse(folder, bars=bars, progress=progress)
+    first, rows = parse_pair(made.made.pairs[0]), made.present.rows
+    session.say(
+        f"✓ {folder}: {bars:,} bars a pair appended, {rows:,} now, {cost.seconds:.1f} s, "
+        f"peak {cost.peak_bytes / 1e6:,.0f} MB resident",
+        f"next: {_variable(session.settings().of_pair(first), folder)}{session.bqx} plan {first}",
+    )
+    session.answer(
+        {
+            "warehouse": str(folder),
+            "pairs": made.made.pairs,
+            "appended": bars,
+            "rows": rows,
             "seconds": round(cost.seconds, 3),
             "peak_bytes": cost.peak_bytes,
         }

@@ -20,6 +20,9 @@ DATASETS: tuple[str, ...] = (FEATURES_DATASET, TARGETS_DATASET)
 _SUFFIX = ".parquet"
 RECORD_FILE = "warehouse.json"
 UNFINISHED_FILE = "UNFINISHED"
+"""Exists while a warehouse is made."""
+APPENDING_FILE = "APPENDING"
+"""Exists while tables are replaced by longer ones."""
 
 
 class WarehouseSpec(Record):
@@ -50,6 +53,23 @@ class WarehouseRecord(Record):
     """Notes on the reading of the rates, and the tables that cannot be computed from them."""
     doubts: tuple[str, ...] = ()
     """Facts of the rates that are possible but unlikely."""
+    appended: tuple[int, ...] = ()
+    """Bars that ``bqx warehouse advance`` appended to each pair, in order."""
+
+    @property
+    def present(self) -> WarehouseSpec:
+        """The parameters that give the tables as they are now, with the bars that were appended."""
+        return self.made.model_copy(update={"rows": self.made.rows + sum(self.appended)})
+
+
+class Appending(Record):
+    """The content of ``APPENDING``: the change that is under way, or was interrupted."""
+
+    format_version: FormatVersion = 1
+    bars: int
+    """Bars that are appended to each pair."""
+    rows: int
+    """Bars of each pair when that has ended."""
 
 
 def table_path(root: Path, dataset: str, table: str) -> Path:
@@ -88,7 +108,7 @@ def is_table_name(name: str) -> bool:
 def refuse_unusable(root: Path, pair: Pair = ALL_PAIRS[0]) -> None:
     """Raise TableMissing if there is no warehouse, TableUnreadable if it is not finished.
 
-    The cure of both makes one with the tables of ``pair``.
+    The cure makes one with the tables of ``pair``, or goes on with the appending of bars.
     """
     made_by = f"bqx warehouse create {shlex.quote(str(root))} --pairs {pair}"
     if not any((root / dataset).is_dir() for dataset in DATASETS) and not is_unfinished(root):
@@ -98,18 +118,31 @@ def refuse_unusable(root: Path, pair: Pair = ALL_PAIRS[0]) -> None:
             expected=f"Parquet tables in {root / FEATURES_DATASET} and {root / TARGETS_DATASET}",
             cure=f"Make one: {made_by}",
         )
-    if is_unfinished(root):
+    if (root / UNFINISHED_FILE).exists():
         raise TableUnreadable(
             f"warehouse {root}",
             got="a warehouse whose creation was interrupted",
             expected="a finished warehouse",
             cure=f"Create it again, from the start: {made_by}",
         )
+    appending = load_appending(root)
+    if appending is not None:
+        raise TableUnreadable(
+            f"warehouse {root}",
+            got="a warehouse with tables of two lengths: bars are being appended, or that was interrupted",
+            expected="a finished warehouse",
+            cure=f"Append them again: bqx warehouse advance {shlex.quote(str(root))} --bars {appending.bars}",
+        )
 
 
 def is_unfinished(root: Path) -> bool:
-    """Return whether the creation of the warehouse has begun and not ended."""
-    return (root / UNFINISHED_FILE).exists()
+    """Return whether the creation of the warehouse, or the replacement of its tables, has begun and not ended."""
+    return (root / UNFINISHED_FILE).exists() or (root / APPENDING_FILE).exists()
+
+
+def load_appending(root: Path) -> Appending | None:
+    """Return the change of the tables that is under way or was interrupted, if any. Raises CheckpointCorrupt."""
+    return Appending.load(root / APPENDING_FILE) if (root / APPENDING_FILE).is_file() else None
 
 
 def load_record(root: Path) -> WarehouseRecord | None:

@@ -19,7 +19,6 @@ from bqx_assets.base.process import worker_count
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.catalogue.families import FEATURES_DATASET, ExpectedTable, expected_tables
 from bqx_assets.extract.embedded_layout import WarehouseSpec, table_path
-from bqx_assets.extract.encodings import COMPRESSION, COMPRESSION_LEVEL
 from bqx_assets.sandbox.features.pair_tables import compute_pair_tables
 from bqx_assets.sandbox.features.shared_tables import compute_shared_tables
 from bqx_assets.sandbox.market.bars import Market
@@ -28,6 +27,7 @@ from bqx_assets.sandbox.market.simulate import simulate
 from bqx_assets.sandbox.own_expectations import OnSpine, on_spine, readers, spine_keys
 from bqx_assets.sandbox.quirks import SEVERAL_PAIRS, as_stored, with_known_gaps, with_other_pair
 from bqx_assets.sandbox.selection import Selection
+from bqx_assets.sandbox.table_files import write_table
 
 _FEW_CELLS = 8_000_000
 """Below this number of cells the work takes no longer than starting two processes."""
@@ -98,9 +98,9 @@ def make_batch(root: Path, source: MarketSource, batch: Batch, pairs: Sequence[P
     else:
         found = compute_pair_tables(market, batch.owner, batch.tables)
     for table, frame in found:
-        stored = as_stored(frame, table, batch.owner, source.spec.seed, quirks=source.spec.quirks)
-        if source.spec.known_gaps:
-            stored = with_known_gaps(stored, table, source.spec.seed)
+        known = with_known_gaps(frame, table, source.spec.seed) if source.spec.known_gaps else frame
+        stored = as_stored(known, table, batch.owner, source.spec.seed, quirks=source.spec.quirks)
+        del frame, known  # a wide table is not held twice
         for_readers = ((pair, market.pairs[pair.name]) for pair in readers(table, pairs))
         spines = ((pair, spine_keys(bars, facts, whole=not source.spec.quirks)) for pair, bars in for_readers)
         made.append([on_spine(stored, table, pair, spine) for pair, spine in spines])
@@ -138,18 +138,3 @@ def _be_a_worker() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=lambda: (parent.join(), os._exit(1)), name="parent-watch", daemon=True).start()
-
-
-_ROW_GROUP_ROWS = 32_768
-"""Long histories are written in several row groups, so that readers skip those outside their time range."""
-
-
-def write_table(path: Path, frame: pl.DataFrame) -> None:
-    """Write a frame (any rows x columns) as Parquet, not atomically: pass a temporary path if others may read it."""
-    frame.write_parquet(
-        path,
-        compression=COMPRESSION,
-        compression_level=COMPRESSION_LEVEL,
-        statistics=True,
-        row_group_size=_ROW_GROUP_ROWS,
-    )

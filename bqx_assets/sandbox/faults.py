@@ -15,8 +15,8 @@ from bqx_assets.base.pairs import Pair
 from bqx_assets.base.printable import first_line
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET, expected_tables, targets_table
 from bqx_assets.extract.embedded_layout import RECORD_FILE, load_record, refuse_unusable, table_path
-from bqx_assets.sandbox.batches import write_table
 from bqx_assets.sandbox.quirks import ALL_NULL, SEVERAL_PAIRS
+from bqx_assets.sandbox.table_files import write_table
 
 FrameFault = Callable[[pl.DataFrame, str], tuple[pl.DataFrame, str]]
 """Takes a table and the name of one of its columns; returns the damaged table and a description of the damage."""

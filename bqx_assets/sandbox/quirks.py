@@ -17,6 +17,7 @@ from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import Pair
 from bqx_assets.catalogue.families import FEATURES_DATASET, PAIR_COLUMN, TARGETS_DATASET, ExpectedTable
 from bqx_assets.sandbox.selection import Selection
+from bqx_assets.sandbox.table_files import by_month
 
 SEVERAL_PAIRS: tuple[str, ...] = ("base_bqx", "base_idx", "tmp")
 """Kinds of tables that also hold rows of another pair, so that readers must filter."""
@@ -27,7 +28,10 @@ that it names."""
 
 _MISSING_TABLES, _EXTRA_TABLES, _UNSORTED_TABLES = 0.12, 0.12, 0.08
 """Shares of the tables with each quirk; all other tables have exactly their clock's rows, in order."""
-_MISSING_ROWS = 0.001
+_MISSING_STEPS = (500, 1_500)
+"""Least and greatest distance of two missing rows."""
+_FIRST_MISSING = 64
+"""The first missing row is one of so many, which small tables have too."""
 _EXTRA_ROWS = 12
 
 
@@ -36,8 +40,8 @@ def as_stored(
 ) -> pl.DataFrame:
     """Return a computed frame as its table holds it: with a ``pair`` column if the grammar has one, and a quirk if any.
 
-    **Shape**: key, ``pair`` if any, the features. The same ``seed`` and table name give the same rows. Without
-    ``quirks`` the rows and values are those of ``frame``.
+    **Shape**: key, ``pair`` if any, the features. The same ``seed`` and table name give the same rows, and rows that
+    come later leave them as they are. Without ``quirks`` the rows and values are those of ``frame``.
     """
     rng = np.random.default_rng([seed, 3, crc32(table.table.encode())])
     empty = [f"{prefix}_{pair}_{instrument}" for prefix, instrument in ALL_NULL]
@@ -49,13 +53,11 @@ def as_stored(
         return frame
     draw = rng.random()
     if draw < _MISSING_TABLES:
-        gone = rng.choice(frame.height, max(1, round(frame.height * _MISSING_ROWS)), replace=False)
-        return frame[np.setdiff1d(np.arange(frame.height), gone)]
+        return _without_rows(frame, rng)
     if draw < _MISSING_TABLES + _EXTRA_TABLES:
         return _with_extra_rows(frame, rng)
     if draw < _MISSING_TABLES + _EXTRA_TABLES + _UNSORTED_TABLES:
-        half = frame.height // 2
-        return pl.concat([frame[half:], frame[:half]])
+        return pl.concat(_halves_swapped(month) for month in by_month(frame))
     return frame
 
 
@@ -64,19 +66,29 @@ def with_other_pair(own: pl.DataFrame, other: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([own, other]).sort(KEY, maintain_order=True)
 
 
+def _without_rows(frame: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
+    least, greatest = _MISSING_STEPS
+    first = int(rng.integers(0, _FIRST_MISSING))
+    gone = first + np.append(0, np.cumsum(rng.integers(least, greatest, frame.height // least)))
+    return frame[np.setdiff1d(np.arange(frame.height), gone)]
+
+
 def _with_extra_rows(frame: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
-    """Return the frame with rows added before the first bar, after the last one and in gaps."""
+    """Return the frame with rows added before the first bar and in the first gaps."""
     times = frame.get_column(KEY).to_physical().to_numpy()
     steps = np.diff(times)
     bar = int(steps.min())
-    gaps = np.flatnonzero(steps > bar)
-    inside = np.sort(rng.choice(gaps, min(_EXTRA_ROWS, gaps.size), replace=False)) if gaps.size else gaps
     before = np.arange(int(rng.integers(1, _EXTRA_ROWS)), 0, -1)
-    after = np.arange(1, int(rng.integers(2, _EXTRA_ROWS)))
-    rows = np.concatenate([np.zeros(before.size, np.int64), inside, np.full(after.size, frame.height - 1)])
-    moments = np.concatenate([times[0] - before * bar, times[inside] + bar, times[-1] + after * bar])
+    inside = np.flatnonzero(steps > bar)[:_EXTRA_ROWS]
+    rows = np.concatenate([np.zeros(before.size, np.int64), inside])
+    moments = np.concatenate([times[0] - before * bar, times[inside] + bar])
     extra = frame[rows].with_columns(pl.Series(KEY, moments).cast(frame.schema[KEY]))
     return pl.concat([frame, extra]).sort(KEY, maintain_order=True)
+
+
+def _halves_swapped(rows: pl.DataFrame) -> pl.DataFrame:
+    half = rows.height // 2
+    return pl.concat([rows[half:], rows[:half]])
 
 
 _MINUTES = 2_164_285
@@ -100,21 +112,22 @@ _ABSENT = 13
 """Number of cov_* tables, of all pairs, that do not exist."""
 
 
-def with_known_gaps(stored: pl.DataFrame, table: ExpectedTable, seed: int) -> pl.DataFrame:
-    """Return a stored table without the rows and values that the users' table of its name lacks.
+def with_known_gaps(frame: pl.DataFrame, table: ExpectedTable, seed: int) -> pl.DataFrame:
+    """Return a computed frame without the rows and values that the users' table of its name lacks.
 
-    **Shape**: the same columns, fewer rows; the same ``seed`` and name give the same rows.
+    **Shape**: the same columns, fewer rows; the same ``seed`` and name give the same rows, and rows that come later
+    leave them as they are.
     """
-    rng = np.random.default_rng([seed, 4, crc32(table.table.encode())])
+    rng, rows_rng, values_rng = np.random.default_rng([seed, 4, crc32(table.table.encode())]).spawn(3)
     family = table.table.partition("_")[0]
     missing = 0.0
     if family == "corr":
         missing = 1 - _ETF_ROWS[table.table.rpartition("_")[2]] / _MINUTES
     elif family in _MISSING:
         missing = float(rng.uniform(*_MISSING[family]))
-    kept = stored.filter(pl.Series(rng.random(stored.height) >= missing))
+    kept = frame.filter(pl.Series(rows_rng.random(frame.height) >= missing))
     empty = max(0.0, (_NULLS.get(family, 0.0) - missing) / (1 - missing))
-    known = pl.Series(rng.random(kept.height) >= empty)
+    known = pl.Series(values_rng.random(kept.height) >= empty)
     return kept.with_columns(pl.when(known).then(pl.all().exclude(KEY, PAIR_COLUMN)))
 
 
@@ -129,14 +142,20 @@ _STRAY_TARGETS = 7
 """Number of targets in the users' stray table, which is from a time when only one window had targets."""
 
 
+def stray_targets(targets: pl.DataFrame) -> pl.DataFrame:
+    """Return the columns of one pair's targets that the stray table of all pairs holds."""
+    names = [name for name in targets.columns if name.startswith("target_")][:_STRAY_TARGETS]
+    return targets.select(KEY, PAIR_COLUMN, *names)
+
+
 def stray_tables(
     tables: Iterable[ExpectedTable], targets: Sequence[pl.DataFrame]
 ) -> dict[tuple[str, str], pl.DataFrame]:
     """Return tables that lie among the features without being any, by (dataset, table).
 
     These are two ``mkt_*_summary`` tables without ``interval_time``, which discovery must leave out (an extraction once
-    hung at table 620 of 669, waiting for their rows), and ``targets_all_fixed`` with the first seven targets of all
-    pairs.
+    hung at table 620 of 669, waiting for their rows), and ``targets_all_fixed`` with the :func:`stray_targets` of each
+    pair.
     """
     market = [table for table in tables if table.family == "market_wide"]
     summaries = {
@@ -149,6 +168,4 @@ def stray_tables(
         )
         for topic in ("regime", "vol")
     }
-    names = [name for name in targets[0].columns if name.startswith("target_")][:_STRAY_TARGETS]
-    stray = pl.concat([frame.select(KEY, "pair", *names) for frame in targets])
-    return summaries | {(TARGETS_DATASET, "targets_all_fixed"): stray}
+    return summaries | {(TARGETS_DATASET, "targets_all_fixed"): pl.concat(targets)}

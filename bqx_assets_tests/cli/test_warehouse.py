@@ -1,4 +1,4 @@
-"""``bqx warehouse create`` says what it took for what, in words and as JSON."""
+"""``bqx warehouse`` says what it took for what, what it appended, and what comes next, in words and as JSON."""
 
 from __future__ import annotations
 
@@ -89,6 +89,28 @@ def test_a_named_warehouse_wins_and_one_outside_of_the_home_is_named_in_the_hint
     assert named.of_pair(parse_pair("eurusd")) == named
     assert f"next: BQX_WAREHOUSE={tmp_path / 'other'} bqx" in _make(home, "../other", "eurusd").replace("home/../", "")
     assert Settings(home=home).of_pair(parse_pair("eurusd")).warehouse_dir == home / "warehouses" / "a"
+
+
+def test_appended_bars_are_told_and_the_next_command_is_the_plan(tmp_path: Path) -> None:
+    _make(tmp_path, "w", "eurusd,gbpusd")
+    command = ["--home", str(tmp_path), "warehouse", "advance", str(tmp_path / "w")]
+    done = CliRunner().invoke(app, [*command, "--bars", "1440"], env={"COLUMNS": "400"})
+    assert done.exit_code == 0, done.output
+    assert f"✓ {tmp_path / 'w'}: 1,440 bars a pair appended, 1,540 now, " in done.stdout
+    assert done.stdout.rstrip().endswith(" plan eurusd")
+    done = CliRunner().invoke(app, [*command, "--bars", "60", "--json"])
+    told = json.loads(done.stdout)
+    assert (told["appended"], told["rows"], told["pairs"]) == (60, 1_600, ["eurusd", "gbpusd"])
+    assert "1,500 bars a pair were appended since it was made" in _make(tmp_path, "w", "eurusd,gbpusd")
+
+
+def test_rates_have_no_later_bars_and_none_is_no_number_of_bars(rates: Path) -> None:
+    _create(rates, "--invert")
+    command = ["--home", str(rates.parent / "home"), "warehouse", "advance", str(rates.parent / "w")]
+    done = CliRunner().invoke(app, [*command, "--bars", "1", "--json"], env={"COLUMNS": "400"})
+    assert done.exit_code == 2
+    assert "a warehouse made from a file of rates" in done.output
+    assert CliRunner().invoke(app, [*command, "--bars", "0"]).exit_code == 2
 
 
 def test_each_printed_next_command_works_when_it_is_pasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,9 +16,9 @@ from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET, Exp
 from bqx_assets.extract.embedded_layout import table_path
 from bqx_assets.quality.report import Report
 from bqx_assets.runtime.in_process import PairRun, run_pair
-from bqx_assets.sandbox.batches import write_table
 from bqx_assets.sandbox.quirks import as_stored, with_known_gaps, without_absent
 from bqx_assets.sandbox.selection import Selection
+from bqx_assets.sandbox.table_files import write_table
 from bqx_assets_tests.frames import EURUSD, minutes
 from bqx_assets_tests.quality.training import coherent_warehouse, verdict_of
 
@@ -49,7 +49,7 @@ def _known() -> dict[str, pl.DataFrame]:
     frames: dict[str, pl.DataFrame] = {"targets_eurusd": coherent[TARGETS_DATASET, "targets_eurusd"]}
     for name, (_, table) in made.items():
         full = coherent[FEATURES_DATASET, name].drop("pair") if name == "base_bqx_eurusd" else _full(table, rng)
-        frames[name] = with_known_gaps(as_stored(full, table, EURUSD, seed=1), table, seed=1)
+        frames[name] = as_stored(with_known_gaps(full, table, seed=1), table, EURUSD, seed=1)
     return frames
 
 

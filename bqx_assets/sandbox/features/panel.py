@@ -18,7 +18,7 @@ from bqx_assets.sandbox.features import rolling
 from bqx_assets.sandbox.features.rolling import ratio
 from bqx_assets.sandbox.features.series import series_features
 from bqx_assets.sandbox.features.source import Variant, source_of
-from bqx_assets.sandbox.market.bars import Floats, Integers, Market
+from bqx_assets.sandbox.market.bars import Floats, Integers, Lazy, Market
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +55,16 @@ def common_times(times: Sequence[Integers]) -> Integers:
 
 
 def clock_of(market: Market) -> Clock:
-    """Return the market's union clock. **Cost**: one index array per pair."""
-    every = [bars.times for bars in market.pairs.values()]
-    times = np.unique(np.concatenate(every)) if every else np.empty(0, np.int64)
-    return Clock(times, {pair: np.searchsorted(times, bars.times) for pair, bars in market.pairs.items()})
+    """Return the market's union clock. **Cost**: one index array for each pair that is kept."""
+    times = market.clock
+    if times is None:
+        every = [bars.times for bars in market.pairs.values()]
+        times = np.unique(np.concatenate(every)) if every else np.empty(0, np.int64)
+
+    def places(pair: str) -> Integers:
+        return np.searchsorted(times, market.pairs[pair].times)
+
+    return Clock(times, Lazy([*market.pairs], places, 8 * len(times)))
 
 
 CENTRES: Mapping[Variant, float] = {"idx": 100.0, "bqx": 0.0}

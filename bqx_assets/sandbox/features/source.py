@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,14 +34,12 @@ Variant = Literal["", "bqx", "idx"]
 class Source:
     """A series that features are computed from; one entry per bar, NaN where unknown.
 
-    **Units**: ``values``, ``high`` and ``low`` are in the rate's own unit, in index points or in percent; ``bqx`` holds
-    the BQX by window in percent.
+    **Units**: the rate's own, index points or percent.
     """
 
     values: Floats
     high: Floats
     low: Floats
-    bqx: Mapping[int, Floats]
     percent: bool = False
     """The values are percentages and may be 0, so that a change is a difference and not a percentage of the value."""
 
@@ -54,11 +51,10 @@ class Source:
 def source_of(bars: Bars, variant: Variant) -> Source:
     """Return the close (``""``), the close as an index, 100 at the first bar (``idx``), or ``bqx_45`` (``bqx``).
 
-    **Cost**: seven arrays of the bars' length.
+    **Cost**: up to three arrays of the bars' length.
     """
-    by_window = {window: bqx(bars.close, window) for window in WINDOWS}
     if variant == "bqx":
-        values = by_window[BASE_WINDOW]
-        return Source(values, values, values, by_window, percent=True)
+        values = bqx(bars.close, BASE_WINDOW)
+        return Source(values, values, values, percent=True)
     scale = 100.0 / bars.close[0] if variant == "idx" and bars.rows else 1.0
-    return Source(bars.close * scale, bars.high * scale, bars.low * scale, by_window)
+    return Source(bars.close * scale, bars.high * scale, bars.low * scale)

@@ -94,10 +94,12 @@ def triangulation_columns(panel: Panel, table: ExpectedTable) -> dict[str, Colum
     narrow = table.columns[0][0] == "arb_opportunity"
     found = _narrow(quotes, kind, variant) if narrow else _wide(quotes, variant)
     places = np.searchsorted(panel.clock.times, quotes.times)
-    columns: dict[str, Column] = {name: panel.clock.put(places, values) for name, values in found.items()}
+    columns: dict[str, Column] = {}
     if narrow:
         score = panel.clock.put(places, found["error_zscore"])
         columns["error_regime"] = labels(score, (-_ODD, _ODD), ("cheap", "fair", "rich"))
+    columns |= {name: panel.clock.put(places, found.pop(name)) for name in [*found]}  # a wide table is not held twice
+    if narrow:
         return columns | dict(zip(("base_curr", "quote_curr", "cross_curr"), triangle, strict=True))
     sides = (leg.pair for leg in legs_of(triangle))
     columns |= dict(zip(("pair_ab", "pair_bc", "pair_ac"), sides, strict=True))

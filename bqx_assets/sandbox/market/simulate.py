@@ -1,7 +1,12 @@
-"""Simulates a market: minute rates of the 8 currencies, from which all 28 pairs and the instruments follow."""
+"""Simulates a market: minute rates of the 8 currencies, from which all 28 pairs and the instruments follow.
+
+A longer market begins with the shorter one of the same seed, bar by bar and to the last bit. So each series has random
+numbers of its own, drawn in the order of time, and nothing is measured over the whole history.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -9,7 +14,7 @@ import numpy as np
 
 from bqx_assets.base.pairs import ALL_PAIRS, CURRENCIES, Pair
 from bqx_assets.extract.align import MINUTE
-from bqx_assets.sandbox.market.bars import Bars, Floats, Integers, Market, bars_around, take
+from bqx_assets.sandbox.market.bars import Bars, Flags, Floats, Integers, Lazy, Market, bars_around, take
 
 START = datetime(2024, 3, 7, tzinfo=UTC)
 """A Thursday, so that the first weekend comes after 2,760 minutes and small warehouses contain one too."""
@@ -30,27 +35,55 @@ _OWN = 0.8
 """Weight of a currency's own random moves."""
 _MINUTE_VOLATILITY = 1.0e-4
 """Standard deviation of one factor's log return per minute: it gives eurusd about 8 % a year."""
+_HALF = 0.5
 _WEEKEND_JUMP = 6.0
 """Volatility of the first bar after a weekend, as a multiple of a minute's volatility."""
 _PERSISTENCE, _SHOCK = 0.995, 0.05
 """The share of the log volatility that stays each minute, and the standard deviation of what is added to it."""
-_MISSING = 0.0015
-"""Share of the minutes in which a pair has no bar; each pair misses other minutes."""
+_SPLIT = 0.003
+"""Share of the bars that some pairs have a minute later than the others. Half of the pairs, each time other ones, have
+no bar in the first of the two minutes, and the others none in the second. So all pairs have the same number of bars up
+to the end of the market, whatever its length; with gaps of their own they would end at different minutes."""
 
 
 def simulate(rows: int, seed: int) -> Market:
     """Return ``rows`` minute bars of each of the 28 pairs, and bars of the instruments.
 
     Open and close are the value of the base currency divided by that of the quote currency, so that crosses
-    triangulate to round-off. The same ``rows`` and ``seed`` give the same bars. **Cost**: 28 pairs x 48 bytes per row.
+    triangulate to round-off. The same ``seed`` gives the same bars; more ``rows`` give more bars after them.
+    **Cost**: 12 arrays of the bars' length, and 48 bytes per row for each of the bars that are kept (:class:`Lazy`).
     """
-    times = trading_minutes(rows + rows // 100 + 60)
-    logs, activity = _currencies(times, np.random.default_rng([seed, 0]))
-    values = {currency: np.exp(log) for currency, log in logs.items()}
+    split = np.random.default_rng([seed, 4]).random(rows) < _SPLIT
+    first = np.arange(rows) + np.cumsum(split) - split
+    times = trading_minutes(rows + int(split.sum()))
+    later = {pair.name: _later(place, split, seed) for place, pair in enumerate(ALL_PAIRS)}
+    logs, activity = _currencies(times, seed)
+
+    def pair_bars(name: str) -> Bars:
+        place = [pair.name for pair in ALL_PAIRS].index(name)
+        bars = _pair_bars(ALL_PAIRS[place], times, logs, activity, np.random.default_rng([seed, 1, place]))
+        return take(bars, first + _spread(split, later[name]))
+
+    def instrument_bars(name: str) -> Bars:
+        return _instrument_bars(name, times, logs, activity, seed)
+
+    used = np.zeros(times.size, np.bool_)
+    for late in later.values():
+        used[first + _spread(split, late)] = True
     return Market(
-        pairs={pair.name: _pair_bars(pair, times, values, activity, rows, seed) for pair in ALL_PAIRS},
-        instruments=simulate_instruments(times, {name: log[1:] for name, log in logs.items()}, activity, seed),
+        Lazy([*later], pair_bars, 48 * rows), Lazy(INSTRUMENTS, instrument_bars, 48 * rows), clock=times[used]
     )
+
+
+def _later(place: int, split: Flags, seed: int) -> Flags:
+    """Return for each split bar whether the pair has it in the later minute."""
+    return np.random.default_rng([seed, 5, place]).random(np.count_nonzero(split)) < _HALF
+
+
+def _spread(split: Flags, late: Flags) -> Flags:
+    spread = np.zeros(split.size, np.bool_)
+    spread[split] = late
+    return spread
 
 
 def trading_minutes(count: int) -> Integers:
@@ -67,18 +100,18 @@ def start_level(currency: str) -> float:
     return _CURRENCIES.get(currency, _OTHER)[0]
 
 
-def _currencies(times: Integers, rng: np.random.Generator) -> tuple[dict[str, Floats], Floats]:
+def _currencies(times: Integers, seed: int) -> tuple[dict[str, Floats], Floats]:
     """Return each currency's log value before the first bar and at each close, and the activity of each bar."""
-    size = times.size
-    activity = _season(times) * np.exp(_log_volatility(size, rng))
+    rng, *factors_rng = np.random.default_rng([seed, 0]).spawn(3)
+    activity = _season(times) * np.exp(_log_volatility(times.size, rng))
     step = _MINUTE_VOLATILITY * np.sqrt(activity)
     step[1:][np.diff(times) > MINUTE] *= _WEEKEND_JUMP
-    factors = rng.standard_normal((2, size))
-    own = rng.standard_normal((len(CURRENCIES), size))
+    factors = [each.standard_normal(times.size) for each in factors_rng]
     logs: dict[str, Floats] = {}
     for position, currency in enumerate(CURRENCIES):
         _, risk, europe = _CURRENCIES.get(currency, _OTHER)
-        moves = step * (risk * factors[0] + europe * factors[1] + _OWN * own[position])
+        own = np.random.default_rng([seed, 6, position]).standard_normal(times.size)
+        moves = step * (risk * factors[0] + europe * factors[1] + _OWN * own)
         logs[currency] = np.log(start_level(currency)) + np.concatenate(([0.0], np.cumsum(moves)))
     return logs, activity
 
@@ -99,11 +132,12 @@ def _log_volatility(size: int, rng: np.random.Generator) -> Floats:
     return path
 
 
-def _pair_bars(pair: Pair, times: Integers, values: dict[str, Floats], activity: Floats, rows: int, seed: int) -> Bars:
-    rng = np.random.default_rng([seed, 1, ALL_PAIRS.index(pair)])
-    rates = values[pair.base] / values[pair.quote]
-    bars = bars_around(times, rates[:-1], rates[1:], activity, rng)
-    return take(bars, np.flatnonzero(rng.random(times.size) >= _MISSING)[:rows])
+def _pair_bars(
+    pair: Pair, times: Integers, logs: Mapping[str, Floats], activity: Floats, rng: np.random.Generator
+) -> Bars:
+    rates = np.exp(logs[pair.base]) / np.exp(logs[pair.quote])
+    size = _MINUTE_VOLATILITY * _size({pair.base: 1.0, pair.quote: -1.0})
+    return bars_around(times, rates[:-1], rates[1:], activity, size, rng)
 
 
 _BASKETS: dict[str, tuple[float, dict[str, float]]] = {
@@ -120,24 +154,31 @@ _BASKETS: dict[str, tuple[float, dict[str, float]]] = {
 INSTRUMENTS: tuple[str, ...] = tuple(_BASKETS)
 _NOISE = 0.7
 """Standard deviation of an instrument's own moves, as a share of that of its basket."""
+_LEAST_SIZE = 0.01
+"""Size of the moves of an instrument of whose basket no currency is known."""
 _MISSING_OF_INSTRUMENTS = 0.01
 """Share of the minutes in which an instrument has no bar."""
 
 
-def simulate_instruments(times: Integers, logs: Mapping[str, Floats], activity: Floats, seed: int) -> dict[str, Bars]:
-    """Return bars of funds, gold and the volatility index at nearly all of ``times``: baskets of currencies with noise.
+def _instrument_bars(name: str, times: Integers, logs: Mapping[str, Floats], activity: Floats, seed: int) -> Bars:
+    """Return bars of a fund, gold or the volatility index at nearly all of ``times``: of a basket of currencies.
 
-    **Shape**: ``logs`` holds one log value per bar for each known currency; a basket's unknown ones are left out.
+    Currencies of the basket that the market does not have are left out.
     """
-    found: dict[str, Bars] = {}
-    for position, (name, (price, basket)) in enumerate(_BASKETS.items()):
-        rng = np.random.default_rng([seed, 2, position])
-        moves = np.zeros(times.size)
-        for currency, weight in basket.items():
-            if currency in logs:
-                moves += weight * np.diff(logs[currency], prepend=logs[currency][0])
-        moves += rng.standard_normal(times.size) * _NOISE * max(float(moves.std()), 1e-6)
-        path = price * np.exp(np.concatenate(([0.0], np.cumsum(moves - moves.mean()))))
-        bars = bars_around(times, path[:-1], path[1:], activity, rng)
-        found[name] = take(bars, np.flatnonzero(rng.random(times.size) >= _MISSING_OF_INSTRUMENTS))
-    return found
+    price, basket = _BASKETS[name]
+    rng, own_rng, gaps_rng = np.random.default_rng([seed, 2, INSTRUMENTS.index(name)]).spawn(3)
+    known = {currency: weight for currency, weight in basket.items() if currency in logs}
+    size = _MINUTE_VOLATILITY * max(_size(known), _LEAST_SIZE)
+    moves = own_rng.standard_normal(times.size) * _NOISE * size
+    for currency, weight in known.items():
+        moves += weight * np.diff(logs[currency])
+    path = price * np.exp(np.concatenate(([0.0], np.cumsum(moves))))
+    bars = bars_around(times, path[:-1], path[1:], activity, size, rng)
+    return take(bars, np.flatnonzero(gaps_rng.random(times.size) >= _MISSING_OF_INSTRUMENTS))
+
+
+def _size(weights: Mapping[str, float]) -> float:
+    """Return the standard deviation of the moves of a mix of currencies, as a multiple of that of one factor."""
+    follows = {currency: _CURRENCIES.get(currency, _OTHER)[1:] for currency in weights}
+    risk, europe = (sum(weight * follows[currency][place] for currency, weight in weights.items()) for place in (0, 1))
+    return math.hypot(risk, europe, *(_OWN * weight for weight in weights.values()))

@@ -49,8 +49,8 @@ FEATURES = {
 def test_every_feature_of_bqx_turns_as_that_of_the_mirrored_series_does(kind: str) -> None:
     random = np.random.default_rng(5)
     values, above, below = np.cumsum(random.normal(size=3200)), *random.exponential(0.1, (2, 3200))
-    source = Source(values, values + above, values - below, {}, percent=True)
-    mirrored = Source(-values, below - values, -above - values, {}, percent=True)
+    source = Source(values, values + above, values - below, percent=True)
+    mirrored = Source(-values, below - values, -above - values, percent=True)
     names = sorted(name for of_kind, name in FEATURES if of_kind == kind)
     found = series_features(kind, source, [*dict.fromkeys([*names, *map(needed, names)])])
     for name, expected in series_features(kind, mirrored, names).items():

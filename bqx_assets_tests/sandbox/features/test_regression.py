@@ -15,7 +15,7 @@ from bqx_assets_tests.sandbox.features.naive import walk
 
 
 def _source(values: Floats) -> Source:
-    return Source(values, values, values, {})
+    return Source(values, values, values)
 
 
 @pytest.mark.parametrize(("window", "level"), [(45, 1.1), (45, 190.0), (360, 0.65), (2880, 1.1)])
@@ -113,7 +113,7 @@ STEMS = ("acceleration", "forecast_5", "lin_term", "quad_term", "r2", "residual"
 def test_trend_equals_regression(window: int) -> None:
     values = np.random.default_rng(3).normal(0.001, 0.01, 2000)
     values[:45] = np.nan
-    source = Source(values, values, values, {}, percent=True)
+    source = Source(values, values, values, percent=True)
     expected = series_features("reg", source, [f"reg_{stem}_{window}" for stem in STEMS])
     found = trend(values, window)
     assert set(found) == set(STEMS)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bqx_assets.base.pairs import ALL_PAIRS
 from bqx_assets.catalogue.families import expected_tables
 from bqx_assets.sandbox.features.series import series_features
-from bqx_assets.sandbox.features.source import WINDOWS, Source, Variant, source_of
+from bqx_assets.sandbox.features.source import Source, Variant, source_of
 from bqx_assets.sandbox.market.bars import Floats
 from bqx_assets_tests.sandbox.features.bars import changed_after, small_market
 from bqx_assets_tests.sandbox.features.naive import deviation, rolled
@@ -51,7 +51,6 @@ def test_a_source_is_the_close_its_index_or_its_bqx() -> None:
     bqx = source_of(BARS, "bqx")
     np.testing.assert_allclose(bqx.values[45:], (BARS.close[45:] / BARS.close[:-45] - 1.0) * 100.0, atol=1e-12)
     assert np.isnan(bqx.values[:45]).all()
-    assert tuple(bqx.bqx) == WINDOWS
 
 
 @pytest.mark.parametrize("variant", _VARIANTS)
@@ -119,7 +118,7 @@ def test_volatility_equals_its_definitions() -> None:
 
 def test_cycles_count_rows_between_crossings_of_zero() -> None:
     values = np.repeat([1.0, -1.0, 1.0, -1.0], [3, 2, 4, 3])
-    source = Source(values, values, values, {}, percent=True)
+    source = Source(values, values, values, percent=True)
     np.testing.assert_array_equal(
         _feature("cyc", "cyc_intervals_since_zero", source), [*[np.nan] * 3, 0, 1, 0, 1, 2, 3, 0, 1, 2]
     )
@@ -131,13 +130,13 @@ def test_half_life_is_that_of_a_known_autoregression() -> None:
     random, values = np.random.default_rng(3), np.zeros(3000)
     for row in range(1, 3000):
         values[row] = 0.9 * values[row - 1] + random.normal()
-    half_life = _feature("mrt", "mrt_half_life", Source(values, values, values, {}, percent=True))
+    half_life = _feature("mrt", "mrt_half_life", Source(values, values, values, percent=True))
     assert np.nanmedian(half_life) == pytest.approx(np.log(0.5) / np.log(0.9), abs=1.5)
 
 
 def test_windows_agree_all_the_way_in_a_steady_trend() -> None:
     values = np.linspace(1.0, 2.0, 1500)
-    source = Source(values, values, values, {})
+    source = Source(values, values, values)
     names = ["align_unanimous", "align_trend_score", "align_mean_45_90", "dir_1440"]
     assert [found[-1] for found in series_features("align", source, names).values()] == [1.0, 1.0, 1.0, 1.0]
 
