@@ -169,6 +169,7 @@ class LocalWarehouse:
         return wanted_groups(bounds, request)
 
     def _months_of(self, table: TableDescription) -> Mapping[str, MonthState] | None:
+        self._outage.go_on()
         state = (table.dataset, table.table, table.etag)
         with self._lock:
             if state in self._months:
@@ -178,7 +179,7 @@ class LocalWarehouse:
                 _refuse_changed(file, table)
                 found = file_months(file, table)
                 _refuse_changed(file, table)
-        except (BqxError, pa.ArrowException, pl.exceptions.PolarsError, OSError, KeyError):
+        except (BqxError, pa.ArrowException, pl.exceptions.PolarsError, OSError, KeyError, UnicodeDecodeError):
             return None
         with self._lock:
             self._months[state] = found

@@ -82,5 +82,6 @@ def _checksum(file: BinaryIO, chunk: pq.ColumnChunkMetaData) -> str:
     start = chunk.data_page_offset
     if chunk.has_dictionary_page and chunk.dictionary_page_offset is not None:
         start = min(start, chunk.dictionary_page_offset)
-    data = os.pread(file.fileno(), chunk.total_compressed_size, start)
+    size_bytes = min(chunk.total_compressed_size, os.fstat(file.fileno()).st_size)  # a damaged footer states any size
+    data = os.pread(file.fileno(), size_bytes, start)
     return f"{chunk.compression}-{len(data):x}-{crc32c(data):08x}"

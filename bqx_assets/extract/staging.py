@@ -184,9 +184,10 @@ class StagedWarehouse:
     def _state(self, request: ReadRequest) -> str:
         """Return the fingerprint of what an object holds: the table's state, or its state in the request's period."""
         table = request.table
-        source = request.state if request.period else ""
-        facts = {"warehouse": self.name, "columns": table.columns}
-        return fingerprint(facts | {"source": source or source_of(table).model_dump(mode="json")})
+        source: object = source_of(table).model_dump(mode="json")
+        if request.period and request.state:
+            source = [table.dataset, table.table, request.period, request.state]
+        return fingerprint({"warehouse": self.name, "columns": table.columns, "source": source})
 
     def _name(self, request: ReadRequest) -> str:
         table = request.table

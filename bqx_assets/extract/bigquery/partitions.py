@@ -88,15 +88,18 @@ def _of_view(project: str, tables: Collection[tuple[str, str]], view: str, colum
 
 
 def _states(table: TableDescription, parts: Sequence[Mapping[str, Any]]) -> dict[str, MonthState] | None:
-    """Return the state of each month by the rows of the query's answer; None where the view is behind the table."""
-    if sum(part["total_rows"] for part in parts) < table.rows:
+    """Return the state of each month by the rows of the query's answer.
+
+    None where the view is behind the table, or no partition has a time.
+    """
+    months = {month: part for part in parts for month in _months(part["month"])}
+    if not months or sum(part["total_rows"] or 0 for part in parts) < table.rows:
         return None
     created = table.etag.partition("-")[0]  # a table that was made again, or whose columns moved, is another one
     whole = [fingerprint({"created": created, "columns": table.columns})]
     whole += [part["state"] for part in parts if not part["month"]]
-    months = {month: part for part in parts for month in _months(part["month"])}
     found = {month: _state(part, whole) for month, part in months.items()}
-    if len(whole) > 1 and months:  # rows without a place may be of any month until now
+    if len(whole) > 1:  # rows without a place may be of any month until now
         kept = MonthState(fingerprint({"whole": whole}), 0, 0, None)
         found = {month: found.get(month, kept) for month in _until_now(min(months), max(months))}
     return found
@@ -106,7 +109,7 @@ def _state(part: Mapping[str, Any], whole: Sequence[str]) -> MonthState:
     share = 12 if len(part["month"]) == _YEAR_DIGITS else 1
     return MonthState(
         state=fingerprint({"partitions": part["state"], "whole": whole}),
-        rows=part["total_rows"] // share,
+        rows=(part["total_rows"] or 0) // share,
         size_bytes=(part["size_bytes"] or 0) // share,
         modified=part["modified"],
     )

@@ -178,9 +178,9 @@ def test_a_table_made_again_or_with_other_columns_is_new_in_every_month() -> Non
     assert _months(("t", "202601", 5, "a"), table=later)["2026-01"].state == states[0]
 
 
-def test_a_table_of_which_the_view_knows_too_few_rows_or_nothing_is_left_out() -> None:
-    tables = [_table("t", rows=11), _table("u", rows=5), _table("v")]
-    with _answered(("t", "202601", 10, "a"), ("u", "202601", 6, "a")) as (rest, _):
+def test_a_table_of_which_the_view_knows_too_few_rows_no_time_or_nothing_is_left_out() -> None:
+    tables = [_table("t", rows=11), _table("u", rows=5), _table("v"), _table("w")]
+    with _answered(("t", "202601", 10, "a"), ("u", "202601", 6, "a"), ("w", "", 6, "a")) as (rest, _):
         assert {*partition_months(rest, PROJECT, tables)} == {("shelf", "u")}
 
 
