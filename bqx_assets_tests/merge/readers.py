@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -15,6 +16,8 @@ import polars as pl
 import pyarrow as pa  # pyright: ignore[reportMissingTypeStubs]
 import pyarrow.compute as pc
 import pyarrow.parquet as _parquet  # pyright: ignore[reportMissingTypeStubs]
+
+from bqx_assets.base.names import KEY
 
 arrow: Any = _parquet
 arrow_table: Any = cast("Any", pa).table
@@ -108,3 +111,38 @@ FILTERS: dict[str, Filter] = {
     "datafusion": _datafusion_where,
 }
 """The readers, asked for the rows where a column is true: some decode only these rows of the other columns."""
+
+
+Between = Callable[[Path, datetime, datetime], pl.DataFrame]
+
+
+def _polars_between(
+    path: Path, since: datetime, until: datetime, *, engine: Literal["in-memory", "streaming"]
+) -> pl.DataFrame:
+    return pl.scan_parquet(path).filter(pl.col(KEY).is_between(since, until, closed="left")).collect(engine=engine)
+
+
+def _pyarrow_between(path: Path, since: datetime, until: datetime) -> pl.DataFrame:
+    read = arrow.read_table(path, filters=[(KEY, ">=", since), (KEY, "<", until)])
+    return cast("pl.DataFrame", polars.from_arrow(read))
+
+
+def _duckdb_between(path: Path, since: datetime, until: datetime) -> pl.DataFrame:
+    return _duckdb_where(path, f"{KEY} >= '{since}' AND {KEY} < '{until}'")
+
+
+def _datafusion_between(path: Path, since: datetime, until: datetime) -> pl.DataFrame:
+    settings = datafusion.SessionConfig().with_target_partitions(1)
+    frame = cast("Any", datafusion.SessionContext(settings)).read_parquet(str(path))
+    key = cast("Any", datafusion.col(KEY))
+    return cast("pl.DataFrame", polars.from_arrow(frame.filter(key >= since, key < until).to_arrow_table()))
+
+
+BETWEEN: dict[str, Between] = {
+    "polars": partial(_polars_between, engine="in-memory"),
+    "polars, streaming": partial(_polars_between, engine="streaming"),
+    "pyarrow": _pyarrow_between,
+    "duckdb": _duckdb_between,
+    "datafusion": _datafusion_between,
+}
+"""The readers, asked for the rows of a time range."""
