@@ -29,6 +29,8 @@ _PAGE_BYTES = 2 << 20
 _BATCH_ROWS = 16_384
 """Number of rows that Arrow encodes at once: a tenth less time than by its default of 1,024. Of long texts it is fewer,
 because Arrow ends a page only after a batch."""
+_BATCH_BYTES = 64 << 20
+"""Size of a batch if all its texts were as long as the longest; Arrow refuses a page of 2 GiB."""
 
 
 END_BLOCKS = 3
@@ -48,15 +50,20 @@ def parquet_writer(path: Path | Blocks, frame: pl.DataFrame, encodings: Mapping[
         column_encoding=others or None,
         max_rows_per_page=_PAGE_ROWS,
         data_page_size=_PAGE_BYTES,
-        write_batch_size=min(_BATCH_ROWS, max(1, _PAGE_BYTES // _longest(frame))),
+        write_batch_size=_batch_rows(frame),
         store_schema=False,
     )
 
 
-def _longest(frame: pl.DataFrame) -> int:
-    """Return the bytes of a value in the column with the longest texts, on average; at least 1."""
-    lengths = (column.str.len_bytes() for column in frame.iter_columns() if isinstance(column.dtype, pl.String))
-    return int(max((cast("float", each.mean() or 1.0) for each in lengths), default=1.0)) or 1
+def _batch_rows(frame: pl.DataFrame) -> int:
+    """Return how many rows are encoded at once, by the column with the longest texts, on average and at most."""
+    rows = _BATCH_ROWS
+    for column in frame.iter_columns():
+        if isinstance(column.dtype, pl.String):
+            lengths = column.str.len_bytes()
+            mean, longest = cast("float", lengths.mean() or 0.0), cast("int", lengths.max() or 0)
+            rows = min(rows, int(_PAGE_BYTES / max(1.0, mean)), _BATCH_BYTES // max(1, longest))
+    return max(1, rows)
 
 
 def as_arrow(frame: pl.DataFrame) -> pa.Table:

@@ -61,6 +61,19 @@ def test_a_page_of_long_texts_has_at_most_4_mib(tmp_path: Path, letters: int) ->
     assert_frame_equal(pl.read_parquet(path), frame)
 
 
+def test_long_texts_among_many_short_ones_make_no_page_of_more_than_128_mib(tmp_path: Path) -> None:
+    """By their mean length alone, all long ones would be one page, which Arrow refuses from 2 GiB on."""
+    rows, long = 400_000, 1_500
+    text = pl.Series("text", ["", "x" * 200_000])[[0] * (rows - long) + [1] * long]
+    frame, path = text.to_frame(), tmp_path / "slab.parquet"
+    with parquet_writer(path, frame, {"text": Encoding("plain", "zstd", 1)}) as writer:
+        writer.write_table(as_arrow(frame))
+    footer, data = read_footer(path), path.read_bytes()
+    chunk, leaf = footer.groups[0].chunks[0], footer.leaves[0]
+    last = check_pages(lambda start, length: data[start : start + length], chunk, leaf)[-1]
+    assert last.values * 200_000 <= 128 << 20
+
+
 def _encode(
     frames: Iterable[pl.DataFrame],
     path: Path,
@@ -182,6 +195,8 @@ def test_a_piece_is_one_row_group_however_its_rows_come(frame_rows: int) -> None
     assert footer.metadata()[SLAB_METADATA_KEY] == piece.provenance.model_dump_json()
     assert piece.sums == Sums(len(data), crc32c(data), hashlib.sha256(data).hexdigest())
     assert piece.encodings == _choose(frame)
+    at_once = encode_piece([frame], 1_000, _provenance, _choose)
+    assert at_once.blocks == piece.blocks
     whole = Contents(periods_of(frame[KEY]))
     whole.add(as_arrow(frame))
     assert contents.digests(frame.columns) == whole.digests(frame.columns)
