@@ -78,8 +78,8 @@ def _sample(column: pl.Series) -> Sample:
     both = np.flatnonzero(first & second)
     if both.size < LEAST_PAIRS <= rows - column.null_count() < rows:
         return _sample(column.drop_nulls())
-    share = known / valid.size
-    levels = min(0.125, _RUN_BYTES * np.count_nonzero(first != second) / here.size)
+    share = float(known / valid.size)  # numbers of numpy's would make each estimate several times as slow
+    levels = min(0.125, _RUN_BYTES * float(np.count_nonzero(first != second)) / here.size)
     entropy = -share * log2(share) - (1 - share) * log2(1 - share) if share > 0 else 0.0
     return Sample(here[both], after[both], rows * share, width, levels, min(levels, entropy / 8))
 
