@@ -29,6 +29,9 @@ _USUAL_MISSING = 0.01
 _RANGE_SHARE = 0.01
 """Added to the share of nulls: in a part of the history the share may be larger than in the whole."""
 
+_PIECE_CELLS = 1 << 22
+"""Number of values that are put on a spine at once, 32 MB: a whole table would be held twice."""
+
 
 @dataclass(frozen=True, slots=True)
 class OnSpine:
@@ -67,18 +70,19 @@ def least_bars(facts: Expectations, *, whole: bool) -> int:
 def on_spine(stored: pl.DataFrame, table: ExpectedTable, pair: Pair, spine: pl.Series) -> OnSpine:
     """Return what a stored table (only ``pair``'s rows) contributes to that pair's training file.
 
-    **Cost**: a copy of one column on the spine's rows, and three passes over each.
+    **Cost**: a copy of some columns on the spine's rows, and three passes over each.
     """
     placed = match_rows(as_key(stored, table.table), spine, subject=table.table, policy="refuse", part=True)
     names = [name for name, _ in table.columns if not name.lower().startswith(FORWARD_PREFIX)]
     prefix = table_prefix(table.table, pair)
     nulls: dict[str, int] = {}
     constant: list[str] = []
-    for name in names:
-        column = placed.apply(stored.select(name)).to_series()
-        nulls[output_column(prefix, name)] = column.null_count()
-        if column.null_count() < column.len() and column.min() == column.max():
-            constant.append(output_column(prefix, name))
+    together = max(1, _PIECE_CELLS // max(1, spine.len()))
+    for start in range(0, len(names), together):
+        for column in placed.apply(stored.select(names[start : start + together])):
+            nulls[output_column(prefix, column.name)] = column.null_count()
+            if column.null_count() < column.len() and column.min() == column.max():
+                constant.append(output_column(prefix, column.name))
     return OnSpine(
         table=table.table,
         pair=pair.name,
