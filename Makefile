@@ -81,11 +81,15 @@ bench-pair: setup test-servers ## A whole pair under 2 GiB, through local BigQue
 bench-extract: setup ## Extraction against bare drains of the same streams
 	$(PY) -m benchmarks.extract
 
-bench-more: setup ## Checks, Dagster's own cost, full history, growth
+bench-more: setup ## Checks, Dagster's own cost, full history, growth, footers
 	$(PY) -m benchmarks.checks
 	$(PY) -m benchmarks.dagster_cost
 	$(PY) -m benchmarks.history
 	$(PY) -m benchmarks.growth
+	$(PY) -m benchmarks.footers --vary periods
+	$(PY) -m benchmarks.footers --vary periods-http --rounds 1
+	$(PY) -m benchmarks.footers --vary forms
+	$(PY) -m benchmarks.units
 
 image-check: setup ## The Dockerfile's own steps, without Docker
 	$(PY) deploy/check_image.py
