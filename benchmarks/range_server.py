@@ -84,7 +84,12 @@ def range_server(folder: Path, latency_seconds: float) -> Generator[Served]:
                     file.seek(start)
                     self.wfile.write(file.read(stop - start))
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    class Server(ThreadingHTTPServer):
+        """Lets many connections wait: by default a sixth one is refused, and its client tries again a second later."""
+
+        request_queue_size = 256
+
+    with Server(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
         served.address = f"http://127.0.0.1:{server.server_address[1]}"
