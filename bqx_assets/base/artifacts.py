@@ -9,16 +9,18 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from functools import reduce
+from typing import Annotated, Any, Literal, Self, TypeVar, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from bqx_assets.base.checksums import combine
 from bqx_assets.base.errors import CheckpointCorrupt, NewerFormat, ObjectMissing
 from bqx_assets.base.files import read_regular, write_atomic
 from bqx_assets.base.printable import first_line
 from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore, version_of
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SLAB_METADATA_KEY = "bqx.slab"
 """Key of a slab's own :class:`SlabProvenance` in its parquet key-value metadata."""
 PAIR_KEY, SPINE_KEY, ENGINE_KEY, CONTENT_KEY = "bqx.pair", "bqx.spine", "bqx.engine", "bqx.content"
@@ -150,7 +152,7 @@ class RowAccount(Record):
 
 
 class SlabProvenance(Record):
-    """The origin of a slab, kept in its own parquet metadata; it is fixed before the slab is written."""
+    """The origin of a slab or, in a piece's own parquet metadata, of that piece; fixed before the piece is written."""
 
     format_version: FormatVersion = FORMAT_VERSION
     pair: str
@@ -169,28 +171,67 @@ class SlabProvenance(Record):
     """Columns of the table that the grammar does not have: they are reported and not extracted."""
 
 
-class SlabRecord(Record):
-    """One slab: provenance, file and checksum."""
+class Piece(Record):
+    """A slab's rows of one period: one object, its checksums and the fingerprint of everything that determined it."""
 
-    provenance: SlabProvenance
+    period: str
+    """Name of the period; empty in records made before slabs were cut."""
+    fingerprint: str
+    spine_fingerprint: str
+    """Fingerprint of the spine's keys in the period."""
+    snapshot_time: datetime
+    rows: RowAccount
     object_name: str
-    """Name relative to the checkpoint folder or store."""
+    """Name relative to the checkpoint folder or the pair's prefix in the store."""
     size_bytes: int
     crc32c: int
     sha256: str | None = None
     """SHA-256 of the same bytes, in hexadecimal digits; None in records made before it was kept."""
+
+
+_WHOLE = ("object_name", "size_bytes", "crc32c", "sha256")
+"""Fields of a slab's record before slabs were cut into pieces."""
+
+
+class SlabRecord(Record):
+    """One slab: its provenance and its pieces, one for each period of the spine, in order."""
+
+    provenance: SlabProvenance
+    pieces: tuple[Piece, ...]
     content: tuple[str, ...] = ()
     """Content digest of each of the provenance's columns; empty in records made before digests were kept."""
     encoding: str = ""
     """The setting that the encodings were chosen by; empty in records made before they were chosen."""
     encodings: tuple[str, ...] = ()
-    """The encoding of each of the provenance's columns, such as ``split zstd 1``; empty where the bytes are another
-    writer's, or the record is older."""
+    """The encoding of each of the provenance's columns in the last piece, such as ``split zstd 1``; empty where the
+    bytes are another writer's, or the record is older."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_one_piece(cls, value: object) -> object:
+        """Return a record made before slabs were cut as one with a single piece."""
+        if not isinstance(value, dict) or "object_name" not in value:
+            return cast("object", value)
+        facts = dict(cast("dict[str, Any]", value))
+        provenance = SlabProvenance.model_validate(facts["provenance"])
+        piece = {name: facts.pop(name) for name in _WHOLE if name in facts}
+        shared = provenance.model_dump(include={"fingerprint", "spine_fingerprint", "snapshot_time", "rows"})
+        return facts | {"pieces": ({"period": "", **shared, **piece},)}
 
     @property
     def table(self) -> str:
         """The warehouse table's name."""
         return self.provenance.source.table
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of all pieces."""
+        return sum(piece.size_bytes for piece in self.pieces)
+
+    @property
+    def crc32c(self) -> int:
+        """The CRC32C of all pieces, one behind another."""
+        return reduce(lambda sofar, piece: combine(sofar, piece.crc32c, piece.size_bytes), self.pieces, 0)
 
 
 class Spine(Record):
@@ -201,7 +242,9 @@ class Spine(Record):
     first: datetime
     last: datetime
     row_groups: tuple[int, ...]
-    """Rows of each row group, the same in every slab and in the training file."""
+    """Rows of each row group of the training file. Of a spine that is cut into periods each is a period."""
+    periods: tuple[str, ...] = ()
+    """Names of the periods; empty for raw checkpoints, and in records made before slabs were cut."""
 
 
 class FailedTable(Record):

@@ -22,6 +22,7 @@ from bqx_assets.base.store.naming import local_path, output_place, server_addres
 _PREFIX = "BQX_"
 DuplicatePolicy = Literal["refuse", "first", "last"]
 EncodingPolicy = Literal["balanced", "small", "fast", "compatible"]
+PeriodUnit = Literal["month", "quarter", "half-year", "year", "none"]
 _NUMBER = r"(\d{1,15}|\d{1,3}(?:,\d{3}){1,4}|\d{1,3}(?:_\d{3}){1,4})"
 """A comma separates thousands only: to many people ``1,5d`` means one and a half days, so it is not read as 15 days."""
 _ROWS = re.compile(rf"{_NUMBER}\s*rows?", re.IGNORECASE)
@@ -93,9 +94,12 @@ class Settings(BaseSettings):
     last: str | None = None
     """Only the last rows or days of the spine, such as ``100000 rows`` or ``395d``, counted back from the last minute
     that it has when the pair is read; not together with ``start`` or ``end``."""
+    period: PeriodUnit = "half-year"
+    """Unit of the calendar, UTC, by which the spine is cut into periods: a period that did not change is not read again,
+    and is a row group of the training file. ``none`` keeps all rows together."""
     row_group_rows: int = Field(default=200_000, ge=0)
-    """Number of rows in a row group, the unit in which longer histories are extracted, spliced and read; 0 means one
-    row group for all rows."""
+    """Number of rows in a row group of a file that is merged from raw checkpoints; 0 means one row group for all
+    rows."""
     engine: Literal["splice", "join"] = "splice"
     """Method that makes a training file from slabs: ``splice`` concatenates their bytes; ``join`` is slow and simple
     and serves to check the other."""

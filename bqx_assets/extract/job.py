@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from bqx_assets.base.artifacts import fingerprint
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.progress import Progress, waiting
 from bqx_assets.base.settings import Settings
-from bqx_assets.catalogue.discovery import PairCatalogue, discover
+from bqx_assets.catalogue.discovery import PairCatalogue, TableDescription, discover
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.extract.slabs import Slabs
-from bqx_assets.extract.warehouse import Warehouse
+from bqx_assets.extract.warehouse import MonthState, Warehouse
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStates:
+    """The states of the tables' months, as far as the warehouse tells them."""
+
+    months: Mapping[tuple[str, str], Mapping[str, MonthState]]
+
+    def months_of(self, table: TableDescription) -> Mapping[str, MonthState] | None:
+        """Return the state of each month of a table that has rows; None if the warehouse does not tell them."""
+        return self.months.get((table.dataset, table.table))
+
+    def state(self, table: TableDescription, months: Iterable[str]) -> dict[str, object]:
+        """Return what changes if the table's rows of these months change; without known months the table's own state."""
+        identity = {"dataset": table.dataset, "table": table.table}
+        known = self.months_of(table)
+        if known is None:
+            return identity | {"etag": table.etag, "modified": table.last_modified, "rows": table.rows}
+        return identity | {"months": {month: known[month].state for month in months if month in known}}
+
+    def mark(self, table: TableDescription, months: Iterable[str]) -> str:
+        """Return ``state`` as a short text."""
+        return fingerprint(self.state(table, months))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +62,12 @@ class Extraction:
             self.expectations,
             include_forward_looking=self.settings.include_forward_looking,
         )
+
+    def states(self, catalogue: PairCatalogue) -> SourceStates:
+        """Return the states of the months of the pair's tables. **Cost**: one query, no rows. Raises WarehouseError."""
+        tables: Sequence[TableDescription] = (catalogue.targets, *(each.description for each in catalogue.tables))
+        with waiting(self.progress, "catalogue", lambda: self._waits_for("the changes of its months")):
+            return SourceStates(self.warehouse.months(tables))
 
     def snapshot(self) -> datetime:
         """Return the time at which a run sees the tables; progress says what is waited for. Raises WarehouseError."""

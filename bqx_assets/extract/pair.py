@@ -1,11 +1,11 @@
-"""Extracts one pair: first the spine, then all feature tables in parallel; tables with fresh slabs are not read again.
+"""Extracts one pair: first the spine, then period by period all feature tables in parallel; fresh pieces stay.
 
-A single table's rows are in ``table``, the slabs' files in ``slabs``.
+A single table's rows are in ``table``, the pieces' files in ``slabs``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from functools import partial
 
@@ -19,17 +19,20 @@ from bqx_assets.base.errors import (
     WarehouseUnavailable,
 )
 from bqx_assets.base.process import worker_count
-from bqx_assets.base.progress import waiting
-from bqx_assets.base.threads import LOOK_SECONDS
+from bqx_assets.base.progress import at_work, waiting
+from bqx_assets.base.threads import LOOK_SECONDS, in_threads
 from bqx_assets.catalogue.discovery import FeatureTable, PairCatalogue, drift
-from bqx_assets.extract.job import Extraction
+from bqx_assets.extract.job import Extraction, SourceStates
 from bqx_assets.extract.plan import refuse_over_budget, refuse_over_memory
 from bqx_assets.extract.read import reading
-from bqx_assets.extract.spine import extract_spine_slab
-from bqx_assets.extract.table import SpineInMemory, TableReader
+from bqx_assets.extract.slabs import SpineRecord
+from bqx_assets.extract.spine_slab import extract_spine_slab
+from bqx_assets.extract.table import SpinePeriod, TableReader, TableWork
 
 NOT_EXTRACTED = "NotExtracted"
 """``FailedTable.error`` of a table that has no slab and was not asked for."""
+_LOOKERS = 8
+"""Tables whose records and pieces are compared at once: in a bucket each record is a request."""
 
 
 def extract_spine(job: Extraction) -> Spine:
@@ -41,8 +44,9 @@ def extract_spine(job: Extraction) -> Spine:
     """
     with job.slabs.exclusive():
         catalogue = job.catalogue()
-        refuse_over_budget(job, catalogue)
-        return _extract_spine(job, catalogue, None)
+        states = job.states(catalogue)
+        refuse_over_budget(job, catalogue, states)
+        return _extract_spine(job, catalogue, states, None).spine
 
 
 def extract_features(job: Extraction, tables: Collection[str] | None = None) -> ExtractionRecord:
@@ -60,130 +64,180 @@ def extract_features(job: Extraction, tables: Collection[str] | None = None) -> 
     """
     with job.slabs.exclusive():
         catalogue = job.catalogue()
-        refuse_over_budget(job, catalogue, tables)
-        return _extract_features(job, catalogue, tables)
+        states = job.states(catalogue)
+        refuse_over_budget(job, catalogue, states, tables)
+        return _extract_features(job, catalogue, states, tables)
 
 
 def extract_pair(job: Extraction, tables: Collection[str] | None = None) -> ExtractionRecord:
     """Extract spine and feature tables at one snapshot; raises what the two steps raise."""
     with job.slabs.exclusive():
         catalogue = job.catalogue()
-        refuse_over_budget(job, catalogue, tables)
-        _extract_spine(job, catalogue, tables)
-        return _extract_features(job, catalogue, tables)
+        states = job.states(catalogue)
+        refuse_over_budget(job, catalogue, states, tables)
+        _extract_spine(job, catalogue, states, tables)
+        return _extract_features(job, catalogue, states, tables)
 
 
-def _extract_spine(job: Extraction, catalogue: PairCatalogue, tables: Collection[str] | None) -> Spine:
+def _extract_spine(
+    job: Extraction, catalogue: PairCatalogue, states: SourceStates, tables: Collection[str] | None
+) -> SpineRecord:
     """Extract the spine. A pair that cannot fit is refused by the catalogue's row count, or by the spine's rows."""
-    refuse_over_memory(job, catalogue, tables)
-    return extract_spine_slab(job, catalogue, partial(refuse_over_memory, job, catalogue, tables)).spine
+    refuse_over_memory(job, catalogue, states, tables)
+    return extract_spine_slab(job, catalogue, states, partial(refuse_over_memory, job, catalogue, states, tables))
 
 
-def _extract_features(job: Extraction, catalogue: PairCatalogue, tables: Collection[str] | None) -> ExtractionRecord:
+def _extract_features(
+    job: Extraction, catalogue: PairCatalogue, states: SourceStates, tables: Collection[str] | None
+) -> ExtractionRecord:
     _refuse_unknown(job, catalogue, tables)
     changes = _changes(job, catalogue)
     spine = job.slabs.load_spine()
-    refuse_over_memory(job, catalogue, tables, spine.spine)
-    reader = TableReader(job, SpineInMemory.load(job.slabs, spine, job.expectations))
-    outcomes: dict[str, SlabRecord | FailedTable] = {
-        name: _failure(name, error) for name, error in catalogue.problems.items()
-    }
-    wanted = [each for each in catalogue.tables if tables is None or each.description.table in tables]
-    job.progress.start("extract", len(wanted))
-    extracted, stopped = _in_parallel(job, reader, wanted)
-    outcomes |= extracted
-    for each in catalogue.tables:
-        if each not in wanted:
-            outcomes[each.description.table] = reader.fresh(each) or FailedTable(
-                table=each.description.table, error=NOT_EXTRACTED, message="not extracted yet"
-            )
+    refuse_over_memory(job, catalogue, states, tables, spine.spine)
+    run = _Run(job, TableReader(job, states, spine), spine)
+    run.outcomes |= {name: _failure(name, error) for name, error in catalogue.problems.items()}
+    run.extract(catalogue.tables, tables)
     order = [each.description.table for each in catalogue.tables]
     record = ExtractionRecord(
         pair=job.pair.name,
         snapshot_time=spine.snapshot_time,
         spine=spine.spine,
-        slabs=(spine.slab, *(slab for name in order if isinstance(slab := outcomes[name], SlabRecord))),
-        failed=tuple(outcome for _, outcome in sorted(outcomes.items()) if isinstance(outcome, FailedTable)),
+        slabs=(spine.slab, *(slab for name in order if isinstance(slab := run.outcomes[name], SlabRecord))),
+        failed=tuple(outcome for _, outcome in sorted(run.outcomes.items()) if isinstance(outcome, FailedTable)),
         known_absent=dict(catalogue.known_absent),
         unexpected=catalogue.unexpected,
         forward_looking_included=job.settings.include_forward_looking,
         origin=job.origin,
         span=spine.span,  # not that of the settings, since the two steps may run with different settings
         changes=changes,
-        resumed=tuple(sorted(reader.resumed)),
+        resumed=tuple(sorted(run.resumed)),
     )
     job.slabs.save_extraction(record)
-    if stopped is not None:
-        raise _ended(job, record, stopped)
+    if run.stopped is not None:
+        raise _ended(job, record, run.stopped)
     _refuse_failures(job, record)
     return record
 
 
-def _in_parallel(
-    job: Extraction, reader: TableReader, wanted: list[FeatureTable]
-) -> tuple[dict[str, SlabRecord | FailedTable], BqxError | None]:
-    """Extract the tables; return the outcome of each, and the error that concerns all of them, if there was one.
+class _Run:
+    """One run over a pair's tables: period by period, so that one period of the spine is in memory at a time."""
 
-    Such an error ends the run at once, because every further table would fail in the same way.
-    """
-    outcomes: dict[str, SlabRecord | FailedTable] = {}
-    stopped: BqxError | None = None
-    pool = ThreadPoolExecutor(job.settings.workers or worker_count(), thread_name_prefix="extract")
-    running: dict[Future[SlabRecord], str] = {
-        pool.submit(_extract, job, reader, each): each.description.table for each in wanted
-    }
-    try:
-        with waiting(job.progress, "extract", lambda: _reading(job, running)):
-            while running:
-                done, _ = wait(running, LOOK_SECONDS, FIRST_COMPLETED)
-                for future in done:
-                    table = running.pop(future)
-                    error = future.exception()
-                    if stopped is None and isinstance(error, WarehouseUnavailable):
-                        stopped = error
-                    outcomes[table] = _outcome(job, reader, future, table)
-                for future in [each for each in running if stopped is not None and each.cancel()]:
-                    table = running.pop(future)
-                    outcomes[table] = _unread(table)
-    finally:
-        # After Ctrl-C or "Terminate" reads are still running; without an end the pool would wait for them.
-        if running:
-            job.warehouse.outage.end()
-        pool.shutdown(cancel_futures=True)
-    return outcomes, stopped
+    def __init__(self, job: Extraction, reader: TableReader, spine: SpineRecord) -> None:
+        self._job, self._reader, self._spine = job, reader, spine
+        self.outcomes: dict[str, SlabRecord | FailedTable] = {}
+        self.resumed: list[str] = []
+        """Tables that were not read, because no piece was stale."""
+        self.stopped: BqxError | None = None
+        """The error that concerns all tables, if there was one. It ends the run at once, because every further table
+        would fail in the same way."""
 
+    def extract(self, tables: Sequence[FeatureTable], wanted: Collection[str] | None) -> None:
+        """Set the outcome of each table; of tables that are not ``wanted`` nothing is read."""
+        works = self._look(tables)
+        asked = [work for work in works if wanted is None or work.name in wanted]
+        self._job.progress.start("extract", sum(max(1, len(work.stale)) for work in asked))
+        for work in asked:
+            if work.error is not None:
+                self._fail(work, work.error)
+            elif not work.stale:
+                self._finish(work, "resumed")
+        pieces = self._spine.slab.pieces
+        while due := [work for work in asked if work.stale and work.name not in self.outcomes]:
+            # A second round follows only where a column was found to look ahead after other pieces were made with it.
+            for number in [n for n, piece in enumerate(pieces) if any(piece.period in work.stale for work in due)]:
+                self._extract_period(number, due)
+        for work in works:
+            if work.name not in self.outcomes:
+                missing = FailedTable(table=work.name, error=NOT_EXTRACTED, message="not extracted yet")
+                self.outcomes[work.name] = missing if work.stale or work.error is not None else self._slab(work)
 
-def _extract(job: Extraction, reader: TableReader, table: FeatureTable) -> SlabRecord:
-    try:
-        return reader.extract(table)
-    except WarehouseUnavailable:
-        job.warehouse.outage.end()  # here already, so that this thread's next table sends no request
-        raise
+    def _look(self, tables: Sequence[FeatureTable]) -> list[TableWork]:
+        def look(table: FeatureTable) -> TableWork:
+            try:
+                return self._reader.look(table)
+            except BqxError as error:
+                return TableWork(table, error=error)
 
+        with waiting(self._job.progress, "extract", at_work("comparing pieces with the warehouse")):
+            return list(in_threads(look, tables, _LOOKERS, "look"))
 
-def _outcome(job: Extraction, reader: TableReader, future: Future[SlabRecord], table: str) -> SlabRecord | FailedTable:
-    error = future.exception()
-    if error is None:
-        record = future.result()
-        note = "resumed" if table in reader.resumed else f"{record.size_bytes / 1e6:.1f} MB"
-        job.progress.advance("extract", table, note)
-        return record
-    if isinstance(error, (WarehouseUnavailable, ReadsEnded)):
-        return _unread(table)
-    if not isinstance(error, Exception):
-        raise error
-    # Any other error concerns this table alone: the others are still saved, and the run's error names it.
-    job.progress.warn("extract", f"{type(error).__name__}: {error}")
-    job.progress.advance("extract", table, "failed")
-    return _failure(table, error)
+    def _extract_period(self, number: int, due: Sequence[TableWork]) -> None:
+        name = self._spine.slab.pieces[number].period
+        works = [work for work in due if name in work.stale and work.name not in self.outcomes]
+        if self.stopped is not None:
+            self.outcomes |= {work.name: _unread(work.name) for work in works}
+            return
+        period = SpinePeriod(self._job.slabs, self._spine, number, self._job.expectations)
+        pool = ThreadPoolExecutor(self._job.settings.workers or worker_count(), thread_name_prefix="extract")
+        running: dict[Future[int], TableWork] = {pool.submit(self._piece, work, period): work for work in works}
+        try:
+            with waiting(self._job.progress, "extract", lambda: self._reading(running)):
+                while running:
+                    done, _ = wait(running, LOOK_SECONDS, FIRST_COMPLETED)
+                    for future in done:
+                        self._take(future, running.pop(future), period.name)
+                    for future in [each for each in running if self.stopped is not None and each.cancel()]:
+                        table = running.pop(future).name
+                        self.outcomes[table] = _unread(table)
+        finally:
+            # After Ctrl-C or "Terminate" reads are still running; without an end the pool would wait for them.
+            if running:
+                self._job.warehouse.outage.end()
+            pool.shutdown(cancel_futures=True)
+
+    def _piece(self, work: TableWork, period: SpinePeriod) -> int:
+        try:
+            return self._reader.extract(work, period)
+        except WarehouseUnavailable:
+            self._job.warehouse.outage.end()  # here already, so that this thread's next table sends no request
+            raise
+
+    def _take(self, future: Future[int], work: TableWork, period: str) -> None:
+        error = future.exception()
+        if error is None:
+            size = f"{future.result() / 1e6:.1f} MB"
+            note = size if len(self._spine.slab.pieces) == 1 else f"{period}, {size}"
+            if work.stale:
+                self._job.progress.advance("extract", work.name, note)
+            else:
+                self._finish(work, note)
+        elif isinstance(error, (WarehouseUnavailable, ReadsEnded)):
+            self.stopped = self.stopped or (error if isinstance(error, WarehouseUnavailable) else None)
+            self.outcomes[work.name] = _unread(work.name)
+        elif isinstance(error, Exception):
+            self._fail(work, error)
+        else:
+            raise error
+
+    def _finish(self, work: TableWork, note: str) -> None:
+        """Make the slab of a table that lacks no piece."""
+        try:
+            self.outcomes[work.name] = self._reader.slab(work)
+        except BqxError as error:
+            self._fail(work, error)
+            return
+        self.resumed += [] if work.read else [work.name]
+        self._job.progress.advance("extract", work.name, note)
+
+    def _slab(self, work: TableWork) -> SlabRecord | FailedTable:
+        try:
+            return self._reader.slab(work)
+        except BqxError as error:
+            return _failure(work.name, error)
+
+    def _fail(self, work: TableWork, error: Exception) -> None:
+        # The error concerns this table alone: the others are still saved, and the run's error names it.
+        self._job.progress.warn("extract", f"{type(error).__name__}: {error}")
+        self._job.progress.advance("extract", work.name, "failed")
+        self.outcomes[work.name] = _failure(work.name, error)
+
+    def _reading(self, running: Mapping[Future[int], TableWork]) -> str:
+        tables = [work.name for future, work in tuple(running.items()) if future.running()]
+        return reading(tables, self._job.warehouse.outage)
 
 
 def _unread(table: str) -> FailedTable:
     return FailedTable(table=table, error=NOT_EXTRACTED, message="not extracted: the run ended before")
-
-
-def _reading(job: Extraction, running: Mapping[Future[SlabRecord], str]) -> str:
-    return reading([table for future, table in tuple(running.items()) if future.running()], job.warehouse.outage)
 
 
 def _failure(table: str, error: Exception) -> FailedTable:

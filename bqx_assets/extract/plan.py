@@ -1,25 +1,21 @@
-"""Plans an extraction without reading a row: tables, columns, bytes, cost, fresh slabs; refuses one over its limits."""
+"""Plans an extraction without reading a row: tables, periods, bytes, cost, fresh pieces; refuses one over its limits."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
-from bqx_assets.base.artifacts import Column, FailedTable, Quarantined, Record, Spine
-from bqx_assets.base.column_types import COLUMN_TYPES
+from bqx_assets.base.artifacts import FailedTable, Quarantined, Record, Spine
 from bqx_assets.base.costs import storage_read_usd
-from bqx_assets.base.errors import BudgetExceeded, CheckpointCorrupt
-from bqx_assets.base.names import KEY
-from bqx_assets.base.settings import Settings
-from bqx_assets.catalogue.discovery import FeatureTable, PairCatalogue, TableDescription
+from bqx_assets.base.errors import BudgetExceeded
+from bqx_assets.catalogue.discovery import PairCatalogue
 from bqx_assets.catalogue.families import family_names
-from bqx_assets.extract.job import Extraction
+from bqx_assets.extract.job import Extraction, SourceStates
 from bqx_assets.extract.memory import refuse_too_long, row_bytes
+from bqx_assets.extract.plan_periods import PlannedPeriod, PlannedTable, planned_periods, planned_spine, planned_tables
 from bqx_assets.extract.spine import spine_columns
-from bqx_assets.extract.staging import StagedWarehouse
-from bqx_assets.extract.table import table_fingerprint
-from bqx_assets.extract.warehouse import ReadRequest, Warehouse
 
 
 class FamilyPlan(Record):
@@ -35,6 +31,29 @@ class FamilyPlan(Record):
     missing: int
 
 
+PeriodState = Literal["fresh", "changed", "new"]
+
+
+class PeriodPlan(Record):
+    """One period's share of the plan, the targets included."""
+
+    period: str
+    state: PeriodState
+    """``new``: the spine has no rows of it yet. ``changed``: a table's rows in it, its columns or the settings did."""
+    stale_tables: int
+    """Number of tables whose piece is made anew."""
+    read_bytes: int
+    read_usd: float
+
+
+class PeriodCounts(Record):
+    """The number of periods in each state."""
+
+    fresh: int
+    changed: int
+    new: int
+
+
 class PairPlan(Record):
     """The work that ``bqx extract`` would do for a pair."""
 
@@ -44,9 +63,13 @@ class PairPlan(Record):
     columns: int
     """Number of columns of the training file: key, targets and features."""
     read_bytes: int
-    """Bytes of the tables that are not fresh."""
+    """Bytes of the pieces that are not fresh."""
     read_usd: float
     """Price of reading those bytes by BigQuery's Storage Read API."""
+    total_bytes: int
+    """Bytes of all pieces, as if none were fresh."""
+    periods: PeriodCounts
+    by_period: tuple[PeriodPlan, ...]
     quarantined: tuple[Quarantined, ...]
     left_out: tuple[str, ...]
     problems: tuple[FailedTable, ...]
@@ -57,21 +80,28 @@ class PairPlan(Record):
 def plan_pair(job: Extraction) -> PairPlan:
     """Return the plan of a pair's extraction. Raises what ``discover`` raises.
 
-    A slab counts as fresh by its recorded fingerprint; its bytes are checked when it is used.
+    A piece counts as fresh by its recorded fingerprint; its bytes are checked when it is used. Where the targets of a
+    period have another number of rows than before, its keys are another period's: every piece of it counts as stale.
     """
-    return _plan(job, job.catalogue())
+    catalogue = job.catalogue()
+    return _plan(job, catalogue, job.states(catalogue))
 
 
-def refuse_over_budget(job: Extraction, catalogue: PairCatalogue, tables: Collection[str] | None = None) -> None:
+def refuse_over_budget(
+    job: Extraction, catalogue: PairCatalogue, states: SourceStates, tables: Collection[str] | None = None
+) -> None:
     """Refuse an extraction of the pair, or of only ``tables``, that would read more than ``max_bytes``.
 
     Raises:
         BudgetExceeded: by the plan's estimate it would. Nothing was read.
     """
-    if not job.settings.max_bytes:
-        return
+    if job.settings.max_bytes:
+        refuse_plan_over_budget(_plan(job, _only(catalogue, tables), states), job.settings.max_bytes)
+
+
+def _only(catalogue: PairCatalogue, tables: Collection[str] | None) -> PairCatalogue:
     wanted = [each for each in catalogue.tables if tables is None or each.description.table in tables]
-    refuse_plan_over_budget(_plan(job, replace(catalogue, tables=tuple(wanted))), job.settings.max_bytes)
+    return replace(catalogue, tables=tuple(wanted))
 
 
 def refuse_plan_over_budget(plan: PairPlan, cap: int) -> None:
@@ -86,12 +116,17 @@ def refuse_plan_over_budget(plan: PairPlan, cap: int) -> None:
 
 
 def refuse_over_memory(
-    job: Extraction, catalogue: PairCatalogue, tables: Collection[str] | None = None, spine: Spine | None = None
+    job: Extraction,
+    catalogue: PairCatalogue,
+    states: SourceStates,
+    tables: Collection[str] | None = None,
+    spine: Spine | None = None,
 ) -> None:
     """Refuse an extraction of the pair, or of only ``tables``, that would take more memory than there is.
 
-    Fresh tables are not counted. Without a ``spine`` the number of rows is that of the catalogue. The catalogue cannot
-    count the rows of a time range: then the keys are read first, 16 bytes a row, and this is called with the spine.
+    Tables whose pieces are all fresh are not counted. Without a ``spine`` the number of rows is that of the catalogue.
+    The catalogue cannot count the rows of a time range: then the keys are read first, 16 bytes a row, and this is
+    called with the spine.
 
     Raises:
         NotEnoughMemory: by the estimate it would.
@@ -99,12 +134,12 @@ def refuse_over_memory(
     rows = _rows_asked(job, catalogue) if spine is None else spine.rows
     if rows is None:
         return
-    known = spine or _spine(job)
-    wanted = [each for each in catalogue.tables if tables is None or each.description.table in tables]
-    widths = [row_bytes(each.description, each.columns) for each in wanted if _state(job, known, each) != "fresh"]
-    if job.slabs.recorded_fingerprint(catalogue.targets.table) is None:
+    periods = planned_periods(job, catalogue, states)
+    each = planned_tables(job, _only(catalogue, tables), states, periods)
+    widths = [row_bytes(table.table.description, table.table.columns) for table in each if table.stale]
+    if planned_spine(job, catalogue, states, periods).stale:
         widths.append(row_bytes(catalogue.targets, spine_columns(job.expectations)))
-    refuse_too_long(job, rows, widths)
+    refuse_too_long(job, rows, max(spine.row_groups) if spine is not None else None, widths)
 
 
 def _rows_asked(job: Extraction, catalogue: PairCatalogue) -> int | None:
@@ -115,25 +150,25 @@ def _rows_asked(job: Extraction, catalogue: PairCatalogue) -> int | None:
     return targets.rows if last is None else min(last.count, targets.rows)
 
 
-def _plan(job: Extraction, catalogue: PairCatalogue) -> PairPlan:
-    spine = _spine(job)
-    states = {each.description.table: _state(job, spine, each) for each in catalogue.tables}
-    cost = ReadCost(job.settings, job.warehouse, spine)
-    by_family = [
-        _family_plan(family, [each for each in catalogue.tables if each.family == family], states, cost)
-        for family in family_names()
-    ]
-    unread = [each for each in catalogue.tables if states[each.description.table] != "fresh"]
-    read_bytes = sum(cost.of(each.description, each.columns) for each in unread)
-    if spine is None or job.slabs.recorded_fingerprint(catalogue.targets.table) is None:
-        read_bytes += cost.of(catalogue.targets, spine_columns(job.expectations))
+def _plan(job: Extraction, catalogue: PairCatalogue, states: SourceStates) -> PairPlan:
+    periods = planned_periods(job, catalogue, states)
+    tables = planned_tables(job, catalogue, states, periods)
+    every = [planned_spine(job, catalogue, states, periods), *tables]
+    read_bytes = sum(each.read_bytes for each in every)
+    by_period = [_period_plan(period, every) for period in periods]
+    count = Counter(each.state for each in by_period)
     return PairPlan(
         pair=job.pair.name,
         warehouse=job.warehouse.name,
-        families=tuple(by_family),
+        families=tuple(
+            _family_plan(family, [each for each in tables if each.table.family == family]) for family in family_names()
+        ),
         columns=catalogue.column_count,
         read_bytes=read_bytes,
         read_usd=storage_read_usd(read_bytes),
+        total_bytes=sum(sum(each.bytes.values()) for each in every),
+        periods=PeriodCounts(fresh=count["fresh"], changed=count["changed"], new=count["new"]),
+        by_period=tuple(by_period),
         quarantined=tuple(column for each in catalogue.tables for column in each.quarantined),
         left_out=tuple(f"{each.description.table}.{name}" for each in catalogue.tables for name in each.left_out),
         problems=tuple(
@@ -145,69 +180,26 @@ def _plan(job: Extraction, catalogue: PairCatalogue) -> PairPlan:
     )
 
 
-def _state(job: Extraction, spine: Spine | None, table: FeatureTable) -> str:
-    recorded = job.slabs.recorded_fingerprint(table.description.table)
-    if recorded is None:
-        return "missing"
-    fresh = spine is not None and recorded == table_fingerprint(job, table, spine.fingerprint)
-    return "fresh" if fresh else "stale"
-
-
-def _spine(job: Extraction) -> Spine | None:
-    """Return the existing spine, unless it is of another range: then none of its slabs will be kept."""
-    try:
-        found = job.slabs.load_spine()
-    except CheckpointCorrupt:
-        return None
-    return found.spine if found.span == job.settings.span else None
-
-
-def _family_plan(family: str, tables: Sequence[FeatureTable], states: dict[str, str], cost: ReadCost) -> FamilyPlan:
-    count = Counter(states[each.description.table] for each in tables)
-    return FamilyPlan(
-        family=family,
-        tables=len(tables),
-        columns=sum(len(each.columns) for each in tables),
-        read_bytes=sum(cost.of(each.description, each.columns) for each in tables),
-        fresh=count["fresh"],
-        stale=count["stale"],
-        missing=count["missing"],
+def _period_plan(period: PlannedPeriod, tables: Iterable[PlannedTable]) -> PeriodPlan:
+    stale = [each for each in tables if period.name in each.stale]
+    read_bytes = sum(each.bytes[period.name] for each in stale)
+    state: PeriodState = "new" if period.is_new else "changed" if stale else "fresh"
+    return PeriodPlan(
+        period=period.name,
+        state=state,
+        stale_tables=len(stale),
+        read_bytes=read_bytes,
+        read_usd=storage_read_usd(read_bytes),
     )
 
 
-_DAY_ROWS = 24 * 60
-"""Largest number of rows of a pair in a day: the key is a minute."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReadCost:
-    """The bytes that BigQuery bills for an extraction's reads; ``spine`` is the pair's, if there is one already."""
-
-    settings: Settings
-    warehouse: Warehouse
-    spine: Spine | None
-
-    def of(self, table: TableDescription, columns: Sequence[Column]) -> int:
-        """Return the bytes of the key and ``columns`` over the days in range; 0 where the table is staged already.
-
-        Tables are partitioned by day and billed by whole days. Without bounds and before the spine is known the range
-        is the table's whole history: an upper bound.
-        """
-        settings, spine = self.settings, self.spine
-        start = spine.first if spine else settings.start
-        end = spine.last if spine else settings.end
-        request = ReadRequest(
-            table=table,
-            columns=tuple({KEY, *(column.source for column in columns)}),
-            snapshot_time=table.last_modified,
-            start=start,
-            end=end,
-        )
-        if isinstance(self.warehouse, StagedWarehouse) and self.warehouse.holds(request):
-            return 0
-        rows = table.rows
-        if start is not None and end is not None:
-            rows = min(rows, ((end.date() - start.date()).days + 1) * _DAY_ROWS)
-        elif (last := settings.last_span) is not None:
-            rows = min(rows, (last.count if last.unit == "rows" else last.count * _DAY_ROWS) + 2 * _DAY_ROWS)
-        return rows * (8 + sum(COLUMN_TYPES[column.type].billed_bytes for column in columns if column.source != KEY))
+def _family_plan(family: str, tables: Sequence[PlannedTable]) -> FamilyPlan:
+    return FamilyPlan(
+        family=family,
+        tables=len(tables),
+        columns=sum(len(each.table.columns) for each in tables),
+        read_bytes=sum(sum(each.bytes.values()) for each in tables),
+        fresh=sum(not each.stale for each in tables),
+        stale=sum(bool(each.stale) and each.has_pieces for each in tables),
+        missing=sum(bool(each.stale) and not each.has_pieces for each in tables),
+    )

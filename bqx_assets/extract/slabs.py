@@ -1,7 +1,11 @@
-"""Keeps one pair's slabs and a record beside each; a slab is trusted only by its fingerprint and checksum."""
+"""Keeps one pair's slabs as pieces, one a period, and a record of each table; a piece is trusted only by it.
+
+A piece counts if its record states the wanted fingerprint and its bytes have the recorded checksum.
+"""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -12,8 +16,12 @@ import polars as pl
 
 from bqx_assets.base.artifacts import (
     EXTRACTION_FILE,
+    FORMAT_VERSION,
     Column,
     ExtractionRecord,
+    FormatVersion,
+    Piece,
+    Quarantined,
     Record,
     SlabProvenance,
     SlabRecord,
@@ -23,10 +31,10 @@ from bqx_assets.base.artifacts import (
     load_record,
     save_record,
 )
-from bqx_assets.base.checksums import crc32c_of_file, may_be_same, sha256_of_file, sums_of_blocks, sums_of_files
-from bqx_assets.base.content import Contents
+from bqx_assets.base.checksums import crc32c_of_file, may_be_same, sha256_of_file, sums_of_blocks
 from bqx_assets.base.errors import CheckpointCorrupt, NewerFormat
-from bqx_assets.base.frame_files import end_bytes_of, read_parquet
+from bqx_assets.base.files import remove_partials
+from bqx_assets.base.frame_files import read_parquet
 from bqx_assets.base.names import check_identifier
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import EncodingPolicy
@@ -36,21 +44,18 @@ from bqx_assets.base.store.protocol import Condition, ObjectInfo, ObjectStore, v
 from bqx_assets.base.store.staging_names import SLABS
 from bqx_assets.base.threads import in_threads
 from bqx_assets.catalogue.discovery import TableDescription
-from bqx_assets.extract.choose import choose
-from bqx_assets.extract.encoding import ProvenanceAtEnd, encode_slab
+from bqx_assets.extract.encoding import EncodedPiece
 from bqx_assets.extract.encodings import Encoding
 from bqx_assets.extract.object_file import ObjectFile, read_columns
 
-CODE_VERSION = "1"
-"""Part of every fingerprint; to be raised when the same rows would give another slab."""
+CODE_VERSION = "2"
+"""Part of every fingerprint; to be raised when the same rows would give another piece."""
 
 FOOTER_BYTES_KEY = "footer-bytes"
-"""Metadata key of a slab: the number of its last bytes that are its footer, so that one read fetches it."""
+"""Metadata key of a piece: the number of its last bytes that are its footer, so that one read fetches it."""
 _FINGERPRINT_KEY = "fingerprint"
-_VERSION_KEY = "slab-generation"
-"""Metadata key of a slab's record: the version of the slab object that it was written for."""
 _REMOVERS = 16
-_PIECE_BYTES = 8 << 20
+_READ_BYTES = 8 << 20
 
 SPINE_FILE = "spine.json"
 """Name of the :class:`SpineRecord` beside the slabs."""
@@ -64,10 +69,48 @@ class SpineRecord(Record):
     snapshot_time: datetime
     span: str = ""
     """The requested range in words; empty for the whole history."""
+    bounds: tuple[tuple[datetime, datetime], ...] = ()
+    """The first and the last key of each piece."""
+
+    def piece(self, period: str) -> tuple[Piece, datetime, datetime]:
+        """Return the spine's piece in a period, and its first and last key. Raises KeyError if there is none."""
+        number = {piece.period: number for number, piece in enumerate(self.slab.pieces)}[period]
+        return (self.slab.pieces[number], *self.bounds[number])
+
+
+class KeptPiece(Record):
+    """A finished piece, and what a later extraction needs to use it without reading it."""
+
+    piece: Piece
+    version: str
+    """The store's version of the object that was written; a local file has none."""
+    columns: tuple[Column, ...]
+    by_value: tuple[Quarantined, ...] = ()
+    """Columns that were left out because their values look forward."""
+    encodings: tuple[str, ...] = ()
+    """The encoding of each column."""
+    months: tuple[str, ...] = ()
+    """For each column in base64 what its content digest takes of the piece's months."""
+    after: datetime | None = None
+    """The moment before the first key, where the range of the spine begins within the period."""
+
+
+class TableRecord(Record):
+    """The finished pieces of a table, in order, and its slab once no piece is missing."""
+
+    format_version: FormatVersion = FORMAT_VERSION
+    table: str
+    encoding: str
+    pieces: tuple[KeptPiece, ...]
+    slab: SlabRecord | None = None
+
+    def by_period(self) -> dict[str, KeptPiece]:
+        """Return the pieces by the name of their period."""
+        return {kept.piece.period: kept for kept in self.pieces}
 
 
 def source_of(description: TableDescription) -> SourceTable:
-    """Return a table's identity as fingerprints and manifests keep it."""
+    """Return a table's identity as manifests keep it."""
     return SourceTable(
         dataset=description.dataset,
         table=description.table,
@@ -79,15 +122,20 @@ def source_of(description: TableDescription) -> SourceTable:
 
 
 def slab_fingerprint(
-    source: SourceTable, columns: Sequence[Column], *, spine_fingerprint: str, filters: dict[str, str], policy: str
+    state: Mapping[str, object],
+    columns: Sequence[Column],
+    *,
+    spine_fingerprint: str,
+    filters: dict[str, str],
+    policy: str,
 ) -> str:
-    """Return the fingerprint of everything that determines a slab's content.
+    """Return the fingerprint of everything that determines a piece's content; ``state`` is that of its source.
 
     The snapshot time is not part of it: a table that was last modified before two snapshots has the same rows at both.
     """
     return fingerprint(
         {
-            "source": source.model_dump(mode="json"),
+            "source": dict(state),
             "columns": [column.model_dump() for column in columns],
             "spine": spine_fingerprint,
             "filters": filters,
@@ -97,35 +145,29 @@ def slab_fingerprint(
     )
 
 
-def file_holds(path: Path, record: SlabRecord) -> bool:
-    """Return whether a file has the slab's recorded bytes, by SHA-256 or, in older records, by CRC32C. Reads it."""
-    return crc32c_of_file(path) == record.crc32c if record.sha256 is None else sha256_of_file(path) == record.sha256
+def file_holds(path: Path, piece: Piece) -> bool:
+    """Return whether a file has the piece's recorded bytes, by SHA-256 or, in older records, by CRC32C. Reads it."""
+    return crc32c_of_file(path) == piece.crc32c if piece.sha256 is None else sha256_of_file(path) == piece.sha256
 
 
-def object_holds(store: ObjectStore, info: ObjectInfo, record: SlabRecord, beside: ObjectInfo | None) -> bool:
-    """Return whether an object has the slab's recorded bytes; ``beside`` is the object that contains the record.
+def object_holds(store: ObjectStore, info: ObjectInfo, piece: Piece, written: str | None) -> bool:
+    """Return whether an object has the piece's recorded bytes; ``written`` is the version that the record names.
 
-    If the store states the CRC32C, an object of the version that its record's object names is not read: nobody wrote it
-    since. A slab of another version may have a forged CRC32C, and is read for its SHA-256. Slabs that were copied here
-    name no version; the deep validation reads their bytes.
+    If the store states the CRC32C, an object of that version is not read: nobody wrote it since. A piece of another
+    version may have a forged CRC32C, and is read for its SHA-256. Pieces that were copied here name no version; the
+    deep validation reads their bytes.
     """
-    if not may_be_same(info, record):
+    if not may_be_same(info, piece):
         return False
     path = store.local_path(info.name)
     if info.crc32c is not None:
-        written = beside.metadata.get(_VERSION_KEY) if beside is not None else None
-        if record.sha256 is None or written in (None, info.version):
+        if piece.sha256 is None or written in (None, info.version):
             return True
     elif path is not None:
-        return file_holds(path, record)
-    pieces = (store.read(info.name, start, _PIECE_BYTES) for start in range(0, info.size_bytes, _PIECE_BYTES))
-    sums = sums_of_blocks(pieces)
-    return sums.crc32c == record.crc32c if record.sha256 is None else sums.sha256 == record.sha256
-
-
-def content_of(provenance: SlabProvenance, contents: Contents | None) -> tuple[str, ...]:
-    """Return the digests of a slab's columns as its record keeps them; none if none were computed."""
-    return contents.digests(column.name for column in provenance.columns) if contents is not None else ()
+        return file_holds(path, piece)
+    blocks = (store.read(info.name, start, _READ_BYTES) for start in range(0, info.size_bytes, _READ_BYTES))
+    sums = sums_of_blocks(blocks)
+    return sums.crc32c == piece.crc32c if piece.sha256 is None else sums.sha256 == piece.sha256
 
 
 def encodings_of(record: SlabRecord | None, encoding: EncodingPolicy) -> dict[str, Encoding]:
@@ -133,9 +175,16 @@ def encodings_of(record: SlabRecord | None, encoding: EncodingPolicy) -> dict[st
 
     None of a record that does not state one for each column: an encoding is advice, no reason to refuse a good slab.
     """
-    if record is None or record.encoding != encoding or len(record.encodings) != len(record.provenance.columns):
+    if record is None or record.encoding != encoding:
         return {}
-    named = zip(record.provenance.columns, map(Encoding.parse, record.encodings), strict=True)
+    return named_encodings(record.provenance.columns, record.encodings)
+
+
+def named_encodings(columns: Sequence[Column], encodings: Sequence[str]) -> dict[str, Encoding]:
+    """Return the known encodings by column name; nothing where there is not one for each column."""
+    if len(encodings) != len(columns):
+        return {}
+    named = zip(columns, map(Encoding.parse, encodings), strict=True)
     return {column.name: known for column, known in named if known is not None}
 
 
@@ -155,9 +204,10 @@ def slabs_prefix(pair: Pair) -> str:
 class Slabs:
     """One pair's slabs, their records, and the records of its spine and extraction: objects below one prefix.
 
-    Safe to use from several threads. A store of local files is asked each time. A remote store is listed once, and then
-    only the writes of this process are added, because within ``exclusive`` nobody else writes.
-    **Cost** there: one request for a thousand slabs, and one for the record of each fresh slab.
+    Safe to use from several threads, of which only one at a time writes pieces of the same table. A store of local
+    files is asked each time. A remote store is listed once, and then only the writes of this process are added, because
+    within ``exclusive`` nobody else writes.
+    **Cost** there: one request for a thousand objects, and one for the record of each table.
     """
 
     def __init__(self, store: ObjectStore, prefix: str, *, lease_seconds: float = LEASE_SECONDS) -> None:
@@ -168,7 +218,6 @@ class Slabs:
         """The local folder of the slabs; None if they are remote."""
         self._lease_seconds = lease_seconds
         self._known: dict[str, ObjectInfo] | None = None
-        self._scratch: Path | None = None
 
     @classmethod
     def in_folder(cls, folder: Path) -> Self:
@@ -183,130 +232,128 @@ class Slabs:
     @contextmanager
     def exclusive(self) -> Generator[None]:
         """Lock the slabs for one extraction, and remove half-written files of dead ones. Raises FolderBusy."""
-        with exclusive(self.store, self.prefix, seconds=self._lease_seconds), self._scratch_folder() as scratch:
-            self._known, self._scratch = None, scratch
+        with exclusive(self.store, self.prefix, seconds=self._lease_seconds):
+            for folder in [self.folder, *self.folder.glob("*/")] if self.folder is not None else ():
+                remove_partials(folder)
+            self._known = None
             self._is_there(f"{self.prefix}{SPINE_FILE}")  # listed before any thread asks
             try:
                 yield
             finally:
-                self._known = self._scratch = None
+                self._known = None
 
-    def info(self, table: str) -> ObjectInfo | None:
-        """Return the store's facts of a table's slab, fresh or not; None if there is none."""
-        return self._info(self._slab_name(table))
-
-    def fresh(self, table: str, expected_fingerprint: str) -> SlabRecord | None:
-        """Return the record of a finished slab with this fingerprint whose bytes are intact; None otherwise.
-
-        **Cost**: as ``intact``; decodes nothing.
-        """
-        info = self.info(table)
-        if info is None or info.metadata.get(_FINGERPRINT_KEY, expected_fingerprint) != expected_fingerprint:
-            return None
-        record = self.record(table)
-        fresh = record is not None and record.provenance.fingerprint == expected_fingerprint and self.intact(record)
-        return record if fresh else None
-
-    def recorded_fingerprint(self, table: str) -> str | None:
-        """Return the fingerprint of the slab that is there, its bytes unchecked; None if there is no finished one."""
-        info = self.info(table)
-        if info is None or not self._is_there(self._record_name(table)):
-            return None
-        if (stated := info.metadata.get(_FINGERPRINT_KEY)) is not None:
-            return stated
-        record = self.record(table)
-        return record.provenance.fingerprint if record is not None else None
-
-    def record(self, table: str) -> SlabRecord | None:
-        """Return the finished slab's own record, its bytes unchecked; None if there is no finished one."""
+    def kept(self, table: str) -> TableRecord | None:
+        """Return the record of a table's finished pieces, their bytes unchecked; None if there is none."""
         if not self._is_there(self._record_name(table)):
             return None
         try:
-            record = load_record(self.store, self._record_name(table), SlabRecord)
+            found = load_record(self.store, self._record_name(table), TableRecord)
         except NewerFormat:
             raise  # it is not damaged, and must not be overwritten
         except CheckpointCorrupt:
             return None
-        return record if record.table == table and self.holds(record) else None
+        return found if found.table == table else None
+
+    def record(self, table: str) -> SlabRecord | None:
+        """Return the record of a finished slab, its bytes unchecked; None if there is none."""
+        found = self.kept(table)
+        slab = found.slab if found is not None else None
+        return slab if slab is not None and self.holds(slab) else None
+
+    def recorded_fingerprints(self, table: str) -> dict[str, str]:
+        """Return the fingerprints of a table's pieces by period, their bytes unchecked.
+
+        **Cost**: nothing where the store's listing states them, else the table's record is read.
+        """
+        if self.folder is None and self._is_there(self._record_name(table)):
+            stated = {
+                info.name.removesuffix(".parquet").rpartition("/")[2]: info.metadata.get(_FINGERPRINT_KEY)
+                for info in self._pieces(table)
+            }
+            if stated and None not in stated.values():
+                return {period: mark for period, mark in stated.items() if mark is not None}
+        found = self.kept(table)
+        return {kept.piece.period: kept.piece.fingerprint for kept in found.pieces} if found is not None else {}
+
+    def is_intact(self, kept: KeptPiece) -> bool:
+        """Return whether a piece exists and has the recorded bytes. **Cost**: reads it, unless the store proves them."""
+        info = self._info(f"{self.prefix}{kept.piece.object_name}")
+        return info is not None and object_holds(self.store, info, kept.piece, kept.version or None)
 
     def there(self, table: str) -> bool:
-        """Return whether the table has a slab, fresh or not."""
-        return self.info(table) is not None
+        """Return whether the table has any piece, fresh or not."""
+        return bool(self._pieces(table))
 
     def holds(self, record: SlabRecord) -> bool:
-        """Return whether a slab of the recorded size and, if stated, CRC32C exists. It is not read."""
-        info = self.info(record.table)
-        return info is not None and may_be_same(info, record)
+        """Return whether pieces of the recorded sizes and, if stated, CRC32C exist. They are not read."""
+        infos = [(self._info(f"{self.prefix}{piece.object_name}"), piece) for piece in record.pieces]
+        return all(info is not None and may_be_same(info, piece) for info, piece in infos)
 
     def intact(self, record: SlabRecord) -> bool:
-        """Return whether the existing slab has the recorded bytes.
-
-        **Cost**: reads it once, unless the store's facts prove its bytes (``object_holds``).
-        """
-        info, beside = self.info(record.table), self._record_name(record.table)
-        return info is not None and object_holds(self.store, info, record, self._info(beside))
+        """Return whether the existing slab has the recorded bytes. **Cost**: as of ``is_intact`` for each piece."""
+        found = self.kept(record.table)
+        versions = {kept.piece.object_name: kept.version for kept in found.pieces} if found is not None else {}
+        for piece in record.pieces:
+            info = self._info(f"{self.prefix}{piece.object_name}")
+            if info is None or not object_holds(self.store, info, piece, versions.get(piece.object_name) or None):
+                return False
+        return True
 
     def remove(self, records: Collection[SlabRecord]) -> None:
         """Delete these slabs, their records, and the extraction's record that lists them, by the versions seen."""
-        names = [name for each in records for name in (self._slab_name(each.table), self._record_name(each.table))]
-        list(in_threads(self._remove, [*names, f"{self.prefix}{EXTRACTION_FILE}"], _REMOVERS, "remove"))
+        pieces = [f"{self.prefix}{piece.object_name}" for each in records for piece in each.pieces]
+        names = [*pieces, *(self._record_name(each.table) for each in records), f"{self.prefix}{EXTRACTION_FILE}"]
+        list(in_threads(self._remove, names, _REMOVERS, "remove"))
 
-    def write(
-        self,
-        table: str,
-        frames: Iterable[pl.DataFrame],
-        row_groups: Sequence[int],
-        provenance: ProvenanceAtEnd,
-        contents: Contents | None = None,
-        encoding: EncodingPolicy = "balanced",
-    ) -> SlabRecord:
-        """Write frames, one below another, as the table's slab, then its record, without which it is not finished.
+    def object_name(self, table: str, period: str) -> str:
+        """Return the name of a piece's object, relative to the prefix."""
+        return f"{check_identifier(table, 'table')}/{period}.parquet"
 
-        A column keeps the encoding that it has in the table's present slab, unless another is a tenth cheaper.
-        **Shape** and errors as ``encode_slab``. **Cost**: as there; for a remote store also a file in the temporary
-        folder, removed before this returns. On Cloud Run that folder is memory: 4 to 5 bytes a value.
+    def put(self, kept: KeptPiece, encoded: EncodedPiece, encoding: EncodingPolicy) -> KeptPiece:
+        """Store a piece, then the record of its table with it, without which it is not finished.
+
+        **Cost**: two writes, and a read of the table's record.
         """
-        name, beside = self._slab_name(table), self._record_name(table)
-        before = encodings_of(self.record(table), encoding)
-        with self._scratch_folder() as folder:
-            path = folder / f"{table}.parquet"
-            try:
-                known, encodings = encode_slab(
-                    frames, path, row_groups, provenance, lambda rows: choose(rows, encoding, before), contents
-                )
-                sums = sums_of_files([(path, 0)])
-                with path.open("rb") as file:
-                    metadata = {_FINGERPRINT_KEY: known.fingerprint, FOOTER_BYTES_KEY: str(end_bytes_of(file))}
-                self._remove(beside)  # a new slab with an old record must never count as a finished slab
-                info = self.store.put_file(
-                    name, path, metadata=metadata, only_if=self._version(name), move=True, crc=sums.crc32c
-                )
-            finally:
-                path.unlink(missing_ok=True)  # the folder lives as long as the extraction, and may be memory
-        self._keep(info)
-        record = SlabRecord(
-            provenance=known,
-            object_name=f"{table}.parquet",
-            content=content_of(known, contents),
-            encoding=encoding,
-            encodings=texts_of(known, encodings),
-            **sums._asdict(),
+        table = encoded.provenance.source.table
+        name = f"{self.prefix}{kept.piece.object_name}"
+        metadata = {_FINGERPRINT_KEY: kept.piece.fingerprint, FOOTER_BYTES_KEY: str(encoded.end_bytes)}
+        info = self.store.put_blocks(
+            name, encoded.blocks, metadata=metadata, only_if=self._version(name), crc=encoded.sums.crc32c
         )
-        data = record.as_json()
-        written = {_VERSION_KEY: info.version}
-        self._keep(self.store.put_bytes(beside, data, metadata=written, only_if=self._version(beside)))
-        return record
+        self._keep(info)
+        finished = kept.model_copy(update={"version": "" if self.folder is not None else info.version})
+        before = self.kept(table)
+        others = before.by_period() if before is not None else {}
+        pieces = (others | {kept.piece.period: finished}).values()
+        ordered = tuple(sorted(pieces, key=lambda each: each.piece.period))
+        self._save(TableRecord(table=table, encoding=encoding, pieces=ordered))
+        return finished
 
-    def frame(self, record: SlabRecord, columns: Sequence[str]) -> pl.DataFrame:
+    def finish(self, record: TableRecord) -> None:
+        """Write the record of a table that lacks no piece, and remove its other pieces and an older version's slab."""
+        if record != self.kept(record.table):
+            self._save(record)
+        names = {f"{self.prefix}{kept.piece.object_name}" for kept in record.pieces}
+        others = [info.name for info in self._pieces(record.table) if info.name not in names]
+        for name in [*others, f"{self.prefix}{check_identifier(record.table, 'table')}.parquet"]:
+            self._remove(name)
+
+    def frame(self, record: SlabRecord, columns: Sequence[str], pieces: Sequence[int] | None = None) -> pl.DataFrame:
         """Return columns of a slab, decoded.
 
-        **Shape**: the spine's rows x ``columns``. **Cost**: reads only those columns, of a remote slab by ranges.
+        **Shape**: the rows of ``pieces``, by default of all, x ``columns``. **Cost**: reads only those columns, of a
+        remote slab by ranges.
         """
-        name = self._slab_name(record.table)
+        wanted = range(len(record.pieces)) if pieces is None else pieces
+        return pl.concat([self.piece_frame(record.pieces[number], columns) for number in wanted], rechunk=False)
+
+    def piece_frame(self, piece: Piece, columns: Sequence[str]) -> pl.DataFrame:
+        """Return columns of a piece, decoded: its period's rows of the spine x ``columns``."""
+        name = f"{self.prefix}{piece.object_name}"
         path = self.store.local_path(name)
         if path is not None:
             return read_parquet(path, columns)
-        return read_columns(ObjectFile(self.store, name, record.size_bytes), columns)
+        return read_columns(ObjectFile(self.store, name, piece.size_bytes), columns)
 
     def save_spine(self, record: SpineRecord) -> None:
         """Write the spine's record."""
@@ -324,6 +371,19 @@ class Slabs:
         """Return the record of the last extraction. Raises CheckpointCorrupt if there is none."""
         return load_record(self.store, f"{self.prefix}{EXTRACTION_FILE}", ExtractionRecord)
 
+    def _save(self, record: TableRecord) -> None:
+        name = self._record_name(record.table)
+        self._keep(self.store.put_bytes(name, record.as_json(), only_if=self._version(name)))
+
+    def _pieces(self, table: str) -> list[ObjectInfo]:
+        """Return the objects of a table's pieces, finished or not."""
+        below = f"{self.prefix}{check_identifier(table, 'table')}/"
+        if self.folder is not None:
+            found: Iterable[ObjectInfo] = self.store.list_objects(below)
+        else:
+            found = [info for name, info in self._listed().items() if name.startswith(below)]
+        return [info for info in found if info.name.endswith(".parquet")]
+
     def _remove(self, name: str) -> None:
         info = self._info(name)
         if info is not None:
@@ -335,19 +395,10 @@ class Slabs:
         if self._known is not None:
             self._known[info.name] = info
 
-    @contextmanager
-    def _scratch_folder(self) -> Generator[Path]:
-        """Give the folder in which slabs are encoded: one for a whole extraction, else one for a single slab."""
-        if self._scratch is not None:
-            yield self._scratch
-            return
-        with self.store.scratch(self.prefix) as folder:
-            yield folder
-
     def _version(self, name: str) -> Condition | None:
         """Return the condition of a write: the known version, so that a write by anybody else is an error.
 
-        None in a folder, whose lock keeps everybody else out; a condition would take another lock for each slab.
+        None in a folder, whose lock keeps everybody else out; a condition would take another lock for each piece.
         """
         return None if self.folder is not None else version_of(self._info(name))
 
@@ -355,14 +406,22 @@ class Slabs:
         return self._info(name) is not None
 
     def _info(self, name: str) -> ObjectInfo | None:
-        if self.folder is not None:
-            return self.store.head(name)
+        return self.store.head(name) if self.folder is not None else self._listed().get(name)
+
+    def _listed(self) -> dict[str, ObjectInfo]:
         if self._known is None:
             self._known = {info.name: info for info in self.store.list_objects(self.prefix)}
-        return self._known.get(name)
-
-    def _slab_name(self, table: str) -> str:
-        return f"{self.prefix}{check_identifier(table, 'table')}.parquet"
+        return self._known
 
     def _record_name(self, table: str) -> str:
         return f"{self.prefix}{check_identifier(table, 'table')}.slab.json"
+
+
+def as_text(months: bytes) -> str:
+    """Return what a content digest takes of a piece's months as a record keeps it."""
+    return base64.b64encode(months).decode()
+
+
+def from_text(text: str) -> bytes:
+    """Return the bytes that ``as_text`` wrote. Raises ValueError where it did not."""
+    return base64.b64decode(text, validate=True)

@@ -1,86 +1,125 @@
-"""Extracts one feature table into its slab.
+"""Extracts the pieces of one feature table, and makes its slab of them.
 
-It reads, aligns, checks for lookahead, and writes one time slice after another. ``pair`` decides the order of tables.
+It reads, aligns, checks for lookahead, and encodes one time slice after another. ``pair`` decides the order of tables
+and periods.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import partial
-from typing import Self
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import polars as pl
 
-from bqx_assets.base.artifacts import Column, Quarantined, RowAccount, SlabProvenance, SlabRecord
-from bqx_assets.base.content import Contents, Periods, periods_of
-from bqx_assets.base.errors import CheckpointCorrupt, TableChanged
+from bqx_assets.base.artifacts import Column, Quarantined, RowAccount, SlabProvenance, SlabRecord, fingerprint
+from bqx_assets.base.errors import BqxError, CheckpointCorrupt, TableChanged
 from bqx_assets.base.names import KEY
 from bqx_assets.base.process import memory_free_bytes
 from bqx_assets.catalogue.discovery import FeatureTable
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.extract.align import align, refuse_empty, total
-from bqx_assets.extract.job import Extraction
+from bqx_assets.extract.job import Extraction, SourceStates
 from bqx_assets.extract.lookahead import LookaheadDetector
-from bqx_assets.extract.memory import MemoryBudget, TimeSlice, admitted_bytes, kept_in_memory, row_bytes, time_slices
+from bqx_assets.extract.memory import MemoryBudget, TimeSlice, piece_memory_bytes, row_bytes, time_slices
+from bqx_assets.extract.periods import ALL, months_between, months_in
+from bqx_assets.extract.pieces import slab_of, write_piece
 from bqx_assets.extract.read import read_frame
-from bqx_assets.extract.slabs import Slabs, SpineRecord, slab_fingerprint, source_of
-from bqx_assets.extract.spine import describe_spine, setting_facts
+from bqx_assets.extract.slabs import KeptPiece, Slabs, SpineRecord, slab_fingerprint, source_of
+from bqx_assets.extract.spine import keys_fingerprint, setting_facts
 from bqx_assets.extract.warehouse import ReadRequest
 
+_AHEAD_ROWS = 4_096
+"""Rows after a period whose values its columns are compared with: more than the longest window and horizon together."""
 
-@dataclass(frozen=True, slots=True)
-class SpineInMemory:
-    """The spine's keys and the detector of its future values, shared by all workers."""
 
-    record: SpineRecord
-    keys: pl.Series
-    lookahead: LookaheadDetector
-    periods: Periods
+class SpinePeriod:
+    """One period of a spine in memory: its keys and the detector of future values. Safe to use from several threads.
 
-    @classmethod
-    def load(cls, slabs: Slabs, record: SpineRecord, expectations: Expectations) -> Self:
-        """Read keys and targets of the spine's slab. **Cost**: keeps 120 bytes a row; reads one window at a time.
+    **Cost**: 8 bytes a row for the keys; with the detector, which the first table makes, 120 bytes a row.
+    """
 
-        Raises:
-            CheckpointCorrupt: the slab's keys are not the recorded ones.
-        """
-        keys = slabs.frame(record.slab, [KEY]).get_column(KEY)
-        found = describe_spine(keys, max(record.spine.row_groups))
-        if found != record.spine:
+    def __init__(self, slabs: Slabs, record: SpineRecord, number: int, expectations: Expectations) -> None:
+        """Read the keys. Raises CheckpointCorrupt if they are not the recorded ones."""
+        self._slabs, self._record, self._number, self._expectations = slabs, record, number, expectations
+        self._lock = threading.Lock()
+        self.piece = record.slab.pieces[number]
+        self.name = self.piece.period
+        self.keys = slabs.piece_frame(self.piece, [KEY]).get_column(KEY)
+        found = keys_fingerprint(self.keys)
+        if found != self.piece.spine_fingerprint:
             raise CheckpointCorrupt(
-                record.slab.table,
-                got=f"keys {found.fingerprint}",
-                expected=record.spine.fingerprint,
+                f"{record.slab.table}/{self.name}",
+                got=f"keys {found}",
+                expected=self.piece.spine_fingerprint,
                 cure="Extract the spine again.",
             )
-        names = {each: expectations.window_targets(each) for each in expectations.windows}
-        windows = ((window, slabs.frame(record.slab, columns)) for window, columns in names.items())
-        return cls(record, keys, LookaheadDetector(windows, expectations.horizons), periods_of(keys))
+
+    def look_ahead(self, rows: pl.DataFrame, first_row: int) -> dict[str, str]:
+        """Return the reason for each column that looks ahead; ``rows`` are rows of the period from ``first_row`` on."""
+        with self._lock:
+            detector = self._detector
+        return detector.find_all(rows, first_row)
+
+    @cached_property
+    def _detector(self) -> LookaheadDetector:
+        names = {each: self._expectations.window_targets(each) for each in self._expectations.windows}
+        windows = ((window, self._targets(columns)) for window, columns in names.items())
+        return LookaheadDetector(windows, self._expectations.horizons)
+
+    def _targets(self, columns: list[str]) -> pl.DataFrame:
+        """Return targets of the period's rows and of the ``_AHEAD_ROWS`` rows after it."""
+        found = [self._slabs.piece_frame(self.piece, columns)]
+        wanted = _AHEAD_ROWS
+        for later in self._record.slab.pieces[self._number + 1 :]:
+            found.append(self._slabs.piece_frame(later, columns).head(wanted))
+            wanted -= found[-1].height
+            if not wanted:
+                break
+        return pl.concat(found)
 
 
 class _RestartWithoutColumns(Exception):
-    """Says that columns were found to look ahead after some of their rows were written."""
+    """Says that columns were found to look ahead after some of their rows were encoded."""
 
 
-class _TableExtraction:
-    """One pass over a table's time slices, without the columns that were quarantined by value."""
+@dataclass
+class TableWork:
+    """The state of a table's extraction: the periods whose pieces are to be made, and what was found in the others."""
 
-    def __init__(
-        self, job: Extraction, spine: SpineInMemory, table: FeatureTable, quarantined_by_value: dict[str, str]
-    ) -> None:
-        self._job, self._spine, self._table = job, spine, table
-        self._rows: list[RowAccount] = []
-        self._subject = f"{job.pair}/{table.description.table}"
-        self._columns = tuple(column for column in table.columns if column.source not in quarantined_by_value)
-        self._row_bytes = row_bytes(table.description, table.columns)
-        self.quarantined_by_value = dict(quarantined_by_value)
-        """The reason for each column."""
+    table: FeatureTable
+    stale: set[str] = field(default_factory=set[str])
+    by_value: dict[str, str] = field(default_factory=dict[str, str])
+    """The reason for each column that was left out because its values look forward."""
+    read: bool = False
+    """Whether any of its rows were read in this run."""
+    error: BqxError | None = None
+    """Why its pieces could not be looked at."""
 
     @property
-    def kept(self) -> tuple[Column, ...]:
+    def name(self) -> str:
+        """The name of the warehouse table."""
+        return self.table.description.table
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
         """The slab's columns: those that were not quarantined so far."""
-        return tuple(column for column in self._columns if column.source not in self.quarantined_by_value)
+        return tuple(column for column in self.table.columns if column.source not in self.by_value)
+
+    def by_value_records(self) -> tuple[Quarantined, ...]:
+        """Return the columns that were left out by value, in the table's order."""
+        names = [column.source for column in self.table.columns if column.source in self.by_value]
+        return tuple(Quarantined(table=self.name, column=name, reason=self.by_value[name]) for name in names)
+
+
+class _PieceExtraction:
+    """One pass over the time slices of a table in a period."""
+
+    def __init__(self, job: Extraction, states: SourceStates, period: SpinePeriod, work: TableWork, at: SpineRecord) -> None:
+        self._job, self._states, self._period, self._work, self._at = job, states, period, work, at
+        self._columns = work.columns
+        self._rows: list[RowAccount] = []
 
     @property
     def rows(self) -> RowAccount:
@@ -88,48 +127,43 @@ class _TableExtraction:
         return total(self._rows)
 
     def frames(self) -> Iterator[pl.DataFrame]:
-        """Yield the table in spine order, one frame for each time slice.
+        """Yield the rows in spine order, one frame for each time slice.
 
         Raises:
-            _RestartWithoutColumns: start over, without the columns in ``quarantined_by_value``.
+            _RestartWithoutColumns: start over, without the columns in ``work.by_value``.
             TableDefect, WarehouseError: the table cannot be read or trusted.
         """
-        spine = self._spine
-        for part in time_slices(spine.keys, spine.record.spine.row_groups, self._row_bytes):
+        width = row_bytes(self._work.table.description, self._work.table.columns)
+        for part in time_slices(self._period.keys, width):
             yield self._aligned(part)  # directly: a variable would keep this frame alive while the next is read
 
     def _aligned(self, part: TimeSlice) -> pl.DataFrame:
-        job = self._job
+        job, subject = self._job, f"{self._job.pair}/{self._work.name}"
+        table, name = self._work.table, self._period.name
         request = ReadRequest(
-            table=self._table.description,
+            table=table.description,
             columns=(KEY, *(column.source for column in self._columns)),
-            snapshot_time=self._spine.record.snapshot_time,
+            snapshot_time=self._at.snapshot_time,
             start=part.start,
             end=part.end,
-            pair=job.pair.name if self._table.has_pair_column else None,
+            pair=job.pair.name if table.has_pair_column else None,
+            period="" if name == ALL else name,
+            state="" if name == ALL else self._states.mark(table.description, months_in(name)),
         )
-        aligned, rows = align(
-            read_frame(job.warehouse, request, subject=self._subject, progress=job.progress),
-            part.keys,
-            subject=self._subject,
-            policy=job.settings.duplicates,
-            part=True,
-        )
+        read = read_frame(job.warehouse, request, subject=subject, progress=job.progress)
+        aligned, rows = align(read, part.keys, subject=subject, policy=job.settings.duplicates, part=True)
         self._rows.append(rows)
-        empty = job.expectations.may_be_empty(job.pair, (column.name for column in self._columns))
-        if part.end == self._spine.record.spine.last and not empty:
-            refuse_empty(self.rows, self._spine.keys, self._subject)
         if not job.settings.include_forward_looking:
             self._quarantine(aligned, part.first_row)
-        return aligned.select(pl.col(column.source).alias(column.name) for column in self.kept)
+        return aligned.select(pl.col(column.source).alias(column.name) for column in self._work.columns)
 
     def _quarantine(self, aligned: pl.DataFrame, first_row: int) -> None:
         """Quarantine columns that equal future values although their names do not say so."""
-        reasons = self._spine.lookahead.find_all(aligned, first_row)
-        reasons = {name: reason for name, reason in reasons.items() if name not in self.quarantined_by_value}
-        self.quarantined_by_value |= reasons
+        reasons = self._period.look_ahead(aligned, first_row)
+        reasons = {name: reason for name, reason in reasons.items() if name not in self._work.by_value}
+        self._work.by_value |= reasons
         for name, reason in reasons.items():
-            self._job.progress.warn("extract", f"quarantined {self._table.description.table}.{name}: {reason}")
+            self._job.progress.warn("extract", f"quarantined {self._work.name}.{name}: {reason}")
         if reasons and first_row:
             raise _RestartWithoutColumns
 
@@ -137,89 +171,132 @@ class _TableExtraction:
 class TableReader:
     """Extracts single tables onto one spine; safe to use from several threads."""
 
-    def __init__(self, job: Extraction, spine: SpineInMemory) -> None:
-        self._job = job
-        self._spine = spine
+    def __init__(self, job: Extraction, states: SourceStates, spine: SpineRecord) -> None:
+        self._job, self._states, self._spine = job, states, spine
         self._budget = MemoryBudget(memory_free_bytes() // 2)
-        self.resumed: set[str] = set()
-        """Tables whose slab was fresh: they were not read."""
 
-    def extract(self, table: FeatureTable) -> SlabRecord:
-        """Return the table's slab record, that of a fresh slab where there is one.
+    def look(self, table: FeatureTable) -> TableWork:
+        """Return the work on a table: the periods for which it has no intact piece in its present state.
+
+        **Cost**: the table's record; in a folder its pieces are read once for their checksums.
+        """
+        work, record = TableWork(table), self._job.slabs.kept(table.description.table)
+        kept = record.by_period() if record is not None else {}
+        fresh = {
+            piece.period: found
+            for piece in self._spine.slab.pieces
+            if (found := kept.get(piece.period)) is not None
+            and found.piece.fingerprint == self.fingerprint(table, piece.period)
+            and self._job.slabs.is_intact(found)
+        }
+        work.by_value = {each.column: each.reason for found in fresh.values() for each in found.by_value}
+        right = {period for period, found in fresh.items() if found.columns == work.columns}
+        work.stale = {piece.period for piece in self._spine.slab.pieces} - right
+        return work
+
+    def fingerprint(self, table: FeatureTable, period: str) -> str:
+        """Return the fingerprint that the table's piece in a period would have now."""
+        return piece_fingerprint(self._job, self._states, table, self._spine, period)
+
+    def extract(self, work: TableWork, period: SpinePeriod) -> int:
+        """Make the table's piece in a period, and return its size in bytes.
 
         Raises:
             TableChanged: the table was modified after the run's snapshot.
             TableDefect, WarehouseError: the table cannot be read or trusted.
         """
-        found = self.fresh(table)
-        if found is not None:
-            self.resumed.add(found.table)
-            return found
-        row_groups = self._spine.record.spine.row_groups
-        with self._budget.hold(admitted_bytes(table, row_groups, kept_in_memory(self._job))):
-            return self._extract(table)
+        self._refuse_changed(work.table)
+        width = row_bytes(work.table.description, work.table.columns)
+        work.read = True
+        known = set(work.by_value)
+        with self._budget.hold(piece_memory_bytes(period.keys.len(), width)):
+            kept = self._extract(work, period)
+        if set(work.by_value) == known:
+            work.stale.discard(period.name)
+        else:  # a column was found to look ahead that the other pieces have
+            work.stale = {piece.period for piece in self._spine.slab.pieces} - {period.name}
+        return kept.piece.size_bytes
 
-    def fresh(self, table: FeatureTable) -> SlabRecord | None:
-        """Return the finished, intact slab of the table in its present state; None if there is none."""
-        return self._job.slabs.fresh(table.description.table, self.fingerprint(table))
-
-    def fingerprint(self, table: FeatureTable) -> str:
-        """Return the fingerprint that the table's slab would have now."""
-        return table_fingerprint(self._job, table, self._spine.record.spine.fingerprint)
-
-    def _extract(self, table: FeatureTable) -> SlabRecord:
-        job, spine = self._job, self._spine.record.spine
-        name = table.description.table
-        subject = f"{job.pair}/{name}"
-        if table.description.last_modified > self._spine.record.snapshot_time:
-            raise TableChanged(
-                subject,
-                got=f"modified {table.description.last_modified:%Y-%m-%d %H:%M:%S}",
-                expected=f"no change after the snapshot of {self._spine.record.snapshot_time:%Y-%m-%d %H:%M:%S}",
-                cure=f"Take a new snapshot: bqx extract {job.pair}",
-            )
-        work = _TableExtraction(job, self._spine, table, {})
+    def _extract(self, work: TableWork, period: SpinePeriod) -> KeptPiece:
+        job = self._job
         while True:
+            reading = _PieceExtraction(job, self._states, period, work, self._spine)
             try:
-                provenance = partial(self._provenance, table, work)
-                contents = Contents(self._spine.periods)
-                return job.slabs.write(
-                    name, work.frames(), spine.row_groups, provenance, contents, job.settings.encoding
+                return write_piece(
+                    job.slabs,
+                    work.name,
+                    period.name,
+                    period.keys,
+                    reading.frames(),
+                    lambda reading=reading: self._provenance(work, period.name, reading.rows),
+                    encoding=job.settings.encoding,
+                    by_value=work.by_value_records,
                 )
             except _RestartWithoutColumns:
-                work = _TableExtraction(job, self._spine, table, work.quarantined_by_value)
+                continue
 
-    def _provenance(self, table: FeatureTable, work: _TableExtraction) -> SlabProvenance:
-        name, spine = table.description.table, self._spine.record
-        by_value = (
-            Quarantined(table=name, column=column, reason=reason)
-            for column, reason in work.quarantined_by_value.items()
-        )
+    def slab(self, work: TableWork) -> SlabRecord:
+        """Return the slab of a table that lacks no piece. Raises EmptyTable if none has a row on the spine."""
+        job, name = self._job, work.name
+        record = job.slabs.kept(name)
+        kept = record.by_period() if record is not None else {}
+        pieces = [kept[piece.period] for piece in self._spine.slab.pieces]
+        provenance = self._provenance(work, "", total(each.piece.rows for each in pieces))
+        spine = self._spine.spine
+        if not job.expectations.may_be_empty(job.pair, (column.name for column in work.columns)):
+            refuse_empty(provenance.rows, pl.Series([spine.first, spine.last]), f"{job.pair}/{name}")
+        there = record.slab if record is not None else None
+        same = there is not None and there.pieces == tuple(each.piece for each in pieces)
+        if there is not None and same and there.provenance.spine_fingerprint == spine.fingerprint:
+            return there
+        return slab_of(job.slabs, pieces, provenance, job.settings.encoding)
+
+    def _refuse_changed(self, table: FeatureTable) -> None:
+        modified, snapshot_time = table.description.last_modified, self._spine.snapshot_time
+        if modified > snapshot_time:
+            raise TableChanged(
+                f"{self._job.pair}/{table.description.table}",
+                got=f"modified {modified:%Y-%m-%d %H:%M:%S}",
+                expected=f"no change after the snapshot of {snapshot_time:%Y-%m-%d %H:%M:%S}",
+                cure=f"Take a new snapshot: bqx extract {self._job.pair}",
+            )
+
+    def _provenance(self, work: TableWork, period: str, rows: RowAccount) -> SlabProvenance:
+        """Return the provenance of a table's piece or, without ``period``, of its slab."""
+        table, spine = work.table, self._spine
+        marks = [self.fingerprint(table, each.period) for each in spine.slab.pieces]
         return SlabProvenance(
             pair=self._job.pair.name,
             role="feature",
             family=table.family,
-            fingerprint=self.fingerprint(table),
-            spine_fingerprint=spine.spine.fingerprint,
+            fingerprint=self.fingerprint(table, period) if period else fingerprint({"pieces": marks}),
+            spine_fingerprint=spine.piece(period)[0].spine_fingerprint if period else spine.spine.fingerprint,
             source=source_of(table.description),
             snapshot_time=spine.snapshot_time,
-            rows=work.rows,
+            rows=rows,
             duplicate_policy=self._job.settings.duplicates,
-            columns=work.kept,
-            quarantined=(*table.quarantined, *by_value),
+            columns=work.columns,
+            quarantined=(*table.quarantined, *work.by_value_records()),
             left_out=table.left_out,
         )
 
 
-def table_fingerprint(job: Extraction, table: FeatureTable, spine_fingerprint: str) -> str:
-    """Return the fingerprint of a feature table's slab; a plan tells fresh slabs from stale ones by it."""
+def piece_fingerprint(
+    job: Extraction, states: SourceStates, table: FeatureTable, spine: SpineRecord, period: str
+) -> str:
+    """Return the fingerprint of a feature table's piece; a plan tells fresh pieces from stale ones by it.
+
+    Raises:
+        KeyError: the spine has no such period.
+    """
     facts = setting_facts(job, has_pair=table.has_pair_column)
     facts |= {"quarantined": ",".join(each.column for each in table.quarantined)}
     facts |= {"forward_looking": str(job.settings.include_forward_looking)}
+    keys, first, last = spine.piece(period)
     return slab_fingerprint(
-        source_of(table.description),
+        states.state(table.description, months_between(first, last)),
         table.columns,
-        spine_fingerprint=spine_fingerprint,
+        spine_fingerprint=keys.spine_fingerprint,
         filters=facts,
         policy=job.settings.duplicates,
     )
