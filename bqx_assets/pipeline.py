@@ -262,7 +262,7 @@ class Pipeline:
             _refuse_published(self.settings.output_dir, target)
         store, name = StoredFile.at(target)
         # Local files are merged on this machine, so that the output bucket need not be reachable.
-        remote = output is None and self.in_bucket and all(part.path is None for part in plan.parts)
+        remote = output is None and self.in_bucket and not any(part.paths for part in plan.parts)
         if remote and plan.objects_in(self.store):
             store, name = self.store, merged_name(plan.pair)
         manifest = merge(plan, store, name, engine=self.settings.engine, progress=self.progress)

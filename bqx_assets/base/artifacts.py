@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import reduce
 from importlib.metadata import version
 from pathlib import Path
-from functools import reduce
 from typing import Annotated, Any, Literal, Self, TypeVar, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -232,6 +232,12 @@ class SlabRecord(Record):
     def crc32c(self) -> int:
         """The CRC32C of all pieces, one behind another."""
         return reduce(lambda sofar, piece: combine(sofar, piece.crc32c, piece.size_bytes), self.pieces, 0)
+
+
+def pieces_in_order(slabs: Sequence[SlabRecord]) -> Iterator[tuple[SlabRecord, Piece]]:
+    """Yield the pieces of a training file's slabs as their bytes lie in it: period by period, in each slab by slab."""
+    for pieces in zip(*(slab.pieces for slab in slabs), strict=True):
+        yield from zip(slabs, pieces, strict=True)
 
 
 class Spine(Record):

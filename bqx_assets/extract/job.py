@@ -27,7 +27,7 @@ class SourceStates:
         return self.months.get((table.dataset, table.table))
 
     def state(self, table: TableDescription, months: Iterable[str]) -> dict[str, object]:
-        """Return what changes if the table's rows of these months change; without known months the table's own state."""
+        """Return facts that change if the table's rows of these months do; without known months those of the table."""
         identity = {"dataset": table.dataset, "table": table.table}
         known = self.months_of(table)
         if known is None:
@@ -67,7 +67,10 @@ class Extraction:
         """Return the states of the months of the pair's tables. **Cost**: one query, no rows. Raises WarehouseError."""
         tables: Sequence[TableDescription] = (catalogue.targets, *(each.description for each in catalogue.tables))
         with waiting(self.progress, "catalogue", lambda: self._waits_for("the changes of its months")):
-            return SourceStates(self.warehouse.months(tables))
+            found = SourceStates(self.warehouse.months(tables))
+        if self.warehouse.months_refused:
+            self.progress.warn("catalogue", self.warehouse.months_refused)
+        return found
 
     def snapshot(self) -> datetime:
         """Return the time at which a run sees the tables; progress says what is waited for. Raises WarehouseError."""

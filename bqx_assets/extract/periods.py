@@ -1,4 +1,4 @@
-"""Cuts a spine into periods by the UTC calendar alone, so that rows which arrive later leave earlier periods as they are.
+"""Cuts a spine into periods by the UTC calendar alone, so that later rows leave earlier periods as they are.
 
 A period is one or several whole calendar months. A slab has one piece for each period of its spine, and the training
 file one row group.

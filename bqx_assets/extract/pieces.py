@@ -54,14 +54,14 @@ def write_piece(  # noqa: PLR0913 -- one parameter a fact
     )
     kept = KeptPiece(
         piece=piece,
-        version="",
         columns=told.columns,
         by_value=tuple(by_value()),
         encodings=texts_of(told, encoded.encodings),
         months=tuple(map(as_text, contents.months(column.name for column in told.columns))),
         after=after,
     )
-    return slabs.put(kept, encoded, encoding)
+    slabs.put(kept, encoded, encoding)
+    return kept
 
 
 def encodings_before(record: TableRecord | None, encoding: EncodingPolicy) -> dict[str, Encoding]:

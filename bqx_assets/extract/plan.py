@@ -1,10 +1,10 @@
-"""Plans an extraction without reading a row: tables, periods, bytes, cost, fresh pieces; refuses one over its limits."""
+"""Plans an extraction without reading a row: tables, periods, bytes, cost; refuses one over its limits."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from bqx_assets.base.artifacts import FailedTable, Quarantined, Record, Spine

@@ -54,6 +54,8 @@ CODE_VERSION = "2"
 FOOTER_BYTES_KEY = "footer-bytes"
 """Metadata key of a piece: the number of its last bytes that are its footer, so that one read fetches it."""
 _FINGERPRINT_KEY = "fingerprint"
+_VERSIONS_KEY = "versions"
+"""Metadata key of a table's record: the versions of its pieces' objects that it was written for."""
 _REMOVERS = 16
 _READ_BYTES = 8 << 20
 
@@ -82,8 +84,6 @@ class KeptPiece(Record):
     """A finished piece, and what a later extraction needs to use it without reading it."""
 
     piece: Piece
-    version: str
-    """The store's version of the object that was written; a local file has none."""
     columns: tuple[Column, ...]
     by_value: tuple[Quarantined, ...] = ()
     """Columns that were left out because their values look forward."""
@@ -168,6 +168,12 @@ def object_holds(store: ObjectStore, info: ObjectInfo, piece: Piece, written: st
     blocks = (store.read(info.name, start, _READ_BYTES) for start in range(0, info.size_bytes, _READ_BYTES))
     sums = sums_of_blocks(blocks)
     return sums.crc32c == piece.crc32c if piece.sha256 is None else sums.sha256 == piece.sha256
+
+
+def versions_in(record: ObjectInfo | None) -> dict[str, str]:
+    """Return the versions of a table's pieces by period, as the store's facts of the table's record state them."""
+    stated = record.metadata.get(_VERSIONS_KEY, "") if record is not None else ""
+    return {period: version for period, _, version in (each.partition("=") for each in stated.split())}
 
 
 def encodings_of(record: SlabRecord | None, encoding: EncodingPolicy) -> dict[str, Encoding]:
@@ -276,9 +282,8 @@ class Slabs:
         return {kept.piece.period: kept.piece.fingerprint for kept in found.pieces} if found is not None else {}
 
     def is_intact(self, kept: KeptPiece) -> bool:
-        """Return whether a piece exists and has the recorded bytes. **Cost**: reads it, unless the store proves them."""
-        info = self._info(f"{self.prefix}{kept.piece.object_name}")
-        return info is not None and object_holds(self.store, info, kept.piece, kept.version or None)
+        """Return whether a piece has the recorded bytes. **Cost**: reads it, unless the store's facts prove them."""
+        return self._holds_piece(kept.piece, self._versions(kept.piece.object_name.partition("/")[0]))
 
     def there(self, table: str) -> bool:
         """Return whether the table has any piece, fresh or not."""
@@ -291,13 +296,8 @@ class Slabs:
 
     def intact(self, record: SlabRecord) -> bool:
         """Return whether the existing slab has the recorded bytes. **Cost**: as of ``is_intact`` for each piece."""
-        found = self.kept(record.table)
-        versions = {kept.piece.object_name: kept.version for kept in found.pieces} if found is not None else {}
-        for piece in record.pieces:
-            info = self._info(f"{self.prefix}{piece.object_name}")
-            if info is None or not object_holds(self.store, info, piece, versions.get(piece.object_name) or None):
-                return False
-        return True
+        versions = self._versions(record.table)
+        return all(self._holds_piece(piece, versions) for piece in record.pieces)
 
     def remove(self, records: Collection[SlabRecord]) -> None:
         """Delete these slabs, their records, and the extraction's record that lists them, by the versions seen."""
@@ -309,7 +309,7 @@ class Slabs:
         """Return the name of a piece's object, relative to the prefix."""
         return f"{check_identifier(table, 'table')}/{period}.parquet"
 
-    def put(self, kept: KeptPiece, encoded: EncodedPiece, encoding: EncodingPolicy) -> KeptPiece:
+    def put(self, kept: KeptPiece, encoded: EncodedPiece, encoding: EncodingPolicy) -> None:
         """Store a piece, then the record of its table with it, without which it is not finished.
 
         **Cost**: two writes, and a read of the table's record.
@@ -321,18 +321,17 @@ class Slabs:
             name, encoded.blocks, metadata=metadata, only_if=self._version(name), crc=encoded.sums.crc32c
         )
         self._keep(info)
-        finished = kept.model_copy(update={"version": "" if self.folder is not None else info.version})
         before = self.kept(table)
         others = before.by_period() if before is not None else {}
-        pieces = (others | {kept.piece.period: finished}).values()
+        pieces = (others | {kept.piece.period: kept}).values()
         ordered = tuple(sorted(pieces, key=lambda each: each.piece.period))
-        self._save(TableRecord(table=table, encoding=encoding, pieces=ordered))
-        return finished
+        versions = self._versions(table) | {kept.piece.period: info.version}
+        self._save(TableRecord(table=table, encoding=encoding, pieces=ordered), versions)
 
     def finish(self, record: TableRecord) -> None:
         """Write the record of a table that lacks no piece, and remove its other pieces and an older version's slab."""
         if record != self.kept(record.table):
-            self._save(record)
+            self._save(record, self._versions(record.table))
         names = {f"{self.prefix}{kept.piece.object_name}" for kept in record.pieces}
         others = [info.name for info in self._pieces(record.table) if info.name not in names]
         for name in [*others, f"{self.prefix}{check_identifier(record.table, 'table')}.parquet"]:
@@ -371,9 +370,18 @@ class Slabs:
         """Return the record of the last extraction. Raises CheckpointCorrupt if there is none."""
         return load_record(self.store, f"{self.prefix}{EXTRACTION_FILE}", ExtractionRecord)
 
-    def _save(self, record: TableRecord) -> None:
+    def _save(self, record: TableRecord, versions: Mapping[str, str]) -> None:
         name = self._record_name(record.table)
-        self._keep(self.store.put_bytes(name, record.as_json(), only_if=self._version(name)))
+        stated = " ".join(f"{each}={versions[each]}" for each in record.by_period() if each in versions)
+        metadata = {_VERSIONS_KEY: stated}
+        self._keep(self.store.put_bytes(name, record.as_json(), metadata=metadata, only_if=self._version(name)))
+
+    def _versions(self, table: str) -> dict[str, str]:
+        return versions_in(self._info(self._record_name(table)))
+
+    def _holds_piece(self, piece: Piece, versions: Mapping[str, str]) -> bool:
+        info = self._info(f"{self.prefix}{piece.object_name}")
+        return info is not None and object_holds(self.store, info, piece, versions.get(piece.period))
 
     def _pieces(self, table: str) -> list[ObjectInfo]:
         """Return the objects of a table's pieces, finished or not."""

@@ -116,7 +116,9 @@ class TableWork:
 class _PieceExtraction:
     """One pass over the time slices of a table in a period."""
 
-    def __init__(self, job: Extraction, states: SourceStates, period: SpinePeriod, work: TableWork, at: SpineRecord) -> None:
+    def __init__(
+        self, job: Extraction, states: SourceStates, period: SpinePeriod, work: TableWork, at: SpineRecord
+    ) -> None:
         self._job, self._states, self._period, self._work, self._at = job, states, period, work, at
         self._columns = work.columns
         self._rows: list[RowAccount] = []
@@ -143,7 +145,7 @@ class _PieceExtraction:
         request = ReadRequest(
             table=table.description,
             columns=(KEY, *(column.source for column in self._columns)),
-            snapshot_time=self._at.snapshot_time,
+            snapshot_time=self._snapshot_time,
             start=part.start,
             end=part.end,
             pair=job.pair.name if table.has_pair_column else None,
@@ -220,7 +222,7 @@ class TableReader:
     def _extract(self, work: TableWork, period: SpinePeriod) -> KeptPiece:
         job = self._job
         while True:
-            reading = _PieceExtraction(job, self._states, period, work, self._spine)
+            reading = _PieceExtraction(job, self._states, period, work, self._spine.snapshot_time)
             try:
                 return write_piece(
                     job.slabs,

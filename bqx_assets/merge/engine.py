@@ -138,7 +138,7 @@ def merge(plan: MergePlan, store: ObjectStore, name: str, *, engine: str = Splic
         check_disk(target.parent if target else Path(tempfile.gettempdir()), plan.size_bytes, subject)
     also = "" if chosen.name == Splice.name else f", or use --engine {Splice.name}"
     check_memory(chosen.memory_bytes(plan), subject, also=also)
-    progress.start("merge", len(plan.parts) + 1)
+    progress.start("merge", len(plan.parts) * plan.periods + 1)
     if plan.left_out:
         progress.warn("merge", f"left out, being no table: {', '.join(plan.left_out)}")
     with PeakMemory() as memory:
@@ -161,7 +161,7 @@ def _earlier(store: ObjectStore, name: str) -> tuple[SlabRecord, ...]:
 def _composed(plan: MergePlan, slabs: list[SlabPart], store: ObjectStore, name: str, progress: Progress) -> Manifest:
     with waiting(progress, "merge", at_work("the bucket lays slabs end to end")):
         result = compose(plan, slabs, store, name)
-    for part in plan.parts:
+    for part in plan.parts * plan.periods:
         progress.advance("merge", part.table)
     manifest = _manifest(plan, COMPOSE, result, name)
     save_record(store, _manifest_name(name), manifest)
@@ -222,7 +222,7 @@ def _refuse_unfit(plan: MergePlan, output: Path) -> None:
         raise BadSetting(
             f"output {output}", got=kind, expected="a new file, or one to replace", cure="Name a file with --output."
         )
-    paths = [part.path for part in plan.parts if part.path is not None]
+    paths = [path for part in plan.parts for path in part.paths]
     if any(path.exists() and output.samefile(path) for path in paths):  # a missing one is named when its turn comes
         raise BadSetting(
             f"output {output}",

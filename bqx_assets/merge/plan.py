@@ -1,7 +1,8 @@
 """Plans a pair's merge: its parts in column order, each checked before a byte is copied; checks memory and disk.
 
 A **part** is one table of the merge, the spine first. Its work gives parquet files, in memory or on disk, whose
-bytes are copied one behind another. A part is a slab of an extraction (here) or a raw checkpoint (``raw_table``).
+bytes are copied one behind another, period by period. A part is a slab of an extraction (here), which has a piece for
+each period, or a raw checkpoint (``raw_table``), which is worked on as a whole.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from bqx_assets.base.artifacts import (
     EXTRACTION_FILE,
     SLAB_METADATA_KEY,
     ExtractionRecord,
+    Piece,
     SlabProvenance,
     SlabRecord,
     Spine,
@@ -32,7 +34,7 @@ from bqx_assets.base.printable import some_of
 from bqx_assets.base.process import disk_free_bytes, memory_free_bytes
 from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore
 from bqx_assets.base.threads import in_threads
-from bqx_assets.extract.slabs import FOOTER_BYTES_KEY, file_holds, object_holds
+from bqx_assets.extract.slabs import FOOTER_BYTES_KEY, file_holds, object_holds, versions_in
 from bqx_assets.merge.footer import Footer, parse_footer, read_end, read_footer
 
 _NAMED = 10
@@ -55,9 +57,10 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A part whose bytes are ready to be copied, or are copied already as those of its steps."""
+    """A part's piece whose bytes are ready to be copied, or are copied already as those of its steps."""
 
     record: SlabRecord
+    piece: Piece
     files: tuple[tuple[Span, Footer], ...] = ()
     """Files with the part's columns, each from a byte on, and the footers that find the columns there."""
     note: str = ""
@@ -73,7 +76,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """The work on one part."""
+    """The work on one part in one period."""
 
     steps: Sequence[Callable[[], Encoded | None]]
     """At least one. They may run at the same time in several threads; the columns that they return are in order."""
@@ -85,13 +88,18 @@ class Part(Protocol):
     """One table of a merge, the spine or a feature table."""
 
     @property
-    def path(self) -> Path | None:
-        """The local file that it is read from; None for an object of a bucket."""
+    def paths(self) -> Sequence[Path]:
+        """The local files that it is read from; none for objects of a bucket."""
         ...
 
     @property
     def table(self) -> str:
         """The name of the source table."""
+        ...
+
+    @property
+    def periods(self) -> int:
+        """The number of periods that it is worked on in, the same for all parts of a merge."""
         ...
 
     @property
@@ -109,8 +117,11 @@ class Part(Protocol):
         """The memory that a step of its work takes."""
         ...
 
-    def begin(self, scratch: Path, earlier: SlabRecord | None) -> Work:
-        """Return the work that prepares it, with temporary files in ``scratch``; ``earlier`` is its last record."""
+    def begin(self, period: int, scratch: Path, earlier: SlabRecord | None) -> Work:
+        """Return the work that prepares it in a period, with temporary files in ``scratch``.
+
+        ``earlier`` is its last record.
+        """
         ...
 
     def frame(self) -> tuple[pl.DataFrame, SlabRecord]:
@@ -120,17 +131,28 @@ class Part(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SlabPart:
-    """A slab of an extraction, an object of a store, whose footer was read and fits its record. Implements ``Part``."""
+    """A slab of an extraction, whose pieces are objects of a store. Implements ``Part``."""
 
     store: ObjectStore
-    object_name: str
+    prefix: str
     record: SlabRecord
-    footer: Footer
+    footers: tuple[Footer, ...]
+    """Of each piece."""
 
     @property
-    def path(self) -> Path | None:
-        """The local file that the slab is; None if it lies in a bucket."""
-        return self.store.local_path(self.object_name)
+    def objects(self) -> list[str]:
+        """The names of its pieces in the store."""
+        return [f"{self.prefix}{piece.object_name}" for piece in self.record.pieces]
+
+    @property
+    def paths(self) -> Sequence[Path]:
+        """The local files of its pieces; none if they lie in a bucket."""
+        return [path for name in self.objects if (path := self.store.local_path(name)) is not None]
+
+    @property
+    def periods(self) -> int:
+        """The number of its pieces."""
+        return len(self.footers)
 
     @property
     def table(self) -> str:
@@ -152,47 +174,54 @@ class SlabPart:
         """Nothing: the slab's bytes are only copied."""
         return 0
 
-    def begin(self, scratch: Path, earlier: SlabRecord | None) -> Work:  # noqa: ARG002 -- nothing is encoded
-        """Return the work on the slab: one read for its SHA-256, while the part before it is copied.
+    def begin(self, period: int, scratch: Path, earlier: SlabRecord | None) -> Work:  # noqa: ARG002 -- nothing is encoded
+        """Return the work on a piece: one read for its SHA-256, while the part before it is copied.
 
         Its step raises:
-            CheckpointMismatch: the slab changed since it was planned, or recorded.
+            CheckpointMismatch: the piece changed since it was planned, or recorded.
             MergeRefused: it lies in a bucket, where slabs are only composed.
         """
-        return Work([self._check], lambda _: Prepared(self.record, (((self._local(), 0), self.footer),)))
+        piece, footer = self.record.pieces[period], self.footers[period]
+        prepared = Prepared(self.record, piece, (((self._local(period), 0), footer),), note=piece.period)
+        return Work([lambda: self._check(period)], lambda _: prepared)
 
-    def _check(self) -> None:
-        path = self._local()
+    def _check(self, period: int) -> None:
+        path, footer, piece = self._local(period), self.footers[period], self.record.pieces[period]
         size_bytes = path.stat().st_size if path.is_file() else -1
-        if size_bytes != self.record.size_bytes or read_footer(path, self.footer.subject) != self.footer:
+        if size_bytes != piece.size_bytes or read_footer(path, footer.subject) != footer:
             raise CheckpointMismatch(
-                self.footer.subject,
+                footer.subject,
                 got="changed since the merge was planned",
-                expected=f"{self.record.size_bytes:,} bytes as recorded",
+                expected=f"{piece.size_bytes:,} bytes as recorded",
                 cure="Merge again.",
             )
         prefetch(path)
-        self._refuse_other_bytes(path)
+        self._refuse_other_bytes(path, piece)
 
     def frame(self) -> tuple[pl.DataFrame, SlabRecord]:
         """Return the slab, decoded: the spine's rows x the part's columns."""
-        path = self._local()
-        self._refuse_other_bytes(path)
-        return read_parquet(path), self.record
+        frames: list[pl.DataFrame] = []
+        for period, piece in enumerate(self.record.pieces):
+            path = self._local(period)
+            self._refuse_other_bytes(path, piece)
+            frames.append(read_parquet(path))
+        return pl.concat(frames), self.record
 
-    def _local(self) -> Path:
-        if self.path is None:
+    def _local(self, period: int) -> Path:
+        name = self.objects[period]
+        path = self.store.local_path(name)
+        if path is None:
             pair = self.record.provenance.pair
             raise MergeRefused(
-                self.store.uri(self.object_name),
+                self.store.uri(name),
                 got="a slab of an extraction",
                 expected="raw checkpoints, because slabs in a bucket are merged there",
                 cure=f"Merge them where they are, with BQX_OUTPUT and without --checkpoint-dir: bqx merge {pair}",
             )
-        return self.path
+        return path
 
-    def _refuse_other_bytes(self, path: Path) -> None:
-        if not file_holds(path, self.record):
+    def _refuse_other_bytes(self, path: Path, piece: Piece) -> None:
+        if not file_holds(path, piece):
             raise _not_recorded(self.record, "other bytes of the same length", "the recorded SHA-256")
 
 
@@ -219,9 +248,14 @@ class MergePlan:
         """The number of columns of the output, at most: some of a raw checkpoint may still be quarantined."""
         return sum(part.column_count for part in self.parts)
 
+    @property
+    def periods(self) -> int:
+        """The number of periods in which its parts are worked on, one after another."""
+        return self.parts[0].periods
+
     def objects_in(self, store: ObjectStore) -> list[SlabPart]:
         """Return its parts if all of them are slabs in ``store`` that are no local files, else nothing."""
-        found = [part for part in self.parts if isinstance(part, SlabPart) and part.path is None]
+        found = [part for part in self.parts if isinstance(part, SlabPart) and not part.paths]
         return found if len(found) == len(self.parts) and all(part.store is store for part in found) else []
 
 
@@ -245,19 +279,20 @@ def plan_slabs(pair: Pair, store: ObjectStore, prefix: str = "") -> MergePlan:
     if extraction.pair != pair.name:
         raise MergeRefused(place, got=f"slabs of {extraction.pair}", expected=f"of {pair}", cure=f"bqx extract {pair}")
     there = {info.name.removeprefix(prefix): info for info in store.list_objects(prefix)}
-    _refuse_incomplete(
-        pair, place, extraction, [name for name in there if name.endswith(".parquet") and "/" not in name]
-    )
+    _refuse_incomplete(pair, place, extraction, [name for name in there if name.endswith(".parquet")])
     refuse_collisions(pair, extraction.slabs)
     columns = sum(len(slab.provenance.columns) for slab in extraction.slabs)
     check_memory(footers_memory_bytes(columns, len(extraction.spine.row_groups)), f"{pair}")
 
     def part(record: SlabRecord) -> SlabPart:
-        info = there[record.object_name]
-        _refuse_other_object(store, info, record, there.get(f"{record.table}.slab.json"))
-        footer = slab_footer(store, info, f"{pair}/{record.table}")
-        _check_slab(extraction.spine, record, footer)
-        return SlabPart(store, info.name, record, footer)
+        footers: list[Footer] = []
+        versions = versions_in(there.get(f"{record.table}.slab.json"))
+        for piece in record.pieces:
+            info = there[piece.object_name]
+            _refuse_other_object(store, info, record, piece, versions.get(piece.period))
+            footers.append(slab_footer(store, info, f"{pair}/{record.table}"))
+        _check_slab(extraction.spine, record, footers)
+        return SlabPart(store, prefix, record, tuple(footers))
 
     local = store.local_path(f"{prefix}{EXTRACTION_FILE}") is not None
     parts = map(part, extraction.slabs) if local else in_threads(part, extraction.slabs, _READERS, "footers")
@@ -288,14 +323,16 @@ def slab_footer(store: ObjectStore, info: ObjectInfo, subject: str) -> Footer:
     return parse_footer(end, info.size_bytes, subject)
 
 
-def _refuse_other_object(store: ObjectStore, info: ObjectInfo, record: SlabRecord, beside: ObjectInfo | None) -> None:
-    """Refuse an object that is not the recorded slab; of a local file only the size is compared before it is merged."""
+def _refuse_other_object(
+    store: ObjectStore, info: ObjectInfo, record: SlabRecord, piece: Piece, written: str | None
+) -> None:
+    """Refuse an object that is not the recorded piece; of a local file only the size is compared until the merge."""
     if store.local_path(info.name) is not None:
-        if info.size_bytes != record.size_bytes:
-            raise _not_recorded(record, f"{info.size_bytes:,} bytes", f"{record.size_bytes:,}")
-    elif not object_holds(store, info, record, beside):
+        if info.size_bytes != piece.size_bytes:
+            raise _not_recorded(record, f"{info.size_bytes:,} bytes", f"{piece.size_bytes:,}")
+    elif not object_holds(store, info, piece, written):
         got = f"{size_and_crc(info.size_bytes, info.crc32c)}, written since it was recorded"
-        expected = f"{size_and_crc(record.size_bytes, record.crc32c)}, sha256 {record.sha256 or 'unknown'}"
+        expected = f"{size_and_crc(piece.size_bytes, piece.crc32c)}, sha256 {piece.sha256 or 'unknown'}"
         raise _not_recorded(record, got, expected)
 
 
@@ -304,11 +341,13 @@ def _refuse_incomplete(pair: Pair, place: str, extraction: ExtractionRecord, the
 
     An earlier program tolerated gaps below a threshold, and 93% of the tables went missing.
     """
-    recorded = {slab.object_name: slab.table for slab in extraction.slabs}
+    recorded = {piece.object_name: slab.table for slab in extraction.slabs for piece in slab.pieces}
     failed = [each.table for each in extraction.failed]
-    # A table that failed may still have an older slab: it is named once, as failed.
-    superfluous = sorted(set(there) - recorded.keys() - {f"{name}.parquet" for name in failed})
-    missing = [table for name, table in recorded.items() if name not in there]
+    # A table that failed may still have older pieces: it is named once, as failed.
+    superfluous = sorted(
+        name for name in set(there) - recorded.keys() if name.partition("/")[0].removesuffix(".parquet") not in failed
+    )
+    missing = sorted({table for name, table in recorded.items() if name not in there})
     problems = [
         f"{len(names):,} {word}: {some_of(names, _NAMED)}"
         for word, names in (("failed or not extracted", failed), ("missing", missing), ("superfluous", superfluous))
@@ -322,7 +361,7 @@ def _refuse_incomplete(pair: Pair, place: str, extraction: ExtractionRecord, the
     raise MergeRefused(
         f"{pair}",
         got="; ".join(problems),
-        expected=f"exactly {len(recorded) + len(failed):,} slabs",
+        expected=f"exactly {len(extraction.slabs) + len(failed):,} slabs",
         cure=" ".join(cures),
     )
 
@@ -332,18 +371,26 @@ def refuse_collisions(pair: Pair, slabs: Sequence[SlabRecord]) -> None:
     refuse_same_names(f"{pair}", ((slab.table, each.name) for slab in slabs for each in slab.provenance.columns))
 
 
-def _check_slab(spine: Spine, record: SlabRecord, footer: Footer) -> None:
-    """Compare the provenance, columns and row groups in a slab's footer with its record and the spine."""
-    provenance = record.provenance
-    if _provenance_in(footer) != provenance:
-        raise _not_recorded(record, "another provenance in its metadata", "the recorded one")
-    if provenance.spine_fingerprint != spine.fingerprint:
-        raise _not_recorded(record, f"spine {provenance.spine_fingerprint}", spine.fingerprint)
-    columns = list(zip(footer.columns, footer.types, strict=True))
-    if columns != [(column.name, column.type) for column in provenance.columns]:
-        raise _not_recorded(record, f"{len(columns)} other columns", "the recorded ones")
-    if footer.row_groups != spine.row_groups:
-        raise _not_recorded(record, f"row groups {footer.row_groups}", f"{spine.row_groups}")
+def _check_slab(spine: Spine, record: SlabRecord, footers: Sequence[Footer]) -> None:
+    """Compare provenance, columns and row groups in the footers of a slab's pieces with its record and the spine."""
+    if record.provenance.spine_fingerprint != spine.fingerprint:
+        raise _not_recorded(record, f"spine {record.provenance.spine_fingerprint}", spine.fingerprint)
+    periods = tuple(piece.period for piece in record.pieces)
+    if spine.periods and periods != spine.periods:
+        raise _not_recorded(record, f"pieces {some_of(periods, _NAMED)}", some_of(spine.periods, _NAMED))
+    for piece, footer in zip(record.pieces, footers, strict=True):
+        told = _provenance_in(footer)
+        known = told and (told.pair, told.columns, told.fingerprint, told.spine_fingerprint, told.rows)
+        provenance = record.provenance
+        expected = (provenance.pair, provenance.columns, piece.fingerprint, piece.spine_fingerprint, piece.rows)
+        if known != expected:
+            raise _not_recorded(record, "another provenance in its metadata", "the recorded one")
+        columns = list(zip(footer.columns, footer.types, strict=True))
+        if columns != [(column.name, column.type) for column in provenance.columns]:
+            raise _not_recorded(record, f"{len(columns)} other columns", "the recorded ones")
+    groups = tuple(rows for footer in footers for rows in footer.row_groups)
+    if groups != spine.row_groups:
+        raise _not_recorded(record, f"row groups {groups}", f"{spine.row_groups}")
 
 
 def _provenance_in(footer: Footer) -> SlabProvenance | None:

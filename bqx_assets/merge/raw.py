@@ -25,7 +25,7 @@ from bqx_assets.base.threads import in_threads
 from bqx_assets.catalogue.expectations import Expectations, load_expectations
 from bqx_assets.catalogue.families import PAIR_COLUMN, expected_tables, family_of, family_rank, targets_table
 from bqx_assets.extract.lookahead import LookaheadDetector
-from bqx_assets.extract.spine import describe_spine, latest_rows, spine_rows
+from bqx_assets.extract.spine import describe_spine, equal_groups, latest_rows, spine_rows
 from bqx_assets.merge.plan import MergePlan, check_memory, place_of
 from bqx_assets.merge.raw_file import NUMBERS, RawFile
 from bqx_assets.merge.raw_names import RawNames, own_names
@@ -244,7 +244,8 @@ def _read_spine(file: RawFile, settings: Settings) -> tuple[RawSpine, SpinePart]
     within = [pl.col(KEY) >= settings.start] if settings.start else []
     within += [pl.col(KEY) <= settings.end] if settings.end else []
     frame, rows = spine_rows(read, expectations.shortest_target(), file.subject, settings.duplicates, *within)
-    facts = describe_spine(frame.get_column(KEY), settings.row_group_rows)
+    groups = equal_groups(frame.height, settings.row_group_rows)
+    facts = describe_spine(frame.get_column(KEY), groups)
     forward = LookaheadDetector(((window, frame) for window in expectations.windows), expectations.horizons)
     columns = tuple(Column(name=name, source=name, type="TIMESTAMP" if name == KEY else "FLOAT64") for name in names)
     spine = RawSpine(facts, frame.get_column(KEY), forward, periods_of(frame.get_column(KEY)))

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from bqx_assets.base.artifacts import Column, SlabProvenance, SlabRecord, Spine
+from bqx_assets.base.artifacts import Column, Piece, SlabProvenance, SlabRecord, Spine
 from bqx_assets.base.checksums import Sums
 from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.base.content import Contents, Periods
@@ -51,11 +51,19 @@ def record_of(
 ) -> SlabRecord:
     """Return the record of a slab whose bytes have these checksums; ``chosen`` is empty where they lie as they were."""
     known = tuple(content[column.name] for column in provenance.columns)
+    piece = Piece(
+        period="",
+        fingerprint=provenance.fingerprint,
+        spine_fingerprint=provenance.spine_fingerprint,
+        snapshot_time=provenance.snapshot_time,
+        rows=provenance.rows,
+        object_name=f"{provenance.source.table}.parquet",
+        **sums._asdict(),
+    )
     return SlabRecord(
         provenance=provenance,
-        object_name=f"{provenance.source.table}.parquet",
+        pieces=(piece,),
         content=known,
         encoding=setting if chosen else "",
         encodings=texts_of(provenance, chosen),
-        **sums._asdict(),
     )

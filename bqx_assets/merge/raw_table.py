@@ -58,7 +58,8 @@ def provenance_of(  # noqa: PLR0913 -- one parameter a fact
         rows=rows.read,
         size_bytes=raw.size_bytes,
     )
-    mark = slab_fingerprint(source, columns, spine_fingerprint=spine.fingerprint, filters={}, policy=policy)
+    state = source.model_dump(mode="json")
+    mark = slab_fingerprint(state, columns, spine_fingerprint=spine.fingerprint, filters={}, policy=policy)
     return SlabProvenance(
         pair=pair.name,
         role=role,
@@ -103,8 +104,18 @@ class _RawPart:
 
     @property
     def path(self) -> Path | None:
-        """The file."""
+        """The local file; None for an object."""
         return self.file.source.path
+
+    @property
+    def paths(self) -> list[Path]:
+        """The local file, if it is no object."""
+        return [] if self.path is None else [self.path]
+
+    @property
+    def periods(self) -> int:
+        """One: its rows are worked on as a whole."""
+        return 1
 
     @property
     def table(self) -> str:
@@ -139,7 +150,7 @@ class SpinePart(_RawPart):
         """The memory that the frame takes as read, aligned and encoded."""
         return targets_memory_bytes(self.file, [column.source for column in self.columns])
 
-    def begin(self, scratch: Path, earlier: SlabRecord | None) -> Work:  # noqa: ARG002 -- no file is made
+    def begin(self, period: int, scratch: Path, earlier: SlabRecord | None) -> Work:  # noqa: ARG002 -- no file is made
         """Return the work on the rows of the file that are in the spine: one step, which encodes them."""
         content: dict[str, str] = {}
         chosen: dict[str, Encoding] = {}
@@ -152,7 +163,7 @@ class SpinePart(_RawPart):
 
         def finish(sums: Sums) -> Prepared:
             record = record_of(sums, self._provenance(), content, chosen, self.settings.encoding)
-            return Prepared(record, note="aligned")
+            return Prepared(record, record.pieces[0], note="aligned")
 
         return Work([step], finish)
 
@@ -215,7 +226,7 @@ class RawTable(_RawPart):
     def _looks_forward(self, name: str) -> bool:
         return name.lower().startswith(FORWARD_PREFIX) and not self.settings.include_forward_looking
 
-    def begin(self, scratch: Path, earlier: SlabRecord | None) -> Work:
+    def begin(self, period: int, scratch: Path, earlier: SlabRecord | None) -> Work:  # noqa: ARG002 -- one period
         """Return the work on the table: a step for ``_STRIP_BYTES`` of its columns, which takes three times as much.
 
         A step raises:
@@ -327,13 +338,14 @@ class _TableWork:
         provenance = table.provenance(placed.rows, self._looks_forward)
         if pages is None or table.path is None:
             setting = table.settings.encoding
-            return Prepared(record_of(sums, provenance, self._content, self._chosen, setting), note="aligned")
+            record = record_of(sums, provenance, self._content, self._chosen, setting)
+            return Prepared(record, record.pieces[0], note="aligned")
         narrowed = select(table.file.footer, {column.source: column.name for column in provenance.columns})
         # In most files the key comes first. Its 8 bytes a row are left out, because nobody would read them.
         footer, start = trim(narrowed)
         record = record_of(sums_of_files([(table.path, start)]), provenance, self._content, {}, "")
         lies = (((table.path, start), footer),)
-        return Prepared(record, lies, note="as it lies", temporary=table.file.source.fetched)
+        return Prepared(record, record.pieces[0], lies, note="as it lies", temporary=table.file.source.fetched)
 
     def _started(self) -> tuple[RawTable, RowMatch, dict[str, list[Page]] | None]:
         with self._lock:

@@ -15,7 +15,7 @@ from functools import reduce
 from hashlib import sha256
 from pathlib import Path
 
-from bqx_assets.base.artifacts import SlabRecord
+from bqx_assets.base.artifacts import SlabRecord, pieces_in_order
 from bqx_assets.base.checksums import Summing, Sums, combine, crc32c, size_and_crc
 from bqx_assets.base.direct_io import Span
 from bqx_assets.base.errors import ChecksumMismatch, StoreError
@@ -60,18 +60,18 @@ class Splice:
             TableDefect: a raw checkpoint cannot be aligned.
         """
         crc, end = 0, b""
-        footers: list[Footer] = []
-        records: list[SlabRecord] = []
+        periods: list[list[Footer]] = [[] for _ in range(plan.periods)]
+        records: dict[str, SlabRecord] = {}
 
         def bytes_in_order() -> Generator[Span | bytes]:
             nonlocal crc, end
             with _prefetched(plan, target.parent) as steps:
                 sums = Summing()
-                for encoded, finish in steps:
+                for period, encoded, finish in steps:
                     for block in encoded.blocks if encoded else ():
                         sums.add(block)
                         yield block
-                    footers.extend([encoded.footer] if encoded else [])
+                    periods[period].extend([encoded.footer] if encoded else [])
                     if finish is None:
                         continue
                     part, sums = finish(sums.total()), Summing()
@@ -79,21 +79,21 @@ class Splice:
                         yield from (span for span, _ in part.files)
                     finally:
                         part.remove()
-                    crc = combine(crc, part.record.crc32c, part.record.size_bytes)
-                    footers.extend(footer for _, footer in part.files)
-                    records.append(part.record)
+                    crc = combine(crc, part.piece.crc32c, part.piece.size_bytes)
+                    periods[period].extend(footer for _, footer in part.files)
+                    records[part.record.table] = part.record
                     progress.advance("merge", part.record.table, part.note)
-            end = _merged_end(plan, footers, records, self.name)
+            end = _merged_end(plan, periods, tuple(records.values()), self.name)
             crc = combine(crc, crc32c(end), len(end))
             yield end
 
         size_bytes = join(bytes_in_order(), target)
-        columns = sum(len(footer.columns) for footer in footers)
-        return MergeResult(size_bytes, crc, sha256(end).hexdigest(), columns, tuple(records))
+        columns = sum(len(footer.columns) for footer in periods[0])
+        return MergeResult(size_bytes, crc, sha256(end).hexdigest(), columns, tuple(records.values()))
 
 
-_Done = tuple[Encoded | None, Callable[[Sums], Prepared] | None]
-"""What a step returned, and after a part's last step the function that ends its work."""
+_Done = tuple[int, Encoded | None, Callable[[Sums], Prepared] | None]
+"""The period of a step, what it returned, and after a part's last step the function that ends its work."""
 
 
 @contextmanager
@@ -116,24 +116,24 @@ def _prefetched(plan: MergePlan, scratch: Path) -> Generator[Iterator[_Done]]:
 
 
 def _in_order(plan: MergePlan, scratch: Path, pool: ThreadPoolExecutor) -> Iterator[_Done]:
-    running: deque[tuple[Future[Encoded | None], int, Callable[[Sums], Prepared] | None]] = deque()
+    running: deque[tuple[int, Future[Encoded | None], int, Callable[[Sums], Prepared] | None]] = deque()
 
     def first() -> _Done:
-        future, _, finish = running.popleft()
-        return awaited(future), finish
+        period, future, _, finish = running.popleft()
+        return period, awaited(future), finish
 
     def working_bytes() -> int:
-        return sum(_size_bytes(future) if future.done() else size_bytes for future, size_bytes, _ in running)
+        return sum(_size_bytes(future) if future.done() else size_bytes for _, future, size_bytes, _ in running)
 
     most = 2 * _threads()  # so that no thread waits for a step's turn to be copied
     earlier = {slab.table: slab for slab in plan.earlier}
-    for part in plan.parts:
-        work, step_bytes = part.begin(scratch, earlier.get(part.table)), part.memory_bytes
+    for period, part in ((period, part) for period in range(plan.periods) for part in plan.parts):
+        work, step_bytes = part.begin(period, scratch, earlier.get(part.table)), part.memory_bytes
         for step in work.steps:
             while running and (len(running) == most or working_bytes() + step_bytes > _MEMORY_BYTES):
                 yield first()
             finish = work.finish if step is work.steps[-1] else None
-            running.append((pool.submit(step), step_bytes, finish))
+            running.append((period, pool.submit(step), step_bytes, finish))
     while running:
         yield first()
 
@@ -162,12 +162,12 @@ def compose(plan: MergePlan, slabs: Sequence[SlabPart], store: ObjectStore, name
     """
     before = version_of(store.head(name))
     records = tuple(slab.record for slab in slabs)
-    end = _merged_end(plan, [slab.footer for slab in slabs], records, COMPOSE)
+    end = _merged_end(plan, _by_period(plan, slabs), records, COMPOSE)
     expected = _expected(records, end)
     footer = store.put_bytes(f"{FOOTERS}{plan.pair}-{secrets.token_hex(8)}", end, only_if=ABSENT)
     made = store.compose(
         name,
-        [*(slab.object_name for slab in slabs), footer.name],
+        [*(slab.objects[period] for period in range(plan.periods) for slab in slabs), footer.name],
         metadata={"pair": plan.pair.name, "crc32c": f"{expected.crc32c:08x}"},
         only_if=before,
     )
@@ -177,14 +177,20 @@ def compose(plan: MergePlan, slabs: Sequence[SlabPart], store: ObjectStore, name
     return expected
 
 
-def _merged_end(plan: MergePlan, footers: Sequence[Footer], records: Sequence[SlabRecord], engine: str) -> bytes:
+def _by_period(plan: MergePlan, slabs: Sequence[SlabPart]) -> list[list[Footer]]:
+    return [[slab.footers[period] for slab in slabs] for period in range(plan.periods)]
+
+
+def _merged_end(
+    plan: MergePlan, periods: Sequence[Sequence[Footer]], records: Sequence[SlabRecord], engine: str
+) -> bytes:
     metadata = own_metadata(plan.extraction, engine, records)
-    return merge_footers([footers], plan.extraction.spine.row_groups, metadata)
+    return merge_footers(periods, plan.extraction.spine.row_groups, metadata)
 
 
 def _expected(records: tuple[SlabRecord, ...], end: bytes) -> MergeResult:
-    """Return the facts of the object that slabs and footer must give, by the slabs' recorded checksums."""
-    parts = [(record.crc32c, record.size_bytes) for record in records] + [(crc32c(end), len(end))]
+    """Return the facts of the object that slabs and footer must give, by the pieces' recorded checksums."""
+    parts = [(piece.crc32c, piece.size_bytes) for _, piece in pieces_in_order(records)] + [(crc32c(end), len(end))]
     crc = reduce(lambda sofar, part: combine(sofar, *part), parts, 0)
     columns = sum(len(record.provenance.columns) for record in records)
     return MergeResult(sum(size for _, size in parts), crc, sha256(end).hexdigest(), columns, records)

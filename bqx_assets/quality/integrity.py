@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from bqx_assets.base.artifacts import Manifest
+from bqx_assets.base.artifacts import Manifest, pieces_in_order
 from bqx_assets.base.checksums import combine, crc32c
 
 _PIECE_BYTES = 1 << 20
@@ -61,9 +61,10 @@ def segments(manifest: Manifest, file_bytes: int) -> list[Segment]:
     slabs = manifest.extraction.slabs if manifest.engine in SPLICED else ()
     found: list[Segment] = []
     start = 0
-    for slab in slabs:
-        size_bytes = min(slab.size_bytes, file_bytes - start)
-        found.append(Segment(slab.table, start, size_bytes, slab.crc32c, slab.sha256))
+    for slab, piece in pieces_in_order(slabs):
+        size_bytes = min(piece.size_bytes, file_bytes - start)
+        name = f"{slab.table} {piece.period}" if len(slab.pieces) > 1 else slab.table
+        found.append(Segment(name, start, size_bytes, piece.crc32c, piece.sha256))
         start += size_bytes
     return [*found, Segment(FOOTER if slabs else "file", start, file_bytes - start, None, manifest.file.end_sha256)]
 

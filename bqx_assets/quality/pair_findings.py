@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
 
@@ -97,12 +97,18 @@ def _refuse_gone(slabs: Slabs, record: ExtractionRecord) -> None:
 
 
 def _footers(slabs: Slabs) -> Callable[[SlabRecord], Footer]:
-    """Return the function that reads a slab's footer: from a file, or by one range request of an object."""
+    """Return the function that reads the footers of a slab's pieces as one: from files, or by a range request each."""
     folder, store, prefix = slabs.folder, slabs.store, slabs.prefix
-    if folder is not None:
-        return lambda slab: read_footer(folder / slab.object_name, slab.table)
-    there = {info.name: info for info in store.list_objects(prefix)}
-    return lambda slab: slab_footer(store, there[f"{prefix}{slab.object_name}"], slab.table)
+    there = {} if folder is not None else {info.name: info for info in store.list_objects(prefix)}
+
+    def footer_of(slab: SlabRecord) -> Footer:
+        if folder is not None:
+            footers = [read_footer(folder / piece.object_name, slab.table) for piece in slab.pieces]
+        else:
+            footers = [slab_footer(store, there[f"{prefix}{piece.object_name}"], slab.table) for piece in slab.pieces]
+        return replace(footers[0], groups=tuple(group for footer in footers for group in footer.groups))
+
+    return footer_of
 
 
 def _columns(slab: SlabRecord, footer: Footer) -> list[ColumnFacts]:

@@ -55,7 +55,7 @@ def rows_equal_spine(scan: Scan) -> Finding | None:
     if same and scan.deep:
         if scan.keys is None:
             return None
-        same = describe_spine(scan.keys, max(spine.row_groups)).fingerprint == spine.fingerprint
+        same = describe_spine(scan.keys, spine.row_groups).fingerprint == spine.fingerprint
         got += "" if same else " with other keys"
     return Finding(
         passed=same,

@@ -87,7 +87,10 @@ def clean_checkpoints(pair: Pair, slabs: Slabs, store: ObjectStore) -> Removed:
             _refuse_other(pair, slabs, slab)
         if found:
             slabs.remove(found)
-    return Removed(names=tuple(slab.object_name for slab in found), size_bytes=sum(slab.size_bytes for slab in found))
+    pieces = [piece for slab in found for piece in slab.pieces]
+    return Removed(
+        names=tuple(piece.object_name for piece in pieces), size_bytes=sum(each.size_bytes for each in pieces)
+    )
 
 
 def _verified_manifest(pair: Pair, store: ObjectStore) -> Manifest:
