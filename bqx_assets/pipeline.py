@@ -35,6 +35,7 @@ from bqx_assets.extract.staging import StagedWarehouse
 from bqx_assets.extract.warehouse import Warehouse
 from bqx_assets.merge.engine import bucket_checkpoints_of, checkpoints_of, engine_named, merge, plan_merge
 from bqx_assets.merge.plan import MergePlan
+from bqx_assets.merge.slab_parts import objects_in
 from bqx_assets.quality.diff import Difference
 from bqx_assets.quality.report import Report
 from bqx_assets.quality.stored_file import StoredFile
@@ -263,7 +264,7 @@ class Pipeline:
         store, name = StoredFile.at(target)
         # Local files are merged on this machine, so that the output bucket need not be reachable.
         remote = output is None and self.in_bucket and not any(part.paths for part in plan.parts)
-        if remote and plan.objects_in(self.store):
+        if remote and objects_in(plan, self.store):
             store, name = self.store, merged_name(plan.pair)
         manifest = merge(plan, store, name, engine=self.settings.engine, progress=self.progress)
         return MergedResult(manifest, store.uri(name))

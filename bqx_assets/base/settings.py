@@ -95,8 +95,8 @@ class Settings(BaseSettings):
     """Only the last rows or days of the spine, such as ``100000 rows`` or ``395d``, counted back from the last minute
     that it has when the pair is read; not together with ``start`` or ``end``."""
     period: PeriodUnit = "half-year"
-    """Unit of the calendar, UTC, by which the spine is cut into periods. A period that did not change is not read again,
-    and each is a row group of the training file; ``none`` keeps all rows together."""
+    """Unit of the calendar, UTC, by which the spine is cut into periods. Each is a row group of the training file, and
+    one that did not change is not read again; ``none`` keeps all rows together."""
     row_group_rows: int = Field(default=200_000, ge=0)
     """Number of rows in a row group of a file that is merged from raw checkpoints; 0 means one row group for all
     rows."""

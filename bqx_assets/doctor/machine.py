@@ -14,7 +14,7 @@ from bqx_assets.base.settings import Settings, variable_of
 from bqx_assets.doctor.case import Case, Finding, Probe, missing, noted, passed
 from bqx_assets.doctor.output import LIST
 from bqx_assets.doctor.tables import MEASURED_PAIR, READS, sized
-from bqx_assets.extract.job import Extraction
+from bqx_assets.extract.job import Extraction, SourceStates
 from bqx_assets.extract.plan import refuse_over_memory
 
 SETTINGS, THEME = "settings", "machine"
@@ -115,7 +115,7 @@ def _pair_memory(case: Case) -> Finding:
     """Apply the extraction's own estimate, by the rows that are asked for and the place where slabs are kept."""
     slabs = case.pipeline.slabs(case.pair)
     job = Extraction(case.pair, case.warehouse, slabs, case.settings, case.expectations, Silent())
-    refuse_over_memory(job, case.catalogue)
+    refuse_over_memory(job, case.catalogue, SourceStates({}))
     return passed(f"{case.pair} fits into {memory_limit_bytes() / _GIB:,.1f} GiB, by the estimate")
 
 

@@ -19,7 +19,8 @@ from bqx_assets.catalogue.discovery import TableDescription, discover
 from bqx_assets.catalogue.families import PAIR_COLUMN, family_names, is_shared
 from bqx_assets.doctor.case import Case, Finding, Probe, missing, noted, passed, skipped
 from bqx_assets.extract.embedded import LocalWarehouse
-from bqx_assets.extract.plan import ReadCost
+from bqx_assets.extract.job import SourceStates
+from bqx_assets.extract.plan_periods import ReadCost, unknown_period
 from bqx_assets.extract.spine import spine_columns
 from bqx_assets.extract.warehouse import ReadRequest
 
@@ -157,9 +158,11 @@ def read_finding(request: ReadRequest, rows: int) -> Finding:
 
 def _reads(case: Case) -> Finding:
     """Estimate, as the plan does, what a run reads for which no slab is stored yet."""
-    cost = ReadCost(case.settings, case.warehouse, None)
-    targets = cost.of(case.catalogue.targets, spine_columns(case.expectations))
-    each = {table.description.table: cost.of(table.description, table.columns) for table in case.catalogue.tables}
+    cost, all_rows = ReadCost(case.warehouse, SourceStates({})), unknown_period(case.settings)
+    targets = cost.of(case.catalogue.targets, spine_columns(case.expectations), all_rows)
+    each = {
+        table.description.table: cost.of(table.description, table.columns, all_rows) for table in case.catalogue.tables
+    }
     own = targets + sum(each[t.description.table] for t in case.catalogue.tables if not is_shared(t.family))
     total = targets + sum(each.values())
     case.read_bytes = total

@@ -28,7 +28,7 @@ class SourceStates:
 
     def state(self, table: TableDescription, months: Iterable[str]) -> dict[str, object]:
         """Return facts that change if the table's rows of these months do; without known months those of the table."""
-        identity = {"dataset": table.dataset, "table": table.table}
+        identity: dict[str, object] = {"dataset": table.dataset, "table": table.table}
         known = self.months_of(table)
         if known is None:
             return identity | {"etag": table.etag, "modified": table.last_modified, "rows": table.rows}

@@ -25,7 +25,7 @@ from bqx_assets.catalogue.discovery import FeatureTable, PairCatalogue, drift
 from bqx_assets.extract.job import Extraction, SourceStates
 from bqx_assets.extract.plan import refuse_over_budget, refuse_over_memory
 from bqx_assets.extract.read import reading
-from bqx_assets.extract.slabs import SpineRecord
+from bqx_assets.extract.slab_records import SpineRecord
 from bqx_assets.extract.spine_slab import extract_spine_slab
 from bqx_assets.extract.table import SpinePeriod, TableReader, TableWork
 

@@ -16,7 +16,8 @@ from bqx_assets.base.settings import EncodingPolicy
 from bqx_assets.extract.choose import choose
 from bqx_assets.extract.encoding import ProvenanceAtEnd, encode_piece
 from bqx_assets.extract.encodings import Encoding
-from bqx_assets.extract.slabs import KeptPiece, Slabs, TableRecord, as_text, from_text, named_encodings, texts_of
+from bqx_assets.extract.slab_records import KeptPiece, TableRecord, as_text, from_text, named_encodings, texts_of
+from bqx_assets.extract.slabs import Slabs
 
 
 def write_piece(  # noqa: PLR0913 -- one parameter a fact

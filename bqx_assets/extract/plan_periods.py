@@ -13,15 +13,16 @@ from bqx_assets.base.artifacts import Column
 from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.base.errors import CheckpointCorrupt
 from bqx_assets.base.names import KEY
+from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.discovery import FeatureTable, PairCatalogue, TableDescription
 from bqx_assets.extract.job import Extraction, SourceStates
 from bqx_assets.extract.periods import ALL, bounds_of, grouped, is_of_unit, months_in
-from bqx_assets.extract.slabs import SpineRecord
+from bqx_assets.extract.slab_records import SpineRecord
 from bqx_assets.extract.spine import spine_columns
 from bqx_assets.extract.spine_keys import SpineKeys
 from bqx_assets.extract.staging import StagedWarehouse
 from bqx_assets.extract.table import piece_fingerprint
-from bqx_assets.extract.warehouse import MonthState, ReadRequest
+from bqx_assets.extract.warehouse import MonthState, ReadRequest, Warehouse
 
 _DAY_ROWS = 24 * 60
 """Largest number of rows of a pair in a day: the key is a minute."""
@@ -69,10 +70,10 @@ def planned_periods(job: Extraction, catalogue: PairCatalogue, states: SourceSta
     old = [] if record is None else _old_periods(job, catalogue, states, record)
     names = {each.name for each in old}
     if months is None:
-        return old or [_unknown_period(job)]
+        return old or [unknown_period(job.settings)]
     found = [each for each in _source_periods(job, months) if each.name not in names]
     if not old:
-        return found or [_unknown_period(job)]
+        return found or [unknown_period(job.settings)]
     return [*old, *(each for each in found if each.name > old[-1].name)]
 
 
@@ -99,9 +100,9 @@ def _old_periods(
     return found
 
 
-def _unknown_period(job: Extraction) -> PlannedPeriod:
+def unknown_period(settings: Settings) -> PlannedPeriod:
     """Return the only period of a spine of which nothing is known: all rows of the range."""
-    start, end, last = job.settings.start, job.settings.end, job.settings.last_span
+    start, end, last = settings.start, settings.end, settings.last_span
     most = None
     if start is not None and end is not None:
         most = ((end.date() - start.date()).days + 1) * _DAY_ROWS
@@ -140,19 +141,20 @@ def planned_spine(
     """Return the plan of the targets."""
     columns = tuple(spine_columns(job.expectations))
     table = FeatureTable(catalogue.targets, "targets", columns, (), ())
-    cost = _Cost(job, states, table)
+    cost = ReadCost(job.warehouse, states)
+    sizes = {period.name: cost.of(catalogue.targets, columns, period) for period in periods}
     stale = frozenset(period.name for period in periods if not period.same_targets)
-    return PlannedTable(table, {period.name: cost.of(period) for period in periods}, stale, has_pieces=True)
+    return PlannedTable(table, sizes, stale, has_pieces=True)
 
 
 def planned_tables(
     job: Extraction, catalogue: PairCatalogue, states: SourceStates, periods: Sequence[PlannedPeriod]
 ) -> list[PlannedTable]:
     """Return the plan of each feature table. **Cost**: a table's record, where a listing does not state its pieces."""
-    record = spine_there(job)
+    record, cost = spine_there(job), ReadCost(job.warehouse, states)
     found: list[PlannedTable] = []
     for table in catalogue.tables:
-        recorded, cost = job.slabs.recorded_fingerprints(table.description.table), _Cost(job, states, table)
+        recorded = job.slabs.recorded_fingerprints(table.description.table)
         stale = frozenset(
             period.name
             for period in periods
@@ -160,50 +162,43 @@ def planned_tables(
             or not period.same_keys
             or recorded.get(period.name) != piece_fingerprint(job, states, table, record, period.name)
         )
-        sizes = {period.name: cost.of(period) for period in periods}
+        sizes = {period.name: cost.of(table.description, table.columns, period) for period in periods}
         found.append(PlannedTable(table, sizes, stale, has_pieces=bool(recorded)))
     return found
 
 
 @dataclass(frozen=True, slots=True)
-class _Cost:
-    """The bytes that BigQuery bills for the reads of one table."""
+class ReadCost:
+    """The bytes that BigQuery bills for an extraction's reads."""
 
-    job: Extraction
+    warehouse: Warehouse
     states: SourceStates
-    table: FeatureTable
 
-    def of(self, period: PlannedPeriod) -> int:
-        """Return the bytes of key and columns in a period; 0 where they are staged already.
+    def of(self, table: TableDescription, columns: Sequence[Column], period: PlannedPeriod) -> int:
+        """Return the bytes of the key and ``columns`` in a period; 0 where they are staged already.
 
         Tables are partitioned by day and billed by whole days. Where nothing is known it is the table's whole history:
         an upper bound.
         """
-        description, columns = self.table.description, self.table.columns
-        warehouse = self.job.warehouse
-        if isinstance(warehouse, StagedWarehouse) and warehouse.holds(self._request(period)):
+        if isinstance(self.warehouse, StagedWarehouse) and self.warehouse.holds(self._request(table, columns, period)):
             return 0
-        return self._rows(description, period) * _row_bytes(columns)
+        rows = self._rows(table, period)
+        return rows * (8 + sum(COLUMN_TYPES[column.type].billed_bytes for column in columns if column.source != KEY))
 
-    def _rows(self, description: TableDescription, period: PlannedPeriod) -> int:
-        known = None if period.name == ALL else self.states.months_of(description)
-        rows = description.rows
+    def _rows(self, table: TableDescription, period: PlannedPeriod) -> int:
+        known = None if period.name == ALL else self.states.months_of(table)
+        rows = table.rows
         if known is not None:
             rows = sum(known[month].rows for month in months_in(period.name) if month in known)
         return rows if period.most_rows is None else min(rows, period.most_rows)
 
-    def _request(self, period: PlannedPeriod) -> ReadRequest:
-        description, name = self.table.description, period.name
+    def _request(self, table: TableDescription, columns: Sequence[Column], period: PlannedPeriod) -> ReadRequest:
         return ReadRequest(
-            table=description,
-            columns=tuple({KEY, *(column.source for column in self.table.columns)}),
-            snapshot_time=description.last_modified,
+            table=table,
+            columns=tuple({KEY, *(column.source for column in columns)}),
+            snapshot_time=table.last_modified,
             start=period.start,
             end=period.end,
-            period="" if name == ALL else name,
-            state="" if name == ALL else self.states.mark(description, months_in(name)),
+            period="" if period.name == ALL else period.name,
+            state="" if period.name == ALL else self.states.mark(table, months_in(period.name)),
         )
-
-
-def _row_bytes(columns: Sequence[Column]) -> int:
-    return 8 + sum(COLUMN_TYPES[column.type].billed_bytes for column in columns if column.source != KEY)

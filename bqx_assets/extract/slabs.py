@@ -5,10 +5,8 @@ A piece counts if its record states the wanted fingerprint and its bytes have th
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Self
 
@@ -16,18 +14,9 @@ import polars as pl
 
 from bqx_assets.base.artifacts import (
     EXTRACTION_FILE,
-    FORMAT_VERSION,
-    Column,
     ExtractionRecord,
-    FormatVersion,
     Piece,
-    Quarantined,
-    Record,
-    SlabProvenance,
     SlabRecord,
-    SourceTable,
-    Spine,
-    fingerprint,
     load_record,
     save_record,
 )
@@ -43,13 +32,9 @@ from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.base.store.protocol import Condition, ObjectInfo, ObjectStore, version_of
 from bqx_assets.base.store.staging_names import SLABS
 from bqx_assets.base.threads import in_threads
-from bqx_assets.catalogue.discovery import TableDescription
 from bqx_assets.extract.encoding import EncodedPiece
-from bqx_assets.extract.encodings import Encoding
 from bqx_assets.extract.object_file import ObjectFile, read_columns
-
-CODE_VERSION = "2"
-"""Part of every fingerprint; to be raised when the same rows would give another piece."""
+from bqx_assets.extract.slab_records import KeptPiece, SpineRecord, TableRecord
 
 FOOTER_BYTES_KEY = "footer-bytes"
 """Metadata key of a piece: the number of its last bytes that are its footer, so that one read fetches it."""
@@ -61,88 +46,6 @@ _READ_BYTES = 8 << 20
 
 SPINE_FILE = "spine.json"
 """Name of the :class:`SpineRecord` beside the slabs."""
-
-
-class SpineRecord(Record):
-    """The result of the spine step for the feature step: rows, slab, and the run's snapshot."""
-
-    spine: Spine
-    slab: SlabRecord
-    snapshot_time: datetime
-    span: str = ""
-    """The requested range in words; empty for the whole history."""
-    bounds: tuple[tuple[datetime, datetime], ...] = ()
-    """The first and the last key of each piece."""
-
-    def piece(self, period: str) -> tuple[Piece, datetime, datetime]:
-        """Return the spine's piece in a period, and its first and last key. Raises KeyError if there is none."""
-        number = {piece.period: number for number, piece in enumerate(self.slab.pieces)}[period]
-        return (self.slab.pieces[number], *self.bounds[number])
-
-
-class KeptPiece(Record):
-    """A finished piece, and what a later extraction needs to use it without reading it."""
-
-    piece: Piece
-    columns: tuple[Column, ...]
-    by_value: tuple[Quarantined, ...] = ()
-    """Columns that were left out because their values look forward."""
-    encodings: tuple[str, ...] = ()
-    """The encoding of each column."""
-    months: tuple[str, ...] = ()
-    """For each column in base64 what its content digest takes of the piece's months."""
-    after: datetime | None = None
-    """The moment before the first key, where the range of the spine begins within the period."""
-
-
-class TableRecord(Record):
-    """The finished pieces of a table, in order, and its slab once no piece is missing."""
-
-    format_version: FormatVersion = FORMAT_VERSION
-    table: str
-    encoding: str
-    pieces: tuple[KeptPiece, ...]
-    slab: SlabRecord | None = None
-
-    def by_period(self) -> dict[str, KeptPiece]:
-        """Return the pieces by the name of their period."""
-        return {kept.piece.period: kept for kept in self.pieces}
-
-
-def source_of(description: TableDescription) -> SourceTable:
-    """Return a table's identity as manifests keep it."""
-    return SourceTable(
-        dataset=description.dataset,
-        table=description.table,
-        last_modified=description.last_modified,
-        etag=description.etag,
-        rows=description.rows,
-        size_bytes=description.size_bytes,
-    )
-
-
-def slab_fingerprint(
-    state: Mapping[str, object],
-    columns: Sequence[Column],
-    *,
-    spine_fingerprint: str,
-    filters: dict[str, str],
-    policy: str,
-) -> str:
-    """Return the fingerprint of everything that determines a piece's content; ``state`` is that of its source.
-
-    The snapshot time is not part of it: a table that was last modified before two snapshots has the same rows at both.
-    """
-    return fingerprint(
-        {
-            "source": dict(state),
-            "columns": [column.model_dump() for column in columns],
-            "spine": spine_fingerprint,
-            "filters": filters,
-            "duplicates": policy,
-            "code": CODE_VERSION,
-        }
-    )
 
 
 def file_holds(path: Path, piece: Piece) -> bool:
@@ -174,29 +77,6 @@ def versions_in(record: ObjectInfo | None) -> dict[str, str]:
     """Return the versions of a table's pieces by period, as the store's facts of the table's record state them."""
     stated = record.metadata.get(_VERSIONS_KEY, "") if record is not None else ""
     return {period: version for period, _, version in (each.partition("=") for each in stated.split())}
-
-
-def encodings_of(record: SlabRecord | None, encoding: EncodingPolicy) -> dict[str, Encoding]:
-    """Return the encodings of a slab's columns by name, as far as they are known and were chosen by the same setting.
-
-    None of a record that does not state one for each column: an encoding is advice, no reason to refuse a good slab.
-    """
-    if record is None or record.encoding != encoding:
-        return {}
-    return named_encodings(record.provenance.columns, record.encodings)
-
-
-def named_encodings(columns: Sequence[Column], encodings: Sequence[str]) -> dict[str, Encoding]:
-    """Return the known encodings by column name; nothing where there is not one for each column."""
-    if len(encodings) != len(columns):
-        return {}
-    named = zip(columns, map(Encoding.parse, encodings), strict=True)
-    return {column.name: known for column, known in named if known is not None}
-
-
-def texts_of(provenance: SlabProvenance, encodings: Mapping[str, Encoding]) -> tuple[str, ...]:
-    """Return the encodings of a slab's columns as its record keeps them; none if none were chosen."""
-    return tuple(str(encodings[column.name]) for column in provenance.columns) if encodings else ()
 
 
 def slabs_prefix(pair: Pair) -> str:
@@ -423,13 +303,3 @@ class Slabs:
 
     def _record_name(self, table: str) -> str:
         return f"{self.prefix}{check_identifier(table, 'table')}.slab.json"
-
-
-def as_text(months: bytes) -> str:
-    """Return what a content digest takes of a piece's months as a record keeps it."""
-    return base64.b64encode(months).decode()
-
-
-def from_text(text: str) -> bytes:
-    """Return the bytes that ``as_text`` wrote. Raises ValueError where it did not."""
-    return base64.b64decode(text, validate=True)

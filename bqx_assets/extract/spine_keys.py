@@ -16,7 +16,7 @@ from bqx_assets.extract.align import as_key
 from bqx_assets.extract.job import Extraction, SourceStates
 from bqx_assets.extract.periods import ALL, TICK, bounds_of, grouped, is_of_unit, months_in, periods_in
 from bqx_assets.extract.read import read_frame
-from bqx_assets.extract.slabs import KeptPiece, slab_fingerprint
+from bqx_assets.extract.slab_records import KeptPiece, slab_fingerprint
 from bqx_assets.extract.spine import keys_fingerprint, setting_facts, spine_columns, spine_rows, usable_rows
 from bqx_assets.extract.warehouse import ReadRequest
 

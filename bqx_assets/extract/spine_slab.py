@@ -17,7 +17,7 @@ from bqx_assets.extract.job import Extraction, SourceStates
 from bqx_assets.extract.memory import time_slices
 from bqx_assets.extract.pieces import slab_of, write_piece
 from bqx_assets.extract.read import read_frame, reading
-from bqx_assets.extract.slabs import KeptPiece, SpineRecord, source_of
+from bqx_assets.extract.slab_records import KeptPiece, SpineRecord, source_of
 from bqx_assets.extract.spine import describe_spine, keys_fingerprint, spine_columns
 from bqx_assets.extract.spine_keys import SpineKeys, SpinePart
 

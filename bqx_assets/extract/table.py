@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 
 import polars as pl
@@ -26,7 +27,8 @@ from bqx_assets.extract.memory import MemoryBudget, TimeSlice, piece_memory_byte
 from bqx_assets.extract.periods import ALL, months_between, months_in
 from bqx_assets.extract.pieces import slab_of, write_piece
 from bqx_assets.extract.read import read_frame
-from bqx_assets.extract.slabs import KeptPiece, Slabs, SpineRecord, slab_fingerprint, source_of
+from bqx_assets.extract.slab_records import KeptPiece, SpineRecord, slab_fingerprint, source_of
+from bqx_assets.extract.slabs import Slabs
 from bqx_assets.extract.spine import keys_fingerprint, setting_facts
 from bqx_assets.extract.warehouse import ReadRequest
 
@@ -117,9 +119,10 @@ class _PieceExtraction:
     """One pass over the time slices of a table in a period."""
 
     def __init__(
-        self, job: Extraction, states: SourceStates, period: SpinePeriod, work: TableWork, at: SpineRecord
+        self, job: Extraction, states: SourceStates, period: SpinePeriod, work: TableWork, snapshot_time: datetime
     ) -> None:
-        self._job, self._states, self._period, self._work, self._at = job, states, period, work, at
+        self._job, self._states, self._period, self._work = job, states, period, work
+        self._snapshot_time = snapshot_time
         self._columns = work.columns
         self._rows: list[RowAccount] = []
 

@@ -26,9 +26,10 @@ from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.open_store import bucket_at
 from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.extract.slabs import SPINE_FILE
-from bqx_assets.merge.plan import MergePlan, SlabPart, check_disk, check_memory, place_of, plan_slabs, refuse_collisions
+from bqx_assets.merge.plan import MergePlan, check_disk, check_memory, place_of, refuse_collisions
 from bqx_assets.merge.raw import list_checkpoints, plan_raw
 from bqx_assets.merge.result import MergeResult, manifest_of, own_metadata
+from bqx_assets.merge.slab_parts import SlabPart, objects_in, plan_slabs
 from bqx_assets.merge.splice import COMPOSE, Splice, compose
 
 _CELL_BYTES = 8
@@ -125,7 +126,7 @@ def merge(plan: MergePlan, store: ObjectStore, name: str, *, engine: str = Splic
         CheckpointMismatch, FooterError, TableDefect: a part is not what the plan saw; an earlier output stays.
         ChecksumMismatch, PreconditionFailed: as ``compose``.
     """
-    slabs = plan.objects_in(store)
+    slabs = objects_in(plan, store)
     plan = replace(plan, earlier=() if plan.extraction.slabs else _earlier(store, name))
     chosen = engine_named(engine, composes=bool(slabs))
     target = store.local_path(name)

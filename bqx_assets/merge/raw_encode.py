@@ -17,7 +17,7 @@ from bqx_assets.base.content import Contents, Periods
 from bqx_assets.base.files import Blocks
 from bqx_assets.extract.encoding import END_BLOCKS, as_arrow, parquet_writer
 from bqx_assets.extract.encodings import Encoding
-from bqx_assets.extract.slabs import texts_of
+from bqx_assets.extract.slab_records import texts_of
 from bqx_assets.merge.footer import parse_footer
 from bqx_assets.merge.plan import Encoded
 

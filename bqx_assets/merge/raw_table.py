@@ -25,7 +25,7 @@ from bqx_assets.extract.align import RowMatch, align, as_key, match_rows, refuse
 from bqx_assets.extract.choose import choose
 from bqx_assets.extract.encodings import Encoding
 from bqx_assets.extract.lookahead import LookaheadDetector
-from bqx_assets.extract.slabs import encodings_of, slab_fingerprint
+from bqx_assets.extract.slab_records import encodings_of, slab_fingerprint
 from bqx_assets.merge.footer import select, trim
 from bqx_assets.merge.pages import Page, newer_than_2015, refuse_false_statistics, unordered_texts
 from bqx_assets.merge.plan import Encoded, Prepared, Work

@@ -26,8 +26,9 @@ from bqx_assets.base.store.protocol import ABSENT, ObjectInfo, ObjectStore, vers
 from bqx_assets.base.store.staging_names import FOOTERS
 from bqx_assets.base.threads import awaited
 from bqx_assets.merge.footer import Footer, merge_footers
-from bqx_assets.merge.plan import Encoded, MergePlan, Prepared, SlabPart, footers_memory_bytes
+from bqx_assets.merge.plan import Encoded, MergePlan, Prepared, footers_memory_bytes
 from bqx_assets.merge.result import MergeResult, own_metadata
+from bqx_assets.merge.slab_parts import SlabPart
 
 COMPOSE = "compose"
 """The name of a splice inside a bucket, as manifests record it."""

@@ -19,7 +19,7 @@ from bqx_assets.catalogue.expectations import PairFacts, TableFacts
 from bqx_assets.catalogue.families import expected_tables
 from bqx_assets.extract.slabs import Slabs
 from bqx_assets.merge.footer import Footer, read_footer
-from bqx_assets.merge.plan import slab_footer
+from bqx_assets.merge.slab_parts import slab_footer
 from bqx_assets.quality.scan import ColumnFacts, stated_columns, stated_groups
 
 _READERS = 16

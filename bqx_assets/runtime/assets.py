@@ -9,7 +9,7 @@ import dagster as dg
 from bqx_assets.base.errors import ExtractionIncomplete, TransientReadError, ValidationFailed
 from bqx_assets.base.pairs import Pair
 from bqx_assets.catalogue.families import family_names
-from bqx_assets.extract.slabs import CODE_VERSION
+from bqx_assets.extract.slab_records import CODE_VERSION
 from bqx_assets.merge.plan import MergePlan
 from bqx_assets.quality.slab_rules import SLAB_RULES, slab_verdicts
 from bqx_assets.runtime.checks import check_result, check_specs
