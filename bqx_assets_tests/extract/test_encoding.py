@@ -21,7 +21,7 @@ from bqx_assets.base.names import KEY
 from bqx_assets.extract.choose import choose
 from bqx_assets.extract.encoding import EncodedSlab, as_arrow, encode_piece, encode_slab, parquet_writer
 from bqx_assets.extract.encodings import PARQUET_NAMES, SECONDS, Encoding
-from bqx_assets.extract.slabs import source_of
+from bqx_assets.extract.slab_records import source_of
 from bqx_assets.merge.footer import parse_footer, read_footer
 from bqx_assets.merge.pages import check_pages
 from bqx_assets_tests.descriptions import MODIFIED, describe

@@ -24,7 +24,8 @@ from bqx_assets.catalogue.families import FEATURES_DATASET
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.pair import extract_features, extract_pair
 from bqx_assets.extract.plan import plan_pair
-from bqx_assets.extract.slabs import Slabs, slab_fingerprint, slabs_prefix, source_of
+from bqx_assets.extract.slab_records import slab_fingerprint, source_of
+from bqx_assets.extract.slabs import Slabs, slabs_prefix
 from bqx_assets.pipeline import Pipeline
 from bqx_assets_tests.descriptions import MODIFIED, describe
 from bqx_assets_tests.frames import EURUSD, FEW_TABLES, FrameWarehouse, frame_job, frame_warehouse

@@ -36,7 +36,7 @@ from bqx_assets.extract.pair import extract_pair
 from bqx_assets.extract.slabs import FOOTER_BYTES_KEY, Slabs, slabs_prefix
 from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets.merge.footer import read_footer
-from bqx_assets.merge.plan import plan_slabs
+from bqx_assets.merge.slab_parts import plan_slabs
 from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets_tests.forgery import exchange, writer_name
 from bqx_assets_tests.frames import EURUSD, frame_job, frame_warehouse, minutes

@@ -18,7 +18,7 @@ from bqx_assets.base.store.staging_names import merged_name
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets.extract.slabs import Slabs, slabs_prefix
 from bqx_assets.merge.engine import merge
-from bqx_assets.merge.plan import plan_slabs
+from bqx_assets.merge.slab_parts import plan_slabs
 from bqx_assets.quality import validate as validation
 from bqx_assets.quality.report import Report
 from bqx_assets.quality.rules import RULES

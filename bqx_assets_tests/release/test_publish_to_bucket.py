@@ -23,7 +23,7 @@ from bqx_assets.catalogue.families import FEATURES_DATASET
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets.extract.slabs import Slabs, slabs_prefix
 from bqx_assets.merge.engine import merge
-from bqx_assets.merge.plan import plan_slabs
+from bqx_assets.merge.slab_parts import plan_slabs
 from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets.release.lifecycle import init_store
 from bqx_assets.release.publish import Published, publish
