@@ -119,6 +119,24 @@ def _month_states(frame: pl.DataFrame) -> dict[str, MonthState]:
     }
 
 
+def slab_frame(folder: Path, table: str) -> pl.DataFrame:
+    """All pieces of a table's slab in a folder, one below another."""
+    return pl.concat([pl.read_parquet(path) for path in sorted((folder / table).glob("*.parquet"))])
+
+
+def piece_path(folder: Path, table: str) -> Path:
+    """The only piece of a table's slab in a folder."""
+    (path,) = (folder / table).glob("*.parquet")
+    return path
+
+
+def across_months(warehouse: FrameWarehouse) -> FrameWarehouse:
+    """The same tables with the keys moved: 120 minutes lie before the end of January, the others after it."""
+    for name, frame in warehouse.frames.items():
+        warehouse.frames[name] = frame.with_columns(pl.col(KEY) + timedelta(days=29, hours=22))
+    return warehouse
+
+
 def minutes(rows: int, start: datetime = START) -> pl.Series:
     """``rows`` consecutive minutes."""
     return pl.datetime_range(

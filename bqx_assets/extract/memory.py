@@ -152,12 +152,18 @@ class TimeSlice:
     """Inclusive, just before the next time slice, so that every row of a table is in exactly one slice."""
 
 
-def time_slices(keys: pl.Series, row_bytes: int) -> list[TimeSlice]:
-    """Return a period's keys in time slices of at most ``SLICE_BYTES``. All table rows of a key are in one slice."""
+def time_slices(
+    keys: pl.Series, row_bytes: int, start: datetime | None = None, end: datetime | None = None
+) -> list[TimeSlice]:
+    """Return a period's keys in time slices of at most ``SLICE_BYTES``. All table rows of a key are in one slice.
+
+    The slices cover the range from ``start`` to ``end``, by default from the first to the last key.
+    """
     size = max(1, SLICE_BYTES // row_bytes)
     found: list[TimeSlice] = []
     for first in range(0, keys.len(), size):
         after = first + size
-        end = keys[after] - TICK if after < keys.len() else keys[-1]
-        found.append(TimeSlice(first, keys.slice(first, size), keys[first], end))
+        begin = keys[first] if found or start is None else start
+        until = keys[after] - TICK if after < keys.len() else end or keys[-1]
+        found.append(TimeSlice(first, keys.slice(first, size), begin, until))
     return found

@@ -92,7 +92,8 @@ def _old_periods(
 ) -> list[PlannedPeriod]:
     keys = SpineKeys(job, catalogue, states, record.snapshot_time)
     found: list[PlannedPeriod] = []
-    for piece, (first, last) in zip(record.slab.pieces, record.bounds, strict=True):
+    for piece in record.slab.pieces:
+        first, last = record.read_range(piece.period)
         same = keys.is_recorded(piece.period)
         as_many = same or keys.has_as_many_rows(piece, record.slab.provenance.source.rows)
         most = ((last.date() - first.date()).days + 1) * _DAY_ROWS

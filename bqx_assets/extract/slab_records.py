@@ -25,6 +25,7 @@ from bqx_assets.base.artifacts import (
 from bqx_assets.base.settings import EncodingPolicy
 from bqx_assets.catalogue.discovery import TableDescription
 from bqx_assets.extract.encodings import Encoding
+from bqx_assets.extract.periods import bounds_of, months_in
 
 CODE_VERSION = "2"
 """Part of every fingerprint; to be raised when the same rows would give another piece."""
@@ -45,6 +46,17 @@ class SpineRecord(Record):
         """Return the spine's piece in a period, and its first and last key. Raises KeyError if there is none."""
         number = {piece.period: number for number, piece in enumerate(self.slab.pieces)}[period]
         return (self.slab.pieces[number], *self.bounds[number])
+
+    def read_range(self, period: str) -> tuple[datetime, datetime]:
+        """Return the range of keys, inclusive, that is read of a table for its piece in a period.
+
+        It is the whole period, so that rows between two keys of the spine are counted wherever they are; the first and
+        the last period end where the spine does.
+        """
+        pieces = self.slab.pieces
+        first, last = self.bounds[0][0], self.bounds[-1][1]
+        start = first if period == pieces[0].period else bounds_of(months_in(period))[0]
+        return start, last if period == pieces[-1].period else bounds_of(months_in(period))[1]
 
 
 class KeptPiece(Record):

@@ -32,7 +32,7 @@ from bqx_assets.catalogue.families import FEATURES_DATASET, PAIR_COLUMN, familie
 from bqx_assets.extract.columns import as_utc, stated_bounds, wanted_groups
 from bqx_assets.extract.encodings import COMPRESSION, COMPRESSION_LEVEL
 from bqx_assets.extract.object_file import CheckedFile, block_checksums
-from bqx_assets.extract.slabs import source_of
+from bqx_assets.extract.slab_records import source_of
 from bqx_assets.extract.warehouse import MonthState, Outage, ReadRequest, Warehouse
 
 _ROW_GROUP_ROWS = 32_768

@@ -48,6 +48,7 @@ class SpinePeriod:
         self._lock = threading.Lock()
         self.piece = record.slab.pieces[number]
         self.name = self.piece.period
+        self.start, self.end = record.read_range(self.name)
         self.keys = slabs.piece_frame(self.piece, [KEY]).get_column(KEY)
         found = keys_fingerprint(self.keys)
         if found != self.piece.spine_fingerprint:
@@ -139,7 +140,7 @@ class _PieceExtraction:
             TableDefect, WarehouseError: the table cannot be read or trusted.
         """
         width = row_bytes(self._work.table.description, self._work.table.columns)
-        for part in time_slices(self._period.keys, width):
+        for part in time_slices(self._period.keys, width, self._period.start, self._period.end):
             yield self._aligned(part)  # directly: a variable would keep this frame alive while the next is read
 
     def _aligned(self, part: TimeSlice) -> pl.DataFrame:

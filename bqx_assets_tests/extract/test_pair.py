@@ -27,7 +27,16 @@ from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets.extract import memory
 from bqx_assets.extract.pair import NOT_EXTRACTED, extract_features, extract_pair, extract_spine
 from bqx_assets.extract.slabs import Slabs
-from bqx_assets_tests.frames import FEW_TABLES, FrameWarehouse, Told, frame_job, frame_warehouse
+from bqx_assets_tests.frames import (
+    FEW_TABLES,
+    FrameWarehouse,
+    Told,
+    across_months,
+    frame_job,
+    frame_warehouse,
+    piece_path,
+    slab_frame,
+)
 
 ROWS = 200
 
@@ -38,7 +47,7 @@ def warehouse() -> FrameWarehouse:
 
 
 def _slab(folder: Path, table: str) -> pl.DataFrame:
-    return pl.read_parquet(folder / f"{table}.parquet")
+    return slab_frame(folder, table)
 
 
 def test_every_table_becomes_one_slab_of_the_spines_rows(tmp_path: Path, warehouse: FrameWarehouse) -> None:
@@ -63,11 +72,19 @@ def test_a_slabs_values_are_the_tables_own_on_the_spines_rows(tmp_path: Path, wa
     assert_frame_equal(_slab(tmp_path, "mkt_vol"), expected)
 
 
-def test_a_slab_carries_its_provenance_in_its_own_footer(tmp_path: Path, warehouse: FrameWarehouse) -> None:
+def test_a_piece_carries_its_provenance_in_its_own_footer(tmp_path: Path, warehouse: FrameWarehouse) -> None:
     record = extract_pair(frame_job(tmp_path, warehouse))
     for slab in record.slabs:
-        metadata = pl.read_parquet_metadata(tmp_path / slab.object_name)
-        assert SlabProvenance.model_validate_json(metadata[SLAB_METADATA_KEY]) == slab.provenance
+        (piece,) = slab.pieces
+        metadata = pl.read_parquet_metadata(tmp_path / piece.object_name)
+        told = SlabProvenance.model_validate_json(metadata[SLAB_METADATA_KEY])
+        assert (told.fingerprint, told.spine_fingerprint, told.rows) == (
+            piece.fingerprint,
+            piece.spine_fingerprint,
+            piece.rows,
+        )
+        own = {"fingerprint", "spine_fingerprint"}
+        assert told.model_dump(exclude=own) == slab.provenance.model_dump(exclude=own)
 
 
 def test_all_tables_are_read_at_one_snapshot_over_the_spines_own_range(
@@ -155,10 +172,10 @@ def test_a_slab_whose_bytes_are_not_those_written_is_made_again(
     tmp_path: Path, warehouse: FrameWarehouse, damage: str
 ) -> None:
     before = extract_pair(frame_job(tmp_path, warehouse))
-    path = tmp_path / "mkt_vol.parquet"
+    path = piece_path(tmp_path, "mkt_vol")
     whole = path.read_bytes()
     flipped = whole[:99] + bytes([whole[99] ^ 1]) + whole[100:]
-    foreign = (tmp_path / "agg_eurusd.parquet").read_bytes()
+    foreign = piece_path(tmp_path, "agg_eurusd").read_bytes()
     path.write_bytes({"flip": flipped, "cut": whole[:-20], "foreign": foreign}[damage])
     warehouse.reads.clear()
     after = extract_pair(frame_job(tmp_path, warehouse))
@@ -260,13 +277,16 @@ def test_the_spine_is_sorted_and_holds_only_rows_whose_first_target_is_known(
     assert _slab(tmp_path, "targets_eurusd").get_column(KEY).is_sorted()
 
 
-def test_row_groups_have_the_same_boundaries_in_every_slab(tmp_path: Path, warehouse: FrameWarehouse) -> None:
-    record = extract_pair(frame_job(tmp_path, warehouse, row_group_rows=64))
-    assert record.spine.row_groups == (64, 64, 64, 8)
+def test_every_slab_has_a_piece_of_one_row_group_for_each_period_of_the_spine(
+    tmp_path: Path, warehouse: FrameWarehouse
+) -> None:
+    record = extract_pair(frame_job(tmp_path, across_months(warehouse), period="month"))
+    assert record.spine.periods == ("2024-01", "2024-02")
+    assert record.spine.row_groups == (120, 80)
     for slab in record.slabs:
-        metadata = pq.read_metadata(tmp_path / slab.object_name)
-        groups = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
-        assert tuple(groups) == record.spine.row_groups
+        assert [piece.period for piece in slab.pieces] == ["2024-01", "2024-02"]
+        files = [pq.read_metadata(tmp_path / piece.object_name) for piece in slab.pieces]
+        assert [(file.num_row_groups, file.num_rows) for file in files] == [(1, 120), (1, 80)]
 
 
 def _with_odd_rows(warehouse: FrameWarehouse) -> None:
@@ -282,37 +302,42 @@ def _with_odd_rows(warehouse: FrameWarehouse) -> None:
     warehouse.frames[TARGETS_DATASET, "targets_eurusd"] = targets.with_columns(hole.alias("target_bqx45_h15")).reverse()
 
 
+@pytest.mark.parametrize("knows_months", [False, True])
 @pytest.mark.parametrize("stretch_rows", [37, 1_000])
-def test_a_long_history_read_in_stretches_is_the_one_read_at_once(
-    tmp_path: Path, warehouse: FrameWarehouse, monkeypatch: pytest.MonkeyPatch, stretch_rows: int
+def test_a_history_read_in_periods_and_stretches_is_the_one_read_at_once(
+    tmp_path: Path, warehouse: FrameWarehouse, monkeypatch: pytest.MonkeyPatch, stretch_rows: int, *, knows_months: bool
 ) -> None:
-    _with_odd_rows(warehouse)
-    whole = extract_pair(frame_job(tmp_path / "whole", warehouse, row_group_rows=0, duplicates="last"))
+    _with_odd_rows(across_months(warehouse))
+    warehouse.knows_months = knows_months
+    whole = extract_pair(frame_job(tmp_path / "whole", warehouse, period="none", duplicates="last"))
     monkeypatch.setattr(memory, "SLICE_BYTES", stretch_rows * 8 * 50)
     warehouse.reads.clear()
-    parts = extract_pair(frame_job(tmp_path / "parts", warehouse, row_group_rows=64, duplicates="last"))
-    assert warehouse.reads["targets_eurusd"] == 1 + -(-180 // stretch_rows)
+    parts = extract_pair(frame_job(tmp_path / "parts", warehouse, period="month", duplicates="last"))
+    keys = 2 if knows_months else 1
+    assert warehouse.reads["targets_eurusd"] == keys + sum(-(-rows // stretch_rows) for rows in parts.spine.row_groups)
     for one, several in zip(whole.slabs, parts.slabs, strict=True):
         assert several.provenance.rows == one.provenance.rows
+        assert several.content == one.content
         assert_frame_equal(_slab(tmp_path / "parts", several.table), _slab(tmp_path / "whole", one.table))
 
 
 def _leaking_late(warehouse: FrameWarehouse) -> None:
-    """``mkt_vol_atr_45`` is the future from row 100 on, and unknown before."""
+    """``mkt_vol_atr_45`` is the future from row 125 on, in the second month, and unknown before."""
     future = warehouse.frames[TARGETS_DATASET, "targets_eurusd"].get_column("target_bqx90_h30")
-    late = pl.when(pl.int_range(pl.len()) >= 100).then(future).alias("mkt_vol_atr_45")
+    late = pl.when(pl.int_range(pl.len()) >= 125).then(future).alias("mkt_vol_atr_45")
     name = (FEATURES_DATASET, "mkt_vol")
     warehouse.frames[name] = warehouse.frames[name].with_columns(late)
 
 
-def test_a_column_found_to_be_the_future_late_is_in_no_row_group_and_told_once(
-    tmp_path: Path, warehouse: FrameWarehouse, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("stretch_rows", [30, 1_000])
+def test_a_column_found_to_be_the_future_late_is_in_no_piece_and_told_once(
+    tmp_path: Path, warehouse: FrameWarehouse, monkeypatch: pytest.MonkeyPatch, stretch_rows: int
 ) -> None:
-    _leaking_late(warehouse)
-    whole = extract_pair(frame_job(tmp_path / "whole", warehouse, row_group_rows=0))
-    monkeypatch.setattr(memory, "SLICE_BYTES", 60 * 8 * 50)
+    _leaking_late(across_months(warehouse))
+    whole = extract_pair(frame_job(tmp_path / "whole", warehouse, period="none"))
+    monkeypatch.setattr(memory, "SLICE_BYTES", stretch_rows * 8 * 50)
     told = Told()
-    parts = extract_pair(frame_job(tmp_path / "parts", warehouse, row_group_rows=64, progress=told))
+    parts = extract_pair(frame_job(tmp_path / "parts", warehouse, period="month", progress=told))
     for one, several in zip(whole.slabs, parts.slabs, strict=True):
         assert several.provenance.quarantined == one.provenance.quarantined
         assert several.provenance.columns == one.provenance.columns
@@ -321,20 +346,35 @@ def test_a_column_found_to_be_the_future_late_is_in_no_row_group_and_told_once(
     assert_frame_equal(_slab(tmp_path / "parts", "mkt_vol"), _slab(tmp_path / "whole", "mkt_vol"))
 
 
-def test_a_failure_between_stretches_leaves_nothing_and_a_rerun_reads_that_table_alone(
+def test_a_failure_between_periods_keeps_the_finished_piece_and_a_rerun_reads_the_other_alone(
+    tmp_path: Path, warehouse: FrameWarehouse
+) -> None:
+    across_months(warehouse)
+    warehouse.faults["mkt_vol"] = [None, OSError(28, "No space left on device")]
+    with pytest.raises(ExtractionIncomplete, match="1 of 6 tables failed: mkt_vol; first: OSError"):
+        extract_pair(frame_job(tmp_path, warehouse, period="month"))
+    assert [path.name for path in (tmp_path / "mkt_vol").iterdir()] == ["2024-01.parquet"]
+    warehouse.reads.clear()
+    warehouse.requests.clear()
+    assert extract_pair(frame_job(tmp_path, warehouse, period="month")).failed == ()
+    (request,) = warehouse.requests
+    assert (request.table.table, request.period) == ("mkt_vol", "2024-02")
+    warehouse.reads.clear()
+    extract_pair(frame_job(tmp_path, warehouse, period="month"))
+    assert not warehouse.reads
+
+
+def test_a_failure_between_stretches_leaves_nothing_of_the_piece(
     tmp_path: Path, warehouse: FrameWarehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory, "SLICE_BYTES", 60 * 8 * 50)
     warehouse.faults["mkt_vol"] = [None, OSError(28, "No space left on device")]
     with pytest.raises(ExtractionIncomplete, match="1 of 6 tables failed: mkt_vol; first: OSError"):
-        extract_pair(frame_job(tmp_path, warehouse, row_group_rows=64))
+        extract_pair(frame_job(tmp_path, warehouse))
     assert not [path.name for path in tmp_path.iterdir() if "mkt_vol" in path.name]
     warehouse.reads.clear()
-    assert extract_pair(frame_job(tmp_path, warehouse, row_group_rows=64)).failed == ()
+    assert extract_pair(frame_job(tmp_path, warehouse)).failed == ()
     assert set(warehouse.reads) == {"mkt_vol"}
-    warehouse.reads.clear()
-    extract_pair(frame_job(tmp_path, warehouse, row_group_rows=64))
-    assert not warehouse.reads
 
 
 def test_a_broken_read_of_one_stretch_is_repeated_for_that_stretch_alone(
@@ -342,10 +382,10 @@ def test_a_broken_read_of_one_stretch_is_repeated_for_that_stretch_alone(
 ) -> None:
     monkeypatch.setattr(memory, "SLICE_BYTES", 60 * 8 * 50)
     monkeypatch.setitem(RETRIES, "table_read", replace(RETRIES["table_read"], first_wait_seconds=0.0))
-    extract_pair(frame_job(tmp_path / "whole", warehouse, row_group_rows=64))
+    extract_pair(frame_job(tmp_path / "whole", warehouse, period="month"))
     asked = warehouse.reads["mkt_vol"]
     warehouse.faults["mkt_vol"] = [None, TransientReadError("mkt_vol", got="gone", expected="rows", cure="Again.")]
-    extract_pair(frame_job(tmp_path / "again", warehouse, row_group_rows=64))
+    extract_pair(frame_job(tmp_path / "again", warehouse, period="month"))
     assert warehouse.reads["mkt_vol"] == 2 * asked + 1
     assert_frame_equal(_slab(tmp_path / "again", "mkt_vol"), _slab(tmp_path / "whole", "mkt_vol"))
 
@@ -357,20 +397,7 @@ def test_a_table_with_no_row_on_a_long_spine_is_refused(
     name = (FEATURES_DATASET, "mkt_vol")
     warehouse.frames[name] = warehouse.frames[name].with_columns(pl.col(KEY) + timedelta(seconds=30))
     with pytest.raises(ExtractionIncomplete, match="mkt_vol; first: EmptyTable: eurusd/mkt_vol: 199 rows, none on"):
-        extract_pair(frame_job(tmp_path, warehouse, row_group_rows=64))
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "reads"), [(0, 200, 0), (200, 0, 0), (300, 200, 0), (0, 64, 1), (64, 0, 1)]
-)
-def test_a_spine_of_one_row_group_is_fresh_whatever_size_it_was_allowed(
-    tmp_path: Path, warehouse: FrameWarehouse, before: int, after: int, reads: int
-) -> None:
-    extract_spine(frame_job(tmp_path, warehouse, row_group_rows=before))
-    warehouse.reads.clear()
-    spine = extract_spine(frame_job(tmp_path, warehouse, row_group_rows=after))
-    assert bool(warehouse.reads) == bool(reads)
-    assert spine.row_groups == ((64, 64, 64, 8) if after == 64 else (200,))
+        extract_pair(frame_job(tmp_path, warehouse, period="month"))
 
 
 def test_a_spine_slab_of_other_keys_than_recorded_is_refused(tmp_path: Path, warehouse: FrameWarehouse) -> None:
@@ -378,9 +405,9 @@ def test_a_spine_slab_of_other_keys_than_recorded_is_refused(tmp_path: Path, war
     slabs = Slabs.in_folder(tmp_path)
     record = slabs.load_spine()
     frame = _slab(tmp_path, "targets_eurusd").with_columns(pl.col(KEY) + timedelta(minutes=1))
-    frame.write_parquet(tmp_path / "targets_eurusd.parquet")
+    frame.write_parquet(piece_path(tmp_path, "targets_eurusd"))
     slabs.save_spine(record)
-    with pytest.raises(CheckpointCorrupt, match="targets_eurusd: keys"):
+    with pytest.raises(CheckpointCorrupt, match="targets_eurusd/2024-H1: keys"):
         extract_features(frame_job(tmp_path, warehouse))
 
 
@@ -400,8 +427,9 @@ def test_a_spine_slab_without_its_record_is_not_read_again(tmp_path: Path, wareh
     job = frame_job(tmp_path, warehouse)
     spine = extract_spine(job)
     (tmp_path / "spine.json").unlink()
+    assert warehouse.reads["targets_eurusd"] == 2  # the keys, then all columns
     assert extract_spine(job) == spine
-    assert warehouse.reads["targets_eurusd"] == 1
+    assert warehouse.reads["targets_eurusd"] == 2
 
 
 def test_a_tables_role_is_in_its_record_whatever_its_name(tmp_path: Path, warehouse: FrameWarehouse) -> None:
