@@ -14,7 +14,14 @@ from bqx_assets.catalogue.discovery import PairCatalogue
 from bqx_assets.catalogue.families import family_names
 from bqx_assets.extract.job import Extraction, SourceStates
 from bqx_assets.extract.memory import refuse_too_long, row_bytes
-from bqx_assets.extract.plan_periods import PlannedPeriod, PlannedTable, planned_periods, planned_spine, planned_tables
+from bqx_assets.extract.plan_periods import (
+    PlannedPeriod,
+    PlannedTable,
+    planned_periods,
+    planned_spine,
+    planned_tables,
+    spine_there,
+)
 from bqx_assets.extract.spine import spine_columns
 
 
@@ -134,8 +141,9 @@ def refuse_over_memory(
     rows = _rows_asked(job, catalogue) if spine is None else spine.rows
     if rows is None:
         return
-    periods = planned_periods(job, catalogue, states)
-    each = planned_tables(job, _only(catalogue, tables), states, periods)
+    record = spine_there(job)
+    periods = planned_periods(job, catalogue, states, record)
+    each = planned_tables(job, _only(catalogue, tables), states, periods, record)
     widths = [row_bytes(table.table.description, table.table.columns) for table in each if table.stale]
     if planned_spine(job, catalogue, states, periods).stale:
         widths.append(row_bytes(catalogue.targets, spine_columns(job.expectations)))
@@ -151,8 +159,9 @@ def _rows_asked(job: Extraction, catalogue: PairCatalogue) -> int | None:
 
 
 def _plan(job: Extraction, catalogue: PairCatalogue, states: SourceStates) -> PairPlan:
-    periods = planned_periods(job, catalogue, states)
-    tables = planned_tables(job, catalogue, states, periods)
+    record = spine_there(job)
+    periods = planned_periods(job, catalogue, states, record)
+    tables = planned_tables(job, catalogue, states, periods, record)
     every = [planned_spine(job, catalogue, states, periods), *tables]
     read_bytes = sum(each.read_bytes for each in every)
     by_period = [_period_plan(period, every) for period in periods]

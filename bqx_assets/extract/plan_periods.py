@@ -60,13 +60,16 @@ class PlannedTable:
         return sum(self.bytes[period] for period in self.stale)
 
 
-def planned_periods(job: Extraction, catalogue: PairCatalogue, states: SourceStates) -> list[PlannedPeriod]:
+def planned_periods(
+    job: Extraction, catalogue: PairCatalogue, states: SourceStates, record: SpineRecord | None
+) -> list[PlannedPeriod]:
     """Return the periods of the spine that an extraction would find.
 
     Periods of the spine that is there, if it is of the same range and unit, then those in which the targets have rows
     since. A period whose targets changed has other keys if it has another number of rows; values alone change none.
+    ``record`` is ``spine_there``.
     """
-    record, months = spine_there(job), states.months_of(catalogue.targets)
+    months = states.months_of(catalogue.targets)
     old = [] if record is None else _old_periods(job, catalogue, states, record)
     names = {each.name for each in old}
     if months is None:
@@ -149,10 +152,14 @@ def planned_spine(
 
 
 def planned_tables(
-    job: Extraction, catalogue: PairCatalogue, states: SourceStates, periods: Sequence[PlannedPeriod]
+    job: Extraction,
+    catalogue: PairCatalogue,
+    states: SourceStates,
+    periods: Sequence[PlannedPeriod],
+    record: SpineRecord | None,
 ) -> list[PlannedTable]:
     """Return the plan of each feature table. **Cost**: a table's record, where a listing does not state its pieces."""
-    record, cost = spine_there(job), ReadCost(job.warehouse, states)
+    cost = ReadCost(job.warehouse, states)
     found: list[PlannedTable] = []
     for table in catalogue.tables:
         recorded = job.slabs.recorded_fingerprints(table.description.table)

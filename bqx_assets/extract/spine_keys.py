@@ -30,7 +30,7 @@ class SpinePart:
     """Unique and ascending."""
     rows: RowAccount
     request: ReadRequest
-    """The read of the period's rows, here only of the two columns that decide the keys."""
+    """The read of the period's rows, of the columns that decide the keys or, of small targets, of all columns."""
     fingerprint: str
     """The fingerprint of the spine's piece."""
     after: datetime | None = None
@@ -41,8 +41,15 @@ class SpinePart:
     """The rows that were read, if the keys are not those of a piece."""
 
 
+_AT_ONCE_BYTES = 128 << 20
+"""Decoded size up to which targets are read once, with all their columns: each read takes BigQuery a second or two."""
+
+
 class SpineKeys:
-    """The keys of one pair's spine in the present state of its targets. **Cost**: 16 bytes a row that is read."""
+    """The keys of one pair's spine in the present state of its targets.
+
+    **Cost**: 16 bytes a row that is read; small targets with all columns, at most ``_AT_ONCE_BYTES``.
+    """
 
     def __init__(
         self, job: Extraction, catalogue: PairCatalogue, states: SourceStates, snapshot_time: datetime
@@ -53,6 +60,9 @@ class SpineKeys:
         self._snapshot_time = snapshot_time
         self._subject = f"{job.pair}/{catalogue.targets.table}"
         self._shortest = job.expectations.shortest_target()
+        every = tuple(column.source for column in spine_columns(job.expectations))
+        small = catalogue.targets.rows * 8 * len(every) <= _AT_ONCE_BYTES
+        self._columns = every if small else (KEY, self._shortest)
         record = job.slabs.kept(catalogue.targets.table)
         self._pieces = record.by_period() if record is not None else {}
 
@@ -119,7 +129,7 @@ class SpineKeys:
         settings = self._job.settings
         return ReadRequest(
             table=self._table,
-            columns=(KEY, self._shortest),
+            columns=self._columns,
             snapshot_time=self._snapshot_time,
             start=max(filter(None, (start, settings.start)), default=None),
             end=min(filter(None, (end, settings.end)), default=None),

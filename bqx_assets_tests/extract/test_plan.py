@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from bqx_assets.base.artifacts import Column, Spine
+from bqx_assets.base.artifacts import Column
 from bqx_assets.base.errors import BudgetExceeded
 from bqx_assets.base.names import KEY
 from bqx_assets.base.store.local import LocalObjectStore
-from bqx_assets.extract.job import Extraction
+from bqx_assets.catalogue.discovery import TableDescription
+from bqx_assets.extract.job import Extraction, SourceStates
 from bqx_assets.extract.pair import extract_features, extract_pair, extract_spine
-from bqx_assets.extract.plan import ReadCost, plan_pair
+from bqx_assets.extract.plan import plan_pair
+from bqx_assets.extract.plan_periods import ReadCost, planned_periods, spine_there
 from bqx_assets.extract.staging import StagedWarehouse
 from bqx_assets.extract.warehouse import ReadRequest
 from bqx_assets_tests.descriptions import describe
@@ -75,20 +78,23 @@ COLUMNS = tuple(Column(name=f"t__{name}", source=name, type=kind) for name, kind
 ROW_BYTES = 8 + 8 + 8 + 1 + 10
 
 
-def _cost(job: Extraction, spine: Spine | None = None) -> ReadCost:
-    return ReadCost(job.settings, job.warehouse, spine)
+def _bytes(job: Extraction, table: TableDescription, columns: Sequence[Column]) -> int:
+    """The bytes of a table's only planned period."""
+    states = SourceStates({})
+    (period,) = planned_periods(job, job.catalogue(), states, spine_there(job))
+    return ReadCost(job.warehouse, states).of(table, columns, period)
 
 
 def test_without_bounds_the_whole_history_is_counted_by_bigquerys_logical_sizes(tmp_path: Path) -> None:
-    cost = _cost(frame_job(tmp_path, frame_warehouse(10)))
-    assert cost.of(TABLE, COLUMNS) == 2_160_000 * ROW_BYTES
-    assert cost.of(TABLE, COLUMNS[:1]) == 2_160_000 * 16
+    job = frame_job(tmp_path, frame_warehouse(10))
+    assert _bytes(job, TABLE, COLUMNS) == 2_160_000 * ROW_BYTES
+    assert _bytes(job, TABLE, COLUMNS[:1]) == 2_160_000 * 16
 
 
 def test_within_bounds_whole_days_are_counted_and_never_more_than_the_table_has(tmp_path: Path) -> None:
     job = frame_job(tmp_path, frame_warehouse(10), start=START, end=START + timedelta(days=1, minutes=1))
-    assert _cost(job).of(TABLE, COLUMNS) == 2 * 1_440 * ROW_BYTES
-    assert _cost(job).of(replace(TABLE, rows=7), COLUMNS) == 7 * ROW_BYTES
+    assert _bytes(job, TABLE, COLUMNS) == 2 * 1_440 * ROW_BYTES
+    assert _bytes(job, replace(TABLE, rows=7), COLUMNS) == 7 * ROW_BYTES
 
 
 @pytest.mark.parametrize(
@@ -97,14 +103,13 @@ def test_within_bounds_whole_days_are_counted_and_never_more_than_the_table_has(
 def test_of_the_last_rows_or_days_no_more_is_counted_than_they_and_the_days_they_begin_and_end_in(
     tmp_path: Path, last: str, rows: int
 ) -> None:
-    cost = _cost(frame_job(tmp_path, frame_warehouse(10), last=last))
-    assert cost.of(TABLE, COLUMNS) == rows * ROW_BYTES
+    assert _bytes(frame_job(tmp_path, frame_warehouse(10), last=last), TABLE, COLUMNS) == rows * ROW_BYTES
 
 
 def test_once_the_spine_is_known_its_range_is_counted(tmp_path: Path) -> None:
     job = frame_job(tmp_path, frame_warehouse())
     extract_spine(job)
-    assert _cost(job, job.slabs.load_spine().spine).of(TABLE, COLUMNS) == 1_440 * ROW_BYTES
+    assert _bytes(job, TABLE, COLUMNS) == 1_440 * ROW_BYTES
 
 
 def test_a_staged_table_costs_nothing(tmp_path: Path) -> None:

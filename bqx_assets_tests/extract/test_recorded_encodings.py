@@ -12,7 +12,7 @@ from bqx_assets.base.artifacts import ExtractionRecord, save_record
 from bqx_assets.extract.encodings import PARQUET_NAMES, Encoding
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets.extract.slabs import Slabs
-from bqx_assets_tests.frames import FEW_TABLES, FrameWarehouse, frame_job, frame_warehouse
+from bqx_assets_tests.frames import FEW_TABLES, FrameWarehouse, frame_job, frame_warehouse, piece_path
 
 
 @pytest.fixture
@@ -28,11 +28,20 @@ def _encodings(record: ExtractionRecord) -> dict[str, str]:
     }
 
 
+def _record_encodings(slabs: Slabs, table: str, encodings: tuple[str, ...]) -> None:
+    """Writes the table's record with other encodings of its only piece."""
+    record = slabs.kept(table)
+    assert record is not None
+    (kept,) = record.pieces
+    other = record.model_copy(update={"pieces": (kept.model_copy(update={"encodings": encodings}),)})
+    save_record(slabs.store, f"{table}.slab.json", other)
+
+
 def test_a_record_states_the_encoding_of_every_column(tmp_path: Path, warehouse: FrameWarehouse) -> None:
     record = extract_pair(frame_job(tmp_path, warehouse))
     for slab in record.slabs:
         assert slab.encoding == "balanced"
-        group = pq.read_metadata(tmp_path / slab.object_name).row_group(0)
+        group = pq.read_metadata(piece_path(tmp_path, slab.table)).row_group(0)
         for place, text in enumerate(slab.encodings):
             encoding = Encoding.parse(text)
             assert encoding is not None
@@ -46,7 +55,7 @@ def test_a_table_that_is_read_again_keeps_the_encodings_of_its_slab(tmp_path: Pa
     before = ("split zstd 3", *slab.encodings[1:])
     assert before != slab.encodings
     slabs = Slabs.in_folder(tmp_path)
-    save_record(slabs.store, f"{slab.table}.slab.json", slab.model_copy(update={"encodings": before}))
+    _record_encodings(slabs, slab.table, before)
     warehouse.revised[slab.table] = warehouse.modified + timedelta(hours=1)
     assert _encodings(extract_pair(frame_job(tmp_path, warehouse)))[name] == "split zstd 3"
 
@@ -64,7 +73,7 @@ def test_a_record_with_other_encodings_is_fresh_and_may_be_written_again(
         "of another type": ("delta zstd 1",) * len(texts),
     }[damage]
     slabs = Slabs.in_folder(tmp_path)
-    save_record(slabs.store, f"{slab.table}.slab.json", slab.model_copy(update={"encodings": damaged}))
+    _record_encodings(slabs, slab.table, damaged)
     warehouse.reads.clear()
     extract_pair(frame_job(tmp_path, warehouse))
     assert not warehouse.reads

@@ -21,7 +21,7 @@ from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets.extract.columns import KEY_TYPE
 from bqx_assets.extract.pair import extract_features, extract_pair, extract_spine
 from bqx_assets.extract.spine import latest_rows, spine_rows
-from bqx_assets_tests.frames import FrameWarehouse, frame_job, frame_warehouse
+from bqx_assets_tests.frames import FrameWarehouse, across_months, frame_job, frame_warehouse, slab_frame
 
 _NAN = float("nan")
 ROWS = 200
@@ -33,7 +33,7 @@ def warehouse() -> FrameWarehouse:
 
 
 def _slab(folder: Path, table: str) -> pl.DataFrame:
-    return pl.read_parquet(folder / f"{table}.parquet")
+    return slab_frame(folder, table)
 
 
 def _targets(**columns: list[float | None]) -> pl.DataFrame:
@@ -130,20 +130,25 @@ def test_a_row_without_a_key_is_refused_with_the_last_rows_as_well() -> None:
 
 
 @pytest.mark.parametrize(("last", "rows"), [("100 rows", 100), ("1d", ROWS), (f"{2 * ROWS} rows", ROWS)])
-@pytest.mark.parametrize("row_group_rows", [0, 64])
+@pytest.mark.parametrize("period", ["none", "month"])
+@pytest.mark.parametrize("knows_months", [False, True])
 def test_the_last_rows_are_the_end_of_the_whole_spine_with_the_same_values(
-    tmp_path: Path, warehouse: FrameWarehouse, last: str, rows: int, row_group_rows: int
+    tmp_path: Path, warehouse: FrameWarehouse, last: str, rows: int, period: str, *, knows_months: bool
 ) -> None:
+    across_months(warehouse).knows_months = knows_months
     extract_pair(frame_job(tmp_path / "whole", warehouse))
-    job = frame_job(tmp_path / "last", warehouse, last=last, row_group_rows=row_group_rows)
+    job = frame_job(tmp_path / "last", warehouse, last=last, period=period)
     warehouse.requests.clear()
     record = extract_pair(job)
     assert (record.spine.rows, record.span) == (rows, f"the last {last}")
     for slab in record.slabs:
-        whole = _slab(tmp_path / "whole", slab.object_name.removesuffix(".parquet"))
-        assert_frame_equal(_slab(tmp_path / "last", slab.object_name.removesuffix(".parquet")), whole.tail(rows))
+        whole = _slab(tmp_path / "whole", slab.table)
+        assert_frame_equal(_slab(tmp_path / "last", slab.table), whole.tail(rows))
     features = [request for request in warehouse.requests if request.table.dataset == FEATURES_DATASET]
     assert min(request.start for request in features if request.start) == record.spine.first
+    warehouse.reads.clear()
+    assert extract_pair(job).slabs == record.slabs
+    assert not warehouse.reads
 
 
 def test_the_recorded_range_is_the_spines_whatever_the_step_after_it_was_asked_for(tmp_path: Path) -> None:
@@ -154,12 +159,10 @@ def test_the_recorded_range_is_the_spines_whatever_the_step_after_it_was_asked_f
         assert (record.spine.rows, record.span) == (100, "the last 100 rows")
 
 
-@pytest.mark.parametrize(("last", "reads"), [(f"{ROWS + 1} rows", 1), ("100 rows", 2), ("1d", 2)])
-def test_targets_that_have_no_more_rows_than_the_last_are_read_once(
-    tmp_path: Path, warehouse: FrameWarehouse, last: str, reads: int
-) -> None:
-    extract_spine(frame_job(tmp_path, warehouse, last=last))
-    assert warehouse.reads["targets_eurusd"] == reads
+def test_of_the_last_rows_no_earlier_period_is_read(tmp_path: Path, warehouse: FrameWarehouse) -> None:
+    across_months(warehouse).knows_months = True
+    extract_pair(frame_job(tmp_path, warehouse, last="80 rows", period="month"))
+    assert {request.period for request in warehouse.requests} == {"2024-02"}
 
 
 def test_last_rows_move_with_the_targets_and_take_no_slab_of_the_spine_before(
