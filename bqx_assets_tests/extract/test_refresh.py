@@ -1,0 +1,240 @@
+"""A refresh reads the periods that changed and no other, and ends with what one full build gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bqx_assets.base.artifacts import ExtractionRecord
+from bqx_assets.base.errors import ExtractionIncomplete
+from bqx_assets.base.names import KEY
+from bqx_assets.base.settings import PeriodUnit
+from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
+from bqx_assets.extract.job import Extraction
+from bqx_assets.extract.pair import extract_pair
+from bqx_assets.extract.plan import plan_pair
+from bqx_assets.merge.result import content_digest
+from bqx_assets_tests.frames import START, FrameWarehouse, few_tables_expectations, frame_job, frame_warehouse
+
+TABLES = ("agg_eurusd", "base_bqx_eurusd", "mkt_vol")
+TARGETS = (TARGETS_DATASET, "targets_eurusd")
+VOL = (FEATURES_DATASET, "mkt_vol")
+STEP = timedelta(hours=3)
+MOST = 900
+"""Rows of the whole history: 248 in a month of 31 days, so that it ends in the fourth month."""
+_UNKNOWN = 5
+"""Rows at the end whose targets are not known yet."""
+
+
+@dataclass
+class Source:
+    """A warehouse that shows the first ``rows`` rows of a history, and changes on demand."""
+
+    whole: FrameWarehouse
+    shown: FrameWarehouse
+    rows: int
+
+    @classmethod
+    def of(cls, rows: int) -> Source:
+        """The first rows of the history."""
+        whole = frame_warehouse(MOST, TABLES)
+        keys = pl.datetime_range(START, START + (MOST - 1) * STEP, STEP, time_unit="us", time_zone="UTC", eager=True)
+        for name, frame in whole.frames.items():
+            whole.frames[name] = frame.with_columns(keys.alias(KEY))
+        source = cls(whole, frame_warehouse(2, TABLES), rows)
+        source.shown.knows_months = True
+        source.show()
+        return source
+
+    def show(self) -> None:
+        """Show the present state. Targets whose future has not come are null."""
+        for name, frame in self.whole.frames.items():
+            seen = frame.filter(pl.col(KEY) < START + self.rows * STEP)
+            if name == TARGETS:
+                known = pl.col(KEY) < START + (self.rows - _UNKNOWN) * STEP
+                seen = seen.with_columns(pl.when(known).then(pl.col("^target_.*$")))
+            self.shown.frames[name] = seen
+
+    def append(self, rows: int) -> None:
+        """More rows arrive."""
+        self.rows = min(MOST, self.rows + rows)
+        self.show()
+
+    def change(self, table: tuple[str, str], row: int) -> None:
+        """A value of a row changes."""
+        frame = self.whole.frames[table]
+        column = next(name for name, kind in frame.schema.items() if kind == pl.Float64 and name != KEY)
+        at = pl.int_range(pl.len()) == row % frame.height
+        self.whole.frames[table] = frame.with_columns(
+            pl.when(at).then(pl.lit(row + 0.5)).otherwise(pl.col(column)).alias(column)
+        )
+        self.show()
+
+    def lose(self, table: tuple[str, str], row: int) -> None:
+        """A row vanishes."""
+        frame = self.whole.frames[table]
+        self.whole.frames[table] = frame.filter(pl.int_range(pl.len()) != row % frame.height)
+        self.show()
+
+
+def _job(folder: Path, warehouse: FrameWarehouse, **asked: Any) -> Extraction:
+    return replace(frame_job(folder, warehouse, **asked), expectations=few_tables_expectations(TABLES))
+
+
+def _facts(record: ExtractionRecord) -> list[object]:
+    return [
+        content_digest(record.slabs),
+        record.spine,
+        [(slab.table, slab.provenance.columns, slab.provenance.quarantined, slab.content) for slab in record.slabs],
+        [slab.provenance.rows.matched for slab in record.slabs],
+    ]
+
+
+_Step = tuple[str, int, int]
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["append", "change", "change targets", "lose", "lose target", "columns", "fail", "run"]),
+        st.integers(0, MOST),
+        st.integers(1, 260),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@settings(max_examples=25)
+@given(steps=STEPS, unit=st.sampled_from(["month", "quarter", "none"]), rows=st.integers(40, 600))
+def test_any_sequence_of_changes_and_broken_runs_ends_with_the_digest_of_a_full_build(
+    steps: list[_Step], unit: PeriodUnit, rows: int
+) -> None:
+    source, asked = Source.of(rows), {"include_forward_looking": False}
+    act: dict[str, Callable[[int, int], Any]] = {
+        "append": lambda _, count: source.append(count),
+        "change": lambda row, _: source.change(VOL, row),
+        "change targets": lambda row, _: source.change(TARGETS, row),
+        "lose": lambda row, _: source.lose(VOL, row),
+        "lose target": lambda row, _: source.lose(TARGETS, row),
+        "columns": lambda *_: asked.update(include_forward_looking=not asked["include_forward_looking"]),
+    }
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        for what, row, count in steps:
+            if what in act:
+                act[what](row, count)
+                continue
+            fault = OSError(28, "No space left on device") if what == "fail" else None
+            source.shown.faults = {TABLES[row % len(TABLES)]: [None] * (count % 3) + [fault]}
+            with suppress(ExtractionIncomplete):
+                extract_pair(_job(folder / "kept", source.shown, period=unit, **asked))
+        source.shown.faults = {}
+        kept = extract_pair(_job(folder / "kept", source.shown, period=unit, **asked))
+        full = extract_pair(_job(folder / "full", source.shown, period=unit, **asked))
+    assert _facts(kept) == _facts(full)
+
+
+def _read(source: Source, folder: Path, unit: PeriodUnit = "month") -> set[tuple[str, str]]:
+    """The tables and periods that a run reads."""
+    source.shown.requests.clear()
+    extract_pair(_job(folder, source.shown, period=unit))
+    return {(request.table.table, request.period) for request in source.shown.requests}
+
+
+def test_rows_that_arrive_in_the_last_period_leave_all_others_as_they_are(tmp_path: Path) -> None:
+    source = Source.of(700)
+    assert len(_read(source, tmp_path)) == 3 * (1 + len(TABLES))
+    assert _read(source, tmp_path) == set()
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/2024-0[12].parquet")}
+    source.append(8)
+    assert _read(source, tmp_path) == {(table, "2024-03") for table in ("targets_eurusd", *TABLES)}
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_rows_of_a_new_period_complete_the_targets_of_the_one_before(tmp_path: Path) -> None:
+    source = Source.of(474)
+    _read(source, tmp_path)
+    source.append(40)
+    read = _read(source, tmp_path)
+    assert {period for _, period in read} == {"2024-02", "2024-03"}
+
+
+def test_a_row_that_changes_in_an_old_period_makes_that_period_new_and_no_other(tmp_path: Path) -> None:
+    source = Source.of(700)
+    _read(source, tmp_path)
+    source.change(VOL, 20)
+    assert _read(source, tmp_path) == {("mkt_vol", "2024-01")}
+    source.lose(VOL, 300)
+    assert _read(source, tmp_path) == {("mkt_vol", "2024-02")}
+
+
+def test_targets_that_change_without_their_keys_make_no_feature_new(tmp_path: Path) -> None:
+    source = Source.of(700)
+    _read(source, tmp_path)
+    source.change(TARGETS, 300)
+    assert _read(source, tmp_path) == {("targets_eurusd", "2024-02")}
+
+
+def test_a_row_that_vanishes_from_the_spine_makes_its_period_new_in_every_table(tmp_path: Path) -> None:
+    source = Source.of(700)
+    _read(source, tmp_path)
+    source.lose(TARGETS, 300)
+    assert _read(source, tmp_path) == {(table, "2024-02") for table in ("targets_eurusd", *TABLES)}
+
+
+def test_a_run_that_broke_goes_on_with_the_pieces_it_lacks(tmp_path: Path) -> None:
+    source = Source.of(700)
+    source.shown.faults = {"mkt_vol": [None, OSError(5, "Input/output error")], "agg_eurusd": [None]}
+    with pytest.raises(ExtractionIncomplete):
+        extract_pair(_job(tmp_path, source.shown, period="month"))
+    assert _read(source, tmp_path) == {("mkt_vol", "2024-02"), ("mkt_vol", "2024-03")}
+
+
+def test_a_plan_knows_the_periods_that_changed_and_what_they_take(tmp_path: Path) -> None:
+    source = Source.of(700)
+    first = plan_pair(_job(tmp_path, source.shown, period="month"))
+    assert (first.periods.new, first.read_bytes) == (3, first.total_bytes)
+    _read(source, tmp_path)
+    done = plan_pair(_job(tmp_path, source.shown, period="month"))
+    assert (done.periods.fresh, done.read_bytes, done.total_bytes > 0) == (3, 0, True)
+    source.change(VOL, 20)
+    source.append(100)
+    plan = plan_pair(_job(tmp_path, source.shown, period="month"))
+    assert [(each.period, each.state) for each in plan.by_period] == [
+        ("2024-01", "changed"),
+        ("2024-02", "fresh"),
+        ("2024-03", "changed"),
+        ("2024-04", "new"),
+    ]
+    assert plan.by_period[0].stale_tables == 1
+    assert plan.read_bytes == sum(each.read_bytes for each in plan.by_period) < plan.total_bytes
+
+
+def test_another_unit_gives_the_same_values(tmp_path: Path) -> None:
+    source = Source.of(700)
+    digests = {
+        unit: content_digest(extract_pair(_job(tmp_path / unit, source.shown, period=unit)).slabs)
+        for unit in ("month", "quarter", "half-year", "year", "none")
+    }
+    assert len(set(digests.values())) == 1
+    for unit in ("quarter", "month", "none"):
+        record = extract_pair(_job(tmp_path / "month", source.shown, period=unit))
+        assert content_digest(record.slabs) == digests["none"]
+        there = {path.relative_to(tmp_path / "month").as_posix() for path in tmp_path.glob("month/*/*.parquet")}
+        assert there == {piece.object_name for slab in record.slabs for piece in slab.pieces}
+
+
+def test_without_known_months_a_changed_table_is_read_in_every_period(tmp_path: Path) -> None:
+    source = Source.of(700)
+    source.shown.knows_months = False
+    extract_pair(_job(tmp_path, source.shown, period="month"))
+    source.shown.revised["mkt_vol"] = source.shown.modified + timedelta(hours=1)
+    assert _read(source, tmp_path) == {("mkt_vol", f"2024-0{month}") for month in (1, 2, 3)}
