@@ -41,6 +41,8 @@ FOOTER_BYTES_KEY = "footer-bytes"
 _FINGERPRINT_KEY = "fingerprint"
 _VERSIONS_KEY = "versions"
 """Metadata key of a table's record: the versions of its pieces' objects that it was written for."""
+_EARLIER_VERSION_KEY = "slab-generation"
+"""The same key in records made before slabs were cut: the version of the slab's only object."""
 _REMOVERS = 16
 _READ_BYTES = 8 << 20
 
@@ -75,7 +77,10 @@ def object_holds(store: ObjectStore, info: ObjectInfo, piece: Piece, written: st
 
 def versions_in(record: ObjectInfo | None) -> dict[str, str]:
     """Return the versions of a table's pieces by period, as the store's facts of the table's record state them."""
-    stated = record.metadata.get(_VERSIONS_KEY, "") if record is not None else ""
+    metadata = record.metadata if record is not None else {}
+    if _EARLIER_VERSION_KEY in metadata:
+        return {"": metadata[_EARLIER_VERSION_KEY]}
+    stated = metadata.get(_VERSIONS_KEY, "")
     return {period: version for period, _, version in (each.partition("=") for each in stated.split())}
 
 
@@ -165,9 +170,15 @@ class Slabs:
         """Return whether a piece has the recorded bytes. **Cost**: reads it, unless the store's facts prove them."""
         return self._holds_piece(kept.piece, self._versions(kept.piece.object_name.partition("/")[0]))
 
-    def there(self, table: str) -> bool:
-        """Return whether the table has any piece, fresh or not."""
-        return bool(self._pieces(table))
+    def there(self, record: SlabRecord) -> SlabRecord:
+        """Return a slab with those of its pieces that exist, whatever their bytes."""
+        found = [piece for piece in record.pieces if self._is_there(f"{self.prefix}{piece.object_name}")]
+        return record.model_copy(update={"pieces": tuple(found)})
+
+    def others(self, record: SlabRecord) -> list[str]:
+        """Return the names of the table's pieces that the slab does not have."""
+        known = {f"{self.prefix}{piece.object_name}" for piece in record.pieces}
+        return [info.name for info in self._pieces(record.table) if info.name not in known]
 
     def holds(self, record: SlabRecord) -> bool:
         """Return whether pieces of the recorded sizes and, if stated, CRC32C exist. They are not read."""

@@ -136,7 +136,7 @@ class SlabPart:
 
     def _refuse_other_bytes(self, path: Path, piece: Piece) -> None:
         if not file_holds(path, piece):
-            raise _not_recorded(self.record, "other bytes of the same length", "the recorded SHA-256")
+            raise _not_recorded(self.record, "other bytes of the same length", "the recorded SHA-256", piece)
 
 
 def objects_in(plan: MergePlan, store: ObjectStore) -> list[SlabPart]:
@@ -176,7 +176,7 @@ def plan_slabs(pair: Pair, store: ObjectStore, prefix: str = "") -> MergePlan:
         for piece in record.pieces:
             info = there[piece.object_name]
             _refuse_other_object(store, info, record, piece, versions.get(piece.period))
-            footers.append(slab_footer(store, info, f"{pair}/{record.table}"))
+            footers.append(slab_footer(store, info, _subject(record, piece)))
         _check_slab(extraction.spine, record, footers)
         return SlabPart(store, prefix, record, tuple(footers))
 
@@ -210,11 +210,11 @@ def _refuse_other_object(
     """Refuse an object that is not the recorded piece; of a local file only the size is compared until the merge."""
     if store.local_path(info.name) is not None:
         if info.size_bytes != piece.size_bytes:
-            raise _not_recorded(record, f"{info.size_bytes:,} bytes", f"{piece.size_bytes:,}")
+            raise _not_recorded(record, f"{info.size_bytes:,} bytes", f"{piece.size_bytes:,}", piece)
     elif not object_holds(store, info, piece, written):
         got = f"{size_and_crc(info.size_bytes, info.crc32c)}, written since it was recorded"
         expected = f"{size_and_crc(piece.size_bytes, piece.crc32c)}, sha256 {piece.sha256 or 'unknown'}"
-        raise _not_recorded(record, got, expected)
+        raise _not_recorded(record, got, expected, piece)
 
 
 def _refuse_incomplete(pair: Pair, place: str, extraction: ExtractionRecord, there: Collection[str]) -> None:
@@ -228,16 +228,22 @@ def _refuse_incomplete(pair: Pair, place: str, extraction: ExtractionRecord, the
     superfluous = sorted(
         name for name in set(there) - recorded.keys() if name.partition("/")[0].removesuffix(".parquet") not in failed
     )
-    missing = sorted({table for name, table in recorded.items() if name not in there})
+    missing = sorted(recorded.keys() - set(there))
     problems = [
         f"{len(names):,} {word}: {some_of(names, _NAMED)}"
-        for word, names in (("failed or not extracted", failed), ("missing", missing), ("superfluous", superfluous))
+        for word, names in (
+            ("failed or not extracted", failed),
+            ("missing", [name.removesuffix(".parquet") for name in missing]),
+            ("superfluous", superfluous),
+        )
         if names
     ]
     if not problems:
         return
-    again = " ".join(f"--table {name}" for name in [*failed, *missing][:_NAMED])
-    cures = [f"Extract again: bqx extract {pair} {again}."] if again else []
+    tables = [*failed, *sorted({recorded[name] for name in missing})]
+    spine = next(slab.table for slab in extraction.slabs if slab.provenance.role == "spine")
+    again = "" if spine in tables else "".join(f" --table {name}" for name in tables[:_NAMED])
+    cures = [f"Extract again: bqx extract {pair}{again}."] if tables else []
     cures += [f"Remove from {place} what is superfluous."] if superfluous else []
     raise MergeRefused(
         f"{pair}",
@@ -260,10 +266,10 @@ def _check_slab(spine: Spine, record: SlabRecord, footers: Sequence[Footer]) -> 
         provenance = record.provenance
         expected = (provenance.pair, provenance.columns, piece.fingerprint, piece.spine_fingerprint, piece.rows)
         if known != expected:
-            raise _not_recorded(record, "another provenance in its metadata", "the recorded one")
+            raise _not_recorded(record, "another provenance in its metadata", "the recorded one", piece)
         columns = list(zip(footer.columns, footer.types, strict=True))
         if columns != [(column.name, column.type) for column in provenance.columns]:
-            raise _not_recorded(record, f"{len(columns)} other columns", "the recorded ones")
+            raise _not_recorded(record, f"{len(columns)} other columns", "the recorded ones", piece)
     groups = tuple(rows for footer in footers for rows in footer.row_groups)
     if groups != spine.row_groups:
         raise _not_recorded(record, f"row groups {groups}", f"{spine.row_groups}")
@@ -277,10 +283,21 @@ def _provenance_in(footer: Footer) -> SlabProvenance | None:
         return None
 
 
-def _not_recorded(record: SlabRecord, got: str, expected: str) -> CheckpointMismatch:
-    """Return the error for a slab that is not the recorded one, with the command that extracts it again."""
-    pair, role = record.provenance.pair, record.provenance.role
-    table = "" if role == "spine" else f" --table {record.table}"
+def _not_recorded(record: SlabRecord, got: str, expected: str, piece: Piece | None = None) -> CheckpointMismatch:
+    """Return the error for a slab that is not the recorded one, with the command that extracts it again.
+
+    ``piece``: the one that differs, if it is not the slab as a whole.
+    """
+    table = "" if record.provenance.role == "spine" else f" --table {record.table}"
     return CheckpointMismatch(
-        f"{pair}/{record.table}", got=got, expected=expected, cure=f"Extract again: bqx extract {pair}{table}"
+        _subject(record, piece),
+        got=got,
+        expected=expected,
+        cure=f"Extract again: bqx extract {record.provenance.pair}{table}",
     )
+
+
+def _subject(record: SlabRecord, piece: Piece | None) -> str:
+    """Return the name of a slab or of its piece in messages."""
+    names = (record.provenance.pair, record.table, piece.period if piece else "")
+    return "/".join(name for name in names if name)

@@ -11,11 +11,14 @@ from datetime import datetime, timedelta
 from bqx_assets.base.artifacts import Manifest, Record, SlabRecord
 from bqx_assets.base.errors import CheckpointMismatch, ChecksumMismatch, ObjectMissing, PreconditionFailed
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
+from bqx_assets.base.printable import some_of
 from bqx_assets.base.settings import training_name
 from bqx_assets.base.store.protocol import STAGING, ObjectInfo, ObjectStore
 from bqx_assets.base.store.staging_names import is_own, store_time
 from bqx_assets.extract.slabs import Slabs
 from bqx_assets.release.published import COMPANIONS, is_companion, verify
+
+_NAMED = 5
 
 
 class Removed(Record):
@@ -72,7 +75,8 @@ def _unnamed(store: ObjectStore, companions: Sequence[ObjectInfo], limit: dateti
 def clean_checkpoints(pair: Pair, slabs: Slabs, store: ObjectStore) -> Removed:
     """Delete a pair's slabs, once the store itself confirms the published file that was made of them.
 
-    Only slabs that the published manifest names, with its checksums, are deleted; others stay.
+    Only pieces that the published manifest names, with its checksums, are deleted; other tables stay. Pieces that are
+    gone already, because an earlier deletion was killed, are no error.
     **Cost**: slabs in a folder are read once; a bucket states its objects' checksums.
 
     Raises:
@@ -82,9 +86,9 @@ def clean_checkpoints(pair: Pair, slabs: Slabs, store: ObjectStore) -> Removed:
     """
     manifest = _verified_manifest(pair, store)
     with slabs.exclusive():
-        found = [slab for slab in manifest.extraction.slabs if slabs.there(slab.table)]
-        for slab in found:
+        for slab in manifest.extraction.slabs:
             _refuse_other(pair, slabs, slab)
+        found = [there for slab in manifest.extraction.slabs if (there := slabs.there(slab)).pieces]
         if found:
             slabs.remove(found)
     pieces = [piece for slab in found for piece in slab.pieces]
@@ -107,11 +111,12 @@ def _verified_manifest(pair: Pair, store: ObjectStore) -> Manifest:
 
 
 def _refuse_other(pair: Pair, slabs: Slabs, slab: SlabRecord) -> None:
-    if slabs.intact(slab):
+    others = slabs.others(slab)
+    if not others and slabs.intact(slabs.there(slab)):
         return
     raise CheckpointMismatch(
         f"{pair}/{slab.table}",
-        got="another slab than the published one",
+        got=f"another slab than the published one{f', with {some_of(others, _NAMED)}' if others else ''}",
         expected=f"{slab.size_bytes:,} bytes, crc32c {slab.crc32c:08x}",
         cure=f"Publish what is new first: bqx run {pair}. No checkpoint was deleted.",
     )

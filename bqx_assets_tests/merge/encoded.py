@@ -19,7 +19,7 @@ import pytest
 
 from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.base.names import KEY, output_column
-from bqx_assets.extract import choose, encoding, slabs
+from bqx_assets.extract import choose, encoding, pieces
 from bqx_assets.extract.encodings import POLICIES, Encoding
 from bqx_assets.merge.footer import merge_footers, read_footer
 from bqx_assets_tests.frames import type_name
@@ -126,7 +126,7 @@ def write_encoded(folder: Path, patch: pytest.MonkeyPatch) -> dict[str, str]:
         rotations = [{name: turn[(n + group) % len(turn)] for n, (name, turn) in numbered} for group in range(GROUPS)]
         return _VariedWriter(path, [partial(own_writer, encodings=each) for each in rotations])
 
-    patch.setattr(slabs, "choose", chosen)
+    patch.setattr(pieces, "choose", chosen)
     patch.setattr(encoding, "parquet_writer", writer)
     patch.setattr(encoding, "pq", _ShortPages)
     slab_folder(folder, tables, ROWS, GROUP_ROWS)

@@ -20,9 +20,10 @@ from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets.merge.plan import check_disk, check_memory
 from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets_tests.frames import EURUSD
-from bqx_assets_tests.merge.slabs import SETTINGS, Told, extracted
+from bqx_assets_tests.merge.slabs import PERIODS, SETTINGS, Told, extracted
 
-_STEPS = (1, 4, 7, 8)
+_STEPS = (1, 7, 8, 14, 15)
+"""Steps of a merge of seven tables in two periods: amid and at the end of each period, and the file."""
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -82,12 +83,13 @@ def test_a_merge_leaves_the_file_and_its_manifest_and_nothing_else(tmp_path: Pat
     assert manifest.extraction == ExtractionRecord.load(folder / "extraction.json")
 
 
-def test_progress_tells_every_table_and_the_peak_memory(tmp_path: Path, folder: Path) -> None:
+def test_progress_tells_every_table_of_every_period_and_the_peak_memory(tmp_path: Path, folder: Path) -> None:
     told = Told()
     plan = plan_merge(EURUSD, working_folder(folder), SETTINGS)
     merge(plan, *StoredFile.at(tmp_path / "out.parquet"), progress=told)
-    assert told.total == len(told.steps) == 8
-    assert [item for item, _ in told.steps[:-1]] == [part.table for part in plan.parts]
+    assert told.total == len(told.steps) == 15
+    assert [item for item, _ in told.steps[:-1]] == [part.table for part in plan.parts] * 2
+    assert [note for _, note in told.steps[:-1]] == ["2024-01"] * 7 + ["2024-02"] * 7
     assert "peak memory" in told.steps[-1][1]
 
 
@@ -102,16 +104,18 @@ def test_an_unknown_engine_is_a_usage_error(tmp_path: Path, folder: Path) -> Non
 
 
 @pytest.mark.parametrize("left", [b"PAR1", None], ids=["other bytes", "gone"])
-def test_a_slab_changed_since_the_plan_stops_the_merge_and_the_earlier_output_stays(
-    tmp_path: Path, folder: Path, left: bytes | None
+@pytest.mark.parametrize("period", PERIODS)
+def test_a_piece_changed_since_the_plan_stops_the_merge_and_the_earlier_output_stays(
+    tmp_path: Path, folder: Path, left: bytes | None, period: str
 ) -> None:
     output = tmp_path / "out.parquet"
     before = merge(plan_merge(EURUSD, working_folder(folder), SETTINGS), *StoredFile.at(output), progress=Told())
     plan = plan_merge(EURUSD, working_folder(folder), SETTINGS)
-    (folder / "mkt_vol.parquet").unlink()
+    piece = folder / "mkt_vol" / f"{period}.parquet"
+    piece.unlink()
     if left is not None:
-        (folder / "mkt_vol.parquet").write_bytes(left)
-    with pytest.raises(CheckpointMismatch, match="mkt_vol: changed since"):
+        piece.write_bytes(left)
+    with pytest.raises(CheckpointMismatch, match=f"mkt_vol/{period}: changed since"):
         merge(plan, *StoredFile.at(output), progress=Told())
     assert crc32c_of_file(output) == before.file.crc32c
     assert Manifest.load(manifest_path(output)) == before
@@ -120,7 +124,7 @@ def test_a_slab_changed_since_the_plan_stops_the_merge_and_the_earlier_output_st
 def test_of_two_merges_at_once_both_end_and_the_manifest_is_of_the_file(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other, output = extracted(tmp_path / "other", row_group_rows=50), tmp_path / "out.parquet"
+    other, output = extracted(tmp_path / "other", period="none"), tmp_path / "out.parquet"
     put_file, later = LocalObjectStore.put_file, list[Thread]()
     ended: list[Manifest] = []
 
@@ -155,7 +159,7 @@ def test_too_little_disk_or_memory_is_refused_before_a_byte_is_written(tmp_path:
 @pytest.mark.parametrize("step", _STEPS)
 def test_killed_at_any_moment_no_half_file_is_trusted_and_a_rerun_ends_well(killed: Path, step: int) -> None:
     output = killed / str(step) / "training_eurusd.parquet"
-    assert output.exists() == (step == 8)
+    assert output.exists() == (step == _STEPS[-1])
     manifest = merge(
         plan_merge(EURUSD, working_folder(killed / "slabs"), SETTINGS), *StoredFile.at(output), progress=Told()
     )

@@ -93,7 +93,7 @@ def test_steps_may_end_in_any_order(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     part = next(part for part in plan.parts if part.table == "agg_eurusd")
     records: list[SlabRecord] = []
     for order in (1, -1):
-        work = part.begin(tmp_path, None)
+        work = part.begin(0, tmp_path, None)
         for step in work.steps[::order]:
             step()
         records.append(work.finish(Sums(0, 0, "")).record)

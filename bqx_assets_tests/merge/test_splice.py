@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -16,7 +17,14 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from bqx_assets.base import files
-from bqx_assets.base.artifacts import EXTRACTION_FILE, ExtractionRecord, Manifest, load_record, manifest_path
+from bqx_assets.base.artifacts import (
+    EXTRACTION_FILE,
+    ExtractionRecord,
+    Manifest,
+    load_record,
+    manifest_path,
+    pieces_in_order,
+)
 from bqx_assets.base.checksums import crc32c, crc32c_of_file
 from bqx_assets.base.errors import (
     CheckpointCorrupt,
@@ -26,6 +34,7 @@ from bqx_assets.base.errors import (
     PreconditionFailed,
     StoreError,
 )
+from bqx_assets.base.frame_files import parquet_end_bytes
 from bqx_assets.base.names import KEY
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.store.gcs import GcsObjectStore
@@ -39,9 +48,10 @@ from bqx_assets.merge.footer import read_footer
 from bqx_assets.merge.slab_parts import plan_slabs
 from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets_tests.forgery import exchange, writer_name
-from bqx_assets_tests.frames import EURUSD, frame_job, frame_warehouse, minutes
+from bqx_assets_tests.frames import EURUSD, across_months, frame_job, frame_warehouse, minutes, slab_frame
 from bqx_assets_tests.merge.readers import READERS, arrow
-from bqx_assets_tests.merge.slabs import SETTINGS, Told, extracted, slab_folder
+from bqx_assets_tests.merge.slabs import PERIODS, SETTINGS, Told, as_earlier_version, extracted, months_of, slab_folder
+from bqx_assets_tests.servers.gcs.bucket import Bucket
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
 from bqx_assets_tests.servers.gcs.server import GcsServer
 
@@ -88,14 +98,13 @@ def _merged(folder: Path, output: Path, engine: str = "splice") -> Path:
 
 
 @pytest.mark.parametrize("reader", READERS)
-@pytest.mark.parametrize("group_rows", [0, 70])
-def test_every_reader_reads_the_slabs_own_values(tmp_path: Path, reader: str, group_rows: int) -> None:
+@pytest.mark.parametrize("period_rows", [0, 70])
+def test_every_reader_reads_the_pieces_own_values(tmp_path: Path, reader: str, period_rows: int) -> None:
     tables = _awkward(200)
-    slab_folder(tmp_path / "slabs", tables, 200, group_rows)
+    slab_folder(tmp_path / "slabs", tables, 200, period_rows)
     output = _merged(tmp_path / "slabs", tmp_path / "out.parquet")
     expected = pl.concat(
-        [pl.read_parquet(tmp_path / "slabs" / f"{table}.parquet") for table in ("targets_eurusd", *tables)],
-        how="horizontal",
+        [slab_frame(tmp_path / "slabs", table) for table in ("targets_eurusd", *tables)], how="horizontal"
     )
     read = READERS[reader](output, expected.columns)
     assert dict(read.schema) == dict(expected.schema)
@@ -104,26 +113,28 @@ def test_every_reader_reads_the_slabs_own_values(tmp_path: Path, reader: str, gr
 
 @pytest.mark.parametrize("reader", READERS)
 def test_a_projection_reads_only_the_columns_asked_for_in_the_order_asked(tmp_path: Path, reader: str) -> None:
-    slab_folder(tmp_path / "slabs", _awkward(50), 50)
+    slab_folder(tmp_path / "slabs", _awkward(50), 50, 20)
     output = _merged(tmp_path / "slabs", tmp_path / "out.parquet")
     names = ["mkt_vol__rising", "tmp__word", KEY]
     assert_frame_equal(READERS[reader](output, names), pl.read_parquet(output).select(names))
 
 
-@pytest.mark.parametrize("group_rows", [0, 50])
-def test_filters_by_statistics_find_every_row(tmp_path: Path, group_rows: int) -> None:
-    slab_folder(tmp_path / "slabs", _awkward(200), 200, group_rows)
+@pytest.mark.parametrize("period_rows", [0, 50])
+def test_filters_by_statistics_find_every_row(tmp_path: Path, period_rows: int) -> None:
+    slab_folder(tmp_path / "slabs", _awkward(200), 200, period_rows)
     output = _merged(tmp_path / "slabs", tmp_path / "out.parquet")
     scan = pl.scan_parquet(output)
     assert scan.filter(pl.col("mkt_vol__rising") >= 150).select(pl.len()).collect().item() == 50
-    assert scan.filter(pl.col(KEY) == minutes(200)[120]).select("mkt_vol__rising").collect().item() == 120
+    assert (
+        scan.filter(pl.col(KEY) == months_of(200, period_rows)[120]).select("mkt_vol__rising").collect().item() == 120
+    )
     assert scan.filter(pl.col("tmp__word") == "Ω").select(pl.len()).collect().item() == 50
     query = f"SELECT count(*) FROM '{output}' WHERE mkt_vol__rising BETWEEN 60 AND 69"  # noqa: S608 -- our own file
     found = cast("Any", duckdb).sql(query).fetchall()
     assert found == [(10,)]
 
 
-def test_statistics_of_the_slabs_are_kept(tmp_path: Path) -> None:
+def test_statistics_of_the_pieces_are_kept(tmp_path: Path) -> None:
     slab_folder(tmp_path / "slabs", _awkward(200), 200, 50)
     output = _merged(tmp_path / "slabs", tmp_path / "out.parquet")
     metadata = arrow.read_metadata(output)
@@ -150,18 +161,35 @@ def _tables(draw: st.DrawFn) -> tuple[int, int, dict[str, pl.DataFrame]]:
 
 @settings(max_examples=60, deadline=None)
 @given(_tables())
-def test_splice_equals_join_for_any_tables_types_nulls_and_row_groups(
+def test_splice_equals_join_for_any_tables_types_nulls_and_periods(
     made: tuple[int, int, dict[str, pl.DataFrame]],
 ) -> None:
-    rows, group_rows, tables = made
+    rows, period_rows, tables = made
     with TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
         patch.setattr(files, "sync_file", _not_synced)
         folder = Path(name)
-        slab_folder(folder / "slabs", tables, rows, group_rows)
+        record = slab_folder(folder / "slabs", tables, rows, period_rows)
         spliced = pl.read_parquet(_merged(folder / "slabs", folder / "splice.parquet"))
+        groups = read_footer(folder / "splice.parquet").row_groups
         joined = pl.read_parquet(_merged(folder / "slabs", folder / "join.parquet", "join"))
+    assert len(record.spine.periods) == -(-rows // (period_rows or rows))
+    assert groups == record.spine.row_groups
     assert spliced.height == rows
     assert_frame_equal(spliced, joined, check_exact=True)
+
+
+@pytest.mark.parametrize("period_rows", [0, 70])
+def test_bytes_lie_period_by_period_and_in_each_table_by_table_behind_them_the_footer(
+    tmp_path: Path, period_rows: int
+) -> None:
+    record = slab_folder(tmp_path / "slabs", _awkward(200), 200, period_rows)
+    data = _merged(tmp_path / "slabs", tmp_path / "out.parquet").read_bytes()
+    names = [slab.pieces[n].object_name for n in range(len(record.spine.periods)) for slab in record.slabs]
+    assert names[:2] == ["targets_eurusd/2024-01.parquet", "agg_eurusd/2024-01.parquet"]
+    assert [piece.object_name for _, piece in pieces_in_order(record.slabs)] == names
+    pieces = b"".join((tmp_path / "slabs" / name).read_bytes() for name in names)
+    assert data[: len(pieces)] == pieces
+    assert len(data) - len(pieces) == parquet_end_bytes(data[-8:])
 
 
 def test_the_checksum_follows_without_reading_and_catches_any_flipped_byte(tmp_path: Path) -> None:
@@ -179,76 +207,107 @@ def test_the_checksum_follows_without_reading_and_catches_any_flipped_byte(tmp_p
 
 
 @pytest.mark.parametrize("engine", ["splice", "join"])
-def test_a_slab_whose_bytes_rotted_is_refused_by_name(tmp_path: Path, engine: str) -> None:
+@pytest.mark.parametrize("period", PERIODS)
+def test_a_piece_whose_bytes_rotted_is_refused_by_name(tmp_path: Path, engine: str, period: str) -> None:
     folder = extracted(tmp_path / "slabs")
-    slab = folder / "agg_eurusd.parquet"
-    data = bytearray(slab.read_bytes())
-    data[50] ^= 0xFF
-    slab.write_bytes(data)
+    _rot(folder / "agg_eurusd" / f"{period}.parquet")
     plan = plan_merge(EURUSD, working_folder(folder), SETTINGS)
-    with pytest.raises(CheckpointMismatch, match=r"eurusd/agg_eurusd: other bytes .* --table agg_eurusd"):
-        merge(plan, *StoredFile.at(tmp_path / "out.parquet"), engine=engine, progress=Silent())
-
-
-@pytest.mark.parametrize("engine", ["splice", "join"])
-def test_columns_exchanged_in_a_slab_under_its_own_crc32c_are_refused(tmp_path: Path, engine: str) -> None:
-    folder = extracted(tmp_path / "slabs")
-    slab = folder / "agg_eurusd.parquet"
-    exchange(slab, "agg__agg_mean_45", "agg__agg_mean_90", writer_name(slab))
-    plan = plan_merge(EURUSD, working_folder(folder), SETTINGS)  # footers, sizes and CRC32C say nothing
-    assert crc32c_of_file(slab) == next(each.crc32c for each in plan.extraction.slabs if each.table == "agg_eurusd")
-    with pytest.raises(CheckpointMismatch, match="eurusd/agg_eurusd: other bytes"):
+    with pytest.raises(CheckpointMismatch, match=rf"eurusd/agg_eurusd/{period}: other bytes .* --table agg_eurusd"):
         merge(plan, *StoredFile.at(tmp_path / "out.parquet"), engine=engine, progress=Silent())
     assert not (tmp_path / "out.parquet").exists()
 
 
-def test_slabs_recorded_before_sha256_was_kept_are_merged_by_their_crc32c(tmp_path: Path) -> None:
-    folder = extracted(tmp_path / "slabs")
-    record = ExtractionRecord.load(folder / EXTRACTION_FILE)
-    old = [slab.model_copy(update={"sha256": None}) for slab in record.slabs]
-    record.model_copy(update={"slabs": tuple(old)}).save(folder / EXTRACTION_FILE)
-    manifest = merge(
-        plan_merge(EURUSD, working_folder(folder), SETTINGS),
-        *StoredFile.at(tmp_path / "out.parquet"),
-        progress=Silent(),
-    )
-    assert {slab.sha256 for slab in manifest.extraction.slabs} == {None}
-    slab = folder / "agg_eurusd.parquet"
-    data = bytearray(slab.read_bytes())
+def _rot(path: Path) -> None:
+    data = bytearray(path.read_bytes())
     data[50] ^= 0xFF
-    slab.write_bytes(data)
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("engine", ["splice", "join"])
+def test_columns_exchanged_in_a_piece_under_its_own_crc32c_are_refused(tmp_path: Path, engine: str) -> None:
+    folder = extracted(tmp_path / "slabs")
+    path = folder / "agg_eurusd" / "2024-02.parquet"
+    exchange(path, "agg__agg_mean_45", "agg__agg_mean_90", writer_name(path))
+    plan = plan_merge(EURUSD, working_folder(folder), SETTINGS)  # footers, sizes and CRC32C say nothing
+    slab = next(each for each in plan.extraction.slabs if each.table == "agg_eurusd")
+    assert crc32c_of_file(path) == slab.pieces[1].crc32c
+    with pytest.raises(CheckpointMismatch, match="eurusd/agg_eurusd/2024-02: other bytes"):
+        merge(plan, *StoredFile.at(tmp_path / "out.parquet"), engine=engine, progress=Silent())
+    assert not (tmp_path / "out.parquet").exists()
+
+
+def test_slabs_of_an_earlier_version_are_spliced_and_joined_to_the_same_values(tmp_path: Path) -> None:
+    expected = pl.read_parquet(_merged(extracted(tmp_path / "slabs"), tmp_path / "now.parquet"))
+    folder = as_earlier_version(tmp_path / "slabs")
+    assert {path.name for path in folder.glob("*.parquet")} == {f"{table}.parquet" for table in _tables_in(folder)}
+    for engine in ("splice", "join"):
+        output = _merged(folder, tmp_path / f"{engine}.parquet", engine)
+        assert_frame_equal(pl.read_parquet(output), expected, check_exact=True)
+    manifest = Manifest.load(manifest_path(tmp_path / "splice.parquet"))
+    assert manifest.file.content_digest == Manifest.load(manifest_path(tmp_path / "now.parquet")).file.content_digest
+    assert manifest.file.crc32c == crc32c_of_file(tmp_path / "splice.parquet")
+    assert read_footer(tmp_path / "splice.parquet").row_groups == (120, 80)
+
+
+def _tables_in(folder: Path) -> list[str]:
+    return [slab.table for slab in ExtractionRecord.load(folder / EXTRACTION_FILE).slabs]
+
+
+def test_a_rotten_slab_of_an_earlier_version_is_refused_by_name(tmp_path: Path) -> None:
+    folder = as_earlier_version(extracted(tmp_path / "slabs"))
+    _rot(folder / "agg_eurusd.parquet")
+    with pytest.raises(CheckpointMismatch, match="eurusd/agg_eurusd: other bytes"):
+        _merged(folder, tmp_path / "out.parquet")
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_slabs_recorded_before_sha256_was_kept_are_merged_by_their_crc32c(tmp_path: Path, *, earlier: bool) -> None:
+    folder = extracted(tmp_path / "slabs")
+    if earlier:
+        as_earlier_version(folder)
+    record = ExtractionRecord.load(folder / EXTRACTION_FILE)
+    old = [
+        slab.model_copy(update={"pieces": tuple(each.model_copy(update={"sha256": None}) for each in slab.pieces)})
+        for slab in record.slabs
+    ]
+    record.model_copy(update={"slabs": tuple(old)}).save(folder / EXTRACTION_FILE)
+    _merged(folder, tmp_path / "out.parquet")
+    manifest = Manifest.load(manifest_path(tmp_path / "out.parquet"))
+    pieces = [piece for slab in manifest.extraction.slabs for piece in slab.pieces]
+    assert {piece.sha256 for piece in pieces} == {None}
+    name = next(piece.object_name for piece in pieces if piece.object_name.startswith("agg_eurusd"))
+    _rot(folder / name)
     with pytest.raises(CheckpointMismatch, match="eurusd/agg_eurusd"):
-        merge(
-            plan_merge(EURUSD, working_folder(folder), SETTINGS),
-            *StoredFile.at(tmp_path / "out.parquet"),
-            progress=Silent(),
-        )
+        _merged(folder, tmp_path / "out.parquet")
 
 
 PREFIX = slabs_prefix(EURUSD)
 NAME = merged_name(EURUSD)
 
 
-def _extracted(store: GcsObjectStore, *, row_group_rows: int = 0) -> None:
+def _extracted(store: GcsObjectStore, *, period: str = "month") -> None:
     slabs = Slabs(store, slabs_prefix(EURUSD))
-    extract_pair(frame_job(slabs, frame_warehouse(), row_group_rows=row_group_rows))
+    extract_pair(frame_job(slabs, across_months(frame_warehouse()), period=period))
 
 
 def _compose(store: GcsObjectStore) -> Manifest:
     return merge(plan_slabs(EURUSD, store, slabs_prefix(EURUSD)), store, merged_name(EURUSD), progress=Silent())
 
 
-@pytest.mark.parametrize("row_group_rows", [0, 64])
-def test_compose_equals_the_splice(gcs_store: GcsObjectStore, tmp_path: Path, row_group_rows: int) -> None:
-    _extracted(gcs_store, row_group_rows=row_group_rows)
-    extract_pair(frame_job(tmp_path / "slabs", frame_warehouse(), row_group_rows=row_group_rows))
+@pytest.mark.parametrize("period", ["none", "month"])
+def test_compose_equals_the_splice(gcs_store: GcsObjectStore, tmp_path: Path, period: str) -> None:
+    _extracted(gcs_store, period=period)
+    extracted(tmp_path / "slabs", period=period)
     spliced = merge(
         plan_merge(EURUSD, working_folder(tmp_path / "slabs"), SETTINGS),
         *StoredFile.at(tmp_path / "out.parquet"),
         progress=Silent(),
     )
     composed = _compose(gcs_store)
-    assert_frame_equal(pl.read_parquet(io.BytesIO(gcs_store.read(NAME))), pl.read_parquet(tmp_path / "out.parquet"))
+    data, written = gcs_store.read(NAME), (tmp_path / "out.parquet").read_bytes()
+    assert_frame_equal(pl.read_parquet(io.BytesIO(data)), pl.read_parquet(tmp_path / "out.parquet"))
+    piece_bytes = sum(slab.size_bytes for slab in composed.extraction.slabs)
+    assert data[:piece_bytes] == written[:piece_bytes]
     assert composed.extraction.slabs == spliced.extraction.slabs
     assert composed.file.columns == spliced.file.columns
 
@@ -286,25 +345,58 @@ def _not_synced(path: Path) -> None:
 def test_669_slabs_take_at_most_25_compose_calls_and_leave_nothing_behind(
     gcs_store: GcsObjectStore, gcs: GcsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "sync_file", _not_synced)  # 2,676 of them take 5 s, and nobody pulls the plug here
+    monkeypatch.setattr(files, "sync_file", _not_synced)  # thousands of them take 5 s, and nobody pulls the plug here
     rng = np.random.default_rng(5)
     tables = {f"mkt_{number}": pl.DataFrame({"x": rng.standard_normal(20)}) for number in range(668)}
     slab_folder(tmp_path, tables, 20)
     bucket = gcs.buckets[BUCKET]
-    for path in tmp_path.iterdir():
-        size = int.from_bytes(path.read_bytes()[-8:-4], "little") + 8
-        bucket.put(f"{PREFIX}{path.name}", path.read_bytes(), {}, metadata={FOOTER_BYTES_KEY: str(size)})
+    _copy(tmp_path, bucket)
     before = set(bucket.live)
     gcs.log.clear()
     _compose(gcs_store)
     count = gcs.log.count()
     assert count["object.compose"] <= 25
-    assert count["object.list"] == 2  # a thousand names a page: slabs and their records
+    assert count["object.list"] == 2  # a thousand names a page: pieces and the tables' records
     assert count["object.media"] == 669 + 1
     assert set(bucket.live) - before == {NAME, str(manifest_path(Path(NAME)))}
     whole = pl.read_parquet(io.BytesIO(bucket.live[NAME].data))
     assert whole.shape == (20, 670)
     assert whole.get_column("mkt_667__x").equals(tables["mkt_667"].get_column("x"), null_equal=True)
+
+
+def _copy(folder: Path, bucket: Bucket) -> None:
+    """Put a folder of slabs into a bucket as an extraction does, with the sizes of the footers."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            stated = {FOOTER_BYTES_KEY: str(parquet_end_bytes(data[-8:]))} if path.suffix == ".parquet" else {}
+            bucket.put(f"{PREFIX}{path.relative_to(folder).as_posix()}", data, {}, metadata=stated)
+
+
+@pytest.mark.parametrize(("tables", "periods"), [(1, 3), (5, 5), (5, 6), (6, 5), (8, 31), (4, 62)])
+def test_tables_times_periods_pieces_take_the_fewest_compose_calls(
+    gcs_store: GcsObjectStore,
+    gcs: GcsServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tables: int,
+    periods: int,
+) -> None:
+    monkeypatch.setattr(files, "sync_file", _not_synced)
+    rows = 2 * periods
+    frames = {f"mkt_{number}": pl.DataFrame({"x": np.arange(rows) * 1.5 + number}) for number in range(tables - 1)}
+    slab_folder(tmp_path, frames, rows, 2)
+    bucket = gcs.buckets[BUCKET]
+    _copy(tmp_path, bucket)
+    gcs.log.clear()
+    manifest = _compose(gcs_store)
+    objects = tables * periods + 1  # the footer too
+    assert gcs.log.count()["object.compose"] <= -(-(objects - 1) // 31)
+    assert manifest.extraction.spine.row_groups == (2,) * periods
+    whole = pl.read_parquet(io.BytesIO(bucket.live[NAME].data))
+    assert whole.get_column(KEY).equals(months_of(rows, 2))
+    for name, frame in frames.items():
+        assert whole.get_column(f"{name}__x").equals(frame.get_column("x"))
 
 
 def test_a_footer_of_unstated_size_is_found(gcs_store: GcsObjectStore, gcs: GcsServer) -> None:
@@ -314,70 +406,113 @@ def test_a_footer_of_unstated_size_is_found(gcs_store: GcsObjectStore, gcs: GcsS
     assert _compose(gcs_store).file.rows == 200
 
 
+PIECE = f"{PREFIX}mkt_vol/2024-02.parquet"
+
+
 @pytest.mark.parametrize(
-    ("damage", "error"),
+    ("damage", "error", "text"),
     [
-        ("gone", MergeRefused),
-        ("superfluous", MergeRefused),
-        ("other bytes", CheckpointMismatch),
-        ("forged", CheckpointMismatch),
-        ("no extraction", CheckpointCorrupt),
+        ("gone", MergeRefused, "eurusd: 1 missing: mkt_vol/2024-02, "),
+        ("superfluous", MergeRefused, "eurusd: 1 superfluous: other.parquet, "),
+        ("another period", MergeRefused, "eurusd: 1 superfluous: mkt_vol/2023-12.parquet, "),
+        ("other bytes", CheckpointMismatch, "eurusd/mkt_vol/2024-02: "),
+        ("of another table", CheckpointMismatch, "eurusd/mkt_vol/2024-02: "),
+        ("of another period", CheckpointMismatch, "eurusd/mkt_vol/2024-02: "),
+        ("forged", CheckpointMismatch, "eurusd/mkt_vol/2024-02: "),
+        ("no extraction", CheckpointCorrupt, "extraction.json"),
     ],
 )
-def test_slabs_that_are_not_the_record_are_refused_before_anything_is_written(
-    gcs_store: GcsObjectStore, gcs: GcsServer, tmp_path: Path, damage: str, error: type[Exception]
+def test_pieces_that_are_not_the_record_are_refused_by_name_before_anything_is_written(
+    gcs_store: GcsObjectStore, gcs: GcsServer, tmp_path: Path, damage: str, error: type[Exception], text: str
 ) -> None:
     _extracted(gcs_store)
-    slab = f"{PREFIX}mkt_vol.parquet"
     match damage:
         case "gone":
-            gcs_store.delete(slab)
+            gcs_store.delete(PIECE)
         case "superfluous":
             gcs_store.put_bytes(f"{PREFIX}other.parquet", b"PAR1")
+        case "another period":
+            gcs_store.put_bytes(f"{PREFIX}mkt_vol/2023-12.parquet", gcs_store.read(PIECE))
         case "other bytes":
-            gcs_store.put_bytes(slab, gcs_store.read(slab)[::-1])
+            gcs_store.put_bytes(PIECE, gcs_store.read(PIECE)[::-1])
+        case "of another table":
+            gcs_store.put_bytes(PIECE, gcs_store.read(f"{PREFIX}agg_eurusd/2024-02.parquet"))
+        case "of another period":
+            gcs_store.put_bytes(PIECE, gcs_store.read(f"{PREFIX}mkt_vol/2024-01.parquet"))
         case "forged":
-            path = tmp_path / "mkt_vol.parquet"
-            path.write_bytes(gcs_store.read(slab))
-            first, second, *_ = read_footer(path).columns
-            exchange(path, first, second, writer_name(path))
-            gcs_store.put_bytes(slab, path.read_bytes())
+            gcs_store.put_bytes(PIECE, _forged(gcs_store.read(PIECE), tmp_path))
         case _:
             gcs_store.delete(f"{PREFIX}extraction.json")
     gcs.log.clear()
-    with pytest.raises(error):
+    with pytest.raises(error, match=text):
         _compose(gcs_store)
     assert gcs.log.count().keys() <= {"object.list", "object.media"}
 
 
-def test_a_slab_copied_back_byte_by_byte_is_read_once_and_composed(gcs_store: GcsObjectStore, gcs: GcsServer) -> None:
-    _extracted(gcs_store)
-    slab = f"{PREFIX}mkt_vol.parquet"
-    data = gcs_store.read(slab)
-    gcs_store.put_bytes(slab, data)
-    gcs.log.clear()
-    assert _compose(gcs_store).file.rows == 200
-    assert sum(size for name, _, size in gcs.log.ranges if name == slab) >= len(data)
-
-
-def test_the_cure_for_a_forged_slab_object_works(gcs_store: GcsObjectStore, tmp_path: Path) -> None:
-    _extracted(gcs_store)
-    path = tmp_path / "mkt_vol.parquet"
-    path.write_bytes(gcs_store.read(f"{PREFIX}mkt_vol.parquet"))
-    good = path.read_bytes()
+def _forged(data: bytes, folder: Path) -> bytes:
+    """The bytes of a slab's file or piece with two columns exchanged under the CRC32C that it had."""
+    path = folder / "forged.parquet"
+    path.write_bytes(data)
     first, second, *_ = read_footer(path).columns
     exchange(path, first, second, writer_name(path))
-    gcs_store.put_bytes(f"{PREFIX}mkt_vol.parquet", path.read_bytes())
+    return path.read_bytes()
+
+
+def test_a_piece_copied_back_byte_by_byte_is_read_once_and_composed(gcs_store: GcsObjectStore, gcs: GcsServer) -> None:
     _extracted(gcs_store)
-    assert gcs_store.read(f"{PREFIX}mkt_vol.parquet") == good
+    data = gcs_store.read(PIECE)
+    gcs_store.put_bytes(PIECE, data)
+    gcs.log.clear()
+    assert _compose(gcs_store).file.rows == 200
+    assert sum(size for name, _, size in gcs.log.ranges if name == PIECE) >= len(data)
+    read = Counter[str]()
+    for name, _, size in gcs.log.ranges:
+        read[name] += size
+    stored = gcs.buckets[BUCKET].live
+    assert [name for name in read if name.startswith(PREFIX) and read[name] >= len(stored[name].data)] == [
+        f"{PREFIX}extraction.json",
+        PIECE,
+    ]
+
+
+def test_the_cure_for_a_forged_piece_works(gcs_store: GcsObjectStore, tmp_path: Path) -> None:
+    _extracted(gcs_store)
+    good = gcs_store.read(PIECE)
+    gcs_store.put_bytes(PIECE, _forged(good, tmp_path))
+    _extracted(gcs_store)
+    assert gcs_store.read(PIECE) == good
     assert _compose(gcs_store).file.rows == 200
 
 
-def test_a_slab_replaced_while_it_is_composed_gives_no_file(gcs_store: GcsObjectStore, gcs: GcsServer) -> None:
+@pytest.mark.parametrize("forged", [False, True])
+def test_slabs_of_an_earlier_version_are_composed_unless_one_is_forged(
+    gcs_store: GcsObjectStore, tmp_path: Path, *, forged: bool
+) -> None:
+    expected = pl.read_parquet(_merged(extracted(tmp_path / "slabs"), tmp_path / "out.parquet"))
+    folder = as_earlier_version(tmp_path / "slabs")
+    for path in folder.glob("*.parquet"):
+        info = gcs_store.put_bytes(f"{PREFIX}{path.name}", path.read_bytes())
+        record = folder / f"{path.stem}.slab.json"
+        gcs_store.put_bytes(
+            f"{PREFIX}{record.name}", record.read_bytes(), metadata={"slab-generation": str(info.version)}
+        )
+    gcs_store.put_bytes(f"{PREFIX}{EXTRACTION_FILE}", (folder / EXTRACTION_FILE).read_bytes())
+    if forged:
+        slab = f"{PREFIX}mkt_vol.parquet"
+        gcs_store.put_bytes(slab, _forged(gcs_store.read(slab), tmp_path))
+        with pytest.raises(CheckpointMismatch, match="eurusd/mkt_vol: "):
+            _compose(gcs_store)
+    else:
+        manifest = _compose(gcs_store)
+        data = gcs_store.read(NAME)
+        assert manifest.file.crc32c == crc32c(data)
+        assert_frame_equal(pl.read_parquet(io.BytesIO(data)), expected, check_exact=True)
+
+
+def test_a_piece_replaced_while_it_is_composed_gives_no_file(gcs_store: GcsObjectStore, gcs: GcsServer) -> None:
     _extracted(gcs_store)
     plan = plan_slabs(EURUSD, gcs_store, slabs_prefix(EURUSD))
-    slab = f"{PREFIX}mkt_vol.parquet"
-    gcs.fail("object.compose", "hook", hook=lambda: gcs.buckets[BUCKET].put(slab, b"other bytes", {}))
+    gcs.fail("object.compose", "hook", hook=lambda: gcs.buckets[BUCKET].put(PIECE, b"other bytes", {}))
     with pytest.raises(ChecksumMismatch, match="removed again"):
         merge(plan, gcs_store, merged_name(EURUSD), progress=Silent())
     assert gcs_store.head(NAME) is None
@@ -430,9 +565,10 @@ def test_what_a_failed_merge_leaves_is_under_staging(gcs_store: GcsObjectStore, 
     assert all(name.startswith(STAGING) for name in gcs.buckets[BUCKET].live)
 
 
-def test_progress_tells_each_table_and_the_file(gcs_store: GcsObjectStore) -> None:
+def test_progress_tells_each_table_of_each_period_and_the_file(gcs_store: GcsObjectStore) -> None:
     _extracted(gcs_store)
     told = Told()
     manifest = merge(plan_slabs(EURUSD, gcs_store, slabs_prefix(EURUSD)), gcs_store, merged_name(EURUSD), progress=told)
-    assert [item for item, _ in told.steps] == [*(slab.table for slab in manifest.extraction.slabs), NAME]
+    tables = [slab.table for slab in manifest.extraction.slabs]
+    assert [item for item, _ in told.steps] == [*tables * len(PERIODS), NAME]
     assert told.total == len(told.steps)

@@ -21,5 +21,5 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> Training:
 
 @pytest.fixture(scope="session")
 def grouped(tmp_path_factory: pytest.TempPathFactory) -> Training:
-    """The same rows in three row groups; tests must not change the file."""
-    return good(tmp_path_factory.mktemp("grouped"), row_group_rows=150)
+    """The same rows in three periods, each a row group; tests must not change the file."""
+    return good(tmp_path_factory.mktemp("grouped"), period="month")

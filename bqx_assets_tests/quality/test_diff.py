@@ -25,7 +25,7 @@ from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets.release.named_file import diff_files
 from bqx_assets_tests.frames import EURUSD, START
 from bqx_assets_tests.merge.slabs import raw_folder, write_raw
-from bqx_assets_tests.quality.training import Training, coherent_warehouse, good
+from bqx_assets_tests.quality.training import Training, coherent_warehouse, earlier, good
 
 TABLE = FEATURES_DATASET, "mkt_vol"
 COLUMN = "mkt_vol__mkt_vol_atr_45"
@@ -46,7 +46,7 @@ def other(tmp_path_factory: pytest.TempPathFactory) -> Training:
     return good(tmp_path_factory.mktemp("other"), warehouse=warehouse)
 
 
-def test_row_groups_engines_and_runs_make_no_difference(training: Training, grouped: Training, tmp_path: Path) -> None:
+def test_periods_engines_and_runs_make_no_difference(training: Training, grouped: Training, tmp_path: Path) -> None:
     joined = tmp_path / "joined.parquet"
     manifest = merge(
         plan_merge(EURUSD, working_folder(grouped.file.parent / "slabs"), Settings()),
@@ -180,6 +180,19 @@ def test_manifests_of_an_earlier_version_are_compared_by_their_files_values(trai
     assert Manifest.load(manifest_path(file)).file.content_digest is None
     with pytest.raises(BadSetting, match="a manifest without its file"):
         _diff(training.file, manifest_path(file))
+
+
+def test_the_manifest_of_an_earlier_version_is_compared_by_its_digests(
+    training: Training, other: Training, tmp_path: Path
+) -> None:
+    made = earlier(tmp_path)
+    assert Manifest.load(manifest_path(made.file)).extraction.slabs[0].pieces[0].period == ""
+    same = _diff(training.file, made.file)
+    assert (same.same, same.by) == (True, "digests")
+    changed = _diff(manifest_path(made.file), other.file)
+    assert (changed.same, changed.by, changed.tables) == (False, "digests", ("mkt_vol",))
+    (column,) = _diff(made.file, other.file, values=True).columns
+    assert (column.column, column.rows.count if column.rows else 0) == (COLUMN, 2)
 
 
 def test_raw_checkpoints_as_they_lie_aligned_or_shuffled_give_the_same_content(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from bqx_assets.base.checksums import crc32c
 from bqx_assets.quality import integrity
 from bqx_assets.quality.integrity import FOOTER, FileChecksum, Segment, end_crc32c, segments
-from bqx_assets_tests.quality.training import Training
+from bqx_assets_tests.quality.training import PERIODS, Training, earlier
 
 
 def test_a_splice_is_its_slabs_and_a_footer_to_the_last_byte(training: Training) -> None:
@@ -24,6 +25,29 @@ def test_a_splice_is_its_slabs_and_a_footer_to_the_last_byte(training: Training)
     assert sum(part.size_bytes for part in parts) == training.file.stat().st_size
     end = crc32c(training.file.read_bytes()[parts[-1].start :])
     assert end_crc32c(parts, end) == training.manifest.file.crc32c
+
+
+def test_a_splice_of_periods_is_its_pieces_period_by_period_and_a_footer_to_the_last_byte(grouped: Training) -> None:
+    assert grouped.manifest is not None
+    slabs = grouped.manifest.extraction.slabs
+    parts = segments(grouped.manifest, grouped.file.stat().st_size)
+    names = [f"{slab.table} {period}" for period in PERIODS for slab in slabs]
+    assert [part.name for part in parts] == [*names, FOOTER]
+    assert [part.start for part in parts[1:]] == [part.start + part.size_bytes for part in parts[:-1]]
+    content = grouped.file.read_bytes()
+    assert sum(part.size_bytes for part in parts) == len(content)
+    for part in parts:
+        assert _sha256(content[part.start : part.start + part.size_bytes]) == part.sha256
+    assert end_crc32c(parts, crc32c(content[parts[-1].start :])) == grouped.manifest.file.crc32c
+
+
+def test_the_ranges_of_a_manifest_of_an_earlier_version_are_its_slabs(tmp_path: Path) -> None:
+    made = earlier(tmp_path)
+    assert made.manifest is not None
+    parts = segments(made.manifest, made.file.stat().st_size)
+    assert [part.name for part in parts] == [*(slab.table for slab in made.manifest.extraction.slabs), FOOTER]
+    content = made.file.read_bytes()
+    assert all(_sha256(content[part.start : part.start + part.size_bytes]) == part.sha256 for part in parts)
 
 
 def test_a_joined_file_is_one_range(training: Training) -> None:

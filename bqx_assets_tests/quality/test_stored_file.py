@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bqx_assets.base.artifacts import Manifest
+from bqx_assets.base.artifacts import Manifest, pieces_in_order
 from bqx_assets.base.errors import ObjectMissing, PreconditionFailed, StoreError
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.store.gcs import GcsObjectStore
@@ -32,9 +32,9 @@ NAME = merged_name(EURUSD)
 READ = "object.media"
 
 
-def _composed(store: ObjectStore, *, row_group_rows: int = 0) -> Manifest:
+def _composed(store: ObjectStore, *, period: str = "none") -> Manifest:
     slabs = Slabs(store, slabs_prefix(EURUSD))
-    extract_pair(frame_job(slabs, coherent_warehouse(), row_group_rows=row_group_rows))
+    extract_pair(frame_job(slabs, coherent_warehouse(), period=period))
     return merge(plan_slabs(EURUSD, store, slabs_prefix(EURUSD)), store, merged_name(EURUSD), progress=Silent())
 
 
@@ -46,9 +46,9 @@ def _failed(report: Report) -> set[str]:
     return {verdict.rule for verdict in report.failures()}
 
 
-@pytest.mark.parametrize("row_group_rows", [0, 150])
-def test_a_composed_object_passes_every_rule(gcs_store: GcsObjectStore, row_group_rows: int) -> None:
-    report = _report(gcs_store, _composed(gcs_store, row_group_rows=row_group_rows))
+@pytest.mark.parametrize("period", ["none", "month"])
+def test_a_composed_object_passes_every_rule(gcs_store: GcsObjectStore, period: str) -> None:
+    report = _report(gcs_store, _composed(gcs_store, period=period))
     assert [verdict.rule for verdict in report.verdicts if verdict.passed] == [rule.name for rule in RULES]
     assert (report.file, report.rows, report.not_checked) == (gcs_store.uri(NAME), ROWS, ())
 
@@ -89,10 +89,10 @@ def test_every_byte_is_read_once_in_a_request_a_group_and_kept_nowhere(
     assert size_bytes <= gcs.log.downloaded_bytes <= size_bytes + ahead_bytes + (64 << 10)
 
 
-def test_row_groups_cost_at_most_a_request_each(
+def test_periods_cost_at_most_a_request_each(
     gcs_store: GcsObjectStore, gcs: GcsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    manifest = _composed(gcs_store, row_group_rows=150)
+    manifest = _composed(gcs_store, period="month")
     monkeypatch.setattr(validation, "GROUP_BYTES", 8 * ROWS * 20)
     gcs.log.clear()
     report = _report(gcs_store, manifest)
@@ -129,6 +129,20 @@ def test_a_flipped_byte_names_its_table(gcs_store: GcsObjectStore) -> None:
     report = _report(gcs_store, manifest)
     assert _failed(report) == {"file_readable", "checksum", "slabs_intact"}
     assert verdict_of(report, "slabs_intact").evidence["damaged"] == [damaged.table]
+    assert not verdict_of(_report(gcs_store, manifest, deep=False), "checksum").passed
+
+
+def test_a_flipped_byte_names_its_table_and_period(gcs_store: GcsObjectStore) -> None:
+    manifest = _composed(gcs_store, period="month")
+    *before, damaged = list(pieces_in_order(manifest.extraction.slabs))[:10]
+    data = bytearray(gcs_store.read(NAME))
+    data[sum(piece.size_bytes for _, piece in before) + 100] ^= 1
+    gcs_store.put_bytes(NAME, bytes(data))
+    report = _report(gcs_store, manifest)
+    assert _failed(report) == {"file_readable", "checksum", "slabs_intact"}
+    assert verdict_of(report, "slabs_intact").evidence["damaged"] == [f"{damaged[0].table} 2024-02"]
+    lost = verdict_of(report, "file_readable").evidence["columns"]
+    assert lost == [column.name for column in damaged[0].provenance.columns][:20]
     assert not verdict_of(_report(gcs_store, manifest, deep=False), "checksum").passed
 
 

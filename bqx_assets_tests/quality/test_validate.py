@@ -26,7 +26,7 @@ from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets.quality.validate import validate
 from bqx_assets_tests.forgery import exchange, restore_crc32c, writer_name
 from bqx_assets_tests.frames import EURUSD, minutes
-from bqx_assets_tests.quality.training import Training, content_of, rewritten, verdict_of
+from bqx_assets_tests.quality.training import Training, content_of, earlier, rewritten, verdict_of
 from bqx_assets_tests.release.training import MOMENT
 
 NEEDS_VALUES = {"target_ends",
@@ -57,8 +57,19 @@ def test_a_good_file_passes_every_rule(training: Training) -> None:
     assert report.peak_bytes > 0 < report.seconds
 
 
-def test_a_good_file_of_several_row_groups_passes_every_rule(grouped: Training) -> None:
+def test_a_good_file_of_several_periods_passes_every_rule(grouped: Training) -> None:
     assert grouped.failed() == set()
+
+
+def test_a_file_of_slabs_of_an_earlier_version_passes_every_rule_by_its_own_manifest(tmp_path: Path) -> None:
+    made = earlier(tmp_path)
+    report = made.report()
+    assert [verdict for verdict in report.verdicts if not verdict.passed] == []
+    assert not report.not_checked
+    content = bytearray(made.file.read_bytes())
+    content[100] ^= 1
+    made.file.write_bytes(content)
+    assert verdict_of(made.report(), "slabs_intact").evidence["damaged"] == ["targets_eurusd"]
 
 
 def test_a_report_survives_json(training: Training) -> None:
@@ -185,7 +196,7 @@ def test_a_damaged_slab_is_named_and_its_columns_are_not_decoded(copy: Training)
         (1, "base_bqx__bqx_90", {"no_feature_looks_forward", "completeness"}),
     ],
 )
-def test_a_chunk_damaged_in_one_row_group_loses_its_column_and_no_other(
+def test_a_chunk_damaged_in_one_period_loses_its_column_and_no_other(
     tmp_path: Path, grouped: Training, row_group: int, name: str, unjudged: set[str]
 ) -> None:
     footer = read_footer(grouped.file)
@@ -250,7 +261,7 @@ def test_values_changed_under_their_slabs_own_crc32c_are_found(copy: Training) -
 
 
 @pytest.mark.parametrize("grouping", ["training", "grouped"])
-def test_values_are_those_digested_before_they_were_encoded_whatever_their_row_groups(
+def test_values_are_those_digested_before_they_were_encoded_whatever_their_periods(
     grouping: str, request: pytest.FixtureRequest
 ) -> None:
     made: Training = request.getfixturevalue(grouping)
@@ -285,7 +296,10 @@ def test_a_changed_value_is_another_content_though_all_checksums_vouch_for_its_b
 
 def test_a_manifest_of_an_earlier_version_warns_of_what_it_does_not_record(training: Training) -> None:
     assert training.manifest is not None
-    old = [slab.model_copy(update={"sha256": None}) for slab in training.manifest.extraction.slabs]
+    old = [
+        slab.model_copy(update={"pieces": tuple(each.model_copy(update={"sha256": None}) for each in slab.pieces)})
+        for slab in training.manifest.extraction.slabs
+    ]
     extraction = training.manifest.extraction.model_copy(update={"slabs": tuple(old)})
     file = training.manifest.file.model_copy(update={"end_sha256": None, "content_digest": None})
     manifest = training.manifest.model_copy(update={"extraction": extraction, "file": file})

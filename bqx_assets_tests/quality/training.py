@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 
-from bqx_assets.base.artifacts import PAIR_KEY, Manifest
+from bqx_assets.base.artifacts import PAIR_KEY, Manifest, manifest_path
 from bqx_assets.base.checksums import crc32c_of_file, sums_of_files
 from bqx_assets.base.content import Contents, file_digest, periods_of
 from bqx_assets.base.names import KEY
@@ -24,9 +25,12 @@ from bqx_assets.quality.integrity import SPLICED
 from bqx_assets.quality.report import Report, Verdict
 from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets.quality.validate import validate
-from bqx_assets_tests.frames import EURUSD, FrameWarehouse, few_tables_expectations, frame_job, frame_warehouse
+from bqx_assets_tests.frames import EURUSD, START, FrameWarehouse, few_tables_expectations, frame_job, frame_warehouse
+from bqx_assets_tests.merge.slabs import as_earlier_manifest, as_earlier_version
 
-ROWS = 400
+ROWS, MONTH_ROWS = 400, 140
+JOINT = datetime(2024, 2, 1, tzinfo=UTC)
+PERIODS = ("2024-01", "2024-02", "2024-03")
 
 
 @dataclass(frozen=True)
@@ -58,26 +62,44 @@ def expectations(rows: int = ROWS) -> Expectations:
 
 
 def coherent_warehouse(rows: int = ROWS) -> FrameWarehouse:
-    """The tests' warehouse, with the base table's BQX being what the targets promise."""
+    """The tests' warehouse, with the base table's BQX being what the targets promise, in three months.
+
+    The first joint has a minute between the rows of both months, as any other two rows have; the second has a gap.
+    """
     warehouse = frame_warehouse(rows)
     targets = warehouse.frames[TARGETS_DATASET, "targets_eurusd"]
     base = FEATURES_DATASET, "base_bqx_eurusd"
     warehouse.frames[base] = warehouse.frames[base].with_columns(
         targets.get_column(f"target_bqx{w}_h15").shift(15).alias(f"bqx_{w}") for w in load_expectations().windows
     )
+    month = pl.format("{}mo", (pl.int_range(pl.len()) // MONTH_ROWS - 1).clip(0))
+    moved = pl.col(KEY) - START + JOINT - timedelta(minutes=MONTH_ROWS)
+    for name, frame in warehouse.frames.items():
+        warehouse.frames[name] = frame.with_columns(moved.alias(KEY)).with_columns(pl.col(KEY).dt.offset_by(month))
     return warehouse
 
 
-def good(folder: Path, *, warehouse: FrameWarehouse | None = None, row_group_rows: int = 0) -> Training:
+def good(folder: Path, *, warehouse: FrameWarehouse | None = None, period: str = "none") -> Training:
     """Extract and merge."""
     made = warehouse or coherent_warehouse()
     rows = made.frames[TARGETS_DATASET, "targets_eurusd"].height
-    extract_pair(frame_job(folder / "slabs", made, row_group_rows=row_group_rows))
+    extract_pair(frame_job(folder / "slabs", made, period=period))
     file = folder / "training_eurusd.parquet"
     manifest = merge(
         plan_merge(EURUSD, working_folder(folder / "slabs"), Settings()), *StoredFile.at(file), progress=Silent()
     )
     return Training(file, manifest, expectations(rows))
+
+
+def earlier(folder: Path) -> Training:
+    """The good file as an earlier version made it, of slabs without pieces and with several row groups each."""
+    slabs = folder / "slabs"
+    extract_pair(frame_job(slabs, coherent_warehouse(), period="month"))
+    file = folder / "training_eurusd.parquet"
+    plan = plan_merge(EURUSD, working_folder(as_earlier_version(slabs)), Settings())
+    merge(plan, *StoredFile.at(file), progress=Silent())
+    as_earlier_manifest(manifest_path(file))
+    return Training(file, Manifest.load(manifest_path(file)), expectations())
 
 
 def rewritten(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pytest
 
-from bqx_assets.base.artifacts import EXTRACTION_FILE
+from bqx_assets.base.artifacts import EXTRACTION_FILE, ExtractionRecord, SlabRecord
 from bqx_assets.base.errors import CheckpointMismatch, ChecksumMismatch
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Silent
@@ -18,6 +19,7 @@ from bqx_assets.base.store import staging_names
 from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.base.store.protocol import ObjectInfo
+from bqx_assets.extract.slab_records import TableRecord
 from bqx_assets.extract.slabs import Slabs
 from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets.release import retention
@@ -29,7 +31,13 @@ from bqx_assets_tests.servers.gcs.server import GcsServer
 
 EURUSD = parse_pair("eurusd")
 STAGED = "staging/releases/eurusd/0f0f0f0f-1234abcd/training_eurusd.parquet"
-SLABS = {"targets_eurusd": b"spine", "mkt_vol": b"volatility", "agg_eurusd": b"aggregates"}
+SLABS = {
+    "targets_eurusd": (b"spine", b"of February"),
+    "mkt_vol": (b"volatility", b"later"),
+    "agg_eurusd": (b"aggregates", b"of another period"),
+}
+"""The bytes of each slab's pieces."""
+NEWER = "agg_eurusd/2026-02.parquet"
 
 
 @pytest.fixture
@@ -39,19 +47,45 @@ def store(tmp_path: Path) -> LocalObjectStore:
 
 def _checkpoints(folder: Path) -> list[str]:
     records = [
-        slab(table, data, "spine" if table.startswith("targets") else "feature") for table, data in SLABS.items()
+        slab(table, *data, role="spine" if table.startswith("targets") else "feature") for table, data in SLABS.items()
     ]
-    folder.mkdir()
     for record in records:
-        (folder / record.object_name).write_bytes(SLABS[record.table])
-        record.save(folder / f"{record.table}.slab.json")
+        for piece, data in zip(record.pieces, SLABS[record.table], strict=True):
+            path = folder / piece.object_name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        TableRecord(table=record.table, encoding="", pieces=(), slab=record).save(folder / f"{record.table}.slab.json")
     extraction(records).save(folder / EXTRACTION_FILE)
-    return [record.object_name for record in records]
+    return [piece.object_name for record in records for piece in record.pieces]
 
 
-def _publish_of(tmp_path: Path, store: LocalObjectStore) -> Path:
-    records = [slab(table, data) for table, data in SLABS.items()]
-    file, manifest, report = training(tmp_path / "training", b"all of it", slabs=records)
+def _earlier_checkpoints(folder: Path) -> list[str]:
+    """Checkpoints of format version 1, with a file and a record for each slab."""
+    folder.mkdir()
+    for table, (data, _) in SLABS.items():
+        (folder / f"{table}.parquet").write_bytes(data)
+        (folder / f"{table}.slab.json").write_text(json.dumps(_as_earlier(slab(table, data))))
+    record = json.loads(extraction().as_json()) | {"format_version": 1}
+    record["slabs"] = [_as_earlier(slab(table, data)) for table, (data, _) in SLABS.items()]
+    (folder / EXTRACTION_FILE).write_text(json.dumps(record))
+    return [f"{table}.parquet" for table in SLABS]
+
+
+def _as_earlier(record: SlabRecord) -> dict[str, Any]:
+    facts = json.loads(record.as_json())
+    (piece,) = facts.pop("pieces")
+    facts["provenance"]["format_version"] = 1
+    own = {name: piece[name] for name in ("size_bytes", "crc32c")}
+    return facts | own | {"object_name": f"{record.table}.parquet", "sha256": None}
+
+
+def _left(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("[!.]*") if path.is_file())
+
+
+def _publish_of(tmp_path: Path, store: LocalObjectStore, records: Sequence[SlabRecord] = ()) -> Path:
+    made = records or [slab(table, *data) for table, data in SLABS.items()]
+    file, manifest, report = training(tmp_path / "training", b"all of it", slabs=made)
     publish(StoredFile.at(file), manifest, report, store, progress=Silent())
     return file
 
@@ -163,8 +197,31 @@ def test_published_slabs_go_and_the_training_file_stays(tmp_path: Path, store: L
     file = _publish_of(tmp_path, store)
     removed = clean_checkpoints(EURUSD, Slabs.in_folder(folder), store)
     assert removed.names == tuple(names)
-    assert [path.name for path in folder.iterdir() if not path.name.startswith(".")] == ["mine.txt"]
+    assert removed.size_bytes == sum(len(piece) for pieces in SLABS.values() for piece in pieces)
+    assert _left(folder) == ["mine.txt"]
     assert file.read_bytes() == store.read("training_eurusd.parquet") == b"all of it"
+
+
+def test_published_slabs_of_an_earlier_version_go_too(tmp_path: Path, store: LocalObjectStore) -> None:
+    folder = tmp_path / "eurusd"
+    names = _earlier_checkpoints(folder)
+    record = ExtractionRecord.load(folder / EXTRACTION_FILE)
+    _publish_of(tmp_path, store, record.slabs)
+    assert clean_checkpoints(EURUSD, Slabs.in_folder(folder), store).names == tuple(names)
+    assert _left(folder) == []
+
+
+def test_a_deletion_that_was_killed_amid_a_slab_is_finished_by_the_next(
+    tmp_path: Path, store: LocalObjectStore
+) -> None:
+    folder = tmp_path / "eurusd"
+    names = _checkpoints(folder)
+    _publish_of(tmp_path, store)
+    (folder / NEWER).unlink()
+    names.remove(NEWER)
+    assert clean_checkpoints(EURUSD, Slabs.in_folder(folder), store).names == tuple(names)
+    assert _left(folder) == []
+    assert clean_checkpoints(EURUSD, Slabs.in_folder(folder), store).names == ()
 
 
 def test_without_a_published_file_no_slab_goes(tmp_path: Path, store: LocalObjectStore) -> None:
@@ -183,10 +240,13 @@ def test_with_a_damaged_published_file_no_slab_goes(tmp_path: Path, store: Local
     assert all((tmp_path / "eurusd" / name).is_file() for name in names)
 
 
-def test_with_a_slab_newer_than_the_published_file_no_slab_goes(tmp_path: Path, store: LocalObjectStore) -> None:
+@pytest.mark.parametrize("newer", [NEWER, "agg_eurusd/2026-03.parquet"], ids=["changed", "another period"])
+def test_with_a_piece_newer_than_the_published_file_no_slab_goes(
+    tmp_path: Path, store: LocalObjectStore, newer: str
+) -> None:
     names = _checkpoints(tmp_path / "eurusd")
     _publish_of(tmp_path, store)
-    (tmp_path / "eurusd" / "agg_eurusd.parquet").write_bytes(b"AGGREGATES")
+    (tmp_path / "eurusd" / newer).write_bytes(b"AGGREGATES")
     with pytest.raises(CheckpointMismatch, match="eurusd/agg_eurusd: another slab than the published one"):
         clean_checkpoints(EURUSD, Slabs.in_folder(tmp_path / "eurusd"), store)
     assert all((tmp_path / "eurusd" / name).is_file() for name in names)

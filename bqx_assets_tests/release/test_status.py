@@ -20,7 +20,15 @@ from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets.release.merged_file import save_report
 from bqx_assets.release.publish import publish
 from bqx_assets.release.status import PairStatus, pair_status
-from bqx_assets_tests.frames import FEW_TABLES, FrameWarehouse, few_tables_expectations, frame_job, frame_warehouse
+from bqx_assets_tests.frames import (
+    FEW_TABLES,
+    FrameWarehouse,
+    across_months,
+    few_tables_expectations,
+    frame_job,
+    frame_warehouse,
+)
+from bqx_assets_tests.merge.slabs import as_earlier_manifest, as_earlier_version
 from bqx_assets_tests.release.training import report, training
 
 EURUSD = parse_pair("eurusd")
@@ -34,14 +42,14 @@ class Home:
         self.folder = self.settings.checkpoint_dir / "eurusd"
         self.file = self.settings.training_file(EURUSD)
         self.store = LocalObjectStore(self.settings.output_dir)
-        self.warehouse = frame_warehouse()
+        self.warehouse = across_months(frame_warehouse())
 
     def status(self) -> PairStatus:
         door = Pipeline(self.settings)
         return pair_status(EURUSD, door.slabs(EURUSD), door.merged(EURUSD), few_tables_expectations(), self.store)
 
     def extract(self, warehouse: FrameWarehouse | None = None) -> ExtractionRecord:
-        return extract_pair(frame_job(self.folder, warehouse or self.warehouse))
+        return extract_pair(frame_job(self.folder, warehouse or self.warehouse, period="month"))
 
     def merge(self, record: ExtractionRecord, data: bytes = b"a training file") -> Manifest:
         _, manifest, _ = training(self.file.parent, data, slabs=record.slabs)
@@ -85,6 +93,27 @@ def test_a_killed_extraction_counts_the_slabs_it_finished(home: Home) -> None:
     assert (found.slabs, found.slabs_done) == ("partial", len(FEW_TABLES) - 1)
 
 
+def test_an_extraction_killed_amid_the_pieces_of_a_slab_has_not_finished_it(home: Home) -> None:
+    home.warehouse.faults["mkt_vol"] = [None, OSError(28, "No space left on device")]
+    with pytest.raises(ExtractionIncomplete):
+        home.extract()
+    (home.folder / EXTRACTION_FILE).unlink()
+    assert [path.name for path in (home.folder / "mkt_vol").iterdir()] == ["2024-01.parquet"]
+    found = home.status()
+    assert (found.slabs, found.slabs_done) == ("partial", len(FEW_TABLES) - 1)
+
+
+def test_the_slabs_and_the_manifest_of_an_earlier_version_are_done(home: Home) -> None:
+    home.extract()
+    as_earlier_version(home.folder)
+    assert home.states() == ("done", "done", "none", "none", "none")
+    home.merge(ExtractionRecord.load(home.folder / EXTRACTION_FILE))
+    as_earlier_manifest(manifest_path(home.file))
+    assert home.states() == ("done", "done", "done", "none", "none")
+    (home.folder / "mkt_vol.parquet").unlink()
+    assert (home.status().slabs, home.status().slabs_done) == ("partial", len(FEW_TABLES) - 1)
+
+
 def test_files_without_records_count_for_nothing(home: Home) -> None:
     """Lesson 7: "done" came from counting files, with parquet files of any origin and content."""
     home.folder.mkdir(parents=True)
@@ -105,11 +134,16 @@ def test_failed_tables_are_named_until_they_are_mended(home: Home) -> None:
     assert home.status().failed_tables == ()
 
 
-def test_a_slab_cut_short_is_not_done(home: Home) -> None:
+@pytest.mark.parametrize("period", ["2024-01", "2024-02"])
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_slab_with_a_piece_cut_short_or_gone_is_not_done(home: Home, period: str, *, gone: bool) -> None:
     home.extract()
-    slab = home.folder / "mkt_vol.parquet"
-    slab.write_bytes(slab.read_bytes()[:-9])
-    assert home.status().slabs == "partial"
+    assert home.status().slabs == "done"
+    piece = home.folder / "mkt_vol" / f"{period}.parquet"
+    piece.write_bytes(piece.read_bytes()[:-9])
+    if gone:
+        piece.unlink()
+    assert (home.status().slabs, home.status().slabs_done) == ("partial", len(FEW_TABLES) - 1)
 
 
 def test_a_merged_file_is_stale_once_a_slab_is_another(home: Home) -> None:

@@ -12,6 +12,7 @@ from bqx_assets.base.artifacts import (
     Column,
     ExtractionRecord,
     Manifest,
+    Piece,
     RowAccount,
     SlabProvenance,
     SlabRecord,
@@ -30,16 +31,16 @@ MOMENT = datetime(2026, 1, 5, tzinfo=UTC)
 ROWS = 7
 
 
-def slab(table: str, data: bytes, role: str = "feature") -> SlabRecord:
-    """Return the record of a slab whose file holds ``data``."""
+def slab(table: str, *data: bytes, role: str = "feature") -> SlabRecord:
+    """Return the record of a slab whose pieces hold ``data``, a period each."""
     source = SourceTable(
-        dataset="features", table=table, last_modified=MOMENT, etag="1", rows=ROWS, size_bytes=len(data)
+        dataset="features", table=table, last_modified=MOMENT, etag="1", rows=ROWS, size_bytes=sum(map(len, data))
     )
     provenance = SlabProvenance(
         pair="eurusd",
         role="spine" if role == "spine" else "feature",
         family="pair_specific",
-        fingerprint=f"{crc32c(data):08x}",
+        fingerprint=f"{crc32c(b''.join(data)):08x}",
         spine_fingerprint="spine",
         source=source,
         snapshot_time=MOMENT,
@@ -47,7 +48,21 @@ def slab(table: str, data: bytes, role: str = "feature") -> SlabRecord:
         duplicate_policy="refuse",
         columns=(Column(name=f"{table}__a", source="a", type="FLOAT64"),),
     )
-    return SlabRecord(provenance=provenance, object_name=f"{table}.parquet", size_bytes=len(data), crc32c=crc32c(data))
+    pieces = (_piece(table, f"2026-{number:02}", each) for number, each in enumerate(data, 1))
+    return SlabRecord(provenance=provenance, pieces=tuple(pieces))
+
+
+def _piece(table: str, period: str, data: bytes) -> Piece:
+    return Piece(
+        period=period,
+        fingerprint=f"{crc32c(data):08x}",
+        spine_fingerprint=f"spine of {period}",
+        snapshot_time=MOMENT,
+        rows=RowAccount(read=ROWS, matched=ROWS, missing=0, extra=0, duplicates=0),
+        object_name=f"{table}/{period}.parquet",
+        size_bytes=len(data),
+        crc32c=crc32c(data),
+    )
 
 
 def extraction(slabs: Sequence[SlabRecord] = ()) -> ExtractionRecord:
