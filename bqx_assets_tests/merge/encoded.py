@@ -6,10 +6,10 @@ product writes. Does not: the readers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -21,7 +21,6 @@ from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.base.names import KEY, output_column
 from bqx_assets.extract import choose, encoding, pieces
 from bqx_assets.extract.encodings import POLICIES, Encoding
-from bqx_assets.merge.footer import merge_footers, read_footer
 from bqx_assets_tests.frames import type_name
 from bqx_assets_tests.merge.slabs import slab_folder
 
@@ -38,7 +37,7 @@ _SHORT_DICTIONARY_BYTES = 4_000
 _BATCH_ROWS = 500
 """After as many values a dictionary's length is looked at."""
 VARIED = "varied"
-"""The table whose columns have another encoding in each row group."""
+"""The table whose columns have another encoding in each piece."""
 _OVERFLOWING = "overflowing_"
 """Begins the names of tables whose dictionaries are too long."""
 
@@ -111,23 +110,18 @@ def write_encoded(folder: Path, patch: pytest.MonkeyPatch) -> dict[str, str]:
             of_table[_OVERFLOWING + table_of(each)] = each
             tables[_OVERFLOWING + table_of(each)] = tables[table_of(each)]
 
+    turns = {output_column(VARIED, name): encodings_of(kind) for name, kind in kinds.items()}
+    rotation = count()
+
     def chosen(rows: pl.DataFrame, *_: object) -> dict[str, Encoding]:
         if KEY in rows.columns:
             return choose.choose(rows, "balanced", {})
-        return dict.fromkeys(rows.columns, of_table.get(rows.columns[0].partition("__")[0], every[0]))
-
-    own_writer = encoding.parquet_writer
-
-    def writer(path: Path, frame: pl.DataFrame, encodings: Mapping[str, Encoding]) -> Any:
-        if path.stem != VARIED:
-            return own_writer(path, frame, encodings)
-        turns = {name: encodings_of(kinds[name.rpartition("__")[2]]) for name in frame.columns}
-        numbered = list(enumerate(turns.items()))
-        rotations = [{name: turn[(n + group) % len(turn)] for n, (name, turn) in numbered} for group in range(GROUPS)]
-        return _VariedWriter(path, [partial(own_writer, encodings=each) for each in rotations])
+        if rows.columns == list(turns):
+            piece = next(rotation)
+            return {name: turn[(n + piece) % len(turn)] for n, (name, turn) in enumerate(turns.items())}
+        return dict.fromkeys(rows.columns, of_table[rows.columns[0].partition("__")[0]])
 
     patch.setattr(pieces, "choose", chosen)
-    patch.setattr(encoding, "parquet_writer", writer)
     patch.setattr(encoding, "pq", _ShortPages)
     slab_folder(folder, tables, ROWS, GROUP_ROWS)
     return {output_column(table, name): name for table, frame in tables.items() for name in frame.columns}
@@ -137,37 +131,8 @@ class _ShortPages:
     """pyarrow's module as the product sees it, with pages and dictionaries as short as these tables are."""
 
     @staticmethod
-    def ParquetWriter(path: Path, schema: pa.Schema, **options: Any) -> pq.ParquetWriter:  # noqa: N802 -- pyarrow's name
+    def ParquetWriter(output: Any, schema: pa.Schema, **options: Any) -> pq.ParquetWriter:  # noqa: N802 -- as pyarrow's
         short: dict[str, Any] = {"max_rows_per_page": PAGE_ROWS, "write_batch_size": _BATCH_ROWS}
-        if path.name.startswith(_OVERFLOWING):
+        if schema.names[0].startswith(_OVERFLOWING):
             short["dictionary_pagesize_limit"] = _SHORT_DICTIONARY_BYTES
-        return pq.ParquetWriter(path, schema, **options | short)
-
-
-class _VariedWriter:
-    """Writes each row group by a writer of its own, into a file by itself; their footers become one."""
-
-    def __init__(self, path: Path, writers: Sequence[Callable[[Path, pl.DataFrame], pq.ParquetWriter]]) -> None:
-        self._path = path
-        self._writers = writers
-        self._parts: list[Path] = []
-        self._metadata: dict[str, str] = {}
-
-    def __enter__(self) -> Self:
-        return self
-
-    def write_table(self, group: pa.Table, row_group_size: int) -> None:
-        part = self._path.with_suffix(f".{len(self._parts)}")
-        rows = cast("pl.DataFrame", cast("Any", pl).from_arrow(group))
-        with self._writers[len(self._parts)](part, rows) as writer:
-            writer.write_table(group, row_group_size=row_group_size)
-        self._parts.append(part)
-
-    def add_key_value_metadata(self, metadata: dict[str, str]) -> None:
-        self._metadata = metadata
-
-    def __exit__(self, *_: object) -> None:
-        footers = [read_footer(part) for part in self._parts]
-        data = b"".join(part.read_bytes() for part in self._parts)
-        groups = [rows for footer in footers for rows in footer.row_groups]
-        self._path.write_bytes(data + merge_footers(([footer] for footer in footers), groups, self._metadata))
+        return pq.ParquetWriter(output, schema, **options | short)

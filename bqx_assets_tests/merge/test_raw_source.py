@@ -19,10 +19,11 @@ from bqx_assets.base.names import KEY, table_prefix
 from bqx_assets.base.retry import RETRIES
 from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.base.store.local import LocalObjectStore, working_folder
+from bqx_assets.extract.pair import extract_pair
 from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets.merge.raw_source import Range, RawSource
 from bqx_assets.quality.stored_file import StoredFile
-from bqx_assets_tests.frames import EURUSD, minutes
+from bqx_assets_tests.frames import EURUSD, frame_job, frame_warehouse, minutes
 from bqx_assets_tests.merge.slabs import SETTINGS, Told, extracted, raw_folder, write_raw
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
 from bqx_assets_tests.servers.gcs.server import GcsServer
