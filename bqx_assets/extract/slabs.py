@@ -77,7 +77,7 @@ def object_holds(store: ObjectStore, info: ObjectInfo, piece: Piece, written: st
 
 def versions_in(record: ObjectInfo | None) -> dict[str, str]:
     """Return the versions of a table's pieces by period, as the store's facts of the table's record state them."""
-    metadata = record.metadata if record is not None else {}
+    metadata: Mapping[str, str] = record.metadata if record is not None else {}
     if _EARLIER_VERSION_KEY in metadata:
         return {"": metadata[_EARLIER_VERSION_KEY]}
     stated = metadata.get(_VERSIONS_KEY, "")

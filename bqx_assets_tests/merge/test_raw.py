@@ -33,12 +33,13 @@ from bqx_assets.base.names import KEY
 from bqx_assets.base.process import PeakMemory
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.local import working_folder
+from bqx_assets.extract.pair import extract_pair
 from bqx_assets.merge import plan
 from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets.quality.stored_file import StoredFile
-from bqx_assets_tests.frames import EURUSD, START, minutes
+from bqx_assets_tests.frames import EURUSD, START, frame_job, frame_warehouse, minutes
 from bqx_assets_tests.merge.readers import arrow
-from bqx_assets_tests.merge.slabs import SETTINGS, Told, extracted, raw_folder, write_raw
+from bqx_assets_tests.merge.slabs import SETTINGS, Told, raw_folder, write_raw
 
 
 @pytest.fixture
@@ -66,8 +67,9 @@ def _merge(
 @pytest.mark.usefixtures("frames")
 def test_raw_checkpoints_give_the_very_table_that_extraction_gives(tmp_path: Path) -> None:
     output = tmp_path / "own.parquet"
+    extract_pair(frame_job(tmp_path / "slabs", frame_warehouse()))
     merge(
-        plan_merge(EURUSD, working_folder(extracted(tmp_path / "slabs")), SETTINGS),
+        plan_merge(EURUSD, working_folder(tmp_path / "slabs"), SETTINGS),
         *StoredFile.at(output),
         progress=Told(),
     )
