@@ -190,7 +190,7 @@ def test_a_mended_table_is_the_only_one_read_again(settings: Settings, published
     assert not run_graph(settings).success
     whole = next((published_home / "warehouse").glob(f"*/{table}.parquet"))
     mended = settings.warehouse_dir / whole.relative_to(published_home / "warehouse")
-    mended.write_bytes(whole.read_bytes())
+    pl.read_parquet(whole).write_parquet(mended)  # the same rows, but other bytes
     result = run_graph(settings)
     assert result.success
     assert step_metadata(result, SLABS)["resumed_tables"] == TABLES - 1

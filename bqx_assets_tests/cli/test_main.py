@@ -389,10 +389,10 @@ def test_verify_finds_rot_and_publishing_again_mends_it(bqx: Bqx) -> None:
 def test_checkpoints_are_cleaned_only_when_asked_and_published(bqx: Bqx) -> None:
     """Lesson 15: never before a verified copy, never a validated file."""
     bqx.made("extract", "merge", "publish")
-    before = sorted(path.name for path in bqx.slabs.glob("*.parquet"))
+    before = sorted(bqx.slabs.glob("*/*.parquet"))
     assert len(before) == TABLES + 1
     assert bqx("publish", "eurusd", "--clean-checkpoints").exit_code == 0
-    assert list(bqx.slabs.glob("*.parquet")) == []
+    assert list(bqx.slabs.glob("*/*.parquet")) == []
     assert bqx.training_file.is_file()
 
 

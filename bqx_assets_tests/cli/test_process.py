@@ -49,7 +49,10 @@ def _extract_until(home: Path, folder: Path, finished: int, ending: signal.Signa
 
 
 def _finished(folder: Path) -> dict[str, int]:
-    return {path.name: path.stat().st_mtime_ns for path in (folder / "eurusd").glob("*.slab.json")}
+    """The pieces that are in the record of their table."""
+    place = folder / "eurusd"
+    pieces = [path for path in place.glob("*/*.parquet") if (place / f"{path.parent.name}.slab.json").exists()]
+    return {str(path.relative_to(place)): path.stat().st_mtime_ns for path in pieces}
 
 
 def _resumed(home: Path, folder: Path) -> int:

@@ -150,13 +150,12 @@ def test_no_slab_of_a_manifest_leads_out_of_where_slabs_are_kept(slabs: Slabs, t
     source = record.provenance.source.model_copy(update={"table": name})
     hostile = record.model_copy(
         update={
-            "object_name": f"../{victim.name}",
+            "pieces": (record.pieces[0].model_copy(update={"object_name": f"../{victim.name}"}),),
             "provenance": record.provenance.model_copy(update={"source": source}),
         }
     )
-    for ask in (slabs.there, slabs.record):
-        _refused_unless_safe(name, partial(ask, name))
-    for ask in (slabs.holds, slabs.intact):
+    _refused_unless_safe(name, partial(slabs.record, name))
+    for ask in (slabs.there, slabs.holds, slabs.intact):
         _refused_unless_safe(name, partial(ask, hostile))
     assert victim.read_bytes() == b"not ours"
 
@@ -174,7 +173,9 @@ def test_a_published_manifest_with_a_hostile_slab_deletes_nothing(tmp_path: Path
     store = LocalObjectStore(tmp_path / "store")
     victim = tmp_path / "outside.parquet"
     victim.write_bytes(b"not ours")
-    record = slab("mkt_vol", b"not ours").model_copy(update={"object_name": "../outside.parquet"})
+    record = slab("mkt_vol", b"not ours")
+    piece = record.pieces[0].model_copy(update={"object_name": "../outside.parquet"})
+    record = record.model_copy(update={"pieces": (piece,)})
     file, manifest, _ = training(tmp_path / "training", b"all of it", slabs=[record])
     store.put_bytes("training_eurusd.parquet", file.read_bytes())
     store.put_bytes("training_eurusd.manifest.json", manifest.model_dump_json().encode())

@@ -118,13 +118,13 @@ def test_any_sequence_of_changes_and_broken_runs_ends_with_the_digest_of_a_full_
     steps: list[_Step], unit: PeriodUnit, rows: int
 ) -> None:
     source, asked = Source.of(rows), {"include_forward_looking": False}
-    act: dict[str, Callable[[int, int], Any]] = {
-        "append": lambda _, count: source.append(count),
-        "change": lambda row, _: source.change(VOL, row),
-        "change targets": lambda row, _: source.change(TARGETS, row),
-        "lose": lambda row, _: source.lose(VOL, row),
-        "lose target": lambda row, _: source.lose(TARGETS, row),
-        "columns": lambda *_: asked.update(include_forward_looking=not asked["include_forward_looking"]),
+    act: dict[str, Callable[[int, int], None]] = {
+        "append": lambda _row, count: source.append(count),
+        "change": lambda row, _count: source.change(VOL, row),
+        "change targets": lambda row, _count: source.change(TARGETS, row),
+        "lose": lambda row, _count: source.lose(VOL, row),
+        "lose target": lambda row, _count: source.lose(TARGETS, row),
+        "columns": lambda _row, _count: asked.update(include_forward_looking=not asked["include_forward_looking"]),
     }
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -132,8 +132,8 @@ def test_any_sequence_of_changes_and_broken_runs_ends_with_the_digest_of_a_full_
             if what in act:
                 act[what](row, count)
                 continue
-            fault = OSError(28, "No space left on device") if what == "fail" else None
-            source.shown.faults = {TABLES[row % len(TABLES)]: [None] * (count % 3) + [fault]}
+            fault: list[Exception | None] = [OSError(28, "No space left on device")] if what == "fail" else []
+            source.shown.faults = {TABLES[row % len(TABLES)]: [*[None] * (count % 3), *fault]}
             with suppress(ExtractionIncomplete):
                 extract_pair(_job(folder / "kept", source.shown, period=unit, **asked))
         source.shown.faults = {}

@@ -29,6 +29,7 @@ from bqx_assets.base.checksums import sums_of_files
 from bqx_assets.base.names import KEY, output_column, table_prefix
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
+from bqx_assets.base.store.local import working_folder
 from bqx_assets.extract.encoding import as_arrow
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets.extract.periods import Period, periods_in
@@ -36,6 +37,8 @@ from bqx_assets.extract.pieces import slab_of, write_piece
 from bqx_assets.extract.slab_records import KeptPiece
 from bqx_assets.extract.slabs import SPINE_FILE, Slabs
 from bqx_assets.extract.spine import describe_spine, keys_fingerprint
+from bqx_assets.merge.engine import merge, plan_merge
+from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets_tests.frames import EURUSD, START, across_months, frame_job, frame_warehouse, minutes, type_name
 
 SETTINGS = Settings()
@@ -184,3 +187,16 @@ def _as_earlier_slab(folder: Path, slab: dict[str, Any]) -> dict[str, Any]:
     slab |= {"object_name": name, **sums_of_files([(folder / name, 0)])._asdict()}
     (folder / f"{table}.slab.json").write_text(json.dumps(slab))
     return slab
+
+
+def merged(folder: Path, output: Path, engine: str = "splice") -> Path:
+    """The training file that an engine makes of a folder of slabs."""
+    merge(
+        plan_merge(EURUSD, working_folder(folder), SETTINGS), *StoredFile.at(output), engine=engine, progress=Silent()
+    )
+    return output
+
+
+def not_synced(path: Path) -> None:
+    """Stands for ``sync_file`` where hundreds of files are written."""
+    assert path
