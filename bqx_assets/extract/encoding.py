@@ -18,8 +18,8 @@ from bqx_assets.base.artifacts import SLAB_METADATA_KEY, SlabProvenance
 from bqx_assets.base.checksums import Sums, sums_of_blocks
 from bqx_assets.base.content import Contents
 from bqx_assets.base.files import Blocks
-from bqx_assets.base.frame_files import parquet_end_bytes
 from bqx_assets.extract.encodings import PARQUET_NAMES, Encoding
+from bqx_assets.extract.strips import JoinedFile, collected, strips
 
 _PAGE_ROWS = 131_072
 """Number of rows in a page, of which each byte of a float then fills one block of zstd: pages of 20,000 rows, Arrow's
@@ -112,23 +112,24 @@ def encode_piece(
     """Return frames of the same columns as one row group of a parquet file with its provenance as metadata.
 
     **Shape**: ``rows`` rows x the provenance's columns, in one frame or more. ``contents`` gets all values.
-    **Cost**: memory for the decoded and the encoded piece.
+    **Cost**: memory for the decoded piece, some frames and 64 MiB: encoded columns take the place of decoded ones. Of a
+    single frame, both.
 
     Raises what ``frames`` raises, unchanged; ValueError if they have another number of rows.
     """
-    whole = pl.concat(frames, rechunk=False)
-    if whole.height != rows:
-        msg = f"{whole.height:,} rows, expected {rows:,}"
-        raise ValueError(msg)
-    encodings, output, group = choose(whole), Blocks(), as_arrow(whole)
-    if contents is not None:
-        contents.add(group)
-    with parquet_writer(output, whole, encodings) as writer:
-        writer.write_table(group, row_group_size=rows)
-        told = provenance()
-        writer.add_key_value_metadata({SLAB_METADATA_KEY: told.model_dump_json()})
-    end_bytes = parquet_end_bytes(b"".join(output.blocks[-END_BLOCKS:]))
-    return EncodedPiece(told, encodings, tuple(output.blocks), sums_of_blocks(output.blocks), end_bytes)
+    columns = collected(frames, rows)
+    encodings, file = choose(pl.DataFrame(list(columns.values()))), JoinedFile()
+    for strip in strips(columns):
+        if contents is not None:
+            contents.add(as_arrow(strip))
+        output = Blocks()
+        with parquet_writer(output, strip, {name: encodings[name] for name in strip.columns}) as writer:
+            writer.write_table(as_arrow(strip), row_group_size=rows)
+        del strip, writer
+        file.add(output.blocks[:-END_BLOCKS], output.blocks[-END_BLOCKS])
+    told = provenance()
+    end_bytes = file.close({SLAB_METADATA_KEY: told.model_dump_json()})
+    return EncodedPiece(told, encodings, tuple(file.blocks), sums_of_blocks(file.blocks), end_bytes)
 
 
 def encode_slab(

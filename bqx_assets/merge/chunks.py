@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from bqx_assets.base.column_types import COLUMN_TYPES
-from bqx_assets.merge.fields import (
+from bqx_assets.base.parquet_fields import (
     BLOOM_FILTER,
     BOOLEAN,
     BYTE_ARRAY,
@@ -52,8 +52,8 @@ from bqx_assets.merge.fields import (
     STATISTICS,
     VALUES,
 )
+from bqx_assets.base.thrift import Struct, render
 from bqx_assets.merge.schema import Leaf
-from bqx_assets.merge.thrift import Struct, render
 
 Value = float | int | str | bool | None
 

@@ -18,17 +18,7 @@ from typing import NamedTuple
 from bqx_assets.base.errors import FooterError
 from bqx_assets.base.files import open_regular
 from bqx_assets.base.frame_files import PARQUET_MAGIC, TAIL_BYTES, parquet_end_bytes
-from bqx_assets.base.printable import some_of
-from bqx_assets.merge.chunks import (
-    Chunk,
-    checked_chunk,
-    moved,
-    parsed_chunk,
-    refuse_overlap,
-    render_chunk,
-    texts_unordered,
-)
-from bqx_assets.merge.fields import (
+from bqx_assets.base.parquet_fields import (
     CHILDREN,
     CHUNKS,
     CREATOR,
@@ -48,8 +38,18 @@ from bqx_assets.merge.fields import (
     VERSION,
     file_metadata,
 )
+from bqx_assets.base.printable import some_of
+from bqx_assets.base.thrift import Struct, parse, render
+from bqx_assets.merge.chunks import (
+    Chunk,
+    checked_chunk,
+    moved,
+    parsed_chunk,
+    refuse_overlap,
+    render_chunk,
+    texts_unordered,
+)
 from bqx_assets.merge.schema import Leaf, leaves_of
-from bqx_assets.merge.thrift import Struct, parse, render
 
 CREATED_BY = b"bqx-assets"
 Read = Callable[[int, int], bytes]

@@ -15,8 +15,7 @@ from zlib import crc32
 import polars as pl
 
 from bqx_assets.base.errors import FooterError
-from bqx_assets.merge.chunks import UNKNOWN, Chunk, Stated, Value, bounds_of, decoder
-from bqx_assets.merge.fields import (
+from bqx_assets.base.parquet_fields import (
     BIT_PACKED,
     BOOLEAN,
     BYTE_ARRAY,
@@ -54,9 +53,10 @@ from bqx_assets.merge.fields import (
     SPLIT,
     UNCOMPRESSED,
 )
+from bqx_assets.base.thrift import Struct, parse, varint
+from bqx_assets.merge.chunks import UNKNOWN, Chunk, Stated, Value, bounds_of, decoder
 from bqx_assets.merge.footer import Footer, Read
 from bqx_assets.merge.schema import Leaf
-from bqx_assets.merge.thrift import Struct, parse, varint
 
 _NOTHING = Stated(None, None, None)
 _HEADER_BYTES = 256

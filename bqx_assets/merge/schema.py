@@ -11,7 +11,7 @@ from functools import cache
 from typing import NamedTuple
 
 from bqx_assets.base.column_types import COLUMN_TYPES
-from bqx_assets.merge.fields import (
+from bqx_assets.base.parquet_fields import (
     BOOLEAN,
     BYTE_ARRAY,
     CHILDREN,
@@ -26,7 +26,7 @@ from bqx_assets.merge.fields import (
     PHYSICAL_TYPES,
     REPETITION,
 )
-from bqx_assets.merge.thrift import Struct
+from bqx_assets.base.thrift import Struct
 
 _UTF8, _ENUM, _DECIMAL, _DATE, _JSON, _BSON, _INTERVAL = 0, 4, 5, 6, 19, 20, 21
 """Converted types, which are the older annotations; those of times and integers stand in the tables below."""

@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 
 from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.base.frame_files import PARQUET_MAGIC, read_parquet
+from bqx_assets.base.parquet_fields import DOUBLE, SPLIT
 from bqx_assets.base.printable import first_line
 from bqx_assets.merge.chunks import Chunk, moved
-from bqx_assets.merge.fields import DOUBLE, SPLIT
 from bqx_assets.merge.footer import Footer, RowGroup, footer_as_file, merge_footers
 from bqx_assets.merge.pages import Page, check_pages, false_pages
 from bqx_assets.merge.schema import Leaf

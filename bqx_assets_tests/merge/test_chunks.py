@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 
 from bqx_assets.base.errors import FooterError
+from bqx_assets.base.parquet_fields import HIGH, LOW, NULLS
 from bqx_assets.merge.chunks import Stated, decoder, kept_statistics, texts_unordered
-from bqx_assets.merge.fields import HIGH, LOW, NULLS
 from bqx_assets.merge.footer import merge_footers, read_footer
 from bqx_assets.merge.schema import Leaf
 from bqx_assets_tests.merge.footers import (

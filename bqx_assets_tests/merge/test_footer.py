@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from bqx_assets.base.errors import FooterError
 from bqx_assets.base.frame_files import parquet_end_bytes
-from bqx_assets.merge.fields import REPETITION, file_metadata
+from bqx_assets.base.parquet_fields import REPETITION, file_metadata
+from bqx_assets.base.thrift import parse
 from bqx_assets.merge.footer import Footer, merge_footers, read_footer, select
-from bqx_assets.merge.thrift import parse
 from bqx_assets_tests.frames import minutes
 from bqx_assets_tests.merge.footers import LIST, STRUCT, TEXT, Fields, change_footer, elements, meta, statistics
 from bqx_assets_tests.merge.readers import arrow, arrow_table

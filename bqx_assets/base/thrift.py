@@ -1,8 +1,8 @@
 """Thrift's compact protocol: parses bytes into structs and renders them, with every length checked before it is used.
 
-``fields`` defines the meaning of the fields. Fields that a layout does not name are skipped: an unknown field of any
-size is neither kept nor written. The C implementation that this module replaced guessed how much memory a struct needs,
-and an unknown field of 200 kB crashed the process.
+``parquet_fields`` defines the meaning of the fields. Fields that a layout does not name are skipped: an unknown field
+of any size is neither kept nor written. The C implementation that this module replaced guessed how much memory a struct
+needs, and an unknown field of 200 kB crashed the process.
 
 **Source**: thrift-compact-protocol.md of Apache Thrift.
 """

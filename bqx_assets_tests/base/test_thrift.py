@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bqx_assets.merge.fields import file_metadata
-from bqx_assets.merge.thrift import BINARY, BOOL, I8, I16, I32, I64, LIST, STRUCT, Layout, parse, render
+from bqx_assets.base.parquet_fields import file_metadata
+from bqx_assets.base.thrift import BINARY, BOOL, I8, I16, I32, I64, LIST, STRUCT, Layout, parse, render
 from bqx_assets_tests.merge.footers import bytes_of
 
 INNER = Layout("Inner", {1: (I32, None), 20: (BINARY, None)})

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from bqx_assets.merge.thrift import ANY, BINARY, BOOL, I8, I16, I32, I64, LIST, STRUCT, Layout, Struct
+from bqx_assets.base.thrift import ANY, BINARY, BOOL, I8, I16, I32, I64, LIST, STRUCT, Layout, Struct
 
 # FileMetaData
 VERSION, SCHEMA, ROWS, GROUPS, KEY_VALUES, CREATOR, ORDERS, ENCRYPTION, SIGNING_KEY = range(1, 10)
