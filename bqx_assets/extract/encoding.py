@@ -6,7 +6,7 @@ assets are written as Polars does by default.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -80,14 +80,6 @@ Choose = Callable[[pl.DataFrame], dict[str, Encoding]]
 """Returns the encoding of each column from a row group's rows; see ``choose.choose``."""
 
 
-class EncodedSlab(NamedTuple):
-    """The facts of a slab's file that are known once it is written."""
-
-    provenance: SlabProvenance
-    encodings: dict[str, Encoding]
-    """The encoding of each column, by name."""
-
-
 class EncodedPiece(NamedTuple):
     """A piece of a slab: a parquet file of one row group in memory."""
 
@@ -130,47 +122,3 @@ def encode_piece(
     told = provenance()
     end_bytes = file.close({SLAB_METADATA_KEY: told.model_dump_json()})
     return EncodedPiece(told, encodings, tuple(file.blocks), sums_of_blocks(file.blocks), end_bytes)
-
-
-def encode_slab(
-    frames: Iterable[pl.DataFrame],
-    path: Path,
-    row_groups: Sequence[int],
-    provenance: ProvenanceAtEnd,
-    choose: Choose,
-    contents: Contents | None = None,
-) -> EncodedSlab:
-    """Write frames of the same columns as a slab's file with its provenance as metadata.
-
-    **Shape**: ``sum(row_groups)`` rows x the provenance's columns; a frame may end anywhere in a row group. The rows of
-    the first row group decide on the encodings of all. ``contents`` gets all values.
-    **Cost**: memory for a decoded row group, a frame, and one encoded column.
-
-    Raises what ``frames`` raises, unchanged.
-    """
-    coming = iter(frames)
-    waiting = _of_at_least(row_groups[0], next(coming), coming)
-    encodings = choose(waiting.head(row_groups[0]))
-    with parquet_writer(path, waiting, encodings) as writer:
-        for rows in row_groups:
-            waiting = _of_at_least(rows, waiting, coming)
-            group = as_arrow(waiting.head(rows))
-            if contents is not None:
-                contents.add(group)
-            writer.write_table(group, row_group_size=rows)
-            del group
-            waiting = waiting.slice(rows)
-            if len(row_groups) > 1:
-                # Arrow's allocator keeps freed memory: 270 MB after a spine of 2.16 million rows.
-                pa.default_memory_pool().release_unused()
-        next(coming, None)  # runs the generator to its end, where it may raise
-        told = provenance()
-        writer.add_key_value_metadata({SLAB_METADATA_KEY: told.model_dump_json()})
-    return EncodedSlab(told, encodings)
-
-
-def _of_at_least(rows: int, waiting: pl.DataFrame, coming: Iterator[pl.DataFrame]) -> pl.DataFrame:
-    """Return ``waiting``, extended by the coming frames to at least ``rows`` rows."""
-    while waiting.height < rows:
-        waiting = pl.concat([waiting, next(coming)], rechunk=False)
-    return waiting

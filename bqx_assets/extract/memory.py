@@ -3,8 +3,8 @@
 An extraction that cannot fit is refused before it is read, by an estimate from the catalogue. What counts is the widest
 table's piece of the longest period, not the history.
 
-Measured (docs/adr/0038): libraries and clients 230 to 400 MB, before anything is read; the spine's period 120 bytes a
-row; a piece in memory up to 8 bytes a value where no value repeats, and for a moment twice that.
+Measured (``benchmarks.piece_memory``): libraries and clients 230 to 400 MB, before anything is read; the spine's period
+120 bytes a row; a piece 8.3 to 8.6 bytes a value, since its columns are encoded a few at a time.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.periods import TICK, longest_rows
 
 _COPIES = 3
-"""Copies of a time slice: Arrow batches, aligned frames, and what is being encoded."""
-_ENCODED_COPIES = 2
-"""Copies of an encoded piece while it is finished."""
+"""Copies of a time slice: Arrow batches, aligned frames, and what is copied of them."""
+_PIECE_SHARE = 1.1
+"""Memory of a piece as a share of its decoded size: decoded columns are let go as encoded ones take their place."""
+_STRIP_BYTES = 64 << 20
+"""Memory for the columns that are encoded at once."""
 _SPINE_ROW_BYTES = 130
 """Of a row of the period at work: the key, and the values that the detector of look-ahead searches."""
 _KEY_BYTES = 24
@@ -49,8 +51,8 @@ def row_bytes(table: TableDescription, columns: Sequence[Column]) -> int:
 
 def piece_memory_bytes(rows: int, width: int) -> int:
     """Return the memory that a piece of ``rows`` rows of ``width`` bytes takes while it is made."""
-    slice_bytes = min(rows * width, SLICE_BYTES)
-    return slice_bytes * _COPIES + rows * width * _ENCODED_COPIES
+    whole = rows * width
+    return min(whole, SLICE_BYTES) * _COPIES + int(whole * _PIECE_SHARE) + _STRIP_BYTES
 
 
 def peak_bytes(rows: int, period_rows: int, widths: Sequence[int], *, files: bool) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from bqx_assets.base.checksums import Sums, crc32c
 from bqx_assets.base.content import Contents, periods_of
 from bqx_assets.base.names import KEY
 from bqx_assets.extract.choose import choose
-from bqx_assets.extract.encoding import EncodedSlab, as_arrow, encode_piece, encode_slab, parquet_writer
+from bqx_assets.extract.encoding import as_arrow, encode_piece, parquet_writer
 from bqx_assets.extract.encodings import PARQUET_NAMES, SECONDS, Encoding
 from bqx_assets.extract.slab_records import source_of
 from bqx_assets.merge.footer import parse_footer, read_footer
@@ -74,15 +74,6 @@ def test_long_texts_among_many_short_ones_make_no_page_of_more_than_128_mib(tmp_
     assert last.values * 200_000 <= 128 << 20
 
 
-def _encode(
-    frames: Iterable[pl.DataFrame],
-    path: Path,
-    row_groups: Sequence[int],
-    provenance: Callable[[], SlabProvenance] | None = None,
-) -> EncodedSlab:
-    return encode_slab(frames, path, row_groups, provenance or _provenance, _choose)
-
-
 def _choose(rows: pl.DataFrame) -> dict[str, Encoding]:
     return choose(rows, "balanced", {})
 
@@ -108,58 +99,18 @@ def _frame(rows: int) -> pl.DataFrame:
     return pl.DataFrame([minutes(rows), *columns])
 
 
-@pytest.mark.parametrize("row_groups", [(1_000,), (300, 300, 300, 100), (7,) * 142 + (6,)])
-@pytest.mark.parametrize("frame_rows", [1_000, 300, 128])
-def test_rows_types_and_row_groups_are_the_same_however_the_rows_come(
-    tmp_path: Path, frame_rows: int, row_groups: tuple[int, ...]
-) -> None:
-    frame, path = _frame(1_000), tmp_path / "slab.parquet"
-    told = _encode(frame.iter_slices(frame_rows), path, row_groups)
-    assert_frame_equal(pl.read_parquet(path), frame)
-    footer = read_footer(path)
-    assert footer.row_groups == row_groups
-    assert footer.types == ("TIMESTAMP", "FLOAT64", "INT64", "STRING", "BOOL")
-    assert footer.metadata()[SLAB_METADATA_KEY] == told.provenance.model_dump_json()
-
-
-def test_several_row_groups_take_the_space_that_polars_takes(tmp_path: Path) -> None:
+def test_a_piece_takes_the_space_that_polars_takes(tmp_path: Path) -> None:
     frame = _frame(60_000)
-    _encode([frame], tmp_path / "slab.parquet", (20_000,) * 3)
-    frame.write_parquet(tmp_path / "whole.parquet", compression="zstd", compression_level=1, row_group_size=20_000)
-    sizes = [(tmp_path / f"{name}.parquet").stat().st_size for name in ("slab", "whole")]
-    assert sizes[0] < 1.1 * sizes[1]
-
-
-def test_provenance_is_asked_for_after_the_last_frame(tmp_path: Path) -> None:
-    order: list[str] = []
-
-    def frames() -> Iterator[pl.DataFrame]:
-        for number in range(3):
-            yield pl.DataFrame({"x": [number]})
-        order.append("last frame")
-
-    def provenance() -> SlabProvenance:
-        order.append("provenance")
-        return _provenance()
-
-    _encode(frames(), tmp_path / "slab.parquet", (1, 1, 1), provenance)
-    assert order == ["last frame", "provenance"]
+    piece = encode_piece([frame], 60_000, _provenance, _choose)
+    frame.write_parquet(tmp_path / "whole.parquet", compression="zstd", compression_level=1)
+    assert piece.sums.size_bytes < 1.1 * (tmp_path / "whole.parquet").stat().st_size
 
 
 class _BrokenError(Exception):
     """An error of the rows' own."""
 
 
-def test_an_error_of_the_rows_comes_out_as_it_is(tmp_path: Path) -> None:
-    def frames() -> Iterator[pl.DataFrame]:
-        yield pl.DataFrame({"x": [1]})
-        raise _BrokenError
-
-    with pytest.raises(_BrokenError):
-        _encode(frames(), tmp_path / "slab.parquet", (1, 1))
-
-
-def test_frames_are_let_go_while_others_come(tmp_path: Path) -> None:
+def test_frames_are_let_go_while_others_come() -> None:
     alive = most = 0
 
     def gone() -> None:
@@ -178,7 +129,7 @@ def test_frames_are_let_go_while_others_come(tmp_path: Path) -> None:
             yield pl.DataFrame(pa.table({"x": column}))
             del column
 
-    _encode(frames(), tmp_path / "slab.parquet", (10_000,) * 60)
+    encode_piece(frames(), 600_000, _provenance, _choose)
     assert most < 30
 
 
@@ -208,7 +159,23 @@ def test_a_piece_of_more_or_fewer_rows_is_no_piece(rows: int) -> None:
         encode_piece(_frame(10).iter_slices(5), rows, _provenance, _choose)
 
 
-def test_the_provenance_of_a_piece_is_asked_for_last_and_errors_of_its_rows_come_out() -> None:
+def test_the_provenance_of_a_piece_is_asked_for_after_the_last_frame() -> None:
+    order: list[str] = []
+
+    def frames() -> Iterator[pl.DataFrame]:
+        for number in range(3):
+            yield pl.DataFrame({"x": [number]})
+        order.append("last frame")
+
+    def provenance() -> SlabProvenance:
+        order.append("provenance")
+        return _provenance()
+
+    encode_piece(frames(), 3, provenance, _choose)
+    assert order == ["last frame", "provenance"]
+
+
+def test_an_error_of_the_rows_comes_out_as_it_is() -> None:
     def frames() -> Iterator[pl.DataFrame]:
         yield pl.DataFrame({"x": [1]})
         raise _BrokenError
