@@ -94,7 +94,7 @@ def refuse_too_long(job: Extraction, rows: int, period_rows: int | None, widths:
                 "Nothing large was read.",
                 *shorter,
                 *fewer,
-                f"Or take a container of {-int(-needed // (_GIB * _USABLE))} GiB or more: the run tag bqx/memory_class"
+                f"{'Or take' if shorter or fewer else 'Take'} a container of {-int(-needed // (_GIB * _USABLE))} GiB or more: the run tag bqx/memory_class"
                 " names its job (large: 8 GiB).",
             ]
         ),

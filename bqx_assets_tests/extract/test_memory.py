@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from bqx_assets.base.errors import NotEnoughMemory
 from bqx_assets.base.names import KEY
+from bqx_assets.base.settings import PeriodUnit
 from bqx_assets.catalogue.families import FEATURES_DATASET
-from bqx_assets.extract import memory
-from bqx_assets.extract.job import Extraction
-from bqx_assets.extract.memory import Kept, MemoryBudget, peak_bytes, time_slices
+from bqx_assets.extract import memory, spine_keys
+from bqx_assets.extract.memory import MemoryBudget, peak_bytes, piece_memory_bytes, time_slices
 from bqx_assets.extract.pair import extract_features, extract_pair, extract_spine
+from bqx_assets.extract.periods import longest_rows
 from bqx_assets_tests.extract.wide import emptied, extract_capped, wide_warehouse
 from bqx_assets_tests.frames import START, FrameWarehouse, frame_job, frame_warehouse, minutes
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
@@ -30,32 +31,33 @@ WIDEST = 8 + 232 * 8
 """Bytes of a row of the widest table."""
 
 
-@pytest.mark.parametrize(
-    ("rows", "peak_mib"), [(100_000, 882), (200_000, 1_611), (300_000, 1_168), (400_000, 1_554)], ids=str
-)
-def test_the_estimate_is_over_what_was_measured_and_not_far(rows: int, peak_mib: int) -> None:
-    """The first two with two tables at work at once, as a container of 6 GiB lets them in; the others in 2 GiB."""
-    tables = 2 if rows <= 200_000 else 1
-    alone = peak_bytes(0, [WIDEST], 200_000, "one at a time")
-    estimated = alone + tables * (peak_bytes(rows, [WIDEST], 200_000, "one at a time") - alone)
-    assert 1.0 <= estimated / (peak_mib * MIB) <= 1.6
+def test_what_a_piece_takes_is_over_what_was_measured_and_not_far() -> None:
+    """``benchmarks.piece_memory``: 232 columns of noise in time slices, without libraries and warehouse."""
+    for rows, measured_mib in ((186_000, 414), (371_000, 742)):
+        assert 1.0 <= piece_memory_bytes(rows, WIDEST) / (measured_mib * MIB) <= 1.7
 
 
 @pytest.mark.parametrize(
-    ("rows", "gib", "kept", "fits"),
+    ("rows", "unit", "gib", "fits"),
     [
-        (100_000, 2, "one at a time", True),
-        (406_000, 2, "one at a time", True),
-        (1_200_000, 2, "one at a time", False),
-        (1_200_000, 2, "elsewhere", True),
-        (1_200_000, 8, "one at a time", True),
-        (2_160_000, 2, "one at a time", False),
-        (2_160_000, 8, "one at a time", True),
+        (2_160_000, "month", 2, True),
+        (2_160_000, "quarter", 2, True),
+        (2_160_000, "half-year", 2, True),
+        (2_160_000, "year", 2, True),
+        (2_160_000, "none", 2, False),
+        (2_160_000, "none", 8, True),
+        (400_000, "none", 2, True),
     ],
 )
-def test_what_a_container_takes_of_the_widest_table(rows: int, gib: int, kept: Kept, *, fits: bool) -> None:
-    """406,000 rows are 395 days of a market that is closed at weekends."""
-    assert (peak_bytes(rows, [WIDEST], 200_000, kept) <= 0.95 * gib * 2**30) == fits
+def test_what_a_container_takes_of_the_widest_table(rows: int, unit: PeriodUnit, gib: int, *, fits: bool) -> None:
+    needed = peak_bytes(rows, longest_rows(rows, unit), [WIDEST], files=False)
+    assert (needed <= 0.95 * gib * 2**30) == fits
+
+
+@given(st.integers(1, 10**7), st.integers(1, 40))
+def test_what_an_extraction_takes_does_not_grow_with_the_history_but_for_its_keys(rows: int, times: int) -> None:
+    short, long = (peak_bytes(rows * n, rows, [WIDEST], files=False) for n in (1, times))
+    assert long - short == rows * (times - 1) * 24
 
 
 @pytest.fixture
@@ -63,15 +65,10 @@ def frames() -> FrameWarehouse:
     return frame_warehouse()
 
 
-def _limit(monkeypatch: pytest.MonkeyPatch, rows_that_fit: int, width: int, kept: Kept = "all") -> None:
+def _limit(monkeypatch: pytest.MonkeyPatch, rows_that_fit: int, width: int) -> None:
     """A container in which so many rows of a table so wide fit, and one more in twenty does not."""
-
-    def kept_in_memory(job: Extraction) -> Kept:
-        del job
-        return kept
-
-    monkeypatch.setattr(memory, "kept_in_memory", kept_in_memory)
-    need = peak_bytes(rows_that_fit, [width], 0, kept)
+    need = peak_bytes(rows_that_fit, rows_that_fit, [width], files=True)
+    monkeypatch.setattr(memory, "is_memory", bool)
     monkeypatch.setattr(memory, "memory_limit_bytes", lambda: int(need / 0.95) + 1)
 
 
@@ -80,7 +77,7 @@ def test_without_a_range_a_spine_that_cannot_fit_is_refused_before_anything_is_r
 ) -> None:
     _limit(monkeypatch, 10, 8)
     for extract in (extract_pair, extract_spine):
-        with pytest.raises(NotEnoughMemory, match=r"eurusd: .*rows of up to .* GiB") as caught:
+        with pytest.raises(NotEnoughMemory, match=r"eurusd: .*rows at once of up to .* GiB") as caught:
             extract(frame_job(tmp_path, frames))
         assert "bqx/memory_class" in str(caught.value)
     assert not frames.requests
@@ -91,8 +88,8 @@ def test_with_a_range_of_time_no_more_than_the_keys_are_read_before_the_refusal(
     tmp_path: Path, frames: FrameWarehouse, monkeypatch: pytest.MonkeyPatch, days: str
 ) -> None:
     _limit(monkeypatch, 10, 8)
-    by_moment = frame_job(tmp_path, frames, row_group_rows=64, start=START)
-    job = by_moment if days == "start" else frame_job(tmp_path, frames, row_group_rows=64, last="9d")
+    monkeypatch.setattr(spine_keys, "_AT_ONCE_BYTES", 0)
+    job = frame_job(tmp_path, frames, start=START) if days == "start" else frame_job(tmp_path, frames, last="9d")
     with pytest.raises(NotEnoughMemory):
         extract_pair(job)
     (asked,) = frames.requests
@@ -166,15 +163,12 @@ def test_what_never_fits_is_admitted_alone() -> None:
     assert not waiting.is_alive()
 
 
-SEVERAL = (1, 1)
-
-
 @given(st.lists(st.booleans(), min_size=1, max_size=30).filter(any), st.integers(1, 12))
 def test_stretches_cover_the_spine_without_gap_or_overlap(there: list[bool], size: int) -> None:
     keys = minutes(len(there)).filter(pl.Series(there))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(memory, "SLICE_BYTES", size * 8)
-        found = time_slices(keys, SEVERAL, 8)
+        found = time_slices(keys, 8)
     assert pl.concat([each.keys for each in found]).to_list() == keys.to_list()
     assert [each.first_row for each in found] == list(range(0, keys.len(), size))
     assert (found[0].start, found[-1].end) == (keys[0], keys[-1])
@@ -182,10 +176,13 @@ def test_stretches_cover_the_spine_without_gap_or_overlap(there: list[bool], siz
     assert all(each.keys.name == KEY for each in found)
 
 
-def test_a_spine_of_one_row_group_is_read_at_once_whatever_it_takes() -> None:
-    keys = minutes(200)
-    assert [(each.start, each.end) for each in time_slices(keys, (200,), 1 << 40)] == [(keys[0], keys[-1])]
+def test_stretches_cover_a_range_that_is_wider_than_the_keys() -> None:
+    keys = minutes(5)
+    start, end = keys[0] - timedelta(days=1), keys[-1] + timedelta(days=1)
+    found = time_slices(keys, memory.SLICE_BYTES // 2, start, end)
+    assert [each.start for each in found] == [start, keys[2], keys[4]]
+    assert found[-1].end == end
 
 
 def test_a_row_wider_than_a_stretch_is_a_stretch() -> None:
-    assert len(time_slices(minutes(5), SEVERAL, 1 << 40)) == 5
+    assert len(time_slices(minutes(5), 1 << 40)) == 5
