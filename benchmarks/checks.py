@@ -6,12 +6,16 @@
 from __future__ import annotations
 
 import sys
+from typing import get_args
 
 from benchmarks import contestants, readers
+from benchmarks.columns import keys
 from benchmarks.folders import BYTES_PER_VALUE, chosen_tables, column_count, make_folders
 from benchmarks.measured import Apart, Runs, alternating, make_cold, make_warm
 from benchmarks.place import parser_of, workplace
 from benchmarks.report import bars, table, write_section
+from bqx_assets.base.settings import PeriodUnit
+from bqx_assets.extract.periods import periods_in
 
 SHALLOW_BAR_SECONDS = 3.0
 DEEP_BAR = 1.3
@@ -24,11 +28,11 @@ def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--rows", type=int, default=177_748)
     parser.add_argument("--tables", type=int, default=667)
-    parser.add_argument("--row-group-rows", type=int, default=0, help="0: one row group")
+    parser.add_argument("--period", choices=get_args(PeriodUnit), default="none")
     asked = parser.parse_args()
     chosen = chosen_tables(asked.tables)
     file_bytes = BYTES_PER_VALUE * column_count(chosen) * asked.rows
-    groups = -(-asked.rows // asked.row_group_rows) if asked.row_group_rows else 1
+    groups = len(periods_in(keys(asked.rows), asked.period))
     what = f"{asked.tables} tables and targets, {column_count(chosen):,} columns x {asked.rows:,} rows"
     what += f" in {groups} row groups" * (groups > 1)
     found = {name: Runs() for name in _CALLS}
@@ -36,7 +40,7 @@ def main() -> None:
     with workplace(asked, (1.1 if asked.data and asked.data.exists() else 3.1) * file_bytes, what) as home:
         whole = asked.data or home / "whole"
         if not whole.exists():
-            make_folders(whole, chosen, asked.rows, asked.row_group_rows)
+            make_folders(whole, chosen, asked.rows, asked.period)
         file = home / "training_eurusd.parquet"
         apart.run(contestants.splice, whole / "slabs", file)
         for name in alternating(list(_CALLS), asked.rounds):

@@ -31,14 +31,17 @@ from bqx_assets.base.artifacts import (
     SourceTable,
     Spine,
 )
-from bqx_assets.base.content import Contents, periods_of
 from bqx_assets.base.names import KEY, output_column, table_prefix
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.process import worker_count
+from bqx_assets.base.settings import PeriodUnit
 from bqx_assets.catalogue.discovery import FORWARD_PREFIX
 from bqx_assets.catalogue.families import ExpectedTable, expected_tables
+from bqx_assets.extract.periods import periods_in
+from bqx_assets.extract.pieces import slab_of, write_piece
+from bqx_assets.extract.slab_records import KeptPiece
 from bqx_assets.extract.slabs import Slabs
-from bqx_assets.extract.spine import describe_spine
+from bqx_assets.extract.spine import describe_spine, keys_fingerprint
 
 PAIR = parse_pair("eurusd")
 BYTES_PER_VALUE = 4.3
@@ -67,7 +70,7 @@ def make_folders(
     home: Path,
     tables: Sequence[ExpectedTable],
     rows: int,
-    row_group_rows: int = 0,
+    period: PeriodUnit = "none",
     *,
     all_shuffled: bool = False,
     mixed: int | None = None,
@@ -80,24 +83,20 @@ def make_folders(
         (home / name).mkdir(parents=True)
     spine_frame = targets(rows)
     write_raw(spine_frame, home / "raw" / f"{TARGETS}.parquet")
-    spine = describe_spine(spine_frame.get_column(KEY), row_group_rows)
+    periods = periods_in(keys(rows), period)
+    spine = describe_spine(keys(rows), [each.rows for each in periods], tuple(each.name for each in periods))
     columns = tuple(Column(name=n, source=n, type="TIMESTAMP" if n == KEY else "FLOAT64") for n in spine_frame.columns)
     account = RowAccount(read=rows, matched=rows, missing=0, extra=0, duplicates=0)
-    spine_slab = Slabs.in_folder(home / "slabs").write(
-        f"{TARGETS}_{PAIR}",
-        [spine_frame],
-        spine.row_groups,
-        lambda: _provenance(f"{TARGETS}_{PAIR}", "spine", columns, spine, account),
-        Contents(periods_of(spine_frame.get_column(KEY))),
-    )
+    told = _provenance(f"{TARGETS}_{PAIR}", "spine", columns, spine, account)
+    spine_slab = _write_slab(home, spine_frame, told, spine)
     before = os.environ.get("POLARS_MAX_THREADS")
     os.environ["POLARS_MAX_THREADS"] = "1"  # one process per processor
     try:
         with ProcessPoolExecutor(worker_count(), multiprocessing.get_context("spawn")) as pool:
             count = len(tables)
             shuffled = [all_shuffled or number % 2 == 1 for number in range(count)]
-            seeds = [mixed] * count
-            slabs = list(pool.map(_make_table, [home] * count, tables, range(count), [spine] * count, shuffled, seeds))
+            repeated = ([home] * count, tables, range(count), [spine] * count, shuffled, [mixed] * count)
+            slabs = list(pool.map(_make_table, *repeated))
     finally:
         os.environ.pop("POLARS_MAX_THREADS")
         os.environ.update({} if before is None else {"POLARS_MAX_THREADS": before})
@@ -112,8 +111,10 @@ def part_of(home: Path, whole: Path, count: int) -> None:
     for name in ("raw", "slabs"):
         (home / name).mkdir(parents=True)
     for slab in [spine, *chosen]:
-        (home / "slabs" / slab.object_name).hardlink_to(whole / "slabs" / slab.object_name)
-        raw = f"{TARGETS}.parquet" if slab is spine else slab.object_name
+        for piece in slab.pieces:
+            (home / "slabs" / piece.object_name).parent.mkdir(exist_ok=True)
+            (home / "slabs" / piece.object_name).hardlink_to(whole / "slabs" / piece.object_name)
+        raw = f"{TARGETS if slab is spine else slab.table}.parquet"
         (home / "raw" / raw).hardlink_to(whole / "raw" / raw)
     _save_record(home / "slabs", record.spine, [spine, *chosen])
 
@@ -152,9 +153,20 @@ def _make_table(
     account = RowAccount(
         read=raw.height, matched=matched, missing=rows - matched, extra=raw.height - matched, duplicates=0
     )
-    provenance = _provenance(table.table, "feature", columns, spine, account)
-    contents = Contents(periods_of(keys(rows)))
-    return Slabs.in_folder(home / "slabs").write(table.table, [slab], spine.row_groups, lambda: provenance, contents)
+    return _write_slab(home, slab, _provenance(table.table, "feature", columns, spine, account), spine)
+
+
+def _write_slab(home: Path, frame: pl.DataFrame, provenance: SlabProvenance, spine: Spine) -> SlabRecord:
+    """Write the pieces of a frame on the spine's rows; their accounts are those of the whole slab."""
+    slabs, pieces, first = Slabs.in_folder(home / "slabs"), list[KeptPiece](), 0
+    for name, count in zip(spine.periods, spine.row_groups, strict=True):
+        own = keys(spine.rows).slice(first, count)
+        told = provenance.model_copy(update={"spine_fingerprint": keys_fingerprint(own)})
+        rows = frame.slice(first, count)
+        made = write_piece(slabs, told.source.table, name, own, [rows], lambda told=told: told, encoding="balanced")
+        pieces.append(made)
+        first += count
+    return slab_of(slabs, pieces, provenance, "balanced")
 
 
 def _shuffled(frame: pl.DataFrame, number: int) -> tuple[pl.DataFrame, pl.Series]:

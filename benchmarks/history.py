@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import polars as pl
@@ -19,6 +20,7 @@ from benchmarks.measured import Apart, Run, make_cold
 from benchmarks.place import parser_of, workplace
 from benchmarks.report import bars, table, write_section
 from bqx_assets.base.process import worker_count
+from bqx_assets.base.settings import PeriodUnit
 from bqx_assets.catalogue.expectations import EXPECTATIONS_FILE
 from bqx_assets.catalogue.families import (
     FEATURES_DATASET,
@@ -43,7 +45,7 @@ def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--rows", type=int, default=2_160_000)
     parser.add_argument("--tables", type=int, default=30)
-    parser.add_argument("--row-group-rows", type=int, default=100_000)
+    parser.add_argument("--period", choices=get_args(PeriodUnit), default="half-year")
     asked = parser.parse_args()
     chosen = chosen_tables(asked.tables)
     columns = column_count(chosen)
@@ -52,8 +54,8 @@ def main() -> None:
     with workplace(asked, 3.2 * BYTES_PER_VALUE * columns * asked.rows, what) as home:
         _make_warehouse(home / "warehouse", chosen, asked.rows)
         calls = {
-            "extract and align": (stages.extract, (home, asked.row_group_rows, 1)),
-            "splice": (stages.splice, (home, asked.row_group_rows)),
+            "extract and align": (stages.extract, (home, asked.period, 1)),
+            "splice": (stages.splice, (home, asked.period)),
             "deep check": (stages.check, (home,)),
         }
         found: dict[str, Run] = {}

@@ -5,23 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks.folders import PAIR
-from bqx_assets.base.settings import Settings
+from bqx_assets.base.settings import PeriodUnit, Settings
 from bqx_assets.pipeline import Pipeline
 
 
-def settings_of(home: str, row_groups: str = "0", workers: str = "0") -> Settings:
+def settings_of(home: str, period: PeriodUnit = "none", workers: str = "0") -> Settings:
     """Return the settings of a home whose warehouse lies in it."""
-    return Settings(home=Path(home), row_group_rows=int(row_groups), workers=int(workers))
+    return Settings(home=Path(home), period=period, workers=int(workers))
 
 
-def extract(home: str, row_groups: str = "0", workers: str = "0") -> int:
+def extract(home: str, period: PeriodUnit = "none", workers: str = "0") -> int:
     """Extract all tables; return their number."""
-    return len(Pipeline(settings_of(home, row_groups, workers)).extract(PAIR).slabs)
+    return len(Pipeline(settings_of(home, period, workers)).extract(PAIR).slabs)
 
 
-def splice(home: str, row_groups: str = "0") -> int:
+def splice(home: str, period: PeriodUnit = "none") -> int:
     """Merge the slabs; return the size of the file."""
-    return Pipeline(settings_of(home, row_groups)).merge(PAIR).manifest.file.size_bytes
+    return Pipeline(settings_of(home, period)).merge(PAIR).manifest.file.size_bytes
 
 
 def check(home: str) -> list[str]:

@@ -84,20 +84,16 @@ def refuse_too_long(job: Extraction, rows: int, period_rows: int | None, widths:
     fit = _most_rows(widths, usable, files=files)
     shorter = [] if files or unit == "month" else ["Cut the history into shorter periods: BQX_PERIOD=month."]
     fewer = [f"Ask for fewer rows: BQX_LAST={fit} rows, or a range by BQX_START and BQX_END."] if fit else []
+    larger = (
+        f"{'Or take' if shorter or fewer else 'Take'} a container of {-int(-needed // (_GIB * _USABLE))} GiB or more:"
+        " the run tag bqx/memory_class names its job (large: 8 GiB)."
+    )
     raise NotEnoughMemory(
         f"{job.pair}",
         got=f"{min(rows, longest):,} rows at once of up to {max(widths):,} bytes"
         f"{', files written included, which are memory here,' * files} take about {needed / _GIB:.1f} GiB",
         expected=f"at most {usable / _GIB:.1f} GiB of this machine's or container's {memory_limit_bytes() / _GIB:.1f}",
-        cure=" ".join(
-            [
-                "Nothing large was read.",
-                *shorter,
-                *fewer,
-                f"{'Or take' if shorter or fewer else 'Take'} a container of {-int(-needed // (_GIB * _USABLE))} GiB or more: the run tag bqx/memory_class"
-                " names its job (large: 8 GiB).",
-            ]
-        ),
+        cure=" ".join(["Nothing large was read.", *shorter, *fewer, larger]),
     )
 
 

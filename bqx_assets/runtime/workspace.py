@@ -14,7 +14,7 @@ from bqx_assets.base.settings import Settings
 from bqx_assets.pipeline import Pipeline
 from bqx_assets.runtime.instance import PROCESS_TAG, process_tag
 
-RUN_SETTINGS = ("bigquery_streams", "end", "engine", "last", "row_group_rows", "start", "workers")
+RUN_SETTINGS = ("bigquery_streams", "end", "engine", "last", "period", "start", "workers")
 """The settings that a run's configuration may change: which rows are read, and how fast. Everyone who reaches the web
 server can launch a run, so only the environment decides where a run reads and writes, where it sends its token, what
 judges it and what it deletes."""

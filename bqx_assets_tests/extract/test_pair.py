@@ -24,7 +24,7 @@ from bqx_assets.base.errors import (
 from bqx_assets.base.names import KEY
 from bqx_assets.base.retry import RETRIES
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
-from bqx_assets.extract import memory, spine_keys
+from bqx_assets.extract import memory
 from bqx_assets.extract.pair import NOT_EXTRACTED, extract_features, extract_pair, extract_spine
 from bqx_assets.extract.slabs import Slabs
 from bqx_assets_tests.frames import (
@@ -256,21 +256,6 @@ def test_a_clock_that_was_set_back_is_named_before_anything_is_read(
     with pytest.raises(ClockBehind, match=rf"eurusd/{table}: written at .* after now.*Set this machine's clock"):
         extract_spine(frame_job(tmp_path, warehouse))
     assert not warehouse.reads
-
-
-@pytest.mark.parametrize("knows_months", [False, True])
-def test_of_long_targets_the_keys_are_read_first_and_then_the_columns_in_stretches(
-    tmp_path: Path, warehouse: FrameWarehouse, monkeypatch: pytest.MonkeyPatch, *, knows_months: bool
-) -> None:
-    across_months(warehouse).knows_months = knows_months
-    extract_spine(frame_job(tmp_path / "at once", warehouse, period="month"))
-    monkeypatch.setattr(memory, "SLICE_BYTES", 37 * 8 * 50)
-    monkeypatch.setattr(spine_keys, "_AT_ONCE_BYTES", 0)
-    warehouse.requests.clear()
-    extract_spine(frame_job(tmp_path / "long", warehouse, period="month"))
-    widths = [len(request.columns) for request in warehouse.requests]
-    assert widths == [*([2, 2] if knows_months else [2]), *[50] * (4 + 3)]
-    assert_frame_equal(_slab(tmp_path / "long", "targets_eurusd"), _slab(tmp_path / "at once", "targets_eurusd"))
 
 
 def test_a_spine_with_a_repeated_key_is_refused(tmp_path: Path, warehouse: FrameWarehouse) -> None:

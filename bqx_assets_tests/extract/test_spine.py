@@ -18,6 +18,7 @@ from bqx_assets.base.names import KEY
 from bqx_assets.base.settings import Last
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
+from bqx_assets.extract import memory, spine_keys
 from bqx_assets.extract.columns import KEY_TYPE
 from bqx_assets.extract.pair import extract_features, extract_pair, extract_spine
 from bqx_assets.extract.spine import latest_rows, spine_rows
@@ -179,3 +180,18 @@ def test_last_rows_move_with_the_targets_and_take_no_slab_of_the_spine_before(
     after = extract_pair(job)
     assert (after.spine.rows, after.spine.last < before.last) == (100, True)
     assert {slab.provenance.spine_fingerprint for slab in after.slabs[1:]} == {after.spine.fingerprint}
+
+
+@pytest.mark.parametrize("knows_months", [False, True])
+def test_of_long_targets_the_keys_are_read_first_and_then_the_columns_in_stretches(
+    tmp_path: Path, warehouse: FrameWarehouse, monkeypatch: pytest.MonkeyPatch, *, knows_months: bool
+) -> None:
+    across_months(warehouse).knows_months = knows_months
+    extract_spine(frame_job(tmp_path / "at once", warehouse, period="month"))
+    monkeypatch.setattr(memory, "SLICE_BYTES", 37 * 8 * 50)
+    monkeypatch.setattr(spine_keys, "_AT_ONCE_BYTES", 0)
+    warehouse.requests.clear()
+    extract_spine(frame_job(tmp_path / "long", warehouse, period="month"))
+    widths = [len(request.columns) for request in warehouse.requests]
+    assert widths == [*([2, 2] if knows_months else [2]), *[50] * (4 + 3)]
+    assert_frame_equal(_slab(tmp_path / "long", "targets_eurusd"), _slab(tmp_path / "at once", "targets_eurusd"))

@@ -37,7 +37,7 @@ def test_a_run_may_not_say_where_it_reads_writes_or_what_it_is_judged_by(foreign
 
 
 def test_what_may_differ_from_run_to_run_is_a_short_list_of_harmless_settings() -> None:
-    assert set(RUN_SETTINGS) == {"workers", "bigquery_streams", "engine", "row_group_rows", "start", "end", "last"}
+    assert set(RUN_SETTINGS) == {"workers", "bigquery_streams", "engine", "period", "start", "end", "last"}
 
 
 @pytest.mark.parametrize("chosen", [False, True])
