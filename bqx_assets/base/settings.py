@@ -94,7 +94,7 @@ class Settings(BaseSettings):
     last: str | None = None
     """Only the last rows or days of the spine, such as ``100000 rows`` or ``395d``, counted back from the last minute
     that it has when the pair is read; not together with ``start`` or ``end``."""
-    period: PeriodUnit = "half-year"
+    period: PeriodUnit = "quarter"
     """Unit of the calendar, UTC, by which the spine is cut into periods. Each is a row group of the training file, and
     one that did not change is not read again; ``none`` keeps all rows together."""
     row_group_rows: int = Field(default=200_000, ge=0)

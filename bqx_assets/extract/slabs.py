@@ -168,11 +168,12 @@ class Slabs:
 
     def is_intact(self, kept: KeptPiece) -> bool:
         """Return whether a piece has the recorded bytes. **Cost**: reads it, unless the store's facts prove them."""
-        return self._holds_piece(kept.piece, self._versions(kept.piece.object_name.partition("/")[0]))
+        table = kept.piece.object_name.partition("/")[0]
+        return self._holds_piece(table, kept.piece, self._versions(table))
 
     def there(self, record: SlabRecord) -> SlabRecord:
         """Return a slab with those of its pieces that exist, whatever their bytes."""
-        found = [piece for piece in record.pieces if self._is_there(f"{self.prefix}{piece.object_name}")]
+        found = [piece for piece in record.pieces if self._piece_info(record.table, piece) is not None]
         return record.model_copy(update={"pieces": tuple(found)})
 
     def others(self, record: SlabRecord) -> list[str]:
@@ -182,13 +183,13 @@ class Slabs:
 
     def holds(self, record: SlabRecord) -> bool:
         """Return whether pieces of the recorded sizes and, if stated, CRC32C exist. They are not read."""
-        infos = [(self._info(f"{self.prefix}{piece.object_name}"), piece) for piece in record.pieces]
+        infos = [(self._piece_info(record.table, piece), piece) for piece in record.pieces]
         return all(info is not None and may_be_same(info, piece) for info, piece in infos)
 
     def intact(self, record: SlabRecord) -> bool:
         """Return whether the existing slab has the recorded bytes. **Cost**: as of ``is_intact`` for each piece."""
         versions = self._versions(record.table)
-        return all(self._holds_piece(piece, versions) for piece in record.pieces)
+        return all(self._holds_piece(record.table, piece, versions) for piece in record.pieces)
 
     def remove(self, records: Collection[SlabRecord]) -> None:
         """Delete these slabs, their records, and the extraction's record that lists them, by the versions seen."""
@@ -197,8 +198,9 @@ class Slabs:
         list(in_threads(self._remove, names, _REMOVERS, "remove"))
 
     def object_name(self, table: str, period: str) -> str:
-        """Return the name of a piece's object, relative to the prefix."""
-        return f"{check_identifier(table, 'table')}/{period}.parquet"
+        """Return the name of a piece's object, relative to the prefix; without a period that of an earlier version."""
+        below = f"/{period}" if period else ""
+        return f"{check_identifier(table, 'table')}{below}.parquet"
 
     def put(self, kept: KeptPiece, encoded: EncodedPiece, encoding: EncodingPolicy) -> None:
         """Store a piece, then the record of its table with it, without which it is not finished.
@@ -270,8 +272,13 @@ class Slabs:
     def _versions(self, table: str) -> dict[str, str]:
         return versions_in(self._info(self._record_name(table)))
 
-    def _holds_piece(self, piece: Piece, versions: Mapping[str, str]) -> bool:
-        info = self._info(f"{self.prefix}{piece.object_name}")
+    def _piece_info(self, table: str, piece: Piece) -> ObjectInfo | None:
+        """Return the store's facts of a piece. A record may come from anywhere: it names no other object."""
+        name = self.object_name(table, piece.period)
+        return self._info(f"{self.prefix}{name}") if name == piece.object_name else None
+
+    def _holds_piece(self, table: str, piece: Piece, versions: Mapping[str, str]) -> bool:
+        info = self._piece_info(table, piece)
         return info is not None and object_holds(self.store, info, piece, versions.get(piece.period))
 
     def _pieces(self, table: str) -> list[ObjectInfo]:

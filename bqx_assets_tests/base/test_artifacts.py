@@ -89,11 +89,11 @@ def test_versions_that_shape_the_bytes_are_recorded() -> None:
 )
 def test_a_record_of_a_later_format_is_refused_with_a_cure(tmp_path: Path, kind: type[Record]) -> None:
     path = tmp_path / "record.json"
-    path.write_text('{"format_version": 2, "a field of later": 1}')
-    with pytest.raises(NewerFormat, match=r"record\.json: format version 2, expected 1 at most\. A later version"):
+    path.write_text('{"format_version": 3, "a field of later": 1}')
+    with pytest.raises(NewerFormat, match=r"record\.json: format version 3, expected 2 at most\. A later version"):
         kind.load(path)
     store = LocalObjectStore(tmp_path)
-    with pytest.raises(NewerFormat, match="format version 2"):
+    with pytest.raises(NewerFormat, match="format version 3"):
         load_record(store, "record.json", kind)
 
 

@@ -407,7 +407,7 @@ def test_a_spine_slab_of_other_keys_than_recorded_is_refused(tmp_path: Path, war
     frame = _slab(tmp_path, "targets_eurusd").with_columns(pl.col(KEY) + timedelta(minutes=1))
     frame.write_parquet(piece_path(tmp_path, "targets_eurusd"))
     slabs.save_spine(record)
-    with pytest.raises(CheckpointCorrupt, match="targets_eurusd/2024-H1: keys"):
+    with pytest.raises(CheckpointCorrupt, match="targets_eurusd/2024-Q1: keys"):
         extract_features(frame_job(tmp_path, warehouse))
 
 

@@ -141,7 +141,7 @@ def test_a_rerun_reads_no_table_and_no_slab_but_the_spine(
     assert extract_pair(_job(gcs_store, warehouse)).slabs == first.slabs
     assert not warehouse.reads
     read = {name for name, _, _ in gcs.log.ranges if name.endswith(".parquet")}
-    assert read == {f"{PREFIX}targets_eurusd/2024-H1.parquet"}
+    assert read == {f"{PREFIX}targets_eurusd/2024-Q1.parquet"}
     assert not any(name.endswith(".parquet") for operation, name in gcs.log.calls if operation == "object.insert")
 
 
@@ -150,7 +150,7 @@ def test_a_slab_that_is_not_the_recorded_one_is_made_again(
     gcs_store: GcsObjectStore, warehouse: FrameWarehouse, damage: str
 ) -> None:
     before = extract_pair(_job(gcs_store, warehouse))
-    slab, record = f"{PREFIX}mkt_vol/2024-H1.parquet", f"{PREFIX}mkt_vol.slab.json"
+    slab, record = f"{PREFIX}mkt_vol/2024-Q1.parquet", f"{PREFIX}mkt_vol.slab.json"
     found = gcs_store.head(slab)
     assert found is not None
     if damage == "other bytes":
@@ -182,7 +182,7 @@ def test_only_a_changed_table_is_read_again_and_the_plan_knows(
 def test_a_table_whose_upload_fails_is_named_and_the_others_are_saved(
     gcs_store: GcsObjectStore, gcs: GcsServer, warehouse: FrameWarehouse
 ) -> None:
-    gcs.fail("object.insert", status=403, name="mkt_vol/2024-H1.parquet")
+    gcs.fail("object.insert", status=403, name="mkt_vol/2024-Q1.parquet")
     with pytest.raises(ExtractionIncomplete, match="1 of 6 tables failed: mkt_vol; first: StoreError"):
         extract_pair(_job(gcs_store, warehouse))
     record = Slabs(gcs_store, slabs_prefix(EURUSD)).load_extraction()
@@ -197,7 +197,7 @@ def test_transient_faults_of_the_store_are_not_seen(
     gcs_store: GcsObjectStore, gcs: GcsServer, warehouse: FrameWarehouse
 ) -> None:
     for kind, after in (("status", False), ("reset", False), ("status", True), ("reset", True)):
-        gcs.fail("object.insert", kind, after=after, times=2, name="mkt_vol/2024-H1.parquet")
+        gcs.fail("object.insert", kind, after=after, times=2, name="mkt_vol/2024-Q1.parquet")
     assert not extract_pair(_job(gcs_store, warehouse)).failed
 
 
@@ -226,7 +226,7 @@ def test_slabs_go_where_the_file_will_be_published(gcs: GcsServer, tmp_path: Pat
 def test_a_slab_object_tells_how_long_its_footer_is(gcs_store: GcsObjectStore, warehouse: FrameWarehouse) -> None:
     warehouse.frames[FEATURES_DATASET, "mkt_vol"] = warehouse.frames[FEATURES_DATASET, "mkt_vol"].select(pl.all())
     extract_pair(_job(gcs_store, warehouse))
-    info = gcs_store.head(f"{PREFIX}mkt_vol/2024-H1.parquet")
+    info = gcs_store.head(f"{PREFIX}mkt_vol/2024-Q1.parquet")
     assert info is not None
     end = gcs_store.read(info.name, info.size_bytes - int(info.metadata["footer-bytes"]))
     assert end.endswith(b"PAR1")

@@ -31,7 +31,7 @@ CORR = [name for name in TABLES if name.startswith(("corr_etf_idx_", "corr_ibkr_
 CHOSEN = [*sorted(_OWN), *COV, *TRI, *CORR]
 
 
-def _full(table: ExpectedTable, rng: np.random.Generator) -> pl.DataFrame:
+def _full(table: ExpectedTable, rng: np.random.Generator, keys: pl.Series | None = None) -> pl.DataFrame:
     """A table with a value in every cell, as one behind its warm-up."""
     made = {
         "FLOAT64": lambda: pl.Series(rng.standard_normal(ROWS)),
@@ -39,7 +39,9 @@ def _full(table: ExpectedTable, rng: np.random.Generator) -> pl.DataFrame:
         "STRING": lambda: pl.Series(rng.choice(["low", "high"], ROWS)),
         "BOOL": lambda: pl.Series(rng.random(ROWS) < 0.5),
     }
-    return pl.DataFrame([minutes(ROWS), *(made[kind]().alias(name) for name, kind in table.columns)])
+    return pl.DataFrame(
+        [minutes(ROWS) if keys is None else keys, *(made[kind]().alias(name) for name, kind in table.columns)]
+    )
 
 
 def _known() -> dict[str, pl.DataFrame]:
@@ -47,8 +49,9 @@ def _known() -> dict[str, pl.DataFrame]:
     made = without_absent(Selection({name: (None, TABLES[name]) for name in CHOSEN})).made
     coherent = coherent_warehouse(ROWS).frames
     frames: dict[str, pl.DataFrame] = {"targets_eurusd": coherent[TARGETS_DATASET, "targets_eurusd"]}
+    keys = frames["targets_eurusd"].get_column(KEY)
     for name, (_, table) in made.items():
-        full = coherent[FEATURES_DATASET, name].drop("pair") if name == "base_bqx_eurusd" else _full(table, rng)
+        full = coherent[FEATURES_DATASET, name].drop("pair") if name == "base_bqx_eurusd" else _full(table, rng, keys)
         frames[name] = as_stored(with_known_gaps(full, table, seed=1), table, EURUSD, seed=1)
     return frames
 
