@@ -81,9 +81,22 @@ def longest_rows(rows: int, unit: PeriodUnit) -> int:
     return rows if size is None else min(rows, size * _MONTH_ROWS)
 
 
+def enclosing(name: str, unit: PeriodUnit) -> str | None:
+    """Return the period of a spine cut by ``unit`` that has all months of a period; None if there is none."""
+    if name == ALL:
+        return ALL if unit == "none" else None
+    found = {period_name(month, unit) for month in months_in(name)}
+    return found.pop() if len(found) == 1 else None
+
+
 def is_of_unit(name: str, unit: PeriodUnit) -> bool:
     """Return whether a spine that is cut by ``unit`` may have a period of this name."""
-    return unit == "none" if name == ALL else period_name(months_in(name)[0], unit) == name
+    return enclosing(name, unit) == name
+
+
+def is_within(name: str, other: str) -> bool:
+    """Return whether a period has no month that another, longer one lacks."""
+    return name not in (other, ALL) and (other == ALL or {*months_in(name)} < {*months_in(other)})
 
 
 def bounds_of(months: Iterable[str]) -> tuple[datetime, datetime]:

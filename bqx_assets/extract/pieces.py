@@ -16,6 +16,7 @@ from bqx_assets.base.settings import EncodingPolicy
 from bqx_assets.extract.choose import choose
 from bqx_assets.extract.encoding import ProvenanceAtEnd, encode_piece
 from bqx_assets.extract.encodings import Encoding
+from bqx_assets.extract.periods import is_within
 from bqx_assets.extract.slab_records import KeptPiece, TableRecord, as_text, from_text, named_encodings, texts_of
 from bqx_assets.extract.slabs import Slabs
 
@@ -63,6 +64,12 @@ def write_piece(  # noqa: PLR0913 -- one parameter a fact
     )
     slabs.put(kept, encoded, encoding)
     return kept
+
+
+def pieces_within(record: TableRecord | None, period: str) -> list[KeptPiece]:
+    """Return a table's pieces of shorter periods within a period, in order: another unit cut them."""
+    pieces = record.pieces if record is not None else ()
+    return [kept for kept in pieces if is_within(kept.piece.period, period)]
 
 
 def encodings_before(record: TableRecord | None, encoding: EncodingPolicy) -> dict[str, Encoding]:

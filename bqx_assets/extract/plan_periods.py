@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 
 from bqx_assets.base.artifacts import Column
 from bqx_assets.base.column_types import COLUMN_TYPES
@@ -16,7 +17,7 @@ from bqx_assets.base.names import KEY
 from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.discovery import FeatureTable, PairCatalogue, TableDescription
 from bqx_assets.extract.job import Extraction, SourceStates
-from bqx_assets.extract.periods import ALL, bounds_of, grouped, is_of_unit, months_in
+from bqx_assets.extract.periods import ALL, bounds_of, enclosing, grouped, months_in
 from bqx_assets.extract.slab_records import SpineRecord
 from bqx_assets.extract.spine import spine_columns
 from bqx_assets.extract.spine_keys import SpineKeys
@@ -43,6 +44,8 @@ class PlannedPeriod:
     same_keys: bool = False
     """Whether its keys count as those of the spine that is there: its targets did not change, or have as many rows."""
     same_targets: bool = False
+    pieces: tuple[str, ...] = ()
+    """The periods of the spine that is there, which it consists of: itself, or shorter ones of another unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +84,13 @@ def planned_periods(
 
 
 def spine_there(job: Extraction) -> SpineRecord | None:
-    """Return the existing spine, unless it is of another range or unit: then none of its pieces will be kept."""
+    """Return the existing spine, unless none of its pieces can be used: another range, or longer periods than now."""
     try:
         found = job.slabs.load_spine()
     except CheckpointCorrupt:
         return None
     same = found.span == job.settings.span and found.spine.periods
-    return found if same and is_of_unit(found.spine.periods[0], job.settings.period) else None
+    return found if same and all(enclosing(name, job.settings.period) for name in found.spine.periods) else None
 
 
 def _old_periods(
@@ -95,12 +98,24 @@ def _old_periods(
 ) -> list[PlannedPeriod]:
     keys = SpineKeys(job, catalogue, states, record.snapshot_time)
     found: list[PlannedPeriod] = []
-    for piece in record.slab.pieces:
-        first, last = record.read_range(piece.period)
-        same = keys.is_recorded(piece.period)
-        as_many = same or keys.has_as_many_rows(piece, record.slab.provenance.source.rows)
-        most = ((last.date() - first.date()).days + 1) * _DAY_ROWS
-        found.append(PlannedPeriod(piece.period, first, last, most, is_new=False, same_keys=as_many, same_targets=same))
+    of_period = groupby(record.slab.pieces, lambda piece: enclosing(piece.period, job.settings.period))
+    for name, pieces in ((name, list(group)) for name, group in of_period):
+        first, last = record.read_range(pieces[0].period)[0], record.read_range(pieces[-1].period)[1]
+        same = all(keys.is_recorded(piece.period) for piece in pieces)
+        rows = record.slab.provenance.source.rows
+        as_many = same or all(keys.has_as_many_rows(piece, rows) for piece in pieces)
+        found.append(
+            PlannedPeriod(
+                str(name),
+                first,
+                last,
+                ((last.date() - first.date()).days + 1) * _DAY_ROWS,
+                is_new=False,
+                same_keys=as_many,
+                same_targets=same,
+                pieces=tuple(piece.period for piece in pieces),
+            )
+        )
     return found
 
 
@@ -168,7 +183,9 @@ def planned_tables(
             for period in periods
             if record is None
             or not period.same_keys
-            or recorded.get(period.name) != piece_fingerprint(job, states, table, record, period.name)
+            or any(
+                recorded.get(piece) != piece_fingerprint(job, states, table, record, piece) for piece in period.pieces
+            )
         )
         sizes = {period.name: cost.of(table.description, table.columns, period) for period in periods}
         found.append(PlannedTable(table, sizes, stale, has_pieces=bool(recorded)))

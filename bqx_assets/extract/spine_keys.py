@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import cast
 
 import polars as pl
 
@@ -12,9 +13,9 @@ from bqx_assets.base.artifacts import Piece, RowAccount
 from bqx_assets.base.names import KEY
 from bqx_assets.catalogue.discovery import PairCatalogue
 from bqx_assets.catalogue.families import PAIR_COLUMN
-from bqx_assets.extract.align import as_key
+from bqx_assets.extract.align import as_key, total
 from bqx_assets.extract.job import Extraction, SourceStates
-from bqx_assets.extract.periods import ALL, TICK, bounds_of, grouped, is_of_unit, months_in, periods_in
+from bqx_assets.extract.periods import ALL, TICK, bounds_of, grouped, is_of_unit, is_within, months_in, periods_in
 from bqx_assets.extract.read import read_frame
 from bqx_assets.extract.slab_records import KeptPiece, slab_fingerprint
 from bqx_assets.extract.spine import keys_fingerprint, setting_facts, spine_columns, spine_rows, usable_rows
@@ -38,7 +39,9 @@ class SpinePart:
     fresh: KeptPiece | None = None
     """The piece that is there, if nothing has changed."""
     read: pl.DataFrame | None = None
-    """The rows that were read, if the keys are not those of a piece."""
+    """The rows that were read, if the keys are not those of pieces."""
+    shorter: tuple[KeptPiece, ...] = ()
+    """Fresh pieces of shorter periods that have all its rows: another unit cut them."""
 
 
 _AT_ONCE_BYTES = 128 << 20
@@ -77,7 +80,7 @@ class SpineKeys:
         """
         found: list[SpinePart] = []
         for name in reversed(self._names()):
-            part = self._kept(name)
+            part = self._kept(name) or self._recut(name)
             if part is None or (part.after is not None and not self._has_enough([part, *found])):
                 part = self._read(name)
             if part.keys.len():
@@ -168,6 +171,24 @@ class SpineKeys:
         request = self._request(name, self._source_months(name))
         return SpinePart(name, keys, kept.piece.rows, request, mark, kept.after, kept)
 
+    def _recut(self, name: str) -> SpinePart | None:
+        """Return the period by the pieces of shorter periods within it, if they are fresh and have all its months."""
+        shorter = [kept for period, kept in self._pieces.items() if is_within(period, name)]
+        parts = [self._kept(kept.piece.period) for kept in shorter if kept.after is None]
+        months = {month for kept in shorter for month in months_in(kept.piece.period)}
+        known = set(self._months or ()) & set(self._source_months(name))
+        if not shorter or len(parts) < len(shorter) or None in parts or self._months is None or not known <= months:
+            return None
+        found = [part for part in parts if part is not None]
+        return SpinePart(
+            name,
+            pl.concat([part.keys for part in found]),
+            total(part.rows for part in found),
+            self._request(name, self._source_months(name)),
+            self._fingerprint(name, None),
+            shorter=tuple(shorter),
+        )
+
     def _read(self, name: str) -> SpinePart:
         request = self._request(name, self._source_months(name))
         read = read_frame(self._job.warehouse, request, subject=self._subject, progress=self._job.progress)
@@ -225,12 +246,10 @@ class SpineKeys:
         start = self._bounds(part.name)[0]
         if start is not None and start > after:
             return part
-        if part.fresh is not None:
-            if part.after == after:
-                return part
-            part = self._read(part.name)
+        if part.fresh is not None and part.after == after:
+            return part
         if part.read is None:
-            msg = "a part that is no piece was read"
-            raise ValueError(msg)
-        read = part.read.filter(as_key(part.read, self._subject) > after)
+            part = self._read(part.name)
+        read = cast("pl.DataFrame", part.read)
+        read = read.filter(as_key(read, self._subject) > after)
         return replace(self._of(part.name, read, part.request, after))

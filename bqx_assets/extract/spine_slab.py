@@ -109,6 +109,9 @@ def _targets(job: Extraction, part: SpinePart) -> Iterator[pl.DataFrame]:
     """Yield the part's rows of key and targets, one time slice after another."""
     names = tuple(column.source for column in spine_columns(job.expectations))
     subject = f"{job.pair}/{part.request.table.table}"
+    if part.shorter:
+        yield from (job.slabs.piece_frame(kept.piece, names) for kept in part.shorter)
+        return
     if part.read is not None and part.request.columns == names:
         aligned, _ = align(part.read, part.keys, subject=subject, policy=job.settings.duplicates)
         yield aligned.insert_column(0, part.keys)

@@ -24,8 +24,8 @@ from bqx_assets.extract.align import align, refuse_empty, total
 from bqx_assets.extract.job import Extraction, SourceStates
 from bqx_assets.extract.lookahead import LookaheadDetector
 from bqx_assets.extract.memory import MemoryBudget, TimeSlice, piece_memory_bytes, row_bytes, time_slices
-from bqx_assets.extract.periods import ALL, months_between, months_in
-from bqx_assets.extract.pieces import slab_of, write_piece
+from bqx_assets.extract.periods import ALL, bounds_of, months_between, months_in
+from bqx_assets.extract.pieces import pieces_within, slab_of, write_piece
 from bqx_assets.extract.read import read_frame
 from bqx_assets.extract.slab_records import KeptPiece, SpineRecord, slab_fingerprint, source_of
 from bqx_assets.extract.slabs import Slabs
@@ -213,6 +213,9 @@ class TableReader:
         """
         self._refuse_changed(work.table)
         width = row_bytes(work.table.description, work.table.columns)
+        if (found := self._recut(work, period)) is not None:
+            work.stale.discard(period.name)
+            return found.piece.size_bytes
         work.read = True
         known = set(work.by_value)
         with self._budget.hold(piece_memory_bytes(period.keys.len(), width)):
@@ -222,6 +225,35 @@ class TableReader:
         else:  # a column was found to look ahead that the other pieces have
             work.stale = {piece.period for piece in self._spine.slab.pieces} - {period.name}
         return kept.piece.size_bytes
+
+    def _recut(self, work: TableWork, period: SpinePeriod) -> KeptPiece | None:
+        """Return the table's piece made of its fresh pieces of shorter periods, if these have all its rows."""
+        job = self._job
+        shorter = pieces_within(job.slabs.kept(work.name), period.name)
+        rows = 0
+        for kept in shorter:
+            first, last = bounds_of(months_in(kept.piece.period))
+            keys = period.keys.filter(period.keys.is_between(first, last))
+            rows += keys.len()
+            if not keys.len() or kept.columns != work.columns or not job.slabs.is_intact(kept):
+                return None
+            mark = fingerprint_at(job, self._states, work.table, keys)
+            if kept.piece.fingerprint != mark:
+                return None
+        if rows != period.keys.len():
+            return None
+        names = [column.name for column in work.columns]
+        account = total(kept.piece.rows for kept in shorter)
+        return write_piece(
+            job.slabs,
+            work.name,
+            period.name,
+            period.keys,
+            (job.slabs.piece_frame(kept.piece, names) for kept in shorter),
+            lambda: self._provenance(work, period.name, account),
+            encoding=job.settings.encoding,
+            by_value=work.by_value_records,
+        )
 
     def _extract(self, work: TableWork, period: SpinePeriod) -> KeptPiece:
         job = self._job
@@ -295,14 +327,26 @@ def piece_fingerprint(
     Raises:
         KeyError: the spine has no such period.
     """
+    piece, first, last = spine.piece(period)
+    return _fingerprint(job, states, table, (first, last, piece.spine_fingerprint))
+
+
+def fingerprint_at(job: Extraction, states: SourceStates, table: FeatureTable, keys: pl.Series) -> str:
+    """Return the fingerprint of a feature table's piece on these keys of a period."""
+    return _fingerprint(job, states, table, (keys[0], keys[-1], keys_fingerprint(keys)))
+
+
+def _fingerprint(
+    job: Extraction, states: SourceStates, table: FeatureTable, keys: tuple[datetime, datetime, str]
+) -> str:
     facts = setting_facts(job, has_pair=table.has_pair_column)
     facts |= {"quarantined": ",".join(each.column for each in table.quarantined)}
     facts |= {"forward_looking": str(job.settings.include_forward_looking)}
-    keys, first, last = spine.piece(period)
+    first, last, mark = keys
     return slab_fingerprint(
         states.state(table.description, months_between(first, last)),
         table.columns,
-        spine_fingerprint=keys.spine_fingerprint,
+        spine_fingerprint=mark,
         filters=facts,
         policy=job.settings.duplicates,
     )

@@ -232,6 +232,40 @@ def test_another_unit_gives_the_same_values(tmp_path: Path) -> None:
         assert there == {piece.object_name for slab in record.slabs for piece in slab.pieces}
 
 
+@pytest.mark.parametrize(("unit", "periods"), [("quarter", 2), ("year", 1), ("none", 1)])
+def test_a_longer_unit_is_made_of_the_pieces_that_are_there_and_reads_nothing(
+    tmp_path: Path, unit: PeriodUnit, periods: int
+) -> None:
+    source = Source.of(MOST)
+    _read(source, tmp_path / "kept")
+    plan = plan_pair(_job(tmp_path / "kept", source.shown, period=unit))
+    assert (plan.periods.fresh, plan.read_bytes) == (periods, 0)
+    assert _read(source, tmp_path / "kept", unit) == set()
+    assert plan_pair(_job(tmp_path / "kept", source.shown, period=unit)).read_bytes == 0
+    kept = extract_pair(_job(tmp_path / "kept", source.shown, period=unit))
+    assert _facts(kept) == _facts(extract_pair(_job(tmp_path / "full", source.shown, period=unit)))
+
+
+def test_a_longer_unit_reads_the_periods_that_changed_meanwhile(tmp_path: Path) -> None:
+    source = Source.of(MOST)
+    _read(source, tmp_path)
+    source.change(VOL, 20)
+    plan = plan_pair(_job(tmp_path, source.shown, period="quarter"))
+    assert [(each.period, each.state, each.stale_tables) for each in plan.by_period] == [
+        ("2024-Q1", "changed", 1),
+        ("2024-Q2", "fresh", 0),
+    ]
+    assert _read(source, tmp_path, "quarter") == {("mkt_vol", "2024-Q1")}
+
+
+def test_a_shorter_unit_is_read_again_and_the_plan_says_so(tmp_path: Path) -> None:
+    source = Source.of(MOST)
+    _read(source, tmp_path, "quarter")
+    plan = plan_pair(_job(tmp_path, source.shown, period="month"))
+    assert plan.read_bytes == plan.total_bytes
+    assert len(_read(source, tmp_path, "month")) == 4 * (1 + len(TABLES))
+
+
 def test_without_known_months_a_changed_table_is_read_in_every_period(tmp_path: Path) -> None:
     source = Source.of(700)
     source.shown.knows_months = False
