@@ -93,7 +93,7 @@ def plan(ctx: typer.Context, pair: PairArgument, *, output_dir: Annotated[Path |
         stop_on_a_lack(session, pair, session.settings().of_pair(pair))
     with session.work() as (progress, _):
         found = Pipeline(session.settings(), progress).plan(pair, checkpoints=output_dir)
-    session.say(*results.plan_lines(found), results.plan_table(found))
+    session.say(*results.plan_lines(found), results.plan_table(found), *results.period_tables(found))
     refuse_plan_over_budget(found, session.settings().max_bytes)
     session.suggest("extract", pair)
     session.answer(found)

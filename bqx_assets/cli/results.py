@@ -16,7 +16,7 @@ from bqx_assets.base.names import KEY
 from bqx_assets.base.printable import printable, some_of
 from bqx_assets.cli.failures import pasteable
 from bqx_assets.cli.session import Cost
-from bqx_assets.extract.plan import PairPlan
+from bqx_assets.extract.plan import PairPlan, PeriodCounts
 from bqx_assets.quality.report import Report, Verdict
 from bqx_assets.release.lifecycle import StorePolicy
 from bqx_assets.release.publish import Published
@@ -45,7 +45,8 @@ def plan_lines(plan: PairPlan) -> list[str]:
     quarantined = [f"{each.table}.{each.column}" for each in plan.quarantined]
     return [
         f"{plan.pair} from {plan.warehouse}: a training file of {plan.columns:,} columns; "
-        f"to read: {plan.read_bytes / 1e6:,.1f} MB, {plan.read_usd:,.4f} USD",
+        f"to read: {plan.read_bytes / 1e6:,.1f} of {plan.total_bytes / 1e6:,.1f} MB, {plan.read_usd:,.4f} USD",
+        f"  periods: {_counts(plan.periods)}",
         *listed("quarantined columns (they look forward)", quarantined),
         *listed("unexpected columns, left out", plan.left_out),
         *listed("known absent tables", [f"{name}: {reason}" for name, reason in plan.known_absent.items()]),
@@ -206,6 +207,25 @@ def listed(title: str, names: Iterable[str], most: int = _SAMPLE) -> list[str]:
     return [f"  {len(found):,} {title}: {some_of(found, most)}{hint}"] if found else []
 
 
+def _counts(periods: PeriodCounts) -> str:
+    """Return the number of periods in each state that has any."""
+    return ", ".join(f"{count:,} {state}" for state, count in periods if count)
+
+
+def period_tables(plan: PairPlan) -> list[Table | str]:
+    """Return a table with one line for each period of which something is read, without most of a long history's."""
+    stale = [each for each in plan.by_period if each.state != "fresh"]
+    if not stale or len(plan.by_period) == 1:
+        return []
+    table = plain_table("period", "state", numbers=("tables to read", "MB", "read usd"))
+    _keep_whole(table)
+    for each in stale[-_PERIODS:]:
+        cells = (f"{each.stale_tables:,}", f"{each.read_bytes / 1e6:,.1f}", f"{each.read_usd:,.4f}")
+        table.add_row(each.period, each.state, *cells)
+    more = len(stale) - _PERIODS
+    return [*([f"  and {more:,} earlier periods (--json has all)"] if more > 0 else []), table]
+
+
 def plan_table(plan: PairPlan) -> Table:
     """Return one line per family: tables, columns, bytes and cost of a full read, and how many slabs are fresh."""
     table = plain_table("family", numbers=("tables", "columns", "MB", "read usd", "fresh", "stale", "missing"))
@@ -220,6 +240,8 @@ def plan_table(plan: PairPlan) -> Table:
     return table
 
 
+_PERIODS = 12
+"""Periods that a plan shows: a history by months has 70."""
 _SUMMED = ("tables", "columns", "read_bytes", "fresh", "stale", "missing")
 
 
@@ -266,7 +288,8 @@ def _verified(pairs: Sequence[PairStatus]) -> Table:
 
 
 def _stages(pairs: Sequence[PairStatus]) -> Table:
-    table = plain_table("pair", "spine", "slabs", "merged", "validated", "published", numbers=("rows", "columns", "MB"))
+    numbers = ("periods", "rows", "columns", "MB")
+    table = plain_table("pair", "spine", "slabs", "merged", "validated", "published", numbers=numbers)
     _keep_whole(table)
     for each in pairs:
         slabs = Text.assemble(_mark(each.slabs), f" {each.slabs_done:,}/{each.slabs_expected:,}")
@@ -279,6 +302,7 @@ def _stages(pairs: Sequence[PairStatus]) -> Table:
             _mark(each.merged),
             _mark(each.validated),
             _mark(each.published),
+            _number(len(each.periods) or None),
             _number(each.rows),
             _number(each.columns),
             "" if each.size_bytes is None else f"{each.size_bytes / 1e6:,.1f}",

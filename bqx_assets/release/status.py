@@ -31,6 +31,8 @@ class PairStatus(Record):
     slabs: State
     slabs_done: int
     slabs_expected: int
+    periods: tuple[str, ...]
+    """Names of the periods of the spine that is there, in order; empty where there is none or it is not cut."""
     failed_tables: tuple[str, ...]
     merged: State
     validated: State
@@ -74,6 +76,7 @@ def pair_status(
         slabs=_slabs_state(spine, set(done), wanted),
         slabs_done=len(done),
         slabs_expected=len(wanted | done.keys()),
+        periods=spine.periods if spine else (),
         failed_tables=failed,
         merged=_merged_state(manifest, done),
         validated=_validated_state(file, manifest),

@@ -12,8 +12,9 @@ from bqx_assets.base.pairs import ALL_PAIRS
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.store.local import working_folder
 from bqx_assets.cli.main import app
-from bqx_assets.cli.results import merge_facts, merge_lines, published_lines, status_lines
+from bqx_assets.cli.results import merge_facts, merge_lines, period_tables, plan_lines, published_lines, status_lines
 from bqx_assets.cli.session import Cost
+from bqx_assets.extract.plan import PairPlan, PeriodCounts, PeriodPlan, PeriodState
 from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets.pipeline import Pipeline
 from bqx_assets.quality.stored_file import StoredFile
@@ -69,6 +70,49 @@ def test_a_narrow_terminal_breaks_no_familys_name(tmp_path: Path, monkeypatch: p
     assert any(line.startswith("pair_specific ") for line in result.stdout.splitlines())
     assert "family " in result.stdout
     assert "missing" in result.stdout
+
+
+def _plan(*states: PeriodState) -> PairPlan:
+    """A plan of a period for each state."""
+    periods = [
+        PeriodPlan(period=f"2024-{number:02}", state=each, stale_tables=each != "fresh", read_bytes=10**6, read_usd=0.5)
+        for number, each in enumerate(states, 1)
+    ]
+    counts = {state: states.count(state) for state in ("fresh", "changed", "new")}
+    return PairPlan(
+        pair="eurusd",
+        warehouse="w",
+        families=(),
+        columns=50,
+        read_bytes=2 * 10**6,
+        read_usd=1.0,
+        total_bytes=3 * 10**6,
+        periods=PeriodCounts.model_validate(counts),
+        by_period=tuple(periods),
+        quarantined=(),
+        left_out=(),
+        problems=(),
+        unexpected=(),
+        known_absent={},
+    )
+
+
+def test_a_plan_shows_the_periods_that_are_read_and_counts_the_others() -> None:
+    plan = _plan("fresh", "changed", "new")
+    lines = plan_lines(plan)
+    assert "to read: 2.0 of 3.0 MB" in lines[0]
+    assert lines[1] == "  periods: 1 fresh, 1 changed, 1 new"
+    (table,) = period_tables(plan)
+    assert getattr(table, "row_count", 0) == 2
+    assert period_tables(_plan("fresh", "fresh")) == []
+    assert period_tables(_plan("new")) == []
+
+
+def test_of_a_long_history_the_latest_periods_are_shown_and_the_others_counted() -> None:
+    states: list[PeriodState] = ["new"] * 40
+    more, table = period_tables(_plan(*states))
+    assert more == "  and 28 earlier periods (--json has all)"
+    assert getattr(table, "row_count", 0) == 12
 
 
 def test_pairs_of_which_nothing_exists_share_one_line(tmp_path: Path) -> None:
