@@ -222,13 +222,17 @@ class Slabs:
         self._save(TableRecord(table=table, encoding=encoding, pieces=ordered), versions)
 
     def finish(self, record: TableRecord) -> None:
-        """Write the record of a table that lacks no piece, and remove its other pieces and an older version's slab."""
-        if record != self.kept(record.table):
-            self._save(record, self._versions(record.table))
+        """Remove the other pieces of a table that lacks none, and an older version's slab; then write its record.
+
+        In this order, because a merge refuses pieces that no record has: if the run is killed in between, the record
+        has no slab yet, and the next run removes them.
+        """
         names = {f"{self.prefix}{kept.piece.object_name}" for kept in record.pieces}
         others = [info.name for info in self._pieces(record.table) if info.name not in names]
         for name in [*others, f"{self.prefix}{check_identifier(record.table, 'table')}.parquet"]:
             self._remove(name)
+        if record != self.kept(record.table):
+            self._save(record, self._versions(record.table))
 
     def frame(self, record: SlabRecord, columns: Sequence[str], pieces: Sequence[int] | None = None) -> pl.DataFrame:
         """Return columns of a slab, decoded.

@@ -68,6 +68,8 @@ class SpineKeys:
         self._columns = every if small else (KEY, self._shortest)
         record = job.slabs.kept(catalogue.targets.table)
         self._pieces = record.by_period() if record is not None else {}
+        self._is_whole = record is not None and record.slab is not None
+        """Whether the pieces are a finished slab, and not what a killed run had made of one."""
 
     def parts(self) -> list[SpinePart]:
         """Return the spine's periods that have a row, in order.
@@ -110,8 +112,8 @@ class SpineKeys:
         """Return the periods that may have rows, in order; none if only reading the keys can tell."""
         settings = self._job.settings
         if self._months is None:
-            fresh = all(is_of_unit(name, settings.period) and self._kept(name) is not None for name in self._pieces)
-            return list(self._pieces) if fresh else []
+            fresh = (is_of_unit(name, settings.period) and self._kept(name) is not None for name in self._pieces)
+            return list(self._pieces) if self._is_whole and all(fresh) else []
         names = grouped(self._months, settings.period)
         return [name for name in names if self._is_wanted(name)]
 
@@ -215,7 +217,9 @@ class SpineKeys:
             within = pl.Series([True]).new_from_index(0, keys.len())
             within = within & (keys >= start) if start is not None else within
             within = within & (keys < end) if end is not None else within
-            found.append(self._of(name, read.filter(within), self._request(name, self._source_months(name))))
+            part = self._of(name, read.filter(within), self._request(name, self._source_months(name)))
+            kept = self._kept(name)  # a killed run may have made it
+            found.append(kept if kept is not None and kept.keys.equals(part.keys) else part)
         return found
 
     def _has_enough(self, parts: Sequence[SpinePart]) -> bool:

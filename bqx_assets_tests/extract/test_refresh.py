@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -19,10 +20,14 @@ from bqx_assets.base.artifacts import ExtractionRecord
 from bqx_assets.base.errors import ExtractionIncomplete
 from bqx_assets.base.names import KEY
 from bqx_assets.base.settings import PeriodUnit
+from bqx_assets.catalogue.discovery import TableDescription
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets.extract.job import Extraction
-from bqx_assets.extract.pair import extract_pair
+from bqx_assets.extract.pair import extract_features, extract_pair, extract_spine
 from bqx_assets.extract.plan import plan_pair
+from bqx_assets.extract.slab_records import TableRecord
+from bqx_assets.extract.slabs import Slabs
+from bqx_assets.extract.warehouse import MonthState
 from bqx_assets.merge.result import content_digest
 from bqx_assets_tests.frames import START, FrameWarehouse, few_tables_expectations, frame_job, frame_warehouse
 
@@ -264,6 +269,78 @@ def test_a_shorter_unit_is_read_again_and_the_plan_says_so(tmp_path: Path) -> No
     plan = plan_pair(_job(tmp_path, source.shown, period="month"))
     assert plan.read_bytes == plan.total_bytes
     assert len(_read(source, tmp_path, "month")) == 4 * (1 + len(TABLES))
+
+
+class _KilledError(BaseException):
+    """What no part of the program handles, as ``kill -9``."""
+
+
+def _kill(monkeypatch: pytest.MonkeyPatch, method: str, table: str) -> None:
+    """End the next run before the second piece of a table, or before its finished record, is written."""
+    whole, done = getattr(Slabs, method), Counter[str]()
+
+    def write(slabs: Slabs, record: Any, *rest: Any) -> None:
+        name = record.table if isinstance(record, TableRecord) else record.piece.object_name.partition("/")[0]
+        done[name] += method == "put" or record.slab is not None
+        if name == table and done[name] == (2 if method == "put" else 1):
+            monkeypatch.undo()
+            raise _KilledError
+        whole(slabs, record, *rest)
+
+    monkeypatch.setattr(Slabs, method, write)
+
+
+@pytest.mark.parametrize("knows_months", [True, False])
+def test_a_spine_that_a_killed_run_began_is_no_spine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, knows_months: bool
+) -> None:
+    source = Source.of(700)
+    source.shown.knows_months = knows_months
+    _kill(monkeypatch, "put", "targets_eurusd")
+    with pytest.raises(_KilledError):
+        extract_pair(_job(tmp_path / "kept", source.shown, period="month"))
+    before = (tmp_path / "kept" / "targets_eurusd" / "2024-01.parquet").stat().st_mtime_ns
+    kept = extract_pair(_job(tmp_path / "kept", source.shown, period="month"))
+    assert _facts(kept) == _facts(extract_pair(_job(tmp_path / "full", source.shown, period="month")))
+    assert (tmp_path / "kept" / "targets_eurusd" / "2024-01.parquet").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("table", ["targets_eurusd", "mkt_vol"])
+def test_pieces_of_another_unit_are_gone_after_a_killed_run_and_one_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    source = Source.of(700)
+    _read(source, tmp_path)
+    _kill(monkeypatch, "_save", table)
+    with pytest.raises(_KilledError):
+        extract_pair(_job(tmp_path, source.shown, period="quarter"))
+    assert _read(source, tmp_path, "quarter") == set()
+    there = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("*/*.parquet"))
+    assert there == [f"{each}/2024-Q1.parquet" for each in sorted((*TABLES, "targets_eurusd"))]
+
+
+@dataclass
+class _Changing(FrameWarehouse):
+    """A warehouse of which a table changes after it was described, and before its months are asked for."""
+
+    changing: bool = False
+
+    def months(self, tables: Collection[TableDescription]) -> dict[tuple[str, str], Mapping[str, MonthState]]:
+        """The states of the changed rows, with the time of the change."""
+        if not self.changing:
+            return super().months(tables)
+        self.frames[VOL] = self.frames[VOL].with_columns(pl.col(pl.Float64) + 1)
+        states = super().months(tables)
+        after = self.snapshot() + timedelta(hours=1)
+        return states | {VOL: {month: replace(state, modified=after) for month, state in states[VOL].items()}}
+
+
+def test_a_month_that_changed_after_the_snapshot_is_not_taken_for_its_rows(tmp_path: Path) -> None:
+    warehouse = _Changing(Source.of(300).shown.frames, knows_months=True)
+    extract_spine(_job(tmp_path, warehouse))
+    warehouse.changing = True
+    with pytest.raises(ExtractionIncomplete, match=r"1 of 3 tables failed: mkt_vol; first: TableChanged"):
+        extract_features(_job(tmp_path, warehouse))
 
 
 def test_without_known_months_a_changed_table_is_read_in_every_period(tmp_path: Path) -> None:
