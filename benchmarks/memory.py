@@ -24,12 +24,13 @@ _FULL_ROWS = 1_200_000
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", type=int, default=_FULL_ROWS)
+    parser.add_argument("--others", type=int, default=0, help="tables of usual width besides")
     parser.add_argument("--mib", type=int, default=2048)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bqx-memory-") as folder, GcsServer() as gcs:
         gcs.bucket(BUCKET)
         warehouse = Path(folder) / "warehouse"
-        wide_warehouse(warehouse, asked.rows)
+        wide_warehouse(warehouse, asked.rows, asked.others)
         files = Path(tempfile.mkdtemp(prefix="bqx-memory-", dir="/dev/shm"))
         try:
             sys.exit(0 if _ran(warehouse, files, gcs, asked.mib) else 1)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from bqx_assets.base.artifacts import Column, ExtractionRecord, Quarantined
+from bqx_assets.base.artifacts import Column, ExtractionRecord, Quarantined, SlabRecord
 from bqx_assets.base.column_types import COLUMN_TYPES, standard_type
 from bqx_assets.base.errors import (
     BqxError,
@@ -304,6 +304,36 @@ def drift(before: ExtractionRecord, now: PairCatalogue) -> list[str]:
     found += [f"table {table} appeared, left out" for table in now.unexpected if table not in before.unexpected]
     for table in sorted(old.keys() & new.keys()):
         found += _column_drift(table, old[table], new[table])
+    return found
+
+
+def vanished_rows(before: ExtractionRecord, slabs: Sequence[SlabRecord]) -> list[str]:
+    """Return one sentence for each table that has fewer rows on the spine's minutes of a period than it had ``before``.
+
+    Of features only rows count that the spine still has. Rows that a moving range leaves behind did not vanish.
+    """
+    old = {(slab.table, piece.period): piece.rows.matched for slab in before.slabs for piece in slab.pieces}
+    spines = [slab for slab in (*before.slabs, *slabs) if slab.provenance.role == "spine"]
+    first = spines[-1].pieces[0].period if before.span else ""
+    shrunk = {
+        piece.period: old[spines[-1].table, piece.period] - piece.rows.matched
+        for piece in spines[-1].pieces
+        if (spines[-1].table, piece.period) in old
+    }
+    found: list[str] = []
+    for slab in slabs:
+        lost: dict[str, int] = {}
+        for piece in slab.pieces:
+            fewer = old.get((slab.table, piece.period), 0) - piece.rows.matched
+            if slab.provenance.role == "feature":
+                fewer -= max(0, shrunk.get(piece.period, 0))
+            elif piece.period == first:
+                fewer = 0
+            if fewer > 0:
+                lost[piece.period] = fewer
+        if lost:
+            where = some_of([f"{count:,} of {period}" for period, count in lost.items()], _SAMPLE)
+            found.append(f"table {slab.table} lost {sum(lost.values()):,} rows: {where}")
     return found
 
 

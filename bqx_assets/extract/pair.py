@@ -21,7 +21,7 @@ from bqx_assets.base.errors import (
 from bqx_assets.base.process import worker_count
 from bqx_assets.base.progress import at_work, waiting
 from bqx_assets.base.threads import LOOK_SECONDS, in_threads
-from bqx_assets.catalogue.discovery import FeatureTable, PairCatalogue, drift
+from bqx_assets.catalogue.discovery import FeatureTable, PairCatalogue, drift, vanished_rows
 from bqx_assets.extract.job import Extraction, SourceStates
 from bqx_assets.extract.plan import refuse_over_budget, refuse_over_memory
 from bqx_assets.extract.read import reading
@@ -91,25 +91,28 @@ def _extract_features(
     job: Extraction, catalogue: PairCatalogue, states: SourceStates, tables: Collection[str] | None
 ) -> ExtractionRecord:
     _refuse_unknown(job, catalogue, tables)
-    changes = _changes(job, catalogue)
+    before = _before(job)
+    changes = _told(job, drift(before, catalogue) if before is not None else [])
     spine = job.slabs.load_spine()
     refuse_over_memory(job, catalogue, states, tables, spine.spine)
     run = _Run(job, TableReader(job, states, spine), spine)
     run.outcomes |= {name: _failure(name, error) for name, error in catalogue.problems.items()}
     run.extract(catalogue.tables, tables)
     order = [each.description.table for each in catalogue.tables]
+    slabs = (spine.slab, *(slab for name in order if isinstance(slab := run.outcomes[name], SlabRecord)))
+    changes += _told(job, vanished_rows(before, slabs) if before is not None else [])
     record = ExtractionRecord(
         pair=job.pair.name,
         snapshot_time=spine.snapshot_time,
         spine=spine.spine,
-        slabs=(spine.slab, *(slab for name in order if isinstance(slab := run.outcomes[name], SlabRecord))),
+        slabs=slabs,
         failed=tuple(outcome for _, outcome in sorted(run.outcomes.items()) if isinstance(outcome, FailedTable)),
         known_absent=dict(catalogue.known_absent),
         unexpected=catalogue.unexpected,
         forward_looking_included=job.settings.include_forward_looking,
         origin=job.origin,
         span=spine.span,  # not that of the settings, since the two steps may run with different settings
-        changes=changes,
+        changes=tuple(changes),
         resumed=tuple(sorted(run.resumed)),
     )
     job.slabs.save_extraction(record)
@@ -254,16 +257,19 @@ def _refuse_unknown(job: Extraction, catalogue: PairCatalogue, tables: Collectio
         )
 
 
-def _changes(job: Extraction, catalogue: PairCatalogue) -> tuple[str, ...]:
-    """Return the drift since the extraction whose record is still there, and warn of it."""
+def _before(job: Extraction) -> ExtractionRecord | None:
+    """Return the record of the last extraction; None if there is none."""
     try:
-        before = job.slabs.load_extraction()
+        return job.slabs.load_extraction()
     except CheckpointCorrupt:
-        return ()
-    changes = drift(before, catalogue)
+        return None
+
+
+def _told(job: Extraction, changes: list[str]) -> list[str]:
+    """Return changes since the last extraction after warning of each."""
     for sentence in changes:
         job.progress.warn("extract", f"since the last extraction: {sentence}")
-    return tuple(changes)
+    return changes
 
 
 def _ended(job: Extraction, record: ExtractionRecord, stopped: BqxError) -> WarehouseUnavailable:

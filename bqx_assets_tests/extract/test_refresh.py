@@ -237,6 +237,30 @@ def test_another_unit_gives_the_same_values(tmp_path: Path) -> None:
         assert there == {piece.object_name for slab in record.slabs for piece in slab.pieces}
 
 
+def _changes(source: Source, folder: Path, **asked: Any) -> tuple[str, ...]:
+    return extract_pair(_job(folder, source.shown, period="month", **asked)).changes
+
+
+def test_rows_that_vanish_from_the_source_are_named_by_table_and_period(tmp_path: Path) -> None:
+    source = Source.of(700)
+    assert _changes(source, tmp_path) == ()
+    source.append(8)
+    assert _changes(source, tmp_path) == ()
+    source.lose(VOL, 20)
+    source.lose(VOL, 300)
+    assert _changes(source, tmp_path) == ("table mkt_vol lost 2 rows: 1 of 2024-01, 1 of 2024-02",)
+    source.lose(TARGETS, 300)
+    assert _changes(source, tmp_path) == ("table targets_eurusd lost 1 rows: 1 of 2024-02",)
+    assert _changes(source, tmp_path) == ()
+
+
+def test_rows_that_a_moving_range_leaves_behind_did_not_vanish(tmp_path: Path) -> None:
+    source = Source.of(700)
+    assert _changes(source, tmp_path, last="400 rows") == ()
+    source.append(100)
+    assert _changes(source, tmp_path, last="400 rows") == ()
+
+
 @pytest.mark.parametrize(("unit", "periods"), [("quarter", 2), ("year", 1), ("none", 1)])
 def test_a_longer_unit_is_made_of_the_pieces_that_are_there_and_reads_nothing(
     tmp_path: Path, unit: PeriodUnit, periods: int

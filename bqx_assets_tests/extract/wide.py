@@ -31,27 +31,34 @@ print(extract_pair(Pipeline().extraction(parse_pair("eurusd"))).spine.rows)
 """
 
 
-def _noise(name: str, kind: str, rows: int, rng: np.random.Generator) -> pl.Series:
+def _noise(name: str, kind: str, rows: int, rng: np.random.Generator, digits: int = 17) -> pl.Series:
     if kind == "STRING":
         return pl.Series(name, ["constant"]).new_from_index(0, rows)
-    return pl.Series(name, rng.integers(1 << 62, size=rows) if kind == "INT64" else rng.standard_normal(rows))
+    if kind == "INT64":
+        return pl.Series(name, rng.integers(min(1 << 62, 10**digits), size=rows))
+    return pl.Series(name, rng.standard_normal(rows).round(digits))
 
 
-def wide_warehouse(root: Path, rows: int) -> None:
-    """The targets and a table of 232 columns, in which no value repeats."""
-    widest = max(expected_tables(EURUSD), key=lambda table: len(table.columns))
+def wide_warehouse(root: Path, rows: int, others: int = 0) -> None:
+    """The targets, a table of 232 columns, in which no value repeats, and ``others`` of usual width and three digits."""
+    tables = expected_tables(EURUSD)
+    widest = max(tables, key=lambda table: len(table.columns))
+    usual = [table for table in tables if table != widest]
+    chosen = [widest, *(usual[number * len(usual) // others] for number in range(others))]
     rng = np.random.default_rng(7)
     keys = pl.Series(KEY, range(rows)).cast(pl.Int64) * 60_000_000
     key = keys.cast(pl.Datetime("us", "UTC"))
     names = [f"target_bqx{w}_h{h}" for w in (45, 90, 180, 360, 720, 1440, 2880) for h in range(15, 120, 15)]
-    frames = {
-        (TARGETS_DATASET, targets_table(EURUSD)): [pl.Series(name, rng.standard_normal(rows)) for name in names],
-        (FEATURES_DATASET, widest.table): [_noise(*column, rows, rng) for column in widest.columns],
-    }
-    for (dataset, table), columns in frames.items():
+    for dataset in (TARGETS_DATASET, FEATURES_DATASET):
         (root / dataset).mkdir(parents=True)
-        write_table(table_path(root, dataset, table), pl.DataFrame([key, *columns]))
-    absent = [each.table for each in expected_tables(EURUSD) if each.table != widest.table]
+    targets = [pl.Series(name, rng.standard_normal(rows)) for name in names]
+    write_table(table_path(root, TARGETS_DATASET, targets_table(EURUSD)), pl.DataFrame([key, *targets]))
+    del targets
+    for table in chosen:
+        digits = 17 if table == widest else 3
+        columns = [_noise(*column, rows, rng, digits) for column in table.columns]
+        write_table(table_path(root, FEATURES_DATASET, table.table), pl.DataFrame([key, *columns]))
+    absent = [each.table for each in tables if each not in chosen]
     text = "[known_absent]\n" + "".join(f'{name} = "not part of this test"\n' for name in absent)
     (root / EXPECTATIONS_FILE).write_text(text)
 
