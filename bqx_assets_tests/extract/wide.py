@@ -40,7 +40,7 @@ def _noise(name: str, kind: str, rows: int, rng: np.random.Generator, digits: in
 
 
 def wide_warehouse(root: Path, rows: int, others: int = 0) -> None:
-    """The targets, a table of 232 columns, in which no value repeats, and ``others`` of usual width and three digits."""
+    """The targets, a table of 232 columns, in which no value repeats, and ``others`` of three digits."""
     tables = expected_tables(EURUSD)
     widest = max(tables, key=lambda table: len(table.columns))
     usual = [table for table in tables if table != widest]
