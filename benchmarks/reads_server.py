@@ -1,17 +1,20 @@
 """A Storage Read server whose answers are made beforehand, so that serving them costs no encoding.
 
 Tables with the same columns are served the same rows: 50 kinds stand for 667 tables. Each table is in two streams, half
-of its days in each. Every fourth kind lacks 1% of the spine's rows and comes in no order.
+of its days in each. Every fourth kind lacks 1% of the spine's rows and has no order within a week. An answer that a
+range cuts, or of which only some columns are asked for, is made when it is sent.
 """
 
 from __future__ import annotations
 
 import mmap
+import re
 import threading
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,6 +22,7 @@ import grpc
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 from google.cloud.bigquery_storage_v1 import types
 
 from benchmarks.beside import Counts, Running
@@ -29,17 +33,44 @@ from bqx_assets.base.names import KEY, target_name
 
 _SERVICE = "google.cloud.bigquery.storage.v1.BigQueryRead"
 _STREAMS = 2
+_WEEK_ROWS = 7_200
+_BOUND = re.compile(r"(>=|<=) TIMESTAMP '([^']+)'")
+_EVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    """One answer of ReadRows: the place of its message, and the number of rows before it in its stream."""
+    """One answer of ReadRows: the place of its message, and its rows."""
 
     offset: int
     size_bytes: int
-    first_row: int
     rows: int
     decoded_bytes: int
+    first: datetime
+    last: datetime
+    """The least and the greatest key."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """A read of a table: its streams, the columns, and the range of keys, both ends inclusive."""
+
+    rows: _Rows
+    columns: list[str]
+    start: datetime
+    end: datetime
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns in the order in which they are sent, the table's own."""
+        return pa.schema([each for each in self.rows.schema if each.name in set(self.columns)])
+
+    def answers(self, stream: int) -> Iterator[tuple[_Batch, bool]]:
+        """Yield a stream's answers that have rows in the range, and whether each is sent as it was made."""
+        whole = len(self.columns) == len(self.rows.schema)
+        for batch in self.rows.streams[stream]:
+            if batch.first <= self.end and batch.last >= self.start:
+                yield batch, whole and self.start <= batch.first and batch.last <= self.end
 
 
 @dataclass(slots=True)
@@ -76,6 +107,7 @@ class _Reads:
     def __init__(self, tables: dict[str, _Rows], answers: mmap.mmap) -> None:
         self._tables, self._answers = tables, answers
         self._lock = threading.Lock()
+        self._sessions: list[_Session] = []
         self._counts: Counts = dict.fromkeys(("sessions", "batches", "wire_bytes", "decoded_bytes"), 0)
 
     def counts(self) -> Counts:
@@ -94,32 +126,44 @@ class _Reads:
 
     def _session(self, request: types.CreateReadSessionRequest, context: grpc.ServicerContext) -> types.ReadSession:
         name = request.read_session.table.rpartition("/")[2]
-        table = self._tables.get(name)
+        table, options = self._tables.get(name), request.read_session.read_options
         if table is None:
             context.abort(grpc.StatusCode.NOT_FOUND, f"Not found: {name}")
-        wanted, there = set(request.read_session.read_options.selected_fields), set(table.schema.names)
-        if wanted != there:
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"answers were made for all columns of {name}")
-        streams = range(min(len(table.streams), request.max_stream_count or len(table.streams)))
-        if len(streams) < len(table.streams):
+        bounds = {sign: datetime.fromisoformat(text) for sign, text in _BOUND.findall(options.row_restriction)}
+        session = _Session(table, list(options.selected_fields), bounds.get(">=", _EVER[0]), bounds.get("<=", _EVER[1]))
+        if request.max_stream_count and request.max_stream_count < len(table.streams):
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"answers were made for {len(table.streams)} streams")
+        with self._lock:
+            number = len(self._sessions)
+            self._sessions.append(session)
         self._count(sessions=1)
+        streams = range(len(table.streams))
         return types.ReadSession(
-            name=f"sessions/{name}",
+            name=f"sessions/{number}",
             table=request.read_session.table,
             data_format=types.DataFormat.ARROW,
-            arrow_schema=types.ArrowSchema(serialized_schema=table.schema.serialize().to_pybytes()),
-            estimated_total_bytes_scanned=sum(each.decoded_bytes for stream in table.streams for each in stream),
-            streams=[types.ReadStream(name=f"{name}/{number}") for number in streams],
+            arrow_schema=types.ArrowSchema(serialized_schema=session.schema.serialize().to_pybytes()),
+            estimated_total_bytes_scanned=sum(
+                batch.decoded_bytes for each in streams for batch, _ in session.answers(each)
+            ),
+            streams=[types.ReadStream(name=f"{number}/{each}") for each in streams],
         )
 
     def _rows(self, request: types.ReadRowsRequest, context: grpc.ServicerContext) -> Iterator[bytes]:
         del context
-        name, _, number = request.read_stream.rpartition("/")
-        for batch in self._tables[name].streams[int(number)]:
-            if batch.first_row >= request.offset:  # a client resumes behind a batch, never inside one
-                self._count(batches=1, wire_bytes=batch.size_bytes, decoded_bytes=batch.decoded_bytes)
-                yield self._answers[batch.offset : batch.offset + batch.size_bytes]
+        number, _, stream = request.read_stream.partition("/")
+        session, sent = self._sessions[int(number)], 0
+        for batch, as_made in session.answers(int(stream)):
+            message, size_bytes, rows = self._answers[batch.offset : batch.offset + batch.size_bytes], 0, batch.rows
+            if as_made:
+                size_bytes = batch.decoded_bytes
+            else:
+                cut = _cut(message, session)
+                message, size_bytes, rows = _message(cut, 1.0), cut.nbytes, cut.num_rows
+            if rows and sent >= request.offset:  # a client resumes behind a batch, never inside one
+                self._count(batches=1, wire_bytes=len(message), decoded_bytes=size_bytes)
+                yield message
+            sent += rows
 
     def _count(self, **more: int) -> None:
         with self._lock:
@@ -155,22 +199,37 @@ def _frame(kind: Kind, number: int, rows: int) -> pl.DataFrame:
         )
     if number % 4 != 1:
         return frame
-    return frame.slice(rows // 100).sample(fraction=1, shuffle=True, seed=number)
+    frame = frame.slice(rows // 100)
+    weeks = range(0, frame.height, _WEEK_ROWS)
+    return pl.concat(frame.slice(at, _WEEK_ROWS).sample(fraction=1, shuffle=True, seed=number) for at in weeks)
 
 
 def _appended(stream: pa.Table, batch_rows: int, file: IO[bytes]) -> Iterator[_Batch]:
     """Append the messages of a stream to the file; yield the place of each."""
-    first = 0
+    sent = 0
     for batch in stream.to_batches(batch_rows):
-        message = types.ReadRowsResponse(
-            row_count=batch.num_rows,
-            arrow_record_batch=types.ArrowRecordBatch(serialized_record_batch=_serialized(batch)),
-            stats=types.StreamStats(progress={"at_response_end": (first + batch.num_rows) / stream.num_rows}),
-        )
-        offset = file.tell()
-        size_bytes = file.write(types.ReadRowsResponse.serialize(message))
-        yield _Batch(offset, size_bytes, first, batch.num_rows, batch.nbytes)
-        first += batch.num_rows
+        sent += batch.num_rows
+        offset, size_bytes = file.tell(), file.write(_message(batch, sent / stream.num_rows))
+        first, last = pc.min_max(batch[KEY]).values()
+        yield _Batch(offset, size_bytes, batch.num_rows, batch.nbytes, first.as_py(), last.as_py())
+
+
+def _message(batch: pa.RecordBatch, progress: float) -> bytes:
+    """Return a batch as an answer of ReadRows."""
+    message = types.ReadRowsResponse(
+        row_count=batch.num_rows,
+        arrow_record_batch=types.ArrowRecordBatch(serialized_record_batch=_serialized(batch)),
+        stats=types.StreamStats(progress={"at_response_end": progress}),
+    )
+    return types.ReadRowsResponse.serialize(message)
+
+
+def _cut(message: bytes, session: _Session) -> pa.RecordBatch:
+    """Return the rows and columns of an answer that are asked for."""
+    sent = types.ReadRowsResponse.deserialize(message).arrow_record_batch.serialized_record_batch
+    batch = pa.ipc.read_record_batch(pa.py_buffer(sent), session.rows.schema)
+    within = (pc.field(KEY) >= session.start) & (pc.field(KEY) <= session.end)
+    return batch.filter(within).select(session.schema.names)
 
 
 def _serialized(batch: pa.RecordBatch) -> bytes:

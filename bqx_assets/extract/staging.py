@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from bqx_assets.base.artifacts import fingerprint
 from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.base.errors import ChecksumMismatch, FolderBusy, ObjectMissing, PreconditionFailed
+from bqx_assets.base.files import Blocks, JoinedBlocks
 from bqx_assets.base.names import KEY, check_identifier
 from bqx_assets.base.pairs import ALL_PAIRS
 from bqx_assets.base.store.lease import exclusive
@@ -40,10 +41,10 @@ _ROW_GROUP_ROWS = 32_768
 _LEASE_SECONDS = 20.0
 """Duration of the lease on a table that is being staged. Others look at it each second, and take over when it ends."""
 _LOOK_SECONDS = 1.0
-_LONG_ROWS = 500_000
-"""A range with more rows than this is staged in runs of days, one after another."""
 _RUN_BYTES = 64 << 20
-"""Decoded size of a run of days."""
+"""Decoded size of a run of days: a larger range is staged in several, one after another."""
+_GROUP_BYTES = 16 << 20
+"""Decoded size of a row group: many small ones of a wide table take longer to encode and to decode."""
 _SOURCE, _COLUMNS, _START, _END, _BLOCKS = "source", "columns", "start", "end", "blocks"
 """Metadata of a staged object: the state of its table, the columns and the range of days that it holds, and the
 checksums of its blocks. A range without the key of a bound is open at that end."""
@@ -104,7 +105,7 @@ class StagedWarehouse:
 
         **Cost**: the rows and 8 MiB of the object in memory. Only the row groups that may hold the range are read, and
         every byte is checked by its block's CRC32C before it is used. One reader stages a table while the others wait
-        for it. The table is a file in the temporary folder meanwhile, and on Cloud Run that folder is memory.
+        for it, and has the encoded object in memory meanwhile.
 
         Raises what the inner warehouse and the store raise.
         """
@@ -148,22 +149,23 @@ class StagedWarehouse:
             return None
 
     def _stage(self, request: ReadRequest) -> list[pa.RecordBatch]:
-        """Read the table and keep it: the request's days, and those kept before if the table is unchanged."""
+        """Read the table and keep it: the request's days, and those kept before if the table is unchanged.
+
+        Of a request that is one of several for a period, the days of all of them are kept.
+        """
         name = self._name(request)
         before = self.store.head(name)
         wanted = _widened(request, before if before and self._is_of(before, request) else None)
-        with self.store.scratch(name) as folder:
-            path = folder / "table.parquet"
-            _encode((batch for part in _in_order(wanted) for batch in self._inner.read(part)), wanted, path)
-            bounds = {_START: wanted.start, _END: wanted.end}
-            facts = {_SOURCE: self._state(request), _BLOCKS: block_checksums(path)}
-            facts |= {_COLUMNS: f"{_marks(wanted):x}"}
-            facts |= {key: bound.isoformat() for key, bound in bounds.items() if bound is not None}
-            with suppress(PreconditionFailed):  # another reader was quicker; these rows are correct as well
-                self.store.put_file(name, path, metadata=facts, only_if=version_of(before))
-            self._listed = None
-            with pa.OSFile(str(path), mode="r") as file:
-                return list(_rows(file, request))
+        output = Blocks()
+        _encode((batch for part in _in_order(wanted) for batch in self._inner.read(part)), wanted, output)
+        bounds = {_START: wanted.start, _END: wanted.end}
+        facts = {_SOURCE: self._state(request), _BLOCKS: block_checksums(output.blocks)}
+        facts |= {_COLUMNS: f"{_marks(wanted):x}"}
+        facts |= {key: bound.isoformat() for key, bound in bounds.items() if bound is not None}
+        with suppress(PreconditionFailed):  # another reader was quicker; these rows are correct as well
+            self.store.put_blocks(name, output.blocks, metadata=facts, only_if=version_of(before))
+        self._listed = None
+        return list(_rows(pa.PythonFile(cast("Any", JoinedBlocks(output.blocks)), mode="r"), request))
 
     def _serves(self, info: ObjectInfo, request: ReadRequest) -> bool:
         """Return whether the object has the request's rows: the same state of the table, all columns and all days.
@@ -212,8 +214,9 @@ def _widened(request: ReadRequest, before: ObjectInfo | None) -> ReadRequest:
     whole table would fail.
     """
     columns = request.columns
-    start = request.start and datetime.combine(as_utc(request.start).date(), time(), UTC)
-    end = request.end and datetime.combine(as_utc(request.end).date(), time.max, UTC)
+    first, last = request.whole or (request.start, request.end)
+    start = first and datetime.combine(as_utc(first).date(), time(), UTC)
+    end = last and datetime.combine(as_utc(last).date(), time.max, UTC)
     if before is not None:
         first, last = _bound(before.metadata, _START), _bound(before.metadata, _END)
         start = min(start, first) if start and first else None
@@ -231,19 +234,16 @@ def _marks(request: ReadRequest) -> int:
 
 
 def _in_order(request: ReadRequest) -> Iterator[ReadRequest]:
-    """Yield the request; a long one in runs of whole days of about ``_RUN_BYTES``, so that its object is in key order.
+    """Yield the request; a large one in runs of whole days of about ``_RUN_BYTES``, so that its object is in key order.
 
-    The streams of a read arrive side by side. If a long table were read at once, every part of its object would hold
-    rows of all years, and no range of it could be read alone. Each run is a read session, which takes a second.
+    The streams of a read arrive side by side. If a large range were read at once, every part of its object would hold
+    rows of all its days, and no time slice of it could be read alone. Each run is a read session, which takes a second.
     """
     if request.start is None or request.end is None:
         yield request
         return
     minutes = (request.end - request.start) // timedelta(minutes=1)
     rows = min(request.table.rows, minutes)  # a range has at most one row a minute
-    if rows <= _LONG_ROWS:
-        yield request
-        return
     days = (request.end - request.start).days + 1
     runs = max(1, rows * 8 * len(request.columns) // _RUN_BYTES)
     step = timedelta(days=-(-days // runs))
@@ -253,22 +253,28 @@ def _in_order(request: ReadRequest) -> Iterator[ReadRequest]:
         start += step
 
 
-def _encode(batches: Iterator[pa.RecordBatch], request: ReadRequest, path: Path) -> None:
+def _encode(batches: Iterator[pa.RecordBatch], request: ReadRequest, output: Blocks) -> None:
     """Write batches as they arrive; a table without rows becomes an empty file with the described columns."""
     columns = list(request.columns)
     first = next(batches, None)
     if first is None:
         types = request.table.types()
         empty = pl.DataFrame(schema={name: COLUMN_TYPES[types[name]].polars for name in columns})
-        pq.write_table(empty.to_arrow(), path)
+        pq.write_table(empty.to_arrow(), cast("Path", output))
         return
     schema = first.select(columns).schema
     # Dictionaries of numbers that never repeat cost memory and time; the few texts compress well without.
     with pq.ParquetWriter(
-        path, schema, use_dictionary=False, compression=COMPRESSION, compression_level=COMPRESSION_LEVEL
+        cast("Path", output), schema, use_dictionary=False, compression=COMPRESSION, compression_level=COMPRESSION_LEVEL
     ) as writer:
+        group: list[pa.RecordBatch] = []
         for batch in itertools.chain([first], batches):
-            writer.write_batch(batch.select(columns), row_group_size=_ROW_GROUP_ROWS)
+            group.append(batch.select(columns))
+            if sum(each.nbytes for each in group) >= _GROUP_BYTES:
+                writer.write_table(pa.Table.from_batches(group), row_group_size=_ROW_GROUP_ROWS)
+                group.clear()
+        if group:
+            writer.write_table(pa.Table.from_batches(group), row_group_size=_ROW_GROUP_ROWS)
 
 
 def _rows(source: pa.NativeFile, request: ReadRequest) -> Iterator[pa.RecordBatch]:

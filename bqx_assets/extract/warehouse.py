@@ -37,6 +37,8 @@ class ReadRequest:
     """The name of the period that the range lies in, such as ``2026-01``; empty for a read of the whole table."""
     state: str = ""
     """The state of the table in that period; empty where only the table's own, its etag, is known."""
+    whole: tuple[datetime, datetime] | None = None
+    """The range of all reads of this table in the period, of which this is one; None if there is no other."""
 
 
 @dataclass(frozen=True, slots=True)
