@@ -63,7 +63,8 @@ class _Session:
     @property
     def schema(self) -> pa.Schema:
         """The columns in the order in which they are sent, the table's own."""
-        return pa.schema([each for each in self.rows.schema if each.name in set(self.columns)])
+        schema, wanted = self.rows.schema, set(self.columns)
+        return pa.schema([schema.field(name) for name in schema.names if name in wanted])
 
     def answers(self, stream: int) -> Iterator[tuple[_Batch, bool]]:
         """Yield a stream's answers that have rows in the range, and whether each is sent as it was made."""
@@ -210,8 +211,8 @@ def _appended(stream: pa.Table, batch_rows: int, file: IO[bytes]) -> Iterator[_B
     for batch in stream.to_batches(batch_rows):
         sent += batch.num_rows
         offset, size_bytes = file.tell(), file.write(_message(batch, sent / stream.num_rows))
-        first, last = pc.min_max(batch[KEY]).values()
-        yield _Batch(offset, size_bytes, batch.num_rows, batch.nbytes, first.as_py(), last.as_py())
+        ordered = pl.DataFrame(pl.from_arrow(batch.select([KEY]))).to_series().sort()
+        yield _Batch(offset, size_bytes, batch.num_rows, batch.nbytes, ordered[0], ordered[-1])
 
 
 def _message(batch: pa.RecordBatch, progress: float) -> bytes:
@@ -226,7 +227,8 @@ def _message(batch: pa.RecordBatch, progress: float) -> bytes:
 
 def _cut(message: bytes, session: _Session) -> pa.RecordBatch:
     """Return the rows and columns of an answer that are asked for."""
-    sent = types.ReadRowsResponse.deserialize(message).arrow_record_batch.serialized_record_batch
+    answer: Any = types.ReadRowsResponse.deserialize(message)
+    sent: bytes = answer.arrow_record_batch.serialized_record_batch
     batch = pa.ipc.read_record_batch(pa.py_buffer(sent), session.rows.schema)
     within = (pc.field(KEY) >= session.start) & (pc.field(KEY) <= session.end)
     return batch.filter(within).select(session.schema.names)
