@@ -63,8 +63,8 @@ class _Session:
     @property
     def schema(self) -> pa.Schema:
         """The columns in the order in which they are sent, the table's own."""
-        schema, wanted = self.rows.schema, set(self.columns)
-        return pa.schema([schema.field(name) for name in schema.names if name in wanted])
+        schema: Any = self.rows.schema
+        return pa.schema([schema.field(name) for name in schema.names if name in set(self.columns)])
 
     def answers(self, stream: int) -> Iterator[tuple[_Batch, bool]]:
         """Yield a stream's answers that have rows in the range, and whether each is sent as it was made."""
