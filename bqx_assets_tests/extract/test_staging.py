@@ -10,7 +10,6 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
-from itertools import pairwise
 from pathlib import Path
 from time import monotonic
 from typing import Any, cast
@@ -23,7 +22,6 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from bqx_assets.base.artifacts import ExtractionRecord
-from bqx_assets.base.checksums import crc32c
 from bqx_assets.base.errors import ReadsEnded, TransientReadError
 from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import Pair, parse_pair
@@ -145,20 +143,6 @@ def test_whole_days_are_staged_so_that_a_spine_of_the_same_days_needs_no_other_r
     assert staged.holds(later)
 
 
-def test_the_time_slices_of_a_period_read_the_table_once(frames: FrameWarehouse, staged: StagedWarehouse) -> None:
-    """Three slices of three days each once read one, two and three of them from the warehouse."""
-    name = (FEATURES_DATASET, "mkt_vol")
-    spread = minutes(ROWS) + pl.Series([timedelta(minutes=60 * number) for number in range(ROWS)])
-    frames.frames[name] = frames.frames[name].with_columns(spread.alias(KEY))
-    whole = (spread[0], spread[-1])
-    for first in range(0, ROWS, 50):
-        bounds = {"start": spread[first], "end": spread[first + 49]}
-        request = _request(frames, **bounds, period="2024-01", state="a", whole=whole)
-        assert_frame_equal(_rows(staged, request), _rows(frames, replace(request, period="")))
-    direct = ROWS // 50
-    assert frames.reads["mkt_vol"] - direct == 1
-
-
 def test_only_columns_that_were_asked_for_are_staged_and_a_request_for_further_ones_keeps_those(
     frames: FrameWarehouse, staged: StagedWarehouse
 ) -> None:
@@ -217,14 +201,17 @@ def test_of_a_long_table_only_the_blocks_of_the_range_are_fetched(
     assert 0 < store.read_bytes < footer + size / 4
 
 
-def test_a_large_range_is_staged_in_the_keys_order_by_whole_days(
+def test_time_slices_read_a_table_once_and_a_large_range_is_staged_in_the_keys_order_by_whole_days(
     frames: FrameWarehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = (FEATURES_DATASET, "mkt_vol")
     spread = minutes(ROWS) + pl.Series([timedelta(minutes=30 * number) for number in range(ROWS)])
     frames.frames[name] = frames.frames[name].with_columns(spread.alias(KEY)).sample(fraction=1, shuffle=True, seed=1)
     whole = _request(frames, start=spread[0], end=spread[-1])
-    _rows(StagedWarehouse(frames, LocalObjectStore(tmp_path / "short"), PREFIX), whole)
+    staged = StagedWarehouse(frames, LocalObjectStore(tmp_path / "short"), PREFIX)
+    for first in range(0, ROWS, 50):
+        part = replace(whole, start=spread[first], end=spread[first + 49], whole=(spread[0], spread[-1]))
+        assert_frame_equal(_rows(staged, part), frames.frames[name].sort(KEY).slice(first, 50))
     assert len(frames.requests) == 1  # what is small is one session
     frames.requests.clear()
     monkeypatch.setattr(staging, "_RUN_BYTES", ROWS * 8 * 5)
@@ -358,16 +345,6 @@ def test_a_broken_read_leaves_nothing_behind(
     assert not staged.holds(_request(frames))
     assert not list(place.list_objects())
     assert _rows(staged, _request(frames)).height == ROWS
-
-
-@given(data=st.binary(max_size=60), cuts=st.lists(st.integers(0, 60)))
-def test_blocks_of_a_file_in_any_pieces_have_the_checksums_of_the_whole(data: bytes, cuts: list[int]) -> None:
-    ends = sorted(cuts)
-    pieces = [data[start:end] for start, end in pairwise([0, *ends, len(data)])]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(object_file, "BLOCK_BYTES", 16)
-        expected = [f"{crc32c(data[at : at + 16]):x}" for at in range(0, len(data), 16)]
-        assert object_file.block_checksums(pieces) == " ".join(expected)
 
 
 def test_bytes_that_arrive_damaged_are_read_from_the_warehouse_again(
