@@ -108,7 +108,7 @@ class Settings(BaseSettings):
     them, ``small`` takes the fewest bytes, ``fast`` the least time; ``compatible`` has only encodings that every reader
     since 2015 knows, and makes larger files."""
     staging_days: int = Field(default=7, ge=1)
-    """Number of days that unpublished parts may stay in the store."""
+    """Number of days that unpublished parts may stay in the store. Slabs stay, since a refresh reads what is gone."""
     keep_versions: int = Field(default=3, ge=0)
     """Number of earlier versions of a published file that are kept."""
     replace_source: bool = False

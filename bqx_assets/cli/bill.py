@@ -147,6 +147,7 @@ def month(usage: Usage) -> list[Line]:
         Line("processors of the runs", (runs * cloud_run.compute_usd, 0.0, runs * vm.compute_usd), "runs"),
         _alike("requests to Cloud Storage", runs * cloud_run.storage_usd, "runs"),
         _alike("network between regions", moved_gib * prices().cloud_storage.between_regions_per_gib, "runs"),
+        _alike("slabs", storage_kept_usd(round(usage.pairs * _of("slabs_bytes"))), "files"),
         _alike("staging, 7 days", storage_kept_usd(round(_staged_bytes(usage))), "files"),
         _alike("published files", storage_kept_usd(round(usage.pairs * _of("file_bytes"))), "files"),
         _alike(
@@ -183,11 +184,10 @@ def _alike(name: str, usd: float, of: Literal["runs", "files", "machines"]) -> L
 
 
 def _staged_bytes(usage: Usage) -> float:
-    """Return the bytes in staging: a week's slabs and merged files, shared tables once, and removed ones a day more."""
-    per_pair = _of("slabs_bytes") + _of("file_bytes")
+    """Return the bytes in staging but slabs: a week's merged files and shared tables, and removed ones a day more."""
     there = min(1.0, usage.runs * _of("staging_days") / _DAYS)
-    replaced = usage.pairs * usage.runs * (per_pair + _of("file_bytes")) / _DAYS
-    return there * (usage.pairs * per_pair + _of("shared_bytes")) + replaced
+    replaced = usage.pairs * usage.runs * (_of("slabs_bytes") + 2 * _of("file_bytes")) / _DAYS
+    return there * (usage.pairs * _of("file_bytes") + _of("shared_bytes")) + replaced
 
 
 def _soft_deleted_bytes(usage: Usage) -> float:

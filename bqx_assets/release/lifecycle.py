@@ -1,7 +1,8 @@
 """Sets and verifies the output bucket's lifecycle rules, for ``bqx store init``.
 
-Staged objects are deleted after days, published objects never, and their earlier versions are kept. ``bucket_policy``
-judges the rules of others and the bucket's other settings; ``retention`` removes what this package removes itself.
+Staged objects but slabs are deleted after days, published objects never, and their earlier versions are kept.
+``bucket_policy`` judges the rules of others and the bucket's other settings; ``retention`` removes what this package
+removes itself.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from datetime import datetime
 from bqx_assets.base.artifacts import Record
 from bqx_assets.base.errors import StoreError
 from bqx_assets.base.store.protocol import STAGING, BucketPolicy, Governed, ObjectStore
-from bqx_assets.base.store.staging_names import STAGED_PREFIXES
+from bqx_assets.base.store.staging_names import STAGED_PREFIXES, TEMPORARY_PREFIXES
 from bqx_assets.release.bucket_policy import (
     COMPANION_FOLDERS,
     PUBLISHED_PREFIXES,
@@ -29,7 +30,8 @@ from bqx_assets.release.bucket_policy import (
 from bqx_assets.release.published import COMPANIONS
 
 _EARLIER_PREFIXES = ((STAGING,), ("training_",), STAGED_PREFIXES)
-"""Prefixes in the rules of earlier versions. Those up to 0.1.0 reached files of others too, the next no companions."""
+"""Prefixes in the rules of earlier versions. Those up to 0.1.0 reached files of others too, the next no companions, and
+both slabs of any age."""
 _DATED = {"createdBefore", "noncurrentTimeBefore"}
 
 
@@ -105,7 +107,7 @@ def rules(prefix: str, *, staging_days: int, keep_versions: int) -> tuple[Lifecy
     """
     staging = [f"{prefix}{each}" for each in STAGED_PREFIXES]
     return (
-        _delete({"age": staging_days, "matchesPrefix": staging}),
+        _delete({"age": staging_days, "matchesPrefix": [f"{prefix}{each}" for each in TEMPORARY_PREFIXES]}),
         # With versioning, a deleted object becomes noncurrent and would be charged for ever.
         _delete(
             {

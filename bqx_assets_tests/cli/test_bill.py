@@ -37,6 +37,7 @@ def test_every_part_of_the_bill_has_a_line_and_every_quantity_says_how_it_is_kno
         "processors of the runs",
         "requests to Cloud Storage",
         "network between regions",
+        "slabs",
         "staging, 7 days",
         "published files",
         "3 earlier versions of each",
@@ -53,7 +54,9 @@ def test_every_part_of_the_bill_has_a_line_and_every_quantity_says_how_it_is_kno
 
 def test_published_files_and_their_versions_are_kept_whether_or_not_anything_runs() -> None:
     usd = _usd(Usage(runs=0))
-    month_of_all = 28 * quantities()["file_bytes"].value / GIB_BYTES * prices().cloud_storage.gib_per_month
+    month = prices().cloud_storage.gib_per_month / GIB_BYTES
+    month_of_all = 28 * quantities()["file_bytes"].value * month
+    assert usd["slabs"] == pytest.approx(28 * quantities()["slabs_bytes"].value * month)
     assert usd["published files"] == pytest.approx(month_of_all)
     assert usd["3 earlier versions of each"] == pytest.approx(3 * month_of_all)
     assert {usd[name] for name in ("staging, 7 days", "soft delete, 7 days", "BigQuery reads, catalogue", "logs")} == {
@@ -69,7 +72,7 @@ def test_deleted_bytes_are_paid_for_a_week_longer() -> None:
 
 
 def test_staging_holds_at_most_one_copy_besides_what_was_replaced_yesterday() -> None:
-    often, daily = _usd(Usage(runs=10))["staging, 7 days"], _usd(Usage(runs=30))["staging, 7 days"]
+    often, daily = (usd["slabs"] + usd["staging, 7 days"] for usd in map(_usd, (Usage(runs=10), Usage(runs=30))))
     one_copy = 28 * (quantities()["slabs_bytes"].value + quantities()["file_bytes"].value)
     assert often > (one_copy + quantities()["shared_bytes"].value) / GIB_BYTES * prices().cloud_storage.gib_per_month
     assert daily < 3 * often

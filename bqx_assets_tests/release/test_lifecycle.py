@@ -28,15 +28,31 @@ def test_init_sets_the_rules_and_twice_is_once(gcs_store: GcsObjectStore, gcs: G
 
 def test_staged_objects_go_after_the_days_and_published_ones_never(gcs_store: GcsObjectStore, gcs: GcsServer) -> None:
     init_store(gcs_store, staging_days=7, keep_versions=3)
-    for name in (NAME, "training_eurusd.manifest.json", "staging/slabs/eurusd/a.parquet", "staging/compose/x/0"):
+    for name in (NAME, "training_eurusd.manifest.json", "staging/shared/d/a.parquet", "staging/compose/x/0"):
         gcs_store.put_bytes(name, b"1")
     bucket = gcs.buckets[BUCKET]
     assert bucket.age(6.5) == []
-    assert sorted(bucket.age(1)) == ["staging/compose/x/0", "staging/slabs/eurusd/a.parquet"]
+    assert sorted(bucket.age(1)) == ["staging/compose/x/0", "staging/shared/d/a.parquet"]
     bucket.age(2)
     assert not bucket.noncurrent  # and is charged for no longer
     assert bucket.age(10_000) == []
     assert sorted(bucket.live) == ["training_eurusd.manifest.json", NAME]
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_pieces_of_periods_that_never_change_stay_and_replaced_ones_are_not_charged_for(
+    gcs_store: GcsObjectStore, gcs: GcsServer, *, earlier: bool
+) -> None:
+    bucket, kept = gcs.buckets[BUCKET], "staging/slabs/eurusd/agg_eurusd/2024-Q1.parquet"
+    if earlier:
+        bucket.patch({"lifecycle": {"rule": [_delete(age=7, matchesPrefix=list(STAGED_PREFIXES))]}}, {})
+    init_store(gcs_store, staging_days=7, keep_versions=3)
+    for name in (kept, "staging/slabs/eurusd/agg_eurusd/2024-Q2.parquet"):
+        gcs_store.put_bytes(name, b"1")
+    gcs_store.put_bytes(name, b"2")
+    assert bucket.age(1_000) == [name]  # the version that was replaced
+    assert not bucket.noncurrent
+    assert sorted(bucket.live) == [kept, name]
 
 
 def test_companions_stay_however_old_and_a_deleted_one_is_not_charged_for(
@@ -195,9 +211,9 @@ def test_rules_that_did_not_stay_are_an_error(gcs_store: GcsObjectStore, gcs: Gc
 def test_a_prefix_keeps_the_rules_to_itself(gcs_store: GcsObjectStore, gcs: GcsServer) -> None:
     inner = GcsObjectStore(BUCKET, "team/", client=gcs_store.client)
     init_store(inner, staging_days=7, keep_versions=3)
-    for name in ("staging/slabs/other", "team/staging/slabs/ours"):
+    for name in ("staging/shared/other", "team/staging/shared/ours"):
         gcs_store.put_bytes(name, b"1")
-    assert gcs.buckets[BUCKET].age(8) == ["team/staging/slabs/ours"]
+    assert gcs.buckets[BUCKET].age(8) == ["team/staging/shared/ours"]
 
 
 def test_files_of_others_under_staging_and_their_versions_outlast_any_age(

@@ -126,8 +126,16 @@ def test_what_others_keep_under_staging_stays_whatever_its_age(store: LocalObjec
     assert path.read_bytes() == b"six months of work"
 
 
+def test_slabs_stay_whatever_their_age_since_a_refresh_needs_the_oldest_pieces(store: LocalObjectStore) -> None:
+    kept = [f"staging/slabs/eurusd/agg_eurusd{end}" for end in ("/2024-Q1.parquet", ".slab.json", ".parquet")]
+    for name in kept:
+        store.put_bytes(name, b"1")
+    assert sweep(store, staging_days=7, now=datetime.now(UTC) + timedelta(days=400)).names == ()
+    assert {info.name for info in store.list_objects()} == set(kept)
+
+
 def test_a_name_of_ours_that_somebody_else_wrote_stays(store: LocalObjectStore) -> None:
-    path = store.local_path("staging/slabs/eurusd/corr_eurusd.parquet")
+    path = store.local_path("staging/training/eurusd/training_eurusd.parquet")
     path.parent.mkdir(parents=True)
     path.write_bytes(b"a copy made by hand")
     assert sweep(store, staging_days=7, now=datetime.now(UTC) + timedelta(days=400)).names == ()

@@ -19,15 +19,17 @@ RELEASES, SLABS, SHARED = f"{STAGING}releases/", f"{STAGING}slabs/", f"{STAGING}
 TRAINING, FOOTERS, COMPOSE = f"{STAGING}training/", f"{STAGING}footers/", f"{STAGING}compose/"
 STAGED_PREFIXES = (RELEASES, SLABS, SHARED, TRAINING, FOOTERS, COMPOSE, f"{STAGING}clock-")
 """The beginnings of the names of all staged objects. Others may have files beside these, and even below."""
+TEMPORARY_PREFIXES = tuple(each for each in STAGED_PREFIXES if each != SLABS)
+"""Of these the ones whose objects go by age. Slabs do not: the next refresh reads what is not there, and the pieces of
+periods that never change are the oldest."""
 _PAIR = f"(?:{'|'.join(pair.name for pair in ALL_PAIRS)})"
 _WORD, _HEX8, _HEX16 = "[A-Za-z_][A-Za-z0-9_]*", "[0-9a-f]{8}", "[0-9a-f]{16}"
 _PERIOD = r"(?:[0-9]{4}(?:-(?:[0-9]{2}|Q[1-4]|H[12]))?|all)"
-_OWN_NAME = re.compile(
+_OWN_TEMPORARY_NAME = re.compile(
     "|".join(
         (
             # Versions up to 0.1.0 wrote these without ``releases/``.
             rf"{STAGING}(?:releases/)?{_PAIR}/{_HEX8}-{_HEX8}/training_{_PAIR}\.parquet",
-            rf"{SLABS}{_PAIR}/{_WORD}(?:\.parquet|\.slab\.json|\.json)",
             rf"{SHARED}{_WORD}/{_WORD}(?:/{_PERIOD})?\.parquet(?:\.lease)?",
             rf"{TRAINING}{_PAIR}/training_{_PAIR}\.(?:parquet|manifest\.json|report\.json)",
             rf"{FOOTERS}{_PAIR}-{_HEX16}",
@@ -44,8 +46,11 @@ def merged_name(pair: Pair) -> str:
 
 
 def is_own(info: ObjectInfo) -> bool:
-    """Return whether this package staged the object: the store's facts say so, and its name has one of our forms."""
-    return info.own and _OWN_NAME.fullmatch(info.name) is not None
+    """Return whether the object is one that goes by age, and this package staged it.
+
+    The store's facts say so, and its name has one of our forms.
+    """
+    return info.own and _OWN_TEMPORARY_NAME.fullmatch(info.name) is not None
 
 
 def store_time(store: ObjectStore, prefix: str) -> datetime:
