@@ -7,7 +7,7 @@ and periods.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -110,9 +110,11 @@ class TableWork:
         """The slab's columns: those that were not quarantined so far."""
         return tuple(column for column in self.table.columns if column.source not in self.by_value)
 
-    def by_value_records(self) -> tuple[Quarantined, ...]:
-        """Return the columns that were left out by value, in the table's order."""
-        names = [column.source for column in self.table.columns if column.source in self.by_value]
+    def by_value_records(self, known: Collection[str] = ()) -> tuple[Quarantined, ...]:
+        """Return the columns that were left out by value, in the table's order, without those ``known`` before."""
+        names = [
+            each.source for each in self.table.columns if each.source in self.by_value and each.source not in known
+        ]
         return tuple(Quarantined(table=self.name, column=name, reason=self.by_value[name]) for name in names)
 
 
@@ -220,7 +222,7 @@ class TableReader:
         work.read = True
         known = set(work.by_value)
         with self._budget.hold(piece_memory_bytes(period.keys.len(), width)):
-            kept = self._extract(work, period)
+            kept = self._extract(work, period, known)
         if set(work.by_value) == known:
             work.stale.discard(period.name)
         else:  # a column was found to look ahead that the other pieces have
@@ -253,10 +255,10 @@ class TableReader:
             (job.slabs.piece_frame(kept.piece, names) for kept in shorter),
             lambda: self._provenance(work, period.name, account),
             encoding=job.settings.encoding,
-            by_value=work.by_value_records,
+            by_value=lambda: [each for kept in shorter for each in kept.by_value],
         )
 
-    def _extract(self, work: TableWork, period: SpinePeriod) -> KeptPiece:
+    def _extract(self, work: TableWork, period: SpinePeriod, known: Collection[str]) -> KeptPiece:
         job = self._job
         while True:
             reading = _PieceExtraction(job, self._states, period, work, self._spine.snapshot_time)
@@ -269,7 +271,7 @@ class TableReader:
                     reading.frames(),
                     lambda reading=reading: self._provenance(work, period.name, reading.rows),
                     encoding=job.settings.encoding,
-                    by_value=work.by_value_records,
+                    by_value=lambda: work.by_value_records(known),
                 )
             except _RestartWithoutColumns:
                 continue

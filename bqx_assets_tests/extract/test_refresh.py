@@ -237,6 +237,37 @@ def test_another_unit_gives_the_same_values(tmp_path: Path) -> None:
         assert there == {piece.object_name for slab in record.slabs for piece in slab.pieces}
 
 
+def _leak(source: Source, month: str) -> None:
+    """Makes a column of ``mkt_vol`` the future in a month alone."""
+    future = source.whole.frames[TARGETS].select(KEY, pl.col("target_bqx90_h30").alias("future"))
+    frame = source.whole.frames[VOL].join(future, on=KEY, how="left", maintain_order="left")
+    there = pl.col(KEY).dt.strftime("%Y-%m") == month
+    leaking = pl.when(there).then(pl.col("future")).otherwise(pl.col("mkt_vol_atr_45"))
+    source.whole.frames[VOL] = frame.with_columns(leaking.alias("mkt_vol_atr_45")).drop("future")
+    source.show()
+
+
+@pytest.mark.parametrize("month", ["2024-01", "2024-02", "2024-03"])
+def test_a_column_that_looked_forward_in_one_period_comes_back_when_that_period_is_mended(
+    tmp_path: Path, month: str
+) -> None:
+    source = Source.of(MOST)
+    right = source.whole.frames[VOL]
+    kept = extract_pair(_job(tmp_path / "kept", source.shown, period="month"))
+    columns = [slab.provenance.columns for slab in kept.slabs]
+    _leak(source, month)
+    for folder in ("kept", "full"):
+        record = extract_pair(_job(tmp_path / folder, source.shown, period="month"))
+        vol = next(slab for slab in record.slabs if slab.table == "mkt_vol")
+        assert [each.column for each in vol.provenance.quarantined] == ["mkt_vol_atr_45"]
+    source.whole.frames[VOL] = right
+    source.show()
+    for folder in ("kept", "full"):
+        record = extract_pair(_job(tmp_path / folder, source.shown, period="month"))
+        assert [slab.provenance.columns for slab in record.slabs] == columns
+        assert content_digest(record.slabs) == content_digest(kept.slabs)
+
+
 def _changes(source: Source, folder: Path, **asked: Any) -> tuple[str, ...]:
     return extract_pair(_job(folder, source.shown, period="month", **asked)).changes
 
