@@ -15,11 +15,14 @@ from google.api_core.exceptions import GoogleAPIError
 from google.cloud import run_v2
 from google.iam.v1.iam_policy_pb2 import TestIamPermissionsRequest
 
+from bqx_assets.base.settings import PeriodUnit, Settings
 from bqx_assets.doctor.case import Case, Finding, Probe, missing, noted, passed, skipped
 from bqx_assets.doctor.examine import concerns_the_api
 from bqx_assets.doctor.instance import FILE
 from bqx_assets.doctor.network import TOKEN
 from bqx_assets.doctor.tables import sized
+from bqx_assets.extract.memory import USABLE, peak_bytes
+from bqx_assets.extract.periods import longest_rows
 
 THEME = "cloud run"
 LAUNCHER, API, JOBS = "launcher", "Cloud Run API", "jobs"
@@ -33,11 +36,18 @@ _SIZES_GIB = {1: (0.5, 4), 2: (0.5, 8), 4: (2, 16), 6: (4, 24), 8: (4, 32)}
 **Source**: docs.cloud.google.com/run/docs/configuring/jobs/memory-limits, 2026-11.
 """
 _UNITS = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": _GIB, "k": 10**3, "M": 10**6, "G": 10**9}
-_WHOLE_HISTORY_BYTES = 8 * _GIB
-"""Least memory of a job that reads the whole history of a pair, 2.16 million minutes."""
+_WHOLE_HISTORY_ROWS, _WIDEST_ROW_BYTES = 2_160_000, 233 * 8
+"""The rows of a pair's whole history, and the decoded bytes of a row of the widest table."""
 _RANGE = ("BQX_LAST", "BQX_START", "BQX_END")
 """Variables of which one limits the history that a run reads."""
-_SAME = ("BQX_BIGQUERY_PROJECT", "BQX_BILLING_PROJECT", "BQX_OUTPUT", "BQX_EXPECTATIONS", "BQX_ENCODING")
+_SAME = (
+    "BQX_BIGQUERY_PROJECT",
+    "BQX_BILLING_PROJECT",
+    "BQX_OUTPUT",
+    "BQX_EXPECTATIONS",
+    "BQX_PERIOD",
+    "BQX_ENCODING",
+)
 """Settings in which a job should agree with the environment of the doctor."""
 _MAY_LAUNCH = ("run.jobs.run", "run.jobs.runWithOverrides")
 
@@ -169,14 +179,17 @@ def _environment(job: run_v2.Job) -> dict[str, str]:
 
 
 def _range(case: Case) -> Finding:
-    """Look whether a range is set: a run without one reads the whole history, which a small container cannot hold."""
+    """Look whether a range is set: without one a run reads the whole history, and the container must hold a period."""
     lacks: list[Finding] = []
     for name, job in case.jobs.items():
         memory = _container(job).resources.limits.get("memory", "512Mi")
         chosen = [each for each in _RANGE if _environment(job).get(each)]
-        if not chosen and _bytes(memory) < _WHOLE_HISTORY_BYTES:
-            found = f"{name} reads the whole history with {memory} of memory: none of {', '.join(_RANGE)} is set"
-            cure = f"gcloud run jobs update {name} --update-env-vars 'BQX_LAST=100000 rows'"
+        unit = cast("PeriodUnit", _environment(job).get("BQX_PERIOD") or Settings.model_fields["period"].default)
+        longest = longest_rows(_WHOLE_HISTORY_ROWS, unit)
+        needed = peak_bytes(_WHOLE_HISTORY_ROWS, longest, [_WIDEST_ROW_BYTES], files=False)
+        if not chosen and _bytes(memory) * USABLE < needed:
+            found = f"{name} reads the whole history with {memory} of memory, and BQX_PERIOD is {unit}"
+            cure = f"gcloud run jobs update {name} --update-env-vars BQX_PERIOD=quarter"
             lacks.append(missing(found, cure, reason="range"))
     if lacks:
         return _one_lack(lacks)

@@ -38,7 +38,7 @@ _KEY_BYTES = 24
 _PROCESS_BYTES = 450 << 20
 """Libraries, Dagster, Google's clients with their buffers, and what allocators keep. It is a constant, not the present
 resident memory: a process that has read the keys would otherwise refuse the row count that its own message advised."""
-_USABLE = 0.95
+USABLE = 0.95
 """Usable share of a container's memory."""
 _GIB = 1 << 30
 
@@ -78,14 +78,14 @@ def refuse_too_long(job: Extraction, rows: int, period_rows: int | None, widths:
     unit = job.settings.period
     files = job.slabs.folder is not None and is_memory(job.slabs.folder)
     longest = longest_rows(rows, unit) if period_rows is None else period_rows
-    needed, usable = peak_bytes(rows, longest, widths, files=files), int(memory_limit_bytes() * _USABLE)
+    needed, usable = peak_bytes(rows, longest, widths, files=files), int(memory_limit_bytes() * USABLE)
     if not widths or needed <= usable:
         return
     fit = _most_rows(widths, usable, files=files)
     shorter = [] if files or unit == "month" else ["Cut the history into shorter periods: BQX_PERIOD=month."]
     fewer = [f"Ask for fewer rows: BQX_LAST={fit} rows, or a range by BQX_START and BQX_END."] if fit else []
     larger = (
-        f"{'Or take' if shorter or fewer else 'Take'} a container of {-int(-needed // (_GIB * _USABLE))} GiB or more:"
+        f"{'Or take' if shorter or fewer else 'Take'} a container of {-int(-needed // (_GIB * USABLE))} GiB or more:"
         " the run tag bqx/memory_class names its job (large: 8 GiB)."
     )
     raise NotEnoughMemory(

@@ -359,7 +359,11 @@ OTHER_LACKS: dict[str, tuple[Lack, str, str]] = {
         " --role roles/run.jobsExecutorWithOverrides",
     ),
     "a size of Cloud Run's": (_job(memory="12Gi"), "cloud run, size", "--memory"),
-    "a range": (lambda one: one.redeploy(BQX_LAST="", BQX_BIGQUERY_PROJECT=""), "cloud run, range", "BQX_LAST"),
+    "a range": (
+        lambda one: one.redeploy(BQX_LAST="", BQX_PERIOD="none", BQX_BIGQUERY_PROJECT=""),
+        "cloud run, range",
+        "BQX_PERIOD=quarter",
+    ),
     "a budget": (
         lambda one: one.redeploy(BQX_MAX_BYTES="0", BQX_BIGQUERY_PROJECT=""),
         "cloud run, budget",

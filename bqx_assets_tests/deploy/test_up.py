@@ -154,6 +154,7 @@ def test_an_account_that_is_not_known_everywhere_yet_is_granted_its_role_a_littl
         ({"BQX_MAX_BYTES": "50 GB"}, "BQX_MAX_BYTES is 50 GB"),
         ({"BQX_MAX_BYTES": "-1"}, "BQX_MAX_BYTES is -1"),
         ({"BQX_ENCODING": "smallest"}, "BQX_ENCODING is smallest"),
+        ({"BQX_PERIOD": "week"}, "BQX_PERIOD is week"),
         ({"BQX_FIRST_PAIR": "usdeur"}, "BQX_FIRST_PAIR is usdeur"),
         ({"BQX_FIRST_PAIR": "EURUSD"}, "BQX_FIRST_PAIR is EURUSD"),
         ({"BQX_FIRST_PAIR": "eureur"}, "BQX_FIRST_PAIR is eureur"),

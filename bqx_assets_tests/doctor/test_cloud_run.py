@@ -30,11 +30,31 @@ def test_a_container_of_cloud_run_judges_no_jobs_since_its_account_starts_none()
     assert launcher.look(case).state == "skipped"
 
 
+@pytest.mark.parametrize(
+    ("period", "memory", "state"),
+    [("", "2Gi", "passed"), ("year", "2Gi", "passed"), ("none", "2Gi", "missing"), ("none", "8Gi", "passed")],
+)
+def test_the_whole_history_needs_memory_by_its_periods(period: str, memory: str, state: str) -> None:
+    job = run_v2.Job()
+    job.template.template.containers = [
+        run_v2.Container(
+            resources=run_v2.ResourceRequirements(limits={"cpu": "2", "memory": memory}),
+            env=[run_v2.EnvVar(name="BQX_PERIOD", value=period)],
+        )
+    ]
+    finding = JOB_PROBES["range"](Case(Settings(), EURUSD, jobs={"bqx-pair": job}))
+    assert finding.state == state
+    assert ("BQX_PERIOD=quarter" in finding.cure) == (state == "missing")
+
+
 @pytest.mark.parametrize("name", ["budget", "range", "size"])
 def test_a_lack_of_several_jobs_names_each_with_a_command_for_each(name: str) -> None:
     job = run_v2.Job()
     job.template.template.containers = [
-        run_v2.Container(resources=run_v2.ResourceRequirements(limits={"cpu": "1", "memory": "7Gi"}))
+        run_v2.Container(
+            resources=run_v2.ResourceRequirements(limits={"cpu": "1", "memory": "5Gi"}),
+            env=[run_v2.EnvVar(name="BQX_PERIOD", value="none")],
+        )
     ]
     finding = JOB_PROBES[name](Case(Settings(), EURUSD, jobs={"bqx-pair": job, "bqx-pair-large": job}))
     assert finding.state == "missing"
