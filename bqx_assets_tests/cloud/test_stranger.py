@@ -108,6 +108,10 @@ def _job(name: str = "bqx-pair", **limits: str) -> Lack:
     return resize
 
 
+def _redeployed(**variables: str) -> Lack:
+    return lambda one: one.redeploy(BQX_BIGQUERY_PROJECT="", **variables)
+
+
 def _of_another_schema(one: Stranger) -> None:
     url = one.environment["DAGSTER_POSTGRES_URL"]
     with psycopg2.connect(url) as connection, connection.cursor() as cursor:
@@ -359,16 +363,8 @@ OTHER_LACKS: dict[str, tuple[Lack, str, str]] = {
         " --role roles/run.jobsExecutorWithOverrides",
     ),
     "a size of Cloud Run's": (_job(memory="12Gi"), "cloud run, size", "--memory"),
-    "a range": (
-        lambda one: one.redeploy(BQX_LAST="", BQX_PERIOD="none", BQX_BIGQUERY_PROJECT=""),
-        "cloud run, range",
-        "BQX_PERIOD=quarter",
-    ),
-    "a budget": (
-        lambda one: one.redeploy(BQX_MAX_BYTES="0", BQX_BIGQUERY_PROJECT=""),
-        "cloud run, budget",
-        "BQX_MAX_BYTES",
-    ),
+    "a range": (_redeployed(BQX_LAST="", BQX_PERIOD="none"), "cloud run, range", "BQX_PERIOD=quarter"),
+    "a budget": (_redeployed(BQX_MAX_BYTES="0"), "cloud run, budget", "BQX_MAX_BYTES"),
     "the schema of this Dagster": (_of_another_schema, "dagster, schema", "dagster instance migrate"),
 }
 
