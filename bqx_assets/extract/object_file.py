@@ -53,13 +53,14 @@ class ObjectFile(io.RawIOBase):
 class CheckedFile(ObjectFile):
     """An object that is read in whole blocks, each checked by its CRC32C, so that damage in any part is found.
 
-    **Cost**: keeps the last block in memory. Raises ChecksumMismatch and the store's own errors.
+    **Cost**: keeps two blocks in memory, the last that was read and the file's last: a Parquet reader begins with the
+    footer, and comes back to what is before it. Raises ChecksumMismatch and the store's own errors.
     """
 
     def __init__(self, store: ObjectStore, info: ObjectInfo, checksums: str) -> None:
         super().__init__(store, info.name, info.size_bytes)
         self._checksums = checksums.split()
-        self._last = (-1, b"")
+        self._kept: dict[int, bytes] = {}
 
     def read(self, size: int = -1, /) -> bytes:
         """Return the next ``size`` bytes; fewer only at the object's end."""
@@ -73,7 +74,7 @@ class CheckedFile(ObjectFile):
 
     def _block(self, number: int) -> bytes:
         """Return a block, checked. Raises ChecksumMismatch."""
-        if number != self._last[0]:
+        if number not in self._kept:
             data = self._store.read(self._name, number * BLOCK_BYTES, BLOCK_BYTES)
             expected = min(BLOCK_BYTES, self._size_bytes - number * BLOCK_BYTES)
             if len(data) != expected or f"{crc32c(data):x}" != self._checksums[number]:
@@ -83,8 +84,9 @@ class CheckedFile(ObjectFile):
                     expected=f"{expected:,} bytes with {self._checksums[number]}",
                     cure="The object is made again.",
                 )
-            self._last = (number, data)
-        return self._last[1]
+            last = (self._size_bytes - 1) // BLOCK_BYTES
+            self._kept = {each: kept for each, kept in self._kept.items() if each == last} | {number: data}
+        return self._kept[number]
 
 
 def block_checksums(pieces: Iterable[bytes]) -> str:

@@ -103,7 +103,7 @@ class StagedWarehouse:
     def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
         """Yield the rows. A shared table is read from its staged object, and is staged first if it is not yet.
 
-        **Cost**: the rows and 8 MiB of the object in memory. Only the row groups that may hold the range are read, and
+        **Cost**: the rows and 16 MiB of the object in memory. Only the row groups that may hold the range are read, and
         every byte is checked by its block's CRC32C before it is used. One reader stages a table while the others wait
         for it, and has the encoded object in memory meanwhile.
 

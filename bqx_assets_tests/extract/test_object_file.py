@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from bqx_assets.base.checksums import crc32c
 from bqx_assets.base.errors import ChecksumMismatch
 from bqx_assets.base.store.local import LocalObjectStore
+from bqx_assets.base.store.protocol import Condition
 from bqx_assets.extract import object_file
 from bqx_assets.extract.object_file import CheckedFile, block_checksums
 
@@ -45,3 +46,21 @@ def test_a_damaged_block_is_refused_and_the_others_are_read(tmp_path: Path) -> N
         file.read(4)
     file.seek(32)
     assert file.read() == data[32:]
+
+
+def test_each_block_is_fetched_once_by_a_reader_that_begins_at_the_end(tmp_path: Path) -> None:
+    data = bytes(range(60))
+    info = LocalObjectStore(tmp_path).put_bytes("object", data)
+    reads: list[int] = []
+
+    class Store(LocalObjectStore):
+        def read(self, name: str, start: int = 0, length: int | None = None, only_if: Condition | None = None) -> bytes:
+            reads.append(start)
+            return super().read(name, start, length, only_if)
+
+    file = CheckedFile(Store(tmp_path), info, block_checksums([data]))
+    file.seek(50)
+    assert file.read(8) == data[50:58]
+    file.seek(0)
+    assert b"".join(iter(lambda: file.read(7), b"")) == data
+    assert reads == [48, 0, 16, 32]
