@@ -1,7 +1,9 @@
 """Measures what one more day costs: a long history built fully, a day appended, and only what changed built again.
 
-``python -m benchmarks.refresh --rows 2160000 --tables 30``; ``--stages run`` takes whole runs, with checks and
-publication, and more disk. Exit code 1 where a bar is missed.
+``python -m benchmarks.refresh --rows 2160000 --tables 30``. Slabs and training file lie in a bucket, whose server runs
+beside the product; with ``--place folder`` on the disk, where every fresh piece is read for its checksum. ``--anew``
+makes the longer warehouse after the shorter one is removed, for the sake of the disk: its tables are the same. Exit
+code 1 where a bar is missed.
 """
 
 from __future__ import annotations
@@ -9,15 +11,20 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.beside import Counts, beside
 from benchmarks.folders import PAIR
+from benchmarks.gcs_disk import gcs_server
 from benchmarks.place import parser_of, workplace
 from benchmarks.report import bars, table, write_section
 from bqx_assets.base.costs import storage_read_usd
@@ -34,8 +41,9 @@ _MOST_WEEKS = 14
 """Number of weeks of a period that are shown one by one."""
 _NOTES = """\
 Bytes are those that `bqx plan` expects to read, as BigQuery bills them. CPU and wall seconds are those of the stages'
-own processes. Before the second build the training file is removed, for the sake of the disk; each build writes it
-whole in any case. Pieces are files of the checkpoints that were written."""
+own processes, without the bucket's server. Calls are the bucket's, by class; composing reads and sends no piece."""
+_WRITES = ("insert", "start", "chunk", "compose", "list")
+_READS = ("get", "media")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,30 +52,37 @@ class _Build:
 
     name: str
     plan: dict[str, Any]
-    seconds: float
-    cpu_seconds: float
-    pieces: int
-    piece_bytes: int
+    stages: dict[str, tuple[float, float]]
+    """Wall and CPU seconds of each command."""
+    counts: Counts
+    """Of the bucket."""
 
     @property
     def read_bytes(self) -> int:
         """The bytes that the plan expected to read."""
         return int(self.plan["read_bytes"])
 
+    @property
+    def cpu_seconds(self) -> float:
+        """The processor time of all stages."""
+        return sum(cpu for _, cpu in self.stages.values())
+
     def cells(self) -> list[str]:
         """Return the row of the results' table."""
-        periods: dict[str, int | list[str]] = self.plan.get("periods", {})
-        counts = (f"{state} {each if isinstance(each, int) else len(each)}" for state, each in periods.items())
         return [
             self.name,
             f"{self.read_bytes / 1e9:.2f}",
-            f"{self.plan.get('total_bytes', 0) / 1e9:.2f}",
-            ", ".join(counts),
-            f"{self.pieces:,}",
-            f"{self.piece_bytes / 1e9:.2f}",
-            f"{self.seconds:.1f}",
-            f"{self.cpu_seconds:.1f}",
+            f"{self.plan['total_bytes'] / 1e9:.2f}",
+            ", ".join(f"{count} {state}" for state, count in self.plan["periods"].items()),
+            f"{sum(each['stale_tables'] for each in self.plan['by_period']):,}",
+            *(f"{wall:.1f} / {cpu:.1f}" for wall, cpu in self.stages.values()),
+            *(f"{self._calls(kinds):,.0f}" for kinds in (_WRITES, _READS)),
+            *(f"{self.counts.get(f'{way}_bytes', 0) / 1e6:,.0f}" for way in ("uploaded", "downloaded")),
         ]
+
+    def _calls(self, kinds: tuple[str, ...]) -> float:
+        ends = tuple(f".{kind} requests" for kind in kinds)
+        return sum(count for name, count in self.counts.items() if name.endswith(ends))
 
 
 def main() -> None:
@@ -78,42 +93,62 @@ def main() -> None:
     parser.add_argument("--bars", type=int, default=1_440)
     parser.add_argument("--period", default=os.environ.get("BQX_PERIOD", "quarter"), choices=[*_PERIODS_A_YEAR, "none"])
     parser.add_argument("--stages", nargs="+", default=["extract", "merge"], help="commands of bqx; run: all of them")
+    parser.add_argument("--place", choices=["bucket", "folder"], default="bucket", help="of slabs and training file")
+    parser.add_argument("--anew", action="store_true", help="make the longer warehouse in place of the shorter one")
     asked = parser.parse_args()
     what = f"{asked.tables} tables and targets x {asked.rows:,} rows, then {asked.bars:,} bars more"
     cells = asked.rows * (asked.tables * _COLUMNS_PER_TABLE + 60)
-    with workplace(asked, (5 if "run" in asked.stages else 3.2) * _BYTES_PER_CELL * 0.8 * cells, what) as home:
-        warehouse = home / "warehouse"
-        make = ["warehouse", "create", str(warehouse), "--pairs", PAIR.name]
-        _bqx(home, asked, *make, "--rows", str(asked.rows), "--tables", str(asked.tables))
-        full = _build("full build", home, asked)
+    copies = (1.2 if asked.anew else 2.2) + (1.5 if asked.place == "folder" else 0.5)
+    with workplace(asked, copies * _BYTES_PER_CELL * 0.8 * cells, what) as home, _place(home, asked) as counts:
+        _made(home, asked, asked.rows)
+        full = _build("full build", home, asked, counts)
         for file in (home / "training").glob("*.parquet"):
             file.unlink()
-        _bqx(home, asked, "warehouse", "advance", str(warehouse), "--bars", str(asked.bars))
-        day = _build("after one more day", home, asked)
+        if asked.anew:
+            shutil.rmtree(_warehouse(home, asked))
+            _made(home, asked, asked.rows + asked.bars)
+        else:
+            _bqx(home, asked, "warehouse", "advance", str(_warehouse(home, asked)), "--bars", str(asked.bars))
+        day = _build("after one more day", home, asked, counts)
     _write(what, full, day, asked)
 
 
-def _build(name: str, home: Path, asked: Namespace) -> _Build:
+@contextmanager
+def _place(home: Path, asked: Namespace) -> Generator[Callable[[], Counts]]:
+    """Give the function that counts the bucket's calls; the product finds the bucket by the environment."""
+    if asked.place == "folder":
+        yield dict
+        return
+    with beside(gcs_server, str(home)) as bucket:
+        os.environ |= {"STORAGE_EMULATOR_HOST": bucket.address, "BQX_OUTPUT": "gs://bqx-ml-output"}
+        yield bucket.counts
+
+
+def _warehouse(home: Path, asked: Namespace) -> Path:
+    """Return the folder of the warehouse; one that is there already, by ``--data``, is used and then lengthened."""
+    return asked.data or home / "warehouse"
+
+
+def _made(home: Path, asked: Namespace, rows: int) -> None:
+    folder = _warehouse(home, asked)
+    if not folder.exists():
+        make = ["warehouse", "create", str(folder), "--pairs", PAIR.name, "--tables", str(asked.tables)]
+        _bqx(home, asked, *make, "--rows", str(rows))
+
+
+def _build(name: str, home: Path, asked: Namespace, counts: Callable[[], Counts]) -> _Build:
     plan, *_ = _bqx(home, asked, "plan", PAIR.name)
-    before, seconds, cpu_seconds = _checkpoints(home), 0.0, 0.0
+    before, stages = counts(), dict[str, tuple[float, float]]()
     for stage in asked.stages:
         _, wall, cpu = _bqx(home, asked, stage, PAIR.name)
-        seconds, cpu_seconds = seconds + wall, cpu_seconds + cpu
-    written = {path: size for path, (size, mark) in _checkpoints(home).items() if before.get(path) != (size, mark)}
-    found = _Build(name, plan, seconds, cpu_seconds, len(written), sum(written.values()))
-    print(f"  {name}: {found.read_bytes / 1e9:.2f} GB, {seconds:.1f} s, {cpu_seconds:.1f} CPU s, {len(written)} pieces")
-    return found
-
-
-def _checkpoints(home: Path) -> dict[Path, tuple[int, tuple[int, int]]]:
-    """Return size, inode and time of each file of the checkpoints."""
-    stats = {path: path.stat() for path in (home / "checkpoints").rglob("*.parquet")}
-    return {path: (stat.st_size, (stat.st_ino, stat.st_mtime_ns)) for path, stat in stats.items()}
+        stages[stage] = wall, cpu
+        print(f"  {name}, {stage}: {wall:.1f} s, {cpu:.1f} CPU s", flush=True)
+    return _Build(name, plan, stages, {key: value - before.get(key, 0) for key, value in counts().items()})
 
 
 def _bqx(home: Path, asked: Namespace, *words: str) -> tuple[dict[str, Any], float, float]:
     """Run a command; return its JSON answer, wall seconds, and CPU seconds with those of its own processes."""
-    own = {"BQX_WAREHOUSE": str(home / "warehouse"), "BQX_PERIOD": asked.period}
+    own = {"BQX_WAREHOUSE": str(_warehouse(home, asked)), "BQX_PERIOD": asked.period}
     command = [str(Path(sys.executable).with_name("bqx")), "--home", str(home), *words, "--json"]
     began = time.perf_counter()
     with (home / "answer.json").open("w+b") as answer:
@@ -127,17 +162,20 @@ def _bqx(home: Path, asked: Namespace, *words: str) -> tuple[dict[str, Any], flo
 
 
 def _write(what: str, full: _Build, day: _Build, asked: Namespace) -> None:
-    head = ["", "GB to read", "GB in all", "periods by the plan", "pieces written", "GB of them", "seconds", "CPU s"]
-    total_bytes = day.plan.get("total_bytes", full.read_bytes)
+    stages = [f"{stage}, s / CPU s" for stage in asked.stages]
+    ends = ["writes", "reads", "uploaded MB", "downloaded MB"]
+    head = ["", "GB to read", "GB in all", "periods by the plan", "pieces made", *stages, *ends]
+    total_bytes = day.plan["total_bytes"]
     read, cpu = day.read_bytes / total_bytes, day.cpu_seconds / full.cpu_seconds
     claims = {
         f"one more day reads {read:.1%} of the bytes (bar {READ_SHARE:.0%})": read <= READ_SHARE,
         f"it takes {cpu:.1%} of the CPU seconds of the full build (bar {CPU_SHARE:.0%})": cpu <= CPU_SHARE,
     }
-    text = f"{what}; periods: {asked.period}; stages: {', '.join(asked.stages)}. {_NOTES}"
+    text = f"{what}; periods: {asked.period}; in a {asked.place}. {_NOTES}"
     fleet = _fleet(total_bytes / int(full.plan["columns"]), asked)
-    parts = ["## A refresh", text, table(head, [full.cells(), day.cells()]), bars(claims), fleet]
-    write_section("refresh", "\n\n".join(parts))
+    title = "## A refresh" if asked.place == "bucket" else "## A refresh in a folder"
+    parts = [title, text, table(head, [full.cells(), day.cells()]), bars(claims), fleet]
+    write_section("refresh" if asked.place == "bucket" else "refresh in a folder", "\n\n".join(parts))
     sys.exit(0 if all(claims.values()) else 1)
 
 
