@@ -98,7 +98,7 @@ def main() -> None:
     asked = parser.parse_args()
     what = f"{asked.tables} tables and targets x {asked.rows:,} rows, then {asked.bars:,} bars more"
     cells = asked.rows * (asked.tables * _COLUMNS_PER_TABLE + 60)
-    copies = (1.2 if asked.anew else 2.2) + (1.5 if asked.place == "folder" else 0.5)
+    copies = (1 if asked.anew else 2) - _warehouse(Path(), asked).exists() + (1.5 if asked.place == "folder" else 0.7)
     with workplace(asked, copies * _BYTES_PER_CELL * 0.8 * cells, what) as home, _place(home, asked) as counts:
         _made(home, asked, asked.rows)
         full = _build("full build", home, asked, counts)
