@@ -43,8 +43,8 @@ def raw_merge(folder: str, output: str) -> None:
 
 
 def cat(folder: str, output: str) -> None:
-    """Run ``cat *.parquet > output``."""
-    files = sorted(str(path) for path in Path(folder).glob("*.parquet"))
+    """Run ``cat`` of all pieces into ``output``."""
+    files = sorted(str(path) for path in Path(folder).rglob("*.parquet"))
     with Path(output).open("wb") as out:
         subprocess.run(["/bin/cat", *files], stdout=out, check=True)
 
@@ -67,7 +67,7 @@ def decode_encode(folder: str, output: str, level: int | None = 1) -> dict[str, 
         with _added_to(cost):
             pl.read_parquet(path)
         stem = f"{TARGETS}_{PAIR}" if path.stem == TARGETS else path.stem
-        aligned = pl.read_parquet(Path(folder).parent / "slabs" / f"{stem}.parquet")
+        aligned = pl.read_parquet(sorted((Path(folder).parent / "slabs" / stem).glob("*.parquet"))).rechunk()
         with _added_to(cost):
             aligned.write_parquet(output, compression="zstd", compression_level=level, row_group_size=aligned.height)
         cost["result"] += Path(output).stat().st_size

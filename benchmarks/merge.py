@@ -2,6 +2,7 @@
 
 ``python -m benchmarks.merge --tables 25 100 300 667``. ``--part copies`` takes aligned slabs only, in a tenth of the
 time; ``--part shuffled`` takes raw checkpoints that all lie in another order than the spine, by the raw merge alone;
+``--period`` cuts the slabs into pieces;
 ``--part mix --tables 60`` merges two mixes of columns, one of them with a new seed in each run, that lie in no order of
 the spine. Exit code 1 where a bar is missed.
 """
@@ -13,6 +14,7 @@ import secrets
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import get_args
 
 from benchmarks import mixes
 from benchmarks.folders import BYTES_PER_VALUE, chosen_tables, column_count, make_folders, part_of
@@ -20,6 +22,7 @@ from benchmarks.measured import Apart, capped
 from benchmarks.place import parser_of, workplace
 from benchmarks.race import COPIES, MIXED, OTHERS, OURS, READERS, Race
 from benchmarks.report import bars, table, write_section
+from bqx_assets.base.settings import PeriodUnit
 
 CAP_BYTES = 12 << 30
 SPLICE_BAR = 1.2
@@ -48,6 +51,7 @@ def main() -> None:
     parser.add_argument("--others", nargs="*", default=list(OTHERS), choices=list(OTHERS), help="contestants to run")
     parser.add_argument("--part", choices=["copies", "shuffled", "mix"], help="run this part alone; default: the joins")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(2**32), help="of the mix; default: a new one")
+    parser.add_argument("--period", default="none", choices=get_args(PeriodUnit), help="of which a slab has pieces")
     asked = parser.parse_args()
     if asked.part == "mix":
         sys.exit(0 if all(_mixed(asked).values()) else 1)
@@ -59,14 +63,14 @@ def main() -> None:
     with workplace(asked, needed_bytes, what) as home, capped(CAP_BYTES, asked.limit_seconds) as apart:
         whole = asked.data or home / "whole"
         if not whole.exists():
-            make_folders(whole, chosen, asked.rows, all_shuffled=asked.part == "shuffled")
+            make_folders(whole, chosen, asked.rows, asked.period, all_shuffled=asked.part == "shuffled")
         (home / "out").mkdir()
         races: list[Race] = []
         given_up = {name: "left out" for name in OTHERS if name not in asked.others}
         for count in sorted(asked.tables):
             races.append(_race(home, whole, count, asked.rounds))
             for _ in _steps(races[-1], apart, given_up, asked.part):
-                _write(races, given_up, asked.rows, asked.part, is_capped=apart.group is not None)
+                _write(races, given_up, asked, is_capped=apart.group is not None)
     claims = {} if asked.part == "shuffled" else _splice_claims(races)
     claims |= {} if asked.part == "copies" else _raw_claims(races)
     sys.exit(0 if all(claims.values()) else 1)
@@ -182,17 +186,19 @@ def _raw_claims(races: Sequence[Race]) -> dict[str, bool]:
     return claims
 
 
-def _write(races: Sequence[Race], given_up: dict[str, str], rows: int, part: str | None, *, is_capped: bool) -> None:
+def _write(races: Sequence[Race], given_up: dict[str, str], asked: argparse.Namespace, *, is_capped: bool) -> None:
+    rows: int = asked.rows
     cap = "a cap of 12 GiB, page cache included" if is_capped else "no memory cap (none could be set)"
-    if part == "shuffled":
+    if asked.part == "shuffled":
         write_section("shuffled", _shuffled_text(races, rows, cap))
         return
-    write_section("splice", _splice_text(races, rows))
-    if part != "copies":
+    cut = "" if asked.period == "none" else f", one piece a {asked.period}"
+    write_section(f"splice{cut}", _splice_text(races, rows, cut))
+    if asked.part != "copies":
         write_section("merge", _raw_text(races, given_up, rows, cap))
 
 
-def _splice_text(races: Sequence[Race], rows: int) -> str:
+def _splice_text(races: Sequence[Race], rows: int, cut: str) -> str:
     lines = [
         [f"{name}, {state}", *(_cell(race, f"{name}, {state}") for race in races)]
         for state in ("cold", "warm")
@@ -201,7 +207,7 @@ def _splice_text(races: Sequence[Race], rows: int) -> str:
     head = (
         f"{rows:,} rows; aligned slabs of {', '.join(f'{race.slabs_bytes / 1e9:.2f}' for race in races)} GB. {_CELLS}"
     )
-    return "\n\n".join(("## Splice", head, table(["", *_sizes(races)], lines), bars(_splice_claims(races))))
+    return "\n\n".join((f"## Splice{cut}", head, table(["", *_sizes(races)], lines), bars(_splice_claims(races))))
 
 
 def _shuffled_text(races: Sequence[Race], rows: int, cap: str) -> str:

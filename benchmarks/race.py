@@ -62,7 +62,7 @@ class Race:
 
     def copies(self, apart: Apart) -> None:
         """Run splice and ``cat`` with a cold and with a warm page cache, and leave a spliced file."""
-        files = sorted((self.folder / "slabs").glob("*.parquet"))
+        files = sorted((self.folder / "slabs").rglob("*.parquet"))
         self.slabs_bytes = sum(file.stat().st_size for file in files)
         for state, prepare in (("cold", make_cold), ("warm", make_warm)):
             for name in alternating(list(COPIES), self.rounds):
