@@ -99,8 +99,10 @@ class FrameWarehouse:
         frame = self.frames[request.table.dataset, request.table.table]
         if request.pair is not None:
             frame = frame.filter(pl.col("pair") == request.pair)
-        if request.start is not None and request.end is not None:
-            frame = frame.filter(pl.col(KEY).is_between(request.start, request.end) | pl.col(KEY).is_null())
+        if request.start is not None:
+            frame = frame.filter((pl.col(KEY) >= request.start) | pl.col(KEY).is_null())
+        if request.end is not None:
+            frame = frame.filter((pl.col(KEY) <= request.end) | pl.col(KEY).is_null())
         table = frame.select(request.columns).to_arrow()
         half = table.num_rows // 2
         yield from table.slice(0, half).to_batches()

@@ -65,8 +65,8 @@ class KeptPiece(Record):
     piece: Piece
     columns: tuple[Column, ...]
     by_value: tuple[Quarantined, ...] = ()
-    """Columns whose values in this piece were found to look forward. Others may have been left out for another piece's
-    sake: of them nothing is known here."""
+    """Columns that were left out because their values look forward in the piece's own rows. It may lack others, whose
+    values do so in another period."""
     encodings: tuple[str, ...] = ()
     """The encoding of each column."""
     months: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ and periods.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -89,12 +89,15 @@ class _RestartWithoutColumns(Exception):
 
 @dataclass
 class TableWork:
-    """The state of a table's extraction: the periods whose pieces are to be made, and what was found in the others."""
+    """The state of a table's extraction: the pieces that count, and the columns that were found to look forward."""
 
     table: FeatureTable
-    stale: set[str] = field(default_factory=set[str])
-    by_value: dict[str, str] = field(default_factory=dict[str, str])
-    """The reason for each column that was left out because its values look forward."""
+    periods: tuple[str, ...] = ()
+    """Those of the spine, in order."""
+    pieces: dict[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+    """For each period that has an intact piece in its present state, the columns that it was made without."""
+    found: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
+    """For each of these periods, the reason for each column whose values were found to look forward in its rows."""
     read: bool = False
     """Whether any of its rows were read in this run."""
     error: BqxError | None = None
@@ -106,16 +109,47 @@ class TableWork:
         return self.table.description.table
 
     @property
+    def stale(self) -> set[str]:
+        """The periods whose pieces are to be made next.
+
+        First those without a piece in its present state. Only their rows show whether a column still looks forward that
+        others lack because of them. Then those whose piece has other columns than the slab.
+        """
+        missing = {period for period in self.periods if period not in self.pieces}
+        without = self.by_value.keys()
+        return missing or {period for period in self.periods if self.pieces[period] != without}
+
+    @property
+    def by_value(self) -> dict[str, str]:
+        """The reason for each column that is left out because its values look forward in some period."""
+        found: dict[str, str] = {}
+        for period in sorted(self.found, reverse=True):
+            found |= self.found[period]
+        return found
+
+    @property
     def columns(self) -> tuple[Column, ...]:
         """The slab's columns: those that were not quarantined so far."""
-        return tuple(column for column in self.table.columns if column.source not in self.by_value)
+        without = self.by_value
+        return tuple(column for column in self.table.columns if column.source not in without)
 
-    def by_value_records(self, known: Collection[str] = ()) -> tuple[Quarantined, ...]:
-        """Return the columns that were left out by value, in the table's order, without those ``known`` before."""
-        names = [
-            each.source for each in self.table.columns if each.source in self.by_value and each.source not in known
-        ]
-        return tuple(Quarantined(table=self.name, column=name, reason=self.by_value[name]) for name in names)
+    def found_in(self, period: str) -> tuple[Quarantined, ...]:
+        """Return the columns that look forward in a period, in the table's order."""
+        return self._records(self.found.get(period, {}))
+
+    def by_value_records(self) -> tuple[Quarantined, ...]:
+        """Return the columns that were left out by value, in the table's order."""
+        return self._records(self.by_value)
+
+    def _records(self, reasons: Mapping[str, str]) -> tuple[Quarantined, ...]:
+        names = [column.source for column in self.table.columns if column.source in reasons]
+        return tuple(Quarantined(table=self.name, column=name, reason=reasons[name]) for name in names)
+
+    def keep(self, kept: KeptPiece) -> None:
+        """Count a piece that is in its present state."""
+        period, sources = kept.piece.period, {column.source for column in kept.columns}
+        self.pieces[period] = frozenset(each.source for each in self.table.columns if each.source not in sources)
+        self.found[period] = {each.column: each.reason for each in kept.by_value}
 
 
 class _PieceExtraction:
@@ -145,6 +179,15 @@ class _PieceExtraction:
         for part in time_slices(self._period.keys, width, self._period.start, self._period.end):
             yield self._aligned(part)  # directly: a variable would keep this frame alive while the next is read
 
+    def cut(self, pieces: Iterable[KeptPiece]) -> Iterator[pl.DataFrame]:
+        """Yield the rows of pieces that have all of them, and all columns. Raises ``_RestartWithoutColumns``."""
+        sources = {column.name: column.source for column in self._columns}
+        for kept in pieces:
+            rows = self._job.slabs.piece_frame(kept.piece, list(sources)).rename(sources)
+            first_row = self.rows.matched + self.rows.missing
+            self._rows.append(kept.piece.rows)
+            yield self._checked(rows, first_row)
+
     def _aligned(self, part: TimeSlice) -> pl.DataFrame:
         job, subject = self._job, f"{self._job.pair}/{self._work.name}"
         table, name = self._work.table, self._period.name
@@ -157,20 +200,24 @@ class _PieceExtraction:
             pair=job.pair.name if table.has_pair_column else None,
             period="" if name == ALL else name,
             state="" if name == ALL else self._states.mark(table.description, months_in(name)),
-            whole=(self._period.start, self._period.end),
         )
         read = read_frame(job.warehouse, request, subject=subject, progress=job.progress)
         aligned, rows = align(read, part.keys, subject=subject, policy=job.settings.duplicates, part=True)
         self._rows.append(rows)
-        if not job.settings.include_forward_looking:
-            self._quarantine(aligned, part.first_row)
+        return self._checked(aligned, part.first_row)
+
+    def _checked(self, aligned: pl.DataFrame, first_row: int) -> pl.DataFrame:
+        """Return the slab's columns of rows of the period from ``first_row`` on, without those that look forward."""
+        if not self._job.settings.include_forward_looking:
+            self._quarantine(aligned, first_row)
         return aligned.select(pl.col(column.source).alias(column.name) for column in self._work.columns)
 
     def _quarantine(self, aligned: pl.DataFrame, first_row: int) -> None:
         """Quarantine columns that equal future values although their names do not say so."""
         reasons = self._period.look_ahead(aligned, first_row)
-        reasons = {name: reason for name, reason in reasons.items() if name not in self._work.by_value}
-        self._work.by_value |= reasons
+        known = self._work.by_value
+        reasons = {name: reason for name, reason in reasons.items() if name not in known}
+        self._work.found.setdefault(self._period.name, {}).update(reasons)
         for name, reason in reasons.items():
             self._job.progress.warn("extract", f"quarantined {self._work.name}.{name}: {reason}")
         if reasons and first_row:
@@ -189,18 +236,13 @@ class TableReader:
 
         **Cost**: the table's record; in a folder its pieces are read once for their checksums.
         """
-        work, record = TableWork(table), self._job.slabs.kept(table.description.table)
+        periods = tuple(piece.period for piece in self._spine.slab.pieces)
+        work, record = TableWork(table, periods), self._job.slabs.kept(table.description.table)
         kept = record.by_period() if record is not None else {}
-        fresh = {
-            piece.period: found
-            for piece in self._spine.slab.pieces
-            if (found := kept.get(piece.period)) is not None
-            and found.piece.fingerprint == self.fingerprint(table, piece.period)
-            and self._job.slabs.is_intact(found)
-        }
-        work.by_value = {each.column: each.reason for found in fresh.values() for each in found.by_value}
-        right = {period for period, found in fresh.items() if found.columns == work.columns}
-        work.stale = {piece.period for piece in self._spine.slab.pieces} - right
+        for found in (kept[period] for period in periods if period in kept):
+            fresh = found.piece.fingerprint == self.fingerprint(table, found.piece.period)
+            if fresh and self._job.slabs.is_intact(found):
+                work.keep(found)
         return work
 
     def fingerprint(self, table: FeatureTable, period: str) -> str:
@@ -216,49 +258,33 @@ class TableReader:
         """
         self._refuse_changed(work.table)
         width = row_bytes(work.table.description, work.table.columns)
-        if (found := self._recut(work, period)) is not None:
-            work.stale.discard(period.name)
-            return found.piece.size_bytes
-        work.read = True
-        known = set(work.by_value)
+        there = self._there(work, period)
+        work.read = work.read or not there
         with self._budget.hold(piece_memory_bytes(period.keys.len(), width)):
-            kept = self._extract(work, period, known)
-        if set(work.by_value) == known:
-            work.stale.discard(period.name)
-        else:  # a column was found to look ahead that the other pieces have
-            work.stale = {piece.period for piece in self._spine.slab.pieces} - {period.name}
+            kept = self._extract(work, period, there)
+        work.keep(kept)
         return kept.piece.size_bytes
 
-    def _recut(self, work: TableWork, period: SpinePeriod) -> KeptPiece | None:
-        """Return the table's piece made of its fresh pieces of shorter periods, if these have all its rows."""
-        job = self._job
-        shorter = pieces_within(job.slabs.kept(work.name), period.name)
-        rows = 0
-        for kept in shorter:
-            first, last = bounds_of(months_in(kept.piece.period))
-            keys = period.keys.filter(period.keys.is_between(first, last))
-            rows += keys.len()
-            if not keys.len() or kept.columns != work.columns or not job.slabs.is_intact(kept):
-                return None
-            mark = fingerprint_at(job, self._states, work.table, keys)
-            if kept.piece.fingerprint != mark:
-                return None
-        if rows != period.keys.len():
-            return None
-        names = [column.name for column in work.columns]
-        account = total(kept.piece.rows for kept in shorter)
-        return write_piece(
-            job.slabs,
-            work.name,
-            period.name,
-            period.keys,
-            (job.slabs.piece_frame(kept.piece, names) for kept in shorter),
-            lambda: self._provenance(work, period.name, account),
-            encoding=job.settings.encoding,
-            by_value=lambda: [each for kept in shorter for each in kept.by_value],
-        )
+    def _there(self, work: TableWork, period: SpinePeriod) -> list[KeptPiece]:
+        """Return the table's fresh pieces that have all rows and columns of a period, so that it is not read.
 
-    def _extract(self, work: TableWork, period: SpinePeriod, known: Collection[str]) -> KeptPiece:
+        They are of shorter periods, if another unit cut them, or its own piece, if only columns are to be left out.
+        """
+        job = self._job
+        record = job.slabs.kept(work.name)
+        if record is not None and period.name in work.pieces and work.pieces[period.name] <= work.by_value.keys():
+            return [record.by_period()[period.name]]
+        shorter, wanted, rows = pieces_within(record, period.name), set(work.columns), 0
+        for kept in shorter:
+            keys = period.keys.filter(period.keys.is_between(*bounds_of(months_in(kept.piece.period))))
+            rows += keys.len()
+            if not keys.len() or not wanted <= set(kept.columns) or not job.slabs.is_intact(kept):
+                return []
+            if kept.piece.fingerprint != fingerprint_at(job, self._states, work.table, keys):
+                return []
+        return shorter if rows == period.keys.len() else []
+
+    def _extract(self, work: TableWork, period: SpinePeriod, there: Sequence[KeptPiece]) -> KeptPiece:
         job = self._job
         while True:
             reading = _PieceExtraction(job, self._states, period, work, self._spine.snapshot_time)
@@ -268,10 +294,10 @@ class TableReader:
                     work.name,
                     period.name,
                     period.keys,
-                    reading.frames(),
+                    reading.cut(there) if there else reading.frames(),
                     lambda reading=reading: self._provenance(work, period.name, reading.rows),
                     encoding=job.settings.encoding,
-                    by_value=lambda: work.by_value_records(known),
+                    by_value=lambda: work.found_in(period.name),
                 )
             except _RestartWithoutColumns:
                 continue
