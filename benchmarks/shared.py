@@ -1,8 +1,8 @@
 """Measures a small fleet that reads the shared tables once, each pair in a container of 2 GiB, against pairs alone.
 
 ``python -m benchmarks.shared``: one pair alone, three one after another, two at once where nothing is staged yet.
-Smaller with ``--tables 40 --rows 60000``; ``--cases alone,row`` leaves the two at once out. Each case is written as
-soon as it ends. ``--by "nice -n 5"`` is put before each container's command.
+Smaller with ``--tables 40 --rows 60000``; ``--cases alone,two`` leaves the three out, and writes a section of its own.
+``--by "nice -n 5"`` is put before each container's command.
 """
 
 from __future__ import annotations
@@ -185,7 +185,8 @@ def _write(cases: list[_Case], asked: Namespace, columns: int) -> None:
             f"alone and reads "
             f"{two.counts['read decoded_bytes'] / 2 / alone.counts['read decoded_bytes']:.2f} of its bytes."
         )
-    write_section("shared", "\n\n".join((*parts, _NOTES)), PAIR_DOCUMENT)
+    section = "shared" if "row" in asked.cases else "shared at once"
+    write_section(section, "\n\n".join((*parts, _NOTES)), PAIR_DOCUMENT)
 
 
 def _found(alone: _Case, row: list[_Case], shared: int) -> str:

@@ -40,8 +40,8 @@ def test_hours_are_told_as_well_as_dollars_the_users_own_beside() -> None:
     facts = cost_facts(Usage())
     found = {way["name"]: way for way in facts["ways"]}  # type: ignore[index,union-attr]
     assert [way["claimed_hours"] for way in found.values()][:3] == [45, 40, 33]
-    assert found["bqx_assets, VM, 1 of 28"]["pairs_hours"] == pytest.approx(1.69)
-    assert found["bqx_assets, Cloud Run, 1 of 28"]["pairs_hours"] == pytest.approx(4 * 217 / 3600, abs=0.01)
+    assert found["bqx_assets, VM, 1 of 28"]["pairs_hours"] == pytest.approx(1.62)
+    assert found["bqx_assets, Cloud Run, 1 of 28"]["pairs_hours"] == pytest.approx(4 * 208 / 3600, abs=0.01)
 
 
 def test_options_change_the_month_and_not_a_runs_price() -> None:
