@@ -18,11 +18,11 @@ from bqx_assets.base.errors import StoreError
 from bqx_assets.base.pairs import ALL_PAIRS
 from bqx_assets.base.store.naming import bucket_and_prefix
 from bqx_assets.base.store.protocol import BucketPolicy
-from bqx_assets.base.store.staging_names import STAGED_PREFIXES
+from bqx_assets.base.store.staging_names import SLABS, STAGED_PREFIXES
 from bqx_assets.release.published import COMPANION_SUFFIXES, COMPANIONS
 
 LifecycleRule = Mapping[str, Any]
-Harm = Literal["published files", "kept versions", "staged objects"]
+Harm = Literal["published files", "kept versions", "staged objects", "slabs"]
 """The objects that a rule of somebody else can delete, the worst case first."""
 
 PUBLISHED_PREFIXES = tuple(f"training_{pair}." for pair in ALL_PAIRS)
@@ -106,7 +106,8 @@ def harm_of(rule: LifecycleRule, kept: Kept) -> Harm | None:
     age = condition.get("age")
     if staged and not _spares_live(condition) and isinstance(age, int) and age < kept.staging_days:
         return "staged objects"
-    return None
+    slabs = _reaches_any(condition, [f"{kept.prefix}{SLABS}"], _STAGED_ENDS)
+    return "slabs" if slabs and not _spares_live(condition) and isinstance(age, int) else None
 
 
 def moves_published(rule: LifecycleRule, prefix: str) -> str | None:
@@ -289,6 +290,10 @@ def of_rules(others: Sequence[LifecycleRule], kept: Kept) -> Iterator[BucketFind
             what = f"another rule deletes staged objects before their {kept.staging_days} days: {condition}"
             cure = "Let its owner limit it by matchesPrefix: a run that takes longer loses its checkpoints."
             yield BucketFinding(level="stops", about="lifecycle", what=what, cure=cure)
+        elif harm_of(rule, kept) == "slabs":
+            what = f"another rule deletes slabs, and each refresh reads again what is gone: {condition}"
+            cure = "Let its owner limit it by matchesPrefix."
+            yield BucketFinding(level="costs", about="lifecycle", what=what, cure=cure)
         elif storage_class := moves_published(rule, kept.prefix):
             what = f"another rule moves published files to {storage_class}, where each reading is charged: {condition}"
             yield BucketFinding(

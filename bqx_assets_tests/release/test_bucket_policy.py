@@ -95,7 +95,8 @@ def test_a_bucket_elsewhere_than_the_tables_is_told_for_reading_between_is_charg
         ({"action": {"type": "SetStorageClass", "storageClass": "NEARLINE"}, "condition": {"age": 30}}, "costs"),
         ({"action": {"type": "SetStorageClass", "storageClass": "STANDARD"}, "condition": {"age": 30}}, None),
         ({"action": {"type": "Delete"}, "condition": {"age": 2, "matchesPrefix": ["staging/notes/"]}}, None),
-        ({"action": {"type": "Delete"}, "condition": {"age": 30, "matchesPrefix": ["staging/slabs/"]}}, None),
+        ({"action": {"type": "Delete"}, "condition": {"age": 30, "matchesPrefix": ["staging/slabs/"]}}, "costs"),
+        ({"action": {"type": "Delete"}, "condition": {"age": 30, "matchesPrefix": ["staging/shared/"]}}, None),
     ],
 )
 def test_a_rule_of_others_that_is_felt_is_told(
