@@ -169,8 +169,9 @@ def _line(process: subprocess.Popen[str]) -> str:
 
 def _write(cases: list[_Case], asked: Namespace, columns: int) -> None:
     shared = sum(each.shared for each in chosen_tables(asked.tables))
+    title = "Shared tables read once" if "row" in asked.cases else "Shared tables read once, two pairs at once"
     text = (
-        f"## Shared tables read once\n\n{asked.tables} of {_PAIR_TABLES} tables, {shared} of them shared by all pairs, "
+        f"## {title}\n\n{asked.tables} of {_PAIR_TABLES} tables, {shared} of them shared by all pairs, "
         f"{columns:,} columns x {asked.rows:,} rows, each pair in a container of 2 GiB and into a new bucket."
     )
     head = ["", "wall s", "CPU s", "peak MB", "reads", "Arrow MB", "writes", "bucket reads", "up MB", "down MB"]
