@@ -68,7 +68,8 @@ class SpineKeys:
         self._columns = every if small else (KEY, self._shortest)
         record = job.slabs.kept(catalogue.targets.table)
         self._pieces = record.by_period() if record is not None else {}
-        self._is_whole = record is not None and record.slab is not None
+        slab = record.slab if record is not None else None
+        self._is_whole = slab is not None and slab.pieces == tuple(kept.piece for kept in self._pieces.values())
         """Whether the pieces are a finished slab, and not what a killed run had made of one."""
 
     def parts(self) -> list[SpinePart]:

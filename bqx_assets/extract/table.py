@@ -314,8 +314,8 @@ class TableReader:
             refuse_empty(provenance.rows, pl.Series([spine.first, spine.last]), f"{job.pair}/{name}")
         there = record.slab if record is not None else None
         if there is not None and there.pieces == tuple(each.piece for each in pieces):
-            same = there.provenance.spine_fingerprint == spine.fingerprint
-            if same and not job.slabs.others(there):
+            kept_facts = {name: getattr(there.provenance, name) for name in ("source", "snapshot_time")}
+            if there.provenance == provenance.model_copy(update=kept_facts) and not job.slabs.others(there):
                 return there
         return slab_of(job.slabs, pieces, provenance, job.settings.encoding)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import contextmanager, suppress
@@ -204,3 +205,26 @@ def test_a_column_that_looks_ahead_in_a_new_period_is_cut_out_of_the_others_and_
     kept = extract_pair(job(tmp_path / "kept", source.shown, period="month"))
     assert "mkt_vol_atr_45" in {column.source for column in kept.slabs[-1].provenance.columns}
     assert facts(kept) == facts(extract_pair(job(tmp_path / "full", source.shown, period="month")))
+
+
+_Edit = Callable[[Any], object]
+_EDITS: list[tuple[str, _Edit]] = [
+    ("targets_eurusd", lambda record: record["pieces"].pop()),
+    ("mkt_vol", lambda record: record["slab"]["provenance"].update(pair="gbpusd")),
+    ("mkt_vol", lambda record: record["slab"]["pieces"].pop()),
+    ("mkt_vol", lambda record: record["pieces"][0]["piece"].update(object_name="agg_eurusd/2024-01.parquet")),
+]
+
+
+@pytest.mark.parametrize(("table", "edit"), _EDITS)
+def test_a_record_that_somebody_edited_gives_no_other_file(tmp_path: Path, table: str, edit: _Edit) -> None:
+    source = Source.of(700)
+    source.shown.knows_months = False
+    whole = extract_pair(job(tmp_path, source.shown, period="month"))
+    path = tmp_path / f"{table}.slab.json"
+    record = json.loads(path.read_text())
+    edit(record)
+    path.write_text(json.dumps(record))
+    again = extract_pair(job(tmp_path, source.shown, period="month"))
+    assert facts(again) == facts(whole)
+    assert {slab.provenance.pair for slab in again.slabs} == {"eurusd"}
