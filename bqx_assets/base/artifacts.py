@@ -282,6 +282,8 @@ class ExtractionRecord(Record):
     """The requested rows in words for people, for example "the last 395d"; empty for the whole history."""
     changes: tuple[str, ...] = ()
     """One sentence for each table or column that appeared, vanished or changed its type since the last extraction."""
+    made_pieces: int = 0
+    """Pieces of feature tables that this extraction made; all others were fresh."""
     resumed: tuple[str, ...] = ()
     """Tables that this extraction did not read, because each had a fresh slab already; empty in older records."""
 

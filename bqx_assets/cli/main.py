@@ -95,7 +95,7 @@ def plan(ctx: typer.Context, pair: PairArgument, *, output_dir: Annotated[Path |
         found = Pipeline(session.settings(), progress).plan(pair, checkpoints=output_dir)
     session.say(*results.plan_lines(found), results.plan_table(found), *results.period_tables(found))
     refuse_plan_over_budget(found, session.settings().max_bytes)
-    session.suggest("extract", pair)
+    session.suggest("extract" if found.read_bytes or found.problems else "merge", pair)
     session.answer(found)
 
 

@@ -65,6 +65,8 @@ def extraction_facts(record: ExtractionRecord, place: str, cost: Cost) -> dict[s
         "rows": record.spine.rows,
         "tables": len(slabs),
         "resumed_tables": len(record.resumed),
+        "pieces": sum(len(slab.pieces) for slab in slabs),
+        "made_pieces": record.made_pieces,
         "columns": sum(len(slab.provenance.columns) for slab in record.slabs),
         "size_bytes": sum(slab.size_bytes for slab in record.slabs),
         "quarantined": _quarantined(record),
@@ -82,10 +84,11 @@ def extraction_lines(record: ExtractionRecord, place: str, cost: Cost) -> list[T
     columns = sum(len(slab.provenance.columns) for slab in record.slabs)
     size_bytes = sum(slab.size_bytes for slab in record.slabs)
     left = [each.table for each in record.failed]
+    pieces = sum(len(slab.pieces) for slab in slabs)
     return [
         _done(f"{record.pair}: {record.spine.rows:,} rows x {columns:,} columns in {place}"),
         f"  {len(slabs):,} tables, {len(record.resumed):,} of them were fresh already; "
-        f"{size_bytes / 1e6:,.1f} MB; {_cost(cost)}",
+        f"{record.made_pieces:,} of {pieces:,} pieces made; {size_bytes / 1e6:,.1f} MB; {_cost(cost)}",
         *listed("quarantined columns (they look forward)", _quarantined(record)),
         *listed("tables not extracted yet", left),
         *listed("unexpected tables, left out", record.unexpected),

@@ -113,6 +113,7 @@ def _extract_features(
         origin=job.origin,
         span=spine.span,  # not that of the settings, since the two steps may run with different settings
         changes=tuple(changes),
+        made_pieces=run.made_pieces,
         resumed=tuple(sorted(run.resumed)),
     )
     job.slabs.save_extraction(record)
@@ -128,6 +129,7 @@ class _Run:
     def __init__(self, job: Extraction, reader: TableReader, spine: SpineRecord) -> None:
         self._job, self._reader, self._spine = job, reader, spine
         self.outcomes: dict[str, SlabRecord | FailedTable] = {}
+        self.made_pieces = 0
         self.resumed: list[str] = []
         """Tables that were not read, because no piece was stale."""
         self.stopped: BqxError | None = None
@@ -198,6 +200,7 @@ class _Run:
     def _take(self, future: Future[int], work: TableWork, period: str) -> None:
         error = future.exception()
         if error is None:
+            self.made_pieces += 1
             size = f"{future.result() / 1e6:.1f} MB"
             note = size if len(self._spine.slab.pieces) == 1 else f"{period}, {size}"
             if work.stale:

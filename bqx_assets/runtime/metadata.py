@@ -79,6 +79,8 @@ def extraction_metadata(record: ExtractionRecord) -> Metadata:
         "columns": dg.MetadataValue.int(sum(len(slab.provenance.columns) for slab in slabs)),
         "size_bytes": dg.MetadataValue.int(sum(slab.size_bytes for slab in slabs)),
         "resumed_tables": dg.MetadataValue.int(len(record.resumed)),
+        "pieces": dg.MetadataValue.int(sum(len(slab.pieces) for slab in slabs)),
+        "made_pieces": dg.MetadataValue.int(record.made_pieces),
         "failed_tables": dg.MetadataValue.int(len(record.failed)),
         "snapshot_time": dg.MetadataValue.timestamp(record.snapshot_time),
         "families": dg.MetadataValue.md(families_table(record)),

@@ -227,6 +227,8 @@ def test_a_plan_counts_what_is_missing_then_what_is_fresh(bqx: Bqx) -> None:
     assert fresh == [TABLES, 0]
     assert missing == [0, TABLES]
     assert after["read_bytes"] == 0
+    again = bqx.json("extract", "eurusd")
+    assert (again["made_pieces"], again["pieces"]) == (0, TABLES * len(after["by_period"]))
     assert before["read_bytes"] == before["total_bytes"] > 0
     assert before["periods"] == {"fresh": 0, "changed": 0, "new": len(before["by_period"])}
     assert after["periods"] == {"fresh": len(after["by_period"]), "changed": 0, "new": 0}
