@@ -200,6 +200,7 @@ class _PieceExtraction:
             pair=job.pair.name if table.has_pair_column else None,
             period="" if name == ALL else name,
             state="" if name == ALL else self._states.mark(table.description, months_in(name)),
+            whole=(self._period.start, self._period.end),
         )
         read = read_frame(job.warehouse, request, subject=subject, progress=job.progress)
         aligned, rows = align(read, part.keys, subject=subject, policy=job.settings.duplicates, part=True)
