@@ -84,7 +84,7 @@ def test_any_sequence_of_changes_and_broken_runs_ends_with_the_digest_of_a_full_
         "last": lambda row, count: asked.update(last=(f"{count} rows", f"{row % 100 + 1}d", None)[row % 3]),
         "range": lambda row, count: asked.update(
             start=(None, START + row * STEP / 4, datetime(2024, 2, 1, tzinfo=UTC))[count % 3],
-            end=(None, START + (row + 40) * STEP, datetime(2024, 4, 1, tzinfo=UTC) - TICK)[row % 3],
+            end=(None, START + (row + 260) * STEP, datetime(2024, 4, 1, tzinfo=UTC) - TICK)[row % 3],
         ),
         "unit": lambda row, _count: asked.update(period=_UNITS[row % 3]),
         "months": lambda _row, _count: setattr(source.shown, "knows_months", not source.shown.knows_months),
