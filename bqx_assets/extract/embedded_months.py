@@ -57,7 +57,10 @@ def file_months(file: BinaryIO, table: TableDescription) -> dict[str, MonthState
 def _state(table: TableDescription, month: str, groups: list[_Group]) -> MonthState:
     facts = {"columns": table.columns, "groups": [group.digest for group in groups]}
     rows = [group.rows.get(month, 0) for group in groups]
-    sizes = (group.size_bytes * some // sum(group.rows.values()) for group, some in zip(groups, rows, strict=True))
+    # A row group may have no key at all.
+    sizes = (
+        group.size_bytes * some // max(1, sum(group.rows.values())) for group, some in zip(groups, rows, strict=True)
+    )
     return MonthState(fingerprint(facts), sum(rows), sum(sizes), modified=None)
 
 

@@ -100,6 +100,17 @@ def test_a_row_group_with_a_row_without_key_counts_for_all_months(tmp_path: Path
     assert _changed(before, _months(tmp_path)) == {*MONTHS}
 
 
+def test_a_row_group_without_any_key_counts_for_all_months_and_has_no_rows_of_any(tmp_path: Path) -> None:
+    frame = _frame()
+    _write(tmp_path, frame)
+    before = _months(tmp_path)
+    lost = frame.head(DAY_ROWS).with_columns(pl.lit(None, frame.schema[KEY]).alias(KEY))
+    _write(tmp_path, pl.concat([frame, lost]))
+    after = _months(tmp_path)
+    assert _changed(before, after) == set(MONTHS)
+    assert {month: state.rows for month, state in after.items()} == {month: s.rows for month, s in before.items()}
+
+
 def test_rows_in_another_order_are_another_state(tmp_path: Path) -> None:
     _write(tmp_path, _frame())
     before = _months(tmp_path)
