@@ -5,6 +5,8 @@ A piece counts if its record states the wanted fingerprint and its bytes have th
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,6 +46,8 @@ _VERSIONS_KEY = "versions"
 _EARLIER_VERSION_KEY = "slab-generation"
 """The same key in records made before slabs were cut: the version of the slab's only object."""
 _REMOVERS = 16
+_PARSED = 8
+"""Records that are kept: those of the tables that are in work."""
 _READ_BYTES = 8 << 20
 
 SPINE_FILE = "spine.json"
@@ -109,6 +113,9 @@ class Slabs:
         """The local folder of the slabs; None if they are remote."""
         self._lease_seconds = lease_seconds
         self._known: dict[str, ObjectInfo] | None = None
+        self._parsed: OrderedDict[str, tuple[ObjectInfo, TableRecord]] = OrderedDict()
+        """The last records that were read or written, with the facts of their objects: a long history's takes 50 ms."""
+        self._lock = threading.Lock()
 
     @classmethod
     def in_folder(cls, folder: Path) -> Self:
@@ -135,15 +142,23 @@ class Slabs:
 
     def kept(self, table: str) -> TableRecord | None:
         """Return the record of a table's finished pieces, their bytes unchecked; None if there is none."""
-        if not self._is_there(self._record_name(table)):
+        info = self._info(self._record_name(table))
+        if info is None:
             return None
+        with self._lock:
+            seen, parsed = self._parsed.get(table, (None, None))
+        if seen == info:
+            return parsed
         try:
-            found = load_record(self.store, self._record_name(table), TableRecord)
+            found = load_record(self.store, info.name, TableRecord)
         except NewerFormat:
             raise  # it is not damaged, and must not be overwritten
         except CheckpointCorrupt:
             return None
-        return found if found.table == table else None
+        if found.table != table:
+            return None
+        self._remember(info, found)
+        return found
 
     def record(self, table: str) -> SlabRecord | None:
         """Return the record of a finished slab, its bytes unchecked; None if there is none."""
@@ -271,7 +286,17 @@ class Slabs:
         name = self._record_name(record.table)
         stated = " ".join(f"{each}={versions[each]}" for each in record.by_period() if each in versions)
         metadata = {_VERSIONS_KEY: stated}
-        self._keep(self.store.put_bytes(name, record.as_json(), metadata=metadata, only_if=self._version(name)))
+        info = self.store.put_bytes(name, record.as_json(), metadata=metadata, only_if=self._version(name))
+        self._keep(info)
+        self._remember(info, record)
+
+    def _remember(self, info: ObjectInfo, record: TableRecord) -> None:
+        """Keep a record as long as few others follow. It counts only while the store states the same of its object."""
+        with self._lock:
+            self._parsed[record.table] = info, record
+            self._parsed.move_to_end(record.table)
+            if len(self._parsed) > _PARSED:
+                self._parsed.popitem(last=False)
 
     def _versions(self, table: str) -> dict[str, str]:
         return versions_in(self._info(self._record_name(table)))
