@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from bqx_assets.base.artifacts import (
@@ -123,6 +123,11 @@ def slab_fingerprint(
             "code": CODE_VERSION,
         }
     )
+
+
+def pieces_fingerprint(pieces: Iterable[KeptPiece]) -> str:
+    """Return the fingerprint of a slab by those of its pieces."""
+    return fingerprint({"pieces": [kept.piece.fingerprint for kept in pieces]})
 
 
 def encodings_of(record: SlabRecord | None, encoding: EncodingPolicy) -> dict[str, Encoding]:

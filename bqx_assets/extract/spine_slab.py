@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 import polars as pl
 
-from bqx_assets.base.artifacts import SlabProvenance, Spine, fingerprint
+from bqx_assets.base.artifacts import RowAccount, SlabProvenance, Spine
 from bqx_assets.base.errors import ClockBehind
 from bqx_assets.base.progress import waiting
 from bqx_assets.catalogue.discovery import PairCatalogue
@@ -17,7 +18,7 @@ from bqx_assets.extract.job import Extraction, SourceStates
 from bqx_assets.extract.memory import time_slices
 from bqx_assets.extract.pieces import slab_of, write_piece
 from bqx_assets.extract.read import read_frame, reading
-from bqx_assets.extract.slab_records import KeptPiece, SpineRecord, source_of
+from bqx_assets.extract.slab_records import KeptPiece, SpineRecord, pieces_fingerprint, source_of
 from bqx_assets.extract.spine import describe_spine, keys_fingerprint, spine_columns
 from bqx_assets.extract.spine_keys import SpineKeys, SpinePart
 
@@ -47,20 +48,11 @@ def extract_spine_slab(
         spine = describe_spine(keys, [part.keys.len() for part in parts], tuple(part.name for part in parts))
         del keys
         admit(spine)
-        pieces = [part.fresh or _write(job, catalogue, part, snapshot_time) for part in parts]
-    provenance = SlabProvenance(
-        pair=job.pair.name,
-        role="spine",
-        family="targets",
-        fingerprint=fingerprint({"pieces": [kept.piece.fingerprint for kept in pieces]}),
-        spine_fingerprint=spine.fingerprint,
-        source=source_of(catalogue.targets),
-        snapshot_time=snapshot_time,
-        rows=total(kept.piece.rows for kept in pieces),
-        duplicate_policy=job.settings.duplicates,
-        columns=tuple(spine_columns(job.expectations)),
-    )
-    slab = slab_of(job.slabs, pieces, provenance, job.settings.encoding)
+        provenance = partial(_provenance, job, catalogue, snapshot_time)
+        pieces = [part.fresh or _write(job, part, provenance) for part in parts]
+    rows = total(kept.piece.rows for kept in pieces)
+    told = provenance(pieces_fingerprint(pieces), spine.fingerprint, rows)
+    slab = slab_of(job.slabs, pieces, told, job.settings.encoding)
     bounds = tuple((part.keys[0], part.keys[-1]) for part in parts)
     record = SpineRecord(spine=spine, slab=slab, snapshot_time=snapshot_time, span=job.settings.span, bounds=bounds)
     job.slabs.save_spine(record)
@@ -80,26 +72,33 @@ def _refuse_clock_behind(job: Extraction, catalogue: PairCatalogue, snapshot_tim
         )
 
 
-def _write(job: Extraction, catalogue: PairCatalogue, part: SpinePart, snapshot_time: datetime) -> KeptPiece:
-    provenance = SlabProvenance(
+def _provenance(
+    job: Extraction, catalogue: PairCatalogue, snapshot_time: datetime, mark: str, spine_mark: str, rows: RowAccount
+) -> SlabProvenance:
+    """Return the provenance of the spine's slab or of a piece, by its fingerprint and that of its keys."""
+    return SlabProvenance(
         pair=job.pair.name,
         role="spine",
         family="targets",
-        fingerprint=part.fingerprint,
-        spine_fingerprint=keys_fingerprint(part.keys),
+        fingerprint=mark,
+        spine_fingerprint=spine_mark,
         source=source_of(catalogue.targets),
         snapshot_time=snapshot_time,
-        rows=part.rows,
+        rows=rows,
         duplicate_policy=job.settings.duplicates,
         columns=tuple(spine_columns(job.expectations)),
     )
+
+
+def _write(job: Extraction, part: SpinePart, provenance: Callable[[str, str, RowAccount], SlabProvenance]) -> KeptPiece:
+    told = provenance(part.fingerprint, keys_fingerprint(part.keys), part.rows)
     return write_piece(
         job.slabs,
-        catalogue.targets.table,
+        told.source.table,
         part.name,
         part.keys,
         _targets(job, part),
-        lambda: provenance,
+        lambda: told,
         encoding=job.settings.encoding,
         after=part.after,
     )

@@ -14,7 +14,7 @@ from functools import cached_property
 
 import polars as pl
 
-from bqx_assets.base.artifacts import Column, Quarantined, RowAccount, SlabProvenance, SlabRecord, fingerprint
+from bqx_assets.base.artifacts import Column, Quarantined, RowAccount, SlabProvenance, SlabRecord
 from bqx_assets.base.errors import BqxError, CheckpointCorrupt, TableChanged
 from bqx_assets.base.names import KEY
 from bqx_assets.base.process import memory_free_bytes
@@ -27,7 +27,7 @@ from bqx_assets.extract.memory import MemoryBudget, TimeSlice, piece_memory_byte
 from bqx_assets.extract.periods import ALL, bounds_of, months_between, months_in
 from bqx_assets.extract.pieces import pieces_within, slab_of, write_piece
 from bqx_assets.extract.read import read_frame
-from bqx_assets.extract.slab_records import KeptPiece, SpineRecord, slab_fingerprint, source_of
+from bqx_assets.extract.slab_records import KeptPiece, SpineRecord, pieces_fingerprint, slab_fingerprint, source_of
 from bqx_assets.extract.slabs import Slabs
 from bqx_assets.extract.spine import keys_fingerprint, setting_facts
 from bqx_assets.extract.warehouse import ReadRequest
@@ -286,7 +286,7 @@ class TableReader:
         return shorter if rows == period.keys.len() else []
 
     def _extract(self, work: TableWork, period: SpinePeriod, there: Sequence[KeptPiece]) -> KeptPiece:
-        job = self._job
+        job, mark = self._job, self.fingerprint(work.table, period.name)
         while True:
             reading = _PieceExtraction(job, self._states, period, work, self._spine.snapshot_time)
             try:
@@ -296,7 +296,7 @@ class TableReader:
                     period.name,
                     period.keys,
                     reading.cut(there) if there else reading.frames(),
-                    lambda reading=reading: self._provenance(work, period.name, reading.rows),
+                    lambda reading=reading: self._provenance(work, reading.rows, mark, period.piece.spine_fingerprint),
                     encoding=job.settings.encoding,
                     by_value=lambda: work.found_in(period.name),
                 )
@@ -309,8 +309,8 @@ class TableReader:
         record = job.slabs.kept(name)
         kept = record.by_period() if record is not None else {}
         pieces = [kept[piece.period] for piece in self._spine.slab.pieces]
-        provenance = self._provenance(work, "", total(each.piece.rows for each in pieces))
-        spine = self._spine.spine
+        spine, rows = self._spine.spine, total(each.piece.rows for each in pieces)
+        provenance = self._provenance(work, rows, pieces_fingerprint(pieces), spine.fingerprint)
         if not job.expectations.may_be_empty(job.pair, (column.name for column in work.columns)):
             refuse_empty(provenance.rows, pl.Series([spine.first, spine.last]), f"{job.pair}/{name}")
         there = record.slab if record is not None else None
@@ -333,18 +333,17 @@ class TableReader:
                 cure=f"Take a new snapshot: bqx extract {self._job.pair}",
             )
 
-    def _provenance(self, work: TableWork, period: str, rows: RowAccount) -> SlabProvenance:
-        """Return the provenance of a table's piece or, without ``period``, of its slab."""
-        table, spine = work.table, self._spine
-        marks = [self.fingerprint(table, each.period) for each in spine.slab.pieces]
+    def _provenance(self, work: TableWork, rows: RowAccount, mark: str, spine_mark: str) -> SlabProvenance:
+        """Return the provenance of a table's piece, or of its slab, by its fingerprint and that of its keys."""
+        table = work.table
         return SlabProvenance(
             pair=self._job.pair.name,
             role="feature",
             family=table.family,
-            fingerprint=self.fingerprint(table, period) if period else fingerprint({"pieces": marks}),
-            spine_fingerprint=spine.piece(period)[0].spine_fingerprint if period else spine.spine.fingerprint,
+            fingerprint=mark,
+            spine_fingerprint=spine_mark,
             source=source_of(table.description),
-            snapshot_time=spine.snapshot_time,
+            snapshot_time=self._spine.snapshot_time,
             rows=rows,
             duplicate_policy=self._job.settings.duplicates,
             columns=work.columns,
