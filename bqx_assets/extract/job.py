@@ -12,6 +12,7 @@ from bqx_assets.base.progress import Progress, waiting
 from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.discovery import PairCatalogue, TableDescription, discover
 from bqx_assets.catalogue.expectations import Expectations
+from bqx_assets.extract.periods import ALL, months_in
 from bqx_assets.extract.slabs import Slabs
 from bqx_assets.extract.warehouse import MonthState, Warehouse
 
@@ -34,9 +35,9 @@ class SourceStates:
             return identity | {"etag": table.etag, "modified": table.last_modified, "rows": table.rows}
         return identity | {"months": {month: known[month].state for month in months if month in known}}
 
-    def mark(self, table: TableDescription, months: Iterable[str]) -> str:
-        """Return ``state`` as a short text."""
-        return fingerprint(self.state(table, months))
+    def named(self, table: TableDescription, period: str) -> tuple[str, str]:
+        """Return a period and the state of a table in it as a ``ReadRequest`` names them: both empty for all rows."""
+        return ("", "") if period == ALL else (period, fingerprint(self.state(table, months_in(period))))
 
 
 @dataclass(frozen=True, slots=True)

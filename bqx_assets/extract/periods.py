@@ -102,7 +102,12 @@ def is_within(name: str, other: str) -> bool:
 def bounds_of(months: Iterable[str]) -> tuple[datetime, datetime]:
     """Return the first and the last moment of consecutive months, both inclusive."""
     ordered = sorted(months)
-    return _start(ordered[0]), _start(_next(ordered[-1])) - TICK
+    return start_of(ordered[0]), start_of(_next(ordered[-1])) - TICK
+
+
+def bounds_in(name: str) -> tuple[datetime, datetime]:
+    """Return the first and the last moment of a period by its name, both inclusive. Raises ValueError for ``all``."""
+    return bounds_of(months_in(name))
 
 
 def months_between(first: datetime, last: datetime) -> list[str]:
@@ -111,10 +116,11 @@ def months_between(first: datetime, last: datetime) -> list[str]:
     return [f"{(at := first.year * 12 + first.month - 1 + n) // 12:04}-{at % 12 + 1:02}" for n in range(count)]
 
 
-def _start(month: str) -> datetime:
+def start_of(month: str) -> datetime:
+    """Return the first moment of a month such as ``2026-01``."""
     year, number = month.split("-")
     return datetime(int(year), int(number), 1, tzinfo=UTC)
 
 
 def _next(month: str) -> str:
-    return months_between(_start(month), _start(month) + timedelta(days=31))[-1]
+    return months_between(start_of(month), start_of(month) + timedelta(days=31))[-1]

@@ -218,12 +218,13 @@ class ReadCost:
         return rows if period.most_rows is None else min(rows, period.most_rows)
 
     def _request(self, table: TableDescription, columns: Sequence[Column], period: PlannedPeriod) -> ReadRequest:
+        name, state = self.states.named(table, period.name)
         return ReadRequest(
             table=table,
             columns=tuple({KEY, *(column.source for column in columns)}),
             snapshot_time=table.last_modified,
             start=period.start,
             end=period.end,
-            period="" if period.name == ALL else period.name,
-            state="" if period.name == ALL else self.states.mark(table, months_in(period.name)),
+            period=name,
+            state=state,
         )

@@ -25,7 +25,7 @@ from bqx_assets.base.artifacts import (
 from bqx_assets.base.settings import EncodingPolicy
 from bqx_assets.catalogue.discovery import TableDescription
 from bqx_assets.extract.encodings import Encoding
-from bqx_assets.extract.periods import bounds_of, months_in
+from bqx_assets.extract.periods import bounds_in
 
 CODE_VERSION = "2"
 """Part of every fingerprint; to be raised when the same rows would give another piece."""
@@ -55,8 +55,8 @@ class SpineRecord(Record):
         """
         pieces = self.slab.pieces
         first, last = self.bounds[0][0], self.bounds[-1][1]
-        start = first if period == pieces[0].period else bounds_of(months_in(period))[0]
-        return start, last if period == pieces[-1].period else bounds_of(months_in(period))[1]
+        start = first if period == pieces[0].period else bounds_in(period)[0]
+        return start, last if period == pieces[-1].period else bounds_in(period)[1]
 
 
 class KeptPiece(Record):

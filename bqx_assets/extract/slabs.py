@@ -191,10 +191,10 @@ class Slabs:
         found = [piece for piece in record.pieces if self._piece_info(record.table, piece) is not None]
         return record.model_copy(update={"pieces": tuple(found)})
 
-    def others(self, record: SlabRecord) -> list[str]:
-        """Return the names of the table's pieces that the slab does not have."""
-        known = {f"{self.prefix}{piece.object_name}" for piece in record.pieces}
-        return [info.name for info in self._pieces(record.table) if info.name not in known]
+    def others(self, table: str, pieces: Iterable[Piece]) -> list[str]:
+        """Return the names of the table's pieces besides these."""
+        known = {f"{self.prefix}{piece.object_name}" for piece in pieces}
+        return [info.name for info in self._pieces(table) if info.name not in known]
 
     def holds(self, record: SlabRecord) -> bool:
         """Return whether pieces of the recorded sizes and, if stated, CRC32C exist. They are not read."""
@@ -242,21 +242,11 @@ class Slabs:
         In this order, because a merge refuses pieces that no record has: if the run is killed in between, the record
         has no slab yet, and the next run removes them.
         """
-        names = {f"{self.prefix}{kept.piece.object_name}" for kept in record.pieces}
-        others = [info.name for info in self._pieces(record.table) if info.name not in names]
-        for name in [*others, f"{self.prefix}{check_identifier(record.table, 'table')}.parquet"]:
+        others = self.others(record.table, (kept.piece for kept in record.pieces))
+        for name in [*others, f"{self.prefix}{self.object_name(record.table, '')}"]:
             self._remove(name)
         if record != self.kept(record.table):
             self._save(record, self._versions(record.table))
-
-    def frame(self, record: SlabRecord, columns: Sequence[str], pieces: Sequence[int] | None = None) -> pl.DataFrame:
-        """Return columns of a slab, decoded.
-
-        **Shape**: the rows of ``pieces``, by default of all, x ``columns``. **Cost**: reads only those columns, of a
-        remote slab by ranges.
-        """
-        wanted = range(len(record.pieces)) if pieces is None else pieces
-        return pl.concat([self.piece_frame(record.pieces[number], columns) for number in wanted], rechunk=False)
 
     def piece_frame(self, piece: Piece, columns: Sequence[str]) -> pl.DataFrame:
         """Return columns of a piece, decoded: its period's rows of the spine x ``columns``."""

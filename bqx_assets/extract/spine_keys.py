@@ -15,7 +15,8 @@ from bqx_assets.catalogue.discovery import PairCatalogue
 from bqx_assets.catalogue.families import PAIR_COLUMN
 from bqx_assets.extract.align import as_key, total
 from bqx_assets.extract.job import Extraction, SourceStates
-from bqx_assets.extract.periods import ALL, TICK, bounds_of, grouped, is_of_unit, is_within, months_in, periods_in
+from bqx_assets.extract.periods import ALL, TICK, bounds_in, grouped, is_of_unit, months_in, periods_in
+from bqx_assets.extract.pieces import pieces_within
 from bqx_assets.extract.read import read_frame
 from bqx_assets.extract.slab_records import KeptPiece, slab_fingerprint
 from bqx_assets.extract.spine import keys_fingerprint, setting_facts, spine_columns, spine_rows, usable_rows
@@ -66,7 +67,7 @@ class SpineKeys:
         every = tuple(column.source for column in spine_columns(job.expectations))
         small = catalogue.targets.rows * 8 * len(every) <= _AT_ONCE_BYTES
         self._columns = every if small else (KEY, self._shortest)
-        record = job.slabs.kept(catalogue.targets.table)
+        self._record = record = job.slabs.kept(catalogue.targets.table)
         self._pieces = record.by_period() if record is not None else {}
         slab = record.slab if record is not None else None
         self._is_whole = slab is not None and slab.pieces == tuple(kept.piece for kept in self._pieces.values())
@@ -125,14 +126,15 @@ class SpineKeys:
         return not late and not (settings.end is not None and start is not None and start > settings.end)
 
     def _bounds(self, name: str) -> tuple[datetime | None, datetime | None]:
-        return (None, None) if name == ALL else bounds_of(months_in(name))
+        return (None, None) if name == ALL else bounds_in(name)
 
     def _source_months(self, name: str) -> Sequence[str]:
         return sorted(self._months or ()) if name == ALL else months_in(name)
 
-    def _request(self, name: str, months: Sequence[str]) -> ReadRequest:
+    def _request(self, name: str) -> ReadRequest:
         start, end = self._bounds(name)
         settings = self._job.settings
+        period, state = self._states.named(self._table, name)
         return ReadRequest(
             table=self._table,
             columns=self._columns,
@@ -140,14 +142,14 @@ class SpineKeys:
             start=max(filter(None, (start, settings.start)), default=None),
             end=min(filter(None, (end, settings.end)), default=None),
             pair=self._job.pair.name if PAIR_COLUMN in self._table.types() else None,
-            period="" if name == ALL else name,
-            state="" if name == ALL else self._states.mark(self._table, months),
+            period=period,
+            state=state,
         )
 
     def _fingerprint(self, name: str, after: datetime | None) -> str:
         """Return the fingerprint of the spine's piece; a bound of the range counts only in the period that it cuts."""
         months = self._source_months(name)
-        request, (start, end) = self._request(name, months), self._bounds(name)
+        request, (start, end) = self._request(name), self._bounds(name)
         facts = setting_facts(self._job, has_pair=request.pair is not None)
         facts |= {"known": self._shortest, "period": name}
         facts |= {"start": str(request.start)} if request.start != start else {}
@@ -171,12 +173,12 @@ class SpineKeys:
         keys = self._job.slabs.piece_frame(kept.piece, [KEY]).get_column(KEY)
         if keys_fingerprint(keys) != kept.piece.spine_fingerprint:
             return None
-        request = self._request(name, self._source_months(name))
+        request = self._request(name)
         return SpinePart(name, keys, kept.piece.rows, request, mark, kept.after, kept)
 
     def _recut(self, name: str) -> SpinePart | None:
         """Return the period by the pieces of shorter periods within it, if they are fresh and have all its months."""
-        shorter = [kept for period, kept in self._pieces.items() if is_within(period, name)]
+        shorter = pieces_within(self._record, name)
         parts = [self._kept(kept.piece.period) for kept in shorter if kept.after is None]
         months = {month for kept in shorter for month in months_in(kept.piece.period)}
         known = set(self._months or ()) & set(self._source_months(name))
@@ -187,13 +189,13 @@ class SpineKeys:
             name,
             pl.concat([part.keys for part in found]),
             total(part.rows for part in found),
-            self._request(name, self._source_months(name)),
+            self._request(name),
             self._fingerprint(name, None),
             shorter=tuple(shorter),
         )
 
     def _read(self, name: str) -> SpinePart:
-        request = self._request(name, self._source_months(name))
+        request = self._request(name)
         read = read_frame(self._job.warehouse, request, subject=self._subject, progress=self._job.progress)
         return self._of(name, read, request)
 
@@ -205,7 +207,7 @@ class SpineKeys:
 
     def _read_all(self) -> list[SpinePart]:
         """Read the keys of the whole range at once, where the warehouse does not tell which months have rows."""
-        whole = self._request(ALL, ())
+        whole = self._request(ALL)
         read = read_frame(self._job.warehouse, whole, subject=self._subject, progress=self._job.progress)
         frame, _ = spine_rows(read, self._shortest, self._subject, self._job.settings.duplicates)
         names = [each.name for each in periods_in(frame.get_column(KEY), self._job.settings.period)]
@@ -218,7 +220,7 @@ class SpineKeys:
             within = pl.Series([True]).new_from_index(0, keys.len())
             within = within & (keys >= start) if start is not None else within
             within = within & (keys < end) if end is not None else within
-            part = self._of(name, read.filter(within), self._request(name, self._source_months(name)))
+            part = self._of(name, read.filter(within), self._request(name))
             kept = self._kept(name)  # a killed run may have made it
             found.append(kept if kept is not None and kept.keys.equals(part.keys) else part)
         return found

@@ -24,7 +24,7 @@ from bqx_assets.extract.align import align, refuse_empty, total
 from bqx_assets.extract.job import Extraction, SourceStates
 from bqx_assets.extract.lookahead import LookaheadDetector
 from bqx_assets.extract.memory import MemoryBudget, TimeSlice, piece_memory_bytes, row_bytes, time_slices
-from bqx_assets.extract.periods import ALL, bounds_of, months_between, months_in
+from bqx_assets.extract.periods import bounds_in, months_between
 from bqx_assets.extract.pieces import pieces_within, slab_of, write_piece
 from bqx_assets.extract.read import read_frame
 from bqx_assets.extract.slab_records import KeptPiece, SpineRecord, pieces_fingerprint, slab_fingerprint, source_of
@@ -190,7 +190,8 @@ class _PieceExtraction:
 
     def _aligned(self, part: TimeSlice) -> pl.DataFrame:
         job, subject = self._job, f"{self._job.pair}/{self._work.name}"
-        table, name = self._work.table, self._period.name
+        table = self._work.table
+        period, state = self._states.named(table.description, self._period.name)
         request = ReadRequest(
             table=table.description,
             columns=(KEY, *(column.source for column in self._columns)),
@@ -198,8 +199,8 @@ class _PieceExtraction:
             start=part.start,
             end=part.end,
             pair=job.pair.name if table.has_pair_column else None,
-            period="" if name == ALL else name,
-            state="" if name == ALL else self._states.mark(table.description, months_in(name)),
+            period=period,
+            state=state,
             whole=(self._period.start, self._period.end),
         )
         read = read_frame(job.warehouse, request, subject=subject, progress=job.progress)
@@ -277,7 +278,7 @@ class TableReader:
             return [record.by_period()[period.name]]
         shorter, wanted, rows = pieces_within(record, period.name), set(work.columns), 0
         for kept in shorter:
-            keys = period.keys.filter(period.keys.is_between(*bounds_of(months_in(kept.piece.period))))
+            keys = period.keys.filter(period.keys.is_between(*bounds_in(kept.piece.period)))
             rows += keys.len()
             if not keys.len() or not wanted <= set(kept.columns) or not job.slabs.is_intact(kept):
                 return []
@@ -316,7 +317,9 @@ class TableReader:
         there = record.slab if record is not None else None
         if there is not None and there.pieces == tuple(each.piece for each in pieces):
             kept_facts = {name: getattr(there.provenance, name) for name in ("source", "snapshot_time")}
-            if there.provenance == provenance.model_copy(update=kept_facts) and not job.slabs.others(there):
+            if there.provenance == provenance.model_copy(update=kept_facts) and not job.slabs.others(
+                name, there.pieces
+            ):
                 return there
         return slab_of(job.slabs, pieces, provenance, job.settings.encoding)
 

@@ -111,7 +111,7 @@ def _verified_manifest(pair: Pair, store: ObjectStore) -> Manifest:
 
 
 def _refuse_other(pair: Pair, slabs: Slabs, slab: SlabRecord) -> None:
-    others = slabs.others(slab)
+    others = slabs.others(slab.table, slab.pieces)
     if not others and slabs.intact(slabs.there(slab)):
         return
     raise CheckpointMismatch(

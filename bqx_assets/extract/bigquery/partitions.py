@@ -6,7 +6,7 @@ that are partitioned by time on the key can be told apart by month.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
@@ -16,6 +16,7 @@ from bqx_assets.base.names import KEY, check_identifier
 from bqx_assets.catalogue.discovery import TableDescription
 from bqx_assets.extract.bigquery.catalogue import query
 from bqx_assets.extract.bigquery.client import Rest, check_project
+from bqx_assets.extract.periods import months_between, months_in, start_of
 from bqx_assets.extract.warehouse import MonthState
 
 _MOST_TABLES = 1_000
@@ -101,7 +102,8 @@ def _states(table: TableDescription, parts: Sequence[Mapping[str, Any]]) -> dict
     found = {month: _state(part, whole) for month, part in months.items()}
     if len(whole) > 1:  # rows without a place may be of any month until now
         kept = MonthState(fingerprint({"whole": whole}), 0, 0, None)
-        found = {month: found.get(month, kept) for month in _until_now(min(months), max(months))}
+        until = max(start_of(max(months)), datetime.now(UTC))
+        found = {month: found.get(month, kept) for month in months_between(start_of(min(months)), until)}
     return found
 
 
@@ -117,15 +119,5 @@ def _state(part: Mapping[str, Any], whole: Sequence[str]) -> MonthState:
 
 def _months(time: str) -> list[str]:
     """Return the months of the query's ``month``: of ``202601`` one, of ``2026`` twelve, of an empty text none."""
-    year, month = time[:_YEAR_DIGITS], time[_YEAR_DIGITS:]
-    numbers = [month] if month else [f"{number:02}" for number in range(1, 13)]
-    return [f"{year}-{number}" for number in numbers] if year else []
-
-
-def _until_now(first: str, last: str) -> Iterator[str]:
-    """Yield the months from the first to the last, or to the present one where that is later."""
-    last = max(last, f"{datetime.now(UTC):%Y-%m}")
-    year, month = int(first[:_YEAR_DIGITS]), int(first[-2:])
-    while (name := f"{year:04}-{month:02}") <= last:
-        yield name
-        year, month = (year, month + 1) if month < 12 else (year + 1, 1)  # noqa: PLR2004
+    parts = filter(None, (time[:_YEAR_DIGITS], time[_YEAR_DIGITS:]))
+    return months_in("-".join(parts)) if time else []
