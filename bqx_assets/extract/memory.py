@@ -23,7 +23,7 @@ from bqx_assets.base.errors import NotEnoughMemory
 from bqx_assets.base.process import is_memory, memory_limit_bytes
 from bqx_assets.catalogue.discovery import TableDescription
 from bqx_assets.extract.job import Extraction
-from bqx_assets.extract.periods import TICK, longest_rows
+from bqx_assets.extract.periods import TICK
 
 _COPIES = 3
 """Copies of a time slice: Arrow batches, aligned frames, and what is copied of them."""
@@ -67,20 +67,31 @@ def peak_bytes(rows: int, period_rows: int, widths: Sequence[int], *, files: boo
     return _PROCESS_BYTES + spine + piece_memory_bytes(min(rows, period_rows), width) + kept
 
 
-def refuse_too_long(job: Extraction, rows: int, period_rows: int | None, widths: Sequence[int]) -> None:
+def fits(job: Extraction, rows: int, longest: int, widths: Sequence[int]) -> bool:
+    """Return whether by the estimate an extraction does not need more than the container's memory."""
+    return not widths or peak_bytes(rows, longest, widths, files=_is_kept_in_memory(job)) <= _usable_bytes()
+
+
+def _is_kept_in_memory(job: Extraction) -> bool:
+    return job.slabs.folder is not None and is_memory(job.slabs.folder)
+
+
+def _usable_bytes() -> int:
+    return int(memory_limit_bytes() * USABLE)
+
+
+def refuse_too_long(job: Extraction, rows: int, longest: int, widths: Sequence[int]) -> None:
     """Refuse an extraction that would need more than the container's memory.
 
-    ``period_rows``: the rows of the longest period, if the spine is known.
+    ``longest``: the rows of the longest period.
 
     Raises:
         NotEnoughMemory: by the estimate it would. The message says how many rows fit, and which container takes all.
     """
-    unit = job.settings.period
-    files = job.slabs.folder is not None and is_memory(job.slabs.folder)
-    longest = longest_rows(rows, unit) if period_rows is None else period_rows
-    needed, usable = peak_bytes(rows, longest, widths, files=files), int(memory_limit_bytes() * USABLE)
-    if not widths or needed <= usable:
+    if fits(job, rows, longest, widths):
         return
+    unit, files, usable = job.settings.period, _is_kept_in_memory(job), _usable_bytes()
+    needed = peak_bytes(rows, longest, widths, files=files)
     fit = _most_rows(widths, usable, files=files)
     shorter = [] if files or unit == "month" else ["Cut the history into shorter periods: BQX_PERIOD=month."]
     fewer = [f"Ask for fewer rows: BQX_LAST={fit} rows, or a range by BQX_START and BQX_END."] if fit else []
@@ -102,8 +113,8 @@ def _most_rows(widths: Sequence[int], usable: int, *, files: bool) -> int:
     low, high = 0, 1 << 20
     while low < high:
         middle = (low + high + 1) // 2
-        fits = peak_bytes(middle * 1_000, middle * 1_000, widths, files=files) <= usable
-        low, high = (middle, high) if fits else (low, middle - 1)
+        enough = peak_bytes(middle * 1_000, middle * 1_000, widths, files=files) <= usable
+        low, high = (middle, high) if enough else (low, middle - 1)
     return low * 1_000
 
 

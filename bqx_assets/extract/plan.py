@@ -13,7 +13,8 @@ from bqx_assets.base.errors import BudgetExceeded
 from bqx_assets.catalogue.discovery import PairCatalogue
 from bqx_assets.catalogue.families import family_names
 from bqx_assets.extract.job import Extraction, SourceStates
-from bqx_assets.extract.memory import refuse_too_long, row_bytes
+from bqx_assets.extract.memory import fits, refuse_too_long, row_bytes
+from bqx_assets.extract.periods import longest_rows
 from bqx_assets.extract.plan_periods import (
     PlannedPeriod,
     PlannedTable,
@@ -141,13 +142,18 @@ def refuse_over_memory(
     rows = _rows_asked(job, catalogue) if spine is None else spine.rows
     if rows is None:
         return
+    longest = max(spine.row_groups) if spine is not None else longest_rows(rows, job.settings.period)
+    wanted, spine_width = _only(catalogue, tables), row_bytes(catalogue.targets, spine_columns(job.expectations))
+    every = [row_bytes(each.description, each.columns) for each in wanted.tables]
+    if fits(job, rows, longest, [*every, spine_width]):
+        return  # without looking which are fresh: that may read the records of all tables
     record = spine_there(job)
     periods = planned_periods(job, catalogue, states, record)
-    each = planned_tables(job, _only(catalogue, tables), states, periods, record)
-    widths = [row_bytes(table.table.description, table.table.columns) for table in each if table.stale]
+    planned = planned_tables(job, wanted, states, periods, record)
+    widths = [width for width, each in zip(every, planned, strict=True) if each.stale]
     if planned_spine(job, catalogue, states, periods).stale:
-        widths.append(row_bytes(catalogue.targets, spine_columns(job.expectations)))
-    refuse_too_long(job, rows, max(spine.row_groups) if spine is not None else None, widths)
+        widths.append(spine_width)
+    refuse_too_long(job, rows, longest, widths)
 
 
 def _rows_asked(job: Extraction, catalogue: PairCatalogue) -> int | None:
