@@ -55,6 +55,14 @@ def parquet_writer(path: Path | Blocks, frame: pl.DataFrame, encodings: Mapping[
     )
 
 
+def encoded_blocks(frame: pl.DataFrame, encodings: Mapping[str, Encoding], row_group_rows: int) -> list[bytes]:
+    """Return a frame (any rows x columns) as a parquet file in memory; its last ``END_BLOCKS`` blocks are its end."""
+    output = Blocks()
+    with parquet_writer(output, frame, encodings) as writer:
+        writer.write_table(as_arrow(frame), row_group_size=row_group_rows)
+    return output.blocks
+
+
 def _batch_rows(frame: pl.DataFrame) -> int:
     """Return how many rows are encoded at once, by the column with the longest texts, on average and at most."""
     rows = _BATCH_ROWS
@@ -114,11 +122,9 @@ def encode_piece(
     for strip in strips(columns):
         if contents is not None:
             contents.add(as_arrow(strip))
-        output = Blocks()
-        with parquet_writer(output, strip, {name: encodings[name] for name in strip.columns}) as writer:
-            writer.write_table(as_arrow(strip), row_group_size=rows)
-        del strip, writer
-        file.add(output.blocks[:-END_BLOCKS], output.blocks[-END_BLOCKS])
+        blocks = encoded_blocks(strip, {name: encodings[name] for name in strip.columns}, rows)
+        del strip
+        file.add(blocks[:-END_BLOCKS], blocks[-END_BLOCKS])
     told = provenance()
     end_bytes = file.close({SLAB_METADATA_KEY: told.model_dump_json()})
     return EncodedPiece(told, encodings, tuple(file.blocks), sums_of_blocks(file.blocks), end_bytes)

@@ -14,8 +14,7 @@ from bqx_assets.base.artifacts import Column, Piece, SlabProvenance, SlabRecord,
 from bqx_assets.base.checksums import Sums
 from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.base.content import Contents, Periods
-from bqx_assets.base.files import Blocks
-from bqx_assets.extract.encoding import END_BLOCKS, as_arrow, parquet_writer
+from bqx_assets.extract.encoding import END_BLOCKS, as_arrow, encoded_blocks
 from bqx_assets.extract.encodings import Encoding
 from bqx_assets.extract.slab_records import texts_of
 from bqx_assets.merge.footer import parse_footer
@@ -24,11 +23,8 @@ from bqx_assets.merge.plan import Encoded
 
 def encode(frame: pl.DataFrame, table: str, spine: Spine, encodings: Mapping[str, Encoding]) -> Encoded:
     """Return the frame's columns as a parquet file in memory; ``table`` is its subject in errors."""
-    output = Blocks()
-    with parquet_writer(output, frame, encodings) as writer:
-        writer.write_table(as_arrow(frame), row_group_size=max(spine.row_groups))
-    size_bytes = sum(map(len, output.blocks))
-    return Encoded(tuple(output.blocks), parse_footer(b"".join(output.blocks[-END_BLOCKS:]), size_bytes, table))
+    blocks = encoded_blocks(frame, encodings, max(spine.row_groups))
+    return Encoded(tuple(blocks), parse_footer(b"".join(blocks[-END_BLOCKS:]), sum(map(len, blocks)), table))
 
 
 def digests(frame: pl.DataFrame, periods: Periods) -> dict[str, str]:
