@@ -25,6 +25,10 @@ Run = tuple[int, int]
 """Offset in the disk's file, and length."""
 
 
+WRITES = ("insert", "start", "chunk", "compose", "list")
+"""Kinds of calls that Cloud Storage bills as class A."""
+READS = ("get", "media")
+"""Those of class B."""
 _BLOCK_BYTES = 128 << 10
 
 
@@ -156,3 +160,9 @@ def gcs_server(folder: str) -> Generator[Running]:
 
     with server:
         yield server.url, counts
+
+
+def calls_of(counts: Counts, kinds: Sequence[str]) -> float:
+    """Return the number of a server's calls of these kinds."""
+    ends = tuple(f".{kind} requests" for kind in kinds)
+    return sum(count for name, count in counts.items() if name.endswith(ends))

@@ -24,7 +24,7 @@ from typing import Any
 
 from benchmarks.beside import Counts, beside
 from benchmarks.folders import PAIR
-from benchmarks.gcs_disk import gcs_server
+from benchmarks.gcs_disk import READS, WRITES, calls_of, gcs_server
 from benchmarks.place import parser_of, workplace
 from benchmarks.report import bars, table, write_section
 from bqx_assets.base.costs import storage_read_usd
@@ -42,8 +42,6 @@ _MOST_WEEKS = 14
 _NOTES = """\
 Bytes are those that `bqx plan` expects to read, as BigQuery bills them. CPU and wall seconds are those of the stages'
 own processes, without the bucket's server. Calls are the bucket's, by class; composing reads and sends no piece."""
-_WRITES = ("insert", "start", "chunk", "compose", "list")
-_READS = ("get", "media")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +74,9 @@ class _Build:
             ", ".join(f"{count} {state}" for state, count in self.plan["periods"].items()),
             f"{sum(each['stale_tables'] for each in self.plan['by_period']):,}",
             *(f"{wall:.1f} / {cpu:.1f}" for wall, cpu in self.stages.values()),
-            *(f"{self._calls(kinds):,.0f}" for kinds in (_WRITES, _READS)),
+            *(f"{calls_of(self.counts, kinds):,.0f}" for kinds in (WRITES, READS)),
             *(f"{self.counts.get(f'{way}_bytes', 0) / 1e6:,.0f}" for way in ("uploaded", "downloaded")),
         ]
-
-    def _calls(self, kinds: tuple[str, ...]) -> float:
-        ends = tuple(f".{kind} requests" for kind in kinds)
-        return sum(count for name, count in self.counts.items() if name.endswith(ends))
 
 
 def main() -> None:

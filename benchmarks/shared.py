@@ -20,7 +20,7 @@ from pathlib import Path
 
 from benchmarks.beside import Beside, Counts, beside
 from benchmarks.folders import chosen_tables, column_count
-from benchmarks.gcs_disk import gcs_server
+from benchmarks.gcs_disk import READS, WRITES, calls_of, gcs_server
 from benchmarks.place import parser_of, workplace
 from benchmarks.reads_server import reads_server
 from benchmarks.report import PAIR_DOCUMENT, table, write_section
@@ -30,8 +30,6 @@ from bqx_assets_tests.servers.cloud_run.memory import GroupCap, memory_cap
 
 _CAP_BYTES = 2 << 30
 _ROOT = Path(__file__).parent.parent
-_WRITES = ("insert", "start", "chunk", "compose", "list")
-_READS = ("get", "media")
 _PAIR_TABLES, _SHARED_TABLES = 667, 411
 _NOTES = """\
 Each pair is a process of its own under a hard limit of 2 GiB that includes its files (HOME and TMPDIR lie in memory).
@@ -52,11 +50,6 @@ class _Case:
     cpu_seconds: float
     peak_bytes: int
     counts: Counts
-
-    def calls(self, kinds: tuple[str, ...]) -> float:
-        """Return the number of the bucket's calls of these kinds."""
-        ends = tuple(f".{kind} requests" for kind in kinds)
-        return sum(count for name, count in self.counts.items() if name.endswith(ends))
 
 
 def main() -> None:
@@ -195,10 +188,10 @@ def _found(alone: _Case, row: list[_Case], shared: int) -> str:
     cpu = sum(each.cpu_seconds for each in later) / len(later) / alone.cpu_seconds
     wire = sum(each.counts["read decoded_bytes"] for each in later) / len(later) / alone.counts["read decoded_bytes"]
     more_reads, more_writes = (
-        (sum(each.calls(kinds) for each in later) / len(later) - alone.calls(kinds)) / shared
-        for kinds in (_READS, _WRITES)
+        (sum(calls_of(each.counts, kinds) for each in later) / len(later) - calls_of(alone.counts, kinds)) / shared
+        for kinds in (READS, WRITES)
     )
-    staging_writes = (first.calls(_WRITES) - alone.calls(_WRITES)) / shared
+    staging_writes = (calls_of(first.counts, WRITES) - calls_of(alone.counts, WRITES)) / shared
     together = sum(each.cpu_seconds for each in row) / len(row) / alone.cpu_seconds
     return (
         f"A later pair takes {cpu:.2f} of the processor time of a pair alone and reads {wire:.2f} of its bytes from "
@@ -220,8 +213,8 @@ def _cells(case: _Case) -> list[str]:
         f"{case.peak_bytes / 1e6:,.0f}",
         f"{counts['read sessions']:,.0f}",
         f"{counts['read decoded_bytes'] / 1e6:,.0f}",
-        f"{case.calls(_WRITES):,.0f}",
-        f"{case.calls(_READS):,.0f}",
+        f"{calls_of(case.counts, WRITES):,.0f}",
+        f"{calls_of(case.counts, READS):,.0f}",
         f"{counts['uploaded_bytes'] / 1e6:,.0f}",
         f"{counts['downloaded_bytes'] / 1e6:,.0f}",
     ]

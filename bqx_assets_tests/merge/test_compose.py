@@ -57,8 +57,6 @@ from bqx_assets_tests.servers.gcs.bucket import Bucket
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
 from bqx_assets_tests.servers.gcs.server import GcsServer
 
-NAN, INF = float("nan"), float("inf")
-
 PREFIX = slabs_prefix(EURUSD)
 NAME = merged_name(EURUSD)
 
