@@ -273,6 +273,12 @@ class KeyBounds:
     last: datetime
 
 
+def bounds_of(keys: pl.Series) -> KeyBounds | None:
+    """Return the bounds of keys (any rows); None if there is no row, or a row without a key."""
+    first, last = cast("datetime | None", keys.min()), cast("datetime | None", keys.max())
+    return None if keys.null_count() or first is None or last is None else KeyBounds(first, last)
+
+
 def wanted_groups(bounds: Iterable[KeyBounds | None], request: ReadRequest) -> list[int]:
     """Return the row groups that may hold a row of the request's range; those without bounds always may."""
     return [number for number, each in enumerate(bounds) if each is None or _overlaps(each, request)]

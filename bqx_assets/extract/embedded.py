@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import polars as pl
 import pyarrow as pa
@@ -25,7 +25,7 @@ from bqx_assets.base.printable import first_line
 from bqx_assets.base.threads import in_threads
 from bqx_assets.catalogue.discovery import TableDescription
 from bqx_assets.catalogue.families import PAIR_COLUMN
-from bqx_assets.extract.columns import ColumnFile, KeyBounds, arrow_file, wanted_groups
+from bqx_assets.extract.columns import ColumnFile, KeyBounds, arrow_file, bounds_of, wanted_groups
 from bqx_assets.extract.embedded_layout import DATASETS, odd_entries, refuse_unusable, table_path, table_paths
 from bqx_assets.extract.embedded_months import file_months
 from bqx_assets.extract.warehouse import MonthState, Outage, ReadRequest
@@ -163,7 +163,7 @@ class LocalWarehouse:
         with self._lock:
             bounds = self._bounds.get(state)
         if bounds is None:
-            bounds = [_decoded_bounds(columns, group) for group in columns.groups]
+            bounds = [bounds_of(columns.read([KEY], [group]).to_series()) for group in columns.groups]
             with self._lock:
                 self._bounds[state] = bounds
         return wanted_groups(bounds, request)
@@ -182,8 +182,9 @@ class LocalWarehouse:
         except (BqxError, pa.ArrowException, pl.exceptions.PolarsError, OSError, KeyError, UnicodeDecodeError):
             return None
         with self._lock:
-            self._months[state] = found
-        return found
+            self._months[state] = found.months
+            self._bounds[state] = found.bounds  # the keys need not be decoded again
+        return found.months
 
     def _describe(self, dataset: str, path: Path) -> TableDescription | None:
         """Return the description of a file, known if the file is unchanged; None if it was removed meanwhile."""
@@ -274,13 +275,6 @@ def _piece(columns: ColumnFile, groups: Sequence[int], names: Sequence[str], kep
     rows = columns.read(names, groups)
     # Gathered, not filtered: filtered neighbouring rows would be a view, which holds all others in memory.
     return rows if kept is None else rows.select(pl.all().gather(kept))
-
-
-def _decoded_bounds(columns: ColumnFile, group: int) -> KeyBounds | None:
-    """Return the bounds of the decoded keys; None if there is no row, or a row without a key."""
-    keys = columns.read([KEY], [group]).to_series()
-    first, last = cast("datetime | None", keys.min()), cast("datetime | None", keys.max())
-    return None if keys.null_count() or first is None or last is None else KeyBounds(first, last)
 
 
 def _refuse_miscounted(columns: ColumnFile, table: TableDescription) -> None:

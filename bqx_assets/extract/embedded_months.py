@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import BinaryIO, cast
@@ -19,39 +19,52 @@ from bqx_assets.base.artifacts import fingerprint
 from bqx_assets.base.checksums import crc32c
 from bqx_assets.base.names import KEY
 from bqx_assets.catalogue.discovery import TableDescription
-from bqx_assets.extract.columns import ColumnFile
+from bqx_assets.extract.columns import ColumnFile, KeyBounds, bounds_of
 from bqx_assets.extract.warehouse import MonthState
+
+_BLOCK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class FileMonths:
+    """The months of a table's file, and the keys of its row groups, which are decoded for them."""
+
+    months: Mapping[str, MonthState] | None
+    """The state of each month that has rows; None if rows are there but none has a key."""
+    bounds: list[KeyBounds | None]
+    """The bounds of each row group; None for one with no row, or with a row that has no key."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """A row group: the digest and size of its bytes, its rows with a key by month, and whether others have none."""
+    """A row group: the digest and size of its bytes, its rows with a key by month, and its first and last key."""
 
     digest: str
     size_bytes: int
     rows: dict[str, int]
-    loose: bool
+    bounds: KeyBounds | None
 
     def may_hold(self, month: str) -> bool:
-        """Return whether a row of the month may be in it, by its first and last key."""
-        return self.loose or min(self.rows) <= month <= max(self.rows)
+        """Return whether a row of the month may be in it; a row without a key may belong to any."""
+        return self.bounds is None or min(self.rows) <= month <= max(self.rows)
 
 
-def file_months(file: BinaryIO, table: TableDescription) -> dict[str, MonthState] | None:
-    """Return the state of each month of an open file that has rows; None if rows are there but none has a key.
+def file_months(file: BinaryIO, table: TableDescription) -> FileMonths:
+    """Return the state of each month of an open file.
 
-    **Cost**: reads the file and decodes its keys, a column of a row group at a time: 0.2 s of a processor for a GB,
-    and 0.04 s for a million keys.
+    **Cost**: reads the file once in blocks and decodes its keys, a row group at a time: 0.2 s of a processor for a GB,
+    and 0.03 s for a million keys.
 
     Raises:
         InexactValue, ArrowException, OSError: the file is damaged, or its key cannot be read.
     """
     columns = ColumnFile(file, table.table)
-    groups = [_group(file, columns, number) for number in columns.groups if columns.row_count([number])]
-    months = sorted({month for group in groups for month in group.rows})
-    if groups and not months:
-        return None
-    return {month: _state(table, month, [group for group in groups if group.may_hold(month)]) for month in months}
+    block = memoryview(bytearray(_BLOCK_BYTES))  # one for the whole file: fresh memory costs as much as the checksum
+    groups = [_group(file, columns, number, block) for number in columns.groups]
+    some = [group for group in groups if group.rows or group.size_bytes]
+    months = sorted({month for group in some for month in group.rows})
+    states = {month: _state(table, month, [group for group in some if group.may_hold(month)]) for month in months}
+    return FileMonths(None if some and not months else states, [group.bounds for group in groups])
 
 
 def _state(table: TableDescription, month: str, groups: list[_Group]) -> MonthState:
@@ -64,27 +77,36 @@ def _state(table: TableDescription, month: str, groups: list[_Group]) -> MonthSt
     return MonthState(fingerprint(facts), sum(rows), sum(sizes), modified=None)
 
 
-def _group(file: BinaryIO, columns: ColumnFile, number: int) -> _Group:
+def _group(file: BinaryIO, columns: ColumnFile, number: int, block: memoryview) -> _Group:
     stored = columns.metadata.row_group(number)
+    if not columns.row_count([number]):
+        return _Group("", 0, {}, None)
     chunks = [stored.column(place) for place in range(stored.num_columns)]
     keys = columns.read([KEY], [number]).to_series()
     rows: Counter[str] = Counter()
     for day, count in cast("Iterable[tuple[date | None, int]]", keys.dt.date().value_counts().iter_rows()):
         rows["" if day is None else day.isoformat()[:7]] += count
-    loose = rows.pop("", 0) > 0
+    del rows[""]
     return _Group(
-        digest=fingerprint({"rows": stored.num_rows, "chunks": [_checksum(file, chunk) for chunk in chunks]}),
+        digest=fingerprint({"rows": stored.num_rows, "bytes": _checksums(file, chunks, block)}),
         size_bytes=sum(chunk.total_compressed_size for chunk in chunks),
         rows=rows,
-        loose=loose,
+        bounds=bounds_of(keys),
     )
 
 
-def _checksum(file: BinaryIO, chunk: pq.ColumnChunkMetaData) -> str:
-    """Return what identifies a stored column: codec, size and checksum. Its encodings are in the bytes themselves."""
-    start = chunk.data_page_offset
-    if chunk.has_dictionary_page and chunk.dictionary_page_offset is not None:
-        start = min(start, chunk.dictionary_page_offset)
-    size_bytes = min(chunk.total_compressed_size, os.fstat(file.fileno()).st_size)  # a damaged footer states any size
-    data = os.pread(file.fileno(), size_bytes, start)
-    return f"{chunk.compression}-{len(data):x}-{crc32c(data):08x}"
+def _checksums(file: BinaryIO, chunks: list[pq.ColumnChunkMetaData], block: memoryview) -> list[str]:
+    """Return what identifies the stored columns: codec, size and checksum. Encodings are in the bytes themselves."""
+    file_bytes = os.fstat(file.fileno()).st_size  # a damaged footer states any size
+    found: list[str] = []
+    for chunk in chunks:
+        start = chunk.data_page_offset
+        if chunk.has_dictionary_page and chunk.dictionary_page_offset is not None:
+            start = min(start, chunk.dictionary_page_offset)
+        end = min(start + chunk.total_compressed_size, file_bytes)
+        total = 0
+        for place in range(start, end, len(block)):
+            count = os.preadv(file.fileno(), [block[: min(len(block), end - place)]], place)
+            total = crc32c(block[:count], total)
+        found.append(f"{chunk.compression}-{max(0, end - start):x}-{total:08x}")
+    return found

@@ -22,7 +22,7 @@ from bqx_assets.base.names import KEY
 from bqx_assets.catalogue.discovery import TableDescription, discover
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets.extract import embedded as local_warehouse
-from bqx_assets.extract.columns import ColumnFile, KeyBounds
+from bqx_assets.extract.columns import KeyBounds, bounds_of
 from bqx_assets.extract.embedded import LocalWarehouse
 from bqx_assets.extract.embedded_layout import table_path
 from bqx_assets.extract.warehouse import ReadRequest, Warehouse
@@ -324,22 +324,26 @@ def test_a_footer_that_counts_rows_its_row_groups_have_not_is_refused_by_both_nu
         _read(warehouse, replace(table, rows=900), (KEY, "x"))
 
 
-def test_keys_are_decoded_once_however_many_stretches_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("before", "times"), [("nothing", 4), ("months", 0)])
+def test_keys_are_decoded_once_however_many_stretches_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str, times: int
+) -> None:
     keys = minutes(ROWS)
     _write(tmp_path, FEATURES_DATASET, "t", pl.DataFrame([keys, pl.Series("x", range(ROWS))]), row_group_size=50)
     warehouse = LocalWarehouse(tmp_path)
     table = _described(warehouse)["t"]
-    groups: list[int] = []
-    real = local_warehouse._decoded_bounds
+    if before == "months":  # which decodes them
+        warehouse.months([table])
+    decoded: list[pl.Series] = []
 
-    def counted(columns: ColumnFile, group: int) -> KeyBounds | None:
-        groups.append(group)
-        return real(columns, group)
+    def counted(of_group: pl.Series) -> KeyBounds | None:
+        decoded.append(of_group)
+        return bounds_of(of_group)
 
-    monkeypatch.setattr(local_warehouse, "_decoded_bounds", counted)
+    monkeypatch.setattr(local_warehouse, "bounds_of", counted)
     for start in range(0, ROWS, 20):
         assert _read(warehouse, table, (KEY, "x"), start=keys[start], end=keys[start + 19]).height == 20
-    assert groups == [0, 1, 2, 3]
+    assert len(decoded) == times
 
 
 def test_what_looks_like_a_table_and_is_none_is_named_and_nothing_is_waited_for(root: Path) -> None:
