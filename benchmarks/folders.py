@@ -36,12 +36,21 @@ from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.process import worker_count
 from bqx_assets.base.settings import PeriodUnit
 from bqx_assets.catalogue.discovery import FORWARD_PREFIX
-from bqx_assets.catalogue.families import ExpectedTable, expected_tables
+from bqx_assets.catalogue.expectations import EXPECTATIONS_FILE
+from bqx_assets.catalogue.families import (
+    FEATURES_DATASET,
+    TARGETS_DATASET,
+    ExpectedTable,
+    expected_tables,
+    targets_table,
+)
+from bqx_assets.extract.embedded_layout import table_path
 from bqx_assets.extract.periods import periods_in
 from bqx_assets.extract.pieces import slab_of, write_piece
 from bqx_assets.extract.slab_records import KeptPiece
 from bqx_assets.extract.slabs import Slabs
 from bqx_assets.extract.spine import describe_spine, keys_fingerprint
+from bqx_assets.sandbox.table_files import write_table
 
 PAIR = parse_pair("eurusd")
 BYTES_PER_VALUE = 4.3
@@ -101,6 +110,22 @@ def make_folders(
         os.environ.pop("POLARS_MAX_THREADS")
         os.environ.update({} if before is None else {"POLARS_MAX_THREADS": before})
     _save_record(home / "slabs", spine, [spine_slab, *slabs])
+
+
+def make_warehouse(root: Path, tables: Sequence[ExpectedTable], rows: int) -> None:
+    """Write an embedded warehouse of the pair that lacks all other tables, as its expectations say."""
+    for dataset in (FEATURES_DATASET, TARGETS_DATASET):
+        (root / dataset).mkdir(parents=True)
+    write_table(table_path(root, TARGETS_DATASET, targets_table(PAIR)), targets(rows))
+    for number, each in enumerate(tables):
+        rng = np.random.default_rng([13, number])
+        columns = [column(name, kind, rows, rng) for name, kind in each.columns]
+        pair = [pl.Series("pair", [PAIR.name]).new_from_index(0, rows)] if "pair" in each.keys else []
+        write_table(table_path(root, FEATURES_DATASET, each.table), pl.DataFrame([keys(rows), *pair, *columns]))
+    made = {table.table for table in tables}
+    absent = [table.table for table in expected_tables(PAIR) if table.table not in made]
+    text = "[known_absent]\n" + "".join(f'{name} = "not part of this benchmark"\n' for name in absent)
+    (root / EXPECTATIONS_FILE).write_text(text)
 
 
 def part_of(home: Path, whole: Path, count: int) -> None:

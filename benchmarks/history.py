@@ -10,29 +10,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import get_args
 
-import numpy as np
-import polars as pl
-
 from benchmarks import readers, stages
-from benchmarks.columns import column, keys, targets
-from benchmarks.folders import BYTES_PER_VALUE, PAIR, chosen_tables, column_count
+from benchmarks.folders import BYTES_PER_VALUE, PAIR, chosen_tables, column_count, make_warehouse
 from benchmarks.measured import Apart, Run, make_cold
 from benchmarks.place import parser_of, workplace
 from benchmarks.report import bars, table, write_section
 from bqx_assets.base.process import worker_count
 from bqx_assets.base.settings import PeriodUnit
-from bqx_assets.catalogue.expectations import EXPECTATIONS_FILE
-from bqx_assets.catalogue.families import (
-    FEATURES_DATASET,
-    TARGETS_DATASET,
-    ExpectedTable,
-    expected_tables,
-    targets_table,
-)
-from bqx_assets.extract.embedded_layout import table_path
 from bqx_assets.merge.footer import read_footer
 from bqx_assets.quality.scan import stated_groups
-from bqx_assets.sandbox.table_files import write_table
 
 WHOLE_COLUMNS = 17_031
 PEAK_BYTES = 1 << 30
@@ -52,7 +38,7 @@ def main() -> None:
     what = f"{asked.tables} tables and targets, {columns:,} columns x {asked.rows:,} rows"
     apart = Apart(limit_seconds=1_800)
     with workplace(asked, 3.2 * BYTES_PER_VALUE * columns * asked.rows, what) as home:
-        _make_warehouse(home / "warehouse", chosen, asked.rows)
+        make_warehouse(home / "warehouse", chosen, asked.rows)
         calls = {
             "extract and align": (stages.extract, (home, asked.period, 1)),
             "splice": (stages.splice, (home, asked.period)),
@@ -71,21 +57,6 @@ def main() -> None:
         read_bytes, groups = _window_bytes(file)
         size_bytes = file.stat().st_size
     _write(what, found, columns, asked.rows, (size_bytes, read_bytes, groups))
-
-
-def _make_warehouse(root: Path, tables: list[ExpectedTable], rows: int) -> None:
-    for dataset in (FEATURES_DATASET, TARGETS_DATASET):
-        (root / dataset).mkdir(parents=True)
-    write_table(table_path(root, TARGETS_DATASET, targets_table(PAIR)), targets(rows))
-    for number, each in enumerate(tables):
-        rng = np.random.default_rng([13, number])
-        columns = [column(name, kind, rows, rng) for name, kind in each.columns]
-        pair = [pl.Series("pair", [PAIR.name]).new_from_index(0, rows)] if "pair" in each.keys else []
-        write_table(table_path(root, FEATURES_DATASET, each.table), pl.DataFrame([keys(rows), *pair, *columns]))
-    made = {table.table for table in tables}
-    absent = [table.table for table in expected_tables(PAIR) if table.table not in made]
-    text = "[known_absent]\n" + "".join(f'{name} = "not part of this benchmark"\n' for name in absent)
-    (root / EXPECTATIONS_FILE).write_text(text)
 
 
 def _window_bytes(file: Path) -> tuple[int, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from benchmarks.folders import PAIR
@@ -17,6 +18,13 @@ def settings_of(home: str, period: PeriodUnit = "none", workers: str = "0") -> S
 def extract(home: str, period: PeriodUnit = "none", workers: str = "0") -> int:
     """Extract all tables; return their number."""
     return len(Pipeline(settings_of(home, period, workers)).extract(PAIR).slabs)
+
+
+def extract_anew(home: str, period: PeriodUnit = "none") -> int:
+    """Extract all tables after the slabs of an earlier run are removed; return their number."""
+    settings = settings_of(home, period)
+    shutil.rmtree(settings.checkpoint_dir, ignore_errors=True)
+    return extract(home, period)
 
 
 def splice(home: str, period: PeriodUnit = "none") -> int:
