@@ -88,7 +88,7 @@ def _group(file: BinaryIO, columns: ColumnFile, number: int, block: memoryview) 
         rows["" if day is None else day.isoformat()[:7]] += count
     del rows[""]
     return _Group(
-        digest=fingerprint({"rows": stored.num_rows, "bytes": _checksums(file, chunks, block)}),
+        digest=fingerprint({"rows": stored.num_rows, "chunks": _checksums(file, chunks, block)}),
         size_bytes=sum(chunk.total_compressed_size for chunk in chunks),
         rows=rows,
         bounds=bounds_of(keys),
