@@ -10,6 +10,9 @@ import random
 from dataclasses import dataclass
 from typing import Final, Literal
 
+_JITTER = random.Random()  # noqa: S311 (no secret)
+"""A source of its own: drawn from in any thread, it leaves alone the global one, which a program may have seeded."""
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
@@ -37,7 +40,7 @@ class RetryPolicy:
         same time from returning at the same time.
         """
         bound = min(self.longest_wait_seconds, self.first_wait_seconds * self.factor ** (failures - 1))
-        return max(random.uniform(0, bound), min(asked_seconds, self.longest_asked_seconds))  # noqa: S311 (no secret)
+        return max(_JITTER.uniform(0, bound), min(asked_seconds, self.longest_asked_seconds))
 
 
 Caller = Literal["cloud_storage", "upload_session", "bigquery", "read_session", "table_read", "cloud_run", "step"]
