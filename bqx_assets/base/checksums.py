@@ -31,7 +31,7 @@ def crc32c(data: bytes | memoryview, start: int = 0) -> int:
     return _extend(start, data if isinstance(data, bytes) else np.asarray(data))  # it takes no view as such
 
 
-def crc32c_of_blocks(blocks: Iterable[bytes]) -> int:
+def crc32c_of_blocks(blocks: Iterable[bytes | memoryview]) -> int:
     """Return the CRC32C of the concatenation of blocks of bytes."""
     total = 0
     for block in blocks:

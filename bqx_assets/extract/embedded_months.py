@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import BinaryIO, cast
@@ -16,7 +16,7 @@ from typing import BinaryIO, cast
 import pyarrow.parquet as pq
 
 from bqx_assets.base.artifacts import fingerprint
-from bqx_assets.base.checksums import crc32c
+from bqx_assets.base.checksums import crc32c_of_blocks
 from bqx_assets.base.names import KEY
 from bqx_assets.catalogue.discovery import TableDescription
 from bqx_assets.extract.columns import ColumnFile, KeyBounds, bounds_of
@@ -104,9 +104,12 @@ def _checksums(file: BinaryIO, chunks: list[pq.ColumnChunkMetaData], block: memo
         if chunk.has_dictionary_page and chunk.dictionary_page_offset is not None:
             start = min(start, chunk.dictionary_page_offset)
         end = min(start + chunk.total_compressed_size, file_bytes)
-        total = 0
-        for place in range(start, end, len(block)):
-            count = os.preadv(file.fileno(), [block[: min(len(block), end - place)]], place)
-            total = crc32c(block[:count], total)
+        total = crc32c_of_blocks(_blocks(file, start, end, block))
         found.append(f"{chunk.compression}-{max(0, end - start):x}-{total:08x}")
     return found
+
+
+def _blocks(file: BinaryIO, start: int, end: int, block: memoryview) -> Iterator[memoryview]:
+    """Yield the bytes from ``start`` to ``end``; each block is overwritten by the next."""
+    for place in range(start, end, len(block)):
+        yield block[: os.preadv(file.fileno(), [block[: min(len(block), end - place)]], place)]
