@@ -1,0 +1,81 @@
+"""Defines the state of the fleet on one moment, as data: what the report draws and the fleet's check judges."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from bqx_assets.base.artifacts import FORMAT_VERSION, FormatVersion, Record
+from bqx_assets.quality.report import Verdict
+from bqx_assets.release.status import PairStatus
+
+Source = Literal["unchanged", "changed", "not asked"]
+"""Whether the pair's tables changed since its spine and slabs were made; the warehouse is asked only on demand."""
+
+
+class FamilyState(Record):
+    """The columns of one family in a pair's training file."""
+
+    family: str
+    tables: int
+    columns: int
+    null_share: float | None
+    """Share of its values that are null, 0 to 1; None where no statistics are known."""
+    matched_share: float | None
+    """Share of the spine's rows, 0 to 1, for which the family's tables have a row."""
+
+
+class StageState(Record):
+    """The last entry of the ledger for one stage of a pair."""
+
+    stage: str
+    began_at: datetime
+    outcome: Literal["began", "done", "failed"]
+    seconds: float
+    peak_bytes: int
+    usd: float
+    error: str = ""
+    message: str = ""
+
+
+class PairState(Record):
+    """One pair: its artefacts' state, what its checks said, how old it is and what it cost."""
+
+    status: PairStatus
+    rows_until: datetime | None
+    """The last row's time in the published file."""
+    snapshot_time: datetime | None
+    """The moment that the published file's tables were read at."""
+    published_at: datetime | None
+    fresh: bool | None
+    """Whether the published file's snapshot is at most ``fresh_days`` old; None where nothing is published."""
+    source: Source
+    verdicts: tuple[Verdict, ...]
+    """Of the merged file's report, or of the published one's while nothing is merged."""
+    families: tuple[FamilyState, ...]
+    drift: tuple[str, ...]
+    """Tables and columns that appeared, vanished or changed their type in the last extraction."""
+    stages: tuple[StageState, ...]
+    usd: float | None
+    """USD of the pair's last run by the ledger; None where the ledger has none."""
+
+    @property
+    def failed_checks(self) -> list[str]:
+        """The names of the failed rules of severity "error"."""
+        return [each.rule for each in self.verdicts if not each.passed and each.severity == "error"]
+
+
+class FleetState(Record):
+    """The state of all pairs on one moment."""
+
+    format_version: FormatVersion = FORMAT_VERSION
+    at: datetime
+    output: str
+    """Folder or bucket of the published files."""
+    origin: str
+    """The source of the numbers, as in manifests; empty where none is known."""
+    pairs: tuple[PairState, ...]
+    fresh_days: float
+    month_usd: float
+    """USD of this calendar month (UTC) by the ledger."""
+    month_budget_usd: float | None
