@@ -203,9 +203,9 @@ class Pipeline:
         return plan_pair(self.extraction(pair, checkpoints))
 
     def extract(
-        self, pair: Pair, tables: Collection[str] | None = None, *, checkpoints: Path | None = None
+        self, pair: Pair, tables: Collection[str] | None = None, *, checkpoints: Path | None = None, anew: bool = False
     ) -> ExtractionRecord:
-        """Read the pair's spine and feature tables into slabs; tables with a fresh slab are not read again.
+        """Read the pair's spine and feature tables into slabs; fresh pieces are read again only with ``anew``.
 
         ``tables`` limits the reading to those feature tables. **Cost**: as many tables in memory as there are workers.
 
@@ -213,7 +213,7 @@ class Pipeline:
             ExtractionIncomplete: tables failed; all others are saved, and the error names each failed one.
             BudgetExceeded, NotEnoughMemory, UnknownTable, WarehouseUnavailable: as ``extract.pair``.
         """
-        return extract_pair(self.extraction(pair, checkpoints), tables)
+        return extract_pair(self.extraction(pair, checkpoints), tables, anew=anew)
 
     def extract_spine(self, pair: Pair) -> Spine:
         """Read the pair's targets as its spine and fix the run's snapshot. Raises as ``extract``."""

@@ -100,7 +100,7 @@ def plan(ctx: typer.Context, pair: PairArgument, *, output_dir: Annotated[Path |
 
 
 @app.command()
-def extract(
+def extract(  # noqa: PLR0913 -- one parameter an option
     ctx: typer.Context,
     pair: PairArgument,
     *,
@@ -109,13 +109,14 @@ def extract(
     table: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="Read only this feature table; may be repeated.")
     ] = None,
+    anew: Annotated[bool, typer.Option("--anew", help="Read feature tables even if their slabs are fresh.")] = False,
     as_json: Json = False,
 ) -> None:
     """Read the pair's tables into slabs, aligned to its spine. Slabs that are fresh are not read again."""
     session = _session(ctx, as_json=as_json)
     with session.work() as (progress, cost):
         pipeline = Pipeline(session.settings(workers=workers), progress)
-        record = pipeline.extract(pair, table, checkpoints=output_dir)
+        record = pipeline.extract(pair, table, checkpoints=output_dir, anew=anew)
     place = pipeline.slabs(pair, output_dir).place
     session.say(*results.extraction_lines(record, place, cost))
     session.suggest("merge", pair, *(("--checkpoint-dir", output_dir) if output_dir else ()))

@@ -69,10 +69,16 @@ def extract_features(job: Extraction, tables: Collection[str] | None = None) -> 
         return _extract_features(job, catalogue, states, tables)
 
 
-def extract_pair(job: Extraction, tables: Collection[str] | None = None) -> ExtractionRecord:
-    """Extract spine and feature tables at one snapshot; raises what the two steps raise."""
+def extract_pair(job: Extraction, tables: Collection[str] | None = None, *, anew: bool = False) -> ExtractionRecord:
+    """Extract spine and feature tables at one snapshot; raises what the two steps raise.
+
+    With ``anew`` the feature tables are read even if their pieces are fresh.
+    """
     with job.slabs.exclusive():
         catalogue = job.catalogue()
+        if anew:
+            _refuse_unknown(job, catalogue, tables)
+            job.slabs.make_anew(tables or [each.description.table for each in catalogue.tables])
         states = job.states(catalogue)
         refuse_over_budget(job, catalogue, states, tables)
         _extract_spine(job, catalogue, states, tables)

@@ -116,6 +116,7 @@ class Slabs:
         self._parsed: OrderedDict[str, tuple[ObjectInfo, TableRecord]] = OrderedDict()
         """The last records that were read or written, with the facts of their objects: a long history's takes 50 ms."""
         self._lock = threading.Lock()
+        self._anew: set[str] = set()
 
     @classmethod
     def in_folder(cls, folder: Path) -> Self:
@@ -143,7 +144,7 @@ class Slabs:
     def kept(self, table: str) -> TableRecord | None:
         """Return the record of a table's finished pieces, their bytes unchecked; None if there is none."""
         info = self._info(self._record_name(table))
-        if info is None:
+        if info is None or table in self._anew:
             return None
         with self._lock:
             seen, parsed = self._parsed.get(table, (None, None))
@@ -171,7 +172,7 @@ class Slabs:
 
         **Cost**: nothing where the store's listing states them, else the table's record is read.
         """
-        if self.folder is None and self._is_there(self._record_name(table)):
+        if self.folder is None and table not in self._anew and self._is_there(self._record_name(table)):
             stated = {
                 info.name.removesuffix(".parquet").rpartition("/")[2]: info.metadata.get(_FINGERPRINT_KEY)
                 for info in self._pieces(table)
@@ -235,6 +236,11 @@ class Slabs:
         ordered = tuple(sorted(pieces, key=lambda each: each.piece.period))
         versions = self._versions(table) | {kept.piece.period: info.version}
         self._save(TableRecord(table=table, encoding=encoding, pieces=ordered), versions)
+        self._anew.discard(table)
+
+    def make_anew(self, tables: Iterable[str]) -> None:
+        """Take every piece of these tables for stale. Their records stay until the first new piece replaces them."""
+        self._anew.update(tables)
 
     def finish(self, record: TableRecord) -> None:
         """Remove the other pieces of a table that lacks none, and an older version's slab; then write its record.

@@ -37,7 +37,7 @@ def no_feature_looks_forward(scan: Scan) -> Finding | None:
         + (
             "Asked for by BQX_INCLUDE_FORWARD_LOOKING: train on none of them."
             if asked_for
-            else f"Extraction leaves such columns out: bqx extract {scan.pair}"
+            else f"Extraction leaves such columns out when it reads their tables: bqx extract {scan.pair} --anew"
         ),
         severity="warn" if asked_for else None,
         evidence={"by_name": sample(named), "by_value": sample(reasons)},

@@ -77,6 +77,11 @@ class Source:
         )
         self.show()
 
+    def multiply(self, table: tuple[str, str], factor: float) -> None:
+        """Each number of a table is corrected by a factor."""
+        self.whole.frames[table] = self.whole.frames[table].with_columns(pl.col(pl.Float64) * factor)
+        self.show()
+
     def lose(self, table: tuple[str, str], row: int) -> None:
         """A row vanishes."""
         frame = self.whole.frames[table]

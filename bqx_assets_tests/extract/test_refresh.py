@@ -52,6 +52,37 @@ def test_targets_that_change_without_their_keys_make_no_feature_new(tmp_path: Pa
     assert read(source, tmp_path) == {("targets_eurusd", "2024-02")}
 
 
+@pytest.mark.parametrize("tables", [None, ["mkt_vol"]])
+def test_a_fresh_table_is_read_again_on_demand_and_ends_with_the_same_values(
+    tmp_path: Path, tables: list[str] | None
+) -> None:
+    source = Source.of(700)
+    read(source, tmp_path)
+    slabs = extract_pair(job(tmp_path, source.shown, period="month")).slabs
+    source.shown.requests.clear()
+    anew = extract_pair(job(tmp_path, source.shown, period="month"), tables, anew=True)
+    months = ("2024-01", "2024-02", "2024-03")
+    expected = {(table, month) for table in tables or TABLES for month in months}
+    assert {(request.table.table, request.period) for request in source.shown.requests} == expected
+    assert [slab.content for slab in anew.slabs] == [slab.content for slab in slabs]
+    assert read(source, tmp_path) == set()
+
+
+def test_a_kept_feature_that_a_correction_of_the_targets_makes_look_forward_is_found_when_it_is_read_anew(
+    tmp_path: Path,
+) -> None:
+    source = Source.of(700)
+    source.leak(100, 500)
+    source.multiply(TARGETS, 1.5)
+    read(source, tmp_path)
+    source.multiply(TARGETS, 1 / 1.5)
+    kept = extract_pair(job(tmp_path, source.shown, period="month"))
+    assert "mkt_vol_atr_45" in {column.source for slab in kept.slabs for column in slab.provenance.columns}
+    done = extract_pair(job(tmp_path, source.shown, period="month"), ["mkt_vol"], anew=True)
+    quarantined = [each for slab in done.slabs for each in slab.provenance.quarantined if each.table == "mkt_vol"]
+    assert [each.column for each in quarantined] == ["mkt_vol_atr_45"]
+
+
 def test_a_row_that_vanishes_from_the_spine_makes_its_period_new_in_every_table(tmp_path: Path) -> None:
     source = Source.of(700)
     read(source, tmp_path)
