@@ -10,9 +10,10 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import BinaryIO, cast
 
+import polars as pl
 import pyarrow.parquet as pq
 
 from bqx_assets.base.artifacts import fingerprint
@@ -83,16 +84,29 @@ def _group(file: BinaryIO, columns: ColumnFile, number: int, block: memoryview) 
         return _Group("", 0, {}, None)
     chunks = [stored.column(place) for place in range(stored.num_columns)]
     keys = columns.read([KEY], [number]).to_series()
-    rows: Counter[str] = Counter()
-    for day, count in cast("Iterable[tuple[date | None, int]]", keys.dt.date().value_counts().iter_rows()):
-        rows["" if day is None else day.isoformat()[:7]] += count
-    del rows[""]
     return _Group(
         digest=fingerprint({"rows": stored.num_rows, "chunks": _checksums(file, chunks, block)}),
         size_bytes=sum(chunk.total_compressed_size for chunk in chunks),
-        rows=rows,
+        rows=_rows_by_month(keys),
         bounds=bounds_of(keys),
     )
+
+
+def _rows_by_month(keys: pl.Series) -> dict[str, int]:
+    """Return the number of keys in each month. **Shape**: the keys of a row group, null where a row has none."""
+    first, last = cast("tuple[datetime | None, datetime | None]", (keys.min(), keys.max()))
+    if first is None or last is None:
+        return {}
+    if _month(first) == _month(last):  # made warehouses cut row groups by month; to count takes 0.012 s a million keys
+        return {_month(first): keys.len() - keys.null_count()}
+    rows: Counter[str] = Counter()
+    for day, count in cast("Iterable[tuple[date, int]]", keys.drop_nulls().dt.date().value_counts().iter_rows()):
+        rows[_month(day)] += count
+    return rows
+
+
+def _month(day: date) -> str:
+    return day.isoformat()[:7]
 
 
 def _checksums(file: BinaryIO, chunks: list[pq.ColumnChunkMetaData], block: memoryview) -> list[str]:
