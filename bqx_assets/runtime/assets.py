@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, cast
 
 import dagster as dg
@@ -29,12 +30,11 @@ from bqx_assets.runtime.step import step
 from bqx_assets.runtime.workspace import Workspace
 
 _FOLLOW = dg.AutomationCondition.eager() & dg.AutomationCondition.all_deps_blocking_checks_passed()
-"""New slabs become a new training file, and a checked one is published, where automation is switched on."""
-_Condition = dg.AutomationCondition[Any]
-_NONE_MISSING = cast("_Condition", ~dg.AutomationCondition.any_deps_missing())
-_SPINE_IS_THERE = cast("_Condition", ~dg.AutomationCondition.any_deps_missing().allow(dg.AssetSelection.assets(SPINE)))
-_FOLLOW_SPINE = cast("_Condition", dg.AutomationCondition.eager().replace(_NONE_MISSING, _SPINE_IS_THERE))
-"""A new spine gets new slabs. Dagster counts the warehouse's tables, which are not made here, as missing for ever."""
+"""A stage that was made by hand is followed by the later ones, after its blocking checks passed, where that is on."""
+_FOLLOW_SPINE = cast("dg.AutomationCondition[Any]", _FOLLOW.allow(dg.AssetSelection.assets(SPINE)))
+"""The warehouse's tables, which are not made here, are the business of the sensor that looks at them alone."""
+_FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=8), warn_window=timedelta(days=7, hours=12))
+"""The weekly run and a day. Dagster judges the last publication of any pair; it cannot judge a partition."""
 
 
 @dg.asset(
@@ -135,6 +135,7 @@ def training_parquet(context: dg.AssetExecutionContext, workspace: Workspace) ->
     kinds={"gcs", "parquet"},
     code_version="1",
     automation_condition=_FOLLOW,
+    freshness_policy=_FRESH,
 )
 def published_training_file(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
     """The validated file and its manifest in the output bucket, swapped in whole; earlier versions stay by policy.

@@ -22,6 +22,8 @@ _LOOKS_IN_VAIN = 3
 """Number of looks in a row without an answer that are an error: nobody would notice a grey skip every hour for days."""
 _UNANSWERED = "looks without an answer"
 """The cursor's key, beside the pairs, for the number of such looks in a row. No pair has this name."""
+REASON_TAG = "bqx/reason"
+"""Tag of a run that nobody launched by hand: why it runs."""
 _PRIORITY_TAG = "dagster/priority"
 _WILL_RETRY_TAG = "dagster/will_retry"
 _STATE_TAG = "bqx/targets_state"
@@ -44,6 +46,14 @@ verify_job = dg.define_asset_job(
     selection=dg.AssetSelection.checks(INTACT),
     description="Reads a pair's published file in a folder, asks a bucket for its checksum: to find rot.",
     tags={MEMORY_TAG: "pair"},
+)
+
+stages_follow = dg.AutomationConditionSensorDefinition(
+    "stages_follow",
+    target=dg.AssetSelection.assets(SLABS, TRAINING, PUBLISHED),
+    description="Makes the later stages of a pair after an earlier one was made by hand and its blocking checks passed."
+    " It never looks at the warehouse: another sensor does, and its runs make all stages.",
+    run_tags={REASON_TAG: "an earlier stage was made anew"},
 )
 
 

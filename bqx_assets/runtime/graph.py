@@ -8,6 +8,7 @@ from bqx_assets.runtime.assets import feature_slabs, published_training_file, ta
 from bqx_assets.runtime.automation import (
     extract_job,
     pair_job,
+    stages_follow,
     targets_changed,
     verify_job,
     verify_weekly,
@@ -38,7 +39,7 @@ def build_definitions(workspace: Workspace) -> dg.Definitions:
         asset_checks=[training_rules, published_intact],
         jobs=[pair_job, extract_job, verify_job, doctor_job],
         schedules=[weekly, verify_weekly],
-        sensors=[targets_changed],
+        sensors=[targets_changed, stages_follow],
         resources={"workspace": workspace, "io_manager": training_io_manager},
         # The steps of a pair follow one another: with a process for each, every step would take 4 s to start.
         executor=dg.in_process_executor,
