@@ -1,4 +1,4 @@
-"""The only table of list prices (``prices.toml``), and the cost of reading from BigQuery by it.
+"""The only table of list prices (``prices.toml``), and the cost of each quantity by it.
 
 The users' own estimate had 5 USD a TB in one place and 6.25 in another, and was wrong by a factor of eight.
 """
@@ -13,7 +13,7 @@ from pydantic import Field
 
 from bqx_assets.base.artifacts import Record
 
-TIB_BYTES = 1 << 40
+TIB_BYTES, GIB_BYTES = 1 << 40, 1 << 30
 
 
 class Section(Record):
@@ -103,3 +103,25 @@ def prices() -> Prices:
 def storage_read_usd(read_bytes: int) -> float:
     """Return the cost of reading ``read_bytes`` through the Storage Read API, in USD."""
     return read_bytes / TIB_BYTES * prices().bigquery.storage_read_per_tib
+
+
+def query_usd(scanned_bytes: int) -> float:
+    """Return what an on-demand query that scans ``scanned_bytes`` costs, in USD."""
+    return scanned_bytes / TIB_BYTES * prices().bigquery.query_per_tib
+
+
+def cloud_run_usd(seconds: float, *, vcpus: float, gib: float) -> float:
+    """Return what a Cloud Run task of this size costs for ``seconds``, in USD."""
+    found = prices().cloud_run
+    return seconds * (vcpus * found.vcpu_per_second + gib * found.gib_per_second)
+
+
+def storage_operations_usd(class_a: int, class_b: int = 0) -> float:
+    """Return what operations on Cloud Storage cost, in USD. Deletions are free."""
+    found = prices().cloud_storage
+    return (class_a * found.class_a_per_thousand + class_b * found.class_b_per_thousand) / 1000
+
+
+def storage_kept_usd(kept_bytes: int) -> float:
+    """Return what keeping ``kept_bytes`` in Cloud Storage costs, in USD a month."""
+    return kept_bytes / GIB_BYTES * prices().cloud_storage.gib_per_month

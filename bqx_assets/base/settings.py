@@ -111,6 +111,9 @@ class Settings(BaseSettings):
     """Number of days that unpublished parts may stay in the store. Slabs stay, since a refresh reads what is gone."""
     keep_versions: int = Field(default=3, ge=0)
     """Number of earlier versions of a published file that are kept."""
+    monthly_budget_usd: float | None = Field(default=None, gt=0)
+    """USD for the runs of a calendar month (UTC), by the ledger. At or above it no further run begins; none by
+    default."""
     replace_source: bool = False
     """Whether a file may be published in the place of one that was made from another source."""
 

@@ -11,10 +11,17 @@ from typing import Literal
 from pydantic import Field
 
 from bqx_assets.base.artifacts import Record
-from bqx_assets.base.costs import TIB_BYTES, prices, storage_read_usd
+from bqx_assets.base.costs import (
+    GIB_BYTES,
+    cloud_run_usd,
+    prices,
+    query_usd,
+    storage_kept_usd,
+    storage_operations_usd,
+    storage_read_usd,
+)
 from bqx_assets.doctor.tables import MEASURED_PAIR
 
-GIB_BYTES = 1 << 30
 HOURS = 730.0
 """Hours in a month."""
 _DAYS = HOURS / 24
@@ -136,7 +143,7 @@ def quantities() -> dict[str, Quantity]:
 def month(usage: Usage) -> list[Line]:
     """Return the lines of the bill of a month after the first weeks, when all earlier versions are kept."""
     runs = usage.pairs * usage.runs
-    cloud_run, vm = _way("bqx_assets, Cloud Run, 1 of 28"), _way("bqx_assets, VM, 1 of 28")
+    cloud_run, vm = estimated_run(), _way("bqx_assets, VM, 1 of 28")
     moved_gib = runs * cloud_run.storage_read_bytes / GIB_BYTES if usage.regions_differ else 0.0
     return [
         _alike(
@@ -168,6 +175,11 @@ def total(lines: list[Line], of: str = "") -> tuple[float, float, float]:
     counted = [line.usd for line in lines if of in ("", line.of)]
     first, second, third = (sum(usd[place] for usd in counted) for place in range(len(PLACES)))
     return first, second, third
+
+
+def estimated_run() -> Way:
+    """Return the way that runs a pair by the recipe of ``deploy/``, as one of a fleet that shares tables."""
+    return _way("bqx_assets, Cloud Run, 1 of 28")
 
 
 def _way(name: str) -> Way:
@@ -213,25 +225,3 @@ def _machine_usd() -> tuple[float, float, float]:
 
 def _image_usd() -> float:
     return _of("image_gib") * prices().artifact_registry.gib_per_month
-
-
-def query_usd(scanned_bytes: int) -> float:
-    """Return what an on-demand query that scans ``scanned_bytes`` costs, in USD."""
-    return scanned_bytes / TIB_BYTES * prices().bigquery.query_per_tib
-
-
-def cloud_run_usd(seconds: float, *, vcpus: float, gib: float) -> float:
-    """Return what a Cloud Run task of this size costs for ``seconds``, in USD."""
-    found = prices().cloud_run
-    return seconds * (vcpus * found.vcpu_per_second + gib * found.gib_per_second)
-
-
-def storage_operations_usd(class_a: int, class_b: int = 0) -> float:
-    """Return what operations on Cloud Storage cost, in USD. Deletions are free."""
-    found = prices().cloud_storage
-    return (class_a * found.class_a_per_thousand + class_b * found.class_b_per_thousand) / 1000
-
-
-def storage_kept_usd(kept_bytes: int) -> float:
-    """Return what keeping ``kept_bytes`` in Cloud Storage costs, in USD a month."""
-    return kept_bytes / GIB_BYTES * prices().cloud_storage.gib_per_month

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -13,9 +14,12 @@ from bqx_assets.base.costs import prices
 from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.pairs import ALL_PAIRS
 from bqx_assets.cli import results
+from bqx_assets.cli.actual import Axis, actual_cost, actual_lines, actual_table, month_line
 from bqx_assets.cli.bill import PLACES, WEEKLY, Usage, Way, month, quantities, total, ways
 from bqx_assets.cli.options import Json
 from bqx_assets.cli.session import Session
+from bqx_assets.fleet.ledger import Ledger
+from bqx_assets.pipeline import Pipeline
 
 _PARTS = ("compute", "BigQuery", "storage")
 _RUN_HEAD = ("a pair", "all pairs", "hours", "their USD", "their h")
@@ -48,17 +52,34 @@ def cost(  # noqa: PLR0913 -- one parameter an option
         str, typer.Option(parser=_sql_tier, metavar="TIER", help="Tier of Cloud SQL (BQX_SQL_TIER in deploy/).")
     ] = "db-g1-small",
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the tables of docs/costs.md.")] = False,
+    actual: Annotated[bool, typer.Option("--actual", help="Show what runs really cost, by the ledger.")] = False,
+    by: Annotated[Axis, typer.Option(help="Sum the ledger by this; with --actual.")] = "month",
     as_json: Json = False,
 ) -> None:
-    """Show what a run costs by each way (the users' three and this one), and what a month costs in total."""
+    """Show what a run costs by each way (the users' three and this one), and what a month costs in total.
+
+    With --actual: what the runs of this output cost so far, as measured.
+    """
     session: Session = ctx.obj
     session.as_json = as_json
+    if actual:
+        _show_actual(session, by)
+        return
     usage = Usage(pairs, runs_per_month, regions_differ, sql_tier)
     if markdown:
         typer.echo(cost_markdown(usage))
         return
     session.say(run_table(usage), month_table(usage), *cost_lines(usage))
     session.answer(cost_facts(usage))
+
+
+def _show_actual(session: Session, by: Axis) -> None:
+    now, settings = datetime.now(UTC), session.settings()
+    ledger = Ledger(Pipeline(settings).store)
+    found, month_page = actual_cost(ledger, by, now), ledger.month(now)
+    session.say(actual_table(found), *actual_lines(found), month_line(month_page, now, settings.monthly_budget_usd))
+    session.answer({**found.model_dump(mode="json"), "month_usd": month_page.usd,
+                    "monthly_budget_usd": settings.monthly_budget_usd})  # fmt: skip
 
 
 def cost_facts(usage: Usage) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -34,6 +35,7 @@ from bqx_assets.cli.options import (
 from bqx_assets.cli.session import Session
 from bqx_assets.cli.warehouse import warehouse_app
 from bqx_assets.extract.plan import refuse_plan_over_budget
+from bqx_assets.fleet.recording import recorded_command
 from bqx_assets.pipeline import Pipeline
 from bqx_assets.release.lifecycle import init_store
 from bqx_assets.release.published import is_whole
@@ -116,7 +118,8 @@ def extract(  # noqa: PLR0913 -- one parameter an option
     session = _session(ctx, as_json=as_json)
     with session.work() as (progress, cost):
         pipeline = Pipeline(session.settings(workers=workers), progress)
-        record = pipeline.extract(pair, table, checkpoints=output_dir, anew=anew)
+        with nullcontext() if output_dir else recorded_command(pipeline, pair, "extract"):
+            record = pipeline.extract(pair, table, checkpoints=output_dir, anew=anew)
     place = pipeline.slabs(pair, output_dir).place
     session.say(*results.extraction_lines(record, place, cost))
     session.suggest("merge", pair, *(("--checkpoint-dir", output_dir) if output_dir else ()))
@@ -145,7 +148,9 @@ def merge_command(
     session = _session(ctx, as_json=as_json)
     with session.work() as (progress, cost):
         pipeline = Pipeline(session.settings(engine=engine), progress)
-        made = pipeline.merge(pair, checkpoints=checkpoint_dir, output=output)
+        # Files of this machine are merged without the output bucket, where the ledger is.
+        with nullcontext() if checkpoint_dir or output else recorded_command(pipeline, pair, "merge"):
+            made = pipeline.merge(pair, checkpoints=checkpoint_dir, output=output)
     session.say(*results.merge_lines(made.manifest, made.place, cost))
     session.suggest("validate", made.place, "--pair", pair)
     session.answer(results.merge_facts(made.manifest, made.place, cost))
@@ -209,7 +214,9 @@ def publish_command(  # noqa: PLR0913 -- one parameter an option
         replace_source=replace_source or None,
     )
     with session.work() as (progress, _):
-        done = Pipeline(settings, progress).publish(pair, file=file, clean=clean)
+        pipeline = Pipeline(settings, progress)
+        with recorded_command(pipeline, pair, "publish"):
+            done = pipeline.publish(pair, file=file, clean=clean)
     session.say(*results.published_lines(done.published))
     session.say(*results.removed_lines(done.swept, done.cleaned, settings.staging_days))
     session.say(*results.reading_lines(done.published.uri))

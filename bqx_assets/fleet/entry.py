@@ -19,7 +19,8 @@ class Entry(Record):
     """Dagster's run id; of a command without Dagster, an id of its own."""
     pair: str
     stage: str
-    """``spine``, ``slabs``, ``merge``, ``validate``, ``publish`` or ``verify``."""
+    """``spine``, ``slabs``, ``plan`` and ``merge`` of a merge, ``validate``, ``publish`` or ``verify``; ``extract`` of
+    a command that does both first ones."""
     began_at: datetime
     outcome: Literal["began", "done", "failed"]
     """``began``: the stage is at work, or its process ended without a report; its cost is then not known."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import dagster as dg
@@ -11,6 +11,7 @@ from bqx_assets.base.errors import ExtractionIncomplete, TransientReadError, Val
 from bqx_assets.base.pairs import Pair
 from bqx_assets.catalogue.families import family_names
 from bqx_assets.extract.slab_records import CODE_VERSION
+from bqx_assets.fleet.ledger import Ledger, refuse_spent
 from bqx_assets.merge.plan import MergePlan
 from bqx_assets.quality.slab_rules import SLAB_RULES, slab_verdicts
 from bqx_assets.runtime.checks import check_result, check_specs
@@ -51,7 +52,9 @@ def targets_spine(context: dg.AssetExecutionContext, workspace: Workspace) -> dg
 
     Every later artifact of the pair has exactly these rows. They are read again only if the targets table changed.
     """
-    with step(context.partition_key, context.log, workspace) as run:
+    with step(context, workspace, "spine") as run:
+        if context.retry_number == 0:  # a month's budget stops a run before it reads anything, and no later
+            refuse_spent(Ledger(run.pipeline.store), run.pipeline.settings.monthly_budget_usd, datetime.now(UTC))
         spine = run.pipeline.extract_spine(run.pair)
         slab = run.pipeline.slabs(run.pair).load_spine().slab
         columns = len(slab.provenance.columns)
@@ -86,7 +89,7 @@ def feature_slabs(
     A slab is a checkpoint, reused only if its fingerprint (source table, columns, filters, spine, code) and its
     checksum are right. If a table fails, all others are saved, and then the pair fails and names it.
     """
-    with step(context.partition_key, context.log, workspace) as run:
+    with step(context, workspace, "slabs") as run:
         try:
             record = run.pipeline.extract_features(run.pair)
         except ExtractionIncomplete:
@@ -120,7 +123,7 @@ def training_parquet(context: dg.AssetExecutionContext, workspace: Workspace) ->
 
     Downstream assets take it as a `pl.LazyFrame`, or 400 to 600 of its 17,031 columns by input metadata `columns`.
     """
-    with step(context.partition_key, context.log, workspace) as run:
+    with step(context, workspace, "plan") as run:
         plan = run.pipeline.plan_merge(run.pair)
         context.add_output_metadata({"plan_seconds": run.cost()["seconds"]})
         return plan
@@ -142,7 +145,7 @@ def published_training_file(context: dg.AssetExecutionContext, workspace: Worksp
 
     Runs only when every blocking check of the training file passed on exactly these bytes.
     """
-    with step(context.partition_key, context.log, workspace) as run:
+    with step(context, workspace, "publish") as run:
         # It uses the report of this run's own checks. A run of this asset alone validates first.
         with _cure_of_failed(run.pair):
             done = run.pipeline.publish(run.pair)

@@ -94,7 +94,7 @@ def _plain(value: object) -> dg.MetadataValue:
 )
 def training_rules(context: dg.AssetCheckExecutionContext, workspace: Workspace) -> Iterator[dg.AssetCheckResult]:
     """Validate the pair's training file once, and give every selected rule its verdict."""
-    with step(context.partition_key, context.log, workspace) as run:
+    with step(context, workspace, "validate") as run:
         report = run.pipeline.validate(run.pair)
         selected = {key.name for key in context.selected_asset_check_keys}
         for verdict in one_for_each_rule(report):
@@ -117,5 +117,5 @@ def training_rules(context: dg.AssetCheckExecutionContext, workspace: Workspace)
 )
 def published_intact(context: dg.AssetCheckExecutionContext, workspace: Workspace) -> Iterator[dg.AssetCheckResult]:
     """Verify the published bytes; meant for a schedule, because bits rot without a change of size or time."""
-    with step(context.partition_key, context.log, workspace) as run:
+    with step(context, workspace, "verify") as run:
         yield check_result(PUBLISHED, intact(run.pipeline.store, run.pair))

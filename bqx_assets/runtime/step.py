@@ -10,6 +10,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from logging import Logger
+from typing import Protocol
 
 import dagster as dg
 
@@ -20,6 +21,7 @@ from bqx_assets.base.printable import printable
 from bqx_assets.base.process import PeakMemory
 from bqx_assets.base.progress import QUIET_SECONDS, Progress, Silent
 from bqx_assets.base.retry import RETRIES
+from bqx_assets.fleet.recording import Recorded, recorded
 from bqx_assets.pipeline import Pipeline
 from bqx_assets.runtime.workspace import Workspace
 
@@ -136,9 +138,19 @@ class Step:
         }
 
 
+class StepContext(Protocol):
+    """What a step needs of Dagster's contexts of assets, outputs and checks."""
+
+    @property
+    def partition_key(self) -> str: ...
+
+    @property
+    def log(self) -> Logger: ...
+
+
 @contextmanager
-def step(partition_key: str, log: Logger, workspace: Workspace) -> Generator[Step]:
-    """Measure a block and turn its errors into Dagster failures that read as the errors do.
+def step(context: StepContext, workspace: Workspace, stage: str) -> Generator[Step]:
+    """Measure a block, record it in the ledger, and turn its errors into Dagster failures that read as the errors do.
 
     Raises:
         dagster.Failure: for each BqxError, with its four parts as metadata.
@@ -146,11 +158,12 @@ def step(partition_key: str, log: Logger, workspace: Workspace) -> Generator[Ste
     """
     note_error(workspace.channel, None)
     with errors_as_failures(), PeakMemory() as memory:
-        progress = StepProgress(log, listener(workspace.channel))
+        progress = StepProgress(context.log, listener(workspace.channel))
         pipeline, started = workspace.pipeline(progress), time.perf_counter()
-        run = Step(parse_pair(partition_key), progress, pipeline, memory, started)
+        run = Step(parse_pair(context.partition_key), progress, pipeline, memory, started)
         try:
-            yield run
+            with recorded(pipeline, Recorded(_run_id(context), run.pair.name, stage), lambda: memory.peak_bytes):
+                yield run
         except (BqxError, OSError) as refused:
             error = refused if isinstance(refused, BqxError) else SystemRefused.of(refused)
             note_error(workspace.channel, error)
@@ -161,6 +174,12 @@ def step(partition_key: str, log: Logger, workspace: Workspace) -> Generator[Ste
             policy = RETRIES["step"]
             again, seconds = policy.attempts - 1, policy.first_wait_seconds
             raise dg.RetryRequested(max_retries=again, seconds_to_wait=seconds) from failure(error)
+
+
+def _run_id(context: StepContext) -> str:
+    """Return the id of a context's run: that of a check has it only as a part of the run."""
+    run: dg.DagsterRun | None = getattr(context, "run", None)
+    return run.run_id if run is not None else str(getattr(context, "run_id", ""))
 
 
 @contextmanager

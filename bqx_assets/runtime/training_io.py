@@ -65,7 +65,7 @@ class TrainingParquetIOManager(BasePolarsUPathIOManager):
         if not isinstance(obj, MergePlan):
             super().handle_output(context, obj)
             return
-        with step(context.partition_key, context.log, self._workspace) as run:
+        with step(context, self._workspace, "merge") as run:
             made = run.pipeline.merge_planned(obj)
             place = made.place if run.pipeline.in_bucket else str(Path(made.place).absolute())
             path = {"path": dg.MetadataValue.path(place)}

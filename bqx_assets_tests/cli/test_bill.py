@@ -6,19 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bqx_assets.base.costs import TIB_BYTES, prices, storage_read_usd
+from bqx_assets.base.costs import GIB_BYTES, TIB_BYTES, prices, query_usd
 from bqx_assets.cli.bill import (
-    GIB_BYTES,
     HOURS,
     PLACES,
     WEEKLY,
     Usage,
     Way,
-    cloud_run_usd,
     month,
     quantities,
-    query_usd,
-    storage_operations_usd,
     total,
     ways,
 )
@@ -116,20 +112,6 @@ def test_more_pairs_and_more_runs_never_cost_less(pairs: int, runs: float) -> No
 def test_the_recipes_machines_have_a_price() -> None:
     assert {"e2-medium", "e2-standard-2", "n2-highmem-8"} <= prices().compute_engine.per_hour.keys()
     assert {Usage().sql, "db-f1-micro", "db-custom-1-3840"} <= prices().cloud_sql.per_hour.keys()
-
-
-def test_a_pairs_full_history_costs_more_to_query_than_to_read() -> None:
-    assert query_usd(TIB_BYTES // 2) == 3.125
-    assert storage_read_usd(295 * 10**9) < 0.30 < query_usd(295 * 10**9)
-
-
-def test_a_container_costs_its_processors_and_memory_for_its_seconds() -> None:
-    assert cloud_run_usd(1_000, vcpus=2, gib=2) == pytest.approx(1_000 * (2 * 0.000018 + 2 * 0.000002))
-
-
-def test_operations_on_the_store_cost_by_class() -> None:
-    assert storage_operations_usd(1_000) == prices().cloud_storage.class_a_per_thousand
-    assert storage_operations_usd(0, 1_000) == prices().cloud_storage.class_b_per_thousand
 
 
 def test_a_ways_price_is_the_sum_of_its_parts() -> None:

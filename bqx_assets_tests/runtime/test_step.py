@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from bqx_assets.base.errors import BqxError, DuplicateKeys, TransientReadError, UnknownPair
 from bqx_assets.base.progress import Silent
+from bqx_assets.fleet.ledger import Ledger
 from bqx_assets.runtime.step import MOST_CHARACTERS, StepProgress, failure, failure_error, listener, listening, step
 from bqx_assets.runtime.workspace import Workspace
+
+
+@dataclass
+class Context:
+    """What a step needs of Dagster's context."""
+
+    partition_key: str
+    log: logging.Logger = field(default_factory=lambda: logging.getLogger("test"))
+    run_id: str = "a-run"
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BQX_HOME", str(tmp_path))
 
 
 class Heard(Silent):
@@ -83,12 +100,14 @@ def test_what_is_waited_for_is_logged_while_nothing_else_is(
     assert [record.message for record in caplog.records] == ["catalogue: bqx-ml is asked for its tables"]
 
 
-LOG = logging.getLogger("test")
 PARTS = {"got": "3 rows", "expected": "2", "cure": "Mend it."}
 
 
 def test_an_error_becomes_a_failure_with_its_four_parts() -> None:
-    with pytest.raises(dg.Failure, match="eurusd/agg: 3 rows, expected 2") as caught, step("eurusd", LOG, Workspace()):
+    with (
+        pytest.raises(dg.Failure, match="eurusd/agg: 3 rows, expected 2") as caught,
+        step(Context("eurusd"), Workspace(), "merge"),
+    ):
         raise DuplicateKeys("eurusd/agg", **PARTS)
     facts = {name: value.value for name, value in caught.value.metadata.items()}
     assert facts == {"error": "DuplicateKeys", "subject": "eurusd/agg", **PARTS}
@@ -114,7 +133,7 @@ def test_an_error_that_names_thousands_of_tables_stays_a_small_event() -> None:
 
 
 def test_what_may_pass_by_itself_is_tried_again_and_tells_its_error_when_it_does_not() -> None:
-    with pytest.raises(dg.RetryRequested) as caught, step("eurusd", LOG, Workspace()):
+    with pytest.raises(dg.RetryRequested) as caught, step(Context("eurusd"), Workspace(), "merge"):
         raise TransientReadError("eurusd/agg", **PARTS)
     cause = caught.value.__cause__
     assert isinstance(cause, dg.Failure)
@@ -123,7 +142,7 @@ def test_what_may_pass_by_itself_is_tried_again_and_tells_its_error_when_it_does
 
 def test_an_error_that_hides_a_passing_one_is_tried_again_too() -> None:
     def fail() -> None:
-        with step("eurusd", LOG, Workspace()) as run:
+        with step(Context("eurusd"), Workspace(), "merge") as run:
             run.transient = True
             raise BqxError("eurusd", **PARTS)
 
@@ -132,19 +151,39 @@ def test_an_error_that_hides_a_passing_one_is_tried_again_too() -> None:
 
 
 def test_a_fault_of_the_code_comes_through_as_it_is() -> None:
-    with pytest.raises(ZeroDivisionError), step("eurusd", LOG, Workspace()):
+    with pytest.raises(ZeroDivisionError), step(Context("eurusd"), Workspace(), "merge"):
         assert 1 / 0
 
 
 def test_a_text_that_is_no_pair_is_a_failure_too() -> None:
-    with pytest.raises(dg.Failure, match="eurusx") as caught, step("eurusx", LOG, Workspace()):
+    with pytest.raises(dg.Failure, match="eurusx") as caught, step(Context("eurusx"), Workspace(), "merge"):
         pass
     assert isinstance(caught.value.__cause__, UnknownPair)
 
 
 def test_a_step_knows_what_it_has_cost_so_far() -> None:
-    with step("eurusd", LOG, Workspace()) as run:
+    with step(Context("eurusd"), Workspace(), "merge") as run:
         time.sleep(0.05)
         cost = {name: value.value for name, value in run.cost().items()}
     assert 0.05 <= float(str(cost["seconds"])) < 5
     assert int(str(cost["peak_memory_bytes"])) > 10_000_000
+
+
+def test_a_step_leaves_what_it_took_and_how_it_ended_in_the_ledger() -> None:
+    with step(Context("eurusd"), Workspace(), "merge"):
+        pass
+    with pytest.raises(dg.Failure), step(Context("gbpusd"), Workspace(), "slabs"):
+        raise DuplicateKeys("gbpusd/agg", **PARTS)
+    done, failed = Ledger(Workspace().pipeline().store).read().entries
+    assert (done.run, done.pair, done.stage, done.outcome) == ("a-run", "eurusd", "merge", "done")
+    assert (failed.pair, failed.stage, failed.outcome, failed.error) == ("gbpusd", "slabs", "failed", "DuplicateKeys")
+    assert done.peak_bytes > 10_000_000
+
+
+def test_a_step_whose_ledger_cannot_be_written_is_done_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "bqx-ml-output").write_text("a file where the folder of the output should be")
+    with step(Context("eurusd"), Workspace(), "merge") as run:
+        assert run.pair.name == "eurusd"
+    assert "not in the ledger" in caplog.text

@@ -18,7 +18,6 @@ from google.api_core import exceptions as api
 from google.api_core.retry import Retry
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import storage
-from requests.adapters import HTTPAdapter
 
 from bqx_assets.base.checksums import crc32c_of_blocks, crc32c_of_file, to_base64
 from bqx_assets.base.errors import StoreError
@@ -26,10 +25,12 @@ from bqx_assets.base.files import Blocks, JoinedBlocks
 from bqx_assets.base.retry import RETRIES, RetryPolicy
 from bqx_assets.base.store import gcs_answers as failures
 from bqx_assets.base.store.gcs_answers import hide_upload_ids
+from bqx_assets.base.store.gcs_calls import CountingAdapter
 from bqx_assets.base.store.gcs_facts import WRITER, info_of, policy_of
 from bqx_assets.base.store.naming import GCS_SCHEME, object_name
 from bqx_assets.base.store.protocol import ABSENT, STAGING, BucketPolicy, Condition, ObjectInfo, version_text
 from bqx_assets.base.threads import in_threads
+from bqx_assets.base.usage import Usage, count
 
 MOST_SOURCES = 32
 """Most objects that one compose call takes. **Source**: cloud.google.com/storage/quotas, 2026-11."""
@@ -61,7 +62,7 @@ class GcsObjectStore:
         hide_upload_ids()
         # requests keeps 10 connections to a host, and warns whenever threads need more.
         session, endpoint = self.client._http, self.client._connection.API_BASE_URL  # noqa: SLF001 -- no other way
-        session.mount(endpoint, HTTPAdapter(pool_maxsize=_CONNECTIONS))
+        session.mount(endpoint, CountingAdapter(pool_maxsize=_CONNECTIONS))
         self.bucket, self.prefix = self.client.bucket(bucket), prefix
         policy = policy or RETRIES["cloud_storage"]
         self._retry = Retry(
@@ -263,6 +264,7 @@ class GcsObjectStore:
                     lost = resumable if isinstance(error, ValueError) else failures.is_lost(error, resumable=resumable)
                     if not lost or only_if is None or session == sessions:
                         raise
+        count(Usage(written_bytes=size_bytes))
         info = self._info(blob)
         if (info.size_bytes, info.crc32c) != (size_bytes, crc):
             self._discard(info)

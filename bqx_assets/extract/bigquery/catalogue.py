@@ -15,6 +15,7 @@ from google.cloud import bigquery
 
 from bqx_assets.base.names import check_identifier
 from bqx_assets.base.threads import in_threads
+from bqx_assets.base.usage import Usage, billed_bytes, count
 from bqx_assets.catalogue.discovery import TableDescription
 from bqx_assets.catalogue.families import FEATURES_DATASET
 from bqx_assets.extract.bigquery.client import CALL_SECONDS, NO_TRIES, Rest, check_project
@@ -129,6 +130,7 @@ def query(rest: Rest, sql: str, subject: str, location: str | None = None, **kno
             retry=NO_TRIES,  # ``Rest.ask`` counts the attempts and runs a failed job again
             job_retry=NO_TRIES,
         )
+        count(Usage(queried_bytes=billed_bytes(rows.total_bytes_processed or 0)))
         return [dict(cast("bigquery.Row", row).items()) for row in cast("Iterable[object]", rows)]
 
     return rest.ask(ask, subject, **known)

@@ -23,6 +23,7 @@ from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.base.errors import BudgetExceeded, TableChanged
 from bqx_assets.base.names import KEY, check_identifier
 from bqx_assets.base.printable import some_of
+from bqx_assets.base.usage import Usage, count
 from bqx_assets.catalogue.families import PAIR_COLUMN
 from bqx_assets.extract.bigquery.bigquery_failures import may_pass
 from bqx_assets.extract.bigquery.client import check_project
@@ -206,3 +207,4 @@ class ByteBudget:
                     cure="Raise the cap, or narrow BQX_LAST, BQX_START, BQX_END; what is saved is not read again.",
                 )
             self._read_bytes = total
+        count(Usage(read_bytes=session_bytes))

@@ -1,0 +1,144 @@
+"""Shows what runs really cost, by the ledger: sums by pair, stage, day or month, beside the estimate of a run."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Literal
+
+from rich.table import Table
+
+from bqx_assets.base.artifacts import Record
+from bqx_assets.base.errors import BqxError
+from bqx_assets.cli import results
+from bqx_assets.cli.bill import estimated_run
+from bqx_assets.fleet.entry import Entry
+from bqx_assets.fleet.ledger import Ledger, Page
+
+Axis = Literal["pair", "stage", "day", "month"]
+_KEYS: dict[Axis, Callable[[Entry], str]] = {
+    "pair": lambda entry: entry.pair,
+    "stage": lambda entry: entry.stage,
+    "day": lambda entry: f"{entry.began_at:%Y-%m-%d}",
+    "month": lambda entry: f"{entry.began_at:%Y-%m}",
+}
+_HEAD = ("runs", "hours", "CPU h", "GB read", "GB queried", "GB written", "class A", "class B", "USD")
+
+
+class Sums(Record):
+    """The sums of some entries of the ledger. **Units** are in the names."""
+
+    name: str
+    runs: int
+    failed_stages: int
+    unreported_stages: int
+    """Stages without an end: they are at work, or their process was killed."""
+    seconds: float
+    cpu_seconds: float
+    read_bytes: int
+    queried_bytes: int
+    written_bytes: int
+    class_a: int
+    class_b: int
+    compute_usd: float
+    bigquery_usd: float
+    storage_usd: float
+    usd: float
+
+
+class Actual(Record):
+    """The ledger, summed along one axis."""
+
+    by: Axis
+    groups: tuple[Sums, ...]
+    all: Sums
+    unread: tuple[str, ...]
+    """Names of the ledger's objects that could not be read."""
+    estimated_run_usd: float
+    """What `bqx cost` estimates for a run of one pair on Cloud Run, for comparison."""
+
+
+def actual_cost(ledger: Ledger, by: Axis, now: datetime) -> Actual:
+    """Return the sums of the whole ledger; entries older than two days are joined into their months first.
+
+    Raises:
+        StoreError: the store does not answer.
+    """
+    with suppress(BqxError, OSError):  # a ledger that may not be written can be read all the same
+        ledger.join(now)
+    page = ledger.read()
+    groups: defaultdict[str, list[Entry]] = defaultdict(list)
+    for entry in page.entries:
+        groups[_KEYS[by](entry)].append(entry)
+    return Actual(
+        by=by,
+        groups=tuple(_sums(name, entries) for name, entries in sorted(groups.items())),
+        all=_sums("all", page.entries),
+        unread=tuple(page.unread),
+        estimated_run_usd=estimated_run().total_usd,
+    )
+
+
+def actual_table(found: Actual) -> Table:
+    """Return one line for each group, and their sum."""
+    table = results.plain_table(found.by, numbers=_HEAD)
+    for each in found.groups:
+        table.add_row(each.name, *_cells(each))
+    table.add_section()
+    table.add_row("all", *_cells(found.all), style="bold")
+    return table
+
+
+def actual_lines(found: Actual) -> list[str]:
+    """Return notes about what is not in the sums, and the estimate for comparison."""
+    lines = [
+        "USD are measured quantities by the list prices of their day; a machine of your own is not counted.",
+        f"bqx cost estimates {found.estimated_run_usd:.2f} USD for a full run of a pair on Cloud Run.",
+    ]
+    if count := found.all.unreported_stages:
+        stages = f"{count:,} stage{'s' * (count != 1)} without an end"
+        lines.append(f"{stages}: at work, or killed; what it cost is not in the sums.")
+    if found.unread:
+        lines.append(f"{len(found.unread):,} objects of the ledger could not be read: {', '.join(found.unread[:3])}")
+    return lines
+
+
+def month_line(page: Page, now: datetime, budget_usd: float | None) -> str:
+    """Return a sentence about the USD of this month."""
+    of = "no budget is set" if budget_usd is None else f"of a budget of {budget_usd:,.2f} USD"
+    return f"{now:%B %Y} (UTC): {page.usd:,.2f} USD, {of}."
+
+
+def _sums(name: str, entries: Sequence[Entry]) -> Sums:
+    def total(of: Callable[[Entry], float]) -> float:
+        return sum(of(entry) for entry in entries)
+
+    return Sums(
+        name=name,
+        runs=len({(entry.run, entry.pair) for entry in entries}),
+        failed_stages=_count(entries, "failed"),
+        unreported_stages=_count(entries, "began"),
+        seconds=total(lambda each: each.seconds),
+        cpu_seconds=total(lambda each: each.cpu_seconds),
+        read_bytes=sum(each.read_bytes for each in entries),
+        queried_bytes=sum(each.queried_bytes for each in entries),
+        written_bytes=sum(each.written_bytes for each in entries),
+        class_a=sum(each.class_a for each in entries),
+        class_b=sum(each.class_b for each in entries),
+        compute_usd=total(lambda each: each.compute_usd),
+        bigquery_usd=total(lambda each: each.bigquery_usd),
+        storage_usd=total(lambda each: each.storage_usd),
+        usd=total(lambda each: each.usd),
+    )
+
+
+def _count(entries: Iterable[Entry], outcome: str) -> int:
+    return sum(entry.outcome == outcome for entry in entries)
+
+
+def _cells(sums: Sums) -> list[str]:
+    hours = [f"{seconds / 3600:,.2f}" for seconds in (sums.seconds, sums.cpu_seconds)]
+    giga = [f"{size / 1e9:,.2f}" for size in (sums.read_bytes, sums.queried_bytes, sums.written_bytes)]
+    return [f"{sums.runs:,}", *hours, *giga, f"{sums.class_a:,}", f"{sums.class_b:,}", f"{sums.usd:,.4f}"]

@@ -1,0 +1,178 @@
+"""Keeps the ledger in the output store: one small Parquet object for each stage of each run, joined by the month later.
+
+An entry is written when its stage begins and once more when it ends, so a stage whose process was killed is there as
+``began``. Entries older than two days are joined into one object a month. A reader may come across a joining in
+progress: it reads the single objects first, because each is deleted only after the month's object has its entry.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from bqx_assets.base.errors import BudgetExceeded, NewerFormat, ObjectMissing, PreconditionFailed
+from bqx_assets.base.store.protocol import ABSENT, Condition, ObjectInfo, ObjectStore, version_of
+from bqx_assets.base.threads import in_threads
+from bqx_assets.fleet.entry import Entry
+
+PREFIX = "ledger/"
+"""The beginning of the names of the ledger's objects in the output store."""
+_READERS = 16
+_JOINED_AFTER = timedelta(days=2)
+"""Age at which an entry is joined into its month: longer than any run."""
+_ARROW: dict[object, pa.DataType] = {int: pa.int64(), float: pa.float64(), datetime: pa.timestamp("us", "UTC")}
+"""Types of the columns by the fields' types; all others are texts."""
+_SCHEMA = pa.schema(
+    [pa.field(name, _ARROW.get(each.annotation, pa.string())) for name, each in Entry.model_fields.items()]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Entries of the ledger, oldest first, and the names of objects that could not be read."""
+
+    entries: list[Entry]
+    unread: list[str]
+
+    @property
+    def usd(self) -> float:
+        """USD of all entries."""
+        return sum(entry.usd for entry in self.entries)
+
+
+class Ledger:
+    """The ledger of an output store. Many processes may write and read it at once."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    def begin(self, entry: Entry) -> ObjectInfo:
+        """Write the entry of a stage that begins. Raises StoreError, OSError."""
+        name = f"{_month_prefix(entry.began_at)}{entry.began_at:%dT%H%M%S}-{entry.pair}-{entry.stage}"
+        return self._store.put_bytes(f"{name}-{secrets.token_hex(4)}.parquet", _encoded([entry]), only_if=ABSENT)
+
+    def end(self, entry: Entry, begun: ObjectInfo) -> None:
+        """Write the entry of a stage that ends, in the place of the one that began it. Raises StoreError, OSError."""
+        try:
+            self._store.put_bytes(begun.name, _encoded([entry]), only_if=begun.version)
+        except PreconditionFailed:  # joined into its month meanwhile; of two entries of a stage the ended one counts
+            self._store.put_bytes(begun.name, _encoded([entry]), only_if=ABSENT)
+
+    def read(self, since: datetime | None = None) -> Page:
+        """Return the entries of stages that began at or after ``since``; all entries without it.
+
+        **Cost**: one listing, one read for each month and for each entry of the last two days.
+
+        Raises:
+            StoreError: the store does not answer.
+        """
+        first = "" if since is None else _month_prefix(since)
+        infos = [info for info in self._store.list_objects(PREFIX) if info.name >= first.removesuffix("/")]
+        single = [info.name for info in infos if not _is_month(info.name)]
+        months = sorted({_month_of(info.name) for info in infos})
+        found = [*in_threads(self._entries, single, _READERS, "ledger")]
+        found += in_threads(self._entries, months, _READERS, "ledger")
+        unread = [name for name, entries in zip([*single, *months], found, strict=True) if entries is None]
+        entries = _latest(entry for entries in found for entry in entries or ())
+        return Page([each for each in entries if since is None or each.began_at >= since], unread)
+
+    def month(self, now: datetime) -> Page:
+        """Return the entries of the calendar month (UTC) of ``now``. Raises as ``read``."""
+        return self.read(now.replace(day=1, hour=0, minute=0, second=0, microsecond=0))
+
+    def join(self, now: datetime) -> None:
+        """Join entries older than two days into one object a month. Safe beside writers, readers and other joins.
+
+        Raises:
+            StoreError: the store does not answer, or may not be written.
+        """
+        infos = [info for info in self._store.list_objects(PREFIX) if not _is_month(info.name)]
+        old = [info for info in infos if info.updated < now - _JOINED_AFTER]
+        for month in sorted({_month_of(info.name) for info in old}):
+            self._join(month, [info for info in old if _month_of(info.name) == month])
+
+    def _join(self, month: str, infos: list[ObjectInfo]) -> None:
+        read = [(info, entries) for info in infos if (entries := self._entries(info.name, info.version))]
+        before = self._store.head(month)
+        kept = [] if before is None else self._entries(month, before.version)
+        if kept is None or not read:  # what cannot be read is not replaced
+            return
+        joined = _latest([*kept, *(entry for _, entries in read for entry in entries)])
+        try:
+            self._store.put_bytes(month, _encoded(joined), only_if=version_of(before))
+        except PreconditionFailed:  # another process joins this month
+            return
+        for info, _ in read:
+            with suppress(ObjectMissing, PreconditionFailed):  # ended meanwhile: the next join takes it
+                self._store.delete(info.name, only_if=info.version)
+
+    def _entries(self, name: str, version: Condition | None = None) -> list[Entry] | None:
+        """Return the entries of an object; none if it is gone, None if it cannot be read."""
+        try:
+            return list(_decoded(self._store.read(name, only_if=version)))
+        except (ObjectMissing, PreconditionFailed):
+            return []
+        except (pa.ArrowException, ValidationError, NewerFormat, ValueError):
+            return None
+
+
+def refuse_spent(ledger: Ledger, budget_usd: float | None, now: datetime) -> None:
+    """Refuse to begin a run in a month whose runs have cost ``budget_usd`` already; None is no budget.
+
+    Raises:
+        BudgetExceeded: they have. Nothing was read or changed.
+        StoreError: the ledger cannot be read.
+    """
+    if budget_usd is None:
+        return  # the store is not asked
+    page = ledger.month(now)
+    if page.usd >= budget_usd:
+        following = (now.replace(day=1) + timedelta(days=31)).replace(day=1)
+        raise BudgetExceeded(
+            f"runs of {now:%B %Y}",
+            got=f"{page.usd:,.2f} USD by the ledger",
+            expected=f"less than {budget_usd:,.2f} USD (BQX_MONTHLY_BUDGET_USD) before a run begins",
+            cure=f"Nothing was read. Raise the budget, or wait until {following:%-d %B} (UTC); "
+            "what it was spent on: bqx cost --actual --by pair",
+        )
+
+
+def _latest(entries: Iterable[Entry]) -> list[Entry]:
+    """Return one entry for each stage, ordered by its begin; one that ended replaces the one that began it."""
+    found: dict[tuple[str, str, str, datetime], Entry] = {}
+    for entry in entries:
+        key = (entry.run, entry.pair, entry.stage, entry.began_at)
+        if key not in found or found[key].outcome == "began":
+            found[key] = entry
+    return sorted(found.values(), key=lambda each: (each.began_at, each.pair, each.stage, each.run))
+
+
+def _month_prefix(moment: datetime) -> str:
+    return f"{PREFIX}{moment:%Y-%m}/"
+
+
+def _month_of(name: str) -> str:
+    """Return the name of the month's object that an entry belongs to; of a month's object its own."""
+    return name if _is_month(name) else f"{name.rpartition('/')[0]}.parquet"
+
+
+def _is_month(name: str) -> bool:
+    return "/" not in name.removeprefix(PREFIX)
+
+
+def _encoded(entries: list[Entry]) -> bytes:
+    out = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist([entry.model_dump() for entry in entries], _SCHEMA), out)
+    return out.getvalue().to_pybytes()
+
+
+def _decoded(data: bytes) -> Iterator[Entry]:
+    for row in pq.read_table(pa.BufferReader(data)).to_pylist():
+        yield Entry.model_validate(row)

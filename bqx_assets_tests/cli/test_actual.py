@@ -1,0 +1,62 @@
+"""``bqx cost --actual`` sums the ledger, and says what is not in the sums."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from bqx_assets.base.store.local import LocalObjectStore
+from bqx_assets.cli.main import app
+from bqx_assets.fleet.entry import Entry
+from bqx_assets.fleet.ledger import Ledger
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A home with a run of two stages of one pair, and a stage of another that was killed."""
+    ledger = Ledger(LocalObjectStore(tmp_path / "bqx-ml-output"))
+    for pair, stage, usd in (("eurusd", "slabs", 1.25), ("eurusd", "merge", 0.25), ("gbpusd", "slabs", None)):
+        began = Entry(run=pair, pair=pair, stage=stage, began_at=datetime.now(UTC), outcome="began")
+        info = ledger.begin(began)
+        if usd is not None:
+            facts = {"outcome": "done", "bigquery_usd": usd, "read_bytes": 2 * 10**9, "seconds": 1800.0}
+            ledger.end(began.model_copy(update=facts), info)
+    return tmp_path
+
+
+def asked(home: Path, *words: str) -> dict[str, object]:
+    result = CliRunner().invoke(app, ["--home", str(home), "cost", "--actual", *words, "--json"])
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_the_ledger_is_summed_along_each_axis(home: Path) -> None:
+    now = datetime.now(UTC)
+    for axis, names in (
+        ("pair", ["eurusd", "gbpusd"]),
+        ("stage", ["merge", "slabs"]),
+        ("day", [f"{now:%Y-%m-%d}"]),
+        ("month", [f"{now:%Y-%m}"]),
+    ):
+        found = asked(home, "--by", axis)
+        groups: list[dict[str, object]] = found["groups"]  # type: ignore[assignment] # pyright: ignore[reportAssignmentType]
+        assert [each["name"] for each in groups] == names
+        assert found["all"]["usd"] == 1.5  # type: ignore[index] # pyright: ignore[reportIndexIssue]
+        assert found["month_usd"] == 1.5
+
+
+def test_people_see_sums_unreported_stages_and_the_estimate(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BQX_MONTHLY_BUDGET_USD", "20")
+    result = CliRunner().invoke(app, ["--home", str(home), "cost", "--actual", "--by", "pair"])
+    assert "1.5000" in result.output
+    assert "1 stage without an end" in result.output
+    assert "estimates" in result.output
+    assert "1.50 USD, of a budget of 20.00 USD" in result.output
+
+
+def test_an_empty_ledger_costs_nothing(tmp_path: Path) -> None:
+    assert asked(tmp_path)["groups"] == []

@@ -1,0 +1,164 @@
+"""The ledger keeps one entry a stage, whoever writes, joins or reads it at the same time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bqx_assets.base.errors import BudgetExceeded
+from bqx_assets.base.store.local import LocalObjectStore
+from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore
+from bqx_assets.fleet.entry import Entry
+from bqx_assets.fleet.ledger import PREFIX, Ledger, refuse_spent
+from bqx_assets_tests.servers.memory_store import MemoryObjectStore
+
+NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
+LATER = datetime.now(UTC) + timedelta(days=3)
+"""A moment at which all that was written in a test is older than two days."""
+
+
+def entry(number: int = 0, *, at: datetime = NOW, usd: float = 0.0) -> Entry:
+    return Entry(
+        run=f"run-{number}", pair="eurusd", stage="merge", began_at=at, outcome="began", bigquery_usd=usd, vcpus=2
+    )
+
+
+def ended(begun: Entry) -> Entry:
+    return begun.model_copy(update={"outcome": "done", "seconds": 1.5, "class_a": 3})
+
+
+def keep(ledger: Ledger, each: Entry) -> Entry:
+    done = ended(each)
+    ledger.end(done, ledger.begin(each))
+    return done
+
+
+def test_an_entry_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    ledger = Ledger(LocalObjectStore(tmp_path))
+    done = keep(ledger, entry())
+    assert ledger.read().entries == [done]
+
+
+def test_a_stage_that_was_killed_stays_as_one_that_began() -> None:
+    ledger = Ledger(MemoryObjectStore())
+    ledger.begin(entry())
+    assert [each.outcome for each in ledger.read().entries] == ["began"]
+
+
+def test_anybody_can_read_the_objects_as_parquet(tmp_path: Path) -> None:
+    keep(Ledger(LocalObjectStore(tmp_path)), entry())
+    (path,) = (tmp_path / PREFIX).rglob("*.parquet")
+    assert pq.read_table(path).to_pylist()[0]["pair"] == "eurusd"
+
+
+def test_a_month_has_the_entries_that_began_in_it() -> None:
+    ledger = Ledger(MemoryObjectStore())
+    before = keep(ledger, entry(1, at=NOW.replace(day=1, hour=0) - timedelta(microseconds=1)))
+    first = keep(ledger, entry(2, at=NOW.replace(day=1, hour=0)))
+    assert ledger.month(NOW).entries == [first]
+    ledger.join(LATER)
+    assert ledger.month(NOW).entries == [first]
+    assert ledger.read().entries == [before, first]
+
+
+def test_joined_months_are_one_object_each_and_a_stage_that_ends_later_replaces_its_begin() -> None:
+    store = MemoryObjectStore()
+    ledger = Ledger(store)
+    late, begun = entry(1), ledger.begin(entry(1))
+    done = keep(ledger, entry(2, at=NOW - timedelta(days=40)))
+    ledger.join(LATER)
+    assert [info.name for info in store.list_objects(PREFIX)] == ["ledger/2026-10.parquet", "ledger/2026-11.parquet"]
+    ledger.end(ended(late), begun)
+    assert ledger.read().entries == [done, ended(late)]
+    ledger.join(LATER)
+    assert ledger.read().entries == [done, ended(late)]
+    assert len(list(store.list_objects(PREFIX))) == 2
+
+
+def test_what_cannot_be_read_is_named_and_neither_joined_nor_deleted() -> None:
+    store = MemoryObjectStore()
+    ledger = Ledger(store)
+    keep(ledger, entry())
+    store.put_bytes("ledger/2026-11/other.parquet", b"no parquet")
+    store.put_bytes("ledger/2026-10.parquet", b"no parquet")
+    keep(ledger, entry(3, at=NOW - timedelta(days=40)))
+    ledger.join(LATER)
+    page = ledger.read()
+    assert page.unread == ["ledger/2026-11/other.parquet", "ledger/2026-10.parquet"]
+    assert [each.run for each in page.entries] == ["run-3", "run-0"]
+
+
+@dataclass
+class Interrupted(MemoryObjectStore):
+    """A store at whose next calls something else happens first."""
+
+    happen: list[Callable[[], object]] = field(default_factory=list[Callable[[], object]])
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def read(self, name: str, start: int = 0, length: int | None = None, only_if: str | None = None) -> bytes:
+        if self.happen:
+            self.happen.pop(0)()
+        return super().read(name, start, length, only_if)
+
+
+def test_a_reader_that_meets_a_join_misses_nothing() -> None:
+    store = Interrupted()
+    ledger = Ledger(store)
+    done = [keep(ledger, entry(number, at=NOW + timedelta(seconds=number))) for number in range(3)]
+    store.happen = [lambda: Ledger(store).join(LATER)]
+    assert ledger.read().entries == done
+
+
+Action = st.sampled_from(["begin", "end", "join", "join twice", "read"])
+
+
+@given(actions=st.lists(Action, max_size=14), choices=st.lists(st.integers(0, 5), min_size=14, max_size=14))
+@settings(max_examples=60, deadline=None)
+def test_no_order_of_writing_joining_and_reading_loses_or_doubles_an_entry(
+    actions: list[str], choices: list[int]
+) -> None:
+    ledger = Ledger(MemoryObjectStore())
+    open_, known = dict[str, tuple[Entry, ObjectInfo]](), dict[str, Entry]()
+    for number, (action, choice) in enumerate(zip(actions, choices, strict=False)):
+        if action == "begin":
+            made = entry(number, at=NOW - timedelta(days=15 * choice, seconds=number))
+            open_[made.run], known[made.run] = (made, ledger.begin(made)), made
+        elif action == "end" and open_:
+            run = sorted(open_)[choice % len(open_)]
+            made, begun = open_.pop(run)
+            known[run] = ended(made)
+            ledger.end(known[run], begun)
+        elif action.startswith("join"):
+            ledger.join(LATER)
+        assert {each.run: each for each in ledger.read().entries} == known
+        assert len(ledger.read().entries) == len(known)
+
+
+@pytest.mark.parametrize(("budget", "refused"), [(None, False), (5.01, False), (5.0, True), (1.0, True)])
+def test_a_month_whose_budget_is_spent_begins_no_further_run(budget: float | None, *, refused: bool) -> None:
+    ledger = Ledger(MemoryObjectStore())
+    keep(ledger, entry(1, usd=2.0))
+    keep(ledger, entry(2, usd=3.0))
+    keep(ledger, entry(3, usd=100.0, at=NOW - timedelta(days=30)))
+    if not refused:
+        refuse_spent(ledger, budget, NOW)
+        return
+    with pytest.raises(BudgetExceeded, match=r"5\.00 USD by the ledger.*until 1 December"):
+        refuse_spent(ledger, budget, NOW)
+
+
+def test_without_a_budget_the_store_is_not_asked() -> None:
+    class Silent:
+        """A store that has no method."""
+
+    store: ObjectStore = Silent()  # type: ignore[assignment] # pyright: ignore[reportAssignmentType]
+    refuse_spent(Ledger(store), None, NOW)
