@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import sys
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -31,6 +33,7 @@ from bqx_assets_tests.descriptions import MODIFIED, describe
 from bqx_assets_tests.frames import EURUSD, FEW_TABLES, FrameWarehouse, across_months, frame_job, frame_warehouse
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
 from bqx_assets_tests.servers.gcs.server import GcsServer
+from bqx_assets_tests.servers.memory_store import MemoryObjectStore
 
 TABLE = describe("features", "agg_eurusd", (("x", "FLOAT64"),))
 FACTS: dict[str, Any] = {"spine_fingerprint": "s", "filters": {"pair": "eurusd"}, "policy": "refuse"}
@@ -232,3 +235,24 @@ def test_a_slab_object_tells_how_long_its_footer_is(gcs_store: GcsObjectStore, w
     end = gcs_store.read(info.name, info.size_bytes - int(info.metadata["footer-bytes"]))
     assert end.endswith(b"PAR1")
     assert int.from_bytes(end[-8:-4], "little") == len(end) - 8
+
+
+def test_a_tables_pieces_are_listed_while_other_threads_store_theirs() -> None:
+    store = MemoryObjectStore()
+    for number in range(300):
+        store.put_bytes(f"eurusd/old_{number}/2024-Q1.parquet", b"")
+    slabs = Slabs(store, "eurusd/")
+    assert len(slabs.others("old_0", ())) == 1  # it has listed the store
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+
+    def table(number: int) -> int:
+        for period in range(20):
+            slabs._keep(store.put_bytes(f"eurusd/new_{number}/{period}.parquet", b""))
+        return len(slabs.others(f"new_{number}", ()))
+
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(table, range(100))) == [20] * 100
+    finally:
+        sys.setswitchinterval(before)
