@@ -139,13 +139,17 @@ class Step:
 
 
 class StepContext(Protocol):
-    """What a step needs of Dagster's contexts of assets, outputs and checks."""
+    """The part of Dagster's contexts of assets, outputs and checks that a step uses."""
 
     @property
-    def partition_key(self) -> str: ...
+    def partition_key(self) -> str:
+        """The pair's name."""
+        ...
 
     @property
-    def log(self) -> Logger: ...
+    def log(self) -> Logger:
+        """The run's log."""
+        ...
 
 
 @contextmanager

@@ -43,6 +43,7 @@ def _type(kind: object) -> str:
     names = {
         "str": "text",
         "int": "integer",
+        "float": "number",
         "bool": "`true` or `false`",
         "Path": "folder",
         "datetime": "ISO 8601 time",

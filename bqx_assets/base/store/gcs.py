@@ -25,8 +25,7 @@ from bqx_assets.base.files import Blocks, JoinedBlocks
 from bqx_assets.base.retry import RETRIES, RetryPolicy
 from bqx_assets.base.store import gcs_answers as failures
 from bqx_assets.base.store.gcs_answers import hide_upload_ids
-from bqx_assets.base.store.gcs_calls import CountingAdapter
-from bqx_assets.base.store.gcs_facts import WRITER, info_of, policy_of
+from bqx_assets.base.store.gcs_facts import WRITER, CountingAdapter, info_of, policy_of
 from bqx_assets.base.store.naming import GCS_SCHEME, object_name
 from bqx_assets.base.store.protocol import ABSENT, STAGING, BucketPolicy, Condition, ObjectInfo, version_text
 from bqx_assets.base.threads import in_threads

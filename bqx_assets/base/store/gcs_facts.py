@@ -1,16 +1,25 @@
-"""Translates the facts of a bucket and of an object, as Google's client loads them, into this package's own types."""
+"""Translates facts of buckets and objects, as Google's client loads them, and its requests, as Google bills them."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
+from urllib.parse import urlsplit
+
+from requests import PreparedRequest, Response
+from requests.adapters import HTTPAdapter
 
 from bqx_assets.base.checksums import from_base64
 from bqx_assets.base.store.protocol import BucketPolicy, ObjectInfo, Verified
+from bqx_assets.base.usage import Usage, count
 
 WRITER = "bqx-writer"
 """Metadata key of the token by which a writer recognizes its own write, and this package all of its objects."""
+_LISTING = re.compile(r"/b/[^/]+/o/?|/b/?")
+_CLASS_A, _CLASS_B, _FREE = Usage(class_a=1), Usage(class_b=1), Usage()
+"""What a request is billed as. **Source**: cloud.google.com/storage/pricing, "Operation charges", JSON API."""
 
 
 def policy_of(bucket: Any) -> BucketPolicy:  # noqa: ANN401 -- the client is untyped
@@ -54,3 +63,26 @@ def info_of(blob: Any, prefix: str) -> ObjectInfo:  # noqa: ANN401 -- the client
 def _part(facts: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     part = facts.get(name)
     return cast("Mapping[str, Any]", part) if isinstance(part, Mapping) else {}
+
+
+class CountingAdapter(HTTPAdapter):
+    """Sends requests, and counts each attempt."""
+
+    def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:  # noqa: ANN401 -- the base's
+        """Count a request, then send it as the base does."""
+        count(operation(request.method or "", request.url or ""))
+        return super().send(request, *args, **options)
+
+
+def operation(method: str, url: str) -> Usage:
+    """Return what a request is billed as.
+
+    Writing, composing, listing and the start of a resumable upload are of class A, reading of an object or of its facts
+    is of class B; deleting, and sending the bytes of an upload that was started, are free.
+    """
+    if method in {"DELETE", "PUT"}:
+        return _FREE
+    if method == "GET":
+        _, _, path = urlsplit(url).path.partition("/v1")
+        return _CLASS_A if _LISTING.fullmatch(path) else _CLASS_B
+    return _CLASS_A

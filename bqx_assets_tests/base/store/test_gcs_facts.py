@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bqx_assets.base.store.gcs import GcsObjectStore
-from bqx_assets.base.store.gcs_calls import operation
+from bqx_assets.base.store.gcs_facts import operation
 from bqx_assets.base.store.protocol import ABSENT
 from bqx_assets.base.usage import Usage, used
 from bqx_assets_tests.servers.gcs.server import GcsServer
