@@ -219,3 +219,15 @@ class CloudRunError(BqxError):
 
 class CloudRunUnavailable(CloudRunError):
     """Cloud Run did not answer for as long as a call is repeated."""
+
+
+class AlertNotSent(BqxError):
+    """A receiver of alerts refused a message or did not answer."""
+
+    asked_seconds = 0.0
+    """Time after which the receiver wants to be called again; 0 if it names none."""
+
+    def asking(self, seconds: float) -> AlertNotSent:
+        """Return this error with the wait that the receiver asked for."""
+        self.asked_seconds = seconds
+        return self

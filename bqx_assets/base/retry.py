@@ -43,7 +43,9 @@ class RetryPolicy:
         return max(_JITTER.uniform(0, bound), min(asked_seconds, self.longest_asked_seconds))
 
 
-Caller = Literal["cloud_storage", "upload_session", "bigquery", "read_session", "table_read", "cloud_run", "step"]
+Caller = Literal[
+    "cloud_storage", "upload_session", "bigquery", "read_session", "table_read", "cloud_run", "step", "alert"
+]
 
 RETRIES: Final[dict[Caller, RetryPolicy]] = {
     # A call that stalls is given up after 25 s: the patience allows for four of them.
@@ -62,6 +64,8 @@ RETRIES: Final[dict[Caller, RetryPolicy]] = {
     "table_read": RetryPolicy(0.5, 30.0, attempts=5),
     # The quotas of the Cloud Run Admin API are counted by the minute.
     "cloud_run": RetryPolicy(1.0, 30.0, patience_seconds=180.0, call_seconds=20.0),
+    # A sensor's evaluation ends after 60 s, and may have two receivers; what is not delivered is sent at its next look.
+    "alert": RetryPolicy(0.5, 2.0, attempts=3, patience_seconds=15.0, call_seconds=7.0, longest_asked_seconds=4.0),
     # A Dagster step whose error may pass; what it finished is not done again.
     "step": RetryPolicy(2.0, 2.0, factor=1.0, attempts=3),
 }

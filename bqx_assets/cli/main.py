@@ -13,6 +13,7 @@ from bqx_assets.base.errors import WarehouseError
 from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.base.store.naming import local_path, output_place
 from bqx_assets.cli import results
+from bqx_assets.cli.alert import alert_app
 from bqx_assets.cli.cost import cost_app
 from bqx_assets.cli.diff import diff_app
 from bqx_assets.cli.doctor import doctor_app, stop_on_a_lack
@@ -56,6 +57,7 @@ app.add_typer(expectations_app, name="expectations")
 app.add_typer(diff_app)
 app.add_typer(doctor_app)
 app.add_typer(cost_app)
+app.add_typer(alert_app)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The page of all settings, made from ``Settings``: ``python -m bqx_assets_tests.base.settings_page`` writes it."""
+"""The page of all settings, made from their classes: ``python -m bqx_assets_tests.base.settings_page`` writes it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Literal, Union, get_args, get_origin
 
 from annotated_types import Ge
+from pydantic_settings import BaseSettings
 
 from bqx_assets.base.settings import Settings, variable_of
+from bqx_assets.fleet.alert_settings import AlertSettings
 
 PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 _HEAD = """# All settings
@@ -18,21 +20,31 @@ the variable, and the variable over the default. In Dagster's launchpad a run ma
 settings of its speed. `BQX_UI_HOSTS`, the names of the web server, is read by the server alone
 ([operations](operations.md)).
 
-This page is made from `bqx_assets/base/settings.py` by `python -m bqx_assets_tests.base.settings_page`.
+This page is made from `bqx_assets/base/settings.py` and `bqx_assets/fleet/alert_settings.py` by
+`python -m bqx_assets_tests.base.settings_page`.
 
-| variable | type | default | meaning |
-|---|---|---|---|
+"""
+_TABLE = "| variable | type | default | meaning |\n|---|---|---|---|\n"
+_ALERTS = """
+## Alerts
+
+They are read where sensors are evaluated, and by `bqx alert` ([alerts](alerts.md)); no run needs them.
+
 """
 
 
 def page() -> str:
     """Return the text that ``docs/settings.md`` must have."""
+    return f"{_HEAD}{_TABLE}{_rows(Settings)}{_ALERTS}{_TABLE}{_rows(AlertSettings)}"
+
+
+def _rows(settings: type[BaseSettings]) -> str:
     rows = [
         f"| `{variable_of(name)}` | {_type(field.annotation)}{_least(field.metadata)} | {_default(field.default)} | "
         f"{_meaning(field.description or '')} |"
-        for name, field in Settings.model_fields.items()
+        for name, field in settings.model_fields.items()
     ]
-    return _HEAD + "\n".join(rows) + "\n"
+    return "\n".join(rows) + "\n"
 
 
 def _type(kind: object) -> str:
@@ -42,6 +54,7 @@ def _type(kind: object) -> str:
         return _type(next(each for each in get_args(kind) if each is not type(None)))
     names = {
         "str": "text",
+        "SecretStr": "text, secret",
         "int": "integer",
         "float": "number",
         "bool": "`true` or `false`",

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.settings import Last, Settings, parse_last, variable_of
+from bqx_assets.fleet.alert_settings import AlertSettings
 from bqx_assets_tests.base.settings_page import PAGE, page
 
 
@@ -53,7 +54,8 @@ def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatc
 
 def test_the_page_of_all_settings_is_what_its_generator_gives() -> None:
     assert PAGE.read_text() == page(), "python -m bqx_assets_tests.base.settings_page"
-    assert all(field.description for field in Settings.model_fields.values())
+    fields = [*Settings.model_fields.values(), *AlertSettings.model_fields.values()]
+    assert all(field.description for field in fields)
 
 
 @pytest.mark.parametrize(
