@@ -6,18 +6,15 @@ the settings which warehouse is read and whether files are in a folder or in a b
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from bqx_assets.base.artifacts import SIMULATED, ExtractionRecord, Manifest, Spine, manifest_path
-from bqx_assets.base.errors import BadSetting, ForeignFile
-from bqx_assets.base.files import read_regular
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.progress import Progress, Silent, at_work, waiting
-from bqx_assets.base.settings import Settings, training_name
+from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.local import LocalObjectStore, working_folder
 from bqx_assets.base.store.naming import is_address
 from bqx_assets.base.store.open_store import in_cloud, open_store
@@ -33,7 +30,15 @@ from bqx_assets.extract.plan import PairPlan, plan_pair
 from bqx_assets.extract.slabs import Slabs, slabs_prefix
 from bqx_assets.extract.staging import StagedWarehouse
 from bqx_assets.extract.warehouse import Warehouse
-from bqx_assets.merge.engine import bucket_checkpoints_of, checkpoints_of, engine_named, merge, plan_merge
+from bqx_assets.merge.engine import (
+    bucket_checkpoints_of,
+    checkpoints_of,
+    engine_named,
+    merge,
+    plan_merge,
+    refuse_foreign,
+    refuse_published,
+)
 from bqx_assets.merge.plan import MergePlan
 from bqx_assets.merge.slab_parts import objects_in
 from bqx_assets.quality.diff import Difference
@@ -44,7 +49,7 @@ from bqx_assets.release.named_file import diff_files, kept_expectations, validat
 from bqx_assets.release.publish import Published
 from bqx_assets.release.published import Standing, verify_pairs
 from bqx_assets.release.retention import Removed, clean_checkpoints, sweep
-from bqx_assets.release.status import PairStatus, pair_status
+from bqx_assets.release.status import PairArtifacts, PairStatus, pair_artifacts
 
 _PAIRS_AT_ONCE = 8
 
@@ -253,14 +258,14 @@ class Pipeline:
             checkpoints = str(self.settings.checkpoint_dir)
         engine_named(self.settings.engine, composes=self.in_bucket and checkpoints is None)  # before anything is read
         if output is not None:
-            _refuse_foreign(manifest_path(output))
+            refuse_foreign(manifest_path(output))
         return self.merge_planned(self.plan_merge(pair, checkpoints), output)
 
     def merge_planned(self, plan: MergePlan, output: Path | None = None) -> MergedResult:
         """Execute the plan of a merge. Raises as ``merge``."""
         target = output or self.settings.training_file(plan.pair)
         if not self.in_bucket:
-            _refuse_published(self.settings.output_dir, target)
+            refuse_published(self.settings.output_dir, target)
         store, name = StoredFile.at(target)
         # Local files are merged on this machine, so that the output bucket need not be reachable.
         remote = output is None and self.in_bucket and not any(part.paths for part in plan.parts)
@@ -355,46 +360,24 @@ class Pipeline:
         return verify_pairs(self.store, pairs, self.progress, every=every)
 
     def status(self, pairs: Sequence[Pair] = ALL_PAIRS) -> list[PairStatus]:
-        """Return the state of the pairs' stages by records and manifests. **Cost**: reads no slab and no large file."""
+        """Return the state of the pairs' stages by records and manifests. Raises as ``artifacts``."""
+        return [each.status for each in self.artifacts(pairs)]
+
+    def artifacts(self, pairs: Sequence[Pair]) -> list[PairArtifacts]:
+        """Return the state of the pairs' stages, and their records. **Cost**: reads no slab and no large file.
+
+        Raises:
+            StoreError: the store does not answer.
+        """
         store = self.store
 
-        def status_of(pair: Pair) -> PairStatus:
-            return pair_status(pair, self.slabs(pair), self.merged(pair), self.expectations(pair), store)
+        def of(pair: Pair) -> PairArtifacts:
+            return pair_artifacts(pair, self.slabs(pair), self.merged(pair), self.expectations(pair), store)
 
         what = f"looking at {len(pairs)} pair{'s' * (len(pairs) != 1)}"
         with waiting(self.progress, "status", at_work(what)):
-            return list(in_threads(status_of, pairs, _PAIRS_AT_ONCE, "status"))
+            return list(in_threads(of, pairs, _PAIRS_AT_ONCE, "status"))
 
     def diff(self, a: str, b: str, *, values: bool = False) -> Difference:
         """Return the tables and columns in which two training files differ; see ``release.named_file.diff_files``."""
         return diff_files(a, b, values=values, progress=self.progress)
-
-
-def _refuse_foreign(manifest: Path) -> None:
-    """Refuse to write a manifest over a file of the same name that is no manifest, because it may be anybody's."""
-    try:
-        facts = json.loads(read_regular(manifest))
-    except FileNotFoundError:
-        return
-    except (OSError, ValueError):
-        facts = None
-    if not isinstance(facts, dict) or not {"format_version", "pair", "extraction"} <= facts.keys():
-        raise ForeignFile(
-            str(manifest),
-            got="a file that is no manifest of a training file",
-            expected="nothing, or the manifest of an earlier merge, in whose place the new one is written",
-            cure="Move it away, or name another file with --output.",
-        )
-
-
-def _refuse_published(folder: Path, target: Path) -> None:
-    """Refuse to merge over a published file: ``verify`` would call bytes published that no check has seen."""
-    wanted = target.resolve()
-    for pair in ALL_PAIRS:
-        if (folder / training_name(pair)).resolve() == wanted:
-            raise BadSetting(
-                f"output {target}",
-                got=f"the place of {pair}'s published file",
-                expected="another file, which a publication checks and copies there",
-                cure=f"Name another file with --output, then: bqx publish {pair} --file FILE",
-            )

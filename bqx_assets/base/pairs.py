@@ -64,3 +64,13 @@ def nearest_pair(text: str) -> str:
     if letters[3:6] + letters[:3] in _BY_NAME:
         return letters[3:6] + letters[:3]
     return difflib.get_close_matches(letters, _BY_NAME, n=1, cutoff=0.0)[0]
+
+
+def parse_pairs(text: str) -> tuple[Pair, ...]:
+    """Return the pairs that a text names, separated by commas or blanks, in market order and each once.
+
+    Raises:
+        UnknownPair: a word is not a pair's name.
+    """
+    named = {parse_pair(word) for word in text.replace(",", " ").split()}
+    return tuple(pair for pair in ALL_PAIRS if pair in named)

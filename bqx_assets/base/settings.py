@@ -16,7 +16,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bqx_assets.base.errors import BadSetting
-from bqx_assets.base.pairs import Pair
+from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pairs
 from bqx_assets.base.store.naming import local_path, output_place, server_address
 
 _PREFIX = "BQX_"
@@ -111,6 +111,10 @@ class Settings(BaseSettings):
     """Number of days that unpublished parts may stay in the store. Slabs stay, since a refresh reads what is gone."""
     keep_versions: int = Field(default=3, ge=0)
     """Number of earlier versions of a published file that are kept."""
+    fleet: str | None = None
+    """Names of the pairs that are to be published and kept fresh, separated by commas or blanks; default: all 28."""
+    fresh_days: float = Field(default=8.0, gt=0)
+    """Age in days up to which the data of a published file count as fresh; a week and a day, for weekly runs."""
     monthly_budget_usd: float | None = Field(default=None, gt=0)
     """USD for the runs of a calendar month (UTC), by the ledger. At or above it no further run begins; none by
     default."""
@@ -142,6 +146,16 @@ class Settings(BaseSettings):
     def _has_one_range(self) -> Self:
         _refuse_two_ranges(self.last, self.start, self.end)
         return self
+
+    @field_validator("fleet")
+    @classmethod
+    def _is_of_pairs(cls, value: str | None) -> str | None:
+        return None if value is None or not value.strip() else " ".join(pair.name for pair in parse_pairs(value))
+
+    @property
+    def fleet_pairs(self) -> tuple[Pair, ...]:
+        """The pairs that are to be published and kept fresh, in market order."""
+        return ALL_PAIRS if self.fleet is None else parse_pairs(self.fleet)
 
     @field_validator("bigquery_storage_endpoint")
     @classmethod

@@ -6,6 +6,7 @@ against, and may be chosen for small pairs.
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
@@ -15,14 +16,21 @@ from typing import Protocol
 
 from bqx_assets.base.artifacts import EXTRACTION_FILE, Manifest, SlabRecord, load_record, manifest_path, save_record
 from bqx_assets.base.checksums import sums_of_files
-from bqx_assets.base.errors import BadSetting, CheckpointCorrupt, MergeRefused, NewerFormat, ObjectMissing
-from bqx_assets.base.files import FILE, kind_of, locked_folder, remove_partials
+from bqx_assets.base.errors import (
+    BadSetting,
+    CheckpointCorrupt,
+    ForeignFile,
+    MergeRefused,
+    NewerFormat,
+    ObjectMissing,
+)
+from bqx_assets.base.files import FILE, kind_of, locked_folder, read_regular, remove_partials
 from bqx_assets.base.names import KEY
-from bqx_assets.base.pairs import Pair
+from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.printable import some_of
 from bqx_assets.base.process import PeakMemory, keep_freed_memory
 from bqx_assets.base.progress import Progress, at_work, waiting
-from bqx_assets.base.settings import Settings
+from bqx_assets.base.settings import Settings, training_name
 from bqx_assets.base.store.open_store import bucket_at
 from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.extract.slabs import SPINE_FILE
@@ -290,3 +298,41 @@ def _no_checkpoints(pair: Pair, root: str, others: Sequence[str], cure: str) -> 
     besides = f" of it, but {some_of(others, _NAMED)}" if others else ""
     expected = "the slabs of an extraction, or targets.parquet and *.parquet"
     return MergeRefused(root, got=f"neither a folder {pair} nor checkpoints{besides}", expected=expected, cure=cure)
+
+
+def refuse_foreign(manifest: Path) -> None:
+    """Refuse to write a manifest over a file of the same name that is no manifest, because it may be anybody's.
+
+    Raises:
+        ForeignFile: such a file is there.
+    """
+    try:
+        facts = json.loads(read_regular(manifest))
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError):
+        facts = None
+    if not isinstance(facts, dict) or not {"format_version", "pair", "extraction"} <= facts.keys():
+        raise ForeignFile(
+            str(manifest),
+            got="a file that is no manifest of a training file",
+            expected="nothing, or the manifest of an earlier merge, in whose place the new one is written",
+            cure="Move it away, or name another file with --output.",
+        )
+
+
+def refuse_published(folder: Path, target: Path) -> None:
+    """Refuse to merge over a published file: ``verify`` would call bytes published that no check has seen.
+
+    Raises:
+        BadSetting: the target is one.
+    """
+    wanted = target.resolve()
+    for pair in ALL_PAIRS:
+        if (folder / training_name(pair)).resolve() == wanted:
+            raise BadSetting(
+                f"output {target}",
+                got=f"the place of {pair}'s published file",
+                expected="another file, which a publication checks and copies there",
+                cure=f"Name another file with --output, then: bqx publish {pair} --file FILE",
+            )

@@ -11,6 +11,8 @@ from bqx_assets.catalogue.expectations import Expectations, PairFacts, family_wo
 from bqx_assets.quality.report import Finding, count, listed, sample
 from bqx_assets.quality.scan import ColumnFacts, Scan
 
+NULL_SHARE = "null_share_"
+"""The beginning of the names of a verdict's evidence on the share of nulls by family."""
 _WORST = 10
 
 
@@ -67,7 +69,8 @@ def completeness(scan: Scan) -> Finding | None:
             "target_null_fraction": of_targets,
             "target_excess": max(0.0, unexplained - limit.max_target_null_fraction),
             "beyond": sample(judged.beyond),
-            "by_family": sample(judged.shares),
+            "by_family": sample(judged.texts),
+            **{f"{NULL_SHARE}{family}": share for family, share in judged.shares.items()},
             "worst": [f"{column.name} {(column.nulls or 0) / scan.rows:.1%}" for column in worst],
             "earlier_gates": sample(earlier),
         },
@@ -160,8 +163,10 @@ class NullFindings:
 
     beyond: list[str]
     """One text for each family or table with too many nulls."""
-    shares: list[str]
-    """One text for each family, the greatest share first."""
+    texts: list[str]
+    """One text for each family that has nulls, the greatest share first."""
+    shares: Mapping[str, float]
+    """The share of each family, 0 to 1."""
     expected: str
 
 
@@ -179,11 +184,11 @@ def judge_nulls(scan: Scan, features: Sequence[ColumnFacts]) -> NullFindings:
         tables = nulls_by_table(scan, features)
         later = [column for table in tables if table not in facts.tables for column in tables[table]]
         beyond = [*_by_table(scan, tables, facts), *_beyond_limits(scan.expectations, later)]
-        return NullFindings(beyond, texts, _expected_of(scan, facts))
+        return NullFindings(beyond, texts, shares, _expected_of(scan, facts))
     limits = scan.expectations
     one = limits.max_feature_null_fraction
     expected = f"less than {one:.2%} in features" if isinstance(one, float) else _expected_by_family(limits)
-    return NullFindings(_beyond_limits(limits, features), texts, expected)
+    return NullFindings(_beyond_limits(limits, features), texts, shares, expected)
 
 
 def null_fraction(columns: Sequence[ColumnFacts]) -> float:

@@ -7,18 +7,21 @@ because it inferred success from durations and exit codes.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 
 from bqx_assets.base.artifacts import ExtractionRecord, Manifest, Record, SlabRecord, Spine
-from bqx_assets.base.errors import CheckpointCorrupt
+from bqx_assets.base.errors import BqxError, CheckpointCorrupt, StoreError, SystemRefused
 from bqx_assets.base.pairs import Pair
+from bqx_assets.base.settings import training_name
 from bqx_assets.base.store.protocol import ObjectStore, VerifiedBy
 from bqx_assets.base.threads import in_threads
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.catalogue.families import expected_tables, targets_table
 from bqx_assets.extract.slabs import Slabs
+from bqx_assets.quality.report import Report
 from bqx_assets.release.merged_file import MergedFile
-from bqx_assets.release.published import State, look
+from bqx_assets.release.published import State, companions_of, look
 
 _READERS = 16
 
@@ -27,38 +30,69 @@ class PairStatus(Record):
     """One pair's five stages."""
 
     pair: str
-    spine: State
-    slabs: State
-    slabs_done: int
-    slabs_expected: int
-    periods: tuple[str, ...]
+    problem: str = ""
+    """Why the pair's artefacts could not be read, in words; every stage then counts as "none"."""
+    spine: State = "none"
+    slabs: State = "none"
+    slabs_done: int = 0
+    slabs_expected: int = 0
+    periods: tuple[str, ...] = ()
     """Names of the periods of the spine that is there, in order; empty where there is none or it is not cut."""
-    failed_tables: tuple[str, ...]
-    merged: State
-    validated: State
-    published: State
+    failed_tables: tuple[str, ...] = ()
+    merged: State = "none"
+    validated: State = "none"
+    failed_checks: tuple[str, ...] = ()
+    """Names of the rules of severity "error" that failed in the last report."""
+    published: State = "none"
     """``failed``: size or CRC32C of the object is not its manifest's. ``unverified``: the file could have changed since
     it was last read. ``partial``: whole, but a plain-named copy of its manifest or report is of another version."""
-    verified_at: datetime | None
-    verified_by: VerifiedBy | None
+    verified_at: datetime | None = None
+    verified_by: VerifiedBy | None = None
     """The time and the way in which the published bytes were last compared with a checksum."""
-    rows: int | None
-    columns: int | None
+    rows: int | None = None
+    columns: int | None = None
     """Columns of the published file, or of the merged one while nothing is published."""
-    size_bytes: int | None
-    content_digest: str | None
+    size_bytes: int | None = None
+    content_digest: str | None = None
     """The digest of its values; None where an earlier version wrote the manifest without one."""
-    uri: str | None
+    uri: str | None = None
     """The published file's URI, if its bytes were verified and could not have changed since."""
 
 
-def pair_status(
+@dataclass(frozen=True, slots=True)
+class PairArtifacts:
+    """A pair's stages, and the records that they follow from; None for what is not there or cannot be read."""
+
+    status: PairStatus
+    extraction: ExtractionRecord | None = None
+    published: Manifest | None = None
+    report: Report | None = None
+    """Of the merged file; of the published one where nothing is merged."""
+
+
+def pair_artifacts(
     pair: Pair, slabs: Slabs, file: MergedFile, expectations: Expectations, store: ObjectStore
-) -> PairStatus:
+) -> PairArtifacts:
     """Return a pair's stages. **Cost**: reads records and facts, but no slab and no training file of more than 64 MiB.
 
-    A slab counts if its record is for the spine that is there, and if its stored facts are those of the record.
+    A slab counts if its record is for the spine that is there, and if its stored facts are those of the record. What
+    cannot be read of this pair is its ``problem``, because it says nothing about the others.
+
+    Raises:
+        StoreError: the store does not answer.
     """
+    try:
+        return _artifacts(pair, slabs, file, expectations, store)
+    except StoreError:
+        raise
+    except (BqxError, OSError) as error:
+        problem = str(error if isinstance(error, BqxError) else SystemRefused.of(error))
+        return PairArtifacts(PairStatus(pair=pair.name, problem=problem))
+
+
+def _artifacts(
+    pair: Pair, slabs: Slabs, file: MergedFile, expectations: Expectations, store: ObjectStore
+) -> PairArtifacts:
     spine = _spine(slabs)
     record = _load_extraction(slabs)
     done = {slab.table: slab.crc32c for slab in _finished(pair, slabs, spine, record)}
@@ -70,7 +104,8 @@ def pair_status(
     published = standing.manifest
     shown = published or manifest
     failed = tuple(each.table for each in record.failed if each.table not in done) if record else ()
-    return PairStatus(
+    report = file.report(manifest) if manifest else _published_report(store, pair) if published else None
+    status = PairStatus(
         pair=pair.name,
         spine="done" if spine else "none",
         slabs=_slabs_state(spine, set(done), wanted),
@@ -79,7 +114,8 @@ def pair_status(
         periods=spine.periods if spine else (),
         failed_tables=failed,
         merged=_merged_state(manifest, done),
-        validated=_validated_state(file, manifest),
+        validated=_validated_state(report) if manifest else "none",
+        failed_checks=tuple(each.rule for each in report.failures()) if report else (),
         published=_against_merged(standing.state, published, manifest),
         verified_at=standing.verified_at,
         verified_by=standing.verified_by,
@@ -89,6 +125,7 @@ def pair_status(
         content_digest=shown.file.content_digest if shown else None,
         uri=standing.uri if published and standing.state in {"done", "partial"} else None,
     )
+    return PairArtifacts(status, record, published, report)
 
 
 def _spine(slabs: Slabs) -> Spine | None:
@@ -146,8 +183,16 @@ def _merged_state(manifest: Manifest | None, done: dict[str, int]) -> State:
     return "stale" if any(merged.get(table) != crc for table, crc in done.items()) else "done"
 
 
-def _validated_state(file: MergedFile, manifest: Manifest | None) -> State:
-    report = file.report(manifest) if manifest else None
+def _published_report(store: ObjectStore, pair: Pair) -> Report | None:
+    info = store.head(training_name(pair))
+    found = companions_of(store, pair, info.metadata) if info is not None else ""
+    try:
+        return None if isinstance(found, str) else Report.model_validate_json(found.texts["report"])
+    except (KeyError, ValueError):
+        return None
+
+
+def _validated_state(report: Report | None) -> State:
     if report is None:
         return "none"
     return "done" if report.passed else "failed"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bqx_assets.base.errors import UnknownPair
-from bqx_assets.base.pairs import ALL_PAIRS, CURRENCIES, parse_pair
+from bqx_assets.base.pairs import ALL_PAIRS, CURRENCIES, parse_pair, parse_pairs
 
 NAMES = [pair.name for pair in ALL_PAIRS]
 
@@ -34,3 +34,13 @@ def test_any_other_text_is_an_error_that_names_a_valid_pair(text: str) -> None:
         parse_pair(text)
     assert caught.value.exit_code == 2
     assert caught.value.cure.removeprefix("Did you mean ").partition("?")[0] in NAMES
+
+
+@pytest.mark.parametrize("text", ["gbpusd, eurusd", "gbpusd eurusd,eurusd", " eurusd gbpusd"])
+def test_pairs_are_read_in_market_order_and_once(text: str) -> None:
+    assert [pair.name for pair in parse_pairs(text)] == ["eurusd", "gbpusd"]
+
+
+def test_a_list_with_a_word_that_is_no_pair_is_refused() -> None:
+    with pytest.raises(UnknownPair, match="eurusx"):
+        parse_pairs("gbpusd eurusx")

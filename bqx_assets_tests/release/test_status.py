@@ -19,7 +19,7 @@ from bqx_assets.pipeline import Pipeline
 from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets.release.merged_file import save_report
 from bqx_assets.release.publish import publish
-from bqx_assets.release.status import PairStatus, pair_status
+from bqx_assets.release.status import PairStatus, pair_artifacts
 from bqx_assets_tests.frames import (
     FEW_TABLES,
     FrameWarehouse,
@@ -46,7 +46,9 @@ class Home:
 
     def status(self) -> PairStatus:
         door = Pipeline(self.settings)
-        return pair_status(EURUSD, door.slabs(EURUSD), door.merged(EURUSD), few_tables_expectations(), self.store)
+        return pair_artifacts(
+            EURUSD, door.slabs(EURUSD), door.merged(EURUSD), few_tables_expectations(), self.store
+        ).status
 
     def extract(self, warehouse: FrameWarehouse | None = None) -> ExtractionRecord:
         return extract_pair(frame_job(self.folder, warehouse or self.warehouse, period="month"))
@@ -191,3 +193,17 @@ def test_cleaned_checkpoints_leave_the_published_file_done(home: Home) -> None:
     publish(StoredFile.at(home.file), home.merge(home.extract()), report(home.file), home.store, progress=Silent())
     shutil.rmtree(home.folder)
     assert home.states()[2:] == ("done", "none", "done")
+
+
+def test_what_cannot_be_read_of_a_pair_is_its_problem_in_words(home: Home) -> None:
+    home.extract()
+    record = home.folder / "agg_eurusd.slab.json"
+    record.write_text(
+        record.read_text()
+        .replace('"format_version":2', '"format_version":99')
+        .replace('"format_version": 2', '"format_version": 99')
+    )
+    found = home.status()
+    assert "format version 99" in found.problem
+    assert (found.spine, found.published) == ("none", "none")
+    assert [each.problem != "" for each in Pipeline(home.settings).status()].count(True) == 1
