@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -197,12 +198,9 @@ def test_cleaned_checkpoints_leave_the_published_file_done(home: Home) -> None:
 
 def test_what_cannot_be_read_of_a_pair_is_its_problem_in_words(home: Home) -> None:
     home.extract()
-    record = home.folder / "agg_eurusd.slab.json"
-    record.write_text(
-        record.read_text()
-        .replace('"format_version":2', '"format_version":99')
-        .replace('"format_version": 2', '"format_version": 99')
-    )
+    record = home.folder / EXTRACTION_FILE
+    facts = json.loads(record.read_bytes()) | {"format_version": 99}
+    record.write_text(json.dumps(facts))
     found = home.status()
     assert "format version 99" in found.problem
     assert (found.spine, found.published) == ("none", "none")
