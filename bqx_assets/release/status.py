@@ -6,12 +6,13 @@ because it inferred success from durations and exit codes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 from bqx_assets.base.artifacts import ExtractionRecord, Manifest, Record, SlabRecord, Spine
-from bqx_assets.base.errors import BqxError, CheckpointCorrupt, StoreError, SystemRefused
+from bqx_assets.base.errors import BqxError, CheckpointCorrupt, NewerFormat, StoreError, SystemRefused
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import training_name
 from bqx_assets.base.store.protocol import ObjectStore, VerifiedBy
@@ -24,6 +25,7 @@ from bqx_assets.release.merged_file import MergedFile
 from bqx_assets.release.published import State, companions_of, look
 
 _READERS = 16
+_R = TypeVar("_R")
 
 
 class PairStatus(Record):
@@ -94,7 +96,7 @@ def _artifacts(
     pair: Pair, slabs: Slabs, file: MergedFile, expectations: Expectations, store: ObjectStore
 ) -> PairArtifacts:
     spine = _spine(slabs)
-    record = _load_extraction(slabs)
+    record = _there(slabs.load_extraction)
     done = {slab.table: slab.crc32c for slab in _finished(pair, slabs, spine, record)}
     # And those that the last extraction excused by number, for which a listing of the warehouse was needed.
     absent = {*expectations.absent(pair), *(record.known_absent if record else ())}
@@ -129,16 +131,16 @@ def _artifacts(
 
 
 def _spine(slabs: Slabs) -> Spine | None:
-    try:
-        record = slabs.load_spine()
-    except CheckpointCorrupt:
-        return None
-    return record.spine if slabs.holds(record.slab) else None
+    record = _there(slabs.load_spine)
+    return record.spine if record is not None and slabs.holds(record.slab) else None
 
 
-def _load_extraction(slabs: Slabs) -> ExtractionRecord | None:
+def _there(load: Callable[[], _R]) -> _R | None:
+    """Return a record; None if there is none, or a damaged one. One of a later format is there, and is an error."""
     try:
-        return slabs.load_extraction()
+        return load()
+    except NewerFormat:
+        raise
     except CheckpointCorrupt:
         return None
 
@@ -168,11 +170,8 @@ def _slabs_state(spine: Spine | None, done: set[str], wanted: set[str]) -> State
 
 def _own_manifest(file: MergedFile, pair: Pair) -> Manifest | None:
     """Return the manifest of the merged file; None if it is of another pair, or of another file."""
-    try:
-        manifest = file.manifest()
-    except CheckpointCorrupt:
-        return None
-    return manifest if manifest.pair == pair.name and file.holds(manifest) else None
+    manifest = _there(file.manifest)
+    return manifest if manifest is not None and manifest.pair == pair.name and file.holds(manifest) else None
 
 
 def _merged_state(manifest: Manifest | None, done: dict[str, int]) -> State:
