@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +20,7 @@ from bqx_assets.cli.diff import diff_app
 from bqx_assets.cli.doctor import doctor_app, stop_on_a_lack
 from bqx_assets.cli.expectations import expectations_app
 from bqx_assets.cli.failures import Commands
+from bqx_assets.cli.fleet_view import fleet_facts, fleet_lines
 from bqx_assets.cli.options import (
     Checkpoints,
     Doctor,
@@ -36,6 +38,7 @@ from bqx_assets.cli.options import (
 from bqx_assets.cli.session import Session
 from bqx_assets.cli.warehouse import warehouse_app
 from bqx_assets.extract.plan import refuse_plan_over_budget
+from bqx_assets.fleet.observe import fleet_state
 from bqx_assets.fleet.recording import recorded_command
 from bqx_assets.pipeline import Pipeline
 from bqx_assets.release.lifecycle import init_store
@@ -255,18 +258,23 @@ def verify_command(ctx: typer.Context, pairs: SomePairs = None, *, every: Every 
 
 
 @app.command()
-def status(ctx: typer.Context, *, as_json: Json = False) -> None:
-    """Show the stages of all 28 pairs, by their records, their manifests and the store."""
+def status(
+    ctx: typer.Context,
+    *,
+    sources: Annotated[
+        bool, typer.Option("--sources", help="Ask the warehouse whether tables changed since they were read.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show the state of all pairs: their stages, age and cost, and what needs attention first.
+
+    By records, manifests and the ledger; whether sources changed is asked of the warehouse with --sources only.
+    """
     session = _session(ctx, as_json=as_json)
-    settings = session.settings()
     with session.work() as (progress, _):
-        found = Pipeline(settings, progress).status()
-    done = sum(each.published == "done" for each in found)
-    session.say(
-        *results.status_lines(found),
-        f"{done} of {len(found)} pairs published and verified in {settings.output or settings.output_dir}",
-    )
-    session.answer({"published": done, "pairs": [each.model_dump(mode="json") for each in found]})
+        found = fleet_state(Pipeline(session.settings(), progress), datetime.now(UTC), ask_sources=sources)
+    session.say(*fleet_lines(found, session.bqx))
+    session.answer(fleet_facts(found))
 
 
 @app.command()

@@ -221,7 +221,7 @@ def period_tables(plan: PairPlan) -> list[Table | str]:
     if not stale or len(plan.by_period) == 1:
         return []
     table = plain_table("period", "state", numbers=("tables to read", "MB", "read usd"))
-    _keep_whole(table)
+    keep_whole(table)
     for each in stale[-_PERIODS:]:
         cells = (f"{each.stale_tables:,}", f"{each.read_bytes / 1e6:,.1f}", f"{each.read_usd:,.4f}")
         table.add_row(each.period, each.state, *cells)
@@ -232,7 +232,7 @@ def period_tables(plan: PairPlan) -> list[Table | str]:
 def plan_table(plan: PairPlan) -> Table:
     """Return one line per family: tables, columns, bytes and cost of a full read, and how many slabs are fresh."""
     table = plain_table("family", numbers=("tables", "columns", "MB", "read usd", "fresh", "stale", "missing"))
-    _keep_whole(table)
+    keep_whole(table)
     for each in plan.families:
         table.add_row(
             each.family, *_cells(each.tables, each.columns, each.read_bytes, each.fresh, each.stale, each.missing)
@@ -293,7 +293,7 @@ def _verified(pairs: Sequence[PairStatus]) -> Table:
 def _stages(pairs: Sequence[PairStatus]) -> Table:
     numbers = ("periods", "rows", "columns", "MB")
     table = plain_table("pair", "spine", "slabs", "merged", "validated", "published", numbers=numbers)
-    _keep_whole(table)
+    keep_whole(table)
     for each in pairs:
         slabs = Text.assemble(_mark(each.slabs), f" {each.slabs_done:,}/{each.slabs_expected:,}")
         if each.failed_tables:
@@ -368,7 +368,7 @@ def _short(text: str) -> Text:
     return Text(plain if len(plain) <= _MOST_LETTERS else plain[: _MOST_LETTERS - 1] + "…")
 
 
-def _keep_whole(table: Table) -> None:
+def keep_whole(table: Table) -> None:
     """Let no column be broken: at 60 characters a family's name came out in pieces of three letters."""
     for column in table.columns:
         column.no_wrap = True

@@ -50,6 +50,8 @@ class PairState(Record):
     fresh: bool | None
     """Whether the published file's snapshot is at most ``fresh_days`` old; None where nothing is published."""
     source: Source
+    source_error: str
+    """Why the warehouse, when asked for changes, did not tell them; empty if it did, or was not asked."""
     verdicts: tuple[Verdict, ...]
     """Of the merged file's report, or of the published one's while nothing is merged."""
     families: tuple[FamilyState, ...]
@@ -60,9 +62,9 @@ class PairState(Record):
     """USD of the pair's last run by the ledger; None where the ledger has none."""
 
     @property
-    def failed_checks(self) -> list[str]:
-        """The names of the failed rules of severity "error"."""
-        return [each.rule for each in self.verdicts if not each.passed and each.severity == "error"]
+    def is_good(self) -> bool:
+        """Return whether it is published, verified, fresh, and its source is not known to have changed."""
+        return self.status.published == "done" and self.fresh is True and self.source != "changed"
 
 
 class FleetState(Record):

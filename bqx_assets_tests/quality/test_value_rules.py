@@ -41,7 +41,7 @@ def _scan(expectations: Expectations | None = None) -> Scan:
 def test_the_nulls_that_the_users_know_pass_the_packaged_limits() -> None:
     found = judge_nulls(_scan(), _columns(KNOWN))
     assert found.beyond == []
-    assert found.shares[:3] == ["corr 53.35%", "tri 24.08%", "cov 10.38%"]
+    assert found.texts[:3] == ["corr 53.35%", "tri 24.08%", "cov 10.38%"]
 
 
 @pytest.mark.parametrize("family", KNOWN)

@@ -1,0 +1,156 @@
+"""Observes the fleet: builds its state from artefacts and the ledger and, on demand, from what the warehouse tells."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from bqx_assets.base.artifacts import ExtractionRecord
+from bqx_assets.base.errors import BqxError
+from bqx_assets.base.pairs import Pair, parse_pair
+from bqx_assets.catalogue.expectations import family_word
+from bqx_assets.fleet.entry import Entry
+from bqx_assets.fleet.ledger import Ledger
+from bqx_assets.fleet.state import FamilyState, FleetState, PairState, Source, StageState
+from bqx_assets.pipeline import Pipeline
+from bqx_assets.quality.report import Report
+from bqx_assets.quality.value_rules import NULL_SHARE
+from bqx_assets.release.status import PairArtifacts
+
+_LEDGER_DAYS = 62
+"""Entries of this many days are looked at for the last run of a pair: two months, so that a monthly run is found."""
+
+
+def fleet_state(
+    pipeline: Pipeline, now: datetime, *, pairs: Sequence[Pair] | None = None, ask_sources: bool = False
+) -> FleetState:
+    """Return the state of the pairs, by default of the settings' fleet, at ``now``.
+
+    A pair whose records cannot be read, or whose warehouse does not answer, is described as such; the others are not
+    affected. **Cost**: in a bucket about twenty requests a pair, and one for each entry of the ledger's last days; no
+    slab and no large file is read. With ``ask_sources`` also a plan of each pair: metadata of the warehouse.
+
+    Raises:
+        StoreError: the store does not answer.
+    """
+    settings = pipeline.settings
+    chosen = settings.fleet_pairs if pairs is None else pairs
+    page = Ledger(pipeline.store).read(min(now - timedelta(days=_LEDGER_DAYS), _month(now)))
+    by_pair: defaultdict[str, list[Entry]] = defaultdict(list)
+    for entry in page.entries:
+        by_pair[entry.pair].append(entry)
+    found = pipeline.artifacts(chosen)
+    return FleetState(
+        at=now,
+        output=str(settings.output or settings.output_dir),
+        origin=next((each.published.extraction.origin for each in found if each.published), ""),
+        pairs=tuple(
+            _pair_state(pipeline, each, by_pair[each.status.pair], now, ask_sources=ask_sources) for each in found
+        ),
+        fresh_days=settings.fresh_days,
+        month_usd=sum(entry.usd for entry in page.entries if entry.began_at >= _month(now)),
+        month_budget_usd=settings.monthly_budget_usd,
+    )
+
+
+def changed_source(pipeline: Pipeline, pair: Pair) -> tuple[Source, str]:
+    """Return whether a run would read tables of the pair anew, and the reason if the warehouse does not tell.
+
+    **Cost**: one plan: the descriptions of its tables and their months.
+    """
+    try:
+        plan = pipeline.plan(pair)
+    except (BqxError, OSError) as error:
+        return "not asked", str(error)
+    anew = plan.periods.changed + plan.periods.new
+    return ("changed" if anew or plan.problems else "unchanged"), ""
+
+
+def _pair_state(
+    pipeline: Pipeline, found: PairArtifacts, entries: Sequence[Entry], now: datetime, *, ask_sources: bool
+) -> PairState:
+    published = found.published
+    extraction = published.extraction if published else None
+    asked = ask_sources and found.status.spine == "done"
+    source, refused = changed_source(pipeline, parse_pair(found.status.pair)) if asked else ("not asked", "")
+    snapshot = extraction.snapshot_time if extraction else None
+    return PairState(
+        status=found.status,
+        rows_until=extraction.spine.last if extraction else None,
+        snapshot_time=snapshot,
+        published_at=published.created_at if published else None,
+        fresh=now - snapshot <= timedelta(days=pipeline.settings.fresh_days) if snapshot else None,
+        source=source,
+        source_error=refused,
+        verdicts=found.report.verdicts if found.report else (),
+        families=_families(extraction or found.extraction, found.report),
+        drift=found.extraction.changes if found.extraction else (),
+        stages=_stages(entries),
+        usd=_last_run_usd(entries),
+    )
+
+
+def _families(extraction: ExtractionRecord | None, report: Report | None) -> tuple[FamilyState, ...]:
+    """Return the columns of each family by prefix, with the null shares that a validation found."""
+    if extraction is None:
+        return ()
+    slabs = [slab for slab in extraction.features() if slab.provenance.columns]
+    words = [family_word(slab.provenance.columns[0].name) for slab in slabs]
+    nulls = _null_shares(report)
+    return tuple(
+        FamilyState(
+            family=word,
+            tables=words.count(word),
+            columns=sum(len(slab.provenance.columns) for slab, own in zip(slabs, words, strict=True) if own == word),
+            null_share=nulls.get(word),
+            matched_share=_matched_share(
+                [
+                    (slab.provenance.rows.matched, slab.provenance.rows.missing)
+                    for slab, own in zip(slabs, words, strict=True)
+                    if own == word
+                ]
+            ),
+        )
+        for word in dict.fromkeys(words)
+    )
+
+
+def _null_shares(report: Report | None) -> Mapping[str, float]:
+    evidence = {name: value for each in report.verdicts for name, value in each.evidence.items()} if report else {}
+    return {
+        name.removeprefix(NULL_SHARE): float(value)
+        for name, value in evidence.items()
+        if name.startswith(NULL_SHARE) and isinstance(value, float | int)
+    }
+
+
+def _matched_share(counts: Sequence[tuple[int, int]]) -> float | None:
+    rows = sum(matched + missing for matched, missing in counts)
+    return sum(matched for matched, _ in counts) / rows if rows else None
+
+
+def _stages(entries: Sequence[Entry]) -> tuple[StageState, ...]:
+    """Return the last entry of each stage, in the order in which they began."""
+    last = {entry.stage: entry for entry in entries}
+    return tuple(
+        StageState(
+            stage=entry.stage,
+            began_at=entry.began_at,
+            outcome=entry.outcome,
+            seconds=entry.seconds,
+            peak_bytes=entry.peak_bytes,
+            usd=entry.usd,
+            error=entry.error,
+            message=entry.message,
+        )
+        for entry in sorted(last.values(), key=lambda each: each.began_at)
+    )
+
+
+def _last_run_usd(entries: Sequence[Entry]) -> float | None:
+    return sum(entry.usd for entry in entries if entry.run == entries[-1].run) if entries else None
+
+
+def _month(now: datetime) -> datetime:
+    return now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)

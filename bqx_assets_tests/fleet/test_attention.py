@@ -1,0 +1,65 @@
+"""What needs attention comes in the order of its weight, each matter with a sentence and a command."""
+
+from __future__ import annotations
+
+import pytest
+
+from bqx_assets.fleet.attention import attention, summary
+from bqx_assets_tests.fleet.states import fleet, good, untouched
+
+
+def test_the_worst_comes_first_and_each_pair_once() -> None:
+    found = attention(fleet())
+    assert [(each.pair, each.kind) for each in found] == [
+        ("eurusd", "damaged"),
+        ("usdcad", "unreadable"),
+        ("gbpusd", "failed check"),
+        ("usdjpy", "failed table"),
+        ("usdchf", "failed run"),
+        ("", "budget"),
+        ("audusd", "stale"),
+        ("nzdusd", "unfinished"),
+        ("", "missing"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pair", "words"),
+    [
+        ("eurusd", "the published file is not as its manifest states"),
+        ("gbpusd", "failed 1 check, completeness; an earlier file is published"),
+        ("usdjpy", "no slab of agg_usdjpy and mkt_vol"),
+        ("usdchf", "slabs failed on 27 Nov: WarehouseError, the role was revoked"),
+        ("audusd", "its data are 12.0 days old, 8 are allowed"),
+        ("usdcad", "usdcad: gs://b/extraction.json: format 99"),
+    ],
+)
+def test_a_sentence_says_what_is_wrong(pair: str, words: str) -> None:
+    (matter,) = [each for each in attention(fleet()) if each.pair == pair]
+    assert words in matter.sentence.replace(", mkt_vol", " and mkt_vol")
+    assert pair in matter.command or matter.kind == "unreadable"
+
+
+def test_pairs_that_were_never_run_are_one_matter() -> None:
+    pairs = (good("eurusd"), *(untouched(name) for name in ("gbpusd", "usdjpy", "usdchf", "audusd")))
+    (matter,) = attention(fleet(pairs=pairs, month_budget_usd=None))
+    assert matter.sentence.startswith("4 pairs never run: gbpusd, usdjpy")
+
+
+@pytest.mark.parametrize(("usd", "words"), [(3.1, None), (3.2, "nearly spent"), (4.0, "no further run begins")])
+def test_a_budget_is_a_matter_from_four_fifths_on(usd: float, words: str | None) -> None:
+    found = [each.sentence for each in attention(fleet(pairs=(), month_usd=usd))]
+    assert len(found) == (words is not None)
+    assert all(words in sentence for sentence in found if words)
+
+
+def test_a_good_fleet_needs_nothing() -> None:
+    state = fleet(pairs=(good("eurusd"), good("gbpusd")), month_usd=0.0)
+    assert attention(state) == []
+    assert summary(state) == "2 of 2 pairs published, verified and fresh in gs://bqx-ml-output"
+
+
+def test_the_summary_counts_what_is_good_and_names_the_worst() -> None:
+    assert summary(fleet()).startswith(
+        "21 of 28 pairs published, verified and fresh in gs://bqx-ml-output; first: eurusd"
+    )
