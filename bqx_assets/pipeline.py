@@ -14,7 +14,7 @@ from pathlib import Path
 from bqx_assets.base.artifacts import SIMULATED, ExtractionRecord, Manifest, Spine, manifest_path
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.progress import Progress, Silent, at_work, waiting
-from bqx_assets.base.settings import Settings
+from bqx_assets.base.settings import Settings, refuse_unfit_for_joins
 from bqx_assets.base.store.local import LocalObjectStore, working_folder
 from bqx_assets.base.store.naming import is_address
 from bqx_assets.base.store.open_store import in_cloud, open_store
@@ -125,11 +125,18 @@ class Pipeline:
         from bqx_assets.extract.bigquery.bigquery_warehouse import open_bigquery  # noqa: PLC0415
 
         warehouse = open_bigquery(project, self.settings)
-        if not self.settings.stage_shared:
+        if not self.settings.stage_shared or self.settings.way == "query":
             return warehouse
         if self.in_bucket and self.settings.staging is None:  # a container's own folder takes memory
             return StagedWarehouse(warehouse, self.store, SHARED)
         return StagedWarehouse(warehouse, LocalObjectStore(self.settings.staging_dir))
+
+    def _joined(self, pair: Pair, expectations: Expectations) -> Warehouse:
+        """Return the pair's warehouse for ``way`` ``query``. Raises BadSetting as ``refuse_unfit_for_joins``."""
+        refuse_unfit_for_joins(self.settings, in_bucket=self.in_bucket)
+        from bqx_assets.extract.bigquery.joined_warehouse import Spine, open_joined  # noqa: PLC0415 -- as in ``_bigquery``
+
+        return open_joined(self.warehouse(pair), self.store, Spine(pair, expectations.shortest_target()))
 
     def expectations(self, pair: Pair | None = None) -> Expectations:
         """Return the expectations in force: those in the settings, else the warehouse's own, else the packaged ones.
@@ -179,7 +186,7 @@ class Pipeline:
         expectations = self.expectations(pair)  # first, so that a wrong file is reported before the warehouse is opened
         return Extraction(
             pair=pair,
-            warehouse=self.warehouse(pair),
+            warehouse=self._joined(pair, expectations) if self.settings.way == "query" else self.warehouse(pair),
             slabs=self.slabs(pair, checkpoints),
             settings=self.settings.of_pair(pair),
             expectations=expectations,

@@ -95,6 +95,10 @@ class TableUnreadable(WarehouseError):
     """A table exists and cannot be read: corrupt, or not in the expected format."""
 
 
+class QueryTooLarge(TableUnreadable):
+    """A query of several tables needs more than BigQuery gives one query; a query of fewer may not."""
+
+
 class TableChanged(WarehouseError):
     """A table was modified after the snapshot the run reads at."""
 

@@ -67,6 +67,10 @@ class Settings(BaseSettings):
     bigquery_storage_endpoint: str | None = None
     """Address of the BigQuery Storage Read API; default: Google's own. An ``http://`` address is called in plain
     text and without credentials."""
+    way: Literal["read", "query"] = "read"
+    """Way in which feature tables of BigQuery are brought onto the spine: ``read`` reads them by the Storage Read API
+    and aligns them here; ``query`` joins them in BigQuery, which is billed as queries, and exports them to the output
+    bucket. The training file is the same."""
     bigquery_streams: int = Field(default=16, ge=1)
     """Number of read streams that are open at the same time, over all tables."""
     max_bytes: int = Field(default=0, ge=0)
@@ -240,6 +244,31 @@ def parse_last(text: str, subject: str) -> Last:
         expected=f"a number of rows, or of days up to {_MOST['days']:,}",
         cure="For example: 100000 rows, or 395d. Leave it empty for the whole history.",
     )
+
+
+def refuse_unfit_for_joins(settings: Settings, *, in_bucket: bool) -> None:
+    """Refuse settings with which tables cannot be joined in BigQuery.
+
+    Raises:
+        BadSetting: there is no BigQuery, no bucket to export to, or one of several rows with a key is to be taken.
+    """
+    unfit = [
+        (settings.bigquery_project is None, "BQX_BIGQUERY_PROJECT is not set", "Set it to the project of the tables."),
+        (not in_bucket, f"BQX_OUTPUT is {settings.output or 'not set'}", "Set BQX_OUTPUT to gs://BUCKET."),
+        (
+            settings.duplicates != "refuse",
+            f"BQX_DUPLICATES={settings.duplicates}",
+            "Rows of a query have no order, so none is the first: leave BQX_DUPLICATES empty.",
+        ),
+    ]
+    for is_so, got, cure in unfit:
+        if is_so:
+            raise BadSetting(
+                "BQX_WAY=query",
+                got=got,
+                expected="tables in BigQuery, a bucket for what it exports, and unique keys",
+                cure=f"{cure} Or set BQX_WAY=read.",
+            )
 
 
 def _refuse_two_ranges(last: str | None, start: datetime | None, end: datetime | None) -> None:

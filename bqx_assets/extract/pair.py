@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 from bqx_assets.base.artifacts import ExtractionRecord, FailedTable, SlabRecord, Spine
@@ -28,6 +29,7 @@ from bqx_assets.extract.read import reading
 from bqx_assets.extract.slab_records import SpineRecord
 from bqx_assets.extract.spine_slab import extract_spine_slab
 from bqx_assets.extract.table import SpinePeriod, TableReader, TableWork
+from bqx_assets.extract.warehouse import ReadsAhead
 
 NOT_EXTRACTED = "NotExtracted"
 """``FailedTable.error`` of a table that has no slab and was not asked for."""
@@ -179,6 +181,17 @@ class _Run:
             self.outcomes |= {work.name: _unread(work.name) for work in works}
             return
         period = SpinePeriod(self._job.slabs, self._spine, number, self._job.expectations)
+        with self._ahead(works, period):
+            self._read_period(works, period)
+
+    def _ahead(self, works: Sequence[TableWork], period: SpinePeriod) -> AbstractContextManager[None]:
+        """Let a warehouse that fetches many tables together fetch the period's."""
+        warehouse = self._job.warehouse
+        if not isinstance(warehouse, ReadsAhead):
+            return nullcontext()
+        return warehouse.ahead([read for work in works if (read := self._reader.ahead(work, period)) is not None])
+
+    def _read_period(self, works: Sequence[TableWork], period: SpinePeriod) -> None:
         pool = ThreadPoolExecutor(self._job.settings.workers or worker_count(), thread_name_prefix="extract")
         running: dict[Future[int], TableWork] = {pool.submit(self._piece, work, period): work for work in works}
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 
@@ -30,7 +30,7 @@ from bqx_assets.extract.read import read_frame
 from bqx_assets.extract.slab_records import KeptPiece, SpineRecord, pieces_fingerprint, slab_fingerprint, source_of
 from bqx_assets.extract.slabs import Slabs
 from bqx_assets.extract.spine import keys_fingerprint, setting_facts
-from bqx_assets.extract.warehouse import ReadRequest
+from bqx_assets.extract.warehouse import AheadRead, ReadRequest
 
 _AHEAD_ROWS = 4_096
 """Rows after a period whose values its columns are compared with: more than the longest window and horizon together."""
@@ -188,21 +188,25 @@ class _PieceExtraction:
             self._rows.append(kept.piece.rows)
             yield self._checked(rows, first_row)
 
-    def _aligned(self, part: TimeSlice) -> pl.DataFrame:
-        job, subject = self._job, f"{self._job.pair}/{self._work.name}"
+    def whole_request(self) -> ReadRequest:
+        """Return the request of all rows of the period."""
         table = self._work.table
         period, state = self._states.named(table.description, self._period.name)
-        request = ReadRequest(
+        return ReadRequest(
             table=table.description,
             columns=(KEY, *(column.source for column in self._columns)),
             snapshot_time=self._snapshot_time,
-            start=part.start,
-            end=part.end,
-            pair=job.pair.name if table.has_pair_column else None,
+            start=self._period.start,
+            end=self._period.end,
+            pair=self._job.pair.name if table.has_pair_column else None,
             period=period,
             state=state,
             whole=(self._period.start, self._period.end),
         )
+
+    def _aligned(self, part: TimeSlice) -> pl.DataFrame:
+        job, subject = self._job, f"{self._job.pair}/{self._work.name}"
+        request = replace(self.whole_request(), start=part.start, end=part.end)
         read = read_frame(job.warehouse, request, subject=subject, progress=job.progress)
         aligned, rows = align(read, part.keys, subject=subject, policy=job.settings.duplicates, part=True)
         self._rows.append(rows)
@@ -250,6 +254,13 @@ class TableReader:
     def fingerprint(self, table: FeatureTable, period: str) -> str:
         """Return the fingerprint that the table's piece in a period would have now."""
         return piece_fingerprint(self._job, self._states, table, self._spine, period)
+
+    def ahead(self, work: TableWork, period: SpinePeriod) -> AheadRead | None:
+        """Return the read that ``extract`` will make of the table in a period; None if it needs none."""
+        if self._there(work, period):
+            return None
+        reading = _PieceExtraction(self._job, self._states, period, work, self._spine.snapshot_time)
+        return AheadRead(reading.whole_request(), {column.source: column.name for column in work.columns})
 
     def extract(self, work: TableWork, period: SpinePeriod) -> int:
         """Make the table's piece in a period, and return its size in bytes.

@@ -10,9 +10,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -39,6 +40,21 @@ class ReadRequest:
     """The state of the table in that period; empty where only the table's own, its etag, is known."""
     whole: tuple[datetime, datetime] | None = None
     """The range of all reads of this table in the period, of which this is one; None if there is no other."""
+
+
+@dataclass(frozen=True, slots=True)
+class AheadRead:
+    """A read of a table that will follow, and the names that its columns have in the training file."""
+
+    request: ReadRequest
+    """The whole range; the table is then read in one slice of it or in several."""
+    names: Mapping[str, str]
+    """The name in the training file by the table's own name, without the key."""
+
+    @property
+    def table(self) -> str:
+        """The name of the table."""
+        return self.request.table.table
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +129,22 @@ class Warehouse(Protocol):
             WarehouseUnavailable: no table of the warehouse can be read.
             ReadsEnded: ``outage`` has ended all reads.
             TableMissing, TableUnreadable, TableChanged: a retry will not help.
+        """
+        ...
+
+
+@runtime_checkable
+class ReadsAhead(Protocol):
+    """A warehouse that can fetch the rows of many tables together, if it is told before they are read."""
+
+    def ahead(self, reads: Sequence[AheadRead]) -> AbstractContextManager[None]:
+        """Fetch the rows of these reads, and keep them for the block.
+
+        A failure of one table, or of all, is raised by ``read``, not here.
+
+        Raises:
+            FolderBusy: another run has fetched rows of the pair and still reads them.
+            BaseException: the run was interrupted.
         """
         ...
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from bqx_assets.base.artifacts import Record
 from bqx_assets.base.errors import StoreError
 from bqx_assets.base.store.protocol import STAGING, BucketPolicy, Governed, ObjectStore
-from bqx_assets.base.store.staging_names import STAGED_PREFIXES, TEMPORARY_PREFIXES
+from bqx_assets.base.store.staging_names import JOINS, STAGED_PREFIXES, TEMPORARY_PREFIXES
 from bqx_assets.release.bucket_policy import (
     COMPANION_FOLDERS,
     PUBLISHED_PREFIXES,
@@ -29,9 +29,14 @@ from bqx_assets.release.bucket_policy import (
 )
 from bqx_assets.release.published import COMPANIONS
 
-_EARLIER_PREFIXES = ((STAGING,), ("training_",), STAGED_PREFIXES)
+_EARLIER_PREFIXES = (
+    (STAGING,),
+    ("training_",),
+    tuple(each for each in STAGED_PREFIXES if each != JOINS),
+    tuple(each for each in TEMPORARY_PREFIXES if each != JOINS),
+)
 """Prefixes in the rules of earlier versions. Those up to 0.1.0 reached files of others too, the next no companions, and
-both slabs of any age."""
+both slabs of any age; then there were no files of joins."""
 _DATED = {"createdBefore", "noncurrentTimeBefore"}
 
 

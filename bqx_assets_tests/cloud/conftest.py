@@ -31,9 +31,11 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def bigquery(warehouse: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalBigQuery]:
-    """The same tables in local-bigquery."""
-    with local_bigquery(tmp_path_factory.mktemp("local-bigquery")) as server:
+def bigquery(
+    warehouse: Path, gcs_process: GcsServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalBigQuery]:
+    """The same tables in local-bigquery, which exports to the bucket's server."""
+    with local_bigquery(tmp_path_factory.mktemp("local-bigquery"), gcs_process.url) as server:
         server.load(tables_of(warehouse))
         yield server
 

@@ -17,7 +17,8 @@ from bqx_assets.base.store.protocol import ABSENT, STAGING, ObjectInfo, ObjectSt
 
 RELEASES, SLABS, SHARED = f"{STAGING}releases/", f"{STAGING}slabs/", f"{STAGING}shared/"
 TRAINING, FOOTERS, COMPOSE = f"{STAGING}training/", f"{STAGING}footers/", f"{STAGING}compose/"
-STAGED_PREFIXES = (RELEASES, SLABS, SHARED, TRAINING, FOOTERS, COMPOSE, f"{STAGING}clock-")
+JOINS = f"{STAGING}joins/"
+STAGED_PREFIXES = (RELEASES, SLABS, SHARED, TRAINING, FOOTERS, COMPOSE, JOINS, f"{STAGING}clock-")
 """The beginnings of the names of all staged objects. Others may have files beside these, and even below."""
 TEMPORARY_PREFIXES = tuple(each for each in STAGED_PREFIXES if each != SLABS)
 """Of these the ones whose objects go by age. Slabs do not: the next refresh reads what is not there, and the pieces of
@@ -34,6 +35,7 @@ _OWN_TEMPORARY_NAME = re.compile(
             rf"{TRAINING}{_PAIR}/training_{_PAIR}\.(?:parquet|manifest\.json|report\.json)",
             rf"{FOOTERS}{_PAIR}-{_HEX16}",
             rf"{COMPOSE}{_HEX16}/[0-9]{{5}}",
+            rf"{JOINS}{_PAIR}/(?:[0-9]+-(?:rows|keys|proof)-[0-9]{{12}}\.parquet|lease\.json)",
             rf"{STAGING}(?:[A-Za-z0-9_]+/)*clock-{_HEX16}",
         )
     )
@@ -48,9 +50,9 @@ def merged_name(pair: Pair) -> str:
 def is_own(info: ObjectInfo) -> bool:
     """Return whether the object is one that goes by age, and this package staged it.
 
-    The store's facts say so, and its name has one of our forms.
+    The store's facts say so, and its name has one of our forms. BigQuery writes the files of joins, without such facts.
     """
-    return info.own and _OWN_TEMPORARY_NAME.fullmatch(info.name) is not None
+    return (info.own or info.name.startswith(JOINS)) and _OWN_TEMPORARY_NAME.fullmatch(info.name) is not None
 
 
 def store_time(store: ObjectStore, prefix: str) -> datetime:

@@ -11,6 +11,7 @@ import grpc
 from google.api_core import exceptions as google
 
 from bqx_assets.base.errors import (
+    QueryTooLarge,
     TableMissing,
     TableUnreadable,
     TransientReadError,
@@ -33,6 +34,7 @@ _NEW_SPINE = (
     "then feature_slabs. Tables that did not change are not read again."
 )
 _BUSY = frozenset({"rate_limit", "rate_limit_job", "quota"})
+_TOO_LARGE = frozenset({"resources_exceeded", "query_too_large", "result_too_large", "too_many_columns"})
 _WORTH_A_WORD_SECONDS = 60.0
 _MISSING = frozenset({"table_missing", "missing", "dataset_missing"})
 
@@ -96,7 +98,8 @@ def translated(error: Exception, subject: str, *, lasts: bool = False, **known: 
         return TransientReadError(subject, got=got, expected="rows", cure=cure)
     if refusal.reason in _MISSING:
         return TableMissing(subject, got=got, expected="the table as it was planned", cure=cure)
-    return TableUnreadable(subject, got=got, expected=_expected(refusal), cure=cure)
+    kind = QueryTooLarge if refusal.reason in _TOO_LARGE else TableUnreadable
+    return kind(subject, got=got, expected=_expected(refusal), cure=cure)
 
 
 def _asked(refusal: Refusal) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import cast
 
 import pyarrow as pa
@@ -29,6 +30,7 @@ from bqx_assets.extract.bigquery.bigquery_failures import (
 )
 from bqx_assets.extract.bigquery.catalogue import describe_dataset, features_location, server_time, table_states
 from bqx_assets.extract.bigquery.client import CALL_SECONDS, NO_TRIES, Clients, Rest, open_clients
+from bqx_assets.extract.bigquery.export_jobs import ExportJobs
 from bqx_assets.extract.bigquery.partitions import partition_months
 from bqx_assets.extract.bigquery.session import ByteBudget, OpenSession, session_request, session_schema, table_changed
 from bqx_assets.extract.bigquery.streams import StreamReader
@@ -123,6 +125,10 @@ class BigQueryWarehouse:
     def location(self) -> str:
         """Return the location of the features dataset, such as EU. Raises as ``describe`` does."""
         return features_location(self._rest, self._clients.project)
+
+    def export_jobs(self) -> ExportJobs:
+        """Return the jobs that export queries of this project; their bytes count as this object's."""
+        return ExportJobs(self._rest, self._outage, self._meter, cache(self.location))
 
     def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
         """Yield the rows, in any order. **Cost**: billed by the selected columns of the partitions in range.

@@ -59,16 +59,20 @@ class LocalBigQuery:
 
 
 @contextmanager
-def local_bigquery(folder: Path) -> Generator[LocalBigQuery]:
-    """Run a server that keeps its data and log in ``folder``; it is always stopped, by its process id."""
+def local_bigquery(folder: Path, storage_url: str = "") -> Generator[LocalBigQuery]:
+    """Run a server that keeps its data and log in ``folder``; it is always stopped, by its process id.
+
+    It exports to the Cloud Storage server at ``storage_url``.
+    """
     program = install()
     rest_port, grpc_port = _free_port(), _free_port()
     address = ["--host", "127.0.0.1", "--port", rest_port, "--grpc-port", grpc_port]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("BIGQUERY_", "STORAGE_"))}
+    environment |= {"HOME": str(SERVER_HOME)} | ({"STORAGE_EMULATOR_HOST": storage_url} if storage_url else {})
     with (folder / "local-bigquery.log").open("w") as log:
         process = subprocess.Popen(
             [str(word) for word in (program, *address, "--data-dir", folder / "data", "--project", PROJECT)],
-            env=environment | {"HOME": str(SERVER_HOME)},
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

@@ -168,6 +168,12 @@ class Service:
             resource, data = split_multipart(request.headers["content-type"], request.payload)
             name = query.get("name") or resource["name"]
             return "object.insert", name, lambda: self._insert(request, bucket, name, resource, data)
+        if query.get("uploadType") == "media":
+            return (
+                "object.insert",
+                query["name"],
+                lambda: self._insert(request, bucket, query["name"], {}, request.payload),
+            )
         resource = json.loads(request.payload or b"{}")
         name = query.get("name") or resource["name"]
         return "object.start", name, lambda: self._start(request, bucket, name, resource)
