@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from rich.table import Table
 from rich.text import Text
 
 from bqx_assets.base.artifacts import ExtractionRecord, Manifest
-from bqx_assets.base.costs import storage_read_usd
 from bqx_assets.base.names import KEY
 from bqx_assets.base.printable import printable, some_of
 from bqx_assets.cli.failures import pasteable
 from bqx_assets.cli.session import Cost
-from bqx_assets.extract.plan import PairPlan, PeriodCounts
+from bqx_assets.extract.plan import FamilyPlan, PairPlan, PeriodCounts
 from bqx_assets.quality.report import Report, Verdict
 from bqx_assets.release.lifecycle import StorePolicy
 from bqx_assets.release.publish import Published
@@ -234,30 +233,27 @@ def plan_table(plan: PairPlan) -> Table:
     table = plain_table("family", numbers=("tables", "columns", "MB", "read usd", "fresh", "stale", "missing"))
     keep_whole(table)
     for each in plan.families:
-        table.add_row(
-            each.family, *_cells(each.tables, each.columns, each.read_bytes, each.fresh, each.stale, each.missing)
-        )
-    sums = [sum(getattr(each, name) for each in plan.families) for name in _SUMMED]
+        table.add_row(each.family, *_cells([each]))
     table.add_section()
-    table.add_row("all", *_cells(*sums), style="bold")
+    table.add_row("all", *_cells(plan.families), style="bold")
     return table
 
 
 _PERIODS = 12
 """Periods that a plan shows: a history by months has 70."""
-_SUMMED = ("tables", "columns", "read_bytes", "fresh", "stale", "missing")
+_SHOWN: Mapping[str, Callable[[float], str]] = {
+    **dict.fromkeys(("tables", "columns"), "{:,}".format),
+    "read_bytes": lambda size: f"{size / 1e6:,.1f}",
+    "read_usd": "{:,.4f}".format,
+    **dict.fromkeys(("fresh", "stale", "missing"), "{:,}".format),
+}
+"""Fields of a family's share of the plan, and how the table writes them."""
 
 
-def _cells(tables: int, columns: int, read_bytes: int, fresh: int, stale: int, missing: int) -> list[str]:
-    return [
-        f"{tables:,}",
-        f"{columns:,}",
-        f"{read_bytes / 1e6:,.1f}",
-        f"{storage_read_usd(read_bytes):,.4f}",
-        f"{fresh:,}",
-        f"{stale:,}",
-        f"{missing:,}",
-    ]
+def _cells(families: Iterable[FamilyPlan]) -> list[str]:
+    """Return the sums over families."""
+    facts = [each.model_dump() for each in families]
+    return [shown(sum(each[name] for each in facts)) for name, shown in _SHOWN.items()]
 
 
 def status_lines(pairs: Sequence[PairStatus]) -> list[Table | str]:

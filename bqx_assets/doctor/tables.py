@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, cast
 
 from bqx_assets.base.artifacts import Column
-from bqx_assets.base.costs import storage_read_usd
+from bqx_assets.base.costs import query_usd, storage_read_usd
 from bqx_assets.base.names import KEY
 from bqx_assets.base.printable import some_of
 from bqx_assets.catalogue.discovery import TableDescription, discover
@@ -168,10 +168,9 @@ def _reads(case: Case) -> Finding:
     case.read_bytes = total
     seconds = _seconds(total)
     cap = case.settings.max_bytes
-    priced = f", {storage_read_usd(total):,.2f} USD" if case.settings.bigquery_project else ""
-    said = (
-        f"at most {sized(total)}{priced}, about {_duration(seconds)}; {sized(own)} of it from tables of this pair alone"
-    )
+    priced = query_usd if case.settings.way == "query" else storage_read_usd
+    usd = f", {priced(total):,.2f} USD" if case.settings.bigquery_project else ""
+    said = f"at most {sized(total)}{usd}, about {_duration(seconds)}; {sized(own)} of it from tables of this pair alone"
     if cap and total > cap:
         return missing(
             f"{said}; over the budget of {sized(cap)}",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Literal
 
 from bqx_assets.base.artifacts import FailedTable, Quarantined, Record, Spine
-from bqx_assets.base.costs import storage_read_usd
+from bqx_assets.base.costs import query_usd, storage_read_usd
 from bqx_assets.base.errors import BudgetExceeded
 from bqx_assets.catalogue.discovery import PairCatalogue
 from bqx_assets.catalogue.families import family_names
@@ -34,6 +34,7 @@ class FamilyPlan(Record):
     columns: int
     read_bytes: int
     """The estimate by ``ReadCost`` as if none of the family's tables were fresh."""
+    read_usd: float
     fresh: int
     stale: int
     missing: int
@@ -73,7 +74,7 @@ class PairPlan(Record):
     read_bytes: int
     """Bytes of the pieces that are not fresh."""
     read_usd: float
-    """Price of reading those bytes by BigQuery's Storage Read API."""
+    """Price of those bytes in BigQuery: of reading them, or of queries (``BQX_WAY``)."""
     total_bytes: int
     """Bytes of all pieces, as if none were fresh."""
     periods: PeriodCounts
@@ -170,17 +171,19 @@ def _plan(job: Extraction, catalogue: PairCatalogue, states: SourceStates) -> Pa
     tables = planned_tables(job, catalogue, states, periods, record)
     every = [planned_spine(job, catalogue, states, periods), *tables]
     read_bytes = sum(each.read_bytes for each in every)
-    by_period = [_period_plan(period, every) for period in periods]
+    priced = query_usd if job.settings.way == "query" else storage_read_usd
+    by_period = [_period_plan(period, every, priced) for period in periods]
     count = Counter(each.state for each in by_period)
     return PairPlan(
         pair=job.pair.name,
         warehouse=job.warehouse.name,
         families=tuple(
-            _family_plan(family, [each for each in tables if each.table.family == family]) for family in family_names()
+            _family_plan(family, [each for each in tables if each.table.family == family], priced)
+            for family in family_names()
         ),
         columns=catalogue.column_count,
         read_bytes=read_bytes,
-        read_usd=storage_read_usd(read_bytes),
+        read_usd=priced(read_bytes),
         total_bytes=sum(sum(each.bytes.values()) for each in every),
         periods=PeriodCounts(fresh=count["fresh"], changed=count["changed"], new=count["new"]),
         by_period=tuple(by_period),
@@ -195,7 +198,7 @@ def _plan(job: Extraction, catalogue: PairCatalogue, states: SourceStates) -> Pa
     )
 
 
-def _period_plan(period: PlannedPeriod, tables: Iterable[PlannedTable]) -> PeriodPlan:
+def _period_plan(period: PlannedPeriod, tables: Iterable[PlannedTable], priced: Callable[[int], float]) -> PeriodPlan:
     stale = [each for each in tables if period.name in each.stale]
     read_bytes = sum(each.bytes[period.name] for each in stale)
     state: PeriodState = "new" if period.is_new else "changed" if stale else "fresh"
@@ -204,16 +207,18 @@ def _period_plan(period: PlannedPeriod, tables: Iterable[PlannedTable]) -> Perio
         state=state,
         stale_tables=len(stale),
         read_bytes=read_bytes,
-        read_usd=storage_read_usd(read_bytes),
+        read_usd=priced(read_bytes),
     )
 
 
-def _family_plan(family: str, tables: Sequence[PlannedTable]) -> FamilyPlan:
+def _family_plan(family: str, tables: Sequence[PlannedTable], priced: Callable[[int], float]) -> FamilyPlan:
+    read_bytes = sum(sum(each.bytes.values()) for each in tables)
     return FamilyPlan(
         family=family,
         tables=len(tables),
         columns=sum(len(each.table.columns) for each in tables),
-        read_bytes=sum(sum(each.bytes.values()) for each in tables),
+        read_bytes=read_bytes,
+        read_usd=priced(read_bytes),
         fresh=sum(not each.stale for each in tables),
         stale=sum(bool(each.stale) and each.has_pieces for each in tables),
         missing=sum(bool(each.stale) and not each.has_pieces for each in tables),

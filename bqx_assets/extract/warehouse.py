@@ -135,7 +135,12 @@ class Warehouse(Protocol):
 
 @runtime_checkable
 class ReadsAhead(Protocol):
-    """A warehouse that can fetch the rows of many tables together, if it is told before they are read."""
+    """A warehouse that can fetch the rows of many tables together by queries, if it is told before they are read."""
+
+    @property
+    def queried_bytes(self) -> int:
+        """Bytes that its queries have scanned so far, as the warehouse bills them."""
+        ...
 
     def ahead(self, reads: Sequence[AheadRead]) -> AbstractContextManager[None]:
         """Fetch the rows of these reads, and keep them for the block.

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 import dagster as dg
 
 from bqx_assets.base.artifacts import ExtractionRecord, Manifest, Quarantined, Record, SlabRecord, Spine
-from bqx_assets.base.costs import storage_read_usd
+from bqx_assets.base.costs import query_usd, storage_read_usd
 from bqx_assets.base.printable import first_of, markdown_code
 from bqx_assets.catalogue.families import family_rank
-from bqx_assets.extract.warehouse import Warehouse
+from bqx_assets.extract.warehouse import ReadsAhead, Warehouse
 from bqx_assets.release.publish import Published
 from bqx_assets.release.retention import Removed
 
@@ -89,10 +89,11 @@ def extraction_metadata(record: ExtractionRecord) -> Metadata:
 
 
 def read_metadata(warehouse: Warehouse) -> Metadata:
-    """Return the bytes that a step read from the warehouse, and their price."""
+    """Return the bytes that a step read from the warehouse and that its queries scanned, and their price."""
+    queried_bytes = warehouse.queried_bytes if isinstance(warehouse, ReadsAhead) else 0
     return {
-        "read_bytes": dg.MetadataValue.int(warehouse.read_bytes),
-        "read_usd": dg.MetadataValue.float(round(storage_read_usd(warehouse.read_bytes), 6)),
+        "read_bytes": dg.MetadataValue.int(warehouse.read_bytes + queried_bytes),
+        "read_usd": dg.MetadataValue.float(round(storage_read_usd(warehouse.read_bytes) + query_usd(queried_bytes), 6)),
     }
 
 

@@ -15,8 +15,8 @@ from bqx_assets.extract.bigquery.session import ByteBudget
 from bqx_assets.extract.warehouse import Outage
 
 _POLL_SECONDS = 1.0
-LEAST_TABLE_BYTES = 10_000_000
-"""Bytes that BigQuery bills at least for each table of a query."""
+LEAST_TABLE_BYTES = 10 << 20
+"""Bytes that BigQuery bills at least for each table of a query. **Source**: cloud.google.com/bigquery/pricing."""
 _Answer = TypeVar("_Answer")
 
 
@@ -36,12 +36,16 @@ class ExportJobs:
         """
         config = bigquery.QueryJobConfig(dry_run=True, use_query_cache=False)
         job = self._ask(lambda: self._query(sql, config, None), subject)
-        processed = job.total_bytes_processed or 0
-        return max(processed, LEAST_TABLE_BYTES * tables)
+        return max(job.total_bytes_processed or 0, LEAST_TABLE_BYTES * tables)
 
     def admit(self, scanned_bytes: int, subject: str) -> None:
         """Count bytes before they are billed. Raises BudgetExceeded if they would exceed ``BQX_MAX_BYTES``."""
-        self._meter.admit(scanned_bytes, subject)
+        self._meter.admit_queries(scanned_bytes, subject)
+
+    @property
+    def queried_bytes(self) -> int:
+        """Bytes that were admitted so far."""
+        return self._meter.queried_bytes
 
     def run(self, sql: str, subject: str) -> None:
         """Run a query to its end; it is cancelled when the run ends before.

@@ -119,8 +119,13 @@ class JoinedWarehouse:
 
     @property
     def read_bytes(self) -> int:
-        """Bytes that reads and queries were billed so far, by BigQuery's own estimates."""
+        """Bytes that the inner warehouse read: those of the targets."""
         return self._inner.read_bytes
+
+    @property
+    def queried_bytes(self) -> int:
+        """Bytes that the joins were billed so far, by BigQuery's own estimates."""
+        return self._jobs.queried_bytes
 
     def describe(self) -> Sequence[TableDescription]:
         """Return the tables of the inner warehouse."""

@@ -173,20 +173,25 @@ class OpenSession:
 
 
 class ByteBudget:
-    """Counts the bytes of read sessions as BigQuery bills them, and refuses a session that would exceed the cap.
+    """Counts the bytes of sessions and queries as BigQuery bills them, and refuses what would exceed the cap.
 
     Safe to use from several threads.
     """
 
     def __init__(self, max_bytes: int = 0) -> None:
         self._max_bytes = max_bytes
-        self._read_bytes = 0
+        self._read_bytes = self._queried_bytes = 0
         self._lock = threading.Lock()
 
     @property
     def read_bytes(self) -> int:
         """Bytes of all sessions that were admitted so far."""
         return self._read_bytes
+
+    @property
+    def queried_bytes(self) -> int:
+        """Bytes of all queries that were admitted so far."""
+        return self._queried_bytes
 
     def admit(self, session_bytes: int, subject: str) -> None:
         """Count a session before its first row is read.
@@ -198,13 +203,23 @@ class ByteBudget:
             BudgetExceeded: the session would exceed the cap. Creating it is free, so nothing was spent.
         """
         with self._lock:
-            total = self._read_bytes + session_bytes
-            if self._max_bytes and total > self._max_bytes:
-                raise BudgetExceeded(
-                    subject,
-                    got=f"{session_bytes:,} bytes to read after {self._read_bytes:,}",
-                    expected=f"at most {self._max_bytes:,} bytes in all (BQX_MAX_BYTES)",
-                    cure="Raise the cap, or narrow BQX_LAST, BQX_START, BQX_END; what is saved is not read again.",
-                )
-            self._read_bytes = total
+            self._refuse(session_bytes, subject)
+            self._read_bytes += session_bytes
         count(Usage(read_bytes=session_bytes))
+
+    def admit_queries(self, scanned_bytes: int, subject: str) -> None:
+        """Count queries before they are run, by their dry runs. Raises BudgetExceeded as ``admit``."""
+        with self._lock:
+            self._refuse(scanned_bytes, subject)
+            self._queried_bytes += scanned_bytes
+        count(Usage(queried_bytes=scanned_bytes))
+
+    def _refuse(self, more_bytes: int, subject: str) -> None:
+        before = self._read_bytes + self._queried_bytes
+        if self._max_bytes and before + more_bytes > self._max_bytes:
+            raise BudgetExceeded(
+                subject,
+                got=f"{more_bytes:,} bytes to read after {before:,}",
+                expected=f"at most {self._max_bytes:,} bytes in all (BQX_MAX_BYTES)",
+                cure="Raise the cap, or narrow BQX_LAST, BQX_START, BQX_END; what is saved is not read again.",
+            )

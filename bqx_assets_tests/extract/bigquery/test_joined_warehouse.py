@@ -24,6 +24,7 @@ from bqx_assets.base.store.staging_names import JOINS
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets.extract.bigquery.bigquery_warehouse import BigQueryWarehouse
 from bqx_assets.extract.bigquery.client import open_clients
+from bqx_assets.extract.bigquery.export_jobs import LEAST_TABLE_BYTES
 from bqx_assets.extract.bigquery.joined_warehouse import JoinedWarehouse, Spine, open_joined
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.pair import extract_pair
@@ -113,7 +114,8 @@ def test_a_pair_joined_in_bigquery_has_the_digest_and_accounts_of_one_that_is_re
     assert [each.column for slab in record.slabs for each in slab.provenance.quarantined].count("day_cos") == 1
     assert len(record.spine.row_groups) == 2
     assert _digest(job, tmp_path / "joined") == _digest(job, tmp_path / "read") is not None
-    assert job.warehouse.read_bytes > 0
+    assert isinstance(job.warehouse, JoinedWarehouse)
+    assert job.warehouse.queried_bytes == 2 * 2 * (6 + 1) * LEAST_TABLE_BYTES  # two queries a month
     assert not _left(gcs)
 
 
