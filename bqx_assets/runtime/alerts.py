@@ -1,6 +1,6 @@
-"""Defines the sensor that tells people of failed runs and checks, by webhook and e-mail, and when they are good again.
+"""Defines the sensors that tell people of faults, and of their end, by webhook and e-mail.
 
-A plain sensor, and not Dagster's run-failure sensor: that one counts a failure as told when its function raises, and is
+Plain sensors, and not Dagster's run-failure sensor: that one counts a failure as told when its function raises, and is
 called once for each run, so that a message could be lost and 28 runs would make 28.
 """
 
@@ -19,9 +19,11 @@ from bqx_assets.fleet.alert_settings import AlertSettings, alert_settings
 from bqx_assets.fleet.mailbox import Mailbox
 from bqx_assets.fleet.messages import Fault, clipped
 from bqx_assets.fleet.notify import deliver, receivers
+from bqx_assets.fleet.standing_faults import standing_faults
 from bqx_assets.runtime.keys import PUBLISHED
 from bqx_assets.runtime.launcher.tags import PAIR_TAG, PARTITION_TAG
 from bqx_assets.runtime.step import failure_error
+from bqx_assets.runtime.workspace import Workspace
 
 _LOOK_SECONDS = 60
 _RUNS_AT_ONCE = 200
@@ -77,6 +79,21 @@ def run_alerts(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.Skip
         if run is not None and _is_ours(run, context):
             _note(context.instance, run, faults, settings)
     return tell(state.model_copy(update={"seen": seen}), faults, settings)
+
+
+@dg.sensor(name="fleet_alerts", minimum_interval_seconds=3_600, default_status=dg.DefaultSensorStatus.RUNNING)
+def fleet_alerts(context: dg.SensorEvaluationContext, workspace: Workspace) -> dg.SensorResult | dg.SkipReason:
+    """Tells webhook and e-mail of stale pairs and of a spent budget, once each, and of what is good again.
+
+    It runs from the start and does nothing until BQX_ALERT_WEBHOOK or BQX_ALERT_SMTP is set. It looks once an hour, and
+    apart from the other sensor, because that one must tell of an outage during which the store does not answer.
+    """
+    settings = alert_settings()
+    if not receivers(settings):
+        return dg.SkipReason(_OFF)
+    pipeline = workspace.pipeline()
+    faults = standing_faults(pipeline.settings, pipeline.store, datetime.now(UTC))
+    return tell(AlertState.of(context.cursor) or AlertState(), faults, settings)
 
 
 def tell(state: AlertState, faults: Mapping[str, Fault], settings: AlertSettings) -> dg.SensorResult:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from bqx_assets.runtime.alerts import run_alerts
+from bqx_assets.runtime.alerts import fleet_alerts, run_alerts
 from bqx_assets.runtime.assets import feature_slabs, published_training_file, targets_spine, training_parquet
 from bqx_assets.runtime.automation import (
     extract_job,
@@ -40,7 +40,7 @@ def build_definitions(workspace: Workspace) -> dg.Definitions:
         asset_checks=[training_rules, published_intact],
         jobs=[pair_job, extract_job, verify_job, doctor_job],
         schedules=[weekly, verify_weekly],
-        sensors=[targets_changed, stages_follow, run_alerts],
+        sensors=[targets_changed, stages_follow, run_alerts, fleet_alerts],
         resources={"workspace": workspace, "io_manager": training_io_manager},
         # The steps of a pair follow one another: with a process for each, every step would take 4 s to start.
         executor=dg.in_process_executor,

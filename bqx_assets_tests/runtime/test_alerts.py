@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
@@ -12,14 +13,20 @@ import pytest
 
 from bqx_assets.base.errors import AlertNotSent
 from bqx_assets.base.pairs import parse_pair
+from bqx_assets.base.progress import Silent
 from bqx_assets.base.retry import RETRIES
 from bqx_assets.base.settings import Settings
-from bqx_assets.runtime.alerts import AlertState, run_alerts
+from bqx_assets.base.store.open_store import open_store
+from bqx_assets.fleet.entry import Entry
+from bqx_assets.fleet.ledger import Ledger
+from bqx_assets.release.publish import publish
+from bqx_assets.runtime.alerts import AlertState, fleet_alerts, run_alerts
 from bqx_assets.runtime.graph import build_definitions
 from bqx_assets.runtime.in_process import terminal_logging
 from bqx_assets.runtime.keys import PUBLISHED
 from bqx_assets.runtime.workspace import Workspace
 from bqx_assets.sandbox.faults import inject_fault
+from bqx_assets_tests.release.training import stored
 from bqx_assets_tests.runtime.homes import copy_home, make_home
 from bqx_assets_tests.servers.receivers import WebhookServer, mail_server
 
@@ -80,15 +87,20 @@ class Daemon:
         boxes = {name: box.model_copy(update={"sent": (), "not_before": None}) for name, box in state.boxes.items()}
         self.cursor = state.model_copy(update={"boxes": boxes}).model_dump_json()
 
-    def look(self) -> str:
+    def look(self, sensor: dg.SensorDefinition = run_alerts) -> str:
         """What the tick says; an error leaves the cursor as it was."""
-        with dg.build_sensor_context(
-            instance=self.instance, cursor=self.cursor, definitions=self.definitions
-        ) as context:
-            found = run_alerts.evaluate_tick(context)
-        self.cursor = found.cursor
-        assert found.skip_message is not None
-        return found.skip_message
+        context = dg.build_sensor_context(
+            instance=self.instance,
+            cursor=self.cursor,
+            definitions=self.definitions,
+            resources={"workspace": Workspace.of(self.settings)},
+        )
+        found = sensor(context)
+        if isinstance(found, dg.SensorResult):
+            self.cursor = found.cursor
+            found = found.skip_reason
+        assert isinstance(found, dg.SkipReason)
+        return str(found.skip_message)
 
 
 @pytest.fixture
@@ -243,3 +255,35 @@ def test_runs_of_other_code_locations_and_a_cursor_of_another_version_are_left_a
     daemon.cursor = '{"of": "another version"}'
     assert "from now on" in daemon.look()
     assert hook.paths == []
+
+
+def test_stale_pairs_and_a_spent_budget_are_told_once_and_their_end_as_well(
+    hook: WebhookServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BQX_ALERT_ON", "stale,budget")
+    settings = Settings(home=tmp_path, monthly_budget_usd=5.0)
+    with dg.DagsterInstance.ephemeral() as instance:
+        daemon = Daemon(settings, instance)
+        daemon.look(fleet_alerts)
+        (told,) = hook.texts
+        assert told.startswith("*28 pairs: not published*"), told
+        daemon.later()
+        daemon.look(fleet_alerts)
+        assert hook.texts == [told]
+        publish(*stored(tmp_path, b"PAR1 values PAR1"), open_store(settings), progress=Silent())
+        began = datetime.now(UTC)
+        spent = Entry(run="1", pair="eurusd", stage="slabs", began_at=began, outcome="done", bigquery_usd=6.5)
+        Ledger(open_store(settings)).begin(spent)
+        daemon.look(fleet_alerts)
+    stale, budget = hook.texts[1:]
+    assert stale.startswith("*eurusd: stale*")
+    assert "BQX_FRESH_DAYS" in stale
+    assert stale.endswith("/assets/published_training_file?view=partitions&partition=eurusd")
+    assert budget.startswith(f"*fleet: the budget of {began:%B %Y} is spent")
+    assert "6.50 USD by the ledger" in budget
+
+
+def test_without_a_receiver_the_store_is_not_asked(tmp_path: Path) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert "BQX_ALERT_WEBHOOK" in Daemon(Settings(home=tmp_path), instance).look(fleet_alerts)
+    assert [*tmp_path.iterdir()] == []

@@ -1,0 +1,66 @@
+"""Finds the faults of the fleet that no run tells: stale pairs, by their published files, and a spent budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from functools import partial
+
+from bqx_assets.base.errors import BudgetExceeded
+from bqx_assets.base.pairs import ALL_PAIRS
+from bqx_assets.base.settings import Settings
+from bqx_assets.base.store.protocol import ObjectStore
+from bqx_assets.base.threads import in_threads
+from bqx_assets.fleet.ledger import Ledger, refuse_spent
+from bqx_assets.fleet.messages import Fault, clipped
+from bqx_assets.release.published import Standing, look
+
+_READERS = 8
+_PAGE = "/assets/published_training_file?view=partitions&partition="
+
+
+def standing_faults(settings: Settings, store: ObjectStore, now: datetime) -> dict[str, Fault]:
+    """Return the faults by their key. **Cost**: reads facts and manifest of each published file, and the ledger.
+
+    Raises:
+        StoreError: the store does not answer.
+    """
+    standings = in_threads(partial(look, store), ALL_PAIRS, _READERS, "standing")
+    found = [fault for each in standings if (fault := _stale(each, settings.fresh_days, now)) is not None]
+    return {fault.key: fault for fault in [*found, *_spent(settings, store, now)]}
+
+
+def _stale(standing: Standing, fresh_days: float, now: datetime) -> Fault | None:
+    """Return the fault of a pair whose published file is missing, damaged or old; None of a fresh one."""
+    age = None if standing.manifest is None else now - standing.manifest.extraction.snapshot_time
+    expected = f"a published file whose tables were read in the last {fresh_days:g} days (BQX_FRESH_DAYS)"
+    cure = f"Launch pair_job for {standing.pair}, or: bqx run {standing.pair}"
+    if standing.state == "none":
+        what, got = "not published", "no published file"
+    elif age is None or standing.state == "failed":
+        what, got, expected = "the published file is damaged", standing.got, standing.expected
+        cure = standing.cure or cure
+    elif age > timedelta(days=fresh_days):
+        what, got = "stale", f"its tables were read {age.days:,} days ago"
+    else:
+        return None
+    return Fault(
+        kind="stale",
+        subject=standing.pair,
+        what=what,
+        parts=(what,),
+        got=clipped(got),
+        expected=clipped(expected),
+        cure=clipped(cure),
+        kept=f"{age.days:,} days old" if what == "stale" and age is not None else "",
+        page=f"{_PAGE}{standing.pair}",
+    )
+
+
+def _spent(settings: Settings, store: ObjectStore, now: datetime) -> Iterator[Fault]:
+    try:
+        refuse_spent(Ledger(store), settings.monthly_budget_usd, now)
+    except BudgetExceeded as error:
+        shown = {"got": error.got, "expected": error.expected, "cure": error.cure}
+        what = f"the budget of {now:%B %Y} is spent, and no further run begins"
+        yield Fault(kind="budget", subject="fleet", what=what, parts=(f"{now:%Y-%m}",), page="/runs", **shown)
