@@ -113,9 +113,9 @@ class Pipeline:
         return self._warehouses[place]
 
     def warehouses(self) -> list[tuple[Warehouse, list[Pair]]]:
-        """Return each warehouse with the pairs that are read from it. Raises as ``warehouse`` if there is none."""
+        """Return each warehouse with the fleet's pairs that are read from it. Raises as ``warehouse`` if there is none."""
         folders: dict[Path, list[Pair]] = {}
-        for pair in ALL_PAIRS:
+        for pair in self.settings.fleet_pairs:
             folders.setdefault(self.settings.of_pair(pair).warehouse_dir, []).append(pair)
         there = {folder: pairs for folder, pairs in folders.items() if folder.is_dir()} or folders
         return [(self.warehouse(pairs[0]), pairs) for pairs in there.values()]

@@ -26,7 +26,13 @@ from bqx_assets.runtime.keys import (
     TRAINING,
     family_key,
 )
-from bqx_assets.runtime.metadata import extraction_metadata, publication_metadata, read_metadata, spine_metadata
+from bqx_assets.runtime.metadata import (
+    extraction_metadata,
+    made_tags,
+    publication_metadata,
+    read_metadata,
+    spine_metadata,
+)
 from bqx_assets.runtime.step import step
 from bqx_assets.runtime.workspace import Workspace
 
@@ -34,8 +40,6 @@ _FOLLOW = dg.AutomationCondition.eager() & dg.AutomationCondition.all_deps_block
 """A stage that was made by hand is followed by the later ones, after its blocking checks passed, where that is on."""
 _FOLLOW_SPINE = cast("dg.AutomationCondition[Any]", _FOLLOW.allow(dg.AssetSelection.assets(SPINE)))
 """The warehouse's tables, which are not made here, are the business of the sensor that looks at them alone."""
-_FRESH = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=8), warn_window=timedelta(days=7, hours=12))
-"""The weekly run and a day. Dagster judges the last publication of any pair; it cannot judge a partition."""
 
 
 @dg.asset(
@@ -98,6 +102,7 @@ def feature_slabs(
             yield from (check_result(SLABS, verdict) for verdict in slab_verdicts(record))
             run.transient = all(each.error == TransientReadError.__name__ for each in record.failed)
             raise
+        context.instance.add_run_tags(context.run.run_id, made_tags(record))
         # The checks come after the materialisation: Dagster's automation counts an earlier check for the previous one.
         yield dg.MaterializeResult(
             value=None,
@@ -138,7 +143,6 @@ def training_parquet(context: dg.AssetExecutionContext, workspace: Workspace) ->
     kinds={"gcs", "parquet"},
     code_version="1",
     automation_condition=_FOLLOW,
-    freshness_policy=_FRESH,
 )
 def published_training_file(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
     """The validated file and its manifest in the output bucket, swapped in whole; earlier versions stay by policy.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import dagster as dg
 
 from bqx_assets.runtime.alerts import fleet_alerts, run_alerts
@@ -9,8 +11,8 @@ from bqx_assets.runtime.assets import feature_slabs, published_training_file, ta
 from bqx_assets.runtime.automation import (
     extract_job,
     pair_job,
+    sources_changed,
     stages_follow,
-    targets_changed,
     verify_job,
     verify_weekly,
     weekly,
@@ -33,14 +35,28 @@ def training_io_manager(context: dg.InitResourceContext) -> dg.IOManager:
         return TrainingParquetIOManager.of(context.resources.workspace)
 
 
+def _with_freshness(workspace: Workspace) -> dg.AssetsDefinition:
+    """Return the published file with a freshness policy by ``fresh_days``; by its default while the settings are wrong.
+
+    A run names the wrong setting. If it failed the definitions, no page would open.
+    """
+    try:
+        days = workspace.settings().fresh_days
+    except BadSetting:
+        days = float(Settings.model_fields["fresh_days"].default)
+    window = max(timedelta(days=days), timedelta(minutes=16))  # Dagster allows no window of less than a minute
+    policy = dg.FreshnessPolicy.time_window(fail_window=window, warn_window=window * 15 / 16)
+    return published_training_file.map_asset_specs(lambda spec: spec.replace_attributes(freshness_policy=policy))
+
+
 def build_definitions(workspace: Workspace) -> dg.Definitions:
     """Return the definitions over one workspace."""
     return dg.Definitions(
-        assets=[*source_specs(), targets_spine, feature_slabs, training_parquet, published_training_file],
+        assets=[*source_specs(), targets_spine, feature_slabs, training_parquet, _with_freshness(workspace)],
         asset_checks=[training_rules, published_intact],
         jobs=[pair_job, extract_job, verify_job, doctor_job],
         schedules=[weekly, verify_weekly],
-        sensors=[targets_changed, stages_follow, run_alerts, fleet_alerts],
+        sensors=[sources_changed, stages_follow, run_alerts, fleet_alerts],
         resources={"workspace": workspace, "io_manager": training_io_manager},
         # The steps of a pair follow one another: with a process for each, every step would take 4 s to start.
         executor=dg.in_process_executor,

@@ -88,6 +88,18 @@ def extraction_metadata(record: ExtractionRecord) -> Metadata:
     }
 
 
+def made_tags(record: ExtractionRecord) -> dict[str, str]:
+    """Return the tags of a run by which its list shows what was new: the number of tables and periods made anew."""
+    made = [
+        (slab.table, piece.period)
+        for slab in record.slabs
+        for piece in slab.pieces
+        if piece.snapshot_time == record.snapshot_time
+    ]
+    tables, periods = {table for table, _ in made}, {period for _, period in made}
+    return {"bqx/made_tables": str(len(tables)), "bqx/made_periods": str(len(periods))}
+
+
 def read_metadata(warehouse: Warehouse) -> Metadata:
     """Return the bytes that a step read from the warehouse and that its queries scanned, and their price."""
     queried_bytes = warehouse.queried_bytes if isinstance(warehouse, ReadsAhead) else 0

@@ -13,7 +13,7 @@ from dagster_gcp.gcs.compute_log_manager import GCSComputeLogManager
 from typer.testing import CliRunner
 
 from bqx_assets.cli.main import app
-from bqx_assets.runtime.automation import targets_changed, verify_weekly
+from bqx_assets.runtime.automation import sources_changed, verify_weekly
 from bqx_assets.runtime.launcher.client import CloudRun, Endpoint
 from bqx_assets.runtime.workspace import Workspace
 from bqx_assets_tests.cloud.production import LOG_BUCKET
@@ -98,7 +98,7 @@ def test_a_run_makes_the_calls_of_the_table_and_no_other_and_so_do_the_sensor_an
     assert heard.since() == _expected("operator", "storage", "bigquery")[0]
 
     with dg.DagsterInstance.ephemeral() as instance:
-        looked = targets_changed(dg.build_sensor_context(instance=instance), workspace=Workspace())
+        looked = sources_changed(dg.build_sensor_context(instance=instance), workspace=Workspace())
         assert isinstance(looked, dg.SensorResult | dg.SkipReason)
     assert heard.since() == _expected("dagster", "bigquery")[0]
 

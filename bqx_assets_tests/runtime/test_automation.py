@@ -1,11 +1,10 @@
-"""What starts runs: the weekly schedule and the sensor that follows the targets tables."""
+"""What starts runs: the weekly schedules, the sensor that follows the tables, and the conditions of made stages."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
 
@@ -17,12 +16,13 @@ from bqx_assets.base.pairs import ALL_PAIRS, parse_pair
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.open_store import open_store
+from bqx_assets.catalogue.families import families
 from bqx_assets.extract.embedded import LocalWarehouse
 from bqx_assets.release.publish import publish
-from bqx_assets.runtime.automation import targets_changed, verify_weekly, weekly
+from bqx_assets.runtime.automation import followed, sources_changed, stages_follow, verify_weekly, weekly
 from bqx_assets.runtime.graph import build_definitions
 from bqx_assets.runtime.in_process import terminal_logging
-from bqx_assets.runtime.keys import PUBLISHED, SLABS, SPINE, TRAINING
+from bqx_assets.runtime.keys import PUBLISHED, SLABS, SPINE, TARGETS, TRAINING, family_key
 from bqx_assets.runtime.workspace import Workspace
 from bqx_assets.sandbox.faults import inject_fault
 from bqx_assets_tests.release.training import stored
@@ -33,7 +33,7 @@ SUNDAY = datetime(2026, 1, 4, 4, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def two_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_home(tmp_path_factory.mktemp("sensor") / "home", pairs=("eurusd", "gbpusd"), tables=1)
+    return make_home(tmp_path_factory.mktemp("sensor") / "home", pairs=("eurusd", "gbpusd"), tables=6)
 
 
 @pytest.fixture
@@ -42,21 +42,54 @@ def instance() -> Iterator[dg.DagsterInstance]:
         yield made
 
 
-def _look(
-    settings: Settings, instance: dg.DagsterInstance, cursor: str | None = None
-) -> dg.SensorResult | dg.SkipReason:
-    definitions = build_definitions(Workspace.of(settings))
-    context = dg.build_sensor_context(
-        instance=instance, cursor=cursor, definitions=definitions, resources={"workspace": Workspace.of(settings)}
-    )
-    found = targets_changed(context)
-    assert isinstance(found, dg.SensorResult | dg.SkipReason)
-    return found
+class Sensor:
+    """The sensor on the sources from look to look, an hour apart, with its cursor as Dagster keeps it."""
+
+    def __init__(self, settings: Settings, instance: dg.DagsterInstance) -> None:
+        self._workspace, self._instance = Workspace.of(settings), instance
+        self._definitions = build_definitions(self._workspace)
+        self.cursor: str | None = None
+        self.now = SUNDAY
+
+    def look(self, *, answered: bool = True) -> dg.SensorResult | dg.SkipReason:
+        """What a look comes to, where the warehouse answers and where it does not. An error leaves the cursor."""
+
+        def away(_: LocalWarehouse, tables: object) -> dict[tuple[str, str], str]:
+            del tables
+            raise TransientReadError("warehouse", got="503 for 60 s", expected="an answer", cure="Wait.")
+
+        context = dg.build_sensor_context(instance=self._instance, cursor=self.cursor, definitions=self._definitions)
+        with pytest.MonkeyPatch.context() as patch:
+            if not answered:
+                patch.setattr(LocalWarehouse, "states", away)
+            self.now += timedelta(hours=1)
+            found = followed(context, self._workspace, self.now)
+        self.cursor = (found.cursor if isinstance(found, dg.SensorResult) else None) or context.cursor
+        for event in _observed(found):
+            self._instance.report_runless_asset_event(event)
+        return found
+
+    def requests(self) -> list[dg.RunRequest]:
+        """The requests of a look that is answered."""
+        found = self.look()
+        assert isinstance(found, dg.SensorResult)
+        return list(found.run_requests or ())
 
 
-def _pairs(result: dg.SensorResult | dg.SkipReason) -> list[str | None]:
-    assert isinstance(result, dg.SensorResult)
-    return [request.partition_key for request in result.run_requests or ()]
+def _observed(result: dg.SensorResult | dg.SkipReason) -> list[dg.AssetObservation]:
+    events = result.asset_events if isinstance(result, dg.SensorResult) else ()
+    return [each for each in events if isinstance(each, dg.AssetObservation)]
+
+
+def _why(result: dg.SensorResult | dg.SkipReason) -> str:
+    skip = result.skip_reason if isinstance(result, dg.SensorResult) else result
+    return str(skip.skip_message) if skip else ""
+
+
+def _touch(settings: Settings, table: str) -> None:
+    """Change a table as a load does that writes the same rows again."""
+    (file,) = settings.warehouse_dir.glob(f"*/{table}.parquet")
+    os.utime(file, (SUNDAY.timestamp(), file.stat().st_mtime + 1))
 
 
 def test_every_sunday_all_28_pairs_are_run_each_once() -> None:
@@ -90,48 +123,66 @@ def test_every_saturday_what_is_published_is_verified_and_rot_fails_its_check_al
         assert (found.partition, found.passed, found.blocking) == ("eurusd", passed, False)
 
 
-def _first(settings: Settings, instance: dg.DagsterInstance) -> str:
-    """The cursor after the first look."""
-    first = _look(settings, instance)
+@pytest.fixture
+def home(two_pairs: Path, tmp_path: Path) -> Settings:
+    return copy_home(two_pairs, tmp_path / "home")
+
+
+def test_the_first_look_notes_how_the_tables_are_and_runs_nothing(home: Settings, instance: dg.DagsterInstance) -> None:
+    sensor = Sensor(home, instance)
+    first = sensor.look()
     assert isinstance(first, dg.SensorResult)
-    return first.cursor or ""
+    assert first.run_requests == []
+    assert "First look: the present state of 10 tables of 2 pairs was noted" in _why(first)
+    assert "backfill of pair_job" in _why(first)
+    assert _why(sensor.look()) == "None of 10 tables of 2 pairs changed."
 
 
-def test_the_first_look_notes_how_the_tables_are_and_runs_nothing(
-    two_pairs: Path, instance: dg.DagsterInstance
+@pytest.mark.parametrize(
+    ("table", "pairs", "reason"),
+    [
+        ("targets_gbpusd", ["gbpusd"], "1 targets"),
+        ("agg_gbpusd", ["gbpusd"], "1 pair_specific"),
+        ("csi_agg_aud", ["eurusd", "gbpusd"], "1 currency_strength"),
+    ],
+)
+def test_the_pairs_of_a_changed_table_are_run_after_a_look_without_a_further_change_and_their_runs_say_why(
+    home: Settings, instance: dg.DagsterInstance, table: str, pairs: list[str], reason: str
 ) -> None:
-    first = _look(Settings(home=two_pairs), instance)
-    assert _pairs(first) == []
-    assert isinstance(first, dg.SensorResult)
-    assert first.skip_reason is not None
-    assert "the present state of 2 targets tables was noted" in str(first.skip_reason.skip_message)
-    assert "backfill of pair_job" in str(first.skip_reason.skip_message)
-    assert set(json.loads(first.cursor or "")) == {"eurusd", "gbpusd"}
+    sensor = Sensor(home, instance)
+    sensor.look()
+    _touch(home, table)
+    assert _why(sensor.look()).startswith(
+        f"{', '.join(pairs)}: 1 change of tables since 2026-01-04 06:00 UTC ({reason}); "
+    )
+    requests = sensor.requests()
+    assert [each.partition_key for each in requests] == pairs
+    assert {each.tags["bqx/reason"] for each in requests} == {
+        f"1 change of tables since 2026-01-04 06:00 UTC ({reason})"
+    }
+    assert {each.tags["bqx/changes"] for each in requests} == {"1"}
+    assert sensor.requests() == []
 
 
-def test_a_look_at_unchanged_targets_runs_nothing(two_pairs: Path, instance: dg.DagsterInstance) -> None:
-    settings = Settings(home=two_pairs)
-    assert isinstance(_look(settings, instance, _first(settings, instance)), dg.SkipReason)
-
-
-def test_only_the_pair_whose_targets_changed_is_run(
-    two_pairs: Path, instance: dg.DagsterInstance, tmp_path: Path
+def test_each_source_is_observed_with_a_version_that_follows_its_tables(
+    home: Settings, instance: dg.DagsterInstance
 ) -> None:
-    settings = copy_home(two_pairs, tmp_path / "home")
-    first = _first(settings, instance)
-    table = next(settings.warehouse_dir.glob("*/targets_gbpusd.parquet"))
-    os.utime(table, (SUNDAY.timestamp(), SUNDAY.timestamp()))
-    second = _look(settings, instance, first)
-    assert _pairs(second) == ["gbpusd"]
-    assert isinstance(second, dg.SensorResult)
-    assert set(json.loads(second.cursor or "")) == {"eurusd", "gbpusd"}
-
-
-def test_a_pair_that_appears_after_the_first_look_is_run(two_pairs: Path, instance: dg.DagsterInstance) -> None:
-    settings = Settings(home=two_pairs)
-    seen = json.loads(_first(settings, instance))
-    del seen["gbpusd"]
-    assert _pairs(_look(settings, instance, json.dumps(seen))) == ["gbpusd"]
+    sensor = Sensor(home, instance)
+    first = sensor.look()
+    seen = {(each.asset_key, each.partition): each.tags["dagster/data_version"] for each in _observed(first)}
+    own = {(key, pair) for key in (TARGETS, family_key("pair_specific")) for pair in ("eurusd", "gbpusd")}
+    shared = {(family_key(family.name), None) for family in families() if family.shared}
+    assert {*seen} == own | shared
+    _touch(home, "agg_gbpusd")
+    (event,) = _observed(sensor.look())
+    assert (event.asset_key, event.partition) == (family_key("pair_specific"), "gbpusd")
+    assert event.tags["dagster/data_version"] != seen[event.asset_key, event.partition]
+    assert {name: value.value for name, value in event.metadata.items()} == {
+        "tables": 2,
+        "changed": 1,
+        "changed_tables": "- `agg_gbpusd`",
+    }
+    assert _observed(sensor.look()) == []
 
 
 def _ended(instance: dg.DagsterInstance, request: dg.RunRequest, status: dg.DagsterRunStatus, **tags: str) -> None:
@@ -153,123 +204,95 @@ FAILURE, SUCCESS, CANCELED = dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SU
     [
         (FAILURE, {}, True),
         (FAILURE, {"dagster/will_retry": "true"}, False),
-        (FAILURE, {"bqx/targets_state": "an earlier one"}, False),
+        (FAILURE, {"bqx/request": "an earlier one"}, False),
         (SUCCESS, {}, False),
         (CANCELED, {}, False),
         (dg.DagsterRunStatus.STARTED, {}, False),
     ],
 )
 def test_a_pair_whose_run_failed_is_asked_for_once_more_a_change_and_no_oftener(
-    two_pairs: Path, instance: dg.DagsterInstance, status: dg.DagsterRunStatus, tags: dict[str, str], *, again: bool
+    home: Settings, instance: dg.DagsterInstance, status: dg.DagsterRunStatus, tags: dict[str, str], *, again: bool
 ) -> None:
-    """Dagster launches one run a run key, whatever became of it: a second request of one key is no run."""
-    settings = Settings(home=two_pairs)
-    before = json.loads(_first(settings, instance)) | {"eurusd": "older"}
-    found = _look(settings, instance, json.dumps(before))
-    assert isinstance(found, dg.SensorResult)
-    (asked,) = list(found.run_requests or ())
+    sensor = Sensor(home, instance)
+    sensor.look()
+    _touch(home, "agg_eurusd")
+    sensor.look()
+    (asked,) = sensor.requests()
     _ended(instance, asked, status, **tags)
-    second = _look(settings, instance, found.cursor)
-    assert isinstance(second, dg.SensorResult) == again
-    if isinstance(second, dg.SensorResult):
-        (more,) = list(second.run_requests or ())
-        assert more.run_key == f"{asked.run_key}:again"
-        _ended(instance, more, status)
-        third = _look(settings, instance, second.cursor)
-        assert isinstance(third, dg.SensorResult)
-        assert [each.run_key for each in third.run_requests or ()] == [more.run_key]
+    more = sensor.requests()
+    assert [each.run_key for each in more] == [f"{asked.run_key}:again"] * again
+    for each in more:
+        assert each.tags["bqx/reason"].startswith("its run failed; it is requested once more")
+        _ended(instance, each, status)
+    assert sensor.requests() == []
 
 
-def test_a_run_by_hand_that_failed_is_not_the_sensors_business(two_pairs: Path, instance: dg.DagsterInstance) -> None:
-    settings = Settings(home=two_pairs)
+def test_a_run_by_hand_that_failed_is_not_the_sensors_business(home: Settings, instance: dg.DagsterInstance) -> None:
+    sensor = Sensor(home, instance)
+    sensor.look()
     _ended(instance, dg.RunRequest(partition_key="eurusd"), FAILURE)
-    assert isinstance(_look(settings, instance, _first(settings, instance)), dg.SkipReason)
+    assert sensor.requests() == []
+
+
+def test_a_pair_with_a_run_at_work_waits_whoever_launched_it(home: Settings, instance: dg.DagsterInstance) -> None:
+    sensor = Sensor(home, instance)
+    sensor.look()
+    _ended(instance, dg.RunRequest(partition_key="eurusd"), dg.DagsterRunStatus.STARTED)
+    _touch(home, "csi_agg_aud")
+    sensor.look()
+    assert [each.partition_key for each in sensor.requests()] == ["gbpusd"]
+    assert "eurusd: 1 change of tables" in _why(sensor.look())
 
 
 def test_what_a_next_look_would_meet_as_well_is_an_error_and_no_skip(
     tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
     with pytest.raises(TableMissing, match="bqx warehouse create"):
-        _look(Settings(home=tmp_path), instance)
+        Sensor(Settings(home=tmp_path), instance).look()
 
 
-class Sensor:
-    """The sensor from one look to the next, with the cursor as Dagster keeps it: an error leaves it as it was."""
-
-    def __init__(self, settings: Settings, instance: dg.DagsterInstance, cursor: str | None) -> None:
-        self._workspace, self._instance = Workspace.of(settings), instance
-        self._definitions = build_definitions(self._workspace)
-        self.cursor = cursor
-
-    def look(self, *, answered: bool = True) -> dg.SensorResult | dg.SkipReason:
-        """What a look comes to, where the warehouse answers and where it does not."""
-
-        def away(_: LocalWarehouse, tables: object) -> dict[tuple[str, str], str]:
-            del tables
-            raise TransientReadError("warehouse", got="503 for 60 s", expected="an answer", cure="Wait.")
-
-        context = dg.build_sensor_context(
-            instance=self._instance,
-            cursor=self.cursor,
-            definitions=self._definitions,
-            resources={"workspace": self._workspace},
-        )
-        with pytest.MonkeyPatch.context() as patch:
-            if not answered:
-                patch.setattr(LocalWarehouse, "states", away)
-            found = targets_changed(context)
-        assert isinstance(found, dg.SensorResult | dg.SkipReason)
-        self.cursor = (found.cursor if isinstance(found, dg.SensorResult) else None) or context.cursor
-        return found
-
-
-@pytest.mark.parametrize("noted", [True, False])
-def test_a_warehouse_that_does_not_answer_is_a_skip_that_says_so_and_forgets_nothing_that_was_noted(
-    two_pairs: Path, instance: dg.DagsterInstance, *, noted: bool
+def test_a_warehouse_that_does_not_answer_is_a_skip_that_says_so_and_a_late_first_look_runs_nothing(
+    home: Settings, instance: dg.DagsterInstance
 ) -> None:
-    settings = Settings(home=two_pairs)
-    before = _first(settings, instance) if noted else None
-    sensor = Sensor(settings, instance, before)
+    sensor = Sensor(home, instance)
     found = sensor.look(answered=False)
     assert isinstance(found, dg.SkipReason)
-    assert "asked again at the next look" in str(found.skip_message)
-    assert "503 for 60 s" in str(found.skip_message)
-    assert json.loads(sensor.cursor or "").items() >= json.loads(before or "{}").items()
-    after = sensor.look()
-    assert isinstance(after, dg.SkipReason) == noted, "a first look that comes late notes, and runs nothing"
-    assert _pairs(after) == [] if isinstance(after, dg.SensorResult) else sensor.cursor == before
+    assert "asked again at the next look" in _why(found)
+    assert "503 for 60 s" in _why(found)
+    assert "First look" in _why(sensor.look())
 
 
 def test_three_looks_in_a_row_without_an_answer_are_an_error_until_one_is_answered(
-    two_pairs: Path, instance: dg.DagsterInstance
+    home: Settings, instance: dg.DagsterInstance
 ) -> None:
-    settings = Settings(home=two_pairs)
-    sensor = Sensor(settings, instance, _first(settings, instance))
+    sensor = Sensor(home, instance)
+    sensor.look()
     for _ in range(2):
         for _ in range(2):
             assert isinstance(sensor.look(answered=False), dg.SkipReason)
         for _ in range(2):
             with pytest.raises(TransientReadError, match="503 for 60 s"):
                 sensor.look(answered=False)
-        assert isinstance(sensor.look(), dg.SkipReason)
+        assert sensor.requests() == []
     for _ in range(4):  # never three in a row
         assert isinstance(sensor.look(answered=False), dg.SkipReason)
-        assert isinstance(sensor.look(), dg.SkipReason)
+        assert sensor.requests() == []
 
 
-def test_a_table_that_changed_while_nobody_answered_is_run_at_the_first_answer(
-    two_pairs: Path, instance: dg.DagsterInstance
+def test_a_table_that_changed_while_nobody_answered_is_run_after_the_answers(
+    home: Settings, instance: dg.DagsterInstance
 ) -> None:
-    settings = Settings(home=two_pairs)
-    before = json.loads(_first(settings, instance)) | {"eurusd": "older"}
-    sensor = Sensor(settings, instance, json.dumps(before))
+    sensor = Sensor(home, instance)
+    sensor.look()
+    _touch(home, "agg_eurusd")
     sensor.look(answered=False)
-    assert _pairs(sensor.look()) == ["eurusd"]
-    assert set(json.loads(sensor.cursor or "")) == {"eurusd", "gbpusd"}
+    sensor.look()
+    sensor.look(answered=False)
+    assert [each.partition_key for each in sensor.requests()] == ["eurusd"]
 
 
 class Automation:
-    """What the daemon's automation sensor would ask for, over one home, from one look to the next."""
+    """What the automation conditions ask for, over one home, from one evaluation to the next."""
 
     def __init__(self, settings: Settings, instance: dg.DagsterInstance) -> None:
         self._instance, self._definitions = instance, build_definitions(Workspace.of(settings))
@@ -288,55 +311,62 @@ class Automation:
         asked = {key.to_user_string(): found.get_requested_partitions(key) for key in STAGES}
         return {name: {str(pair) for pair in pairs} for name, pairs in asked.items() if pairs}
 
-    def make(self, *assets: dg.AssetKey) -> bool:
-        """Run assets of eurusd with their checks."""
+    def make(self, *assets: dg.AssetKey, pair: str = "eurusd", tags: Mapping[str, str] | None = None) -> bool:
+        """Run assets of a pair with their checks."""
         done = self._definitions.resolve_job_def("pair_job").execute_in_process(
             instance=self._instance,
-            partition_key="eurusd",
+            partition_key=pair,
             asset_selection=list(assets),
+            tags={**(tags or {})},
             raise_on_error=False,
             run_config=terminal_logging("CRITICAL"),
         )
         return done.success
 
 
-def test_automation_fires_at_every_hop_once_its_checks_passed_and_only_for_that_pair(
-    settings: Settings, instance: dg.DagsterInstance
+def test_automation_fires_at_every_hop_once_its_checks_passed_and_a_failing_pair_holds_up_no_other(
+    home: Settings, instance: dg.DagsterInstance
 ) -> None:
-    automation = Automation(settings, instance)
+    automation = Automation(home, instance)
+    inject_fault(home.warehouse_dir, "all-null", parse_pair("gbpusd"))
+    both = {"eurusd", "gbpusd"}
     hops = [
-        ([SPINE], {"feature_slabs", "training_parquet"}),
-        ([SLABS, TRAINING], {"published_training_file"}),
-        ([PUBLISHED], set[str]()),
-        ([SPINE, SLABS], {"training_parquet", "published_training_file"}),
-        ([TRAINING, PUBLISHED], set[str]()),
+        ([SPINE], {"feature_slabs": both, "training_parquet": both}),
+        ([SLABS], {"training_parquet": both}),
+        ([TRAINING], {"published_training_file": {"eurusd"}}),
+        ([PUBLISHED], {}),
+        ([SPINE, SLABS], {"training_parquet": both, "published_training_file": {"eurusd"}}),
     ]
     for made, follow in hops:
-        assert automation.make(*made)
-        assert automation.look() == {name: {"eurusd"} for name in follow}
+        done = {pair: automation.make(*made, pair=pair) for pair in sorted(both)}
+        assert done == {"eurusd": True, "gbpusd": not {*made} & {TRAINING, PUBLISHED}}
+        assert automation.look() == follow
         assert automation.look() == {}, "once"
 
 
-def test_automation_publishes_nothing_whose_blocking_check_failed(
-    settings: Settings, instance: dg.DagsterInstance
+def test_a_changed_source_is_published_by_the_sensors_run_and_the_conditions_neither_add_nor_repeat_one(
+    home: Settings, instance: dg.DagsterInstance
 ) -> None:
-    automation = Automation(settings, instance)
-    inject_fault(settings.warehouse_dir, "all-null", parse_pair("eurusd"))
-    assert automation.make(SPINE, SLABS)
-    assert automation.look() == {"training_parquet": {"eurusd"}}
-    assert not automation.make(TRAINING)
+    automation, sensor = Automation(home, instance), Sensor(home, instance)
+    sensor.look()
+    assert automation.look() == {}, "the first observation is no change"
+    inject_fault(home.warehouse_dir, "all-null", parse_pair("gbpusd"))
+    _touch(home, "csi_agg_aud")
+    assert sensor.requests() == []
+    requests = sensor.requests()
+    assert automation.look() == {}, "the observed change is the sensor's business"
+    done = [automation.make(*STAGES, pair=str(each.partition_key), tags=each.tags) for each in requests]
+    assert done == [True, False]
     assert automation.look() == {}
-
-
-def test_a_run_of_the_whole_job_leaves_automation_nothing_to_ask_for(
-    settings: Settings, instance: dg.DagsterInstance
-) -> None:
-    automation = Automation(settings, instance)
-    assert automation.make(*STAGES)
-    assert automation.look() == {}
+    assert [path.name for path in home.output_dir.glob("*.parquet")] == ["training_eurusd.parquet"]
+    assert [each.partition_key for each in sensor.requests()] == ["gbpusd"]
+    for run in instance.get_runs():
+        assert run.tags["bqx/reason"].startswith(f"{run.tags['bqx/changes']} change")
+        assert (run.tags["bqx/made_tables"], run.tags["bqx/made_periods"]) == ("7", "1")
 
 
 def test_nothing_runs_by_itself_before_it_is_switched_on() -> None:
     assert weekly.default_status == dg.DefaultScheduleStatus.STOPPED
     assert verify_weekly.default_status == dg.DefaultScheduleStatus.STOPPED
-    assert targets_changed.default_status == dg.DefaultSensorStatus.STOPPED
+    assert sources_changed.default_status == dg.DefaultSensorStatus.STOPPED
+    assert stages_follow.default_status == dg.DefaultSensorStatus.STOPPED
