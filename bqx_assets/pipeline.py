@@ -113,7 +113,7 @@ class Pipeline:
         return self._warehouses[place]
 
     def warehouses(self) -> list[tuple[Warehouse, list[Pair]]]:
-        """Return each warehouse with the fleet's pairs that are read from it. Raises as ``warehouse`` if there is none."""
+        """Return each warehouse with the fleet's pairs that are read from it. Raises as ``warehouse`` if none is."""
         folders: dict[Path, list[Pair]] = {}
         for pair in self.settings.fleet_pairs:
             folders.setdefault(self.settings.of_pair(pair).warehouse_dir, []).append(pair)

@@ -93,12 +93,29 @@ def _touch(settings: Settings, table: str) -> None:
 
 
 def test_every_sunday_all_28_pairs_are_run_each_once() -> None:
-    context = dg.build_schedule_context(scheduled_execution_time=SUNDAY)
+    resources = {"workspace": Workspace()}
+    context = dg.build_schedule_context(scheduled_execution_time=SUNDAY, resources=resources)
     requests = list(cast("Iterator[dg.RunRequest]", weekly(context)))
     assert [request.partition_key for request in requests] == [pair.name for pair in ALL_PAIRS]
     assert {request.run_key for request in requests} == {f"2026-01-04:{pair}" for pair in ALL_PAIRS}
     assert all(request.tags["bqx/pair"] == request.partition_key for request in requests)
     assert [int(request.tags["dagster/priority"]) for request in requests] == [*range(28, 0, -1)], "majors first"
+
+
+def test_pairs_outside_of_the_fleet_are_neither_run_weekly_nor_watched(
+    home: Settings, instance: dg.DagsterInstance
+) -> None:
+    fleet = home.model_copy(update={"fleet": "gbpusd"})
+    resources = {"workspace": Workspace.of(fleet)}
+    context = dg.build_schedule_context(scheduled_execution_time=SUNDAY, resources=resources)
+    requests = list(cast("Iterator[dg.RunRequest]", weekly(context)))
+    assert [request.partition_key for request in requests] == ["gbpusd"]
+    sensor = Sensor(fleet, instance)
+    sensor.look()
+    _touch(home, "csi_agg_aud")
+    _touch(home, "agg_eurusd")
+    sensor.look()
+    assert [each.partition_key for each in sensor.requests()] == ["gbpusd"]
 
 
 def test_every_saturday_what_is_published_is_verified_and_rot_fails_its_check_alone(tmp_path: Path) -> None:

@@ -8,12 +8,14 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
 import polars as pl
 import pyarrow as pa
 import pytest
+from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
 from dagster_shared.serdes import serialize_value
 
 from bqx_assets.base.artifacts import REPORT_SUFFIX, Manifest, manifest_path
@@ -77,6 +79,19 @@ def test_every_rule_is_a_check_of_the_training_file_and_errors_block(definitions
         assert spec.partitions_def is not None
         assert spec.description == rule.description
     assert len(graph.asset_check_keys) == len(RULES) + 3
+
+
+def test_the_published_file_has_a_freshness_policy_by_the_setting_and_wrong_settings_do_not_close_the_pages(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def window() -> timedelta:
+        policy = build_definitions(Workspace()).resolve_asset_graph().get(PUBLISHED).freshness_policy
+        assert isinstance(policy, TimeWindowFreshnessPolicy)
+        return policy.fail_window.to_timedelta()
+
+    for text, days in (("", 8), ("3", 3), ("-1", 8)):
+        monkeypatch.setenv("BQX_FRESH_DAYS", text)
+        assert window() == timedelta(days=days)
 
 
 def test_the_definitions_load_and_hold_together() -> None:
