@@ -83,7 +83,7 @@ class Watched(Record):
 
 
 class Memory(Record):
-    """What is kept from one look to the next."""
+    """The facts that are kept from one look to the next."""
 
     signs: dict[str, str] = Field(default_factory=dict[str, str])
     """The signs of each group's tables at the last answered look; empty before the first one."""
@@ -94,7 +94,7 @@ class Memory(Record):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a look comes to for one pair that is not up to date: a request, or the reason to wait."""
+    """The outcome of a look for one pair that is not up to date: a request, or the reason to wait."""
 
     pair: str
     reason: str
