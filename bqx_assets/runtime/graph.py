@@ -6,6 +6,8 @@ from datetime import timedelta
 
 import dagster as dg
 
+from bqx_assets.base.errors import BadSetting
+from bqx_assets.base.settings import Settings
 from bqx_assets.runtime.alerts import fleet_alerts, run_alerts
 from bqx_assets.runtime.assets import feature_slabs, published_training_file, targets_spine, training_parquet
 from bqx_assets.runtime.automation import (
