@@ -23,11 +23,19 @@ metadata attributes/bqx-env >"$ETC/bqx.env"
 metadata attributes/bqx-compose >"$ETC/compose.yaml"
 
 token=$(metadata service-accounts/default/token | field access_token)
-secret=https://secretmanager.googleapis.com/v1/projects/$(variable BQX_PROJECT)/secrets/$(variable BQX_SECRET)/versions/latest:access
-# The token is passed by a file descriptor, because every process of the machine can read a command line.
-url=$(curl -fsS --retry 5 -H @/dev/fd/3 "$secret" 3<<<"Authorization: Bearer $token" |
-  python3 -c 'import base64, json, sys; print(base64.b64decode(json.load(sys.stdin)["payload"]["data"]).decode())')
+content() { # content SECRET: what Secret Manager holds under this name
+  # The token is passed by a file descriptor, because every process of the machine can read a command line.
+  curl -fsS --retry 5 -H @/dev/fd/3 3<<<"Authorization: Bearer $token" \
+    "https://secretmanager.googleapis.com/v1/projects/$(variable BQX_PROJECT)/secrets/$1/versions/latest:access" |
+    python3 -c 'import base64, json, sys; print(base64.b64decode(json.load(sys.stdin)["payload"]["data"]).decode())'
+}
+url=$(content "$(variable BQX_SECRET)")
 printf 'DAGSTER_POSTGRES_URL=%s\n' "$url" >"$ETC/secret.env"
+if [[ -n $(variable BQX_ALERT_SECRET) ]]; then
+  # Alerts must not keep the machine from starting: without the secret, nobody is told, and `bqx alert` says so.
+  lines=$(content "$(variable BQX_ALERT_SECRET)") || echo 'machine.sh: the secret of the alerts cannot be read' >&2
+  sed -n '/^BQX_ALERT_\(WEBHOOK\|PASSWORD\)=/p' <<<"$lines" >>"$ETC/secret.env"
+fi
 
 docker login --username oauth2accesstoken --password-stdin "https://$(variable BQX_REGION)-docker.pkg.dev" <<<"$token"
 compose() { docker compose --env-file "$ETC/bqx.env" --file "$ETC/compose.yaml" "$@"; }

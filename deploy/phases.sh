@@ -153,6 +153,8 @@ phase_roles() {
       --role=roles/secretmanager.secretAccessor
     other_bucket "$account"
   done
+  [[ -z $BQX_ALERT_SECRET ]] || bind gcloud secrets add-iam-policy-binding "$BQX_ALERT_SECRET" "${IN[@]}" \
+    --member="serviceAccount:$DAGSTER_ACCOUNT" --role=roles/secretmanager.secretAccessor
   # Reported as needed to start a job with overrides, but not documented. Alone it allows no deployment.
   bind gcloud iam service-accounts add-iam-policy-binding "$RUN_ACCOUNT" "${IN[@]}" \
     --member="serviceAccount:$DAGSTER_ACCOUNT" --role=roles/iam.serviceAccountUser

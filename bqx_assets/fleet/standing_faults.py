@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from functools import partial
 
-from bqx_assets.base.errors import BudgetExceeded
-from bqx_assets.base.pairs import ALL_PAIRS
+from bqx_assets.base.errors import BudgetExceeded, CheckpointCorrupt
+from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.base.threads import in_threads
@@ -25,19 +25,29 @@ def standing_faults(settings: Settings, store: ObjectStore, now: datetime) -> di
     Raises:
         StoreError: the store does not answer.
     """
-    standings = in_threads(partial(look, store), ALL_PAIRS, _READERS, "standing")
-    found = [fault for each in standings if (fault := _stale(each, settings.fresh_days, now)) is not None]
-    return {fault.key: fault for fault in [*found, *_spent(settings, store, now)]}
+    pairs = settings.fleet_pairs
+    standings = zip(pairs, in_threads(partial(_looked, store), pairs, _READERS, "standing"), strict=True)
+    found = [_stale(pair, standing, settings.fresh_days, now) for pair, standing in standings]
+    return {fault.key: fault for fault in [*found, *_spent(settings, store, now)] if fault is not None}
 
 
-def _stale(standing: Standing, fresh_days: float, now: datetime) -> Fault | None:
+def _looked(store: ObjectStore, pair: Pair) -> Standing | CheckpointCorrupt:
+    """Return the state of a published file, or the error that a later version of this package wrote its records."""
+    try:
+        return look(store, pair)
+    except CheckpointCorrupt as error:
+        return error
+
+
+def _stale(pair: Pair, standing: Standing | CheckpointCorrupt, fresh_days: float, now: datetime) -> Fault | None:
     """Return the fault of a pair whose published file is missing, damaged or old; None of a fresh one."""
-    age = None if standing.manifest is None else now - standing.manifest.extraction.snapshot_time
+    manifest = None if isinstance(standing, CheckpointCorrupt) else standing.manifest
+    age = None if manifest is None else now - manifest.extraction.snapshot_time
     expected = f"a published file whose tables were read in the last {fresh_days:g} days (BQX_FRESH_DAYS)"
-    cure = f"Launch pair_job for {standing.pair}, or: bqx run {standing.pair}"
-    if standing.state == "none":
+    cure = f"Launch pair_job for {pair}, or: bqx run {pair}"
+    if not isinstance(standing, CheckpointCorrupt) and standing.state == "none":
         what, got = "not published", "no published file"
-    elif age is None or standing.state == "failed":
+    elif isinstance(standing, CheckpointCorrupt) or age is None or standing.state == "failed":
         what, got, expected = "the published file is damaged", standing.got, standing.expected
         cure = standing.cure or cure
     elif age > timedelta(days=fresh_days):
@@ -46,14 +56,14 @@ def _stale(standing: Standing, fresh_days: float, now: datetime) -> Fault | None
         return None
     return Fault(
         kind="stale",
-        subject=standing.pair,
+        subject=pair.name,
         what=what,
         parts=(what,),
         got=clipped(got),
         expected=clipped(expected),
         cure=clipped(cure),
         kept=f"{age.days:,} days old" if what == "stale" and age is not None else "",
-        page=f"{_PAGE}{standing.pair}",
+        page=f"{_PAGE}{pair}",
     )
 
 

@@ -23,6 +23,7 @@ case $url in
   */attributes/bqx-env) cat "$PLAYED/bqx.env" ;;
   */attributes/bqx-compose) echo 'services: {}' ;;
   */token) cat "$PLAYED/token" ;;
+  *bqx-alerts*) exec cat "$PLAYED/alerts" ;;
   *secretmanager*) cat <&3 >"$PLAYED/header"; cat "$PLAYED/secret" ;;
 esac
 """
@@ -77,6 +78,25 @@ def test_a_new_machine_installs_docker_takes_its_files_and_starts_the_services(p
     assert secret.endswith("/projects/example-runs/secrets/bqx-postgres-url/versions/latest:access")
     up = [call for call in calls if " up --detach " in call]
     assert up == [f"docker compose --env-file {etc}/bqx.env --file {etc}/compose.yaml {up[0].partition('.yaml ')[2]}"]
+
+
+def test_the_secrets_of_alerts_come_from_a_secret_of_their_own_and_never_keep_the_machine_from_starting(
+    played: Path,
+) -> None:
+    variables = (played / "bqx.env").read_text().replace("BQX_ALERT_SECRET=", "BQX_ALERT_SECRET=bqx-alerts")
+    (played / "bqx.env").write_text(variables)
+    file = played.parent / "etc" / "secret.env"
+    code, said, _ = _start(played)
+    assert (code, file.read_text()) == (0, f"DAGSTER_POSTGRES_URL={URL}\n"), said
+    assert "the secret of the alerts cannot be read" in said
+    kept = [f"BQX_ALERT_WEBHOOK=https://hooks.example.com/{PASSWORD}", "BQX_ALERT_PASSWORD='a $b'"]
+    secret = "\n".join([kept[0], "DAGSTER_HOME=/elsewhere", kept[1]])
+    held = {"payload": {"data": base64.b64encode(secret.encode()).decode()}}
+    (played / "alerts").write_text(json.dumps(held))
+    code, said, calls = _start(played)
+    assert code == 0, said
+    assert file.read_text().splitlines()[1:] == kept
+    assert PASSWORD not in said + "\n".join(calls)
 
 
 def test_a_later_start_installs_nothing(played: Path) -> None:

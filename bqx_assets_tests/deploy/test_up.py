@@ -304,6 +304,13 @@ def test_expectations_in_a_bucket_of_their_own_are_readable_by_both_accounts(pla
     assert not any("gs://elsewhere" in call for call in same.made)
 
 
+def test_a_secret_of_alerts_is_readable_by_the_machine_alone(player: Player) -> None:
+    done = player.up("roles", changed={"BQX_ALERT_SECRET": "bqx-alerts"})
+    (grant,) = [call for call in done.made if " bqx-alerts " in call]
+    assert "bqx-dagster@" in grant
+    assert "roles/secretmanager.secretAccessor" in grant
+
+
 def test_jobs_are_rendered_as_the_tests_render_them_and_the_machine_gets_the_same_variables(player: Player) -> None:
     done = player.up("jobs", "machine")
     image = "us-central1-docker.pkg.dev/example-runs/bqx/bqx:v1"

@@ -5,13 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Silent
-from bqx_assets.base.settings import Settings
+from bqx_assets.base.settings import Settings, training_name
 from bqx_assets.base.store.open_store import open_store
 from bqx_assets.fleet.entry import Entry
 from bqx_assets.fleet.ledger import Ledger
 from bqx_assets.fleet.standing_faults import standing_faults
 from bqx_assets.release.publish import publish
+from bqx_assets.release.published import plain_name
 from bqx_assets_tests.release.training import MOMENT, stored
 
 
@@ -38,6 +40,24 @@ def test_a_damaged_file_is_told_by_what_is_wrong_with_it(tmp_path: Path) -> None
     assert found.what == "the published file is damaged"
     assert "crc32c" in found.got
     assert "crc32c" in found.expected
+
+
+def test_only_pairs_of_the_fleet_are_looked_at(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, fleet="eurusd gbpusd")
+    assert set(standing_faults(settings, open_store(settings), MOMENT)) == {"stale:eurusd", "stale:gbpusd"}
+
+
+def test_a_record_of_a_later_version_is_one_pairs_fault(tmp_path: Path) -> None:
+    settings, gbpusd = Settings(home=tmp_path), parse_pair("gbpusd")
+    store = open_store(settings)
+    store.put_bytes(training_name(gbpusd), b"PAR1 values PAR1")
+    _, manifest, _ = stored(tmp_path, b"PAR1 values PAR1")
+    later = manifest.model_copy(update={"format_version": 99})
+    store.put_bytes(plain_name(gbpusd, "manifest"), later.as_json())
+    found = standing_faults(settings, store, MOMENT)
+    assert found["stale:gbpusd"].what == "the published file is damaged"
+    assert "99" in found["stale:gbpusd"].got
+    assert found["stale:eurusd"].what == "not published"
 
 
 def test_a_spent_budget_is_a_fault_until_the_month_is_over(tmp_path: Path) -> None:
