@@ -66,6 +66,12 @@ class PairState(Record):
         """Return whether it is published, verified, fresh, and its source is not known to have changed."""
         return self.status.published == "done" and self.fresh is True and self.source != "changed"
 
+    @property
+    def has_failed(self) -> bool:
+        """Return whether a check, a table or the published file failed, or its records cannot be read."""
+        status = self.status
+        return bool(status.problem or status.failed_checks or status.failed_tables or status.published == "failed")
+
 
 class FleetState(Record):
     """The state of all pairs on one moment."""

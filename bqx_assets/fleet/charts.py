@@ -1,0 +1,68 @@
+"""Draws the fleet's trend as SVG without scripts, in colours that the page's style sheet defines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+import pygal
+from markupsafe import Markup
+from pygal.style import Style
+
+from bqx_assets.fleet.trend import Point
+
+_STYLE = Style(
+    background="transparent",
+    plot_background="transparent",
+    foreground="var(--ink)",
+    foreground_strong="var(--ink)",
+    foreground_subtle="var(--line)",
+    colors=("var(--a)", "var(--b)", "var(--c)"),
+    font_family="inherit",
+    title_font_size=15,
+    legend_font_size=12,
+)
+_MOST_POINTS, _MOST_LABELS = 90, 6
+_COMMENT = re.compile("<!--.*?-->", re.DOTALL)
+_CHARTS: tuple[tuple[str, dict[str, Callable[[Point], float]]], ...] = (
+    (
+        "Pairs",
+        {"published": lambda each: each.published, "good": lambda each: each.good, "failed": lambda each: each.failed},
+    ),
+    ("Rows, millions", {"rows": lambda each: each.rows / 1e6}),
+    ("Size, GB", {"size": lambda each: each.size_bytes / 1e9}),
+    ("Time of the last runs, hours", {"time": lambda each: each.seconds / 3600}),
+    ("Cost of the month so far, USD", {"USD": lambda each: each.month_usd}),
+)
+
+
+def trend_charts(points: Sequence[Point]) -> list[Markup]:
+    """Return one chart for each quantity, of the last 90 points; none of fewer than two."""
+    shown = points[-_MOST_POINTS:]
+    return [_chart(title, lines, shown) for title, lines in _CHARTS] if len(shown) > 1 else []
+
+
+def _chart(title: str, lines: dict[str, Callable[[Point], float]], points: Sequence[Point]) -> Markup:
+    chart = pygal.Line(
+        style=_STYLE,
+        js=[],  # pygal's own scripts are at another host
+        width=640,
+        height=260,
+        disable_xml_declaration=True,
+        show_legend=len(lines) > 1,
+        legend_at_bottom=True,
+        include_x_axis=True,
+        show_minor_x_labels=False,
+        dots_size=2,
+        truncate_label=-1,
+    )
+    chart.uuid = re.sub(r"\W+", "-", title.lower())  # a random one would make each rendering another
+    chart.title = title
+    chart.x_labels = [f"{point.at:%-d %b}" for point in points]
+    step = max(1, len(points) // _MOST_LABELS)
+    chart.x_labels_major = [chart.x_labels[place] for place in range(0, len(points), step)]
+    for name, value in lines.items():
+        chart.add(name, [round(value(point), 4) for point in points])
+    drawn: str = chart.render(is_unicode=True)
+    # Its comments have the date of the rendering and addresses. All texts in it are escaped by pygal.
+    return Markup(_COMMENT.sub("", drawn))  # noqa: S704
