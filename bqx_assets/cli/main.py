@@ -20,6 +20,7 @@ from bqx_assets.cli.diff import diff_app
 from bqx_assets.cli.doctor import doctor_app, stop_on_a_lack
 from bqx_assets.cli.expectations import expectations_app
 from bqx_assets.cli.failures import Commands
+from bqx_assets.cli.fleet import fleet_app
 from bqx_assets.cli.fleet_view import fleet_facts, fleet_lines
 from bqx_assets.cli.options import (
     Checkpoints,
@@ -57,6 +58,7 @@ store_app = typer.Typer(no_args_is_help=True, help="Manage the output bucket's l
 app.add_typer(warehouse_app, name="warehouse")
 app.add_typer(store_app, name="store")
 app.add_typer(expectations_app, name="expectations")
+app.add_typer(fleet_app, name="fleet")
 app.add_typer(diff_app)
 app.add_typer(doctor_app)
 app.add_typer(cost_app)

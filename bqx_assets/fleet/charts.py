@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
 
-import pygal
 from markupsafe import Markup
-from pygal.style import Style
 
 from bqx_assets.fleet.trend import Point
 
-_STYLE = Style(
-    background="transparent",
-    plot_background="transparent",
-    foreground="var(--ink)",
-    foreground_strong="var(--ink)",
-    foreground_subtle="var(--line)",
-    colors=("var(--a)", "var(--b)", "var(--c)"),
-    font_family="inherit",
-    title_font_size=15,
-    legend_font_size=12,
-)
 _MOST_POINTS, _MOST_LABELS = 90, 6
 _COMMENT = re.compile("<!--.*?-->", re.DOTALL)
 _CHARTS: tuple[tuple[str, dict[str, Callable[[Point], float]]], ...] = (
@@ -36,6 +26,15 @@ _CHARTS: tuple[tuple[str, dict[str, Callable[[Point], float]]], ...] = (
 )
 
 
+@cache
+def _pygal() -> Any:  # noqa: ANN401 -- it has no types
+    """Return pygal, without its finder of plugins, which makes Python warn at each import that fails afterwards."""
+    import pygal  # noqa: PLC0415 -- see above
+
+    sys.meta_path[:] = [each for each in sys.meta_path if not isinstance(each, pygal.PluginImportFixer)]
+    return pygal
+
+
 def trend_charts(points: Sequence[Point]) -> list[Markup]:
     """Return one chart for each quantity, of the last 90 points; none of fewer than two."""
     shown = points[-_MOST_POINTS:]
@@ -43,8 +42,19 @@ def trend_charts(points: Sequence[Point]) -> list[Markup]:
 
 
 def _chart(title: str, lines: dict[str, Callable[[Point], float]], points: Sequence[Point]) -> Markup:
+    pygal = _pygal()
     chart = pygal.Line(
-        style=_STYLE,
+        style=pygal.style.Style(
+            background="transparent",
+            plot_background="transparent",
+            foreground="var(--ink)",
+            foreground_strong="var(--ink)",
+            foreground_subtle="var(--line)",
+            colors=("var(--a)", "var(--b)", "var(--c)"),
+            font_family="inherit",
+            title_font_size=15,
+            legend_font_size=12,
+        ),
         js=[],  # pygal's own scripts are at another host
         width=640,
         height=260,

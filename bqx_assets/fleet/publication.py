@@ -8,7 +8,7 @@ from pathlib import Path
 from bqx_assets.base.artifacts import Record
 from bqx_assets.base.files import write_atomic
 from bqx_assets.fleet.observe import fleet_state
-from bqx_assets.fleet.report import render
+from bqx_assets.fleet.page import render
 from bqx_assets.fleet.state import FleetState
 from bqx_assets.fleet.trend import Point, add_point, load_trend
 from bqx_assets.pipeline import Pipeline

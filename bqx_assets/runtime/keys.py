@@ -15,6 +15,9 @@ SPINE = dg.AssetKey("targets_spine")
 SLABS = dg.AssetKey("feature_slabs")
 TRAINING = dg.AssetKey("training_parquet")
 PUBLISHED = dg.AssetKey("published_training_file")
+FLEET_REPORT = dg.AssetKey("fleet_report")
+FLEET_JOB = "fleet_job"
+"""Asset and job of the report of all pairs, the only work that is not of one pair."""
 INTACT = dg.AssetCheckKey(PUBLISHED, INTACT_RULE)
 """The published file's own check, which a schedule runs again."""
 PAIRS = dg.StaticPartitionsDefinition([pair.name for pair in ALL_PAIRS])

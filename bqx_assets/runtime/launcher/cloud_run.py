@@ -33,12 +33,13 @@ from bqx_assets.runtime.launcher.tags import (
     ATTEMPT_TAG,
     ENDING_TAG,
     EXECUTION_TAG,
+    FLEET,
     MEMORY_TAG,
     PAIR_ENV,
     PAIR_TAG,
     RETRIES_TAG,
     RUN_ENV,
-    pair_of,
+    subject_of,
 )
 
 _RETRY = RETRIES["cloud_run"]
@@ -225,15 +226,16 @@ class CloudRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
 
     def _start(self, run: dg.DagsterRun, args: ExecuteRunArgs | ResumeRunArgs) -> None:
         self._starting.begin(self._instance)
-        pair, job = pair_of(run.tags), self._job(run)
+        subject, job = subject_of(run), self._job(run)
         # A retried run has the tags of the run that it repeats, and a resumed one its own: both name an old execution.
         stale = {tag: "" for tag in (EXECUTION_TAG, ENDING_TAG, ATTEMPT_TAG) if tag in run.tags}
         # A new container has no files of the old one, so a retry must not skip the steps that made them.
         strategy = run.tags.get(_STRATEGY_TAG, "ALL_STEPS")
-        self._instance.add_run_tags(run.run_id, {PAIR_TAG: pair.name, _STRATEGY_TAG: strategy, **stale})
+        pair = {} if subject == FLEET else {PAIR_TAG: subject}
+        self._instance.add_run_tags(run.run_id, {**pair, _STRATEGY_TAG: strategy, **stale})
         execution = self._cloud_run.start(
             job,
-            env={PAIR_ENV: pair.name, RUN_ENV: run.run_id},
+            env={PAIR_ENV: subject, RUN_ENV: run.run_id},
             # The first words, which name this host's interpreter, are left out.
             args=["dagster", *args.get_command_args()[-3:]],
             timeout_seconds=self._timeout_seconds,
@@ -241,8 +243,8 @@ class CloudRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
         )
         self._instance.add_run_tags(run.run_id, {EXECUTION_TAG: execution})
         link = dg.UrlMetadataValue(console_link(execution))
-        facts = {"Pair": pair.name, "Job": job.rpartition("/")[2], "Execution": link}
-        self._tell(run, f"Started Cloud Run execution {execution.rpartition('/')[2]} for {pair}", facts)
+        facts = {"Pair": subject, "Job": job.rpartition("/")[2], "Execution": link}
+        self._tell(run, f"Started Cloud Run execution {execution.rpartition('/')[2]} for {subject}", facts)
 
     def _job(self, run: dg.DagsterRun) -> str:
         """Return the full resource name of the job of the run's memory class. Raises BadSetting if there is none."""

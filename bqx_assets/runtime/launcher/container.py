@@ -18,9 +18,9 @@ from dagster._serdes import deserialize_value
 from sqlalchemy.exc import OperationalError
 
 from bqx_assets.base.errors import BqxError, UsageError
-from bqx_assets.base.pairs import Pair, parse_pair
+from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.process import memory_limit_bytes
-from bqx_assets.runtime.launcher.tags import ATTEMPT_ENV, PAIR_ENV, PASSING_EXIT, RUN_ENV, pair_of
+from bqx_assets.runtime.launcher.tags import ATTEMPT_ENV, FLEET, PAIR_ENV, PASSING_EXIT, RUN_ENV, subject_of
 
 _REFUSED_FOR_GOOD = re.compile(r"authentication failed|no password|does not exist|no pg_hba")
 """PostgreSQL's words for a wrong user, password or database, with which the next container would fail as well."""
@@ -62,7 +62,7 @@ def command_of(words: Sequence[str], environment: Mapping[str, str]) -> list[str
             cure="Executions are started by the run launcher; see deploy/README.md.",
         )
     asked = deserialize_value(words[3], (ExecuteRunArgs, ResumeRunArgs))
-    pair = _environments_pair(environment)
+    subject = _environments_subject(environment)
     with dg.DagsterInstance.get() as instance:
         run = instance.get_run_by_id(asked.run_id)
         if run is None:
@@ -73,11 +73,11 @@ def command_of(words: Sequence[str], environment: Mapping[str, str]) -> list[str
                 cure="Compare the container's DAGSTER_HOME and Postgres with the daemon's.",
             )
         attempt = int(environment.get(ATTEMPT_ENV, "0"))
-        _say(f"pair {pair}, run {run.run_id}, container {attempt + 1}, {memory_limit_bytes() / 2**30:.2f} GiB")
+        _say(f"pair {subject}, run {run.run_id}, container {attempt + 1}, {memory_limit_bytes() / 2**30:.2f} GiB")
         if run.is_finished:
             _say(f"the run is over: {run.status.value}")
             sys.exit(0 if run.is_success else 1)
-        _compare(instance, run, pair, environment)
+        _compare(instance, run, subject, environment)
         return list(words) if attempt == 0 else _go_on(instance, run, asked)
 
 
@@ -93,9 +93,10 @@ def _database_away(error: BaseException) -> str:
     return "" if _REFUSED_FOR_GOOD.search(said) else said
 
 
-def _environments_pair(environment: Mapping[str, str]) -> Pair:
+def _environments_subject(environment: Mapping[str, str]) -> str:
     if PAIR_ENV in environment:
-        return parse_pair(environment[PAIR_ENV])
+        named = environment[PAIR_ENV]
+        return named if named == FLEET else parse_pair(named).name
     raise UsageError(
         "container",
         got=f"no {PAIR_ENV}",
@@ -104,15 +105,15 @@ def _environments_pair(environment: Mapping[str, str]) -> Pair:
     )
 
 
-def _compare(instance: dg.DagsterInstance, run: dg.DagsterRun, pair: Pair, environment: Mapping[str, str]) -> None:
+def _compare(instance: dg.DagsterInstance, run: dg.DagsterRun, subject: str, environment: Mapping[str, str]) -> None:
     """Fail the run before any work if this container was started for another pair or run."""
     try:
-        theirs, their_id = pair_of(run.tags), environment.get(RUN_ENV)
-        if (theirs, run.run_id) == (pair, their_id):
+        theirs, their_id = subject_of(run), environment.get(RUN_ENV)
+        if (theirs, run.run_id) == (subject, their_id):
             return
         raise UsageError(
             "container",
-            got=f"pair {pair} of run {their_id}",
+            got=f"pair {subject} of run {their_id}",
             expected=f"pair {theirs} of run {run.run_id}",
             cure="Launch the run again; do not start executions by hand.",
         )

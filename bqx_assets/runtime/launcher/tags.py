@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import dagster as dg
+
 from bqx_assets.base.errors import UsageError
 from bqx_assets.base.pairs import Pair, parse_pair
+from bqx_assets.runtime.keys import FLEET_JOB, FLEET_REPORT
 
 PAIR_TAG = "bqx/pair"
 PARTITION_TAG = "dagster/partition"
@@ -22,6 +25,8 @@ PASSING_EXIT = 75
 """The exit code of a container that could not reach Dagster's database: EX_TEMPFAIL of sysexits.h."""
 
 PAIR_ENV = "BQX_PAIR"
+FLEET = "fleet"
+"""The value of the pair's variable in a container that works on all pairs together."""
 RUN_ENV = "BQX_RUN_ID"
 ATTEMPT_ENV = "CLOUD_RUN_TASK_ATTEMPT"
 """Set by Cloud Run: 0 in the first container of a task, 1 in the one that follows it."""
@@ -44,3 +49,12 @@ def pair_of(tags: Mapping[str, str]) -> Pair:
         expected=f"one, in the tag {PAIR_TAG} or {PARTITION_TAG}",
         cure="Launch one partition a run.",
     )
+
+
+def subject_of(run: dg.DagsterRun) -> str:
+    """Return the name of the pair that a run works on, or ``FLEET`` for the report of all pairs. Raises as ``pair_of``.
+
+    A run that is started from the report's own page has another job's name; what it is to make says the same.
+    """
+    of_fleet = run.job_name == FLEET_JOB or run.asset_selection == {FLEET_REPORT}
+    return FLEET if of_fleet and not {PAIR_TAG, PARTITION_TAG} & run.tags.keys() else pair_of(run.tags).name

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import dagster as dg
 import pytest
+from dagster._core.utils import make_new_run_id
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bqx_assets.base.errors import UsageError
 from bqx_assets.base.pairs import ALL_PAIRS
 from bqx_assets.runtime import automation
+from bqx_assets.runtime.keys import FLEET_REPORT, PUBLISHED
 from bqx_assets.runtime.launcher import tags
-from bqx_assets.runtime.launcher.tags import pair_of
+from bqx_assets.runtime.launcher.tags import pair_of, subject_of
 
 NAMES = {pair.name for pair in ALL_PAIRS}
 
@@ -41,3 +44,27 @@ def test_two_tags_must_agree(one: object, other: object) -> None:
     else:
         with pytest.raises(UsageError, match="the pairs"):
             pair_of(named)
+
+
+@pytest.mark.parametrize(
+    ("job", "selected", "named", "subject"),
+    [
+        ("pair_job", None, {tags.PAIR_TAG: "eurusd"}, "eurusd"),
+        ("fleet_job", None, {}, "fleet"),
+        ("__ASSET_JOB", {FLEET_REPORT}, {}, "fleet"),
+        ("__ASSET_JOB", {FLEET_REPORT}, {tags.PAIR_TAG: "eurusd"}, "eurusd"),
+        ("__ASSET_JOB", {FLEET_REPORT, PUBLISHED}, {}, None),
+        ("pair_job", None, {}, None),
+    ],
+)
+def test_only_the_report_of_all_pairs_is_of_no_pair(
+    job: str, selected: set[dg.AssetKey] | None, named: dict[str, str], subject: str | None
+) -> None:
+    run = dg.DagsterRun(
+        job_name=job, run_id=make_new_run_id(), tags=named, asset_selection=frozenset(selected) if selected else None
+    )
+    if subject is None:
+        with pytest.raises(UsageError, match="no pair"):
+            subject_of(run)
+    else:
+        assert subject_of(run) == subject

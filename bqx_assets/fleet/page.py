@@ -77,7 +77,7 @@ def render(state: FleetState, trend: Sequence[Point]) -> str:
 
 @cache
 def _template() -> Any:  # noqa: ANN401 -- jinja2.Template is untyped
-    text = files("bqx_assets.fleet").joinpath("report.html.j2").read_text()
+    text = files("bqx_assets.fleet").joinpath("page.html.j2").read_text()
     return Environment(autoescape=True, trim_blocks=True).from_string(text)
 
 
