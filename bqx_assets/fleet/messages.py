@@ -94,21 +94,21 @@ class Message(Record):
 
 def of_faults(faults: Sequence[Fault]) -> Message:
     """Return the message that tells of faults with one cause."""
-    first, names = faults[0], [each.subject for each in faults]
-    facts = [("Got", first.got), ("Expected", first.expected), ("Cure", first.cure), ("Published", first.kept)]
-    if len(faults) == 1:
-        title = f"{first.subject}: {first.what}"
-        page = first.page
-    else:
-        title = f"{len(faults)} pairs: {first.what}"
-        alike = len({each.got for each in faults}) == 1
-        kept = [each.subject for each in faults if each.kept]
-        facts[0] = ("Got" if alike else f"Got ({first.subject})", first.got)
-        facts[3] = ("Published", f"the earlier files of {some_of(kept, _NAMES)}" if kept else "")
-        facts.insert(0, ("Pairs", some_of(names, _NAMES)))
-        page = "/runs"
+    first, several = faults[0], len(faults) > 1
+    pages, kept = {each.page for each in faults}, [each.subject for each in faults if each.kept]
+    who = f"{len(faults)} pairs" if several else first.subject
+    facts = [("Pairs", some_of([each.subject for each in faults], _NAMES) if several else "")]
+    for label, values in (
+        ("Got", [each.got for each in faults]),
+        ("Expected", [each.expected for each in faults]),
+        ("Cure", [each.cure for each in faults]),
+    ):
+        facts.append((label if len({*values}) == 1 else f"{label} ({first.subject})", values[0]))
+    files = f"the earlier files of {some_of(kept, _NAMES)}" if several and kept else first.kept
+    facts.append(("Published", files))
     shown = tuple((label, value) for label, value in facts if value)
-    return Message(title=title, facts=shown, page=page, cause=first.cause, tells=tuple(faults))
+    page = first.page if len(pages) == 1 else "/runs"
+    return Message(title=f"{who}: {first.what}", facts=shown, page=page, cause=first.cause, tells=tuple(faults))
 
 
 def of_mended(mended: Sequence[Told]) -> Message:

@@ -143,24 +143,32 @@ def _is_ours(run: dg.DagsterRun, context: dg.SensorEvaluationContext) -> bool:
 def _note(instance: dg.DagsterInstance, run: dg.DagsterRun, faults: dict[str, Fault], settings: AlertSettings) -> None:
     """Take what an ended run says into the faults: what it mended, and what failed in it."""
     pair = run.tags.get(PAIR_TAG) or run.tags.get(PARTITION_TAG) or ""
-    subject = clipped(pair or run.job_name)
+    subject = clipped(pair or (run.job_name if not run.job_name.startswith("__") else "fleet"))
     events = [entry.dagster_event for entry in instance.all_logs(run.run_id, of_type=_EVENTS) if entry.dagster_event]
     page, kept = f"/runs/{run.run_id}", _kept(instance, pair) if pair else ""
     steps = {each.step_key for each in events if each.event_type == dg.DagsterEventType.STEP_SUCCESS}
     before = faults.get(f"run:{subject}")
     if before is not None and (before.step in steps or (run.is_success and not before.step)):
         del faults[before.key]
-    checks = [
-        each.asset_check_evaluation_data
-        for each in events
-        if each.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION
-    ]
+    again = run.tags.get(_WILL_RETRY_TAG) == "true"
+    checks = [each for each in _evaluations(events, settings) if each.passed or not again]
     for fault in _of_checks(subject, checks, faults):
         faults[fault.key] = fault.model_copy(update={"page": page, "kept": kept})
-    if run.is_failure and run.tags.get(_WILL_RETRY_TAG) != "true":
+    if run.is_failure and not again:
         fault = _of_run(subject, events, by_checks="check" not in settings.kinds)
         if fault is not None:
             faults[fault.key] = fault.model_copy(update={"page": page, "kept": kept})
+
+
+def _evaluations(events: list[dg.DagsterEvent], settings: AlertSettings) -> Iterator[dg.AssetCheckEvaluation]:
+    """Yield the checks of a run; failed ones not of steps that failed for a reason of their own, which is told once."""
+    failed = [each for each in events if each.event_type == dg.DagsterEventType.STEP_FAILURE]
+    told = {each.step_key for each in failed if "run" in settings.kinds and not _is_of_check(each)}
+    for each in events:
+        if each.event_type == dg.DagsterEventType.ASSET_CHECK_EVALUATION:
+            found = each.asset_check_evaluation_data
+            if found.passed or each.step_key not in told:
+                yield found
 
 
 def _of_checks(subject: str, checks: list[dg.AssetCheckEvaluation], faults: dict[str, Fault]) -> Iterator[Fault]:

@@ -58,6 +58,7 @@ def test_28_pairs_that_fail_for_one_reason_are_one_message_that_names_them() -> 
     assert message.title == "28 pairs: feature_slabs failed: TableMissing"
     text = message.payload("http://localhost:3000")["text"]
     assert all(pair.name in str(text) for pair in ALL_PAIRS)
+    assert "Got (eurusd): `eurusd lacks a table`" in str(text), "of one pair, for those of others differ"
     assert len(str(text)) < 2_000
 
 

@@ -27,7 +27,7 @@ from bqx_assets.runtime.keys import PUBLISHED
 from bqx_assets.runtime.workspace import Workspace
 from bqx_assets.sandbox.faults import inject_fault
 from bqx_assets_tests.release.training import stored
-from bqx_assets_tests.runtime.homes import copy_home, make_home
+from bqx_assets_tests.runtime.homes import copy_home, failed_checks, make_home
 from bqx_assets_tests.servers.receivers import WebhookServer, mail_server
 
 SECRET = "T0123-dZkq8vJx0LmNw2"  # noqa: S105 -- of no channel
@@ -158,6 +158,16 @@ def test_a_failed_check_is_told_by_its_evidence_and_not_as_a_failed_run_too(
     assert daemon.run("eurusd", "pair_job").success
     daemon.look()
     assert hook.texts[1].startswith("*eurusd: good again*")
+
+
+def test_a_step_that_failed_for_its_own_reason_is_told_without_its_checks(daemon: Daemon, hook: WebhookServer) -> None:
+    daemon.look()
+    inject_fault(daemon.settings.warehouse_dir, "missing-table", parse_pair("eurusd"))
+    assert failed_checks(daemon.run("eurusd")) == {"tables_complete"}
+    daemon.look()
+    (told,) = hook.texts
+    assert told.startswith("*eurusd: feature_slabs failed: ExtractionIncomplete*"), told
+    assert "bqx extract eurusd" in told
 
 
 def test_pairs_that_fail_for_one_reason_are_one_message_and_a_retry_that_will_come_is_none(
