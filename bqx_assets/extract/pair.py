@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack
 from functools import partial
 
 from bqx_assets.base.artifacts import ExtractionRecord, FailedTable, SlabRecord, Spine
@@ -25,7 +25,7 @@ from bqx_assets.base.threads import LOOK_SECONDS, in_threads
 from bqx_assets.catalogue.discovery import FeatureTable, PairCatalogue, drift, vanished_rows
 from bqx_assets.extract.job import Extraction, SourceStates
 from bqx_assets.extract.plan import refuse_over_budget, refuse_over_memory
-from bqx_assets.extract.read import reading
+from bqx_assets.extract.read import reading, with_outage
 from bqx_assets.extract.slab_records import SpineRecord
 from bqx_assets.extract.spine_slab import extract_spine_slab
 from bqx_assets.extract.table import SpinePeriod, TableReader, TableWork
@@ -181,15 +181,14 @@ class _Run:
             self.outcomes |= {work.name: _unread(work.name) for work in works}
             return
         period = SpinePeriod(self._job.slabs, self._spine, number, self._job.expectations)
-        with self._ahead(works, period):
+        with ExitStack() as fetched:
+            warehouse = self._job.warehouse
+            if isinstance(warehouse, ReadsAhead):
+                reads = [read for work in works if (read := self._reader.ahead(work, period)) is not None]
+                said = f"{warehouse.name} joins {len(reads):,} tables of {period.name}"
+                with waiting(self._job.progress, "extract", lambda: with_outage(said, warehouse.outage)):
+                    fetched.enter_context(warehouse.ahead(reads))
             self._read_period(works, period)
-
-    def _ahead(self, works: Sequence[TableWork], period: SpinePeriod) -> AbstractContextManager[None]:
-        """Let a warehouse that fetches many tables together fetch the period's."""
-        warehouse = self._job.warehouse
-        if not isinstance(warehouse, ReadsAhead):
-            return nullcontext()
-        return warehouse.ahead([read for work in works if (read := self._reader.ahead(work, period)) is not None])
 
     def _read_period(self, works: Sequence[TableWork], period: SpinePeriod) -> None:
         pool = ThreadPoolExecutor(self._job.settings.workers or worker_count(), thread_name_prefix="extract")

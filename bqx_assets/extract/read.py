@@ -54,7 +54,12 @@ def read_frame(warehouse: Warehouse, request: ReadRequest, *, subject: str, prog
 
 def reading(tables: Collection[str], outage: Outage) -> str:
     """Return the progress line for a wait while tables are read: their names, and the outage if there is one."""
-    return ": ".join(filter(None, (f"reading {some_of(sorted(tables), _NAMED)}", outage.words())))
+    return with_outage(f"reading {some_of(sorted(tables), _NAMED)}", outage)
+
+
+def with_outage(said: str, outage: Outage) -> str:
+    """Return what a progress line says, with the outage if there is one."""
+    return ": ".join(filter(None, (said, outage.words())))
 
 
 def _read_once(warehouse: Warehouse, request: ReadRequest, subject: str) -> pl.DataFrame:

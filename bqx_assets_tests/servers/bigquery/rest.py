@@ -16,6 +16,10 @@ from bqx_assets_tests.servers.local import LocalServer, QuietHandler
 _TABLE = re.compile(r"/bigquery/v2/projects/([^/]+)/datasets/([^/]+)/tables/([^/]+)")
 _DATASET = re.compile(r"/bigquery/v2/projects/([^/]+)/datasets/([^/]+)")
 _JOB = re.compile(r"/bigquery/v2/projects/([^/]+)/(queries|jobs)/([^/]+)")
+_JOBS = re.compile(r"/bigquery/v2/projects/([^/]+)/jobs")
+_CANCEL = re.compile(r"/bigquery/v2/projects/([^/]+)/jobs/([^/]+)/cancel")
+_IN_JOB = 0
+"""The code of a ``Refusal`` that a job ends with, and not a call."""
 _QUERY = re.compile(r"/bigquery/v2/projects/([^/]+)/queries")
 
 
@@ -56,6 +60,15 @@ class RestServer:
     """The fields of a last column that is an array of structs."""
     page_rows: int = 1_000
     location: str = "EU"
+    scanned_bytes: int = 0
+    """The bytes that a dry run of any query tells."""
+    failures: list[tuple[str, Refusal]] = field(default_factory=list)
+    """The failures of jobs whose query holds these words; they fail when they run, not when they are made."""
+    jobs: dict[str, str] = field(default_factory=dict)
+    """The query of each job that was made, by its id."""
+    cancelled: list[str] = field(default_factory=list)
+    never_done: bool = False
+    """Whether jobs run for ever."""
     refusals: list[Refusal | None] = field(default_factory=list)
     """Refusals of the next calls, one per call; None lets a call through."""
     lasting: Refusal | None = None
@@ -69,7 +82,7 @@ class RestServer:
     """The time for which the first call gets no answer."""
     released: threading.Event = field(default_factory=threading.Event)
 
-    def answer(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
+    def answer(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:  # noqa: PLR0911 -- one case a call
         """Return the code and body of the answer to one call."""
         split = urlsplit(path)
         parameters = {name: values[-1] for name, values in parse_qs(split.query).items()}
@@ -87,9 +100,51 @@ class RestServer:
             return self._table(*found.groups())
         if method == "POST" and (found := _QUERY.fullmatch(split.path)):
             return 200, json.dumps(self._page(found[1], 0)).encode()
+        job = self._of_jobs(method, split.path, body)
+        if job is not None:
+            return job
         if method == "GET" and (found := _JOB.fullmatch(split.path)):
             return self._job(found[1], found[2], parameters)
         return 404, Refusal(404, "notFound", f"Not found: {split.path}").body()
+
+    def _of_jobs(self, method: str, path: str, body: bytes) -> tuple[int, bytes] | None:
+        """Return the answer to a call about jobs that were made by ``jobs.insert``."""
+        if method == "POST" and (found := _JOBS.fullmatch(path)):
+            return self._insert(found[1], json.loads(body))
+        if method == "POST" and (found := _CANCEL.fullmatch(path)):
+            self.cancelled.append(found[2])
+            return 200, json.dumps({"job": self._made(found[1], found[2])}).encode()
+        if method == "GET" and (found := _JOB.fullmatch(path)) and found[3] in self.jobs:
+            return 200, json.dumps(self._made(found[1], found[3])).encode()
+        return None
+
+    def _insert(self, project: str, job: dict[str, Any]) -> tuple[int, bytes]:
+        name = job.get("jobReference", {}).get("jobId", "")
+        dry = job["configuration"].get("dryRun", False)
+        sql = job["configuration"]["query"]["query"]
+        if dry:
+            refusal = next((each for words, each in self.failures if words in sql and each.code != _IN_JOB), None)
+            if refusal is not None:
+                return refusal.code, refusal.body()
+        elif name in self.jobs:
+            return 409, Refusal(409, "duplicate", f"Already Exists: Job {project}:{name}").body()
+        else:
+            self.jobs[name] = sql
+        return 200, json.dumps(self._made(project, name, dry=dry)).encode()
+
+    def _made(self, project: str, name: str, *, dry: bool = False) -> dict[str, Any]:
+        sql = self.jobs.get(name, "")
+        failed = next((each for words, each in self.failures if words in sql and each.code == _IN_JOB), None)
+        status: dict[str, Any] = {"state": "RUNNING" if self.never_done and not dry else "DONE"}
+        if failed is not None and not dry:
+            status["errorResult"] = {"reason": failed.reason, "message": failed.message}
+        return {
+            "kind": "bigquery#job",
+            "jobReference": {"projectId": project, "jobId": name or "dry", "location": self.location},
+            "configuration": {"jobType": "QUERY", "dryRun": dry, "query": {"query": sql}},
+            "statistics": {"query": {"totalBytesProcessed": str(self.scanned_bytes)}},
+            "status": status,
+        }
 
     def _table(self, project: str, dataset: str, table: str) -> tuple[int, bytes]:
         times = self.tables.get((project, dataset, table))
