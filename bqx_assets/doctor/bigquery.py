@@ -6,6 +6,7 @@ The first call of an API tells whether the API is on. If it was refused for anot
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
@@ -17,6 +18,8 @@ from google.cloud.bigquery.retry import DEFAULT_RETRY
 from bqx_assets.base.names import KEY
 from bqx_assets.base.printable import some_of
 from bqx_assets.base.refusals.read import read_refusal
+from bqx_assets.base.settings import refuse_unfit_for_joins
+from bqx_assets.base.store import staging_names
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets.doctor.case import Case, Finding, Probe, noted, passed, skipped
 from bqx_assets.doctor.examine import concerns_the_api
@@ -25,14 +28,16 @@ from bqx_assets.doctor.tables import CATALOGUE, PAIR_TABLES, PARTS, describe, re
 from bqx_assets.extract.bigquery.bigquery_warehouse import BigQueryWarehouse
 from bqx_assets.extract.bigquery.catalogue import catalogue_sql
 from bqx_assets.extract.bigquery.client import open_clients
+from bqx_assets.extract.bigquery.join_sql import JoinSql, exported
 from bqx_assets.extract.bigquery.read_rows import ReadRows, read_answer
 from bqx_assets.extract.bigquery.session import session_request, session_schema
+from bqx_assets.extract.warehouse import AheadRead
 
 THEME = "bigquery"
 CLIENTS, API, JOBS = "projects", "BigQuery API", "queries"
 PLACE, SNAPSHOT = "place of the data", "snapshot"
 READ_API, SESSIONS, POLICIES = "BigQuery Storage API", "read sessions", "policies"
-MONTHS = "months of tables"
+MONTHS, JOINS = "months of tables", "joins"
 _CALL_SECONDS = 15.0
 _RETRY: Retry = DEFAULT_RETRY.with_timeout(_CALL_SECONDS)
 _SESSION_PERMISSIONS = "bigquery.readsessions."
@@ -56,7 +61,7 @@ def bigquery_probes(_: Case) -> Iterator[Probe]:
     yield bigquery_probe(CATALOGUE, describe, needs=(SNAPSHOT, *dry), seconds=_CATALOGUE_SECONDS)
 
 
-def read_probes(_: Case) -> Iterator[Probe]:
+def read_probes(case: Case) -> Iterator[Probe]:
     """Yield the probes of the pair's tables: whether their months are told apart, and of reading."""
     yield Probe(THEME, MONTHS, _months, needs=(PAIR_TABLES,), service="bigquery", seconds=_CATALOGUE_SECONDS)
     read_probe = partial(Probe, THEME, service="storage_read")
@@ -66,7 +71,10 @@ def read_probes(_: Case) -> Iterator[Probe]:
     yield read_probe(row_of(first), partial(_read, part=first), needs=(SESSIONS,))
     for part in others:  # each needs the first, so that what is missing for all tables is one lack
         yield read_probe(row_of(part), partial(_read, part=part), needs=(row_of(first),))
-    yield Probe(THEME, POLICIES, _policies, needs=tuple(row_of(part) for part in PARTS), service="bigquery")
+    rows = tuple(row_of(part) for part in PARTS)
+    yield Probe(THEME, POLICIES, _policies, needs=rows, service="bigquery")
+    if case.settings.way == "query":
+        yield Probe(THEME, JOINS, _joins, needs=rows, service="bigquery", seconds=_CATALOGUE_SECONDS)
 
 
 def _dry(dataset: str) -> str:
@@ -175,6 +183,25 @@ def _read(case: Case, part: str) -> Finding:
         finally:
             call.cancel()
     return read_finding(request, rows)
+
+
+def _joins(case: Case) -> Finding:
+    """Export one row into the bucket as a run with ``BQX_WAY=query`` does, and make a dry run of a join."""
+    refuse_unfit_for_joins(case.settings, in_bucket=case.in_bucket)
+    jobs, store = cast("BigQueryWarehouse", case.warehouse).export_jobs(), case.pipeline.store
+    name = f"{staging_names.JOINS}{case.pair}/1-proof"
+    try:
+        jobs.run(exported("SELECT 0 AS part", f"{store.uri(name)}-*.parquet"), store.uri(name))
+    finally:
+        for info in list(store.list_objects(f"{name}-")):
+            store.delete(info.name)
+    targets, *features = filter(None, (request_of(case, part) for part in PARTS))
+    spine = replace(targets, columns=(KEY, case.expectations.shortest_target()))
+    reads = [AheadRead(each, {each.columns[1]: f"column_{place}"}) for place, each in enumerate(features)]
+    sql = JoinSql(case.clients.project, spine)
+    for query in (sql.odd_keys(reads), sql.join(reads)):
+        _query(case, query)
+    return passed(f"tables may be joined in {case.location}, and exported to {case.settings.output}")
 
 
 def _policies(case: Case) -> Finding:

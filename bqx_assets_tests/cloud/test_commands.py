@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.base.store.protocol import STAGING
-from bqx_assets.base.store.staging_names import merged_name
+from bqx_assets.base.store.staging_names import JOINS, merged_name
 from bqx_assets.cli.main import app
 from bqx_assets.extract.slabs import slabs_prefix
 from bqx_assets.quality.rules import RULES
@@ -127,6 +127,22 @@ def test_a_slab_that_failed_is_counted_and_named(cloud: GcsServer) -> None:
     assert len(found["failed_tables"]) == 1
     cloud.buckets[BUCKET].live.pop(f"{slabs_prefix(EURUSD)}extraction.json")  # as after a kill: counted all the same
     assert _eurusd()["slabs_done"] == TABLES - 1
+
+
+def test_tables_joined_in_bigquery_make_the_same_slabs_and_cost_the_price_of_queries(
+    cloud: GcsServer, gate: ReadGate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BQX_WAY", "query")
+    joins = next(line for line in _json("doctor", "--only", "bigquery")["lines"] if line["name"] == "joins")
+    assert joins["state"] == "passed", joins
+    gate.reset()
+    plan = _json("plan", "eurusd")
+    assert plan["read_usd"] == pytest.approx(plan["read_bytes"] / 2**40 * 6.25)
+    assert _json("extract", "eurusd")["tables"] == TABLES
+    assert gate.tables == ["targets_eurusd"]
+    assert not [name for name in cloud.buckets[BUCKET].live if name.startswith(JOINS)]
+    monkeypatch.setenv("BQX_WAY", "read")
+    assert _json("extract", "eurusd")["resumed_tables"] == TABLES
 
 
 def test_store_init_sets_the_buckets_rules_once_and_reads_them_back(cloud: GcsServer) -> None:
