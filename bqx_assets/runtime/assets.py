@@ -26,6 +26,7 @@ from bqx_assets.runtime.keys import (
     TRAINING,
     family_key,
 )
+from bqx_assets.runtime.launcher.tags import MEMORY_TAG
 from bqx_assets.runtime.metadata import (
     extraction_metadata,
     made_tags,
@@ -36,7 +37,17 @@ from bqx_assets.runtime.metadata import (
 from bqx_assets.runtime.step import step
 from bqx_assets.runtime.workspace import Workspace
 
-_FOLLOW = dg.AutomationCondition.eager() & dg.AutomationCondition.all_deps_blocking_checks_passed()
+_MADE_ALONE = (
+    dg.AutomationCondition.newly_updated()
+    & ~dg.AutomationCondition.executed_with_root_target()
+    & ~dg.AutomationCondition.executed_with_tags(tag_values={MEMORY_TAG: "pair"})
+)
+"""A stage was made by a run without the later ones. Dagster's own ``executed_with_root_target`` knows only runs of
+selected assets: a run of the whole job, which this tag tells, was followed by a second publication."""
+_FOLLOW = (
+    dg.AutomationCondition.eager().replace("newly_updated_without_root", _MADE_ALONE)
+    & dg.AutomationCondition.all_deps_blocking_checks_passed()
+)
 """A stage that was made by hand is followed by the later ones, after its blocking checks passed, where that is on."""
 _FOLLOW_SPINE = cast("dg.AutomationCondition[Any]", _FOLLOW.allow(dg.AssetSelection.assets(SPINE)))
 """The warehouse's tables, which are not made here, are the business of the sensor that looks at them alone."""

@@ -72,7 +72,12 @@ stages_follow = dg.AutomationConditionSensorDefinition(
 )
 
 
-@dg.schedule(job=pair_job, cron_schedule="0 4 * * 0", execution_timezone="UTC")
+@dg.schedule(
+    job=pair_job,
+    cron_schedule="0 4 * * 0",
+    execution_timezone="UTC",
+    description="Runs all pairs of the fleet, from the warehouse to the published file.",
+)
 def weekly(context: dg.ScheduleEvaluationContext, workspace: Workspace) -> Iterator[dg.RunRequest]:
     """Runs all pairs of the fleet on Sundays at 04:00 UTC, when the market is closed."""
     day = f"{context.scheduled_execution_time:%Y-%m-%d}"
@@ -80,7 +85,12 @@ def weekly(context: dg.ScheduleEvaluationContext, workspace: Workspace) -> Itera
         yield _request(pair.name, f"{day}:{pair}", {REASON_TAG: "the weekly run of all pairs"})
 
 
-@dg.schedule(job=verify_job, cron_schedule="0 12 * * 6", execution_timezone="UTC")
+@dg.schedule(
+    job=verify_job,
+    cron_schedule="0 12 * * 6",
+    execution_timezone="UTC",
+    description="Verifies the bytes of what is published.",
+)
 def verify_weekly(context: dg.ScheduleEvaluationContext, workspace: Workspace) -> Iterator[dg.RunRequest]:
     """Verifies the published files on Saturdays at 12:00 UTC, before Sunday's run replaces them."""
     store = workspace.pipeline().store
@@ -92,7 +102,12 @@ def verify_weekly(context: dg.ScheduleEvaluationContext, workspace: Workspace) -
             yield dg.RunRequest(run_key=f"verify:{day}:{pair}", tags=tags)
 
 
-@dg.sensor(job=pair_job, minimum_interval_seconds=_LOOK_SECONDS)
+@dg.sensor(
+    job=pair_job,
+    minimum_interval_seconds=_LOOK_SECONDS,
+    description="Looks at the state of all tables each hour, and makes each pair anew whose tables changed, once they"
+    " have come to rest. The first look runs nothing. A tick says which pairs wait, and for what.",
+)
 def sources_changed(context: dg.SensorEvaluationContext, workspace: Workspace) -> dg.SensorResult | dg.SkipReason:
     """Makes each pair anew whose targets or feature tables changed, after a look that finds no further change.
 

@@ -12,12 +12,13 @@ import dagster as dg
 import pytest
 
 from bqx_assets.base.errors import TableMissing, TransientReadError
-from bqx_assets.base.pairs import ALL_PAIRS, parse_pair
+from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.open_store import open_store
 from bqx_assets.catalogue.families import families
 from bqx_assets.extract.embedded import LocalWarehouse
+from bqx_assets.pipeline import Pipeline, Publication
 from bqx_assets.release.publish import publish
 from bqx_assets.runtime.automation import followed, sources_changed, stages_follow, verify_weekly, weekly
 from bqx_assets.runtime.graph import build_definitions
@@ -328,13 +329,21 @@ class Automation:
         asked = {key.to_user_string(): found.get_requested_partitions(key) for key in STAGES}
         return {name: {str(pair) for pair in pairs} for name, pairs in asked.items() if pairs}
 
-    def make(self, *assets: dg.AssetKey, pair: str = "eurusd", tags: Mapping[str, str] | None = None) -> bool:
-        """Run assets of a pair with their checks."""
-        done = self._definitions.resolve_job_def("pair_job").execute_in_process(
+    def make(self, *assets: dg.AssetKey, pair: str = "eurusd") -> bool:
+        """Run assets of a pair with their checks, as somebody does who selects them in the browser."""
+        return self._run(self._definitions.resolve_implicit_global_asset_job_def(), pair, list(assets), {})
+
+    def run(self, request: dg.RunRequest) -> bool:
+        """Run the whole job of a request."""
+        job = self._definitions.resolve_job_def("pair_job")
+        return self._run(job, str(request.partition_key), None, {**job.tags, **request.tags})
+
+    def _run(self, job: dg.JobDefinition, pair: str, assets: list[dg.AssetKey] | None, tags: Mapping[str, str]) -> bool:
+        done = job.execute_in_process(
             instance=self._instance,
             partition_key=pair,
-            asset_selection=list(assets),
-            tags={**(tags or {})},
+            asset_selection=assets,
+            tags={**tags},
             raise_on_error=False,
             run_config=terminal_logging("CRITICAL"),
         )
@@ -362,9 +371,16 @@ def test_automation_fires_at_every_hop_once_its_checks_passed_and_a_failing_pair
 
 
 def test_a_changed_source_is_published_by_the_sensors_run_and_the_conditions_neither_add_nor_repeat_one(
-    home: Settings, instance: dg.DagsterInstance
+    home: Settings, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     automation, sensor = Automation(home, instance), Sensor(home, instance)
+    really, amid = Pipeline.publish, list[dict[str, set[str]]]()
+
+    def publish_later(pipeline: Pipeline, pair: Pair) -> Publication:
+        amid.append(automation.look())  # while the run has made the earlier stages alone
+        return really(pipeline, pair)
+
+    monkeypatch.setattr(Pipeline, "publish", publish_later)
     sensor.look()
     assert automation.look() == {}, "the first observation is no change"
     inject_fault(home.warehouse_dir, "all-null", parse_pair("gbpusd"))
@@ -372,9 +388,8 @@ def test_a_changed_source_is_published_by_the_sensors_run_and_the_conditions_nei
     assert sensor.requests() == []
     requests = sensor.requests()
     assert automation.look() == {}, "the observed change is the sensor's business"
-    done = [automation.make(*STAGES, pair=str(each.partition_key), tags=each.tags) for each in requests]
-    assert done == [True, False]
-    assert automation.look() == {}
+    assert [automation.run(each) for each in requests] == [True, False]
+    assert (amid, automation.look(), automation.look()) == ([{}], {}, {})
     assert [path.name for path in home.output_dir.glob("*.parquet")] == ["training_eurusd.parquet"]
     assert [each.partition_key for each in sensor.requests()] == ["gbpusd"]
     for run in instance.get_runs():
