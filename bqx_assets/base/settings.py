@@ -119,6 +119,9 @@ class Settings(BaseSettings):
     """Names of the pairs that are to be published and kept fresh, separated by commas or blanks; default: all 28."""
     fresh_days: float = Field(default=8.0, gt=0)
     """Age in days up to which the data of a published file count as fresh; a week and a day, for weekly runs."""
+    stop_after: int | None = Field(default=None, ge=1)
+    """Number of failed pairs after which what is queued of their backfill or `bqx fleet run` is cancelled; none by
+    default. Runs at work go on."""
     monthly_budget_usd: float | None = Field(default=None, gt=0)
     """USD for the runs of a calendar month (UTC), by the ledger. At or above it no further run begins; none by
     default."""

@@ -20,7 +20,7 @@ from bqx_assets.cli.diff import diff_app
 from bqx_assets.cli.doctor import doctor_app, stop_on_a_lack
 from bqx_assets.cli.expectations import expectations_app
 from bqx_assets.cli.failures import Commands
-from bqx_assets.cli.fleet import fleet_app
+from bqx_assets.cli.fleet_run import fleet_app  # with the group's other commands
 from bqx_assets.cli.fleet_view import fleet_facts, fleet_lines
 from bqx_assets.cli.options import (
     Checkpoints,

@@ -12,7 +12,9 @@ from bqx_assets.base.pairs import Pair
 from bqx_assets.catalogue.families import family_names
 from bqx_assets.extract.slab_records import CODE_VERSION
 from bqx_assets.fleet.ledger import Ledger, refuse_spent
+from bqx_assets.fleet.observe import changed_source
 from bqx_assets.merge.plan import MergePlan
+from bqx_assets.pipeline import Pipeline
 from bqx_assets.quality.slab_rules import SLAB_RULES, slab_verdicts
 from bqx_assets.runtime.checks import check_result, check_specs
 from bqx_assets.runtime.keys import (
@@ -20,10 +22,12 @@ from bqx_assets.runtime.keys import (
     OWNERS,
     PAIRS,
     PUBLISHED,
+    READING,
     SLABS,
     SPINE,
     TARGETS,
     TRAINING,
+    WRITING,
     family_key,
 )
 from bqx_assets.runtime.launcher.tags import MEMORY_TAG
@@ -55,6 +59,7 @@ _FOLLOW_SPINE = cast("dg.AutomationCondition[Any]", _FOLLOW.allow(dg.AssetSelect
 
 @dg.asset(
     key=SPINE,
+    pool=READING,
     deps=[TARGETS],
     partitions_def=PAIRS,
     group_name=GROUP,
@@ -84,6 +89,7 @@ def targets_spine(context: dg.AssetExecutionContext, workspace: Workspace) -> dg
 
 @dg.asset(
     key=SLABS,
+    pool=READING,
     deps=[SPINE, *(family_key(family) for family in family_names())],
     check_specs=check_specs(SLAB_RULES, SLABS),
     partitions_def=PAIRS,
@@ -125,6 +131,7 @@ def feature_slabs(
 
 @dg.asset(
     key=TRAINING,
+    pool=WRITING,
     deps=[SLABS],
     partitions_def=PAIRS,
     group_name=GROUP,
@@ -147,6 +154,7 @@ def training_parquet(context: dg.AssetExecutionContext, workspace: Workspace) ->
 
 @dg.asset(
     key=PUBLISHED,
+    pool=WRITING,
     deps=[TRAINING],
     partitions_def=PAIRS,
     group_name=GROUP,
@@ -162,7 +170,7 @@ def published_training_file(context: dg.AssetExecutionContext, workspace: Worksp
     """
     with step(context, workspace, "publish") as run:
         # It uses the report of this run's own checks. A run of this asset alone validates first.
-        with _cure_of_failed(run.pair):
+        with _cure_of_failed(run.pipeline, run.pair):
             done = run.pipeline.publish(run.pair)
         return dg.MaterializeResult(
             value=None,
@@ -172,16 +180,23 @@ def published_training_file(context: dg.AssetExecutionContext, workspace: Worksp
 
 
 @contextmanager
-def _cure_of_failed(pair: Pair) -> Generator[None]:
-    """Replace the advice of a ValidationFailed: a re-execution from failure would only publish the failed file."""
+def _cure_of_failed(pipeline: Pipeline, pair: Pair) -> Generator[None]:
+    """Replace the advice of a ValidationFailed: a re-execution from failure would only publish the failed file.
+
+    If the pair's sources have changed since they were read, the error says so, because the file need not be looked at.
+    """
     try:
         yield
     except ValidationFailed as error:
+        changed = changed_source(pipeline, pair)[0] == "changed"
+        since = "; its sources have changed since this file was made" if changed else ""
+        mend = "Where that mended it" if changed else "Mend the source, then"
         raise ValidationFailed(
             error.subject,
-            got=error.got,
+            got=f"{error.got}{since}",
             expected=error.expected,
-            cure="Mend the source, then materialise targets_spine, feature_slabs, training_parquet and "
-            f"published_training_file of {pair}, all four; a re-execution from failure takes the old file again. "
-            f"Where the file is right, approve what it holds (bqx expectations propose {pair}) and re-execute.",
+            cure=f"{mend} materialise targets_spine, feature_slabs, training_parquet and "
+            f"published_training_file of {pair}, all four, as bqx fleet run --failed does; a re-execution from failure "
+            "takes the old file again. Where the file is right, approve what it holds (bqx expectations propose "
+            f"{pair}) and re-execute.",
         ) from error

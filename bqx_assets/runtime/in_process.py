@@ -62,7 +62,7 @@ def run_pair(pair: Pair, settings: Settings, progress: Progress, *, log_level: s
         KeyboardInterrupt: Ctrl-C; the run is kept as failed.
     """
     home = dagster_home(settings)
-    with _storage_named(home), open_instance(home) as instance, listening(progress) as channel:
+    with storage_named(home), open_instance(home) as instance, listening(progress) as channel:
         end_dead_runs(instance)
         _name_location(instance)
         workspace = Workspace.of(settings, channel)
@@ -109,7 +109,7 @@ def _name_location(instance: dg.DagsterInstance) -> None:
 
 
 @contextmanager
-def _storage_named(home: Path) -> Generator[None]:
+def storage_named(home: Path) -> Generator[None]:
     """Raise a refusal of Dagster's storage, such as a full disk, as SystemRefused instead of the driver's traceback."""
     try:
         yield

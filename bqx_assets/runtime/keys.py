@@ -21,7 +21,11 @@ FLEET_JOB = "fleet_job"
 INTACT = dg.AssetCheckKey(PUBLISHED, INTACT_RULE)
 """The published file's own check, which a schedule runs again."""
 PAIRS = dg.StaticPartitionsDefinition([pair.name for pair in ALL_PAIRS])
-"""The pairs in market order, majors first, as schedule and sensor request them; Dagster's backfills are alphabetic."""
+"""The pairs in market order, majors first. Their runs are ordered in the queue (``coordinator``): Dagster launches a
+backfill's runs in alphabetical order."""
+READING = "bigquery"
+WRITING = "bucket"
+"""Pools of the assets that read BigQuery and of those that write the bucket; dagster.yaml limits them."""
 
 
 def family_key(family: str) -> dg.AssetKey:

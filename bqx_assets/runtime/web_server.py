@@ -6,8 +6,6 @@ The command ``bqx-webserver -w workspace.yaml -h 127.0.0.1 -p 3000`` takes the p
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
 import signal
 import socket
 import subprocess
@@ -18,7 +16,6 @@ from types import FrameType
 from typing import cast
 
 import dagster as dg
-import psutil
 import uvicorn
 from dagster._core.workspace.context import WorkspaceProcessContext  # there is no public way to serve Dagster's pages
 from dagster._core.workspace.load_target import WorkspaceFileTarget
@@ -31,12 +28,11 @@ from dagster_webserver.version import __version__
 
 from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.settings import Settings
+from bqx_assets.runtime.daemon import COMMAND, PATIENCE_SECONDS, end_descendants, server_environment
 from bqx_assets.runtime.instance import WORKSPACE, dagster_home, end_dead_runs, open_instance
 from bqx_assets.runtime.web_guard import App, Guard, hosts_of
 
 _START = f"from {__name__} import main; main()"
-_PATIENCE_SECONDS = 25.0
-"""Time from SIGTERM to SIGKILL, in which a run records that it was interrupted and a code server waits for it."""
 _LOOK_SECONDS = 0.2
 
 
@@ -78,18 +74,9 @@ def serve_home(settings: Settings, *, host: str, port: int, tell: Callable[[str]
     home = dagster_home(settings)
     with open_instance(home) as instance:
         end_dead_runs(instance)
-        environment = {
-            **os.environ,
-            "BQX_HOME": str(settings.home.absolute()),
-            "DAGSTER_HOME": str(home),
-            "PYTHONWARNINGS": "ignore",
-        }
         web = [sys.executable, "-c", _START, "-w", str(WORKSPACE), "-h", host, "-p", str(port)]
-        # The daemon starts its code server anew each minute, and the old one warns of its end: "no heartbeat".
-        quiet = ["--code-server-log-level", "error"]
-        daemon = [sys.executable, "-m", "dagster._daemon", "run", "-w", str(WORKSPACE), *quiet]
         try:
-            _together({"web server": web, "daemon": daemon}, environment)
+            _together({"web server": web, "daemon": COMMAND}, server_environment(settings))
         finally:
             end_dead_runs(instance)
 
@@ -126,7 +113,8 @@ def _together(commands: Mapping[str, Sequence[str]], environment: Mapping[str, s
             time.sleep(_LOOK_SECONDS)
         ended = {name: process.returncode for name, process in running.items() if process.poll() is not None}
     finally:
-        _end_descendants()
+        sys.stderr.write(f"ending the servers and the runs at work: this takes at most {PATIENCE_SECONDS:.0f} s\n")
+        end_descendants()
         for number, handler in before.items():
             signal.signal(number, handler)
     if not ending:
@@ -137,20 +125,3 @@ def _together(commands: Mapping[str, Sequence[str]], environment: Mapping[str, s
             expected="to serve until Ctrl-C",
             cure="Its last lines above say why.",
         )
-
-
-def _end_descendants() -> None:
-    """End all descendants of this process: servers, their code servers, and the runs that these started."""
-    below = psutil.Process().children(recursive=True)
-    sys.stderr.write(f"ending the servers and the runs at work: this takes at most {_PATIENCE_SECONDS:.0f} s\n")
-    for process in below:
-        _send(process, signal.SIGTERM)
-    _, alive = psutil.wait_procs(below, timeout=_PATIENCE_SECONDS)
-    for process in alive:
-        _send(process, signal.SIGKILL)
-    psutil.wait_procs(alive, timeout=_PATIENCE_SECONDS)
-
-
-def _send(process: psutil.Process, number: int) -> None:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        process.send_signal(number)

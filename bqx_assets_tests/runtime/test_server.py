@@ -26,6 +26,7 @@ from websockets.typing import Origin, Subprotocol
 from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.settings import Settings
 from bqx_assets.quality.rules import RULES
+from bqx_assets.runtime.daemon import COMMAND
 from bqx_assets.runtime.web_server import serve_home
 from bqx_assets_tests.runtime.homes import make_home
 
@@ -82,7 +83,7 @@ class Server:
         while time.monotonic() < until:
             for process in psutil.Process(self.process.pid).children():
                 with suppress(psutil.NoSuchProcess):  # a child may end before it is looked at
-                    if "dagster._daemon" in process.cmdline():
+                    if COMMAND[-1] in process.cmdline():
                         return process
             time.sleep(0.02)
         raise TimeoutError("no daemon")

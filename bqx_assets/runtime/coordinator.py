@@ -1,0 +1,109 @@
+"""The queue of all runs: it puts large pairs first, and ends at once the runs that could only fail.
+
+``dagster.yaml`` names the class. Runs of browser, API, schedules and ``bqx fleet run`` all come through it; Dagster's
+backfills give their runs no priority, and launch them in alphabetical order.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.run_coordinator import SubmitRunContext  # the base's own argument
+from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
+from pydantic import ValidationError
+
+from bqx_assets.base.errors import BqxError
+from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair
+from bqx_assets.base.settings import Settings
+from bqx_assets.catalogue.families import TARGETS_DATASET, targets_table
+from bqx_assets.extract.embedded_layout import refuse_unusable, table_path
+from bqx_assets.runtime.keys import SLABS, SPINE, TRAINING
+from bqx_assets.runtime.launcher.tags import PAIR_TAG, PARTITION_TAG
+from bqx_assets.runtime.rollout import BACKFILL_TAG, was_stopped
+
+PRIORITY_TAG = "dagster/priority"
+_READING_JOBS = {"pair_job", "extract_job"}
+
+
+class PairRunCoordinator(QueuedRunCoordinator):
+    """Dagster's queue, in which a pair's run has the tag of its pair, and a priority by the pair's size."""
+
+    def submit_run(self, context: SubmitRunContext) -> dg.DagsterRun:
+        """Put a run into the queue; cancel it, with the reason, if its pair has no tables or is not of the fleet."""
+        run = context.dagster_run
+        pair = _pair_of(run)
+        if pair is None:
+            return super().submit_run(context)
+        reason = was_stopped(self._instance, run) or self._refusal(run, pair)
+        if run.status == dg.DagsterRunStatus.NOT_STARTED and reason:
+            self._instance.report_run_canceled(run, f"Nothing was started. {reason}")
+            return self._instance.get_run_by_id(run.run_id) or run
+        own = {PAIR_TAG: pair.name, PRIORITY_TAG: str(priorities(self._instance)[pair.name])}
+        if missing := {key: value for key, value in own.items() if key not in run.tags}:
+            self._instance.add_run_tags(run.run_id, missing)
+        return super().submit_run(context)
+
+    def _refusal(self, run: dg.DagsterRun, pair: Pair) -> str:
+        """Return why a run could only fail; empty if it could not, or if the settings cannot tell it here."""
+        reads = run.job_name in _READING_JOBS or not (run.asset_selection or set()).isdisjoint({SPINE, SLABS})
+        with suppress(BqxError, ValidationError):  # of settings that are wrong the run itself will tell
+            settings = Settings()
+            if BACKFILL_TAG in run.tags and pair not in settings.fleet_pairs:
+                return f"{pair} is not one of the fleet's pairs (BQX_FLEET): {settings.fleet}."
+            if reads and isinstance(self._instance.run_launcher, dg.DefaultRunLauncher):
+                return without_tables(settings, pair)
+        return ""
+
+
+def priorities(instance: dg.DagsterInstance) -> dict[str, int]:
+    """Return the pairs' priorities in the queue, from 28 for the first down to 1.
+
+    Pairs are ordered by the bytes of their last training file, and in market order where none was made. **Cost**: two
+    queries of the event log.
+    """
+    sizes = last_sizes(instance)
+    ordered = sorted(ALL_PAIRS, key=lambda pair: -sizes.get(pair.name, 0))
+    return {pair.name: len(ordered) - place for place, pair in enumerate(ordered)}
+
+
+def last_sizes(instance: dg.DagsterInstance) -> dict[str, int]:
+    """Return the bytes of each pair's last training file, where one was made."""
+    newest = instance.get_latest_storage_id_by_partition(TRAINING, dg.DagsterEventType.ASSET_MATERIALIZATION)
+    if not newest:
+        return {}
+    wanted = dg.AssetRecordsFilter(asset_key=TRAINING, storage_ids=list(newest.values()))
+    made = [each.asset_materialization for each in instance.fetch_materializations(wanted, len(newest)).records]
+    return {
+        each.partition: size.value
+        for each in made
+        if each is not None
+        and each.partition is not None
+        and isinstance(size := each.metadata.get("size_bytes"), dg.IntMetadataValue)
+        and size.value is not None
+    }
+
+
+def without_tables(settings: Settings, pair: Pair) -> str:
+    """Return a sentence if an embedded warehouse is read that has no targets of the pair; else an empty text."""
+    if settings.bigquery_project is not None:
+        return ""
+    folder = settings.of_pair(pair).warehouse_dir
+    with suppress(BqxError):
+        refuse_unusable(folder, pair)
+        if not _has_targets(folder, pair):
+            there = ", ".join(each.name for each in ALL_PAIRS if _has_targets(folder, each)) or "none"
+            return f"{pair} has no tables in the warehouse {folder}. Launch only pairs that it has: {there}."
+    return ""
+
+
+def _has_targets(folder: Path, pair: Pair) -> bool:
+    return table_path(folder, TARGETS_DATASET, targets_table(pair)).is_file()
+
+
+def _pair_of(run: dg.DagsterRun) -> Pair | None:
+    """Return the pair of a run's partition; None for a run of no pair."""
+    with suppress(BqxError):
+        return parse_pair(run.tags.get(PARTITION_TAG) or run.tags.get(PAIR_TAG) or "")
+    return None

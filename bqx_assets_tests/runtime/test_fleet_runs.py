@@ -1,0 +1,96 @@
+"""``bqx fleet run``: real runs by a daemon of its own, one bad pair beside a good one, and what is done after it."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bqx_assets.base.pairs import Pair, parse_pair
+from bqx_assets.base.settings import Settings
+from bqx_assets.runtime.daemon import is_served
+from bqx_assets.runtime.fleet_runs import MemberRun, fleet_of, pairs_to_repeat, remaining_seconds
+from bqx_assets.runtime.instance import open_instance
+from bqx_assets_tests.runtime.homes import make_home
+
+BIN = Path(sys.executable).parent
+PAIRS = [parse_pair(name) for name in ("eurusd", "gbpusd")]
+BAD = "bqx_ml_v3_features_v2/base_bqx_gbpusd.parquet"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with two pairs, one of which lacks a table."""
+    made = make_home(tmp_path_factory.mktemp("fleet") / "home", pairs=[pair.name for pair in PAIRS], tables=2)
+    (made / "warehouse" / BAD).rename(made / "mended.parquet")
+    return made
+
+
+@pytest.fixture
+def settings(home: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The home's settings. The command sets these variables for its own process."""
+    for name, place in (("BQX_HOME", home), ("DAGSTER_HOME", home / "dagster"), ("PYTHONWARNINGS", "ignore")):
+        monkeypatch.setenv(name, str(place))
+    return Settings(home=home)
+
+
+def fleet_run(home: Path, *words: str) -> tuple[int, dict[str, Any]]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("BQX_", "DAGSTER_"))}
+    command = [str(BIN / "bqx"), "--home", str(home), "fleet", "run", "--json", *words]
+    done = subprocess.run(command, capture_output=True, text=True, env=clean, timeout=240, check=False)
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_a_fleet_ends_with_the_good_pair_published_and_the_bad_ones_error_and_cure(
+    home: Path, settings: Settings
+) -> None:
+    code, answer = fleet_run(home)
+    good, bad = answer["pairs"]
+    assert (code, good["pair"], good["state"], bad["pair"], bad["state"]) == (1, "eurusd", "done", "gbpusd", "failed")
+    assert bad["error"].startswith("ExtractionIncomplete: gbpusd: 1 of 2 tables failed: base_bqx_gbpusd")
+    assert "run again" in bad["cure"]
+    assert good["seconds"] > 0
+    assert good["usd"] == 0
+    assert (home / "bqx-ml-output" / "training_eurusd.parquet").is_file()
+    with open_instance(home / "dagster") as instance:
+        assert not is_served(instance)  # its daemon ended with it, and left nothing that the next one would wait for
+    assert pairs_to_repeat(settings, PAIRS) == PAIRS[1:]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Dagster leaves its code server's Popen
+def test_a_pair_that_is_queued_already_is_followed_and_cancelling_leaves_no_run(settings: Settings) -> None:
+    with fleet_of(settings, 3, served=False) as first, fleet_of(settings, None, served=False) as second:
+        assert first.launch(PAIRS[:1]) == []
+        assert second.launch(PAIRS) == ["eurusd"]
+        assert [(each.pair, each.followed, each.state) for each in second.look()] == [
+            ("eurusd", True, "queued"),
+            ("gbpusd", False, "queued"),
+        ]
+        assert [each.state for each in second.cancel()] == ["cancelled", "cancelled"]
+    gc.collect()
+    assert pairs_to_repeat(settings, PAIRS) == PAIRS
+
+
+def _members(*states: tuple[str, float | None]) -> Sequence[MemberRun]:
+    named: list[Pair] = [parse_pair(name) for name in ("eurusd", "gbpusd", "usdjpy", "usdchf")]
+    return [
+        MemberRun.model_validate(
+            {"pair": pair.name, "run_id": "r", "state": state, "followed": False, "seconds": seconds}
+        )
+        for pair, (state, seconds) in zip(named, states, strict=False)
+    ]
+
+
+def test_the_time_left_goes_by_the_bytes_of_the_pairs_and_the_runs_at_once() -> None:
+    runs = _members(("done", 100.0), ("running", 50.0), ("running", 0.0), ("queued", None))
+    assert remaining_seconds(runs, {"eurusd": 10, "gbpusd": 10, "usdjpy": 20, "usdchf": 5}) == (50 + 200 + 50) / 2
+    assert remaining_seconds(runs, {}) == (50 + 100 + 100) / 2
+    assert remaining_seconds(_members(("failed", 9.0), ("queued", None)), {}) is None
