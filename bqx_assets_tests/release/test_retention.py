@@ -99,6 +99,16 @@ def test_staged_objects_go_when_they_are_older_than_allowed_and_nothing_else_doe
     assert [info.name for info in store.list_objects()] == ["stagings/b", "training_eurusd.parquet"]
 
 
+def test_what_bigquery_exported_goes_by_its_name_since_it_states_no_maker(
+    gcs_store: GcsObjectStore, gcs: GcsServer
+) -> None:
+    exported, others = (f"{staging_names.JOINS}eurusd/{name}.parquet" for name in ("0-rows-000000000000", "mine"))
+    for name in (exported, others):
+        gcs.buckets[BUCKET].put(name, b"PAR1", {})
+    assert sweep(gcs_store, staging_days=7, now=datetime.now(UTC) + timedelta(days=8)).names == (exported,)
+    assert list(gcs.buckets[BUCKET].live) == [others]
+
+
 @pytest.mark.parametrize("put", ["by hand", "through the store"])
 @pytest.mark.parametrize(
     "name",
