@@ -182,8 +182,10 @@ def _of_checks(subject: str, checks: list[dg.AssetCheckEvaluation], faults: dict
         if names and not failed and before is not None:
             faults[before.key] = before.model_copy(update={"parts": names})
         elif names:
-            texts = {name: str(value.value) for name, value in next(iter(failed.values())).metadata.items()}
+            first = next(iter(failed.values()))
+            texts = {name: str(value.value) for name, value in first.metadata.items()}
             parts = {name: clipped(texts.get(name, "")) for name in ("got", "expected", "cure")}
+            parts["got"] = parts["got"] or clipped(first.description or "")
             what = f"{'failed check' if kind == 'check' else 'warning'}: {some_of(names, _SHOWN_CHECKS)}"
             yield Fault.model_validate({"kind": kind, "subject": subject, "what": what, "parts": names, **parts})
 
