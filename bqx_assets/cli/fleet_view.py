@@ -28,6 +28,8 @@ def fleet_lines(state: FleetState, bqx: str = "bqx") -> list[Table | Text | str]
             lines.append(Text(f"  → {pasteable(each.command, bqx)}", style="italic"))
     if len(matters) > _MOST_MATTERS:
         lines.append(f"and {len(matters) - _MOST_MATTERS:,} more: --json has all of them")
+    if not _is_asked(state):
+        lines.append(f"Whether sources changed since was not asked: {pasteable('bqx status --sources', bqx)}")
     lines.append(summary(state))
     return lines
 
@@ -44,19 +46,25 @@ def fleet_facts(state: FleetState) -> dict[str, object]:
     return {"published": published, **facts, "attention": matters, "pairs": pairs}
 
 
+def _is_asked(state: FleetState) -> bool:
+    return any(pair.source != "not asked" or pair.source_error for pair in state.pairs)
+
+
 def _ages(pairs: list[PairState], state: FleetState) -> Table:
-    table = plain_table("pair", "data of", "age", "source", "last run", numbers=("seconds", "USD"))
+    source = ["source"] if _is_asked(state) else []
+    table = plain_table("pair", "age", *source, "last run", numbers=("periods", "seconds", "USD"))
     keep_whole(table)
     for each in pairs:
-        failed = [stage for stage in each.stages if stage.outcome == "failed"]
-        last = each.stages[-1].began_at if each.stages else None
+        last = each.stages[-1] if each.stages else None
+        style = "dim" if each.source == "unchanged" else "bold yellow"
+        told = "no answer" if each.source_error else each.source
         table.add_row(
             each.status.pair,
-            "" if each.snapshot_time is None else f"{each.snapshot_time:%Y-%m-%d %H:%M}",
             _age(each.snapshot_time, state, fresh=each.fresh),
-            Text(each.source, style="bold yellow" if each.source == "changed" else "dim"),
-            Text("" if last is None else f"{last:%Y-%m-%d %H:%M}{' failed' * bool(failed)}"),
-            f"{sum(stage.seconds for stage in each.stages):,.0f}" if each.stages else "",
+            *([Text(told, style=style)] if source else []),
+            Text("" if last is None else f"{last.began_at:%Y-%m-%d}{' failed' * (last.outcome == 'failed')}"),
+            f"{len(each.status.periods):,}" if each.status.periods else "",
+            "" if each.seconds is None else f"{each.seconds:,.0f}",
             "" if each.usd is None else f"{each.usd:,.4f}",
         )
     return table

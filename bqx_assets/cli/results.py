@@ -259,15 +259,16 @@ def _cells(families: Iterable[FamilyPlan]) -> list[str]:
 def status_lines(pairs: Sequence[PairStatus]) -> list[Table | str]:
     """Return the stages of each pair of which something exists, how far its bytes are verified, and the other pairs.
 
-    Stages and verification are two tables, since one would be wider than a terminal of 80 characters.
+    Stages and files are two tables, since one would be wider than a terminal of 80 characters. A pair whose records
+    cannot be read is in neither: nothing is known of its stages.
     """
     begun = [each for each in pairs if _is_begun(each)]
-    published = [each for each in begun if each.published != "none"]
-    rest = [each.pair for each in pairs if each not in begun]
+    files = [each for each in begun if each.size_bytes is not None]
+    rest = [each.pair for each in pairs if each not in begun and not each.problem]
     count = f"{len(rest)} {'more ' * bool(begun)}pair{'s' * (len(rest) != 1)}"
     return [
         *([_stages(begun)] if begun else []),
-        *([_verified(published)] if published else []),
+        *([_files(files)] if files else []),
         *([f"{count}: nothing yet ({', '.join(rest)})"] if rest else []),
     ]
 
@@ -277,18 +278,23 @@ def _is_begun(pair: PairStatus) -> bool:
     return states != {"none"} or bool(pair.slabs_done or pair.failed_tables)
 
 
-def _verified(pairs: Sequence[PairStatus]) -> Table:
-    """Return one line per published pair: when and how its bytes were verified, and the digest of its values."""
-    table = plain_table("pair", "verified", "content digest")
+def _files(pairs: Sequence[PairStatus]) -> Table:
+    """Return one line per file: its size, when and how its published bytes were verified, and its values' digest."""
+    table = plain_table("pair", "verified", "digest", numbers=("columns", "MB"))
+    keep_whole(table)
     for each in pairs:
-        when = verified_text(each.verified_at, each.verified_by)
-        table.add_row(each.pair, when, (each.content_digest or "not recorded")[:DIGEST_DIGITS])
+        table.add_row(
+            each.pair,
+            verified_text(each.verified_at, each.verified_by) if each.published != "none" else "not published",
+            (each.content_digest or "not recorded")[:DIGEST_DIGITS],
+            _number(each.columns),
+            f"{(each.size_bytes or 0) / 1e6:,.1f}",
+        )
     return table
 
 
 def _stages(pairs: Sequence[PairStatus]) -> Table:
-    numbers = ("periods", "rows", "columns", "MB")
-    table = plain_table("pair", "spine", "slabs", "merged", "validated", "published", numbers=numbers)
+    table = plain_table("pair", "spine", "slabs", "merged", "validated", "published", numbers=("rows",))
     keep_whole(table)
     for each in pairs:
         slabs = Text.assemble(_mark(each.slabs), f" {each.slabs_done:,}/{each.slabs_expected:,}")
@@ -301,10 +307,7 @@ def _stages(pairs: Sequence[PairStatus]) -> Table:
             _mark(each.merged),
             _mark(each.validated),
             _mark(each.published),
-            _number(len(each.periods) or None),
             _number(each.rows),
-            _number(each.columns),
-            "" if each.size_bytes is None else f"{each.size_bytes / 1e6:,.1f}",
         )
     return table
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Literal
 
 from bqx_assets.base.artifacts import Record
 from bqx_assets.base.printable import some_of
 from bqx_assets.fleet.state import FleetState, PairState
+from bqx_assets.release.status import PairStatus
 
 Kind = Literal["damaged", "failed check", "failed table", "failed run", "unreadable", "stale", "unfinished", "missing"]
 _ORDER: tuple[Kind | Literal["budget"], ...] = (
@@ -23,6 +25,8 @@ _ORDER: tuple[Kind | Literal["budget"], ...] = (
 )
 _NAMED = 3
 _NEAR_BUDGET = 0.8
+_LONGEST = timedelta(hours=3)
+"""Time after which Dagster ends a run: an older stage that only began was killed."""
 
 
 class Attention(Record):
@@ -75,11 +79,11 @@ def _of_pair(pair: PairState, state: FleetState) -> Attention | None:
 
 def _matters(pair: PairState, state: FleetState) -> Iterator[tuple[Kind, str, str]]:
     """Yield a pair's matters with the command that helps, the worst first."""
-    yield from _failures(pair)
+    yield from _failures(pair, state.at)
     yield from _lacks(pair, state)
 
 
-def _failures(pair: PairState) -> Iterator[tuple[Kind, str, str]]:
+def _failures(pair: PairState, at: datetime) -> Iterator[tuple[Kind, str, str]]:
     status, name, again = pair.status, pair.status.pair, f"bqx run {pair.status.pair}"
     if status.published == "failed":
         yield "damaged", "the published file is not as its manifest states", f"bqx verify {name}"
@@ -95,6 +99,9 @@ def _failures(pair: PairState) -> Iterator[tuple[Kind, str, str]]:
     if failed and failed[-1] == pair.stages[-1]:
         last = failed[-1]
         yield "failed run", f"{last.stage} failed on {last.began_at:%-d %b}: {last.error}, {last.message}", again
+    if pair.stages and pair.stages[-1].outcome == "began" and at - pair.stages[-1].began_at > _LONGEST:
+        last = pair.stages[-1]
+        yield "failed run", f"{last.stage} began on {last.began_at:%-d %b %H:%M} UTC and never ended: killed", again
 
 
 def _lacks(pair: PairState, state: FleetState) -> Iterator[tuple[Kind, str, str]]:
@@ -106,11 +113,25 @@ def _lacks(pair: PairState, state: FleetState) -> Iterator[tuple[Kind, str, str]
         yield "stale", "its source has changed since it was read", again
     if status.published == "stale":
         yield "unfinished", "a newer file is merged and not published", f"bqx publish {name}"
+    if status.merged == "stale" and status.published != "none":
+        yield "unfinished", "its slabs are newer than its file", again
     if status.published in {"partial", "unverified"}:
         command = f"bqx publish {name}" if status.published == "partial" else f"bqx verify {name}"
         yield "unfinished", f"the published file is {status.published}", command
     if status.published == "none":
-        yield "missing", "begun, and not published", again
+        yield "missing", f"begun, and not published: {_reached(status)}", again
+    if pair.source_error:
+        reason = pair.source_error.partition("\n")[0]
+        yield "unfinished", f"whether its source changed is not known: {reason}", f"bqx plan {name}"
+
+
+def _reached(status: PairStatus) -> str:
+    """Return how far a pair that is not published has come."""
+    if status.merged != "none":
+        return "it is merged" if status.merged == "done" else "its slabs are newer than its merged file"
+    if status.slabs_done:
+        return f"{status.slabs_done:,} of {status.slabs_expected:,} slabs are made"
+    return "it stopped at its spine"
 
 
 def _of_budget(state: FleetState) -> Iterator[Attention]:

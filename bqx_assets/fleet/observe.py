@@ -75,6 +75,7 @@ def _pair_state(
     asked = ask_sources and found.status.spine == "done"
     source, refused = changed_source(pipeline, parse_pair(found.status.pair)) if asked else ("not asked", "")
     snapshot = extraction.snapshot_time if extraction else None
+    last_run = [entry for entry in entries if entry.run == entries[-1].run]
     return PairState(
         status=found.status,
         rows_until=extraction.spine.last if extraction else None,
@@ -87,7 +88,8 @@ def _pair_state(
         families=_families(extraction or found.extraction, found.report),
         drift=found.extraction.changes if found.extraction else (),
         stages=_stages(entries),
-        usd=_last_run_usd(entries),
+        usd=sum(entry.usd for entry in last_run) if last_run else None,
+        seconds=sum(entry.seconds for entry in last_run) if last_run else None,
     )
 
 
@@ -146,10 +148,6 @@ def _stages(entries: Sequence[Entry]) -> tuple[StageState, ...]:
         )
         for entry in sorted(last.values(), key=lambda each: each.began_at)
     )
-
-
-def _last_run_usd(entries: Sequence[Entry]) -> float | None:
-    return sum(entry.usd for entry in entries if entry.run == entries[-1].run) if entries else None
 
 
 def _month(now: datetime) -> datetime:

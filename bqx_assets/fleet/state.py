@@ -60,6 +60,8 @@ class PairState(Record):
     stages: tuple[StageState, ...]
     usd: float | None
     """USD of the pair's last run by the ledger; None where the ledger has none."""
+    seconds: float | None
+    """Seconds of that run's stages."""
 
     @property
     def is_good(self) -> bool:

@@ -123,3 +123,6 @@ def test_pairs_of_which_nothing_exists_share_one_line(tmp_path: Path) -> None:
     table, line = status_lines([begun, *nothing[1:]])
     assert str(line).startswith("27 more pairs: nothing yet (gbpusd, ")
     assert getattr(table, "row_count", 0) == 1
+    unreadable = begun.model_copy(update={"spine": "none", "problem": "extraction.json: of a later version"})
+    (line,) = status_lines([unreadable, *nothing[1:]])
+    assert str(line).startswith("27 pairs: nothing yet (gbpusd, ")

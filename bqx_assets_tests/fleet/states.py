@@ -82,6 +82,7 @@ def good(name: str, **changed: Any) -> PairState:
             for place, each in enumerate(("spine", "slabs", "plan", "merge", "validate", "publish"))
         ),
         "usd": 0.072,
+        "seconds": 249.0,
     }
     return PairState(**(facts | changed))
 
@@ -94,7 +95,7 @@ def with_status(pair: PairState, **facts: Any) -> PairState:
 def untouched(name: str) -> PairState:
     """A pair of which nothing exists."""
     nothing: dict[str, Any] = {"rows_until": None, "snapshot_time": None, "published_at": None, "fresh": None}
-    nothing |= {"verdicts": (), "families": (), "stages": (), "usd": None, "source": "not asked"}
+    nothing |= {"verdicts": (), "families": (), "stages": (), "usd": None, "seconds": None, "source": "not asked"}
     return good(name, status=PairStatus(pair=name, slabs_expected=667), **nothing)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bqx_assets.fleet.attention import attention, summary
-from bqx_assets_tests.fleet.states import fleet, good, untouched
+from bqx_assets.fleet.state import PairState
+from bqx_assets_tests.fleet.states import fleet, good, stage, untouched, with_status
 
 
 def test_the_worst_comes_first_and_each_pair_once() -> None:
@@ -38,6 +39,33 @@ def test_a_sentence_says_what_is_wrong(pair: str, words: str) -> None:
     (matter,) = [each for each in attention(fleet()) if each.pair == pair]
     assert words in matter.sentence.replace(", mkt_vol", " and mkt_vol")
     assert pair in matter.command or matter.kind == "unreadable"
+
+
+@pytest.mark.parametrize(
+    ("pair", "kind", "words"),
+    [
+        (with_status(good("eurusd"), merged="stale"), "unfinished", "its slabs are newer than its file"),
+        (good("eurusd", stages=(stage("slabs", 181, outcome="began"),)), "failed run", "never ended: killed"),
+        (good("eurusd", source_error="the role was revoked\nmore"), "unfinished", "not known: the role was revoked"),
+        (with_status(untouched("eurusd"), spine="done"), "missing", "not published: it stopped at its spine"),
+        (
+            with_status(untouched("eurusd"), spine="done", slabs="partial", slabs_done=9),
+            "missing",
+            "not published: 9 of 667 slabs are made",
+        ),
+        (with_status(untouched("eurusd"), spine="done", merged="done"), "missing", "not published: it is merged"),
+    ],
+)
+def test_a_pair_that_stopped_on_its_way_says_where(pair: PairState, kind: str, words: str) -> None:
+    (matter,) = attention(fleet(pairs=(pair,), month_budget_usd=None))
+    assert (matter.pair, matter.kind) == ("eurusd", kind)
+    assert words in matter.sentence
+    assert matter.command.endswith("eurusd")
+
+
+def test_a_stage_at_work_needs_no_attention() -> None:
+    at_work = good("eurusd", stages=(stage("slabs", 179, outcome="began"),))
+    assert attention(fleet(pairs=(at_work,), month_budget_usd=None)) == []
 
 
 def test_pairs_that_were_never_run_are_one_matter() -> None:
