@@ -1,7 +1,7 @@
 """The queue of all runs: it puts large pairs first, and ends at once the runs that could only fail.
 
 ``dagster.yaml`` names the class. Runs of browser, API, schedules and ``bqx fleet run`` all come through it; Dagster's
-backfills give their runs no priority, and launch them in alphabetical order.
+backfills give their runs no priority and submit them in alphabetical order, so only what waits can be put in order.
 """
 
 from __future__ import annotations

@@ -176,6 +176,9 @@ def test_publishing_alone_what_failed_says_which_assets_to_make_and_making_them_
     assert failure.user_failure_data is not None
     cure = str(failure.user_failure_data.metadata["cure"].value)
     assert all(key.to_user_string() in cure for key in STAGES)
+    assert "bqx fleet run --failed" in cure
+    got = str(failure.user_failure_data.metadata["got"].value)
+    assert got.endswith("its sources have changed since this file was made")
     assert run_graph(published, selection=STAGES).success
 
 

@@ -1,0 +1,56 @@
+"""What ``bqx fleet run`` shows while it runs and at its end. The runs themselves: ``runtime/test_fleet_runs.py``."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from bqx_assets.cli.fleet_run import _progress, outcome_table
+from bqx_assets.cli.main import app
+from bqx_assets.runtime.fleet_runs import MemberRun
+from bqx_assets_tests.runtime.homes import make_home
+
+
+def member(pair: str, state: str, **facts: object) -> MemberRun:
+    return MemberRun.model_validate({"pair": pair, "run_id": "abcdefgh-1", "state": state, "followed": False, **facts})
+
+
+RUNS = [
+    member("eurusd", "done", seconds=61.25, usd=0.5),
+    member("gbpusd", "failed", seconds=2.0, usd=0.25, error="x" * 300, cure="bqx extract gbpusd"),
+    member("usdjpy", "running", seconds=1.0),
+    member("usdchf", "queued"),
+]
+
+
+def test_the_table_has_seconds_usd_the_error_cut_and_the_cure_as_it_is_to_be_typed() -> None:
+    out = Console(file=io.StringIO(), width=400)
+    out.print(outcome_table(RUNS, "bqx --home here"))
+    assert isinstance(out.file, io.StringIO)
+    lines = [line.rstrip() for line in out.file.getvalue().splitlines()]
+    assert lines[1].split() == ["✓", "eurusd", "abcdefgh", "61.2", "0.5000"]
+    assert lines[2].endswith(f" {'x' * 199}…")
+    assert lines[3].strip() == "→ bqx --home here extract gbpusd"
+    assert lines[4].split() == ["…", "usdjpy", "abcdefgh", "1.0"]
+
+
+def test_a_line_of_progress_counts_what_is_done_running_failed_and_left() -> None:
+    assert _progress(RUNS, 90.0) == "1 done, 1 running, 1 failed, 1 left, 0.7500 USD so far, about 0:01:30 left"
+    assert _progress(RUNS, None).endswith("USD so far")
+
+
+def test_a_named_pair_without_tables_is_refused_before_anything_is_queued(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = make_home(tmp_path / "home", tables=1)
+    with pytest.raises(SystemExit) as ended:
+        app(["--home", str(home), "fleet", "run", "--json", "--pairs", "eurusd,usdjpy"])
+    assert ended.value.code == 2
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["error"] == "BadSetting"
+    assert answer["got"].endswith("Launch only pairs that it has: eurusd")
+    assert not (home / "dagster").exists()
