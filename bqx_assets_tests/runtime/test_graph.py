@@ -78,7 +78,7 @@ def test_every_rule_is_a_check_of_the_training_file_and_errors_block(definitions
         assert spec.blocking == (rule.severity == "error")
         assert spec.partitions_def is not None
         assert spec.description == rule.description
-    assert len(graph.asset_check_keys) == len(RULES) + 3
+    assert len(graph.asset_check_keys) == len(RULES) + 4
 
 
 def test_the_published_file_has_a_freshness_policy_by_the_setting_and_wrong_settings_do_not_close_the_pages(
