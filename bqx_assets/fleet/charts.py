@@ -6,13 +6,15 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
 from bqx_assets.fleet.trend import Point
 
 _MOST_POINTS, _MOST_LABELS = 90, 6
+_DASHES = ("none", "8, 3", "2, 3")
+"""Lines differ by more than their colours."""
 _COMMENT = re.compile("<!--.*?-->", re.DOTALL)
 _CHARTS: tuple[tuple[str, dict[str, Callable[[Point], float]]], ...] = (
     (
@@ -35,13 +37,21 @@ def _pygal() -> Any:  # noqa: ANN401 -- it has no types
     return pygal
 
 
-def trend_charts(points: Sequence[Point]) -> list[Markup]:
+class Chart(NamedTuple):
+    """A chart and what it shows at last, in words."""
+
+    title: str
+    last: str
+    drawn: Markup
+
+
+def trend_charts(points: Sequence[Point]) -> list[Chart]:
     """Return one chart for each quantity, of the last 90 points; none of fewer than two."""
     shown = points[-_MOST_POINTS:]
     return [_chart(title, lines, shown) for title, lines in _CHARTS] if len(shown) > 1 else []
 
 
-def _chart(title: str, lines: dict[str, Callable[[Point], float]], points: Sequence[Point]) -> Markup:
+def _chart(title: str, lines: dict[str, Callable[[Point], float]], points: Sequence[Point]) -> Chart:
     pygal = _pygal()
     chart = pygal.Line(
         style=pygal.style.Style(
@@ -50,20 +60,26 @@ def _chart(title: str, lines: dict[str, Callable[[Point], float]], points: Seque
             foreground="var(--ink)",
             foreground_strong="var(--ink)",
             foreground_subtle="var(--line)",
+            guide_stroke_color="var(--line)",
+            major_guide_stroke_color="var(--line)",
             colors=("var(--a)", "var(--b)", "var(--c)"),
             font_family="inherit",
-            title_font_size=15,
-            legend_font_size=12,
+            title_font_size=16,
+            legend_font_size=13,
+            label_font_size=12,
+            major_label_font_size=12,
         ),
         js=[],  # pygal's own scripts are at another host
-        width=640,
-        height=260,
+        width=440,
+        height=240,
         disable_xml_declaration=True,
         show_legend=len(lines) > 1,
         legend_at_bottom=True,
         include_x_axis=True,
         show_minor_x_labels=False,
-        dots_size=2,
+        show_dots=False,
+        max_scale=7,
+        legend_at_bottom_columns=3,
         truncate_label=-1,
     )
     chart.uuid = re.sub(r"\W+", "-", title.lower())  # a random one would make each rendering another
@@ -71,8 +87,9 @@ def _chart(title: str, lines: dict[str, Callable[[Point], float]], points: Seque
     chart.x_labels = [f"{point.at:%-d %b}" for point in points]
     step = max(1, len(points) // _MOST_LABELS)
     chart.x_labels_major = [chart.x_labels[place] for place in range(0, len(points), step)]
-    for name, value in lines.items():
-        chart.add(name, [round(value(point), 4) for point in points])
+    for (name, value), dashes in zip(lines.items(), _DASHES, strict=False):
+        chart.add(name, [round(value(point), 4) for point in points], stroke_style={"width": 2, "dasharray": dashes})
     drawn: str = chart.render(is_unicode=True)
     # Its comments have the date of the rendering and addresses. All texts in it are escaped by pygal.
-    return Markup(_COMMENT.sub("", drawn))  # noqa: S704
+    last = ", ".join(f"{name} {value(points[-1]):,.4g}" for name, value in lines.items())
+    return Chart(title, last, Markup(_COMMENT.sub("", drawn)))  # noqa: S704

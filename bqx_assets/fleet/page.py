@@ -26,6 +26,8 @@ _MARKS = {
     "unverified": ("?", "warn", "not verified since it could have changed"),
 }
 _MOST_EVIDENCE = 400
+_DARKEST = 0.5
+"""Text on the darkest ground of a heat map has a contrast above 4.5 in both themes."""
 
 
 class Head(NamedTuple):
@@ -47,6 +49,8 @@ class Cell(NamedTuple):
     share: float | None = None
     """Strength of the ground's colour in a heat map, 0 to 1."""
     title: str = ""
+    said: str = ""
+    """What a screen reader says instead of a mark."""
 
 
 class Table(NamedTuple):
@@ -62,6 +66,7 @@ class Table(NamedTuple):
 def render(state: FleetState, trend: Sequence[Point]) -> str:
     """Return the page of a state, with a trend of earlier points; equal arguments give equal pages."""
     matters = attention(state)
+    details = [_details(pair, matters) for pair in state.pairs if _has_details(pair)]
     return _template().render(
         state=state,
         at=f"{state.at:%Y-%m-%d %H:%M}",
@@ -71,7 +76,8 @@ def render(state: FleetState, trend: Sequence[Point]) -> str:
         worst=_WORST,
         tables=[each for each in (_stages(state), _checks(state), *_heat_maps(state), _efforts(state)) if each.rows],
         charts=trend_charts(trend),
-        details=[_details(pair, matters) for pair in state.pairs if _has_details(pair)],
+        details=details,
+        detailed={each["name"] for each in details},
     )
 
 
@@ -83,21 +89,25 @@ def _template() -> Any:  # noqa: ANN401 -- jinja2.Template is untyped
 
 def _tiles(state: FleetState) -> list[dict[str, str]]:
     pairs, now = state.pairs, Point.of(state)
-    budget = "" if state.month_budget_usd is None else f" of {state.month_budget_usd:,.2f}"
+    budget = "" if state.month_budget_usd is None else f"of {state.month_budget_usd:,.2f} "
     spent = state.month_budget_usd is not None and state.month_usd >= state.month_budget_usd
     return [
-        {"name": "published", "value": f"{now.published} of {len(pairs)}", "tone": ""},
+        {"name": f"of {len(pairs)} published", "value": f"{now.published}", "tone": ""},
         {"name": "published, verified and fresh", "value": f"{now.good}", "tone": "good" * (now.good == len(pairs))},
         {"name": "failed", "value": f"{now.failed}", "tone": "bad" * bool(now.failed)},
         {"name": "not fresh", "value": f"{sum(pair.fresh is False for pair in pairs)}", "tone": ""},
         {"name": "GB", "value": f"{now.size_bytes / 1e9:,.1f}", "tone": ""},
-        {"name": f"USD in {state.at:%B}", "value": f"{state.month_usd:,.2f}{budget}", "tone": "bad" * spent},
+        {"name": f"{budget}USD in {state.at:%B}", "value": f"{state.month_usd:,.2f}", "tone": "bad" * spent},
     ]
 
 
 def _stages(state: FleetState) -> Table:
     heads = [Head("pair"), *(Head(each) for each in ("spine", "slabs", "merged", "checks", "published", "fresh"))]
-    heads += [Head("source"), *(Head(each, number=True) for each in ("rows", "columns", "MB", "drift", "USD"))]
+    heads += [
+        Head("last run"),
+        Head("source"),
+        *(Head(each, number=True) for each in ("rows", "columns", "MB", "drift", "USD")),
+    ]
     note = "✓ done, ✗ failed, ◐ partly done, ↻ older than the stage before, ? not verified, · nothing yet."
     return Table("stages", "Stages", note, heads, [_stage_row(pair, state) for pair in state.pairs])
 
@@ -114,7 +124,15 @@ def _stage_row(pair: PairState, state: FleetState) -> list[Cell]:
         _mark(status.merged),
         _mark(status.validated, f" {len(status.failed_checks)} failed" * bool(status.failed_checks)),
         _mark(status.published),
-        Cell(f"{age[0]} {days:,.1f} d" if days is not None else "·", "" if days is None else days, age[1]),
+        Cell(
+            f"{age[0]} {days:,.1f} d" if days is not None else "·",
+            "" if days is None else days,
+            age[1],
+            None,
+            _until(pair),
+            "" if days is None else "fresh" if pair.fresh else "old",
+        ),
+        _last_run(pair),
         Cell(pair.source, pair.source, "warn" if pair.source == "changed" else "dim", None, pair.source_error),
         _number(status.rows),
         _number(status.columns),
@@ -122,6 +140,22 @@ def _stage_row(pair: PairState, state: FleetState) -> list[Cell]:
         _number(len(pair.drift) or None),
         _number(pair.usd, lambda usd: f"{usd:,.3f}"),
     ]
+
+
+def _until(pair: PairState) -> str:
+    return f"last row at {pair.rows_until:%Y-%m-%d %H:%M} UTC" if pair.rows_until else ""
+
+
+def _last_run(pair: PairState) -> Cell:
+    """Return how the last stage that ran ended: its name, unless it is done."""
+    if not pair.stages:
+        return _mark("none")
+    last = pair.stages[-1]
+    if last.outcome == "done":
+        return _mark("done", title=f"{last.stage} at {last.began_at:%Y-%m-%d %H:%M} UTC")
+    if last.outcome == "failed":
+        return _mark("failed", f" {last.stage}", f"{last.error}: {last.message}")
+    return _mark("partial", f" {last.stage}", "at work, or killed")
 
 
 def _checks(state: FleetState) -> Table:
@@ -132,9 +166,8 @@ def _checks(state: FleetState) -> Table:
         for pair in state.pairs
         if pair.verdicts
     ]
-    return Table(
-        "checks", "Checks", "✓ passed, ✗ failed and blocking, ! warned. Point at a mark for details.", heads, rows
-    )
+    note = "✓ passed, ✗ failed and blocking, ! warned. Point at a mark for details; a pair's name leads to what failed."
+    return Table("checks", "Checks", note, heads, rows)
 
 
 def _of_rule(pair: PairState, rule: str) -> Verdict | None:
@@ -144,10 +177,10 @@ def _of_rule(pair: PairState, rule: str) -> Verdict | None:
 def _verdict(verdict: Verdict | None) -> Cell:
     if verdict is None:
         return Cell("", "", "c")
-    word, tone, weight = ("✓", "good", 2) if verdict.passed else ("✗", "bad", 0)
+    word, tone, weight, said = ("✓", "good", 2, "passed") if verdict.passed else ("✗", "bad", 0, "failed")
     if not verdict.passed and verdict.severity == "warn":
-        word, tone, weight = "!", "warn", 1
-    return Cell(word, weight, f"{tone} c", None, f"{verdict.rule}: {verdict.got}; expected {verdict.expected}")
+        word, tone, weight, said = "!", "warn", 1, "warned"
+    return Cell(word, weight, f"{tone} c", None, f"{verdict.rule}: {verdict.got}; expected {verdict.expected}", said)
 
 
 def _heat_maps(state: FleetState) -> list[Table]:
@@ -190,8 +223,7 @@ def _heat_map(
 def _heat(share: float | None, most: float) -> Cell:
     if share is None:
         return Cell("", "")
-    # Text stays readable on the darkest ground.
-    return Cell(f"{100 * share:.2f}", share, "", 0.6 * share / most if most else 0.0)
+    return Cell(f"{100 * share:.2f}", share, "", _DARKEST * share / most if most else 0.0)
 
 
 def _efforts(state: FleetState) -> Table:
@@ -272,7 +304,7 @@ def _shown(value: object) -> str:
 def _mark(state: str, more: str = "", title: str = "") -> Cell:
     word, tone, meaning = _MARKS[state]
     order = list(_MARKS).index(state)
-    return Cell(f"{word}{more}", order, tone, None, title or meaning)
+    return Cell(f"{word}{more}", order, tone, None, title or meaning, meaning)
 
 
 def _number(value: float | None, text: Callable[[float], str] = lambda value: f"{value:,}") -> Cell:

@@ -117,7 +117,7 @@ def troubled() -> dict[str, PairState]:
             failed_tables=("agg_usdjpy", "mkt_vol"),
             published="none",
         ),
-        "usdchf": good("usdchf", stages=(*good("usdchf").stages, failed_stage)),
+        "usdchf": good("usdchf", stages=(stage("spine", 31), failed_stage)),
         "audusd": stale,
         "usdcad": good("usdcad", status=PairStatus(pair="usdcad", problem="gs://b/extraction.json: format 99\nmore")),
         "nzdusd": with_status(good("nzdusd"), published="unverified", verified_at=None, verified_by=None),
