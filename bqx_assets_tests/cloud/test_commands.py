@@ -97,6 +97,7 @@ def test_run_takes_a_pair_through_the_graph_into_the_bucket_by_expectations_that
         "settings",
         "staging",
         "companions",
+        "ledger",
         *(f"training_eurusd.{end}" for end in ("parquet", "manifest.json", "report.json", "expectations.toml")),
     }
     judged = run["published"]["expectations"]
@@ -116,7 +117,8 @@ def test_what_would_read_more_than_max_bytes_is_refused_before_a_row_is_read(
         assert failure["error"] == "BudgetExceeded"
         assert "USD" in failure["got"]
     assert not gate.tables
-    assert not [name for name in cloud.buckets[BUCKET].live if name.endswith(".parquet")]
+    written = [name for name in cloud.buckets[BUCKET].live if name.endswith(".parquet")]
+    assert [name.split("/")[0] for name in written] == ["ledger"]  # the failed run's line
 
 
 def test_a_slab_that_failed_is_counted_and_named(cloud: GcsServer) -> None:

@@ -26,6 +26,7 @@ from bqx_assets.base.errors import (
     ObjectMissing,
     QueryTooLarge,
     ReadsEnded,
+    StoreError,
     TableUnreadable,
     TransientReadError,
     WarehouseError,
@@ -170,7 +171,8 @@ class JoinedWarehouse:
                 raise
             finally:
                 self._tables = _Tables()
-                self._remove_exported()
+                with suppress(StoreError):  # what stays goes by the pair's next run, or by age
+                    self._remove_exported()
 
     def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
         """Yield the rows. The inner warehouse reads a table that ``ahead`` was not told of, such as the targets.

@@ -31,6 +31,7 @@ from bqx_assets.extract.bigquery.joined_warehouse import JoinedWarehouse, Spine
 from bqx_assets.extract.warehouse import AheadRead, ReadRequest
 from bqx_assets_tests.frames import EURUSD, START
 from bqx_assets_tests.servers.bigquery.rest import Refusal, RestServer, rest_served
+from bqx_assets_tests.servers.gcs.bucket import Refused
 from bqx_assets_tests.servers.gcs.server import GcsServer
 
 TOO_LARGE = Refusal(0, "resourcesExceeded", "Resources exceeded during query execution: the query is too wide")
@@ -178,3 +179,14 @@ def test_an_interruption_removes_the_files_and_ends_the_reads(rest: RestServer, 
     assert not list(gcs_store.list_objects(f"{JOINS}eurusd/0-"))
     with pytest.raises(ReadsEnded):
         warehouse.outage.go_on()
+
+
+def test_files_that_cannot_be_removed_fail_no_run(rest: RestServer, gcs: GcsServer, gcs_store: GcsObjectStore) -> None:
+    def refuse() -> None:
+        raise Refused(403, "forbidden", "no storage.objects.delete")
+
+    left = f"{JOINS}eurusd/0-rows-000000000000.parquet"
+    with _warehouse(rest, gcs_store).ahead([]):
+        gcs_store.put_bytes(left, b"x")
+        gcs.fail("object.delete", "hook", hook=refuse, times=2)
+    assert gcs_store.head(left) is not None
