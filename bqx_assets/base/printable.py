@@ -7,6 +7,7 @@ part of a page.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 
@@ -51,3 +52,13 @@ def markdown_code(text: str) -> str:
     fence = "`" * (1 + max(len(run) for run in re.findall("`*", plain)))
     padding = " " if "`" in plain else ""
     return f"{fence}{padding}{plain}{padding}{fence}"
+
+
+def cut(text: str, most_bytes: int) -> str:
+    """Return the beginning of ``text`` that takes at most so many bytes as JSON, where a letter may take twelve."""
+    left = most_bytes
+    for place, letter in enumerate(text):
+        left -= len(json.dumps(letter)) - 2  # without the quotes
+        if left < 0:
+            return text[:place]
+    return text

@@ -169,7 +169,8 @@ def _targets(
     name = targets_table(pair)
     description = by_name.get((TARGETS_DATASET, name))
     if description is None:
-        made = sorted(table.removeprefix("targets_") for dataset, table in by_name if dataset == TARGETS_DATASET)
+        # By the pairs' names: real warehouses have tables such as targets_all_fixed beside them.
+        made = [each.name for each in ALL_PAIRS if (TARGETS_DATASET, targets_table(each)) in by_name]
         raise TableMissing(
             f"{pair}/{name}",
             got="no such table",

@@ -38,7 +38,7 @@ from bqx_assets.runtime.metadata import (
     read_metadata,
     spine_metadata,
 )
-from bqx_assets.runtime.step import step
+from bqx_assets.runtime.step import step, tag_outcome
 from bqx_assets.runtime.workspace import Workspace
 
 _MADE_ALONE = (
@@ -172,6 +172,7 @@ def published_training_file(context: dg.AssetExecutionContext, workspace: Worksp
         # It uses the report of this run's own checks. A run of this asset alone validates first.
         with _cure_of_failed(run.pipeline, run.pair):
             done = run.pipeline.publish(run.pair)
+        tag_outcome(context, "published")
         return dg.MaterializeResult(
             value=None,
             metadata=publication_metadata(done.published, done.manifest, done.swept) | run.cost(),

@@ -3,21 +3,24 @@
 All rules of a training file are judged in one pass, whichever of its checks are selected.
 """
 
+import json
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
 
+from bqx_assets.base.printable import cut, markdown_code
 from bqx_assets.quality.report import Rule, Severity, Verdict
 from bqx_assets.quality.rules import RULES, one_for_each_rule
 from bqx_assets.release.published import intact
 from bqx_assets.runtime.keys import INTACT, PAIRS, PUBLISHED, TRAINING
-from bqx_assets.runtime.step import step
+from bqx_assets.runtime.step import step, tag_outcome
 from bqx_assets.runtime.workspace import Workspace
 
-_SHOWN_CHARACTERS = 4_000
+_SHOWN_BYTES = 4_000
 """Longest shown text of one piece of evidence, so that all results of a run stay far below an event's 64 KB."""
+_NAME_CHARACTERS = 400
 
 
 def check_spec(
@@ -44,19 +47,20 @@ def check_specs(rules: Sequence[Rule[Any]], asset: dg.AssetKey) -> list[dg.Asset
 def check_result(asset: dg.AssetKey, verdict: Verdict) -> dg.AssetCheckResult:
     """Return a verdict as Dagster's result of a check, with its evidence as metadata."""
     facts: dict[str, dg.MetadataValue] = {
-        "got": dg.MetadataValue.text(verdict.got[:_SHOWN_CHARACTERS]),
-        "expected": dg.MetadataValue.text(verdict.expected[:_SHOWN_CHARACTERS]),
+        "got": dg.MetadataValue.text(cut(verdict.got, _SHOWN_BYTES)),
+        "expected": dg.MetadataValue.text(cut(verdict.expected, _SHOWN_BYTES)),
     }
     if verdict.cure:
-        facts["cure"] = dg.MetadataValue.text(verdict.cure)
+        facts["cure"] = dg.MetadataValue.text(cut(verdict.cure, _SHOWN_BYTES))
     for name, value in verdict.evidence.items():
-        facts[f"evidence/{name}"] = _plain(value)
+        if value not in (None, "", [], {}):
+            facts[f"evidence/{name}"] = _plain(name, value)
     return dg.AssetCheckResult(
         asset_key=asset,
         check_name=verdict.rule,
         passed=verdict.passed,
         severity=dg.AssetCheckSeverity.ERROR if verdict.severity == "error" else dg.AssetCheckSeverity.WARN,
-        description=f"{verdict.got}, expected {verdict.expected}"[:_SHOWN_CHARACTERS],
+        description=cut(f"{verdict.got}, expected {verdict.expected}", _SHOWN_BYTES),
         metadata=facts,
     )
 
@@ -74,7 +78,7 @@ def verdict_of(evaluation: dg.AssetCheckEvaluation) -> Verdict:
     )
 
 
-def _plain(value: object) -> dg.MetadataValue:
+def _plain(name: str, value: object) -> dg.MetadataValue:
     if isinstance(value, bool):
         return dg.MetadataValue.bool(value)
     if isinstance(value, int):
@@ -83,8 +87,23 @@ def _plain(value: object) -> dg.MetadataValue:
         return dg.MetadataValue.float(value)
     if isinstance(value, list):
         items: list[object] = list(value)  # pyright: ignore[reportUnknownArgumentType]
-        return dg.MetadataValue.text(", ".join(str(item) for item in items)[:_SHOWN_CHARACTERS])
-    return dg.MetadataValue.text(str(value)[:_SHOWN_CHARACTERS])
+        return dg.MetadataValue.md(offenders_table(name, [str(item) for item in items]))
+    return dg.MetadataValue.text(cut(str(value), _SHOWN_BYTES))
+
+
+def offenders_table(name: str, offenders: Sequence[str]) -> str:
+    """Return a markdown table of the first offenders, and how many more there are."""
+    lines = [f"| | {name.replace('_', ' ')} |", "|---:|---|"]
+    left = _SHOWN_BYTES
+    for count, offender in enumerate(offenders, start=1):
+        # A bar would end the cell, even in a code span.
+        line = f"| {count:,} | {markdown_code(offender[:_NAME_CHARACTERS]).replace('|', chr(92) + '|')} |"
+        left -= len(json.dumps(line))
+        if left < 0:
+            lines.append(f"| | and {len(offenders) - count + 1:,} more |")
+            break
+        lines.append(line)
+    return "\n".join(lines)
 
 
 @dg.multi_asset_check(
@@ -96,6 +115,8 @@ def training_rules(context: dg.AssetCheckExecutionContext, workspace: Workspace)
     """Validate the pair's training file once, and give every selected rule its verdict."""
     with step(context, workspace, "validate") as run:
         report = run.pipeline.validate(run.pair)
+        if not report.passed:
+            tag_outcome(context, "checks_failed")
         selected = {key.name for key in context.selected_asset_check_keys}
         for verdict in one_for_each_rule(report):
             if verdict.rule in selected:

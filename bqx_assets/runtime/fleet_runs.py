@@ -28,8 +28,7 @@ from bqx_assets.pipeline import Pipeline
 from bqx_assets.runtime.automation import pair_job, verify_job
 from bqx_assets.runtime.coordinator import PRIORITY_TAG, last_sizes, priorities
 from bqx_assets.runtime.daemon import daemon_beside, is_of_this_machine, is_served, server_environment
-from bqx_assets.runtime.in_process import storage_named
-from bqx_assets.runtime.instance import WORKSPACE, dagster_home, end_dead_runs, open_instance
+from bqx_assets.runtime.instance import WORKSPACE, dagster_home, end_dead_runs, open_instance, storage_named
 from bqx_assets.runtime.keys import PUBLISHED
 from bqx_assets.runtime.launcher.tags import PAIR_TAG, PARTITION_TAG
 from bqx_assets.runtime.rollout import FLEET_TAG, STOP_TAG, stop_after_failures

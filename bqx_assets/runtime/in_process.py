@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import dagster as dg
 from dagster._core.remote_origin import RemoteRepositoryOrigin
 from dagster._core.workspace.load_target import WorkspaceFileTarget
-from sqlalchemy.exc import SQLAlchemyError
 
 from bqx_assets.base.artifacts import Record
-from bqx_assets.base.errors import BqxError, SystemRefused
+from bqx_assets.base.errors import BqxError
 from bqx_assets.base.pairs import Pair
-from bqx_assets.base.printable import first_line
 from bqx_assets.base.progress import Progress
 from bqx_assets.base.settings import Settings
 from bqx_assets.quality.report import Verdict
@@ -24,10 +20,18 @@ from bqx_assets.release.publish import Published
 from bqx_assets.runtime.automation import pair_job
 from bqx_assets.runtime.checks import verdict_of
 from bqx_assets.runtime.graph import build_definitions
-from bqx_assets.runtime.instance import PROCESS_TAG, WORKSPACE, dagster_home, end_dead_runs, open_instance, process_tag
+from bqx_assets.runtime.instance import (
+    PROCESS_TAG,
+    WORKSPACE,
+    dagster_home,
+    end_dead_runs,
+    open_instance,
+    process_tag,
+    storage_named,
+)
 from bqx_assets.runtime.keys import PUBLISHED, SLABS, SPINE, TRAINING
 from bqx_assets.runtime.launcher.tags import PAIR_TAG
-from bqx_assets.runtime.metadata import Stage, stage_of
+from bqx_assets.runtime.metadata import Stage, published_of, stage_of
 from bqx_assets.runtime.step import failure_error, listening, noted_error
 from bqx_assets.runtime.workspace import Workspace
 
@@ -108,21 +112,6 @@ def _name_location(instance: dg.DagsterInstance) -> None:
     instance.create_run_for_job = located  # pyright: ignore[reportAttributeAccessIssue]
 
 
-@contextmanager
-def storage_named(home: Path) -> Generator[None]:
-    """Raise a refusal of Dagster's storage, such as a full disk, as SystemRefused instead of the driver's traceback."""
-    try:
-        yield
-    except SQLAlchemyError as error:
-        told = getattr(error, "orig", None) or error
-        raise SystemRefused(
-            str(home),
-            got=f"Dagster's storage: {first_line(told)}",
-            expected="a home with write permission on a disk with free space",
-            cure="Free space or correct the permissions there, or name another folder with DAGSTER_HOME.",
-        ) from error
-
-
 def _raise_interrupt(result: dg.ExecuteInProcessResult) -> None:
     """Raise KeyboardInterrupt if Ctrl-C came between two steps, which Dagster records as the run's failure."""
     for event in result.all_events:
@@ -165,5 +154,5 @@ def _stages(result: dg.ExecuteInProcessResult, file: MergedFile) -> Iterator[Sta
 def _published(result: dg.ExecuteInProcessResult) -> Published | None:
     for event in result.get_asset_materialization_events():
         if event.materialization.asset_key == PUBLISHED:
-            return Published.model_validate(event.materialization.metadata["publication"].value)
+            return published_of({name: each.value for name, each in event.materialization.metadata.items()})
     return None

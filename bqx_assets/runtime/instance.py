@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 import socket
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
 import dagster as dg
 import psutil
+from sqlalchemy.exc import SQLAlchemyError
 
+from bqx_assets.base.errors import SystemRefused
 from bqx_assets.base.files import locked_folder, write_atomic
+from bqx_assets.base.printable import first_line
 from bqx_assets.base.process import started_seconds
 from bqx_assets.base.settings import Settings
 
@@ -44,6 +50,25 @@ def open_instance(home: Path) -> dg.DagsterInstance:
     with locked_folder(home):  # two first runs at once: Dagster would make its tables in both, and fail in one
         # In spite of its name it keeps everything: it is the public way to override one setting of a home.
         return dg.DagsterInstance.local_temp(str(home), overrides={"compute_logs": quiet})
+
+
+@contextmanager
+def storage_named(home: Path) -> Generator[None]:
+    """Raise a refusal of Dagster's storage, such as a full disk, as SystemRefused instead of the driver's traceback.
+
+    Raises:
+        SystemRefused: naming the home, with the driver's own words.
+    """
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        told = getattr(error, "orig", None) or error
+        raise SystemRefused(
+            str(home),
+            got=f"Dagster's storage: {first_line(told)}",
+            expected="a home with write permission on a disk with free space",
+            cure="Free space or correct the permissions there, or name another folder with DAGSTER_HOME.",
+        ) from error
 
 
 def process_tag() -> str:

@@ -42,7 +42,7 @@ def source_specs() -> list[dg.AssetSpec]:
         group_name="bigquery",
         owners=OWNERS,
         kinds={"bigquery"},
-        metadata={"dataset": TARGETS_DATASET},
+        metadata={"dataset": TARGETS_DATASET, "dagster/table_name": f"{TARGETS_DATASET}.targets_{{pair}}"},
     )
     return [targets, *(_family_spec(family) for family in families())]
 

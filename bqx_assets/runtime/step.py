@@ -17,7 +17,7 @@ import dagster as dg
 from bqx_assets.base import errors
 from bqx_assets.base.errors import BqxError, SystemRefused, TransientReadError
 from bqx_assets.base.pairs import Pair, parse_pair
-from bqx_assets.base.printable import printable
+from bqx_assets.base.printable import cut, printable
 from bqx_assets.base.process import PeakMemory
 from bqx_assets.base.progress import QUIET_SECONDS, Progress, Silent
 from bqx_assets.base.retry import RETRIES
@@ -114,7 +114,10 @@ class StepProgress:
         self._log.info(text, *values)
 
 
-MOST_CHARACTERS = 4_000
+OUTCOME_TAG = "bqx/outcome"
+"""Tag by which the list of runs is filtered: published, tables_failed, checks_failed, or the name of the error."""
+_OUTCOMES = {"ExtractionIncomplete": "tables_failed", "ValidationFailed": "checks_failed"}
+MOST_BYTES = 4_000
 """Longest text in an event: a failure of all 667 tables must stay far below 64 KB."""
 
 
@@ -135,6 +138,7 @@ class Step:
         return {
             "seconds": dg.MetadataValue.float(round(time.perf_counter() - self.started, 3)),
             "peak_memory_bytes": dg.MetadataValue.int(self.memory.peak_bytes),
+            "peak_memory": dg.MetadataValue.text(f"{self.memory.peak_bytes / 1e6:,.0f} MB"),
         }
 
 
@@ -161,6 +165,8 @@ def step(context: StepContext, workspace: Workspace, stage: str) -> Generator[St
         dagster.RetryRequested: for an error that a retry may resolve.
     """
     note_error(workspace.channel, None)
+    if OUTCOME_TAG in getattr(getattr(context, "run", None), "tags", ()):
+        tag_outcome(context, "unfinished")  # the tag is that of the run which this one repeats
     with errors_as_failures(), PeakMemory() as memory:
         progress = StepProgress(context.log, listener(workspace.channel))
         pipeline, started = workspace.pipeline(progress), time.perf_counter()
@@ -171,6 +177,7 @@ def step(context: StepContext, workspace: Workspace, stage: str) -> Generator[St
         except (BqxError, OSError) as refused:
             error = refused if isinstance(refused, BqxError) else SystemRefused.of(refused)
             note_error(workspace.channel, error)
+            tag_outcome(context, _OUTCOMES.get(type(error).__name__, type(error).__name__))
             if not (run.transient or isinstance(error, TransientReadError)):
                 raise failure(error) from refused
             # A retry reads only the tables that failed. It is requested here, because under Dagster's own RetryPolicy
@@ -184,6 +191,15 @@ def _run_id(context: StepContext) -> str:
     """Return the id of a context's run: that of a check has it only as a part of the run."""
     run: dg.DagsterRun | None = getattr(context, "run", None)
     return run.run_id if run is not None else str(getattr(context, "run_id", ""))
+
+
+def tag_outcome(context: object, outcome: str) -> None:
+    """Give the context's run its outcome as a tag; nothing where there is no run, as in a test of one output."""
+    place = context if hasattr(context, "instance") else getattr(context, "step_context", None)
+    instance: dg.DagsterInstance | None = getattr(place, "instance", None)
+    run: str = getattr(getattr(place, "run", None), "run_id", "") or str(getattr(place, "run_id", ""))
+    if instance is not None and instance.has_run(run):
+        instance.add_run_tags(run, {OUTCOME_TAG: outcome})
 
 
 @contextmanager
@@ -202,8 +218,8 @@ def failure(error: BqxError) -> dg.Failure:
     parts = {"error": type(error).__name__, "subject": error.subject, "got": error.got}
     parts |= {"expected": error.expected, "cure": error.cure}
     return dg.Failure(
-        description=str(error)[:MOST_CHARACTERS],
-        metadata={name: dg.MetadataValue.text(text[:MOST_CHARACTERS]) for name, text in parts.items()},
+        description=cut(str(error), MOST_BYTES),
+        metadata={name: dg.MetadataValue.text(cut(text, MOST_BYTES)) for name, text in parts.items()},
     )
 
 

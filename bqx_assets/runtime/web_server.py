@@ -6,6 +6,7 @@ The command ``bqx-webserver -w workspace.yaml -h 127.0.0.1 -p 3000`` takes the p
 from __future__ import annotations
 
 import argparse
+import ctypes
 import signal
 import socket
 import subprocess
@@ -29,11 +30,13 @@ from dagster_webserver.version import __version__
 from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.settings import Settings
 from bqx_assets.runtime.daemon import COMMAND, PATIENCE_SECONDS, end_descendants, server_environment
-from bqx_assets.runtime.instance import WORKSPACE, dagster_home, end_dead_runs, open_instance
+from bqx_assets.runtime.instance import WORKSPACE, dagster_home, end_dead_runs, open_instance, storage_named
 from bqx_assets.runtime.web_guard import App, Guard, hosts_of
 
 _START = f"from {__name__} import main; main()"
 _LOOK_SECONDS = 0.2
+_DEATH_SIGNAL = 1
+"""PR_SET_PDEATHSIG of ``linux/prctl.h``."""
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -68,11 +71,12 @@ def serve_home(settings: Settings, *, host: str, port: int, tell: Callable[[str]
 
     Raises:
         BadSetting: the port is taken, or a server ended by itself.
+        SystemRefused: Dagster's storage cannot be opened or written.
     """
     _refuse_taken(host, port)
     tell(f"http://{host}:{port}   (Ctrl-C ends it)")
     home = dagster_home(settings)
-    with open_instance(home) as instance:
+    with storage_named(home), open_instance(home) as instance:
         end_dead_runs(instance)
         web = [sys.executable, "-c", _START, "-w", str(WORKSPACE), "-h", host, "-p", str(port)]
         try:
@@ -105,7 +109,12 @@ def _together(commands: Mapping[str, Sequence[str]], environment: Mapping[str, s
     # Each has its own session, so that Ctrl-C in a terminal reaches only this process, which signals each of them once.
     # After two signals a code server that was still importing ended with a traceback.
     running = {
-        name: subprocess.Popen(list(words), env=dict(environment), start_new_session=True)
+        name: subprocess.Popen(
+            list(words),
+            env=dict(environment),
+            start_new_session=True,
+            preexec_fn=_end_with_parent,  # noqa: PLW1509 -- this process has one thread
+        )
         for name, words in commands.items()
     }
     try:
@@ -125,3 +134,9 @@ def _together(commands: Mapping[str, Sequence[str]], environment: Mapping[str, s
             expected="to serve until Ctrl-C",
             cure="Its last lines above say why.",
         )
+
+
+def _end_with_parent() -> None:
+    """Let Linux send this process SIGTERM when its parent ends, which after SIGKILL can end nobody itself."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGTERM)

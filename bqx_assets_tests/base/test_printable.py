@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bqx_assets.base.errors import BqxError, TableDefect
-from bqx_assets.base.printable import first_line, markdown_code, printable
+from bqx_assets.base.printable import cut, first_line, markdown_code, printable
 
 
 @pytest.mark.parametrize(
@@ -64,3 +65,11 @@ def test_a_code_span_is_fenced_by_more_ticks_than_it_holds(text: str) -> None:
 )
 def test_of_an_error_the_first_line_is_shown_and_its_class_where_it_says_nothing(error: Exception, line: str) -> None:
     assert first_line(error) == line
+
+
+@given(st.text(), st.integers(0, 100))
+def test_a_text_is_cut_to_its_bytes_as_json_and_no_shorter(text: str, most: int) -> None:
+    shown = cut(text, most)
+    assert text.startswith(shown)
+    assert len(json.dumps(shown)) - 2 <= most
+    assert shown == text or len(json.dumps(text[: len(shown) + 1])) - 2 > most

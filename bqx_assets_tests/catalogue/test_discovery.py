@@ -121,8 +121,10 @@ def test_a_column_nobody_expects_is_left_out_and_named() -> None:
 
 
 def test_without_its_targets_a_pair_is_refused_naming_the_pairs_there_are() -> None:
-    with pytest.raises(TableMissing, match="has the pairs: eurusd"):
-        discover(parse_pair("gbpusd"), full_descriptions(EURUSD).values(), load_expectations())
+    tables = full_descriptions(EURUSD)
+    tables["targets_all_fixed"] = replace(tables["targets_eurusd"], table="targets_all_fixed")
+    with pytest.raises(TableMissing, match=r"has the pairs: eurusd\."):
+        discover(parse_pair("gbpusd"), tables.values(), load_expectations())
 
 
 def test_targets_with_seven_of_49_columns_are_refused() -> None:

@@ -27,9 +27,9 @@ from bqx_assets.definitions import defs
 from bqx_assets.extract.embedded import LocalWarehouse
 from bqx_assets.extract.warehouse import ReadRequest
 from bqx_assets.quality.rules import RULES
-from bqx_assets.release.publish import Published
 from bqx_assets.runtime.graph import build_definitions
 from bqx_assets.runtime.keys import PUBLISHED, SLABS, SPINE, TARGETS, TRAINING, family_key
+from bqx_assets.runtime.metadata import published_of
 from bqx_assets.runtime.workspace import Workspace
 from bqx_assets.sandbox.faults import inject_fault
 from bqx_assets_tests.runtime.homes import STAGES, failed_checks, materialised, run_graph, step_metadata
@@ -138,7 +138,7 @@ def test_a_second_run_reads_no_table_again_and_publishes_nothing_new(done: Done,
     second = run_graph(published)
     assert second.success
     assert step_metadata(second, SLABS)["resumed_tables"] == step_metadata(first, SLABS)["tables"]
-    one, two = (Published.model_validate(step_metadata(each, PUBLISHED)["publication"]) for each in (first, second))
+    one, two = (published_of(step_metadata(each, PUBLISHED)) for each in (first, second))
     assert (one.already_there, two.already_there) == (False, True)
     assert one.generation == two.generation
 

@@ -216,3 +216,30 @@ def test_sigterm_ends_web_server_daemon_and_code_servers(server: Server) -> None
     server.process.terminate()
     assert server.process.wait(timeout=60) == 0
     assert [process for process in below if process.is_running() and process.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def test_servers_end_with_a_bqx_ui_that_was_killed(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("BQX_", "DAGSTER_"))}
+    command = [str(BIN / "bqx"), "--home", str(tmp_path), "ui", "--port", str(port)]
+    with subprocess.Popen(command, env=clean, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        Server(port, process).daemon()
+        below = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+    _, alive = psutil.wait_procs(below, timeout=PATIENCE_SECONDS)
+    assert alive == []
+
+
+def test_a_full_disk_below_the_instance_is_one_error_of_bqx_ui_and_no_traceback(tmp_path: Path) -> None:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("BQX_", "DAGSTER_"))}
+    full = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (16384, 16384)); "
+    started = (
+        f"{full}from bqx_assets.cli.entry import main; sys.argv = ['bqx', '--home', {str(tmp_path)!r}, 'ui']; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", started], env=clean, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "SystemRefused" in done.stderr
+    assert "Dagster's storage: " in done.stderr
+    assert "Traceback" not in done.stderr

@@ -13,7 +13,7 @@ import pytest
 from bqx_assets.base.errors import BqxError, DuplicateKeys, TransientReadError, UnknownPair
 from bqx_assets.base.progress import Silent
 from bqx_assets.fleet.ledger import Ledger
-from bqx_assets.runtime.step import MOST_CHARACTERS, StepProgress, failure, failure_error, listener, listening, step
+from bqx_assets.runtime.step import MOST_BYTES, StepProgress, failure, failure_error, listener, listening, step
 from bqx_assets.runtime.workspace import Workspace
 
 
@@ -128,8 +128,8 @@ def test_an_error_that_names_thousands_of_tables_stays_a_small_event() -> None:
     error = BqxError("eurusd", got="t" * 1_000_000, expected="none", cure="Mend them.")
     made = failure(error)
     assert made.description is not None
-    assert len(made.description) == MOST_CHARACTERS
-    assert sum(len(str(value.value)) for value in made.metadata.values()) < 2 * MOST_CHARACTERS
+    assert len(made.description) == MOST_BYTES
+    assert sum(len(str(value.value)) for value in made.metadata.values()) < 2 * MOST_BYTES
 
 
 def test_what_may_pass_by_itself_is_tried_again_and_tells_its_error_when_it_does_not() -> None:

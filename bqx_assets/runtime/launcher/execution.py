@@ -29,6 +29,7 @@ class ExecutionStatus(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     OUT_OF_MEMORY = "out of memory"
+    KILLED = "killed by SIGKILL"
     TIMED_OUT = "timed out"
     CANCELLED = "cancelled"
     NOT_FOUND = "not found"
@@ -106,9 +107,9 @@ def _failure(execution: run_v2.Execution, task: run_v2.Task) -> ExecutionStatus:
     # Time is examined before memory: attempts that exceed either limit are ended by the same signal.
     if _TIME.search(words) or result.status.code == _DEADLINE_EXCEEDED:
         return ExecutionStatus.TIMED_OUT
-    if _MEMORY.search(words) or _killed(result):
+    if _MEMORY.search(words):
         return ExecutionStatus.OUT_OF_MEMORY
-    return ExecutionStatus.FAILED
+    return ExecutionStatus.KILLED if _killed(result) else ExecutionStatus.FAILED
 
 
 def _may_pass(execution: run_v2.Execution, task: run_v2.Task) -> bool:
@@ -119,7 +120,7 @@ def _may_pass(execution: run_v2.Execution, task: run_v2.Task) -> bool:
 
 
 def _killed(result: run_v2.TaskAttemptResult) -> bool:
-    """Return whether the system killed the attempt; without cancellation or timeout this means the memory limit."""
+    """Return whether SIGKILL ended the attempt, of which a lack of memory is one of several causes."""
     return result.term_signal == _SIGKILL or result.exit_code == _BY_SIGNAL + _SIGKILL
 
 
