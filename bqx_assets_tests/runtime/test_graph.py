@@ -23,6 +23,7 @@ from bqx_assets.base.errors import TransientReadError
 from bqx_assets.base.pairs import ALL_PAIRS, parse_pair
 from bqx_assets.base.retry import RETRIES
 from bqx_assets.base.settings import Settings
+from bqx_assets.catalogue.families import family_names
 from bqx_assets.definitions import defs
 from bqx_assets.extract.embedded import LocalWarehouse
 from bqx_assets.extract.warehouse import ReadRequest
@@ -131,6 +132,19 @@ def test_every_asset_tells_rows_bytes_seconds_and_memory_in_small_events(done: D
         assert {"dagster/row_count", "size_bytes", "columns", "seconds", "peak_memory_bytes"} <= facts.keys()
         assert int(str(facts["peak_memory_bytes"])) > 50_000_000
     assert max(len(serialize_value(event)) for event in result.all_events) < EVENT_BYTES
+
+
+def test_columns_and_lineage_are_told_by_family_and_lead_to_the_warehouse(done: Done) -> None:
+    _, result = done
+    found = [each.materialization for each in result.get_asset_materialization_events()]
+    slabs, merged = (next(each for each in found if each.asset_key == key) for key in (SLABS, TRAINING))
+    for made in (slabs, merged):
+        names = {column.name for column in made.metadata["dagster/column_schema"].value.columns}
+        assert made.metadata["dagster/column_lineage"].value.deps_by_column.keys() <= names
+        assert len(names) < 20
+    assert {
+        dep.asset_key for deps in slabs.metadata["dagster/column_lineage"].value.deps_by_column.values() for dep in deps
+    } <= {family_key(name) for name in family_names()}
 
 
 def test_a_second_run_reads_no_table_again_and_publishes_nothing_new(done: Done, published: Settings) -> None:

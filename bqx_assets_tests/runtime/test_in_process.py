@@ -19,6 +19,7 @@ from bqx_assets.base.settings import Settings
 from bqx_assets.quality.rules import RULES
 from bqx_assets.runtime.in_process import PairRun, run_pair
 from bqx_assets.runtime.instance import PROCESS_TAG, process_tag
+from bqx_assets.runtime.step import OUTCOME_TAG
 from bqx_assets.sandbox.faults import inject_fault
 from bqx_assets_tests.runtime.homes import copy_home
 
@@ -56,6 +57,12 @@ def opened(kept: tuple[Settings, PairRun, Stages], settings: Settings) -> Settin
     return settings
 
 
+def _outcome(settings: Settings) -> str:
+    """The outcome of the latest run."""
+    with dg.DagsterInstance.from_config(str(settings.home / "dagster")) as instance:
+        return instance.get_runs(limit=1)[0].tags[OUTCOME_TAG]
+
+
 def test_a_run_tells_its_stages_checks_and_publication(kept: tuple[Settings, PairRun, Stages]) -> None:
     settings, run, heard = kept
     assert run.passed
@@ -75,6 +82,7 @@ def test_a_run_is_found_in_the_home_by_whoever_opens_it_later(kept: tuple[Settin
         assert record is not None
         assert (record.status, record.job_name) == (dg.DagsterRunStatus.SUCCESS, "pair_job")
         assert record.tags["dagster/partition"] == record.tags["bqx/pair"] == "eurusd"
+        assert record.tags[OUTCOME_TAG] == "published"
         assert record.tags[PROCESS_TAG] == process_tag()
         assert record.tags["dagster/max_retries"] == "0"
         # The first page of the web server groups runs by their code location, and leaves out those without one.
@@ -88,6 +96,7 @@ def test_a_failed_blocking_check_is_a_verdict_and_nothing_is_published(opened: S
     run = run_pair(EURUSD, opened, Silent())
     assert not run.passed
     assert run.published is None
+    assert _outcome(opened) == "checks_failed"
     assert "no_unexpected_all_null" in {each.rule for each in run.verdicts if not each.passed}
     assert [stage.name for stage in run.stages] == ["spine", "slabs", "merge", "validate"]
 
@@ -97,6 +106,7 @@ def test_a_stages_error_comes_out_as_the_stage_raised_it(opened: Settings) -> No
     with pytest.raises(ExtractionIncomplete, match="TableMissing") as caught:
         run_pair(EURUSD, opened, Silent())
     assert caught.value.cure.endswith("bqx extract eurusd")
+    assert _outcome(opened) == "tables_failed"
 
 
 def test_a_pair_without_targets_is_an_error_that_names_them(opened: Settings) -> None:
