@@ -144,7 +144,7 @@ def feature_slabs(
 def training_parquet(context: dg.AssetExecutionContext, workspace: Workspace) -> MergePlan:
     """The pair's one wide file: key, 49 targets and all feature columns, spliced from the slabs without decoding.
 
-    The Checks page shows the latest run of any pair; if that stopped early, all are red. A check's tab Partitions is right.
+    The Checks page shows the latest run of any pair: all are red if it stopped early. See a check's tab Partitions.
 
     Downstream assets take it as a `pl.LazyFrame`, or 400 to 600 of its 17,031 columns by input metadata `columns`.
     """
