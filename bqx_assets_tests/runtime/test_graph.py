@@ -135,16 +135,16 @@ def test_every_asset_tells_rows_bytes_seconds_and_memory_in_small_events(done: D
 
 
 def test_columns_and_lineage_are_told_by_family_and_lead_to_the_warehouse(done: Done) -> None:
-    _, result = done
-    found = [each.materialization for each in result.get_asset_materialization_events()]
-    slabs, merged = (next(each for each in found if each.asset_key == key) for key in (SLABS, TRAINING))
-    for made in (slabs, merged):
-        names = {column.name for column in made.metadata["dagster/column_schema"].value.columns}
-        assert made.metadata["dagster/column_lineage"].value.deps_by_column.keys() <= names
-        assert len(names) < 20
-    assert {
-        dep.asset_key for deps in slabs.metadata["dagster/column_lineage"].value.deps_by_column.values() for dep in deps
-    } <= {family_key(name) for name in family_names()}
+    for key, above in ((SLABS, {family_key(name) for name in family_names()}), (TRAINING, {SLABS, SPINE})):
+        facts = step_metadata(done[1], key)
+        schema, lineage = facts["dagster/column_schema"], facts["dagster/column_lineage"]
+        assert isinstance(schema, dg.TableSchema)
+        assert isinstance(lineage, dg.TableColumnLineage)
+        assert len(schema.columns) < 20
+        assert lineage.deps_by_column.keys() <= {column.name for column in schema.columns}
+        deps = {dep.asset_key for each in lineage.deps_by_column.values() for dep in each}
+        assert deps
+        assert deps <= above
 
 
 def test_a_second_run_reads_no_table_again_and_publishes_nothing_new(done: Done, published: Settings) -> None:
