@@ -21,6 +21,8 @@ from bqx_assets.fleet.recording import recorded_command
 from bqx_assets.fleet.state import FleetState, PairState
 from bqx_assets.pipeline import Pipeline
 from bqx_assets.sandbox.create import create_warehouse
+from bqx_assets_tests.servers.gcs.fixtures import BUCKET
+from bqx_assets_tests.servers.gcs.server import GcsServer
 
 GOOD, HALF, ODD, NEVER = (parse_pair(name) for name in ("eurusd", "gbpusd", "usdjpy", "usdchf"))
 
@@ -109,3 +111,22 @@ def test_people_see_each_pair_and_what_needs_attention(home: Path, monkeypatch: 
     assert [each["pair"] for each in facts["pairs"]] == ["eurusd", "gbpusd", "usdjpy", "usdchf"]
     assert [each["kind"] for each in facts["attention"]] == ["unreadable", "missing", "missing"]
     assert facts["pairs"][0]["spine"] == "done"
+
+
+@pytest.mark.parametrize("tables", [3, 12])
+def test_a_pair_in_a_bucket_takes_twenty_requests_whatever_its_number_of_tables(
+    gcs: GcsServer, tmp_path: Path, tables: int
+) -> None:
+    create_warehouse(
+        tmp_path / "warehouse", pairs=[GOOD], rows=3_600, tables=tables, seed=1, rates=None, progress=Silent()
+    )
+    settings = Settings(home=tmp_path, output=f"gs://{BUCKET}", fleet="eurusd")
+    pipeline = Pipeline(settings)
+    pipeline.extract(GOOD)
+    pipeline.merge(GOOD)
+    with recorded_command(pipeline, GOOD, "publish"):
+        pipeline.publish(GOOD)
+    gcs.log.clear()
+    state = fleet_state(Pipeline(settings), datetime.now(UTC))
+    assert of(state, "eurusd").is_good
+    assert gcs.log.count().total() <= 20
