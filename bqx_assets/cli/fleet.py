@@ -57,4 +57,4 @@ def report(
         session.say(f"published: {published}")
     if browse:
         webbrowser.open(Path(made.place).absolute().as_uri())
-    session.answer({"report": made.place, "published": published, **fleet_facts(made.state)})
+    session.answer({"report": made.place, "published_report": published, **fleet_facts(made.state)})
