@@ -13,7 +13,7 @@ from rich.table import Table
 from bqx_assets.base.artifacts import Record
 from bqx_assets.base.errors import BqxError
 from bqx_assets.cli import results
-from bqx_assets.cli.bill import estimated_run
+from bqx_assets.cli.bill import Way, estimated_run
 from bqx_assets.fleet.entry import Entry
 from bqx_assets.fleet.ledger import Ledger, Page
 
@@ -32,6 +32,8 @@ class Sums(Record):
 
     name: str
     runs: int
+    published: int
+    """Publications that were done."""
     failed_stages: int
     unreported_stages: int
     """Stages without an end: they are at work, or their process was killed."""
@@ -56,8 +58,8 @@ class Actual(Record):
     all: Sums
     unread: tuple[str, ...]
     """Names of the ledger's objects that could not be read."""
-    estimated_run_usd: float
-    """What `bqx cost` estimates for a run of one pair on Cloud Run, for comparison."""
+    estimated_run: Way
+    """A run of one pair on Cloud Run as `bqx cost` estimates it, for comparison."""
 
 
 def actual_cost(ledger: Ledger, by: Axis, now: datetime) -> Actual:
@@ -77,7 +79,7 @@ def actual_cost(ledger: Ledger, by: Axis, now: datetime) -> Actual:
         groups=tuple(_sums(name, entries) for name, entries in sorted(groups.items())),
         all=_sums("all", page.entries),
         unread=tuple(page.unread),
-        estimated_run_usd=estimated_run().total_usd,
+        estimated_run=estimated_run(),
     )
 
 
@@ -91,11 +93,30 @@ def actual_table(found: Actual) -> Table:
     return table
 
 
+def comparison_table(found: Actual) -> Table:
+    """Return what a published file has taken on the average, all stages and failures together, beside the estimate."""
+    table = results.plain_table("a published file", numbers=("measured", "estimated, read in full"))
+    done, way = found.all, found.estimated_run
+    for name, measured, estimated, scale in (
+        ("seconds", done.seconds, way.seconds, 1.0),
+        ("GB read", done.read_bytes, way.storage_read_bytes, 1e9),
+        ("class A", done.class_a, way.class_a, 1.0),
+        ("class B", done.class_b, way.class_b, 1.0),
+        ("USD, compute", done.compute_usd, way.compute_usd, 1.0),
+        ("USD, BigQuery", done.bigquery_usd, way.bigquery_usd, 1.0),
+        ("USD, storage", done.storage_usd, way.storage_usd, 1.0),
+        ("USD", done.usd, way.total_usd, 1.0),
+    ):
+        places = 4 if name.startswith("USD") else 2
+        average = f"{measured / done.published / scale:,.{places}f}" if done.published else "none yet"
+        table.add_row(name, average, f"{estimated / scale:,.{places}f}")
+    return table
+
+
 def actual_lines(found: Actual) -> list[str]:
-    """Return notes about what is not in the sums, and the estimate for comparison."""
+    """Return notes about what is in the sums and what is not."""
     lines = [
         "USD are measured quantities by the list prices of their day; a machine of your own is not counted.",
-        f"bqx cost estimates {found.estimated_run_usd:.2f} USD for a full run of a pair on Cloud Run.",
     ]
     if count := found.all.unreported_stages:
         stages = f"{count:,} stage{'s' * (count != 1)} without an end"
@@ -118,6 +139,7 @@ def _sums(name: str, entries: Sequence[Entry]) -> Sums:
     return Sums(
         name=name,
         runs=len({(entry.run, entry.pair) for entry in entries}),
+        published=sum(entry.stage == "publish" and entry.outcome == "done" for entry in entries),
         failed_stages=_count(entries, "failed"),
         unreported_stages=_count(entries, "began"),
         seconds=total(lambda each: each.seconds),

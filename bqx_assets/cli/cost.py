@@ -14,7 +14,7 @@ from bqx_assets.base.costs import prices
 from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.pairs import ALL_PAIRS
 from bqx_assets.cli import results
-from bqx_assets.cli.actual import Axis, actual_cost, actual_lines, actual_table, month_line
+from bqx_assets.cli.actual import Axis, actual_cost, actual_lines, actual_table, comparison_table, month_line
 from bqx_assets.cli.bill import PLACES, WEEKLY, Usage, Way, month, quantities, total, ways
 from bqx_assets.cli.options import Json
 from bqx_assets.cli.session import Session
@@ -77,7 +77,8 @@ def _show_actual(session: Session, by: Axis) -> None:
     now, settings = datetime.now(UTC), session.settings()
     ledger = Ledger(Pipeline(settings).store)
     found, month_page = actual_cost(ledger, by, now), ledger.month(now)
-    session.say(actual_table(found), *actual_lines(found), month_line(month_page, now, settings.monthly_budget_usd))
+    lines = [*actual_lines(found), month_line(month_page, now, settings.monthly_budget_usd)]
+    session.say(actual_table(found), comparison_table(found), *lines)
     session.answer({**found.model_dump(mode="json"), "month_usd": month_page.usd,
                     "monthly_budget_usd": settings.monthly_budget_usd})  # fmt: skip
 

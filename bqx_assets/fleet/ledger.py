@@ -85,7 +85,7 @@ class Ledger:
 
     def month(self, now: datetime) -> Page:
         """Return the entries of the calendar month (UTC) of ``now``. Raises as ``read``."""
-        return self.read(now.replace(day=1, hour=0, minute=0, second=0, microsecond=0))
+        return self.read(_first_of_month(now))
 
     def join(self, now: datetime) -> None:
         """Join entries older than two days into one object a month. Safe beside writers, readers and other joins.
@@ -123,8 +123,10 @@ class Ledger:
             return None
 
 
-def refuse_spent(ledger: Ledger, budget_usd: float | None, now: datetime) -> None:
+def refuse_spent(ledger: Ledger, budget_usd: float | None, now: datetime, run: str = "") -> None:
     """Refuse to begin a run in a month whose runs have cost ``budget_usd`` already; None is no budget.
+
+    A ``run`` that has an entry of this month or of the last two days has begun before and is not refused.
 
     Raises:
         BudgetExceeded: they have. Nothing was read or changed.
@@ -132,12 +134,14 @@ def refuse_spent(ledger: Ledger, budget_usd: float | None, now: datetime) -> Non
     """
     if budget_usd is None:
         return  # the store is not asked
-    page = ledger.month(now)
-    if page.usd >= budget_usd:
+    first = _first_of_month(now)
+    entries = ledger.read(min(first, now - _JOINED_AFTER)).entries
+    usd = sum(entry.usd for entry in entries if entry.began_at >= first)
+    if usd >= budget_usd and not any(entry.run == run for entry in entries):
         following = (now.replace(day=1) + timedelta(days=31)).replace(day=1)
         raise BudgetExceeded(
             f"runs of {now:%B %Y}",
-            got=f"{page.usd:,.2f} USD by the ledger",
+            got=f"{usd:,.2f} USD by the ledger",
             expected=f"less than {budget_usd:,.2f} USD (BQX_MONTHLY_BUDGET_USD) before a run begins",
             cure=f"Nothing was read. Raise the budget, or wait until {following:%-d %B} (UTC); "
             "what it was spent on: bqx cost --actual --by pair",
@@ -152,6 +156,10 @@ def _latest(entries: Iterable[Entry]) -> list[Entry]:
         if key not in found or found[key].outcome == "began":
             found[key] = entry
     return sorted(found.values(), key=lambda each: (each.began_at, each.pair, each.stage, each.run))
+
+
+def _first_of_month(moment: datetime) -> datetime:
+    return moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
 def _month_prefix(moment: datetime) -> str:

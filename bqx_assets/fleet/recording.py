@@ -97,10 +97,22 @@ def recorded_command(pipeline: Pipeline, pair: Pair, stage: str) -> Generator[No
         BudgetExceeded: the month's budget is spent. Nothing was read or changed.
         StoreError: there is a budget, and the ledger cannot be read.
     """
-    refuse_spent(Ledger(pipeline.store), pipeline.settings.monthly_budget_usd, datetime.now(UTC))
-    run = f"cli-{secrets.token_hex(8)}"
-    with PeakMemory() as memory, recorded(pipeline, Recorded(run, pair.name, stage), lambda: memory.peak_bytes):
+    refuse_over_budget(pipeline)
+    what = Recorded(f"cli-{secrets.token_hex(8)}", pair.name, stage)
+    with PeakMemory() as memory, recorded(pipeline, what, lambda: memory.peak_bytes):
         yield
+
+
+def refuse_over_budget(pipeline: Pipeline, run: str = "") -> None:
+    """Refuse as ``refuse_spent``, by the pipeline's settings; without a budget its store is not even opened.
+
+    Raises:
+        BudgetExceeded: the month's budget is spent.
+        StoreError: there is a budget, and the ledger cannot be read.
+    """
+    budget_usd = pipeline.settings.monthly_budget_usd
+    if budget_usd is not None:
+        refuse_spent(Ledger(pipeline.store), budget_usd, datetime.now(UTC), run)
 
 
 def _begun(what: Recorded) -> Entry:

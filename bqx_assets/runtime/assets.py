@@ -2,7 +2,6 @@
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any, cast
 
 import dagster as dg
@@ -11,7 +10,6 @@ from bqx_assets.base.errors import ExtractionIncomplete, TransientReadError, Val
 from bqx_assets.base.pairs import Pair
 from bqx_assets.catalogue.families import family_names
 from bqx_assets.extract.slab_records import CODE_VERSION
-from bqx_assets.fleet.ledger import Ledger, refuse_spent
 from bqx_assets.fleet.observe import changed_source
 from bqx_assets.merge.plan import MergePlan
 from bqx_assets.pipeline import Pipeline
@@ -73,8 +71,6 @@ def targets_spine(context: dg.AssetExecutionContext, workspace: Workspace) -> dg
     Every later artifact of the pair has exactly these rows. They are read again only if the targets table changed.
     """
     with step(context, workspace, "spine") as run:
-        if context.retry_number == 0:  # a month's budget stops a run before it reads anything, and no later
-            refuse_spent(Ledger(run.pipeline.store), run.pipeline.settings.monthly_budget_usd, datetime.now(UTC))
         spine = run.pipeline.extract_spine(run.pair)
         slab = run.pipeline.slabs(run.pair).load_spine().slab
         columns = len(slab.provenance.columns)

@@ -21,7 +21,7 @@ from bqx_assets.base.printable import cut, printable
 from bqx_assets.base.process import PeakMemory
 from bqx_assets.base.progress import QUIET_SECONDS, Progress, Silent
 from bqx_assets.base.retry import RETRIES
-from bqx_assets.fleet.recording import Recorded, recorded
+from bqx_assets.fleet.recording import Recorded, recorded, refuse_over_budget
 from bqx_assets.pipeline import Pipeline
 from bqx_assets.runtime.workspace import Workspace
 
@@ -160,6 +160,8 @@ class StepContext(Protocol):
 def step(context: StepContext, workspace: Workspace, stage: str) -> Generator[Step]:
     """Measure a block, record it in the ledger, and turn its errors into Dagster failures that read as the errors do.
 
+    The first step of a run does not begin in a month whose budget is spent.
+
     Raises:
         dagster.Failure: for each BqxError, with its four parts as metadata.
         dagster.RetryRequested: for an error that a retry may resolve.
@@ -172,7 +174,10 @@ def step(context: StepContext, workspace: Workspace, stage: str) -> Generator[St
         pipeline, started = workspace.pipeline(progress), time.perf_counter()
         run = Step(parse_pair(context.partition_key), progress, pipeline, memory, started)
         try:
-            with recorded(pipeline, Recorded(_run_id(context), run.pair.name, stage), lambda: memory.peak_bytes):
+            what = Recorded(_run_id(context), run.pair.name, stage)
+            if stage != "verify":  # whether published files are whole is asked whatever the month has cost
+                refuse_over_budget(pipeline, what.run)
+            with recorded(pipeline, what, lambda: memory.peak_bytes):
                 yield run
         except (BqxError, OSError) as refused:
             error = refused if isinstance(refused, BqxError) else SystemRefused.of(refused)

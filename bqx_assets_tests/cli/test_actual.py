@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bqx_assets.base.store.local import LocalObjectStore
+from bqx_assets.cli.bill import estimated_run
 from bqx_assets.cli.main import app
 from bqx_assets.fleet.entry import Entry
 from bqx_assets.fleet.ledger import Ledger
@@ -54,8 +55,20 @@ def test_people_see_sums_unreported_stages_and_the_estimate(home: Path, monkeypa
     result = CliRunner().invoke(app, ["--home", str(home), "cost", "--actual", "--by", "pair"])
     assert "1.5000" in result.output
     assert "1 stage without an end" in result.output
-    assert "estimates" in result.output
+    assert "estimated" in result.output
     assert "1.50 USD, of a budget of 20.00 USD" in result.output
+
+
+def test_what_a_published_file_took_is_shown_beside_the_estimate(home: Path) -> None:
+    ledger = Ledger(LocalObjectStore(home / "bqx-ml-output"))
+    for number in range(2):
+        began = Entry(run=f"{number}", pair="eurusd", stage="publish", began_at=datetime.now(UTC), outcome="began")
+        ledger.end(began.model_copy(update={"outcome": "done", "storage_usd": 0.5}), ledger.begin(began))
+    result = CliRunner().invoke(app, ["--home", str(home), "cost", "--actual"])
+    rows = [line.split() for line in result.output.splitlines()]
+    (row,) = [row for row in rows if row[:1] == ["USD"] and len(row) == 3]
+    assert row == ["USD", f"{(1.5 + 1.0) / 2:.4f}", f"{estimated_run().total_usd:.4f}"]
+    assert asked(home)["all"]["published"] == 2  # type: ignore[index] # pyright: ignore[reportIndexIssue]
 
 
 def test_an_empty_ledger_costs_nothing(tmp_path: Path) -> None:

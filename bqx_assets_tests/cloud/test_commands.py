@@ -14,6 +14,7 @@ from bqx_assets.base.store.protocol import STAGING
 from bqx_assets.base.store.staging_names import JOINS, merged_name
 from bqx_assets.cli.main import app
 from bqx_assets.extract.slabs import slabs_prefix
+from bqx_assets.fleet.ledger import PREFIX, Ledger
 from bqx_assets.quality.rules import RULES
 from bqx_assets_tests.frames import EURUSD
 from bqx_assets_tests.servers.bigquery.gate import ReadGate
@@ -35,6 +36,21 @@ def _json(*words: str, code: int = 0) -> dict[str, Any]:
     return json.loads(_bqx(*words, "--json", code=code))
 
 
+def _counted(cloud: GcsServer, stage: str, *words: str) -> dict[str, Any]:
+    """Return a command's answer, after its entry in the ledger was compared with the server's own counts."""
+    cloud.log.clear()
+    answer = _json(*words)
+    class_a, class_b = cloud.log.billed()
+    uploaded_bytes = cloud.log.uploaded_bytes
+    entry = Ledger(GcsObjectStore(BUCKET)).read().entries[-1]
+    cloud.log.ranges[:] = [each for each in cloud.log.ranges if not each[0].startswith(PREFIX)]
+    assert (entry.pair, entry.stage, entry.outcome) == ("eurusd", stage, "done")
+    assert (entry.class_a, entry.class_b) == (class_a, class_b)
+    assert 0 < uploaded_bytes - entry.written_bytes < 20_000  # the entry itself, whose size is not known before
+    assert entry.storage_usd > 0
+    return answer
+
+
 def _eurusd() -> dict[str, Any]:
     return next(each for each in _json("status")["pairs"] if each["pair"] == "eurusd")
 
@@ -46,7 +62,7 @@ def test_a_pair_goes_stage_by_stage_from_bigquery_into_the_bucket(
     assert plan["read_bytes"] > 0
     assert plan["read_usd"] == pytest.approx(plan["read_bytes"] / 2**40 * 1.1)
 
-    extracted = _json("extract", "eurusd")
+    extracted = _counted(cloud, "extract", "extract", "eurusd")
     assert extracted["folder"] == f"gs://{BUCKET}/{slabs_prefix(EURUSD)[:-1]}"
     assert (extracted["tables"], extracted["resumed_tables"]) == (TABLES, 0)
     assert (_eurusd()["slabs"], _eurusd()["merged"]) == ("done", "none")
@@ -56,7 +72,7 @@ def test_a_pair_goes_stage_by_stage_from_bigquery_into_the_bucket(
     assert _json("extract", "eurusd")["resumed_tables"] == TABLES
     assert not gate.tables
 
-    merged = _json("merge", "eurusd")
+    merged = _counted(cloud, "merge", "merge", "eurusd")
     assert (merged["file"], merged["engine"]) == (MERGED, "compose")
     assert (_eurusd()["merged"], _eurusd()["validated"]) == ("done", "none")
 
@@ -65,8 +81,7 @@ def test_a_pair_goes_stage_by_stage_from_bigquery_into_the_bucket(
     assert len(report["verdicts"]) == len(RULES)
     assert (_eurusd()["validated"], _eurusd()["published"]) == ("done", "none")
 
-    cloud.log.clear()
-    published = _json("publish", "eurusd")
+    published = _counted(cloud, "publish", "publish", "eurusd")
     assert published["uri"] == PUBLISHED
     read = {name for name, _, _ in cloud.log.ranges if name.endswith(".parquet")}
     assert read == {MERGED.removeprefix(f"gs://{BUCKET}/")}  # a kept report is a claim: validated again

@@ -152,6 +152,7 @@ def test_an_account_that_is_not_known_everywhere_yet_is_granted_its_role_a_littl
         ({"BQX_ZONE": "europe-west1-b"}, "BQX_ZONE is europe-west1-b, which is no zone of us-central1"),
         ({"BQX_LOG_BUCKET": "gs://example-logs"}, "BQX_LOG_BUCKET is gs://example-logs"),
         ({"BQX_MAX_BYTES": "50 GB"}, "BQX_MAX_BYTES is 50 GB"),
+        ({"BQX_MONTHLY_BUDGET_USD": "25-"}, "BQX_MONTHLY_BUDGET_USD is 25-"),
         ({"BQX_MAX_BYTES": "-1"}, "BQX_MAX_BYTES is -1"),
         ({"BQX_ENCODING": "smallest"}, "BQX_ENCODING is smallest"),
         ({"BQX_PERIOD": "week"}, "BQX_PERIOD is week"),

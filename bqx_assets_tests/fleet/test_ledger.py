@@ -156,6 +156,16 @@ def test_a_month_whose_budget_is_spent_begins_no_further_run(budget: float | Non
         refuse_spent(ledger, budget, NOW)
 
 
+@pytest.mark.parametrize("now", [NOW, NOW.replace(day=1, hour=1)], ids=["in a month", "over its end"])
+def test_a_run_that_has_begun_is_not_stopped_by_the_budget(now: datetime) -> None:
+    ledger = Ledger(MemoryObjectStore())
+    ledger.begin(entry(1, at=now - timedelta(hours=2)))
+    keep(ledger, entry(2, usd=5.0, at=now))
+    refuse_spent(ledger, 5.0, now, "run-1")
+    with pytest.raises(BudgetExceeded):
+        refuse_spent(ledger, 5.0, now, "run-3")
+
+
 def test_without_a_budget_the_store_is_not_asked() -> None:
     class Silent:
         """A store that has no method."""

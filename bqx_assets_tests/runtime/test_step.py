@@ -12,6 +12,7 @@ import pytest
 
 from bqx_assets.base.errors import BqxError, DuplicateKeys, TransientReadError, UnknownPair
 from bqx_assets.base.progress import Silent
+from bqx_assets.base.usage import Usage, count
 from bqx_assets.fleet.ledger import Ledger
 from bqx_assets.runtime.step import MOST_BYTES, StepProgress, failure, failure_error, listener, listening, step
 from bqx_assets.runtime.workspace import Workspace
@@ -178,6 +179,25 @@ def test_a_step_leaves_what_it_took_and_how_it_ended_in_the_ledger() -> None:
     assert (done.run, done.pair, done.stage, done.outcome) == ("a-run", "eurusd", "merge", "done")
     assert (failed.pair, failed.stage, failed.outcome, failed.error) == ("gbpusd", "slabs", "failed", "DuplicateKeys")
     assert done.peak_bytes > 10_000_000
+
+
+def test_a_spent_budget_stops_the_next_run_at_its_first_step_and_no_run_that_has_begun(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with step(Context("eurusd"), Workspace(), "slabs"):
+        count(Usage(queried_bytes=1 << 40))
+    monkeypatch.setenv("BQX_MONTHLY_BUDGET_USD", "5")
+    with step(Context("eurusd"), Workspace(), "merge"):
+        pass
+    for stage in ("spine", "slabs", "publish"):
+        with (
+            pytest.raises(dg.Failure, match="BQX_MONTHLY_BUDGET_USD"),
+            step(Context("eurusd", run_id="next"), Workspace(), stage),
+        ):
+            pytest.fail("it began")
+    with step(Context("eurusd", run_id="next"), Workspace(), "verify"):
+        pass
+    assert [each.stage for each in Ledger(Workspace().pipeline().store).read().entries] == ["slabs", "merge", "verify"]
 
 
 def test_a_step_whose_ledger_cannot_be_written_is_done_all_the_same(

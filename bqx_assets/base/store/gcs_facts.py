@@ -20,6 +20,8 @@ WRITER = "bqx-writer"
 _LISTING = re.compile(r"/b/[^/]+/o/?|/b/?")
 _CLASS_A, _CLASS_B, _FREE = Usage(class_a=1), Usage(class_b=1), Usage()
 """What a request is billed as. **Source**: cloud.google.com/storage/pricing, "Operation charges", JSON API."""
+_FIRST_REFUSAL = 400
+"""Answers from this status on are free. **Source**: the same page; not read again, as it could not be opened."""
 
 
 def policy_of(bucket: Any) -> BucketPolicy:  # noqa: ANN401 -- the client is untyped
@@ -66,12 +68,14 @@ def _part(facts: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 class CountingAdapter(HTTPAdapter):
-    """Sends requests, and counts each attempt."""
+    """Sends requests, and counts those that Google bills: refused ones are free, and repeated ones count each time."""
 
     def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:  # noqa: ANN401 -- the base's
-        """Count a request, then send it as the base does."""
-        count(operation(request.method or "", request.url or ""))
-        return super().send(request, *args, **options)
+        """Send a request as the base does, then count it."""
+        response = super().send(request, *args, **options)
+        if response.status_code < _FIRST_REFUSAL:
+            count(operation(request.method or "", request.url or ""))
+        return response
 
 
 def operation(method: str, url: str) -> Usage:

@@ -42,6 +42,8 @@ class Log:
     """A log of every request, and of the bytes of objects in and out."""
 
     calls: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    answered: list[str] = field(default_factory=list[str])
+    """The operations that were carried out, which alone are billed."""
     uploaded_bytes: int = 0
     downloaded_bytes: int = 0
     ranges: list[tuple[str, int, int]] = field(default_factory=list[tuple[str, int, int]])
@@ -53,9 +55,18 @@ class Log:
         """Return the number of requests by operation."""
         return Counter(operation for operation, _ in self.calls)
 
+    def billed(self) -> tuple[int, int]:
+        """Return the number of operations of class A and of class B that were carried out."""
+        calls = Counter(self.answered)
+        writes = ("insert", "start", "compose", "list")
+        return sum(calls[f"object.{kind}"] for kind in writes), sum(
+            calls[f"object.{kind}"] for kind in ("get", "media")
+        )
+
     def clear(self) -> None:
         """Forget all requests."""
         self.calls.clear()
+        self.answered.clear()
         self.ranges.clear()
         self.uploaded_bytes = self.downloaded_bytes = 0
 

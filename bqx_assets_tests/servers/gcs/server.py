@@ -83,6 +83,7 @@ class _Handler(QuietHandler):
             server.log.heard.append(headers["authorization"])
         try:
             answer = self._answer(server, request)
+            server.log.answered.append(server.service.route(request)[0])
         except Refused as error:
             answer = refusal(error, request)
         except _Lost:
