@@ -64,9 +64,14 @@ def run(  # noqa: PLR0913 -- one parameter an option
         session.answer({"fleet": None, "pairs": []})
         return
     with fleet_of(settings, stop_after, served=not detach) as fleet:
-        followed = fleet.launch(chosen)
-        session.say(f"fleet {fleet.id}: {len(chosen)} pairs, of which {len(followed)} were in the queue already")
-        runs = fleet.look() if detach else _follow(session, fleet)
+        try:
+            followed = fleet.launch(chosen)
+            session.say(f"fleet {fleet.id}: {len(chosen)} pairs, of which {len(followed)} were in the queue already")
+            runs = fleet.look() if detach else _follow(session, fleet)
+        except KeyboardInterrupt:
+            session.err.print("cancelling the runs of this fleet; Ctrl-C again ends this at once", soft_wrap=True)
+            session.say(outcome_table(fleet.cancel(), session.bqx))
+            raise
     if not detach:
         session.say(outcome_table(runs, session.bqx), _sums(runs))
     else:
@@ -106,24 +111,19 @@ def _stale(settings: Settings, pairs: Sequence[Pair]) -> set[str]:
 
 
 def _follow(session: Session, fleet: Fleet) -> list[MemberRun]:
-    """Show each change until all runs have ended. Ctrl-C cancels them; a second one ends the program at once."""
+    """Show each change on a terminal until all runs have ended, and return them."""
     from bqx_assets.runtime.fleet_runs import remaining_seconds  # noqa: PLC0415
 
     shown: dict[str, str] = {}
     now: list[MemberRun] = []
-    try:
-        for now in fleet.looks():
-            changed = [each for each in now if shown.get(each.pair) != each.state]
-            shown |= {each.pair: each.state for each in changed}
-            if session.err.is_terminal:
-                counts = _progress(now, remaining_seconds(now, fleet.sizes))
-                for each in changed:
-                    if each.state != "queued":
-                        session.err.print(Text(printable(f"{each.pair} {each.state:<9} {counts}")), soft_wrap=True)
-    except KeyboardInterrupt:
-        session.err.print("cancelling the runs of this fleet; Ctrl-C again ends this at once", soft_wrap=True)
-        session.say(outcome_table(fleet.cancel(), session.bqx))
-        raise
+    for now in fleet.looks():
+        changed = [each for each in now if shown.get(each.pair) != each.state]
+        shown |= {each.pair: each.state for each in changed}
+        if session.err.is_terminal:
+            counts = _progress(now, remaining_seconds(now, fleet.sizes))
+            for each in changed:
+                if each.state != "queued":
+                    session.err.print(Text(printable(f"{each.pair} {each.state:<9} {counts}")), soft_wrap=True)
     return now
 
 

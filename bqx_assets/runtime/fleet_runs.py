@@ -159,8 +159,11 @@ class Fleet:
         return self.look()
 
     def _open(self) -> list[dg.DagsterRun]:
-        ids = list(self._runs.values())
-        return list(self._instance.get_runs(dg.RunsFilter(run_ids=ids, statuses=_UNENDED))) if ids else []
+        """Return the runs that have not ended, with those whose launch was interrupted before their ids were told."""
+        wanted = [dg.RunsFilter(tags={FLEET_TAG: self.id}, statuses=_UNENDED)]
+        if ids := list(self._runs.values()):
+            wanted.append(dg.RunsFilter(run_ids=ids, statuses=_UNENDED))
+        return list({run.run_id: run for each in wanted for run in self._instance.get_runs(each)}.values())
 
     def _member(self, record: dg.RunRecord) -> MemberRun:
         run = record.dagster_run
