@@ -26,7 +26,7 @@ $(if $(ASKED),$(error $(ASKED): not taken by make. For other settings use .venv/
 export PAIR ROWS RATES UI_PAIRS PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui test test-cloud test-readers test-servers check bench-merge bench-extract bench-pair bench-more image-check clean
+.PHONY: help setup run ui test test-cloud test-fleet test-readers test-servers check bench-merge bench-extract bench-pair bench-more image-check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -56,6 +56,9 @@ test: setup test-servers ## The whole suite
 
 test-cloud: setup test-servers ## The cloud adapters alone, over the wire to local servers
 	$(PY) -m pytest -q -n 2 --dist worksteal -m cloud
+
+test-fleet: setup test-servers ## A backfill of 28 pairs on PostgreSQL and in containers, some of which are killed: some minutes
+	$(PY) -m pytest -q -s -m fleet bqx_assets_tests/cloud/test_fleet.py
 
 test-readers: setup ## The tests of all readers of training files; installs Spark and hyparquet, 750 MB, where Java and Node.js are
 	@$(PY) -m bqx_assets_tests.merge.outside_readers
