@@ -15,6 +15,7 @@ from bqx_assets.base.errors import BqxError
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
+from bqx_assets.fleet.ledger import PREFIX
 from bqx_assets.runtime.keys import PUBLISHED, SLABS, SPINE
 from bqx_assets.runtime.metadata import published_of
 from bqx_assets.runtime.step import failure_error
@@ -207,6 +208,11 @@ def _error(result: dg.ExecuteInProcessResult, step: str) -> BqxError:
 
 
 def _files(folder: Path) -> dict[str, int]:
-    """Each file with its bytes' checksum, but for what says when a file was last read."""
-    paths = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".read")
+    """Each file with its bytes' checksum, but for what says when a file was last read, and the ledger of all runs."""
+    paths = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".read" and not _is_ledger(path))
     return {str(path.relative_to(folder)): crc32c_of_file(path) for path in paths}
+
+
+def _is_ledger(path: Path) -> bool:
+    """Say whether a file is the ledger's, which each stage writes, also one that fails."""
+    return PREFIX.strip("/") in path.parts

@@ -19,7 +19,7 @@ readonly DATABASE=dagster DATABASE_USER=dagster
 readonly JOBS=(bqx-pair bqx-pair-large)
 readonly COMPOSE='docker compose --env-file /etc/bqx/bqx.env --file /etc/bqx/compose.yaml'
 readonly CURRENCIES='eur gbp aud nzd usd cad chf jpy' # of a pair, the earlier one comes first
-readonly MAY_BE_EMPTY=' BQX_BILLING_PROJECT BQX_LAST BQX_START BQX_END BQX_MAX_BYTES BQX_MONTHLY_BUDGET_USD BQX_EXPECTATIONS BQX_PERIOD BQX_ENCODING BQX_IMAGE_TAG BQX_NETWORK BQX_SUBNET BQX_MACHINE_ADDRESS BQX_UI_HOSTS BQX_ALERT_SECRET BQX_ALERT_SMTP BQX_ALERT_USER BQX_ALERT_FROM BQX_ALERT_TO BQX_ALERT_ON BQX_UI_URL '
+readonly MAY_BE_EMPTY=' BQX_BILLING_PROJECT BQX_LAST BQX_START BQX_END BQX_MAX_BYTES BQX_MONTHLY_BUDGET_USD BQX_WAY BQX_FLEET BQX_FRESH_DAYS BQX_EXPECTATIONS BQX_PERIOD BQX_ENCODING BQX_IMAGE_TAG BQX_NETWORK BQX_SUBNET BQX_MACHINE_ADDRESS BQX_UI_HOSTS BQX_ALERT_SECRET BQX_ALERT_SMTP BQX_ALERT_USER BQX_ALERT_FROM BQX_ALERT_TO BQX_ALERT_ON BQX_UI_URL '
 DRY_RUN='' UNCOMMITTED='' VARIABLES='' CALLED=''
 
 say() { printf '%s\n' "$*" >&2; }
@@ -131,6 +131,9 @@ refuse_forms() { # checks values that runs read later, by the rules of bqx itsel
   fi
   [[ $BQX_MAX_BYTES =~ ^[0-9]{0,18}$ ]] || stop "BQX_MAX_BYTES is $BQX_MAX_BYTES" "Write the bytes in digits alone, for example 50000000000; 0 means no limit."
   [[ $BQX_MONTHLY_BUDGET_USD =~ ^([0-9]{1,9}(\.[0-9]{1,4})?)?$ ]] || stop "BQX_MONTHLY_BUDGET_USD is $BQX_MONTHLY_BUDGET_USD" "Write USD in digits alone, for example 25 or 12.50; leave it empty for no budget."
+  [[ $BQX_WAY =~ ^(read|query)?$ ]] || stop "BQX_WAY is $BQX_WAY" "Write read or query; leave it empty for read."
+  [[ $BQX_FLEET =~ ^([a-z]{6}([,[:space:]]+[a-z]{6})*)?$ ]] || stop "BQX_FLEET is $BQX_FLEET" "Write names of pairs, for example eurusd,gbpusd; leave it empty for all 28."
+  [[ $BQX_FRESH_DAYS =~ ^([0-9]{1,4}(\.[0-9]{1,3})?)?$ ]] || stop "BQX_FRESH_DAYS is $BQX_FRESH_DAYS" "Write days in digits alone, for example 8; leave it empty for 8."
   case $BQX_PERIOD in
     '' | month | quarter | half-year | year | none) ;;
     *) stop "BQX_PERIOD is $BQX_PERIOD" "Write month, quarter, half-year, year or none, or leave it empty." ;;

@@ -28,7 +28,7 @@ from bqx_assets_tests.servers.oauth import TokenServer
 
 FAULTS: list[list[dict[str, object]]] = [
     [
-        {"operation": "object.insert", "kind": "reset", "times": 9, "name": ".parquet"},
+        {"operation": "object.insert", "kind": "reset", "times": 9, "name": "staging/slabs/eurusd/"},
         {"operation": "object.insert", "status": 401, "name": "agg_"},
     ],
     [{"operation": "object.compose", "kind": "status", "status": 403}],
