@@ -55,6 +55,7 @@ def fleet(
     """Dagster's servers and Cloud Run as they are deployed, over the tables of all pairs."""
     gcs.bucket(LOG_BUCKET)
     gcs_store.put_bytes(EXPECTATIONS, (warehouse / "expectations.toml").read_bytes())
+    (tmp_path / "bigquery").mkdir()
     with local_bigquery(tmp_path / "bigquery", gcs.url) as bigquery:
         bigquery.load(tables_of(warehouse))
         endpoints = {
