@@ -8,7 +8,7 @@ period, and only for the columns and days that it holds.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
@@ -34,7 +34,7 @@ from bqx_assets.extract.columns import as_utc, stated_bounds, wanted_groups
 from bqx_assets.extract.encodings import COMPRESSION, COMPRESSION_LEVEL
 from bqx_assets.extract.object_file import CheckedFile, block_checksums
 from bqx_assets.extract.slab_records import source_of
-from bqx_assets.extract.warehouse import MonthState, Outage, ReadRequest, Warehouse
+from bqx_assets.extract.warehouse import InFront, ReadRequest, Warehouse
 
 _ROW_GROUP_ROWS = 32_768
 """Number of rows that are decoded at once: 60 MB of the widest table."""
@@ -50,7 +50,7 @@ _SOURCE, _COLUMNS, _START, _END, _BLOCKS = "source", "columns", "start", "end", 
 checksums of its blocks. A range without the key of a bound is open at that end."""
 
 
-class StagedWarehouse:
+class StagedWarehouse(InFront):
     """A warehouse in front of another one, whose shared tables it reads once into a store.
 
     Tables of a single pair, and the targets, are read from the other warehouse each time. Several threads, processes
@@ -58,47 +58,15 @@ class StagedWarehouse:
     """
 
     def __init__(self, inner: Warehouse, store: ObjectStore, prefix: str = "") -> None:
-        self._inner = inner
+        super().__init__(inner)
         self.store = store
         self.prefix = prefix
         self._listed: dict[str, ObjectInfo] | None = None
 
-    @property
-    def name(self) -> str:
-        """The name of the inner warehouse."""
-        return self._inner.name
-
-    @property
-    def outage(self) -> Outage:
-        """The outage of the inner warehouse."""
-        return self._inner.outage
-
-    @property
-    def read_bytes(self) -> int:
-        """The bytes that the inner warehouse bills: none for tables that were staged before."""
-        return self._inner.read_bytes
-
     def describe(self) -> Sequence[TableDescription]:
         """Return the tables of the inner warehouse."""
         self._listed = None
-        return self._inner.describe()
-
-    def states(self, tables: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        """Return the states of tables in the inner warehouse."""
-        return self._inner.states(tables)
-
-    def months(self, tables: Collection[TableDescription]) -> dict[tuple[str, str], Mapping[str, MonthState]]:
-        """Return the states of the months of tables in the inner warehouse."""
-        return self._inner.months(tables)
-
-    @property
-    def months_refused(self) -> str:
-        """The reason for which the inner warehouse knew no month of any table."""
-        return self._inner.months_refused
-
-    def snapshot(self) -> datetime:
-        """Return the snapshot time of the inner warehouse."""
-        return self._inner.snapshot()
+        return super().describe()
 
     def read(self, request: ReadRequest) -> Iterator[pa.RecordBatch]:
         """Yield the rows. A shared table is read from its staged object, and is staged first if it is not yet.

@@ -133,6 +133,49 @@ class Warehouse(Protocol):
         ...
 
 
+class InFront:
+    """A warehouse in front of another one, which answers everything but how rows are read."""
+
+    def __init__(self, inner: Warehouse) -> None:
+        self._inner = inner
+
+    @property
+    def name(self) -> str:
+        """The name of the inner warehouse."""
+        return self._inner.name
+
+    @property
+    def outage(self) -> Outage:
+        """The outage of the inner warehouse."""
+        return self._inner.outage
+
+    @property
+    def read_bytes(self) -> int:
+        """The bytes that the inner warehouse bills: those of the rows that it was asked for."""
+        return self._inner.read_bytes
+
+    def describe(self) -> Sequence[TableDescription]:
+        """Return the tables of the inner warehouse."""
+        return self._inner.describe()
+
+    def states(self, tables: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """Return the states of tables in the inner warehouse."""
+        return self._inner.states(tables)
+
+    def months(self, tables: Collection[TableDescription]) -> dict[tuple[str, str], Mapping[str, MonthState]]:
+        """Return the states of the months of tables in the inner warehouse."""
+        return self._inner.months(tables)
+
+    @property
+    def months_refused(self) -> str:
+        """The reason for which the inner warehouse knew no month of any table."""
+        return self._inner.months_refused
+
+    def snapshot(self) -> datetime:
+        """Return the snapshot time of the inner warehouse."""
+        return self._inner.snapshot()
+
+
 @runtime_checkable
 class ReadsAhead(Protocol):
     """A warehouse that can fetch the rows of many tables together by queries, if it is told before they are read."""

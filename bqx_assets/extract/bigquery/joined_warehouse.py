@@ -7,10 +7,9 @@ because alignment only counts them. So all behind it, from alignment to publicat
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from itertools import count
 from typing import Any, Final, TypeVar, cast
 
@@ -45,7 +44,7 @@ from bqx_assets.extract.bigquery.export_jobs import ExportJobs
 from bqx_assets.extract.bigquery.join_sql import COPIES, PART, JoinSql, batches, exported, here
 from bqx_assets.extract.columns import KeyBounds, bounds_of, wanted_groups
 from bqx_assets.extract.object_file import BLOCK_BYTES, CheckedFile, block_checksums
-from bqx_assets.extract.warehouse import AheadRead, MonthState, Outage, ReadRequest, Warehouse
+from bqx_assets.extract.warehouse import AheadRead, InFront, ReadRequest, Warehouse
 
 _Result = TypeVar("_Result")
 _JOBS_AT_ONCE = 4
@@ -99,29 +98,15 @@ class _Tables:
     errors: dict[str, BqxError] = field(default_factory=dict[str, BqxError])
 
 
-class JoinedWarehouse:
+class JoinedWarehouse(InFront):
     """BigQuery's tables for one pair, its features by joins. Safe to use from several threads, but for ``ahead``."""
 
     def __init__(self, inner: Warehouse, jobs: ExportJobs, store: ObjectStore, spine: Spine) -> None:
-        self._inner, self._jobs, self._store, self._spine = inner, jobs, store, spine
+        super().__init__(inner)
+        self._jobs, self._store, self._spine = jobs, store, spine
         self._prefix = f"{JOINS}{spine.pair}/"
         self._described: Sequence[TableDescription] = ()
         self._tables = _Tables()
-
-    @property
-    def name(self) -> str:
-        """The project."""
-        return self._inner.name
-
-    @property
-    def outage(self) -> Outage:
-        """The outage of the inner warehouse, which the jobs share."""
-        return self._inner.outage
-
-    @property
-    def read_bytes(self) -> int:
-        """Bytes that the inner warehouse read: those of the targets."""
-        return self._inner.read_bytes
 
     @property
     def queried_bytes(self) -> int:
@@ -130,25 +115,8 @@ class JoinedWarehouse:
 
     def describe(self) -> Sequence[TableDescription]:
         """Return the tables of the inner warehouse."""
-        self._described = self._inner.describe()
+        self._described = super().describe()
         return self._described
-
-    def states(self, tables: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
-        """Return the states of tables in the inner warehouse."""
-        return self._inner.states(tables)
-
-    def months(self, tables: Collection[TableDescription]) -> dict[tuple[str, str], Mapping[str, MonthState]]:
-        """Return the states of the months of tables in the inner warehouse."""
-        return self._inner.months(tables)
-
-    @property
-    def months_refused(self) -> str:
-        """The reason for which the inner warehouse knew no month of any table."""
-        return self._inner.months_refused
-
-    def snapshot(self) -> datetime:
-        """Return the snapshot time of the inner warehouse."""
-        return self._inner.snapshot()
 
     @contextmanager
     def ahead(self, reads: Sequence[AheadRead]) -> Generator[None]:
