@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import webbrowser
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,6 +13,7 @@ from bqx_assets.cli.fleet_view import fleet_facts
 from bqx_assets.cli.options import Json
 from bqx_assets.cli.session import Session
 from bqx_assets.fleet.attention import summary
+from bqx_assets.fleet.observe import fleet_state
 from bqx_assets.pipeline import Pipeline
 
 fleet_app = typer.Typer(no_args_is_help=True, help="Make, follow and report all pairs of the fleet (BQX_FLEET).")
@@ -46,15 +46,16 @@ def report(
 
     session: Session = ctx.obj
     session.as_json = as_json
-    settings, now = session.settings(), datetime.now(UTC)
+    settings = session.settings()
     target = settings.home / "fleet" / "report.html" if output is None else local_path(output, "--output")
     with session.work() as (progress, _):
         pipeline = Pipeline(settings, progress)
-        published = publish_report(pipeline, now, ask_sources=sources).place if publish else None
-        made = write_report(pipeline, now, target, ask_sources=sources)
-    session.say(summary(made.state), f"report: {made.place}")
+        state = fleet_state(pipeline, datetime.now(UTC), ask_sources=sources)
+        published = publish_report(pipeline.store, state) if publish else None
+        write_report(pipeline.store, state, target)
+    session.say(summary(state), f"report: {target}")
     if published:
         session.say(f"published: {published}")
     if browse:
-        webbrowser.open(Path(made.place).absolute().as_uri())
-    session.answer({"report": made.place, "published_report": published, **fleet_facts(made.state)})
+        webbrowser.open(target.absolute().as_uri())
+    session.answer({"report": str(target), "published_report": published, **fleet_facts(state)})

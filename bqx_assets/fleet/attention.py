@@ -9,6 +9,7 @@ from typing import Literal
 from bqx_assets.base.artifacts import Record
 from bqx_assets.base.printable import some_of
 from bqx_assets.fleet.state import FleetState, PairState
+from bqx_assets.quality.report import count
 from bqx_assets.release.status import PairStatus
 
 Kind = Literal["damaged", "failed check", "failed table", "failed run", "unreadable", "stale", "unfinished", "missing"]
@@ -65,7 +66,7 @@ def _is_untouched(pair: PairState) -> bool:
 def _of_untouched(names: list[str]) -> Iterator[Attention]:
     """Yield one matter for all pairs of which nothing exists."""
     if names:
-        sentence = f"{_count(len(names), 'pair')} never run: {some_of(names, _NAMED)}"
+        sentence = f"{count(len(names), 'pair')} never run: {some_of(names, _NAMED)}"
         yield Attention(pair="", kind="missing", sentence=sentence, command="bqx fleet run --stale")
 
 
@@ -92,7 +93,7 @@ def _failures(pair: PairState, at: datetime) -> Iterator[tuple[Kind, str, str]]:
     if status.failed_checks:
         there = "; an earlier file is published" if status.published not in {"none", "failed"} else ""
         what = some_of(status.failed_checks, _NAMED)
-        yield "failed check", f"failed {_count(len(status.failed_checks), 'check')}, {what}{there}", again
+        yield "failed check", f"failed {count(len(status.failed_checks), 'check')}, {what}{there}", again
     if status.failed_tables:
         yield "failed table", f"no slab of {some_of(status.failed_tables, _NAMED)}", again
     failed = [stage for stage in pair.stages if stage.outcome == "failed"]
@@ -140,7 +141,3 @@ def _of_budget(state: FleetState) -> Iterator[Attention]:
         spent = "is spent: no further run begins" if state.month_usd >= budget else "is nearly spent"
         sentence = f"the budget of {state.at:%B} {spent}: {state.month_usd:,.2f} of {budget:,.2f} USD"
         yield Attention(pair="", kind="budget", sentence=sentence, command="bqx cost --actual --by pair")
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}{'s' * (number != 1)}"

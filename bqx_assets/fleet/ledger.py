@@ -85,7 +85,7 @@ class Ledger:
 
     def month(self, now: datetime) -> Page:
         """Return the entries of the calendar month (UTC) of ``now``. Raises as ``read``."""
-        return self.read(_first_of_month(now))
+        return self.read(first_of_month(now))
 
     def join(self, now: datetime) -> None:
         """Join entries older than two days into one object a month. Safe beside writers, readers and other joins.
@@ -134,7 +134,7 @@ def refuse_spent(ledger: Ledger, budget_usd: float | None, now: datetime, run: s
     """
     if budget_usd is None:
         return  # the store is not asked
-    first = _first_of_month(now)
+    first = first_of_month(now)
     entries = ledger.read(min(first, now - _JOINED_AFTER)).entries
     usd = sum(entry.usd for entry in entries if entry.began_at >= first)
     if usd >= budget_usd and not any(entry.run == run for entry in entries):
@@ -158,7 +158,8 @@ def _latest(entries: Iterable[Entry]) -> list[Entry]:
     return sorted(found.values(), key=lambda each: (each.began_at, each.pair, each.stage, each.run))
 
 
-def _first_of_month(moment: datetime) -> datetime:
+def first_of_month(moment: datetime) -> datetime:
+    """Return the first moment of the calendar month of ``moment``."""
     return moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 

@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from bqx_assets.base.artifacts import ExtractionRecord
+from bqx_assets.base.artifacts import ExtractionRecord, RowAccount, SlabRecord
 from bqx_assets.base.errors import BqxError
 from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.catalogue.expectations import family_word
 from bqx_assets.fleet.entry import Entry
-from bqx_assets.fleet.ledger import Ledger
+from bqx_assets.fleet.ledger import Ledger, first_of_month
 from bqx_assets.fleet.state import FamilyState, FleetState, PairState, Source, StageState
 from bqx_assets.pipeline import Pipeline
 from bqx_assets.quality.report import Report
@@ -36,7 +36,7 @@ def fleet_state(
     """
     settings = pipeline.settings
     chosen = settings.fleet_pairs if pairs is None else pairs
-    page = Ledger(pipeline.store).read(min(now - timedelta(days=_LEDGER_DAYS), _month(now)))
+    page = Ledger(pipeline.store).read(min(now - timedelta(days=_LEDGER_DAYS), first_of_month(now)))
     by_pair: defaultdict[str, list[Entry]] = defaultdict(list)
     for entry in page.entries:
         by_pair[entry.pair].append(entry)
@@ -49,7 +49,7 @@ def fleet_state(
             _pair_state(pipeline, each, by_pair[each.status.pair], now, ask_sources=ask_sources) for each in found
         ),
         fresh_days=settings.fresh_days,
-        month_usd=sum(entry.usd for entry in page.entries if entry.began_at >= _month(now)),
+        month_usd=sum(entry.usd for entry in page.entries if entry.began_at >= first_of_month(now)),
         month_budget_usd=settings.monthly_budget_usd,
     )
 
@@ -97,24 +97,19 @@ def _families(extraction: ExtractionRecord | None, report: Report | None) -> tup
     """Return the columns of each family by prefix, with the null shares that a validation found."""
     if extraction is None:
         return ()
-    slabs = [slab for slab in extraction.features() if slab.provenance.columns]
-    words = [family_word(slab.provenance.columns[0].name) for slab in slabs]
-    nulls = _null_shares(report)
+    nulls, by_word = _null_shares(report), defaultdict[str, list[SlabRecord]](list)
+    for slab in extraction.features():
+        if slab.provenance.columns:
+            by_word[family_word(slab.provenance.columns[0].name)].append(slab)
     return tuple(
         FamilyState(
             family=word,
-            tables=words.count(word),
-            columns=sum(len(slab.provenance.columns) for slab, own in zip(slabs, words, strict=True) if own == word),
+            tables=len(slabs),
+            columns=sum(len(slab.provenance.columns) for slab in slabs),
             null_share=nulls.get(word),
-            matched_share=_matched_share(
-                [
-                    (slab.provenance.rows.matched, slab.provenance.rows.missing)
-                    for slab, own in zip(slabs, words, strict=True)
-                    if own == word
-                ]
-            ),
+            matched_share=_matched_share([slab.provenance.rows for slab in slabs]),
         )
-        for word in dict.fromkeys(words)
+        for word, slabs in by_word.items()
     )
 
 
@@ -127,9 +122,9 @@ def _null_shares(report: Report | None) -> Mapping[str, float]:
     }
 
 
-def _matched_share(counts: Sequence[tuple[int, int]]) -> float | None:
-    rows = sum(matched + missing for matched, missing in counts)
-    return sum(matched for matched, _ in counts) / rows if rows else None
+def _matched_share(accounts: Sequence[RowAccount]) -> float | None:
+    rows = sum(each.matched + each.missing for each in accounts)
+    return sum(each.matched for each in accounts) / rows if rows else None
 
 
 def _stages(entries: Sequence[Entry]) -> tuple[StageState, ...]:
@@ -148,7 +143,3 @@ def _stages(entries: Sequence[Entry]) -> tuple[StageState, ...]:
         )
         for entry in sorted(last.values(), key=lambda each: each.began_at)
     )
-
-
-def _month(now: datetime) -> datetime:
-    return now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)

@@ -8,6 +8,7 @@ import dagster as dg
 
 from bqx_assets.base.printable import markdown_code
 from bqx_assets.fleet.attention import attention, summary
+from bqx_assets.fleet.observe import fleet_state
 from bqx_assets.fleet.publication import publish_report
 from bqx_assets.fleet.state import FleetState
 from bqx_assets.runtime.keys import FLEET_JOB, FLEET_REPORT, GROUP, OWNERS, PUBLISHED
@@ -44,9 +45,9 @@ def fleet_report(
     """
     with errors_as_failures():
         pipeline = workspace.pipeline(StepProgress(context.log, listener(workspace.channel)))
-        made = publish_report(pipeline, datetime.now(UTC))
-    state = made.state
-    yield dg.MaterializeResult(value=None, asset_key=FLEET_REPORT, metadata=_metadata(made.place, state))
+        state = fleet_state(pipeline, datetime.now(UTC))
+        place = publish_report(pipeline.store, state)
+    yield dg.MaterializeResult(value=None, asset_key=FLEET_REPORT, metadata=_metadata(place, state))
     yield dg.AssetCheckResult(
         asset_key=FLEET_REPORT,
         check_name=FLEET_CHECK,
