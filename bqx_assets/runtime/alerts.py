@@ -21,7 +21,7 @@ from bqx_assets.fleet.messages import Fault, clipped
 from bqx_assets.fleet.notify import deliver, receivers
 from bqx_assets.fleet.standing_faults import standing_faults
 from bqx_assets.runtime.keys import PUBLISHED
-from bqx_assets.runtime.launcher.tags import PAIR_TAG, PARTITION_TAG
+from bqx_assets.runtime.launcher.tags import PAIR_TAG, PARTITION_TAG, will_repeat
 from bqx_assets.runtime.step import failure_error
 from bqx_assets.runtime.workspace import Workspace
 
@@ -29,7 +29,6 @@ _LOOK_SECONDS = 60
 _RUNS_AT_ONCE = 200
 _FAILURES_IN_A_ROW = 3
 """Number of looks in a row with an unreachable receiver that make a red tick."""
-_WILL_RETRY_TAG = "dagster/will_retry"
 _CHECK_FAILED = "DagsterAssetCheckFailedError"
 _SHOWN_CHECKS = 3
 _OFF = "No receiver is set: BQX_ALERT_WEBHOOK, or BQX_ALERT_SMTP with BQX_ALERT_FROM and BQX_ALERT_TO."
@@ -150,7 +149,7 @@ def _note(instance: dg.DagsterInstance, run: dg.DagsterRun, faults: dict[str, Fa
     before = faults.get(f"run:{subject}")
     if before is not None and (before.step in steps or (run.is_success and not before.step)):
         del faults[before.key]
-    again = run.tags.get(_WILL_RETRY_TAG) == "true"
+    again = will_repeat(run)
     checks = [each for each in _evaluations(events, settings) if each.passed or not again]
     for fault in _of_checks(subject, checks, faults):
         faults[fault.key] = fault.model_copy(update={"page": page, "kept": kept})

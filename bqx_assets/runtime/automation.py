@@ -17,8 +17,9 @@ from bqx_assets.base.settings import training_name
 from bqx_assets.catalogue.families import is_shared
 from bqx_assets.fleet.changes import TARGETS as TARGETS_GROUP
 from bqx_assets.fleet.changes import Group, Memory, Runs, Verdict, asked, in_words, judged, look, noted, version
+from bqx_assets.runtime.instance import UNENDED
 from bqx_assets.runtime.keys import INTACT, PUBLISHED, SLABS, SPINE, TARGETS, TRAINING, family_key
-from bqx_assets.runtime.launcher.tags import MEMORY_TAG, PAIR_TAG, PARTITION_TAG
+from bqx_assets.runtime.launcher.tags import MEMORY_TAG, PAIR_TAG, PARTITION_TAG, PRIORITY_TAG, will_repeat
 from bqx_assets.runtime.workspace import Workspace
 
 _LOOK_SECONDS = 3_600
@@ -31,18 +32,9 @@ REASON_TAG = "bqx/reason"
 """Tag of a run that nobody launched by hand: why it runs."""
 CHANGES_TAG = "bqx/changes"
 """Tag of a run of ``sources_changed``: the number of changes of tables that it was requested for."""
-_PRIORITY_TAG = "dagster/priority"
-_WILL_RETRY_TAG = "dagster/will_retry"
 _VERSION_TAG = "dagster/data_version"
 _ASKED_TAG = "bqx/request"
 """Tag of a run of ``sources_changed``: the name of the request, the same for its repetition after a failure."""
-_AT_WORK = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 extract_job = dg.define_asset_job(
     "extract_job",
@@ -173,7 +165,7 @@ def _from_now_on(looked: str) -> str:
 
 def _runs(instance: dg.DagsterInstance, memory: Memory) -> Runs:
     """Return the pairs with a run that has not ended, and the requests whose run failed for good."""
-    at_work = instance.get_runs(dg.RunsFilter(statuses=_AT_WORK))
+    at_work = instance.get_runs(dg.RunsFilter(statuses=UNENDED))
     open_requests = {name: each.asked for name, each in memory.pairs.items() if each.asked and not each.repeated}
     return Runs(
         at_work=frozenset(run.tags[PARTITION_TAG] for run in at_work if PARTITION_TAG in run.tags),
@@ -185,9 +177,9 @@ def _has_failed(instance: dg.DagsterInstance, pair: str, request: str) -> bool:
     """Return whether the pair's latest run was made for this request, and it failed and is not retried."""
     wanted = dg.RunsFilter(job_name=pair_job.name, tags={PARTITION_TAG: pair})
     latest = next(iter(instance.get_runs(wanted, limit=1)), None)
-    if latest is None or latest.status != dg.DagsterRunStatus.FAILURE or latest.tags.get(_ASKED_TAG) != request:
+    if latest is None or not latest.is_failure or latest.tags.get(_ASKED_TAG) != request:
         return False
-    return latest.tags.get(_WILL_RETRY_TAG) != "true"
+    return not will_repeat(latest)
 
 
 def _observations(before: Memory, groups: Sequence[Group]) -> Iterator[dg.AssetObservation]:
@@ -229,5 +221,5 @@ def _requested(verdict: Verdict) -> dg.RunRequest:
 def _request(pair: str, run_key: str, tags: dict[str, str]) -> dg.RunRequest:
     """Return the request of a pair's run. Its priority puts majors first; Dagster's own order is alphabetic."""
     priority = next(len(ALL_PAIRS) - place for place, each in enumerate(ALL_PAIRS) if each.name == pair)
-    own = {PAIR_TAG: pair, _PRIORITY_TAG: str(priority)}
+    own = {PAIR_TAG: pair, PRIORITY_TAG: str(priority)}
     return dg.RunRequest(run_key=run_key, partition_key=pair, tags=own | tags)

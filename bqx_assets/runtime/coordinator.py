@@ -20,10 +20,9 @@ from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.families import TARGETS_DATASET, targets_table
 from bqx_assets.extract.embedded_layout import refuse_unusable, table_path
 from bqx_assets.runtime.keys import SLABS, SPINE, TRAINING
-from bqx_assets.runtime.launcher.tags import PAIR_TAG, PARTITION_TAG
+from bqx_assets.runtime.launcher.tags import PAIR_TAG, PARTITION_TAG, PRIORITY_TAG
 from bqx_assets.runtime.rollout import BACKFILL_TAG, was_stopped
 
-PRIORITY_TAG = "dagster/priority"
 _READING_JOBS = {"pair_job", "extract_job"}
 
 

@@ -26,11 +26,19 @@ from bqx_assets.base.settings import Settings
 from bqx_assets.fleet.ledger import Ledger
 from bqx_assets.pipeline import Pipeline
 from bqx_assets.runtime.automation import pair_job, verify_job
-from bqx_assets.runtime.coordinator import PRIORITY_TAG, last_sizes, priorities
+from bqx_assets.runtime.coordinator import last_sizes, priorities
 from bqx_assets.runtime.daemon import daemon_beside, is_of_this_machine, is_served, server_environment
-from bqx_assets.runtime.instance import WORKSPACE, dagster_home, end_dead_runs, open_instance, storage_named
+from bqx_assets.runtime.instance import (
+    UNENDED,
+    WAITING,
+    WORKSPACE,
+    dagster_home,
+    end_dead_runs,
+    open_instance,
+    storage_named,
+)
 from bqx_assets.runtime.keys import PUBLISHED
-from bqx_assets.runtime.launcher.tags import PAIR_TAG, PARTITION_TAG
+from bqx_assets.runtime.launcher.tags import PAIR_TAG, PARTITION_TAG, PRIORITY_TAG, will_repeat
 from bqx_assets.runtime.rollout import FLEET_TAG, STOP_TAG, stop_after_failures
 from bqx_assets.runtime.step import failure_error
 
@@ -41,8 +49,6 @@ _ENDED: Mapping[dg.DagsterRunStatus, RunState] = {
     dg.DagsterRunStatus.FAILURE: "failed",
     dg.DagsterRunStatus.CANCELED: "cancelled",
 }
-_WAITING = {dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED}
-_WILL_RETRY_TAG = "dagster/will_retry"
 _RETRY_RUN_TAG = "dagster/auto_retry_run_id"
 _LOOK_SECONDS = 1.0
 _CANCEL_SECONDS = 60.0
@@ -93,7 +99,7 @@ class Fleet:
             NotReady: the code location does not load, or Dagster refuses a run.
         """
         order = priorities(self._instance)
-        for run in self._instance.get_runs(dg.RunsFilter(statuses=_UNENDED)):
+        for run in self._instance.get_runs(dg.RunsFilter(statuses=UNENDED)):
             pair = run.tags.get(PARTITION_TAG, "")
             whole = run.job_name == pair_job.name or PUBLISHED in (run.asset_selection or ())
             if whole and any(each.name == pair for each in pairs):
@@ -131,7 +137,7 @@ class Fleet:
         wanted = dg.RunsFilter(run_ids=[each for pair, each in self._runs.items() if pair not in self._ended])
         records = list(self._instance.get_run_records(wanted)) if wanted.run_ids else list[dg.RunRecord]()
         for run in (record.dagster_run for record in records):
-            if _is_retried(run) and _RETRY_RUN_TAG in run.tags:
+            if _is_repeated(run) and _RETRY_RUN_TAG in run.tags:
                 self._runs[run.tags[PARTITION_TAG]] = run.tags[_RETRY_RUN_TAG]  # looked at next time
         now = {record.dagster_run.tags.get(PARTITION_TAG, ""): self._member(record) for record in records}
         ended = {pair: each for pair, each in now.items() if each.ended}
@@ -141,7 +147,7 @@ class Fleet:
                 pair: each.model_copy(update={"usd": spent.get(each.run_id)}) for pair, each in ended.items()
             }
         for record in records:
-            if record.dagster_run.is_failure and not _is_retried(
+            if record.dagster_run.is_failure and not _is_repeated(
                 record.dagster_run
             ):  # the sensor would do it too, where a daemon runs it, but later
                 stop_after_failures(self._instance, record.dagster_run, self._settings.stop_after)
@@ -150,7 +156,7 @@ class Fleet:
     def cancel(self) -> list[MemberRun]:
         """Cancel what is queued and at work of this and earlier fleets; a run of the browser goes on. Return all."""
         own = [each for each in self._open() if FLEET_TAG in each.tags]
-        for run in sorted(own, key=lambda run: run.status not in _WAITING):  # or the queue would start others
+        for run in sorted(own, key=lambda run: run.status not in WAITING):  # or the queue would start others
             self._instance.run_coordinator.cancel_run(run.run_id)
         until = time.monotonic() + _CANCEL_SECONDS
         mine = {run.run_id for run in own}
@@ -160,16 +166,16 @@ class Fleet:
 
     def _open(self) -> list[dg.DagsterRun]:
         """Return the runs that have not ended, with those whose launch was interrupted before their ids were told."""
-        wanted = [dg.RunsFilter(tags={FLEET_TAG: self.id}, statuses=_UNENDED)]
+        wanted = [dg.RunsFilter(tags={FLEET_TAG: self.id}, statuses=UNENDED)]
         if ids := list(self._runs.values()):
-            wanted.append(dg.RunsFilter(run_ids=ids, statuses=_UNENDED))
+            wanted.append(dg.RunsFilter(run_ids=ids, statuses=UNENDED))
         return list({run.run_id: run for each in wanted for run in self._instance.get_runs(each)}.values())
 
     def _member(self, record: dg.RunRecord) -> MemberRun:
         run = record.dagster_run
         pair = run.tags.get(PARTITION_TAG, "")
-        state = _ENDED.get(run.status, "queued" if run.status in _WAITING else "running")
-        if _is_retried(run):
+        state = _ENDED.get(run.status, "queued" if run.status in WAITING else "running")
+        if _is_repeated(run):
             state = "queued"
         began = record.start_time
         seconds = None if began is None else (record.end_time or time.time()) - began
@@ -193,18 +199,8 @@ class Fleet:
         return spent
 
 
-_UNENDED = [
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
-
-
-def _is_retried(run: dg.DagsterRun) -> bool:
-    """Return whether Dagster's daemon launches a failed run once more, as after a lost container."""
-    return run.is_failure and run.tags.get(_WILL_RETRY_TAG) == "true"
+def _is_repeated(run: dg.DagsterRun) -> bool:
+    return run.is_failure and will_repeat(run)
 
 
 def remaining_seconds(runs: Sequence[MemberRun], sizes: Mapping[str, int]) -> float | None:

@@ -31,6 +31,10 @@ _AT_WORK = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+UNENDED = [dg.DagsterRunStatus.QUEUED, *_AT_WORK]
+"""The statuses of runs that wait in the queue or are at work."""
+WAITING = {dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED}
+"""Those of runs of which nothing was started."""
 
 
 def dagster_home(settings: Settings) -> Path:

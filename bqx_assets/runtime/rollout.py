@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import dagster as dg
 
-from bqx_assets.runtime.launcher.tags import PARTITION_TAG
+from bqx_assets.runtime.instance import WAITING
+from bqx_assets.runtime.launcher.tags import PARTITION_TAG, will_repeat
 from bqx_assets.runtime.workspace import Workspace
 
 BACKFILL_TAG = "dagster/backfill"
@@ -18,8 +19,6 @@ STOP_TAG = "bqx/stop_after"
 STOPPED_TAG = "bqx/rollout"
 STOPPED = "stopped"
 _PARENT_TAG = "dagster/parent_run_id"
-_WILL_RETRY_TAG = "dagster/will_retry"
-_WAITING = {dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED}
 
 
 @dg.run_failure_sensor(name="stop_rollout", minimum_interval_seconds=10, default_status=dg.DefaultSensorStatus.RUNNING)
@@ -40,14 +39,12 @@ def stop_after_failures(instance: dg.DagsterInstance, run: dg.DagsterRun, limit:
         return []
     runs = instance.get_runs(dg.RunsFilter(tags=rollout))
     latest = {each.tags.get(PARTITION_TAG, ""): each for each in reversed(runs)}
-    failed = sorted(
-        pair for pair, each in latest.items() if each.is_failure and each.tags.get(_WILL_RETRY_TAG) != "true"
-    )
+    failed = sorted(pair for pair, each in latest.items() if each.is_failure and not will_repeat(each))
     if len(failed) < limit:
         return []
     # A large backfill is put into the queue by parts: the tag lets the queue refuse the later ones.
     instance.add_run_tags(run.run_id, {STOPPED_TAG: STOPPED})
-    waiting = {pair: each for pair, each in latest.items() if each.status in _WAITING}
+    waiting = {pair: each for pair, each in latest.items() if each.status in WAITING}
     for each in waiting.values():
         instance.report_run_canceled(each, _reason(failed, limit))
     return sorted(waiting)

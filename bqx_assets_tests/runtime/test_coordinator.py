@@ -14,12 +14,12 @@ from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import Queued
 
 from bqx_assets.base.pairs import ALL_PAIRS
 from bqx_assets.runtime.automation import pair_job
-from bqx_assets.runtime.coordinator import PRIORITY_TAG, PairRunCoordinator, priorities
+from bqx_assets.runtime.coordinator import PairRunCoordinator, priorities
 from bqx_assets.runtime.graph import build_definitions
 from bqx_assets.runtime.in_process import _name_location
 from bqx_assets.runtime.instance import CONFIG_FILE, WORKSPACE, open_instance
 from bqx_assets.runtime.keys import READING, TRAINING
-from bqx_assets.runtime.launcher.tags import PAIR_TAG, PARTITION_TAG
+from bqx_assets.runtime.launcher.tags import PAIR_TAG, PARTITION_TAG, PRIORITY_TAG
 from bqx_assets.runtime.rollout import BACKFILL_TAG, FLEET_TAG, STOP_TAG, STOPPED_TAG, stop_after_failures
 from bqx_assets.runtime.workspace import Workspace
 from bqx_assets_tests.runtime.launcher.deployment import storage

@@ -21,6 +21,9 @@ NEVER_BEGAN = "never began"
 """The value of the ending tag of a run whose container died, or was refused, before the run had begun."""
 RETRIES_TAG = "dagster/max_retries"
 """Dagster's own tag: how often it may launch a failed run again."""
+PRIORITY_TAG = "dagster/priority"
+"""Dagster's own tag: the place in the queue."""
+_WILL_RETRY_TAG = "dagster/will_retry"
 PASSING_EXIT = 75
 """The exit code of a container that could not reach Dagster's database: EX_TEMPFAIL of sysexits.h."""
 
@@ -58,3 +61,8 @@ def subject_of(run: dg.DagsterRun) -> str:
     """
     of_fleet = run.job_name == FLEET_JOB or run.asset_selection == {FLEET_REPORT}
     return FLEET if of_fleet and not {PAIR_TAG, PARTITION_TAG} & run.tags.keys() else pair_of(run.tags).name
+
+
+def will_repeat(run: dg.DagsterRun) -> bool:
+    """Return whether Dagster's daemon launches a run that failed once more, as after a lost container."""
+    return run.tags.get(_WILL_RETRY_TAG) == "true"
