@@ -1,0 +1,83 @@
+"""Defines the entry of one column in the data dictionary, and the name of the dictionary's files."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import polars as pl
+
+from bqx_assets.base.artifacts import Record
+
+DICTIONARY_SUFFIX, DICTIONARY_PAGE_SUFFIX = ".columns.parquet", ".columns.md"
+"""Ends of the names of a training file's dictionary, for programs and for people, in place of ``.parquet``."""
+
+_TYPES: dict[object, pl.DataType] = {int: pl.Int64(), bool: pl.Boolean(), float: pl.Float64()}
+
+Kind = Literal["key", "target", "feature"]
+Subject = Literal["pair", "base", "quote", "market", "other"]
+"""What a feature is about: the pair itself, its base or quote currency, the whole market, or something else, such as
+another currency, another pair, or an instrument."""
+
+
+class ColumnFacts(Record):
+    """One column of a training file: the row of the dictionary that describes it."""
+
+    column: str
+    """Name in the training file."""
+    kind: Kind
+    subject: Subject
+    common_name: str
+    """The name with ``base``, ``quote`` and ``pair`` in place of the currencies and the pair, so that columns that
+    mean the same in two pairs have the same one."""
+    table: str
+    """The warehouse table."""
+    source: str
+    """The column of that table."""
+    path: str
+    """Where the table lies: ``project.dataset.table`` in BigQuery, else ``dataset.table`` of an embedded warehouse."""
+    family: str
+    """Family of the table; ``targets`` for the key and the targets."""
+    meaning: str
+    """One sentence; it says so where the meaning is not known."""
+    formula: str
+    """How the value follows from the bars; empty where it is not known."""
+    unit: str
+    """The unit, such as ``index points`` or ``1`` for a number without one; empty where it is not known."""
+    window: int | None
+    """Rows that a value looks back over, the row itself included; None where it is not known."""
+    horizon: int | None
+    """Rows that a target looks ahead; None for features and the key."""
+    warm_up_rows: int
+    """Rows at the beginning of the file before the first value."""
+    type: str
+    """BigQuery's name of the type."""
+    identifier: bool
+    """Whether the column only names things, such as a pair: it is no number to train on."""
+    rows: int
+    nulls: int
+    constant: bool
+    """Whether all values that are there are equal; False where there is none."""
+    minimum: float | None
+    """The smallest value of a number, not NaN; None for other types, and where there is no value."""
+    maximum: float | None
+    matched_rows: int
+    """Rows of the spine for which the table has a row."""
+    duplicate_of: str
+    """The first column with exactly the same values and type; empty for that one itself and for all others."""
+    gap_rows: int | None
+    """Rows whose window spans a gap between bars, so that it covers more time than its name says; None where the window
+    is not known."""
+    forward_looking: bool
+    """Whether the column was found to look forward and is in the file by an explicit setting alone."""
+
+
+def dictionary_schema() -> pl.Schema:
+    """Return the columns and types of the dictionary's Parquet file: those of :class:`ColumnFacts`, in their order."""
+    fields = {name: field.annotation for name, field in ColumnFacts.model_fields.items()}
+    return pl.Schema({name: _stored(kind) for name, kind in fields.items()})
+
+
+def _stored(kind: object) -> pl.DataType:
+    """Return the stored type of a field; texts, and choices of them, are the rest."""
+    found = (_TYPES[each] for each in (kind, *get_args(kind)) if each in _TYPES)
+    return next(found, pl.String())

@@ -1,0 +1,1 @@
+"""Tests of what people who train models need."""
