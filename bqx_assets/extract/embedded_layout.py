@@ -24,6 +24,9 @@ UNFINISHED_FILE = "UNFINISHED"
 APPENDING_FILE = "APPENDING"
 """Exists while tables are replaced by longer ones."""
 
+MONTHS_FILE = ".months.json"
+"""States of the tables' months, which were found when the tables were made."""
+
 
 class WarehouseSpec(Record):
     """The parameters of ``bqx warehouse create``. The same parameters give the same tables."""

@@ -14,10 +14,12 @@ from datetime import date, datetime
 from typing import BinaryIO, cast
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bqx_assets.base.artifacts import fingerprint
 from bqx_assets.base.checksums import crc32c_of_blocks
+from bqx_assets.base.errors import BqxError
 from bqx_assets.base.names import KEY
 from bqx_assets.catalogue.discovery import TableDescription
 from bqx_assets.extract.columns import ColumnFile, KeyBounds, bounds_of
@@ -66,6 +68,14 @@ def file_months(file: BinaryIO, table: TableDescription) -> FileMonths:
     months = sorted({month for group in some for month in group.rows})
     states = {month: _state(table, month, [group for group in some if group.may_hold(month)]) for month in months}
     return FileMonths(None if some and not months else states, [group.bounds for group in groups])
+
+
+def months_or_none(file: BinaryIO, table: TableDescription) -> FileMonths | None:
+    """Return the months as :func:`file_months` does; None if they cannot be read, of which reading the rows tells."""
+    try:
+        return file_months(file, table)
+    except (BqxError, pa.ArrowException, pl.exceptions.PolarsError, OSError, KeyError, UnicodeDecodeError):
+        return None
 
 
 def _state(table: TableDescription, month: str, groups: list[_Group]) -> MonthState:

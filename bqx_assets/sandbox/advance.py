@@ -19,6 +19,7 @@ from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Progress
 from bqx_assets.catalogue.expectations import EXPECTATIONS_FILE
 from bqx_assets.catalogue.families import PAIR_COLUMN, TARGETS_DATASET, targets_table
+from bqx_assets.extract.embedded import LocalWarehouse
 from bqx_assets.extract.embedded_layout import (
     APPENDING_FILE,
     DATASETS,
@@ -73,6 +74,7 @@ def advance_warehouse(folder: Path, *, bars: int, progress: Progress) -> Warehou
             _replace(staged, folder)
             done.save(folder / RECORD_FILE)
             (folder / APPENDING_FILE).unlink()
+            LocalWarehouse(folder).keep_months()
         finally:
             shutil.rmtree(staged, ignore_errors=True)
     return done

@@ -16,9 +16,11 @@ from bqx_assets.base.printable import some_of
 from bqx_assets.base.progress import Progress
 from bqx_assets.catalogue.expectations import EXPECTATIONS_FILE, load_expectations
 from bqx_assets.catalogue.families import TARGETS_DATASET, family_of, targets_table
+from bqx_assets.extract.embedded import LocalWarehouse
 from bqx_assets.extract.embedded_layout import (
     APPENDING_FILE,
     DATASETS,
+    MONTHS_FILE,
     RECORD_FILE,
     UNFINISHED_FILE,
     WarehouseRecord,
@@ -100,6 +102,7 @@ def create_warehouse(  # noqa: PLR0913 -- one parameter an option of the command
         begin(folder)
         done = make_tables(folder, done, rates, progress)
         finish(folder, done)
+        LocalWarehouse(folder).keep_months()
     return done
 
 
@@ -230,7 +233,7 @@ def exclusive(root: Path, progress: Progress) -> Generator[None]:
 def begin(root: Path) -> None:
     """Mark the folder as unfinished and remove the tables of an earlier warehouse; files of others stay."""
     write_atomic(root / UNFINISHED_FILE, b"bqx warehouse create was interrupted\n")
-    for name in (RECORD_FILE, EXPECTATIONS_FILE, APPENDING_FILE):
+    for name in (RECORD_FILE, EXPECTATIONS_FILE, APPENDING_FILE, MONTHS_FILE):
         (root / name).unlink(missing_ok=True)
     remove_partials(root)
     for dataset in DATASETS:

@@ -148,7 +148,7 @@ def test_an_unchanged_file_is_read_once_and_a_changed_one_again(
     warehouse = LocalWarehouse(tmp_path)
     first = warehouse.months(warehouse.describe())
     with monkeypatch.context() as unread:
-        unread.delattr(embedded, "file_months")
+        unread.delattr(embedded, "months_or_none")
         assert warehouse.months(warehouse.describe()) == first
     _write(tmp_path, _frame(DAYS[:-1]))
     assert _changed(first[NAME], warehouse.months(warehouse.describe())[NAME]) == {"2024-02"}

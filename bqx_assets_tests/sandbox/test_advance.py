@@ -17,6 +17,8 @@ from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.base.progress import Silent
 from bqx_assets.extract.embedded import LocalWarehouse
+from bqx_assets.extract import embedded
+from bqx_assets.extract.embedded import LocalWarehouse
 from bqx_assets.extract.embedded_layout import (
     APPENDING_FILE,
     RECORD_FILE,
@@ -218,3 +220,17 @@ def test_what_has_no_known_future_is_refused_and_stays(two_pairs: Path, tmp_path
             _advance(folder, 1)
         assert cure in caught.value.cure
         assert _bytes(folder) == _bytes(two_pairs)
+
+
+def test_months_are_kept_with_the_tables_and_with_the_longer_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = _make(tmp_path / "w", 900)
+    for bars in (100, 0):
+        with monkeypatch.context() as unread:
+            unread.delattr(embedded, "months_or_none")
+            warehouse = LocalWarehouse(folder)
+            tables = warehouse.describe()
+            assert len(warehouse.months(tables)) == len(tables)
+        if bars:
+            _advance(folder, bars)
