@@ -16,7 +16,6 @@ from bqx_assets.base.errors import BadSetting, TableMissing, TableUnreadable
 from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.base.progress import Silent
-from bqx_assets.extract.embedded import LocalWarehouse
 from bqx_assets.extract import embedded
 from bqx_assets.extract.embedded import LocalWarehouse
 from bqx_assets.extract.embedded_layout import (
