@@ -29,6 +29,7 @@ SHARED_STEMS = {
     "client": "one of BigQuery, one of Cloud Run's Admin API, each in the folder of its service",
     "plan": "what an extraction, and what a merge would do: `bqx plan` shows both",
     "read": "one reads refusals, one reads tables",
+    "schema": "one is of the training file's columns, one of the dictionary that describes them",
     "table": "one is the table of refusals, one reads a table of the warehouse",
 }
 OPENS_BADLY = re.compile(
