@@ -1,4 +1,4 @@
-"""What people who train models need of a published file: loading, choosing columns, splitting by time, reproducing.
+"""Tools for people who train models on a published file: loading, choosing columns, splitting by time, reproducing.
 
 Nothing here is part of making the file, and nothing of the stages imports it.
 """
