@@ -39,8 +39,8 @@ class _Total:
 
 _TOTAL = _Total()
 _MIB = 1 << 20
-_LEAST_BILLED_MIB = 10
-"""The least that a query is billed for. **Source**: cloud.google.com/bigquery/pricing."""
+LEAST_BILLED_BYTES = 10 * _MIB
+"""The least that a query is billed for, and each table in it. **Source**: cloud.google.com/bigquery/pricing."""
 
 
 def count(usage: Usage) -> None:
@@ -56,4 +56,4 @@ def used() -> Usage:
 
 def billed_bytes(processed_bytes: int) -> int:
     """Return what an on-demand query is billed for: whole MiB, at least ten of them; nothing if it reads no table."""
-    return max(_LEAST_BILLED_MIB, -(-processed_bytes // _MIB)) * _MIB if processed_bytes else 0
+    return max(LEAST_BILLED_BYTES, -(-processed_bytes // _MIB) * _MIB) if processed_bytes else 0

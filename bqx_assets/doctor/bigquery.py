@@ -197,7 +197,7 @@ def _joins(case: Case) -> Finding:
             store.delete(info.name)
     targets, *features = filter(None, (request_of(case, part) for part in PARTS))
     spine = replace(targets, columns=(KEY, case.expectations.shortest_target()))
-    reads = [AheadRead(each, {each.columns[1]: f"column_{place}"}) for place, each in enumerate(features)]
+    reads = [AheadRead(each, {each.columns[1]: f"column_{place}"}, 0) for place, each in enumerate(features)]
     sql = JoinSql(case.clients.project, spine)
     for query in (sql.odd_keys(reads), sql.join(reads)):
         _query(case, query)

@@ -260,7 +260,8 @@ class TableReader:
         if self._there(work, period):
             return None
         reading = _PieceExtraction(self._job, self._states, period, work, self._spine.snapshot_time)
-        return AheadRead(reading.whole_request(), {column.source: column.name for column in work.columns})
+        names = {column.source: column.name for column in work.columns}
+        return AheadRead(reading.whole_request(), names, period.keys.len())
 
     def extract(self, work: TableWork, period: SpinePeriod) -> int:
         """Make the table's piece in a period, and return its size in bytes.

@@ -50,6 +50,8 @@ class AheadRead:
     """The whole range; the table is then read in one slice of it or in several."""
     names: Mapping[str, str]
     """The name in the training file by the table's own name, without the key."""
+    rows: int
+    """Number of the spine's keys in that range."""
 
     @property
     def table(self) -> str:

@@ -10,13 +10,12 @@ from typing import Any, TypeVar, cast
 from google.api_core.exceptions import Conflict, GoogleAPIError
 from google.cloud import bigquery
 
+from bqx_assets.base.usage import LEAST_BILLED_BYTES
 from bqx_assets.extract.bigquery.client import CALL_SECONDS, NO_TRIES, Rest
 from bqx_assets.extract.bigquery.session import ByteBudget
 from bqx_assets.extract.warehouse import Outage
 
 _POLL_SECONDS = 1.0
-LEAST_TABLE_BYTES = 10 << 20
-"""Bytes that BigQuery bills at least for each table of a query. **Source**: cloud.google.com/bigquery/pricing."""
 _Answer = TypeVar("_Answer")
 
 
@@ -36,7 +35,7 @@ class ExportJobs:
         """
         config = bigquery.QueryJobConfig(dry_run=True, use_query_cache=False)
         job = self._ask(lambda: self._query(sql, config, None), subject)
-        return max(job.total_bytes_processed or 0, LEAST_TABLE_BYTES * tables)
+        return max(job.total_bytes_processed or 0, LEAST_BILLED_BYTES * tables)
 
     def admit(self, scanned_bytes: int, subject: str) -> None:
         """Count bytes before they are billed. Raises BudgetExceeded if they would exceed ``BQX_MAX_BYTES``."""

@@ -112,4 +112,5 @@ def batches(tables: Sequence[AheadRead]) -> list[tuple[AheadRead, ...]]:
 
 
 def _name(name: str) -> str:
-    return check_identifier(name, "column")
+    """Return a column's name in quotes: it may be a word of SQL, such as ``end``."""
+    return f"`{check_identifier(name, 'column')}`"

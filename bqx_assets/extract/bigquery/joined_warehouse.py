@@ -61,6 +61,7 @@ class _File:
     info: ObjectInfo
     checksums: str
     bounds: Sequence[KeyBounds | None]
+    rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,11 +208,22 @@ class JoinedWarehouse(InFront):
         return [each for found in in_threads(parts, wanted, _JOBS_AT_ONCE, "joins") for each in found]
 
     def _join(self, sql: JoinSql, batch: Sequence[AheadRead], number: int) -> list[_Fetched]:
-        """Export a batch: its odd keys, then the join of the tables that have each key once."""
+        """Export a batch: its odd keys, then the join of the tables that have each key once.
+
+        Raises TableUnreadable if the exported files have more or fewer rows than the spine.
+        """
         odd = self._odd_keys(self._export(sql.odd_keys(batch), batch, f"{number}-keys"))
         keys = [odd.filter(pl.col(PART) == place).drop(PART) for place in range(len(batch))]
         joined = [each for each, own in zip(batch, keys, strict=True) if own.get_column(KEY).is_unique().all()]
         files = self._export(sql.join(joined), joined, f"{number}-rows") if joined else []
+        rows = sum(each.rows for each in files)
+        if joined and rows != joined[0].rows:  # where a file is lost, its keys would count as missing in the tables
+            raise TableUnreadable(
+                _subject(joined),
+                got=f"{rows:,} rows in {len(files):,} exported files",
+                expected=f"{joined[0].rows:,} rows, one for each key of the spine",
+                cure="Run again: it is exported again.",
+            )
         places = {each.table: place for place, each in enumerate(joined)}
         return [
             _Fetched(each, places.get(each.table, -1), files if each.table in places else [], own)
@@ -248,7 +260,7 @@ class JoinedWarehouse(InFront):
         names = file.schema_arrow.names
         groups = range(file.num_row_groups if KEY in names else 0)
         keys = (cast("pl.DataFrame", pl.from_arrow(file.read_row_group(each, [KEY]))) for each in groups)
-        return _File(info, checksums, [bounds_of(each.get_column(KEY)) for each in keys])
+        return _File(info, checksums, [bounds_of(each.get_column(KEY)) for each in keys], file.metadata.num_rows)
 
     def _odd_keys(self, files: Sequence[_File]) -> pl.DataFrame:
         schema = {PART: pl.Int64, KEY: COLUMN_TYPES["TIMESTAMP"].polars, COPIES: pl.Int64}

@@ -22,11 +22,11 @@ from bqx_assets.base.errors import (
 from bqx_assets.base.names import KEY
 from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.base.store.staging_names import JOINS
+from bqx_assets.base.usage import LEAST_BILLED_BYTES
 from bqx_assets.catalogue.discovery import TableDescription
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets.extract.bigquery.bigquery_warehouse import BigQueryWarehouse
 from bqx_assets.extract.bigquery.client import open_clients
-from bqx_assets.extract.bigquery.export_jobs import LEAST_TABLE_BYTES
 from bqx_assets.extract.bigquery.joined_warehouse import JoinedWarehouse, Spine
 from bqx_assets.extract.warehouse import AheadRead, ReadRequest
 from bqx_assets_tests.frames import EURUSD, START
@@ -50,7 +50,7 @@ def _table(name: str, dataset: str = FEATURES_DATASET) -> TableDescription:
 
 
 def _read(name: str) -> AheadRead:
-    return AheadRead(ReadRequest(_table(name), (KEY, "a"), START, START, START), {"a": f"{name}__a"})
+    return AheadRead(ReadRequest(_table(name), (KEY, "a"), START, START, START), {"a": f"{name}__a"}, 0)
 
 
 def _warehouse(rest: RestServer, store: GcsObjectStore, *, max_bytes: int = 0) -> JoinedWarehouse:
@@ -81,14 +81,14 @@ def _queries(rest: RestServer, words: str) -> int:
 def test_dry_runs_of_all_queries_are_held_against_the_budget_before_one_is_run(
     rest: RestServer, gcs_store: GcsObjectStore
 ) -> None:
-    rest.scanned_bytes = 100 * LEAST_TABLE_BYTES
-    found = _errors(_warehouse(rest, gcs_store, max_bytes=150 * LEAST_TABLE_BYTES), "one", "two")
+    rest.scanned_bytes = 100 * LEAST_BILLED_BYTES
+    found = _errors(_warehouse(rest, gcs_store, max_bytes=150 * LEAST_BILLED_BYTES), "one", "two")
     assert all(isinstance(error, BudgetExceeded) for error in found.values())
     assert "BQX_MAX_BYTES" in str(found["one"])
     assert _queries(rest, "LEFT JOIN") == 0
-    warehouse = _warehouse(rest, gcs_store, max_bytes=250 * LEAST_TABLE_BYTES)
+    warehouse = _warehouse(rest, gcs_store, max_bytes=250 * LEAST_BILLED_BYTES)
     assert _errors(warehouse, "one", "two") == {"one": None, "two": None}
-    assert warehouse.queried_bytes == 200 * LEAST_TABLE_BYTES  # the odd keys and the join of the one batch
+    assert warehouse.queried_bytes == 200 * LEAST_BILLED_BYTES  # the odd keys and the join of the one batch
 
 
 def test_a_batch_that_needs_too_much_is_halved_until_the_table_that_does_stands_alone(

@@ -30,6 +30,7 @@ def _every_table() -> list[AheadRead]:
         AheadRead(
             replace(_request(each.table, each.columns), pair=EURUSD.name if "pair" in each.keys else None),
             {name: output_column(table_prefix(each.table, EURUSD), name) for name, _ in each.columns},
+            0,
         )
         for each in expected_tables(EURUSD)
     ]
@@ -55,22 +56,22 @@ def test_the_queries_of_all_667_tables_stay_below_the_limits_and_name_every_colu
             assert query.count(f"TIMESTAMP '{SNAPSHOT.isoformat(sep=' ')}'") == tables_read
             assert query.count(f"{KEY} >= TIMESTAMP '{START.isoformat(sep=' ')}'") == tables_read
             assert query.count(f"{KEY} <= TIMESTAMP '{END.isoformat(sep=' ')}'") == tables_read
-        named += re.findall(r" AS (\w+__\w+)", SQL.join(batch))
+        named += re.findall(r" AS `(\w+__\w+)`", SQL.join(batch))
     assert len(named) == len({name.lower() for name in named}) == 16_988
     assert all(len(name) <= 300 for name in named)
 
 
 def test_the_join_is_on_rows_whose_shortest_target_is_known_and_in_their_order() -> None:
     query = SQL.join(_every_table()[:1])
-    assert f"{TARGET} IS NOT NULL AND NOT IS_NAN({TARGET})" in query
+    assert f"`{TARGET}` IS NOT NULL AND NOT IS_NAN(`{TARGET}`)" in query
     assert query.endswith(f"ORDER BY s.{KEY}")
 
 
 @pytest.mark.parametrize("name", ["a` UNION ALL SELECT 1 --", "a b", "1a", ""])
 def test_a_hostile_name_is_refused_before_it_is_part_of_a_query(name: str) -> None:
-    read = AheadRead(_request("agg_eurusd", ((name, "FLOAT64"),)), {name: "agg__x"})
+    read = AheadRead(_request("agg_eurusd", ((name, "FLOAT64"),)), {name: "agg__x"}, 0)
     with pytest.raises(BadSetting):
         SQL.join([read])
-    other = AheadRead(_request(name, (("a", "FLOAT64"),)), {"a": "agg__x"})
+    other = AheadRead(_request(name, (("a", "FLOAT64"),)), {"a": "agg__x"}, 0)
     with pytest.raises(BadSetting):
         SQL.odd_keys([other])

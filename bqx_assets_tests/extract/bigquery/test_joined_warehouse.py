@@ -10,6 +10,7 @@ from collections.abc import Generator
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from io import BytesIO
 from pathlib import Path
 
 import polars as pl
@@ -21,10 +22,11 @@ from bqx_assets.base.names import KEY
 from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.base.store.local import working_folder
 from bqx_assets.base.store.staging_names import JOINS
+from bqx_assets.base.usage import LEAST_BILLED_BYTES
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets.extract.bigquery.bigquery_warehouse import BigQueryWarehouse
 from bqx_assets.extract.bigquery.client import open_clients
-from bqx_assets.extract.bigquery.export_jobs import LEAST_TABLE_BYTES
+from bqx_assets.extract.bigquery.export_jobs import ExportJobs
 from bqx_assets.extract.bigquery.joined_warehouse import JoinedWarehouse, Spine, open_joined
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.pair import extract_pair
@@ -48,7 +50,7 @@ def frames() -> FrameWarehouse:
     target = features[TARGETS_DATASET, "targets_eurusd"].get_column("target_bqx45_h15")
     tmp = features[FEATURES_DATASET, "tmp_eurusd"]
     features[FEATURES_DATASET, "tmp_eurusd"] = tmp.with_columns(target.alias("day_cos"))
-    vol = features[FEATURES_DATASET, "mkt_vol"]
+    vol = features[FEATURES_DATASET, "mkt_vol"].with_columns(pl.col("pairs_count").alias("end"))  # a word of SQL
     between = vol.with_columns(pl.col(KEY) + timedelta(seconds=30)).head(7)
     features[FEATURES_DATASET, "mkt_vol"] = pl.concat([vol.sample(fraction=0.8, seed=3, shuffle=True), between])
     return warehouse
@@ -115,7 +117,7 @@ def test_a_pair_joined_in_bigquery_has_the_digest_and_accounts_of_one_that_is_re
     assert len(record.spine.row_groups) == 2
     assert _digest(job, tmp_path / "joined") == _digest(job, tmp_path / "read") is not None
     assert isinstance(job.warehouse, JoinedWarehouse)
-    assert job.warehouse.queried_bytes == 2 * 2 * (6 + 1) * LEAST_TABLE_BYTES  # two queries a month
+    assert job.warehouse.queried_bytes == 2 * 2 * (6 + 1) * LEAST_BILLED_BYTES  # two queries a month
     assert not _left(gcs)
 
 
@@ -139,4 +141,52 @@ def test_tables_that_cannot_be_joined_fail_as_when_they_are_read_and_the_others_
     assert failed.pop("mkt_vol").error == "TableMissing"
     assert failed == {each.table: each for each in read.slabs.load_extraction().failed}
     assert len(job.slabs.load_extraction().features()) == 3
+    assert not _left(gcs)
+
+
+def _cut_exports(monkeypatch: pytest.MonkeyPatch, store: GcsObjectStore, *, lost: int) -> None:
+    """Cut each exported join into files of several sizes whose keys have no order, and lose some of them."""
+    run, prefix = ExportJobs.run, f"{JOINS}{EURUSD}/"
+
+    def run_and_cut(jobs: ExportJobs, sql: str, subject: str) -> None:
+        run(jobs, sql, subject)
+        for info in [each for each in store.list_objects(prefix) if each.name.endswith("-rows-000000000000.parquet")]:
+            rows = pl.read_parquet(BytesIO(store.read(info.name)))
+            parts = [rows[60:], rows[:0], rows[7:60], rows[:7]][lost:]
+            store.delete(info.name)
+            for number, part in enumerate(parts, 1):
+                data = BytesIO()
+                part.write_parquet(data, row_group_size=25)
+                store.put_bytes(info.name.replace("0.parquet", f"{number}.parquet"), data.getvalue())
+
+    monkeypatch.setattr(ExportJobs, "run", run_and_cut)
+
+
+def test_an_export_of_many_files_in_any_order_has_the_same_digest(
+    tmp_path: Path,
+    frames: FrameWarehouse,
+    server: LocalBigQuery,
+    gcs_store: GcsObjectStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expected = extract_pair(_job(tmp_path / "read", frames))
+    job = _job(tmp_path / "joined", frames, _joined(server, gcs_store))
+    _cut_exports(monkeypatch, gcs_store, lost=0)
+    assert _facts(extract_pair(job)) == _facts(expected)
+    assert _digest(job, tmp_path / "joined") == _digest(job, tmp_path / "read") is not None
+
+
+def test_an_export_that_lacks_a_file_is_refused(
+    tmp_path: Path,
+    frames: FrameWarehouse,
+    server: LocalBigQuery,
+    gcs: GcsServer,
+    gcs_store: GcsObjectStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job = _job(tmp_path, frames, _joined(server, gcs_store))
+    _cut_exports(monkeypatch, gcs_store, lost=1)
+    with pytest.raises(ExtractionIncomplete, match=r"60 rows in 3 exported files.*one for each key of the spine"):
+        extract_pair(job)
+    assert not job.slabs.load_extraction().features()
     assert not _left(gcs)
