@@ -1,8 +1,9 @@
 """Keeps the ledger in the output store: one small Parquet object for each stage of each run, joined by the month later.
 
 An entry is written when its stage begins and once more when it ends, so a stage whose process was killed is there as
-``began``. Entries older than two days are joined into one object a month. A reader may come across a joining in
-progress: it reads the single objects first, because each is deleted only after the month's object has its entry.
+``began``. A run that publishes joins entries older than two days into one object a month. A reader may come across a
+joining in progress: it reads the single objects first, because each is deleted only after the month's object has its
+entry.
 """
 
 from __future__ import annotations
@@ -15,19 +16,20 @@ from datetime import datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import ValidationError
+from pydantic import AwareDatetime
 
-from bqx_assets.base.errors import BudgetExceeded, NewerFormat, ObjectMissing, PreconditionFailed
+from bqx_assets.base.errors import BudgetExceeded, CheckpointCorrupt, ObjectMissing, PreconditionFailed
+from bqx_assets.base.printable import some_of
 from bqx_assets.base.store.protocol import ABSENT, Condition, ObjectInfo, ObjectStore, version_of
 from bqx_assets.base.threads import in_threads
 from bqx_assets.fleet.entry import Entry
 
 PREFIX = "ledger/"
 """The beginning of the names of the ledger's objects in the output store."""
-_READERS = 16
+_AT_ONCE = 16
 _JOINED_AFTER = timedelta(days=2)
 """Age at which an entry is joined into its month: longer than any run."""
-_ARROW: dict[object, pa.DataType] = {int: pa.int64(), float: pa.float64(), datetime: pa.timestamp("us", "UTC")}
+_ARROW: dict[object, pa.DataType] = {int: pa.int64(), float: pa.float64(), AwareDatetime: pa.timestamp("us", "UTC")}
 """Types of the columns by the fields' types; all others are texts."""
 _SCHEMA = pa.schema(
     [pa.field(name, _ARROW.get(each.annotation, pa.string())) for name, each in Entry.model_fields.items()]
@@ -55,7 +57,7 @@ class Ledger:
 
     def begin(self, entry: Entry) -> ObjectInfo:
         """Write the entry of a stage that begins. Raises StoreError, OSError."""
-        name = f"{_month_prefix(entry.began_at)}{entry.began_at:%dT%H%M%S}-{entry.pair}-{entry.stage}"
+        name = f"{_month_name(entry.began_at)}/{entry.began_at:%dT%H%M%S}-{entry.pair}-{entry.stage}"
         return self._store.put_bytes(f"{name}-{secrets.token_hex(4)}.parquet", _encoded([entry]), only_if=ABSENT)
 
     def end(self, entry: Entry, begun: ObjectInfo) -> None:
@@ -73,12 +75,12 @@ class Ledger:
         Raises:
             StoreError: the store does not answer.
         """
-        first = "" if since is None else _month_prefix(since)
-        infos = [info for info in self._store.list_objects(PREFIX) if info.name >= first.removesuffix("/")]
+        first = "" if since is None else _month_name(since)
+        infos = [info for info in self._store.list_objects(PREFIX) if info.name >= first]
         single = [info.name for info in infos if not _is_month(info.name)]
         months = sorted({_month_of(info.name) for info in infos})
-        found = [*in_threads(self._entries, single, _READERS, "ledger")]
-        found += in_threads(self._entries, months, _READERS, "ledger")
+        found = [*in_threads(self._entries, single, _AT_ONCE, "ledger")]
+        found += in_threads(self._entries, months, _AT_ONCE, "ledger")
         unread = [name for name, entries in zip([*single, *months], found, strict=True) if entries is None]
         entries = _latest(entry for entries in found for entry in entries or ())
         return Page([each for each in entries if since is None or each.began_at >= since], unread)
@@ -99,7 +101,8 @@ class Ledger:
             self._join(month, [info for info in old if _month_of(info.name) == month])
 
     def _join(self, month: str, infos: list[ObjectInfo]) -> None:
-        read = [(info, entries) for info in infos if (entries := self._entries(info.name, info.version))]
+        found = in_threads(lambda info: self._entries(info.name, info.version), infos, _AT_ONCE, "ledger")
+        read = [(info, entries) for info, entries in zip(infos, found, strict=True) if entries]
         before = self._store.head(month)
         kept = [] if before is None else self._entries(month, before.version)
         if kept is None or not read:  # what cannot be read is not replaced
@@ -109,18 +112,23 @@ class Ledger:
             self._store.put_bytes(month, _encoded(joined), only_if=version_of(before))
         except PreconditionFailed:  # another process joins this month
             return
-        for info, _ in read:
-            with suppress(ObjectMissing, PreconditionFailed):  # ended meanwhile: the next join takes it
-                self._store.delete(info.name, only_if=info.version)
+        for _ in in_threads(self._delete, [info for info, _ in read], _AT_ONCE, "ledger"):
+            pass
+
+    def _delete(self, info: ObjectInfo) -> None:
+        with suppress(ObjectMissing, PreconditionFailed):  # ended meanwhile: the next join takes it
+            self._store.delete(info.name, only_if=info.version)
 
     def _entries(self, name: str, version: Condition | None = None) -> list[Entry] | None:
         """Return the entries of an object; none if it is gone, None if it cannot be read."""
         try:
-            return list(_decoded(self._store.read(name, only_if=version)))
+            data = self._store.read(name, only_if=version)
         except (ObjectMissing, PreconditionFailed):
             return []
-        except (pa.ArrowException, ValidationError, NewerFormat, ValueError):
-            return None
+        try:
+            return list(_decoded(data))
+        except (CheckpointCorrupt, pa.ArrowException, ArithmeticError, LookupError, OSError, TypeError, ValueError):
+            return None  # pyarrow has all of these for bytes that are no Parquet
 
 
 def refuse_spent(ledger: Ledger, budget_usd: float | None, now: datetime, run: str = "") -> None:
@@ -130,14 +138,26 @@ def refuse_spent(ledger: Ledger, budget_usd: float | None, now: datetime, run: s
 
     Raises:
         BudgetExceeded: they have. Nothing was read or changed.
-        StoreError: the ledger cannot be read.
+        CheckpointCorrupt: what they have cost is not known, because an object of the ledger cannot be read.
+        StoreError: the store does not answer.
     """
     if budget_usd is None:
         return  # the store is not asked
     first = first_of_month(now)
-    entries = ledger.read(min(first, now - _JOINED_AFTER)).entries
-    usd = sum(entry.usd for entry in entries if entry.began_at >= first)
-    if usd >= budget_usd and not any(entry.run == run for entry in entries):
+    page = ledger.read(min(first, now - _JOINED_AFTER))
+    if any(entry.run == run for entry in page.entries):
+        return
+    unread = [name for name in page.unread if name >= _month_name(first)]
+    if unread:
+        raise CheckpointCorrupt(
+            "the ledger",
+            got=f"objects that cannot be read: {some_of(unread, 3)}",
+            expected=f"entries of all runs of {now:%B %Y}, because BQX_MONTHLY_BUDGET_USD is set",
+            cure="Nothing was read. Use the latest version of bqx-assets that writes to this output. If it cannot read "
+            "them either, remove them: each holds one stage, or a month whose name it has.",
+        )
+    usd = sum(entry.usd for entry in page.entries if entry.began_at >= first)
+    if usd >= budget_usd:
         following = (now.replace(day=1) + timedelta(days=31)).replace(day=1)
         raise BudgetExceeded(
             f"runs of {now:%B %Y}",
@@ -163,8 +183,8 @@ def first_of_month(moment: datetime) -> datetime:
     return moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
-def _month_prefix(moment: datetime) -> str:
-    return f"{PREFIX}{moment:%Y-%m}/"
+def _month_name(moment: datetime) -> str:
+    return f"{PREFIX}{moment:%Y-%m}"
 
 
 def _month_of(name: str) -> str:
@@ -178,10 +198,12 @@ def _is_month(name: str) -> bool:
 
 def _encoded(entries: list[Entry]) -> bytes:
     out = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist([entry.model_dump() for entry in entries], _SCHEMA), out)
+    pq.write_table(
+        pa.Table.from_pylist([entry.model_dump() for entry in entries], _SCHEMA), out, write_page_checksum=True
+    )
     return out.getvalue().to_pybytes()
 
 
 def _decoded(data: bytes) -> Iterator[Entry]:
-    for row in pq.read_table(pa.BufferReader(data)).to_pylist():
+    for row in pq.read_table(pa.BufferReader(data), page_checksum_verification=True).to_pylist():
         yield Entry.model_validate(row)

@@ -9,7 +9,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -87,6 +87,9 @@ def recorded(pipeline: Pipeline, what: Recorded, peak_bytes: Callable[[], int]) 
         ended = _priced(entry.model_copy(update=facts), used() - before + last)
         if begun is not None:
             _written(pipeline, lambda ledger: ledger.end(ended, begun))
+    if what.stage == "publish":  # the end of a run: without it a year has 70,000 objects, which each run would read
+        with suppress(BqxError, OSError):  # the next run tries again
+            Ledger(pipeline.store).join(datetime.now(UTC))
 
 
 @contextmanager
@@ -94,8 +97,8 @@ def recorded_command(pipeline: Pipeline, pair: Pair, stage: str) -> Generator[No
     """Keep an entry of a command's work on a pair, which is a run of its own.
 
     Raises:
-        BudgetExceeded: the month's budget is spent. Nothing was read or changed.
-        StoreError: there is a budget, and the ledger cannot be read.
+        BudgetExceeded, CheckpointCorrupt: as ``refuse_spent``. Nothing was read or changed.
+        StoreError: there is a budget, and the store does not answer.
     """
     refuse_over_budget(pipeline)
     what = Recorded(f"cli-{secrets.token_hex(8)}", pair.name, stage)
@@ -107,12 +110,10 @@ def refuse_over_budget(pipeline: Pipeline, run: str = "") -> None:
     """Refuse as ``refuse_spent``, by the pipeline's settings; without a budget its store is not even opened.
 
     Raises:
-        BudgetExceeded: the month's budget is spent.
-        StoreError: there is a budget, and the ledger cannot be read.
+        BudgetExceeded, CheckpointCorrupt, StoreError: as ``refuse_spent``.
     """
-    budget_usd = pipeline.settings.monthly_budget_usd
-    if budget_usd is not None:
-        refuse_spent(Ledger(pipeline.store), budget_usd, datetime.now(UTC), run)
+    if pipeline.settings.monthly_budget_usd is not None:
+        refuse_spent(Ledger(pipeline.store), pipeline.settings.monthly_budget_usd, datetime.now(UTC), run)
 
 
 def _begun(what: Recorded) -> Entry:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bqx_assets.base.errors import BudgetExceeded
+from bqx_assets.base.errors import BudgetExceeded, CheckpointCorrupt
 from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore
 from bqx_assets.fleet.entry import Entry
@@ -95,6 +95,26 @@ def test_what_cannot_be_read_is_named_and_neither_joined_nor_deleted() -> None:
     assert [each.run for each in page.entries] == ["run-3", "run-0"]
 
 
+@given(place=st.integers(0, 10**6), bit=st.integers(0, 7), cut=st.booleans())
+@settings(max_examples=200, deadline=None)
+def test_a_damaged_entry_is_named_or_read_as_it_was_written(place: int, bit: int, *, cut: bool) -> None:
+    store = MemoryObjectStore()
+    begun, data = Ledger(store).begin(ended(entry(usd=2.0))), bytearray()
+    data += store.read(begun.name)
+    place %= len(data)
+    data[place] ^= 1 << bit
+    store.put_bytes(begun.name, bytes(data[:place] if cut else data))
+    page = Ledger(store).read()
+    assert (page.entries, page.unread) in (([ended(entry(usd=2.0))], []), ([], [begun.name]))
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -1e9])
+def test_an_amount_that_no_sum_could_hold_is_unread(wrong: float) -> None:
+    ledger = Ledger(MemoryObjectStore())
+    ledger.begin(entry().model_copy(update={"bigquery_usd": wrong}))
+    assert (ledger.read().entries, len(ledger.read().unread)) == ([], 1)
+
+
 @dataclass
 class Interrupted(MemoryObjectStore):
     """A store at whose next calls something else happens first."""
@@ -154,6 +174,19 @@ def test_a_month_whose_budget_is_spent_begins_no_further_run(budget: float | Non
         return
     with pytest.raises(BudgetExceeded, match=r"5\.00 USD by the ledger.*until 1 December"):
         refuse_spent(ledger, budget, NOW)
+
+
+def test_a_budget_of_a_month_whose_costs_are_not_known_begins_no_run() -> None:
+    store = MemoryObjectStore()
+    ledger = Ledger(store)
+    keep(ledger, entry(1))
+    store.put_bytes("ledger/2026-10.parquet", b"of no interest in November")
+    refuse_spent(ledger, 5.0, NOW)
+    store.put_bytes("ledger/2026-11.parquet", b"no parquet")
+    with pytest.raises(CheckpointCorrupt, match=r"ledger/2026-11\.parquet.*BQX_MONTHLY_BUDGET_USD"):
+        refuse_spent(ledger, 5.0, NOW)
+    refuse_spent(ledger, 5.0, NOW, "run-1")  # it has begun
+    refuse_spent(ledger, None, NOW)
 
 
 @pytest.mark.parametrize("now", [NOW, NOW.replace(day=1, hour=1)], ids=["in a month", "over its end"])

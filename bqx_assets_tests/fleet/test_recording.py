@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.usage import Usage, count
 from bqx_assets.fleet.entry import Entry
-from bqx_assets.fleet.ledger import Ledger
+from bqx_assets.fleet.ledger import PREFIX, Ledger
 from bqx_assets.fleet.recording import Recorded, recorded, recorded_command
 from bqx_assets.pipeline import Pipeline
 
@@ -52,6 +53,17 @@ def test_a_container_is_paid_for_from_its_processs_begin(pipeline: Pipeline, mon
     assert first.gib > 0
     price = cloud_run_usd(1, vcpus=first.vcpus, gib=first.gib)
     assert second.compute_usd < 5 * price  # from the end of the first stage, not from the begin of the process
+
+
+def test_the_end_of_a_run_joins_what_is_older_than_two_days(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bqx_assets.fleet.ledger._JOINED_AFTER", timedelta(seconds=-1))
+    for stage, objects in (("merge", 1), ("publish", 1), ("merge", 2)):
+        with recorded(pipeline, Recorded("run", "eurusd", stage), lambda: 0):
+            pass
+        assert len(list(pipeline.store.list_objects(PREFIX))) == objects
+    assert [each.stage for each in entries(pipeline)] == ["merge", "publish", "merge"]
 
 
 def test_a_stage_that_fails_has_its_error(pipeline: Pipeline) -> None:
