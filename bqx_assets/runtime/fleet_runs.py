@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +28,7 @@ from bqx_assets.pipeline import Pipeline
 from bqx_assets.runtime.automation import pair_job, verify_job
 from bqx_assets.runtime.coordinator import last_sizes, priorities
 from bqx_assets.runtime.daemon import daemon_beside, is_of_this_machine, is_served, server_environment
+from bqx_assets.runtime.doctor_job import doctor_job
 from bqx_assets.runtime.instance import (
     UNENDED,
     WAITING,
@@ -52,6 +53,10 @@ _ENDED: Mapping[dg.DagsterRunStatus, RunState] = {
 _RETRY_RUN_TAG = "dagster/auto_retry_run_id"
 _LOOK_SECONDS = 1.0
 _CANCEL_SECONDS = 60.0
+_LONGEST = timedelta(days=1)
+"""Time that no run takes: Dagster ends one after three hours."""
+_LOOKS_ONLY = {verify_job.name, doctor_job.name}
+"""Jobs of a pair that make nothing, so that their outcome says nothing about what was made."""
 _LAUNCH = """mutation($list: [ExecutionParams!]!) { launchMultipleRuns(executionParamsList: $list) {
     ... on LaunchMultipleRunsResult { launchMultipleRunsResult {
         __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }
@@ -82,7 +87,10 @@ class Fleet:
     """The runs of some pairs in an instance."""
 
     def __init__(self, instance: dg.DagsterInstance, settings: Settings, stop_after: int | None) -> None:
-        self.id = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.urandom(2).hex()}"
+        now = datetime.now(UTC)
+        self.id = f"{now:%Y%m%d-%H%M%S}-{os.urandom(2).hex()}"
+        self._since = now - _LONGEST
+        """The moment after which each of the runs began, also those that are only followed."""
         self.sizes = last_sizes(instance)
         """Bytes of each pair's last training file, where one is known."""
         self._instance = instance
@@ -101,8 +109,7 @@ class Fleet:
         order = priorities(self._instance)
         for run in self._instance.get_runs(dg.RunsFilter(statuses=UNENDED)):
             pair = run.tags.get(PARTITION_TAG, "")
-            whole = run.job_name == pair_job.name or PUBLISHED in (run.asset_selection or ())
-            if whole and any(each.name == pair for each in pairs):
+            if _publishes(run) and any(each.name == pair for each in pairs):
                 self._runs[pair] = run.run_id
                 self._followed.add(pair)
         new = sorted((each.name for each in pairs if each.name not in self._runs), key=lambda name: -order[name])
@@ -191,10 +198,10 @@ class Fleet:
         )
 
     def _spent(self) -> dict[str, float]:
-        """Return the USD of this month's runs by the ledger, by run; none if it cannot be read."""
+        """Return the USD of the last days' runs by the ledger, by run; none if it cannot be read."""
         spent: dict[str, float] = {}
         with suppress(BqxError, OSError):  # what is spent must not stop the following of runs
-            for entry in Ledger(Pipeline(self._settings).store).month(datetime.now(UTC)).entries:
+            for entry in Ledger(Pipeline(self._settings).store).read(self._since).entries:
                 spent[entry.run] = spent.get(entry.run, 0.0) + entry.usd
         return spent
 
@@ -244,7 +251,10 @@ def fleet_of(settings: Settings, stop_after: int | None, *, served: bool) -> Gen
 
 
 def pairs_to_repeat(settings: Settings, pairs: Sequence[Pair]) -> list[Pair]:
-    """Return the pairs whose latest run failed or was cancelled, or whose merged file is not the published one."""
+    """Return the pairs whose last run failed or was cancelled, or whose merged file is not the published one.
+
+    A run that makes nothing, such as the doctor's, and one that succeeds before publication, mend no earlier failure.
+    """
     home = dagster_home(settings)
     with storage_named(home), open_instance(home) as instance:
         end_dead_runs(instance)
@@ -254,10 +264,16 @@ def pairs_to_repeat(settings: Settings, pairs: Sequence[Pair]) -> list[Pair]:
 
 
 def _latest_is_bad(instance: dg.DagsterInstance, pair: Pair) -> bool:
+    """Return whether a run of the pair ended badly after the last one that published, or that may still do so."""
     for run in instance.get_runs(dg.RunsFilter(tags={PARTITION_TAG: pair.name})):
-        if run.job_name != verify_job.name:
-            return run.status in {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+        bad = run.status in {dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+        if run.job_name not in _LOOKS_ONLY and (bad or _publishes(run)):
+            return bad
     return False
+
+
+def _publishes(run: dg.DagsterRun) -> bool:
+    return run.job_name == pair_job.name or PUBLISHED in (run.asset_selection or ())
 
 
 def failure_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[str, str]:

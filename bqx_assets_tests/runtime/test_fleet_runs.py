@@ -8,13 +8,19 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 
 from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.base.settings import Settings
+from bqx_assets.fleet.entry import Entry
+from bqx_assets.fleet.ledger import Ledger
+from bqx_assets.pipeline import Pipeline
+from bqx_assets.runtime import fleet_runs
 from bqx_assets.runtime.daemon import is_served
 from bqx_assets.runtime.fleet_runs import MemberRun, fleet_of, pairs_to_repeat, remaining_seconds
 from bqx_assets.runtime.instance import open_instance
@@ -94,3 +100,39 @@ def test_the_time_left_goes_by_the_bytes_of_the_pairs_and_the_runs_at_once() -> 
     assert remaining_seconds(runs, {"eurusd": 10, "gbpusd": 10, "usdjpy": 20, "usdchf": 5}) == (50 + 200 + 50) / 2
     assert remaining_seconds(runs, {}) == (50 + 100 + 100) / 2
     assert remaining_seconds(_members(("failed", 9.0), ("queued", None)), {}) is None
+
+
+@pytest.mark.parametrize(
+    ("ended", "bad"),
+    [
+        ("pair_job+ pair_job-", True),
+        ("pair_job- pair_job+", False),
+        ("pair_job- doctor_job+ verify_job+", True),
+        ("pair_job- extract_job+", True),
+        ("pair_job+ extract_job-", True),
+        ("pair_job+ doctor_job- verify_job-", False),
+        ("doctor_job-", False),
+    ],
+)
+def test_a_failed_run_is_repeated_until_a_later_one_has_published(ended: str, *, bad: bool) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        for name, sign in ((word[:-1], word[-1]) for word in ended.split()):
+            job = dg.GraphDefinition(name=name, node_defs=[]).to_job()
+            status = dg.DagsterRunStatus.SUCCESS if sign == "+" else dg.DagsterRunStatus.FAILURE
+            instance.create_run_for_job(job, tags={"dagster/partition": "eurusd"}, status=status)
+        assert fleet_runs._latest_is_bad(instance, PAIRS[0]) is bad
+
+
+def test_what_a_run_cost_is_whole_though_a_month_ended_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return datetime(2026, 12, 1, 0, 10, tzinfo=tz)
+
+    monkeypatch.setattr(fleet_runs, "datetime", Clock)
+    settings, began = Settings(home=tmp_path), datetime(2026, 11, 30, 23, 50, tzinfo=UTC)
+    known: dict[str, Any] = {"run": "r", "pair": "eurusd", "outcome": "done", "bigquery_usd": 2.0}
+    for stage, at in (("slabs", began), ("merge", began + timedelta(minutes=20))):
+        Ledger(Pipeline(settings).store).begin(Entry(stage=stage, began_at=at, **known))
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert fleet_runs.Fleet(instance, settings, None)._spent() == {"r": 4.0}
