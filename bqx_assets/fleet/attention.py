@@ -26,8 +26,8 @@ _ORDER: tuple[Kind | Literal["budget"], ...] = (
 )
 _NAMED = 3
 _NEAR_BUDGET = 0.8
-_LONGEST = timedelta(hours=3)
-"""Time after which Dagster ends a run: an older stage that only began was killed."""
+_LONGEST = timedelta(hours=5)
+"""Time after which Dagster has ended every run, also as it is deployed: an older stage that only began was killed."""
 
 
 class Attention(Record):
@@ -137,6 +137,12 @@ def _reached(status: PairStatus) -> str:
 
 def _of_budget(state: FleetState) -> Iterator[Attention]:
     budget = state.month_budget_usd
+    if state.unread:
+        so = "" if budget is None else "; no run begins while any of this month is unread"
+        sentence = (
+            f"{count(len(state.unread), 'object')} of the ledger cannot be read, {some_of(state.unread, _NAMED)}{so}"
+        )
+        yield Attention(pair="", kind="unreadable", sentence=sentence, command="bqx cost --actual")
     if budget is not None and state.month_usd >= _NEAR_BUDGET * budget:
         spent = "is spent: no further run begins" if state.month_usd >= budget else "is nearly spent"
         sentence = f"the budget of {state.at:%B} {spent}: {state.month_usd:,.2f} of {budget:,.2f} USD"

@@ -12,7 +12,7 @@ from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.catalogue.expectations import family_word
 from bqx_assets.fleet.entry import Entry
 from bqx_assets.fleet.ledger import Ledger, first_of_month
-from bqx_assets.fleet.state import FamilyState, FleetState, PairState, Source, StageState
+from bqx_assets.fleet.state import FamilyState, FleetState, PairState, Source, StageState, is_fresh
 from bqx_assets.pipeline import Pipeline
 from bqx_assets.quality.report import Report
 from bqx_assets.quality.value_rules import NULL_SHARE
@@ -51,6 +51,7 @@ def fleet_state(
         fresh_days=settings.fresh_days,
         month_usd=sum(entry.usd for entry in page.entries if entry.began_at >= first_of_month(now)),
         month_budget_usd=settings.monthly_budget_usd,
+        unread=tuple(page.unread),
     )
 
 
@@ -81,7 +82,7 @@ def _pair_state(
         rows_until=extraction.spine.last if extraction else None,
         snapshot_time=snapshot,
         published_at=published.created_at if published else None,
-        fresh=now - snapshot <= timedelta(days=pipeline.settings.fresh_days) if snapshot else None,
+        fresh=is_fresh(now - snapshot, pipeline.settings.fresh_days) if snapshot else None,
         source=source,
         source_error=refused,
         verdicts=found.report.verdicts if found.report else (),

@@ -1,9 +1,9 @@
-"""Finds the faults of the fleet that no run tells: stale pairs, by their published files, and a spent budget."""
+"""Finds the faults of the fleet that no run tells: stale pairs, by their published files, and the month's budget."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 
 from bqx_assets.base.errors import BudgetExceeded, CheckpointCorrupt
@@ -13,6 +13,7 @@ from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.base.threads import in_threads
 from bqx_assets.fleet.ledger import Ledger, refuse_spent
 from bqx_assets.fleet.messages import Fault, clipped
+from bqx_assets.fleet.state import is_fresh
 from bqx_assets.release.published import Standing, look
 
 _READERS = 8
@@ -50,7 +51,7 @@ def _stale(pair: Pair, standing: Standing | CheckpointCorrupt, fresh_days: float
     elif isinstance(standing, CheckpointCorrupt) or age is None or standing.state == "failed":
         what, got, expected = "the published file is damaged", standing.got, standing.expected
         cure = standing.cure or cure
-    elif age > timedelta(days=fresh_days):
+    elif not is_fresh(age, fresh_days):
         what, got = "stale", f"its tables were read {age.days:,} days ago"
     else:
         return None
@@ -70,7 +71,8 @@ def _stale(pair: Pair, standing: Standing | CheckpointCorrupt, fresh_days: float
 def _spent(settings: Settings, store: ObjectStore, now: datetime) -> Iterator[Fault]:
     try:
         refuse_spent(Ledger(store), settings.monthly_budget_usd, now)
-    except BudgetExceeded as error:
-        shown = {"got": error.got, "expected": error.expected, "cure": error.cure}
-        what = f"the budget of {now:%B %Y} is spent, and no further run begins"
+    except (BudgetExceeded, CheckpointCorrupt) as error:
+        shown = {"got": clipped(error.got), "expected": clipped(error.expected), "cure": clipped(error.cure)}
+        spent = "is spent" if isinstance(error, BudgetExceeded) else "cannot be kept, because the ledger is damaged"
+        what = f"the budget of {now:%B %Y} {spent}, and no further run begins"
         yield Fault(kind="budget", subject="fleet", what=what, parts=(f"{now:%Y-%m}",), page="/runs", **shown)

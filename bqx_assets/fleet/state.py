@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from bqx_assets.base.artifacts import FORMAT_VERSION, FormatVersion, Record
@@ -75,6 +75,11 @@ class PairState(Record):
         return bool(status.problem or status.failed_checks or status.failed_tables or status.published == "failed")
 
 
+def is_fresh(age: timedelta, fresh_days: float) -> bool:
+    """Return whether the data of a published file count as fresh; ``age`` is the time since their snapshot."""
+    return age <= timedelta(days=fresh_days)
+
+
 class FleetState(Record):
     """The state of all pairs on one moment."""
 
@@ -89,3 +94,5 @@ class FleetState(Record):
     month_usd: float
     """USD of this calendar month (UTC) by the ledger."""
     month_budget_usd: float | None
+    unread: tuple[str, ...] = ()
+    """Names of the ledger's objects that cannot be read, whose costs are in no sum."""

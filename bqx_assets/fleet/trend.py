@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from bqx_assets.base.artifacts import FORMAT_VERSION, FormatVersion, Record, load_record
-from bqx_assets.base.errors import CheckpointCorrupt, PreconditionFailed
+from bqx_assets.base.errors import CheckpointCorrupt, NewerFormat, PreconditionFailed
 from bqx_assets.base.store.protocol import ObjectStore, version_of
 from bqx_assets.fleet.state import FleetState
 
@@ -61,14 +61,20 @@ def load_trend(store: ObjectStore) -> Sequence[Point]:
 
 
 def add_point(store: ObjectStore, point: Point, *, tries: int = _TRIES) -> Sequence[Point]:
-    """Add a point, and return all of them. Reports that are published at the same time lose none.
+    """Add a point, and return all that can be read. Reports that are published at the same time lose none.
 
     Raises:
         StoreError: the store refuses.
         PreconditionFailed: others wrote it each time.
     """
     before = store.head(TREND_NAME)
-    points = (*load_trend(store), point)[-_MOST_POINTS:]
+    try:
+        earlier = load_record(store, TREND_NAME, _Trend).points
+    except NewerFormat:
+        return (point,)  # it is not replaced: the later version that wrote it adds its own points
+    except CheckpointCorrupt:
+        earlier = ()
+    points = (*earlier, point)[-_MOST_POINTS:]
     try:
         store.put_bytes(TREND_NAME, _Trend(points=points).as_json(), only_if=version_of(before))
     except PreconditionFailed:

@@ -45,7 +45,7 @@ def test_a_sentence_says_what_is_wrong(pair: str, words: str) -> None:
     ("pair", "kind", "words"),
     [
         (with_status(good("eurusd"), merged="stale"), "unfinished", "its slabs are newer than its file"),
-        (good("eurusd", stages=(stage("slabs", 181, outcome="began"),)), "failed run", "never ended: killed"),
+        (good("eurusd", stages=(stage("slabs", 301, outcome="began"),)), "failed run", "never ended: killed"),
         (good("eurusd", source_error="the role was revoked\nmore"), "unfinished", "not known: the role was revoked"),
         (with_status(untouched("eurusd"), spine="done"), "missing", "not published: it stopped at its spine"),
         (
@@ -64,7 +64,7 @@ def test_a_pair_that_stopped_on_its_way_says_where(pair: PairState, kind: str, w
 
 
 def test_a_stage_at_work_needs_no_attention() -> None:
-    at_work = good("eurusd", stages=(stage("slabs", 179, outcome="began"),))
+    at_work = good("eurusd", stages=(stage("slabs", 299, outcome="began"),))
     assert attention(fleet(pairs=(at_work,), month_budget_usd=None)) == []
 
 
@@ -79,6 +79,12 @@ def test_a_budget_is_a_matter_from_four_fifths_on(usd: float, words: str | None)
     found = [each.sentence for each in attention(fleet(pairs=(), month_usd=usd))]
     assert len(found) == (words is not None)
     assert all(words in sentence for sentence in found if words)
+
+
+def test_an_unreadable_ledger_is_told_before_what_is_only_old() -> None:
+    (matter,) = attention(fleet(pairs=(), month_usd=0.0, unread=("ledger/2026-11.parquet",)))
+    assert (matter.kind, matter.pair) == ("unreadable", "")
+    assert "1 object of the ledger cannot be read, ledger/2026-11.parquet; no run begins" in matter.sentence
 
 
 def test_a_good_fleet_needs_nothing() -> None:

@@ -71,3 +71,7 @@ def test_a_spent_budget_is_a_fault_until_the_month_is_over(tmp_path: Path) -> No
     assert "5.01 USD by the ledger" in found.got
     assert "BQX_MONTHLY_BUDGET_USD" in found.expected
     assert "budget:fleet" not in standing_faults(settings, store, now + timedelta(days=4))
+    store.put_bytes("ledger/2026-11.parquet", b"no parquet")
+    damaged = standing_faults(settings, store, now)["budget:fleet"]
+    assert "the ledger is damaged" in damaged.what
+    assert "ledger/2026-11.parquet" in damaged.got

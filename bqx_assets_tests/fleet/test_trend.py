@@ -35,6 +35,14 @@ def test_reports_at_the_same_time_lose_no_point() -> None:
     assert sorted(point.rows for point in load_trend(store)) == list(range(12))
 
 
+def test_the_trend_of_a_later_version_is_not_replaced() -> None:
+    store = MemoryObjectStore()
+    later = b'{"format_version":99,"points":[]}'
+    store.put_bytes(TREND_NAME, later)
+    assert add_point(store, POINT) == (POINT,)
+    assert store.read(TREND_NAME) == later
+
+
 def test_a_damaged_trend_begins_anew() -> None:
     store = MemoryObjectStore()
     store.put_bytes(TREND_NAME, b"no json")
