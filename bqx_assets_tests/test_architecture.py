@@ -27,6 +27,7 @@ OUR_ERRORS = {name for name, kind in vars(errors).items() if isinstance(kind, ty
 
 SHARED_STEMS = {
     "client": "one of BigQuery, one of Cloud Run's Admin API, each in the folder of its service",
+    "files": "one writes any file in whole, one reads and writes the dictionary's",
     "plan": "what an extraction, and what a merge would do: `bqx plan` shows both",
     "read": "one reads refusals, one reads tables",
     "schema": "one is of the training file's columns, one of the dictionary that describes them",

@@ -331,6 +331,17 @@ class JudgedBy(Record):
         return f"{text}; nobody has approved any of {pair}'s own: bqx expectations propose {pair}"
 
 
+class DictionaryRecord(Record):
+    """The dictionary that was published with a training file."""
+
+    objects: dict[str, str]
+    """Names of its objects by kind, each with the SHA-256 of the object's bytes."""
+    size_bytes: int
+    """Size of all objects."""
+    counts: dict[str, int]
+    """Numbers of columns: all, and those that are constant, duplicates and so on."""
+
+
 class Manifest(Record):
     """Everything needed to trust, trace or repeat one training file. It lies beside it as ``{stem}.manifest.json``."""
 
@@ -346,6 +357,8 @@ class Manifest(Record):
     """An explicit option allowed its publication to replace a file that was made from another source."""
     expectations: JudgedBy | None = None
     """The expectations of the check before publication; None in manifests of unpublished files and in older ones."""
+    dictionary: DictionaryRecord | None = None
+    """The dictionary that was published with the file; None as for ``expectations``."""
 
 
 MANIFEST_SUFFIX, REPORT_SUFFIX = ".manifest.json", ".report.json"

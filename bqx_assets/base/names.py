@@ -16,7 +16,7 @@ KEY = "interval_time"
 """The key column of every table and of the training file: UTC timestamps, microseconds."""
 
 SEPARATOR = "__"
-_TARGET = re.compile(r"target_bqx\d+_h\d+")
+_TARGET = re.compile(r"target_bqx(\d+)_h(\d+)")
 _LONGEST = 300
 """Most characters of a column's name in BigQuery."""
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,299}")
@@ -114,6 +114,12 @@ def target_name(window: int, horizon: int) -> str:
 def is_target(name: str) -> bool:
     """Return whether a column of the training file has a target's name, be it in the expectations or not."""
     return _TARGET.fullmatch(name) is not None
+
+
+def target_parts(name: str) -> tuple[int, int] | None:
+    """Return the window and the horizon in a target's name, in rows; None if it is no target's name."""
+    found = _TARGET.fullmatch(name)
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def split_column(name: str) -> tuple[str, str]:

@@ -98,7 +98,7 @@ def expected_tables(pair: Pair) -> tuple[ExpectedTable, ...]:
             table=name,
             family=kind.family,
             shared=is_shared(kind.family),
-            kind=_kind_of(name),
+            kind=kind_of(name),
             columns=columns,
             keys=(KEY, PAIR_COLUMN) if kind.pair_column else (KEY,),
         )
@@ -117,6 +117,12 @@ def family_of(table: str, pair: Pair) -> str | None:
     """
     fitting = (each.name for each in families() if re.fullmatch(each.names.replace("{pair}", pair.name), table))
     return next(fitting, None)
+
+
+def kind_of(table: str) -> str:
+    """Return a table's name without pairs, currencies, instrument and window: ``agg_bqx`` for ``agg_bqx_eurusd``."""
+    members = {pair.name for pair in ALL_PAIRS} | {*CURRENCIES, *_grammar().sets["instrument"]}
+    return "_".join(word for word in table.split("_") if word not in members and not _WINDOW.fullmatch(word))
 
 
 @cache
@@ -153,8 +159,3 @@ def _expand(template: str, sets: dict[str, tuple[str, ...]]) -> list[str]:
         for position, piece in enumerate(pieces)
     ]
     return ["".join(chosen) for chosen in itertools.product(*choices)]
-
-
-def _kind_of(table: str) -> str:
-    members = {pair.name for pair in ALL_PAIRS} | {*CURRENCIES, *_grammar().sets["instrument"]}
-    return "_".join(word for word in table.split("_") if word not in members and not _WINDOW.fullmatch(word))

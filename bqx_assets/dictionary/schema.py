@@ -14,6 +14,7 @@ DICTIONARY_SUFFIX, DICTIONARY_PAGE_SUFFIX = ".columns.parquet", ".columns.md"
 _TYPES: dict[object, pl.DataType] = {int: pl.Int64(), bool: pl.Boolean(), float: pl.Float64()}
 
 Kind = Literal["key", "target", "feature"]
+FormulaOf = Literal["the users' tables", "the simulated market", ""]
 Subject = Literal["pair", "base", "quote", "market", "other"]
 """What a feature is about: the pair itself, its base or quote currency, the whole market, or something else, such as
 another currency, another pair, or an instrument."""
@@ -41,6 +42,8 @@ class ColumnFacts(Record):
     """One sentence; it says so where the meaning is not known."""
     formula: str
     """How the value follows from the bars; empty where it is not known."""
+    formula_of: FormulaOf
+    """Whose formula it is; that of the simulated market need not be that of the users' table of the same name."""
     unit: str
     """The unit, such as ``index points`` or ``1`` for a number without one; empty where it is not known."""
     window: int | None

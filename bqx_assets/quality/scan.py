@@ -145,7 +145,7 @@ class ColumnFacts:
     high: Value = None
     """Smallest and largest value without NaN; timestamps in microseconds."""
     head: int | None = None
-    """Number of nulls before the first value of a target; None if it has no value."""
+    """Number of nulls before the first value; None if there is no value, or values were not decoded."""
     tail: int | None = None
     """Number of nulls after the last value of a target."""
     nan: int | None = None
@@ -204,8 +204,7 @@ def measure(values: pl.Series, column: ColumnFacts, stated: Stated) -> None:
     """
     series = values.to_physical() if values.dtype.is_temporal() else values
     nulls = series.null_count()
-    if column.role == "target":
-        _add_ends(series, nulls, column)
+    _add_ends(series, nulls, column)
     low, high, finite = _bounds(series, nulls)
     nan = infinite = 0
     if not finite:
@@ -237,7 +236,15 @@ def _bounds(series: pl.Series, nulls: int) -> tuple[Value, Value, bool]:
 
 
 def _add_ends(series: pl.Series, nulls: int, column: ColumnFacts) -> None:
-    """Update the numbers of nulls at both ends of a target; called before the row group's nulls are added."""
+    """Update the numbers of nulls before the first value and, of a target, after the last one.
+
+    It is called before the row group's nulls are added. **Cost**: a look at the bits of nulls, of a feature only up to
+    its first value.
+    """
+    if column.role != "target":
+        if column.head is None and nulls < series.len():
+            column.head = (column.nulls or 0) + ((series.is_not_null().arg_max() or 0) if nulls else 0)
+        return
     known = series.is_not_null()
     first, last = (known.arg_max(), known.reverse().arg_max()) if nulls < series.len() else (None, None)
     if first is None or last is None:
@@ -246,6 +253,16 @@ def _add_ends(series: pl.Series, nulls: int, column: ColumnFacts) -> None:
     if column.head is None:
         column.head = (column.nulls or 0) + first
     column.tail = last
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """The facts of a deep pass that outlive it, for the dictionary. **Cost**: 12 MB for 17,000 columns."""
+
+    columns: list[ColumnFacts]
+    """In the file's order."""
+    keys: pl.Series
+    """The key of every row in UTC microseconds, without nulls, ascending."""
 
 
 @dataclass(slots=True)
@@ -291,6 +308,12 @@ class Scan:
             stated = None
         manifest = self.manifest.file.content_digest if self.manifest is not None else None
         return {where: digest for where, digest in (("manifest", manifest), ("file", stated)) if digest is not None}
+
+    def measured(self) -> Measured | None:
+        """Return the facts that outlive a deep pass; None if the pass was shallow, or keys are missing or unordered."""
+        if not self.deep or self.keys is None or self.keys.null_count() or not self.keys.is_sorted():
+            return None
+        return Measured(self.columns, self.keys)
 
     def of_role(self, role: str) -> list[ColumnFacts]:
         """Return the columns of a role: key, target or feature."""

@@ -22,7 +22,7 @@ from bqx_assets.quality.deep_scan import DeepScan, Part, Work
 from bqx_assets.quality.integrity import FileChecksum, segments
 from bqx_assets.quality.report import Report
 from bqx_assets.quality.rules import RULES
-from bqx_assets.quality.scan import Scan, stated_columns, stated_groups, unchecked_columns, without_chunks
+from bqx_assets.quality.scan import Measured, Scan, stated_columns, stated_groups, unchecked_columns, without_chunks
 from bqx_assets.quality.stored_file import End, Source, StoredFile, footer_of, read_end
 
 STAGE = "validate"
@@ -126,7 +126,20 @@ def validate(
     deep: bool = True,
     progress: Progress,
 ) -> Report:
-    """Return a report with the verdicts of all rules that can decide after the pass; a bad file raises nothing.
+    """Return a report with the verdicts of all rules that can decide after the pass, as :func:`examine`."""
+    return examine(file, pair, expectations, manifest=manifest, deep=deep, progress=progress)[0]
+
+
+def examine(
+    file: StoredFile,
+    pair: Pair,
+    expectations: Expectations,
+    *,
+    manifest: Manifest | None,
+    deep: bool = True,
+    progress: Progress,
+) -> tuple[Report, Measured | None]:
+    """Return the report of a pass and the facts that a deep one measured; a bad file raises nothing.
 
     ``deep``: decode every value and check every byte; otherwise read the footer and its statistics only. Nothing is
     copied: an object is read by ranges, and the size and CRC32C that its store states are judged in either pass.
@@ -142,7 +155,7 @@ def validate(
         read_source(file, scan, progress=progress)
         verdicts = [verdict for rule in RULES if (verdict := rule.verdict(scan)) is not None]
     judged = {verdict.rule for verdict in verdicts}
-    return Report(
+    report = Report(
         pair=scan.pair.name,
         file=file.place,
         rows=scan.rows,
@@ -155,3 +168,4 @@ def validate(
         expectations=scan.expectations.judged_by(scan.pair),
         not_checked=tuple(rule.name for rule in RULES if rule.name not in judged),
     )
+    return report, scan.measured()

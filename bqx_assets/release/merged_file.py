@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bqx_assets.base.artifacts import MANIFEST_SUFFIX, REPORT_SUFFIX, Manifest, Record, load_record, save_record
 from bqx_assets.base.checksums import may_be_same, same_bytes
@@ -18,9 +18,12 @@ from bqx_assets.base.progress import Progress
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.catalogue.expectations import Expectations
+from bqx_assets.dictionary.build import build_dictionary
+from bqx_assets.dictionary.files import Dictionary
 from bqx_assets.quality.report import Report
+from bqx_assets.quality.scan import Measured
 from bqx_assets.quality.stored_file import StoredFile
-from bqx_assets.quality.validate import validate
+from bqx_assets.quality.validate import examine
 from bqx_assets.release.publish import Published, publish, with_replacement_allowed
 
 
@@ -67,15 +70,27 @@ class _Made:
     """The state of the file. Every write changes it."""
     manifest: str
     """SHA-256 of the manifest, which holds the SHA-256 of every part of the file."""
+    measured: Measured | None
+    """The facts that the dictionary is made of."""
 
 
 _MADE: dict[str, _Made] = {}
-"""The reports of this process by the file's place, a few kilobytes for each pair."""
+"""The reports of this process by the file's place. Facts are kept for the last place alone, because they take 12 MB."""
 
 
-def remember(place: str, state: str, manifest: Manifest, report: Report) -> None:
+def remember(place: str, state: str, manifest: Manifest, report: Report, measured: Measured | None = None) -> None:
     """Remember a deep report that this process has just made, so that it may publish ``place``."""
-    _MADE[place] = _Made(report, state, _digest(manifest))
+    for other, made in _MADE.items():
+        _MADE[other] = replace(made, measured=None)
+    _MADE[place] = _Made(report, state, _digest(manifest), measured)
+
+
+def dictionary_of(place: str, manifest: Manifest, report: Report) -> Dictionary | None:
+    """Return the dictionary of a file by the facts of this process's own ``report``; None without them."""
+    made = _MADE.get(place)
+    if made is None or made.report != report or made.manifest != _digest(manifest) or report.failures():
+        return None
+    return build_dictionary(manifest, made.measured) if made.measured is not None else None
 
 
 def made_here(place: str, state: str, manifest: Manifest) -> Report | None:
@@ -132,11 +147,11 @@ class MergedFile:
     ) -> Report:
         """Validate the file, and keep the report of a deep pass beside it. **Cost**: see ``quality.validate``."""
         before = self.file.state()
-        report = validate(self.file, self.pair, expectations, manifest=manifest, deep=deep, progress=progress)
+        report, measured = examine(self.file, self.pair, expectations, manifest=manifest, deep=deep, progress=progress)
         if deep:
             save_report(self.file, manifest, report)
             if before and before == self.file.state():
-                remember(self.place, before, manifest, report)
+                remember(self.place, before, manifest, report, measured)
         return report
 
     def refuse_changed(self, manifest: Manifest, report: Report) -> None:
@@ -181,6 +196,7 @@ def publish_checked(
         progress=progress,
         unchanged=lambda: merged.refuse_changed(chosen, report),
         expectations=expectations,
+        dictionary=dictionary_of(merged.place, manifest, report),
     )
 
 

@@ -31,8 +31,10 @@ from bqx_assets.base.settings import Settings, training_name
 from bqx_assets.base.store.protocol import ABSENT, ObjectInfo, ObjectStore, VerifiedBy, head_with_crc32c, version_of
 from bqx_assets.base.store.staging_names import RELEASES
 from bqx_assets.catalogue.expectations import Expectations
+from bqx_assets.dictionary.files import Dictionary
 from bqx_assets.quality.report import Report
 from bqx_assets.quality.stored_file import StoredFile
+from bqx_assets.release.beside import Beside, kept_alike
 from bqx_assets.release.published import Companions, Kind, companion_name, companions_of, has_text, plain_name
 
 _FACT = "origin"
@@ -108,21 +110,15 @@ class Release:
         report: Report,
         store: ObjectStore,
         progress: Progress,
-        expectations: Expectations | None,
+        beside: Beside,
     ) -> None:
         self.file, self.report, self.store, self.progress = file, report, store, progress
         self.pair = parse_pair(manifest.pair)
         self.name = training_name(self.pair)
         # `bqx merge --output` may have given the file a name that is not the object's.
         named = manifest.file.model_copy(update={"name": self.name})
-        judged = expectations.judged_by(self.pair) if expectations is not None else None
-        self.manifest = manifest.model_copy(update={"file": named, "expectations": judged})
-        self.texts: dict[Kind, bytes] = {
-            "manifest": self.manifest.as_json(),
-            "report": report.as_json(),
-        }
-        if expectations is not None:
-            self.texts["expectations"] = expectations.of(self.pair).text().encode()
+        self.texts: dict[Kind, bytes]
+        self.manifest, self.texts = beside.texts(manifest.model_copy(update={"file": named}), report)
 
     def refuse_unfit(self) -> None:
         """Refuse a file that is not the manifest's, and a report that is not of a deep pass on it."""
@@ -160,11 +156,6 @@ class Release:
             return None
         found = companions_of(self.store, self.pair, info.metadata)
         return None if isinstance(found, str) or not found.are_of(info) else found
-
-    def judged_alike(self, published: Manifest) -> bool:
-        """Return whether a published file was checked against the same expectations, or one does not state its own."""
-        own, theirs = self.manifest.expectations, published.expectations
-        return own is None or theirs is None or own.sha256 == theirs.sha256
 
     def swap(self, staged: ObjectInfo, before: ObjectInfo | None) -> ObjectInfo:
         """Give the staged bytes the published name, if that object is still the one found when this publication began.
@@ -307,11 +298,12 @@ def publish(  # noqa: PLR0913 -- the parts of a publication
     progress: Progress,
     unchanged: Callable[[], object] = object,
     expectations: Expectations | None = None,
+    dictionary: Dictionary | None = None,
 ) -> Published:
-    """Publish a validated training file with its manifest and report. A second call changes nothing.
+    """Publish a validated training file with its manifest, report and dictionary. A second call changes nothing.
 
     ``expectations`` are those of the report. They are kept beside it and named in the manifest; the same bytes are
-    published again if other expectations were kept with them.
+    published again if other expectations, or no dictionary, were kept with them.
 
     The earlier published file stays whole until the new one, already in the store and verified there, takes its name in
     one step. A publication that died after this step is completed by running it again. ``unchanged`` is called once the
@@ -325,7 +317,7 @@ def publish(  # noqa: PLR0913 -- the parts of a publication
         PreconditionFailed: another run published this pair meanwhile; its file stays.
         ReplacementRefused: the published file was made from another source.
     """
-    release = Release(file, manifest, report, store, progress, expectations)
+    release = Release(file, manifest, report, store, progress, Beside(expectations, dictionary))
     progress.start(STAGE, 5)
     with waiting(progress, STAGE, at_work(f"writing {store.uri(release.name)}")):
         return _swapped_in(release, unchanged)
@@ -338,7 +330,7 @@ def _swapped_in(release: Release, unchanged: Callable[[], object]) -> Published:
     if before is not None and same_bytes(before, release.manifest.file):
         before = release.store.verify(release.name)
     there = release.whole(before)
-    if before is not None and there is not None and release.judged_alike(there.manifest):
+    if before is not None and there is not None and kept_alike(release.manifest, there.manifest):
         written = release.follow(before, there.texts if there.named else {}, copies, always=False)
         return release.published(before, None, already_there=not written)
     refuse_other_source(release.manifest, release.store.uri(release.name), before)

@@ -1,8 +1,9 @@
 """Finds and judges a pair's published object, the companions that it names, and the time of its last verification.
 
-The published object is swapped in one step. Its metadata names its manifest, its report and its expectations, which are
-immutable objects named by the SHA-256 of their bytes. The plain-named copies beside it are for people; they belong to
-this version only if their bytes are those of the named objects. An older publication has only plain-named ones.
+The published object is swapped in one step. Its metadata names its manifest, report, expectations and dictionary, which
+are immutable objects named by the SHA-256 of their bytes. The plain-named copies beside it are for people and trainers;
+they belong to this version only if their bytes are those of the named objects. An older publication has only
+plain-named ones.
 """
 
 from __future__ import annotations
@@ -23,17 +24,23 @@ from bqx_assets.base.progress import Progress, at_work, waiting
 from bqx_assets.base.settings import training_name
 from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore, VerifiedBy, head_with_crc32c
 from bqx_assets.catalogue.expectations import EXPECTATIONS_FILE
+from bqx_assets.dictionary.schema import DICTIONARY_PAGE_SUFFIX, DICTIONARY_SUFFIX
 from bqx_assets.quality.report import Verdict
 
 COMPANIONS = "companions/"
-"""The folder of manifests, reports and expectations that are named by their content, with one folder for each pair."""
-Kind = Literal["manifest", "report", "expectations"]
+"""The folder of manifests, reports, expectations and dictionaries that are named by their content, with one folder for
+each pair."""
+Kind = Literal["manifest", "report", "expectations", "dictionary", "dictionary_page"]
 """The kind of a companion; also the key of the published object's metadata that names it."""
 COMPANION_SUFFIXES: dict[Kind, str] = {
     "manifest": MANIFEST_SUFFIX,
     "report": REPORT_SUFFIX,
     "expectations": f".{EXPECTATIONS_FILE}",
+    "dictionary": DICTIONARY_SUFFIX,
+    "dictionary_page": DICTIONARY_PAGE_SUFFIX,
 }
+_LATER: tuple[Kind, ...] = ("expectations", "dictionary", "dictionary_page")
+"""Kinds that earlier versions of this package did not keep."""
 _ENDS = "|".join(map(re.escape, COMPANION_SUFFIXES.values()))
 _NAME = re.compile(rf"{COMPANIONS}([a-z]{{6}})/([0-9a-f]{{64}})({_ENDS})")
 INTACT_RULE = "object_equals_manifest"
@@ -48,7 +55,7 @@ were last read."""
 
 @dataclass(frozen=True, slots=True)
 class Companions:
-    """The manifest and the report of a published object, and the expectations where they were kept."""
+    """The manifest and the report of a published object, and expectations and dictionary where they were kept."""
 
     manifest: Manifest
     texts: dict[Kind, bytes]
@@ -108,8 +115,9 @@ def companions_of(store: ObjectStore, pair: Pair, metadata: Mapping[str, str]) -
     """Return the companions that a published object's metadata names, or the reason why there are none, "no ..."."""
     names: dict[Kind, str] = {kind: metadata.get(kind, "") for kind in COMPANION_SUFFIXES}
     named = any(names.values())
-    if not names["expectations"]:  # an earlier version of this package published it and kept none
-        del names["expectations"]
+    for kind in _LATER:
+        if not names[kind]:
+            del names[kind]
     texts: dict[Kind, bytes] = {}
     for kind, stated in names.items():
         name = stated if named else plain_name(pair, kind)
