@@ -86,7 +86,11 @@ class Webhook:
         request = urllib.request.Request(self._address, body, headers, method="POST")  # noqa: S310 -- see AlertSettings
         try:
             with self._opener.open(request, timeout=RETRIES["alert"].call_seconds) as answer:
-                return self._said(answer.status, answer.read(_SHOWN * 4))
+                body = answer.read(_SHOWN * 4)
+                said = self._said(answer.status, body)
+                if body.lstrip().lower().startswith((b"<!doctype", b"<html")):  # Slack calls its "ok" text/html
+                    self._fail(f"{said}, a web page: a sign-in or another service answered", _NEW_WEBHOOK)
+                return said
         except urllib.error.HTTPError as answer:
             with answer:
                 self._refuse(answer.code, answer.headers.get("Retry-After"), answer.read(_SHOWN * 4))

@@ -101,6 +101,14 @@ def test_attempts_are_few(hook: WebhookServer) -> None:
     assert len(hook.paths) == RETRIES["alert"].attempts
 
 
+@pytest.mark.parametrize("page", ["<!DOCTYPE html><title>Sign in</title>", "\n<html lang=en>"])
+def test_a_web_page_is_no_delivery(hook: WebhookServer, page: str) -> None:
+    hook.answers = [(200, page, {})]
+    with pytest.raises(AlertNotSent, match=r"200 <.*a web page"):
+        _webhook(hook).send(trial())
+    assert len(hook.paths) == 1
+
+
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirection_is_not_followed(hook: WebhookServer, status: int) -> None:
     with WebhookServer() as other:
