@@ -9,6 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import dagster as dg
@@ -85,15 +86,21 @@ def test_a_backfill_of_28_pairs_keeps_its_limits_and_ends_whole_though_container
         assert len(killed) == KILLED
         ended = {each.dagster_run.tags[PAIR_TAG]: each.dagster_run.status for each in runs}
         assert ended == dict.fromkeys(NAMES, dg.DagsterRunStatus.SUCCESS)
-        # A run without a time of its begin counts as one that was always at work.
-        spans = sorted((each.start_time or 0.0, each.end_time or 0.0) for each in runs)
+        spans = sorted(map(_span, runs))
     most = max(sum(start <= at < end for start, end in spans) for at, _ in spans)
+    own = {name: sorted(_span(each) for each in runs if each.dagster_run.tags[PAIR_TAG] == name) for name in NAMES}
+    assert not [name for name, each in own.items() if any(end > begin for (_, end), (begin, _) in pairwise(each))]
     limit = yaml.safe_load((DEPLOY / "dagster.yaml").read_text())["run_coordinator"]["config"]["max_concurrent_runs"]
     assert 2 <= most <= limit
     assert [len(each.pids) for each in killed] == [2] * KILLED, "a second container went on"
     assert {training_name(pair) for pair in ALL_PAIRS} <= gcs.buckets[BUCKET].live.keys()
     took = max(end for _, end in spans) - min(start for start, _ in spans if start)
     print(f"28 pairs in {took:.0f} s, at most {most} at once, {KILLED} containers killed")  # noqa: T201
+
+
+def _span(run: dg.RunRecord) -> tuple[float, float]:
+    """Begin and end; a run without a time of its begin counts as one that was always at work."""
+    return run.start_time or 0.0, run.end_time or 0.0
 
 
 def _launch(fleet: Production) -> str:
