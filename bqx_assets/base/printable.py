@@ -54,6 +54,15 @@ def markdown_code(text: str) -> str:
     return f"{fence}{padding}{plain}{padding}{fence}"
 
 
+def markdown_cell(text: str) -> str:
+    """Return ``text`` as the only content of a cell of a markdown table, on one line and without markup.
+
+    A bar would end the cell, even in a code span. An empty text stays empty: an empty code span shows its quotes.
+    """
+    plain = " ".join(text.split())
+    return markdown_code(plain).replace("|", r"\|") if plain else ""
+
+
 def cut(text: str, most_bytes: int) -> str:
     """Return the beginning of ``text`` that takes at most so many bytes as JSON, where a letter may take twelve."""
     left = most_bytes

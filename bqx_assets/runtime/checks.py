@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from bqx_assets.base.printable import cut, markdown_code
+from bqx_assets.base.printable import cut, markdown_cell
 from bqx_assets.quality.report import Rule, Severity, Verdict
 from bqx_assets.quality.rules import RULES, one_for_each_rule
 from bqx_assets.release.published import intact
@@ -96,8 +96,7 @@ def offenders_table(name: str, offenders: Sequence[str]) -> str:
     lines = [f"| | {name.replace('_', ' ')} |", "|---:|---|"]
     left = _SHOWN_BYTES
     for count, offender in enumerate(offenders, start=1):
-        # A bar would end the cell, even in a code span.
-        line = f"| {count:,} | {markdown_code(offender[:_NAME_CHARACTERS]).replace('|', chr(92) + '|')} |"
+        line = f"| {count:,} | {markdown_cell(offender[:_NAME_CHARACTERS])} |"
         left -= len(json.dumps(line))
         if left < 0:
             lines.append(f"| | and {len(offenders) - count + 1:,} more |")

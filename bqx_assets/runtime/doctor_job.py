@@ -4,6 +4,7 @@ import dagster as dg
 
 from bqx_assets.base.errors import NotReady
 from bqx_assets.base.pairs import parse_pair
+from bqx_assets.base.printable import markdown_cell
 from bqx_assets.doctor.case import MARKS, Report
 from bqx_assets.doctor.probes import look
 from bqx_assets.runtime.keys import PAIRS
@@ -49,10 +50,5 @@ def markdown(report: Report) -> str:
     lines = ["| | looked at | found |", "|---|---|---|"]
     for line in report.lines:
         found = f"{line.found} → {line.cure}" if line.cure else line.found
-        lines.append(f"| {MARKS[line.state]} | {line.theme}: {line.name} | {_cell(found)} |")
+        lines.append(f"| {MARKS[line.state]} | {line.theme}: {line.name} | {markdown_cell(found)} |")
     return "\n".join(lines)
-
-
-def _cell(text: str) -> str:
-    """Return a text as one cell: on one line, with its bars escaped."""
-    return " ".join(text.replace("|", "\\|").split())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from bqx_assets.base.printable import markdown_code
+from bqx_assets.base.printable import markdown_cell
 from bqx_assets.fleet.attention import attention, summary
 from bqx_assets.fleet.observe import fleet_state
 from bqx_assets.fleet.publication import publish_report
@@ -78,15 +78,12 @@ def attention_table(state: FleetState) -> str:
     matters = attention(state)
     if not matters:
         return "Nothing: every pair is published, verified and fresh."
-    lines = ["| | what | command |", "|---|---|---|"]
-    for each in matters[:_ROWS]:
-        command = markdown_code(each.command) if each.command else ""
-        lines.append(f"| {each.kind} | {_cell(each.sentence)[:400]} | {command} |")
-    return "\n".join([*lines, *([f"\nand {len(matters) - _ROWS:,} more"] if len(matters) > _ROWS else [])])
-
-
-def _cell(text: str) -> str:
-    return markdown_code(" ".join(text.split()).replace("|", "/"))
+    lines = [
+        f"| {each.kind} | {markdown_cell(each.sentence[:400])} | {markdown_cell(each.command)} |"
+        for each in matters[:_ROWS]
+    ]
+    more = [f"\nand {len(matters) - _ROWS:,} more"] if len(matters) > _ROWS else []
+    return "\n".join(["| | what | command |", "|---|---|---|", *lines, *more])
 
 
 def _metadata(place: str, state: FleetState) -> dict[str, dg.MetadataValue]:

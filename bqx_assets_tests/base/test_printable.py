@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bqx_assets.base.errors import BqxError, TableDefect
-from bqx_assets.base.printable import cut, first_line, markdown_code, printable
+from bqx_assets.base.printable import cut, first_line, markdown_cell, markdown_code, printable
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,20 @@ def test_a_code_span_is_fenced_by_more_ticks_than_it_holds(text: str) -> None:
     assert span.endswith(fence)
     assert fence not in span[len(fence) : -len(fence)]
     assert span[len(fence) : -len(fence)].strip(" ") == printable(text).strip(" ")
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("a|b\n c", r"`a\|b c`"),
+        ("", ""),
+        (" \n", ""),
+        ("`|` <b>", r"`` `\|` <b> ``"),
+        ("[x](javascript:1)", "`[x](javascript:1)`"),
+    ],
+)
+def test_a_cell_of_a_table_holds_any_text(text: str, cell: str) -> None:
+    assert markdown_cell(text) == cell
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_the_report_is_in_the_metadata_of_a_job_that_lacks_nothing(home: Path) -
     (output,) = (each for each in result.all_events if each.event_type == dg.DagsterEventType.STEP_OUTPUT)
     metadata = output.step_output_data.metadata
     assert metadata["missing"].value == 0
-    assert "| ✓ | tables: row: targets | targets_eurusd, 50 columns |" in str(metadata["report"].value)
+    assert "| ✓ | tables: row: targets | `targets_eurusd, 50 columns` |" in str(metadata["report"].value)
 
 
 def test_a_lack_fails_the_job_and_is_named_with_its_cure(home: Path, tmp_path: Path) -> None:
@@ -71,4 +71,4 @@ def test_the_job_is_launched_for_one_pair_in_the_container_of_a_pair() -> None:
 def test_a_cell_of_the_table_holds_any_text() -> None:
     line = Line(state="missing", theme="output", name="bucket", found="a|b\nc", cure="gsutil | cat")
     last = markdown(Report(pair="eurusd", lines=(line,), seconds=0.1)).splitlines()[-1]
-    assert last == "| ✗ | output: bucket | a\\|b c → gsutil \\| cat |"
+    assert last == "| ✗ | output: bucket | `a\\|b c → gsutil \\| cat` |"
