@@ -14,6 +14,7 @@ from bqx_assets.base.errors import WarehouseError
 from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.base.store.naming import local_path, output_place
 from bqx_assets.cli import results
+from bqx_assets.cli.actual import month_line
 from bqx_assets.cli.alert import alert_app
 from bqx_assets.cli.cost import cost_app
 from bqx_assets.cli.diff import diff_app
@@ -39,8 +40,9 @@ from bqx_assets.cli.options import (
 from bqx_assets.cli.session import Session
 from bqx_assets.cli.warehouse import warehouse_app
 from bqx_assets.extract.plan import refuse_plan_over_budget
+from bqx_assets.fleet.ledger import Ledger
 from bqx_assets.fleet.observe import fleet_state
-from bqx_assets.fleet.recording import recorded_command
+from bqx_assets.fleet.recording import recorded_command, refuse_over_budget
 from bqx_assets.pipeline import Pipeline
 from bqx_assets.release.lifecycle import init_store
 from bqx_assets.release.published import is_whole
@@ -101,9 +103,14 @@ def plan(ctx: typer.Context, pair: PairArgument, *, output_dir: Annotated[Path |
     if doctor:
         stop_on_a_lack(session, pair, session.settings().of_pair(pair))
     with session.work() as (progress, _):
-        found = Pipeline(session.settings(), progress).plan(pair, checkpoints=output_dir)
+        pipeline = Pipeline(session.settings(), progress)
+        found = pipeline.plan(pair, checkpoints=output_dir)
     session.say(*results.plan_lines(found), results.plan_table(found), *results.period_tables(found))
-    refuse_plan_over_budget(found, session.settings().max_bytes)
+    refuse_plan_over_budget(found, pipeline.settings.max_bytes)
+    if output_dir is None and (budget_usd := pipeline.settings.monthly_budget_usd) is not None:
+        now = datetime.now(UTC)
+        session.say(month_line(Ledger(pipeline.store).month(now), now, budget_usd))
+        refuse_over_budget(pipeline)
     session.suggest("extract" if found.read_bytes or found.problems else "merge", pair)
     session.answer(found)
 

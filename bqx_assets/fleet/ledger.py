@@ -131,8 +131,8 @@ class Ledger:
             return None  # pyarrow has all of these for bytes that are no Parquet
 
 
-def refuse_spent(ledger: Ledger, budget_usd: float | None, now: datetime, run: str = "") -> None:
-    """Refuse to begin a run in a month whose runs have cost ``budget_usd`` already; None is no budget.
+def refuse_spent(ledger: Ledger, budget_usd: float, now: datetime, run: str = "") -> None:
+    """Refuse to begin a run in a month whose runs have cost ``budget_usd`` already.
 
     A ``run`` that has an entry of this month or of the last two days has begun before and is not refused.
 
@@ -141,8 +141,6 @@ def refuse_spent(ledger: Ledger, budget_usd: float | None, now: datetime, run: s
         CheckpointCorrupt: what they have cost is not known, because an object of the ledger cannot be read.
         StoreError: the store does not answer.
     """
-    if budget_usd is None:
-        return  # the store is not asked
     first = first_of_month(now)
     page = ledger.read(min(first, now - _JOINED_AFTER))
     if any(entry.run == run for entry in page.entries):

@@ -69,6 +69,8 @@ def _stale(pair: Pair, standing: Standing | CheckpointCorrupt, fresh_days: float
 
 
 def _spent(settings: Settings, store: ObjectStore, now: datetime) -> Iterator[Fault]:
+    if settings.monthly_budget_usd is None:
+        return
     try:
         refuse_spent(Ledger(store), settings.monthly_budget_usd, now)
     except (BudgetExceeded, CheckpointCorrupt) as error:

@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from bqx_assets.base.pairs import parse_pair
+from bqx_assets.base.progress import Silent
 from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.cli.bill import estimated_run
 from bqx_assets.cli.main import app
 from bqx_assets.fleet.entry import Entry
 from bqx_assets.fleet.ledger import Ledger
+from bqx_assets.sandbox.create import create_warehouse
 
 
 @pytest.fixture
@@ -73,3 +76,24 @@ def test_what_a_published_file_took_is_shown_beside_the_estimate(home: Path) -> 
 
 def test_an_empty_ledger_costs_nothing(tmp_path: Path) -> None:
     assert asked(tmp_path)["groups"] == []
+
+
+def test_a_plan_says_what_the_months_budget_leaves(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    create_warehouse(
+        home / "warehouse",
+        pairs=[parse_pair("eurusd")],
+        rows=3_600,
+        tables=1,
+        seed=1,
+        rates=None,
+        progress=Silent(),
+    )
+    monkeypatch.setenv("BQX_MONTHLY_BUDGET_USD", "7.25")
+    planned = CliRunner().invoke(app, ["--home", str(home), "plan", "eurusd"])
+    assert planned.exit_code == 0, planned.output
+    assert "1.50 USD, of a budget of 7.25 USD" in planned.output
+    monkeypatch.setenv("BQX_MONTHLY_BUDGET_USD", "1.5")
+    refused = CliRunner().invoke(app, ["--home", str(home), "plan", "eurusd"])
+    assert refused.exit_code == 1
+    assert "to read:" in refused.stdout  # the plan is shown all the same
+    assert "1.50 USD by the ledger" in refused.stderr

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bqx_assets.base.errors import BudgetExceeded, CheckpointCorrupt
 from bqx_assets.base.store.local import LocalObjectStore
-from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore
+from bqx_assets.base.store.protocol import ObjectInfo
 from bqx_assets.fleet.entry import Entry
 from bqx_assets.fleet.ledger import PREFIX, Ledger, refuse_spent
 from bqx_assets_tests.servers.memory_store import MemoryObjectStore
@@ -163,8 +163,8 @@ def test_no_order_of_writing_joining_and_reading_loses_or_doubles_an_entry(
         assert len(ledger.read().entries) == len(known)
 
 
-@pytest.mark.parametrize(("budget", "refused"), [(None, False), (5.01, False), (5.0, True), (1.0, True)])
-def test_a_month_whose_budget_is_spent_begins_no_further_run(budget: float | None, *, refused: bool) -> None:
+@pytest.mark.parametrize(("budget", "refused"), [(5.01, False), (5.0, True), (1.0, True)])
+def test_a_month_whose_budget_is_spent_begins_no_further_run(budget: float, *, refused: bool) -> None:
     ledger = Ledger(MemoryObjectStore())
     keep(ledger, entry(1, usd=2.0))
     keep(ledger, entry(2, usd=3.0))
@@ -186,7 +186,6 @@ def test_a_budget_of_a_month_whose_costs_are_not_known_begins_no_run() -> None:
     with pytest.raises(CheckpointCorrupt, match=r"ledger/2026-11\.parquet.*BQX_MONTHLY_BUDGET_USD"):
         refuse_spent(ledger, 5.0, NOW)
     refuse_spent(ledger, 5.0, NOW, "run-1")  # it has begun
-    refuse_spent(ledger, None, NOW)
 
 
 @pytest.mark.parametrize("now", [NOW, NOW.replace(day=1, hour=1)], ids=["in a month", "over its end"])
@@ -197,11 +196,3 @@ def test_a_run_that_has_begun_is_not_stopped_by_the_budget(now: datetime) -> Non
     refuse_spent(ledger, 5.0, now, "run-1")
     with pytest.raises(BudgetExceeded):
         refuse_spent(ledger, 5.0, now, "run-3")
-
-
-def test_without_a_budget_the_store_is_not_asked() -> None:
-    class Silent:
-        """A store that has no method."""
-
-    store: ObjectStore = Silent()  # type: ignore[assignment] # pyright: ignore[reportAssignmentType]
-    refuse_spent(Ledger(store), None, NOW)
