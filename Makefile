@@ -26,7 +26,7 @@ $(if $(ASKED),$(error $(ASKED): not taken by make. For other settings use .venv/
 export PAIR ROWS RATES UI_PAIRS PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run ui test test-cloud test-fleet test-readers test-servers check bench-merge bench-extract bench-pair bench-more image-check clean
+.PHONY: help setup run ui docs test test-cloud test-fleet test-readers test-servers check bench-merge bench-extract bench-pair bench-more image-check clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' Makefile
@@ -74,6 +74,9 @@ check: setup ## Lint, types, import contracts, shell scripts
 	.venv/bin/pyright --warnings
 	.venv/bin/lint-imports
 	.venv/bin/shellcheck -x -P SCRIPTDIR .ci/run .ci/setup.sh deploy/*.sh
+
+docs: setup ## The documentation site, built into build/site
+	@$(PY) -m bqx_assets_tests.docs.site
 
 bench-merge: setup ## The merge against cat, joins, DuckDB, pyarrow (TABLES=100)
 	$(PY) -m benchmarks.merge --tables $(TABLES)

@@ -1,0 +1,51 @@
+"""The site builds without a warning, asks no other server for anything, and leads nowhere outside itself."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from bqx_assets_tests.docs.site import ELSEWHERE, ROOT, build
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    build(folder)
+    return folder / "site"
+
+
+def test_every_page_of_the_repository_is_on_the_site(site: Path) -> None:
+    pages = {path.relative_to(ROOT / "docs").with_suffix(".html") for path in (ROOT / "docs").rglob("*.md")}
+    assert not {
+        page for page in pages | {Path(name).with_suffix(".html") for name in ELSEWHERE} if not (site / page).is_file()
+    }
+
+
+def test_no_page_asks_another_server_for_anything(site: Path) -> None:
+    loaded = re.compile(r'<(?:script|link|img|iframe|source)\b[^>]*(?:src|href)="?((?:https?:)?//[^" >]+)')
+    styles = re.compile(r"(?:url\(|@import )[\"']?((?:https?:)?//[^\"')]+)")
+    for page in site.rglob("*.html"):
+        assert loaded.findall(page.read_text()) == [], page
+    for sheet in site.rglob("*.css"):
+        assert styles.findall(sheet.read_text()) == [], sheet
+
+
+def test_every_link_of_a_page_leads_to_a_file_and_a_place_in_it(site: Path) -> None:
+    """The builder itself warns of most; this looks at what it wrote."""
+    pages = {page: page.read_text() for page in site.rglob("*.html") if page.name != "404.html"}
+    links = 0
+    for page, text in pages.items():
+        for target, anchor in re.findall(r'<a [^>]*href="(?!https?:|mailto:)([^"#]*)(?:#([^"]*))?"', text):
+            path = (page.parent / target).resolve() if target else page
+            assert path.exists(), f"{page.relative_to(site)}: {target}"
+            assert not anchor or path not in pages or f'id="{anchor}"' in pages[path], f"{page.name}: {target}#{anchor}"
+            links += 1
+    assert links > 1_000
+
+
+def test_a_link_to_a_file_that_is_no_page_is_that_files_path(site: Path) -> None:
+    assert "<code>bqx_assets_tests/merge/test_splice.py</code>" in (site / "guarantees.html").read_text()
+    assert "../bqx_assets_tests/" not in (site / "guarantees.html").read_text()
