@@ -1,9 +1,8 @@
-"""The page of all settings, made from their classes: ``python -m bqx_assets_tests.base.settings_page`` writes it."""
+"""The page of all settings, made from their classes."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Literal, Union, get_args, get_origin
 
 from annotated_types import Ge
@@ -12,7 +11,6 @@ from pydantic_settings import BaseSettings
 from bqx_assets.base.settings import Settings, variable_of
 from bqx_assets.fleet.alert_settings import AlertSettings
 
-PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 _HEAD = """# All settings
 
 Each setting is an environment variable; an empty one counts as not set. An option of a command takes precedence over
@@ -21,7 +19,7 @@ settings of its speed. `BQX_UI_HOSTS`, the names of the web server, is read by t
 ([operations](operations.md)).
 
 This page is made from `bqx_assets/base/settings.py` and `bqx_assets/fleet/alert_settings.py` by
-`python -m bqx_assets_tests.base.settings_page`.
+`python -m bqx_assets_tests.docs.reference`.
 
 """
 _TABLE = "| variable | type | default | meaning |\n|---|---|---|---|\n"
@@ -74,7 +72,3 @@ def _default(value: object) -> str:
 
 def _meaning(text: str) -> str:
     return re.sub(r"\s+", " ", text).replace("``", "`").replace("|", "\\|").strip()
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page())

@@ -12,7 +12,6 @@ from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.settings import Last, Settings, parse_last, variable_of
 from bqx_assets.fleet.alert_settings import AlertSettings
-from bqx_assets_tests.base.settings_page import PAGE, page
 
 
 def test_every_path_follows_from_home() -> None:
@@ -52,8 +51,7 @@ def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatc
     assert Settings() == without
 
 
-def test_the_page_of_all_settings_is_what_its_generator_gives() -> None:
-    assert PAGE.read_text() == page(), "python -m bqx_assets_tests.base.settings_page"
+def test_every_setting_has_a_meaning() -> None:
     fields = [*Settings.model_fields.values(), *AlertSettings.model_fields.values()]
     assert all(field.description for field in fields)
 
