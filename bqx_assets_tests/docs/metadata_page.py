@@ -114,5 +114,7 @@ def _tags() -> dict[str, str]:
         for one, two in pairwise(tree.body):
             if isinstance(one, ast.Assign) and isinstance(one.value, ast.Constant) and one.value.value in found:
                 said = two.value if isinstance(two, ast.Expr) else None
-                found[str(one.value.value)] = " ".join(str(said.value).split()) if isinstance(said, ast.Constant) else ""
+                found[str(one.value.value)] = (
+                    " ".join(str(said.value).split()) if isinstance(said, ast.Constant) else ""
+                )
     return {tag: text.removeprefix("Tag of ").removeprefix("Tag by which ") for tag, text in found.items()}
