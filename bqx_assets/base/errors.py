@@ -197,6 +197,10 @@ class ForeignFile(BqxError):
     """Something that this package did not make stands where it would write or remove a file of its own."""
 
 
+class OtherData(BqxError):
+    """The training file at a place is not the one that a program has pinned."""
+
+
 class ReplacementRefused(BqxError):
     """A published file was made from another source than the file that would replace it."""
 

@@ -52,6 +52,14 @@ def scan_parquet(place: Path | str) -> pl.LazyFrame:
     return pl.scan_parquet(source, glob=False, hive_partitioning=False, storage_options=options)
 
 
+def scan_open_parquet(file: BinaryIO) -> pl.LazyFrame:
+    """Return an open parquet file as a lazy frame, which reads this file even after another one has taken its name.
+
+    Polars keeps a descriptor of its own, so that ``file`` may be closed.
+    """
+    return pl.scan_parquet(file, hive_partitioning=False)
+
+
 def read_parquet(
     source: Path | bytes, columns: Sequence[str] | None = None, *, use_statistics: bool = True
 ) -> pl.DataFrame:

@@ -16,6 +16,7 @@ from bqx_assets.base.store.naming import local_path, output_place
 from bqx_assets.cli import results
 from bqx_assets.cli.actual import month_line
 from bqx_assets.cli.alert import alert_app
+from bqx_assets.cli.columns import columns_app
 from bqx_assets.cli.cost import cost_app
 from bqx_assets.cli.diff import diff_app
 from bqx_assets.cli.doctor import doctor_app, stop_on_a_lack
@@ -65,6 +66,7 @@ app.add_typer(diff_app)
 app.add_typer(doctor_app)
 app.add_typer(cost_app)
 app.add_typer(alert_app)
+app.add_typer(columns_app)
 
 
 def main() -> None:

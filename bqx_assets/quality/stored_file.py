@@ -118,6 +118,21 @@ class Source:
             data += more  # the kernel gives at most 2 GiB at once
         return data
 
+    @property
+    def local(self) -> BinaryIO | None:
+        """The open file of this machine; None for an object. Who reads it must not rely on its position."""
+        return self._file
+
+    def read_same(self, start: int, length: int) -> bytes:
+        """Return a range as ``read``, of the opened version alone.
+
+        Raises:
+            PreconditionFailed: another object has taken the name.
+        """
+        if self._info is None:
+            return self.read(start, length)
+        return self._of.store.read(self.name, start, length, self._info.version)
+
     def confirm(self) -> None:
         """Raise PreconditionFailed if the object is no longer the version that was opened.
 

@@ -18,6 +18,7 @@ from bqx_assets.base.settings import training_name
 from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.base.store.naming import is_address, local_path
 from bqx_assets.base.store.open_store import object_at
+from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.catalogue.expectations import Expectations, parse_expectations
 from bqx_assets.quality.diff import Difference, Side, WideFile, diff_manifests, diff_values, has_digests
 from bqx_assets.quality.report import Report
@@ -42,8 +43,8 @@ def validate_file(
         CheckpointCorrupt: the manifest of a published file is gone or damaged.
     """
     file = file_at(place)
-    published = _named_companions(file)
-    manifest = published.manifest if published is not None else _manifest_beside(file)
+    published = named_companions(file)
+    manifest = published.manifest if published is not None else manifest_beside(file)
     report = validate(file, pair, expectations, manifest=manifest, deep=deep, progress=progress)
     # Another report beside a published file would make its publication a partial one.
     if manifest is not None and keep and deep and published is None:
@@ -68,7 +69,7 @@ def kept_expectations(place: str) -> Expectations | None:
 def _kept(place: str) -> tuple[Manifest, str] | None:
     """Return the manifest and the expectations that a published file names, or that lie beside a copy of it."""
     file = file_at(place)
-    found = _named_companions(file)
+    found = named_companions(file)
     if found is None:
         return _kept_beside(file)
     text = found.texts.get("expectations")
@@ -78,7 +79,7 @@ def _kept(place: str) -> tuple[Manifest, str] | None:
 def _kept_beside(file: StoredFile) -> tuple[Manifest, str] | None:
     """Return the manifest and the expectations beside a copy, if the manifest has the digest of the expectations."""
     pair = _PAIR_BY_NAME.get(file.name)
-    manifest = _manifest_beside(file) if pair is not None else None
+    manifest = manifest_beside(file) if pair is not None else None
     if pair is None or manifest is None or manifest.expectations is None:
         return None
     try:
@@ -142,7 +143,7 @@ def _side(place: str, stack: ExitStack) -> tuple[Manifest | None, Source | None]
     file_place = place.removesuffix(MANIFEST_SUFFIX) + ".parquet" if of_manifest else place
     file = file_at(file_place)
     source = file.open()
-    manifest = _manifest_beside(file) if of_manifest else _manifest_of(file)
+    manifest = manifest_beside(file) if of_manifest else _manifest_of(file)
     if (manifest if of_manifest else source) is None:
         raise BadSetting(
             place,
@@ -181,16 +182,25 @@ def file_at(place: str) -> StoredFile:
 
 def _manifest_of(file: StoredFile) -> Manifest | None:
     """Return the manifest that a published file names, else the one beside the file."""
-    found = _named_companions(file)
-    return found.manifest if found is not None else _manifest_beside(file)
+    found = named_companions(file)
+    return found.manifest if found is not None else manifest_beside(file)
 
 
-def _manifest_beside(file: StoredFile) -> Manifest | None:
+def manifest_beside(file: StoredFile) -> Manifest | None:
+    """Return the manifest beside a file; None if there is none. Raises CheckpointCorrupt for one that is damaged."""
     beside = file.beside(MANIFEST_SUFFIX)
     return load_record(beside.store, beside.name, Manifest) if beside.store.head(beside.name) is not None else None
 
 
-def _named_companions(file: StoredFile) -> Companions | None:
+def publishing_store(file: StoredFile) -> ObjectStore:
+    """Return the store that knows a file's generation and metadata.
+
+    Published files in a folder have them in sidecars, which the store of a mere path does not read.
+    """
+    return file.store if file.path is None else LocalObjectStore(file.path.parent)
+
+
+def named_companions(file: StoredFile) -> Companions | None:
     """Return the companions that a published file names; None if it names none.
 
     Raises:
@@ -199,8 +209,7 @@ def _named_companions(file: StoredFile) -> Companions | None:
     pair = _PAIR_BY_NAME.get(file.name)
     if pair is None:
         return None
-    # Published files in a folder have their metadata in sidecars, which the store of a mere path does not read.
-    store = file.store if file.path is None else LocalObjectStore(file.path.parent)
+    store = publishing_store(file)
     info = store.head(file.name)
     if info is None or not info.metadata.get("manifest"):
         return None

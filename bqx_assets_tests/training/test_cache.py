@@ -1,0 +1,133 @@
+"""A fetched file is whole and verified or not there at all, and is what models are trained on from then on."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from bqx_assets.base.errors import ChecksumMismatch, NotEnoughDisk, OtherData, StoreError, SystemRefused
+from bqx_assets.base.pairs import parse_pair
+from bqx_assets.base.progress import Silent
+from bqx_assets.base.settings import Settings
+from bqx_assets.base.store.gcs import GcsObjectStore
+from bqx_assets.base.store.local import LocalObjectStore
+from bqx_assets.training import cache
+from bqx_assets.training.cache import Fetched, fetch
+from bqx_assets.training.load import load_training, training_manifest
+from bqx_assets_tests.servers.gcs.fixtures import BUCKET
+from bqx_assets_tests.servers.gcs.server import GcsServer
+from bqx_assets_tests.training.published import Merged, merged_pair
+
+EURUSD = parse_pair("eurusd")
+NAME = "training_eurusd.parquet"
+
+
+def _fetch(home: Path, source: Path | str, pin: str | None = None) -> Fetched:
+    return fetch(EURUSD, Settings(home=home), Silent(), source=source, pin=pin)
+
+
+def _files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*") if path.is_file() and not path.name.endswith(".lock"))
+
+
+def test_a_copy_has_manifest_and_dictionary_beside_it_and_a_second_call_reads_nothing(
+    folder: Path, eurusd: Merged, tmp_path: Path
+) -> None:
+    done = _fetch(tmp_path, folder)
+    assert done.path == tmp_path / "cache" / (eurusd.manifest.file.content_digest or "") / NAME
+    assert done.path.read_bytes() == (folder / NAME).read_bytes()
+    assert _files(tmp_path) == ["training_eurusd.columns.parquet", "training_eurusd.manifest.json", NAME]
+    before = done.path.stat()
+    again = _fetch(tmp_path, folder)
+    assert again.was_there
+    assert again.path.stat() == before
+    assert _fetch(tmp_path, tmp_path / "gone", done.digest).was_there
+    assert load_training("eurusd", source=done.path).collect().equals(load_training("eurusd", source=folder).collect())
+
+
+def test_what_is_in_the_cache_is_read_there_even_if_the_bucket_has_moved_on(
+    gcs: GcsServer, gcs_store: GcsObjectStore, eurusd: Merged, tmp_path: Path
+) -> None:
+    eurusd.publish(gcs_store)
+    place, settings = f"gs://{BUCKET}", Settings(home=tmp_path)
+    digest = _fetch(tmp_path, place).digest
+    rows = load_training("eurusd", (45, 15), source=place, settings=settings)
+    gcs.log.clear()
+    first = rows.collect()
+    assert not gcs.log.ranges
+    merged_pair(tmp_path, EURUSD, shift=1).publish(gcs_store)
+    assert training_manifest("eurusd", source=place, settings=settings).file.content_digest != digest
+    kept = load_training("eurusd", (45, 15), source=place, settings=settings, pin=digest)
+    assert kept.collect().equals(first)
+    with pytest.raises(OtherData):
+        load_training("eurusd", source=place, settings=Settings(home=tmp_path / "other"), pin=digest)
+
+
+def test_of_calls_at_once_one_copies_and_all_find_the_same_file(folder: Path, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        done = [each.result() for each in [pool.submit(_fetch, tmp_path, folder) for _ in range(4)]]
+    assert len({each.path for each in done}) == 1
+    assert sorted(each.was_there for each in done) == [False, True, True, True]
+
+
+def test_a_byte_that_arrives_changed_leaves_nothing_behind(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "out")
+    data = bytearray((tmp_path / "out" / NAME).read_bytes())
+    data[1000] ^= 1
+    (tmp_path / "out" / NAME).write_bytes(data)
+    for path in (tmp_path / "out").glob(".objects"):
+        shutil.rmtree(path)
+    with pytest.raises(ChecksumMismatch, match="Nothing was kept"):
+        _fetch(tmp_path / "home", tmp_path / "out")
+    assert _files(tmp_path / "home") == []
+
+
+def test_a_full_disk_is_said_before_or_while_it_fills_and_leaves_nothing_behind(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nearly_full(_: object) -> SimpleNamespace:
+        return SimpleNamespace(free=1000)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(cache.shutil, "disk_usage", nearly_full)
+        with pytest.raises(NotEnoughDisk, match="--to"):
+            _fetch(tmp_path, folder)
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(cache.os, "pwrite", full)
+    with pytest.raises(SystemRefused, match="room on the disk"):
+        _fetch(tmp_path, folder)
+    assert _files(tmp_path) == []
+    monkeypatch.undo()
+    assert not _fetch(tmp_path, folder).was_there
+
+
+def test_a_copy_that_was_cut_short_later_is_refused(folder: Path, tmp_path: Path) -> None:
+    done = _fetch(tmp_path, folder)
+    os.truncate(done.path, done.size_bytes - 1)
+    with pytest.raises(ChecksumMismatch):
+        load_training("eurusd", settings=Settings(home=tmp_path), pin=done.digest)
+
+
+def test_a_bucket_that_fails_midway_leaves_nothing_behind(
+    gcs: GcsServer, gcs_store: GcsObjectStore, eurusd: Merged, tmp_path: Path
+) -> None:
+    eurusd.publish(gcs_store)
+    gcs.fail("object.media", status=403, reason="forbidden", name=NAME, times=100, skip=1)
+    with pytest.raises(StoreError):
+        _fetch(tmp_path, f"gs://{BUCKET}")
+    assert _files(tmp_path) == []
+
+
+def test_a_copy_of_an_old_publication_is_kept_without_a_dictionary(eurusd: Merged, tmp_path: Path) -> None:
+    eurusd.publish(LocalObjectStore(tmp_path / "out"), dictionary=False)
+    done = _fetch(tmp_path, tmp_path / "out")
+    assert _files(done.path.parent) == ["training_eurusd.manifest.json", NAME]

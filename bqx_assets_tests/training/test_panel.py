@@ -1,0 +1,67 @@
+"""A panel stacks the rows of pairs under common names, and takes what they have in common."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from bqx_assets.base.errors import BadSetting, OtherData
+from bqx_assets.base.names import KEY
+from bqx_assets.training.load import load_training, training_columns
+from bqx_assets.training.panel import load_panel
+from bqx_assets_tests.training.published import Merged
+
+PAIRS = ["gbpusd", "eurusd"]
+LABEL = "target_bqx45_h15"
+
+
+def test_a_panel_is_the_pairs_one_below_the_other_under_common_names(folder: Path) -> None:
+    panel = load_panel(PAIRS, (45, 15), source=folder, dtype=pl.Float32)
+    rows = panel.collect()
+    assert rows.columns[:3] == ["pair", KEY, LABEL]
+    assert rows.schema == panel.collect_schema()
+    assert rows.schema["pair"] == pl.Enum(PAIRS)
+    for name in PAIRS:
+        own = load_training(name, (45, 15), source=folder, dtype=pl.Float32).collect()
+        common = dict(training_columns(name, source=folder).select("column", "common_name").rows())
+        mine = rows.filter(pl.col("pair") == name).drop("pair")
+        assert own.rename(common, strict=False).select(mine.columns).equals(mine)
+    assert any(name.startswith("csi_agg_quote__") for name in rows.columns)
+    assert rows["pair"].to_list() == [name for name in PAIRS for _ in range(rows.height // 2)]
+
+
+def test_a_few_columns_of_a_panel_are_read_alone(folder: Path) -> None:
+    panel = load_panel(PAIRS, (45, 15), source=folder)
+    assert panel.select("pair", LABEL).explain().count("PROJECT 1/") == len(PAIRS)
+    means = panel.group_by("pair").agg(pl.col("agg__agg_mean_45").mean()).sort("pair").collect()
+    assert means["pair"].to_list() == PAIRS
+
+
+def test_features_of_one_pair_alone_are_left_out_or_null_in_the_other(folder: Path) -> None:
+    tables = ["agg_*", "corr_ibkr_eurusd_ewa", "corr_ibkr_gbpusd_ewa"]
+    with pytest.raises(BadSetting, match="corr_ibkr_eurusd_ewa"):
+        load_panel(PAIRS, source=folder, tables=tables)
+    common = load_panel(PAIRS, source=folder, tables="agg_*").collect_schema().names()
+    every = load_panel(PAIRS, source=folder, absent="null", tables="*_agg_*").collect_schema().names()
+    assert set(common).isdisjoint({*every} - {"pair", KEY})
+
+
+def test_a_constant_is_left_out_of_a_panel_only_if_it_is_one_in_every_pair(folder: Path) -> None:
+    names = load_panel(PAIRS, source=folder).collect_schema().names()
+    assert "agg__agg_std_45" not in names
+    assert "agg__agg_std_180" not in names
+    both = load_panel(PAIRS, source=folder, include=["constant", "duplicate"]).collect_schema().names()
+    assert {*both} - {*names} == {"agg__agg_std_45", "agg__agg_std_180"}
+
+
+def test_pins_are_of_single_pairs(folder: Path, eurusd: Merged) -> None:
+    digest = eurusd.manifest.file.content_digest or ""
+    assert load_panel(PAIRS, features=[], source=folder, pins={"eurusd": digest}).collect().height
+    with pytest.raises(OtherData):
+        load_panel(PAIRS, features=[], source=folder, pins={"gbpusd": digest})
+    with pytest.raises(BadSetting, match="usdjpy"):
+        load_panel(PAIRS, source=folder, pins={"usdjpy": digest})
+    with pytest.raises(BadSetting, match="none"):
+        load_panel([], source=folder)
