@@ -1,6 +1,6 @@
 """The public surface of bqx_assets: for each forex pair, feature tables become one verified training parquet.
 
-These names are all that a program needs for the stages; modules below may move. Each is imported when it is first
+These names are all that a program needs for the stages and for training; modules below may move. Each is imported when it is first
 asked for, so that ``bqx --help`` and Ctrl-C at the start wait for none of them.
 """
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from bqx_assets.base.settings import Settings
     from bqx_assets.pipeline import Pipeline
     from bqx_assets.quality.report import Report
+    from bqx_assets.training.load import load_training, training_columns, training_manifest
+    from bqx_assets.training.panel import load_panel
 
 __all__ = [
     "ALL_PAIRS",
@@ -27,7 +29,11 @@ __all__ = [
     "Report",
     "Settings",
     "errors",
+    "load_panel",
+    "load_training",
     "parse_pair",
+    "training_columns",
+    "training_manifest",
 ]
 _HOMES = {
     "ALL_PAIRS": "base.pairs",
@@ -39,7 +45,11 @@ _HOMES = {
     "Report": "quality.report",
     "Settings": "base.settings",
     "errors": "base",
+    "load_panel": "training.panel",
+    "load_training": "training.load",
     "parse_pair": "base.pairs",
+    "training_columns": "training.load",
+    "training_manifest": "training.load",
 }
 """The module of each name, below this package."""
 

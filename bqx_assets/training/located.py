@@ -28,7 +28,6 @@ from bqx_assets.merge.footer import Footer
 from bqx_assets.quality.integrity import segments
 from bqx_assets.quality.stored_file import End, Source, StoredFile, footer_of, read_end
 from bqx_assets.release.named_file import file_at, manifest_beside, named_companions, publishing_store
-from bqx_assets.release.published import COMPANION_SUFFIXES
 from bqx_assets.training.bucket_scan import scan_object
 
 Pin = str | int
@@ -148,10 +147,7 @@ def _companions(pair: Pair, file: StoredFile) -> tuple[Manifest, bytes, bytes | 
     """Return the manifest, its bytes, and the dictionary's, which a published file names or a copy has beside it."""
     named = named_companions(file)
     if named is not None:
-        found, text = named.manifest, named.texts["manifest"]
-        dictionary = next(
-            (named.texts.get(kind) for kind, end in COMPANION_SUFFIXES.items() if end == DICTIONARY_SUFFIX), None
-        )
+        found, text, dictionary = named.manifest, named.texts["manifest"], named.texts.get("dictionary")
     else:
         beside = manifest_beside(file)
         if beside is None:
