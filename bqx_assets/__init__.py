@@ -1,7 +1,7 @@
 """The public surface of bqx_assets: for each forex pair, feature tables become one verified training parquet.
 
-These names are all that a program needs for the stages and for training; modules below may move. Each is imported when it is first
-asked for, so that ``bqx --help`` and Ctrl-C at the start wait for none of them.
+These names are all that a program needs for the stages and for training; modules below may move. Each is imported when
+it is first asked for, so that ``bqx --help`` and Ctrl-C at the start wait for none of them.
 """
 
 from importlib import import_module

@@ -198,9 +198,7 @@ def _filters(features: pl.DataFrame, selection: Selection) -> list[pl.Expr]:
     """Return the conditions of a selection. Raises BadSetting for a name that no feature has."""
     tests: list[pl.Expr] = []
     if selection.features is not None:
-        columns, common = features["column"].to_list(), features["common_name"].to_list()
-        fitting = [_fitting(pattern, columns, common) for pattern in selection.features]
-        tests.append(pl.col("column").is_in([name for names in fitting for name in names]))
+        tests.append(pl.col("column").is_in(_fitting(features, selection.features)))
     if selection.tables is not None:
         tables: list[str] = features["table"].unique(maintain_order=True).to_list()
         for pattern in selection.tables:
@@ -221,21 +219,32 @@ def _filters(features: pl.DataFrame, selection: Selection) -> list[pl.Expr]:
     return tests
 
 
-def _fitting(pattern: str, columns: Sequence[str], common: Sequence[str]) -> list[str]:
-    found = [
-        column
-        for column, name in zip(columns, common, strict=True)
-        if fnmatchcase(column, pattern) or fnmatchcase(name, pattern)
-    ]
-    if found:
-        return found
+def _fitting(features: pl.DataFrame, patterns: Sequence[str]) -> list[str]:
+    """Return the features that fit a pattern, by their name or their common name. Raises BadSetting for none."""
+    names = features.select("column", "common_name").rows()
+    places: dict[str, list[str]] = {}  # 500 names would take a minute if each were tried as a pattern
+    for column, common in names:
+        for name in {column, common}:
+            places.setdefault(name, []).append(column)
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        fitting = places.get(pattern) or [
+            column for column, common in names if fnmatchcase(column, pattern) or fnmatchcase(common, pattern)
+        ]
+        if not fitting:
+            raise _no_such_feature(pattern, features["column"].to_list())
+        found |= dict.fromkeys(fitting)
+    return [*found]
+
+
+def _no_such_feature(pattern: str, columns: Sequence[str]) -> BadSetting:
     near = difflib.get_close_matches(pattern, columns, n=_NEAR)
     cure = "bqx columns PAIR --match PATTERN shows what a pattern finds."
     if is_target(pattern):
         cure = "Targets are no features: name it as target."
     elif near:
         cure = f"Did you mean {' or '.join(near)}?"
-    raise BadSetting(
+    return BadSetting(
         "features", got=repr(pattern[:80]), expected="the name of a feature, or a pattern that fits some", cure=cure
     )
 
