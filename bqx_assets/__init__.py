@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bqx_assets.pipeline import Pipeline
     from bqx_assets.quality.report import Report
     from bqx_assets.training.load import load_training, training_columns, training_manifest
-    from bqx_assets.training.panel import load_panel
+    from bqx_assets.training.stacked_pairs import load_panel
 
 __all__ = [
     "ALL_PAIRS",
@@ -45,7 +45,7 @@ _HOMES = {
     "Report": "quality.report",
     "Settings": "base.settings",
     "errors": "base",
-    "load_panel": "training.panel",
+    "load_panel": "training.stacked_pairs",
     "load_training": "training.load",
     "parse_pair": "base.pairs",
     "training_columns": "training.load",

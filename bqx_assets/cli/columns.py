@@ -17,8 +17,8 @@ from bqx_assets.cli.options import Json, PairArgument, path_of, place_of
 from bqx_assets.cli.results import plain_table
 from bqx_assets.cli.session import Session
 from bqx_assets.training.cache import fetch
+from bqx_assets.training.choice import LEFT_OUT, REASONS, Choice, counts_left_out, left_out_text, named_windows
 from bqx_assets.training.load import Prepared, prepare
-from bqx_assets.training.selection import LEFT_OUT, REASONS, Choice, counts_left_out, left_out_text, named_windows
 
 columns_app = typer.Typer()
 _WIDEST = 120

@@ -25,8 +25,8 @@ from bqx_assets.base.settings import Settings
 from bqx_assets.dictionary.build import build_dictionary
 from bqx_assets.quality.scan import Measured, stated_columns, stated_groups
 from bqx_assets.training.cache import located
+from bqx_assets.training.choice import LEFT_OUT, Choice, Selection, Target, chosen_targets, judged_features
 from bqx_assets.training.located import Located, Pin
-from bqx_assets.training.selection import LEFT_OUT, Choice, Selection, Target, chosen_targets, judged_features
 
 Moment = str | date | datetime
 """A time as ISO 8601 text, a date (its first minute) or a datetime; UTC unless it names a zone."""

@@ -19,8 +19,8 @@ from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.merge.footer import read_footer
+from bqx_assets.training.choice import LEFT_OUT, Choice, Excluded
 from bqx_assets.training.load import NoDictionary, load_training, training_columns, training_manifest
-from bqx_assets.training.selection import LEFT_OUT, Choice, Excluded
 from bqx_assets_tests.frames import START
 from bqx_assets_tests.training.published import ROWS, Merged, merged_pair
 

@@ -10,7 +10,7 @@ import pytest
 from bqx_assets.base.errors import BadSetting, OtherData
 from bqx_assets.base.names import KEY
 from bqx_assets.training.load import load_training, training_columns
-from bqx_assets.training.panel import load_panel
+from bqx_assets.training.stacked_pairs import load_panel
 from bqx_assets_tests.training.published import Merged
 
 PAIRS = ["gbpusd", "eurusd"]

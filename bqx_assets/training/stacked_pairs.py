@@ -18,9 +18,9 @@ from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.printable import some_of
 from bqx_assets.base.settings import Settings
+from bqx_assets.training.choice import LEFT_OUT, Choice, Target
 from bqx_assets.training.load import Dtype, Moment, Prepared, as_pair, numbers_as, prepare, selected
 from bqx_assets.training.located import Pin
-from bqx_assets.training.selection import LEFT_OUT, Choice, Target
 
 PAIR = "pair"
 """The first column of a panel."""
@@ -81,7 +81,7 @@ def load_panel(  # noqa: PLR0913 -- as ``load_training``
 
 
 class _How(NamedTuple):
-    """Which rows a panel has, and the type of its numbers."""
+    """The rows that a panel has, and the type of its numbers."""
 
     start: Moment | None
     end: Moment | None

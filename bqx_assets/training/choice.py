@@ -42,7 +42,7 @@ _WINDOW = re.compile(r"w?(\d{1,9})")
 
 
 class Choice(TypedDict, total=False):
-    """Which features are chosen: those that every filter lets through; a filter that is not given lets all through."""
+    """The filters of features: chosen are those that every one lets through; one that is not given lets all through."""
 
     features: str | Sequence[str]
     """Names or patterns such as ``reg_bqx__*_45``, of which one must fit; also of ``common_name``."""
