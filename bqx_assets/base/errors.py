@@ -201,6 +201,10 @@ class OtherData(BqxError):
     """The training file at a place is not the one that a program has pinned."""
 
 
+class LeakySplit(BqxError):
+    """A model would be tested on rows that share bars with rows that it was trained on."""
+
+
 class ReplacementRefused(BqxError):
     """A published file was made from another source than the file that would replace it."""
 
