@@ -158,7 +158,7 @@ class Fleet:
                 record.dagster_run
             ):  # the sensor would do it too, where a daemon runs it, but later
                 stop_after_failures(self._instance, record.dagster_run, self._settings.stop_after)
-        return [self._ended.get(pair) or now[pair] for pair in self._runs if pair in self._ended or pair in now]
+        return [self._ended.get(pair) or now.get(pair) or self._deleted(pair) for pair in self._runs]
 
     def cancel(self) -> list[MemberRun]:
         """Cancel what is queued and at work of this and earlier fleets; a run of the browser goes on. Return all."""
@@ -177,6 +177,12 @@ class Fleet:
         if ids := list(self._runs.values()):
             wanted.append(dg.RunsFilter(run_ids=ids, statuses=UNENDED))
         return list({run.run_id: run for each in wanted for run in self._instance.get_runs(each)}.values())
+
+    def _deleted(self, pair: str) -> MemberRun:
+        """Return a run that somebody deleted: it must not be missing among the outcomes as if nobody had asked."""
+        error, cure = "its run was deleted, so its outcome is not known", f"bqx run {pair}"
+        run, followed = self._runs[pair], pair in self._followed
+        return MemberRun(pair=pair, run_id=run, state="cancelled", followed=followed, error=error, cure=cure)
 
     def _member(self, record: dg.RunRecord) -> MemberRun:
         run = record.dagster_run

@@ -103,6 +103,17 @@ def test_no_more_runs_are_launched_than_the_pool_of_reads_allows(instance: dg.Da
     assert next_launched(instance) == ["eurusd"]
 
 
+def test_two_runs_of_a_pair_are_never_launched_together(instance: dg.DagsterInstance) -> None:
+    first = submit(instance, "eurusd", **BACKFILL)
+    for pair in ("eurusd", "gbpusd"):
+        submit(instance, pair)
+    assert next_launched(instance) == ["eurusd", "gbpusd"]
+    begins, ends = dg.DagsterEventType.PIPELINE_START, dg.DagsterEventType.PIPELINE_SUCCESS
+    for event, waiting in ((begins, ["gbpusd"]), (ends, ["eurusd", "gbpusd"])):
+        instance.report_dagster_event(dg.DagsterEvent(event.value, first.job_name), first.run_id)
+        assert sorted(next_launched(instance)) == waiting
+
+
 def test_all_partitions_of_a_warehouse_with_one_pair_start_one_run_and_say_why_not_the_others(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -136,3 +136,11 @@ def test_what_a_run_cost_is_whole_though_a_month_ended_in_it(tmp_path: Path, mon
         Ledger(Pipeline(settings).store).begin(Entry(stage=stage, began_at=at, **known))
     with dg.DagsterInstance.ephemeral() as instance:
         assert fleet_runs.Fleet(instance, settings, None)._spent() == {"r": 4.0}
+
+
+def test_a_run_that_was_deleted_is_an_outcome(settings: Settings) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        fleet = fleet_runs.Fleet(instance, settings, None)
+        fleet._runs = {"eurusd": "of-no-run"}
+        (outcome,) = list(fleet.looks())[-1]
+    assert (outcome.pair, outcome.state, outcome.cure) == ("eurusd", "cancelled", "bqx run eurusd")
