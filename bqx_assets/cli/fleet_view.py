@@ -7,6 +7,7 @@ from datetime import datetime
 from rich.table import Table
 from rich.text import Text
 
+from bqx_assets.base.printable import printable
 from bqx_assets.cli.failures import pasteable
 from bqx_assets.cli.results import keep_whole, plain_table, status_lines
 from bqx_assets.fleet.attention import attention, summary
@@ -23,7 +24,7 @@ def fleet_lines(state: FleetState, bqx: str = "bqx") -> list[Table | Text | str]
     if begun:
         lines.append(_ages(begun, state))
     for each in matters[:_MOST_MATTERS]:
-        lines.append(Text.assemble(("! ", "bold yellow"), each.sentence))
+        lines.append(Text.assemble(("! ", "bold yellow"), printable(each.sentence)))
         if each.command:
             lines.append(Text(f"  → {pasteable(each.command, bqx)}", style="italic"))
     if len(matters) > _MOST_MATTERS:

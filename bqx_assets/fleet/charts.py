@@ -15,7 +15,8 @@ from bqx_assets.fleet.trend import Point
 _MOST_POINTS, _MOST_LABELS = 90, 6
 _DASHES = ("none", "8, 3", "2, 3")
 """Lines differ by more than their colours."""
-_COMMENT = re.compile("<!--.*?-->", re.DOTALL)
+_NOT_DRAWN = re.compile("<!--.*?-->|<script.*?</script>", re.DOTALL)
+"""Comments with the date of the rendering and addresses, and a script that only pygal's other scripts would read."""
 _CHARTS: tuple[tuple[str, dict[str, Callable[[Point], float]]], ...] = (
     (
         "Pairs",
@@ -90,6 +91,5 @@ def _chart(title: str, lines: dict[str, Callable[[Point], float]], points: Seque
     for (name, value), dashes in zip(lines.items(), _DASHES, strict=False):
         chart.add(name, [round(value(point), 4) for point in points], stroke_style={"width": 2, "dasharray": dashes})
     drawn: str = chart.render(is_unicode=True)
-    # Its comments have the date of the rendering and addresses. All texts in it are escaped by pygal.
     last = ", ".join(f"{name} {value(points[-1]):,.4g}" for name, value in lines.items())
-    return Chart(title, last, Markup(_COMMENT.sub("", drawn)))  # noqa: S704
+    return Chart(title, last, Markup(_NOT_DRAWN.sub("", drawn)))  # noqa: S704 -- pygal escapes all texts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from bqx_assets.cli.fleet_view import fleet_facts, fleet_lines
 from bqx_assets.fleet.state import FleetState
@@ -64,3 +65,10 @@ def test_json_has_every_failure_by_name() -> None:
     assert pairs["usdjpy"]["failed_tables"] == ["agg_usdjpy", "mkt_vol"]
     assert pairs["gbpusd"]["failed_checks"] == ["completeness"]
     assert len(pairs) == 28
+
+
+def test_a_library_s_error_cannot_act_on_the_terminal() -> None:
+    failed = good("eurusd", stages=(stage("slabs", 3, outcome="failed", error="OSError", message="\x1b[2J\u202eno"),))
+    texts = [line.plain for line in fleet_lines(fleet(pairs=(failed,))) if isinstance(line, Text)]
+    assert any(r"\x1b[2J\u202eno" in text for text in texts)
+    assert all(text.isprintable() for text in texts)

@@ -51,6 +51,7 @@ def test_it_says_what_needs_attention_first_with_its_command(page: str) -> None:
 
 
 def test_nothing_of_the_data_becomes_markup(page: str) -> None:
+    assert page.count("<script") == 1, "a script that is not the page's own"
     assert "<script>alert(1)" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "3 columns &lt;b&gt;wrong&lt;/b&gt;" in page
