@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from bqx_assets.base.artifacts import ExtractionRecord, RowAccount, SlabRecord
 from bqx_assets.base.errors import BqxError
 from bqx_assets.base.pairs import Pair, parse_pair
+from bqx_assets.base.progress import at_work, waiting
+from bqx_assets.base.threads import in_threads
 from bqx_assets.catalogue.expectations import family_word
 from bqx_assets.fleet.entry import Entry
 from bqx_assets.fleet.ledger import Ledger, first_of_month
@@ -20,6 +23,7 @@ from bqx_assets.release.status import PairArtifacts
 
 _LEDGER_DAYS = 62
 """Entries of this many days are looked at for the last run of a pair: two months, so that a monthly run is found."""
+_ASKED_AT_ONCE = 4
 
 
 def fleet_state(
@@ -41,12 +45,15 @@ def fleet_state(
     for entry in page.entries:
         by_pair[entry.pair].append(entry)
     found = pipeline.artifacts(chosen)
+    asked = [parse_pair(each.status.pair) for each in found if ask_sources and each.status.spine == "done"]
+    sources = _changed_sources(pipeline, asked) if asked else {}
     return FleetState(
         at=now,
         output=str(settings.output or settings.output_dir),
         origin=next((each.published.extraction.origin for each in found if each.published), ""),
         pairs=tuple(
-            _pair_state(pipeline, each, by_pair[each.status.pair], now, ask_sources=ask_sources) for each in found
+            _pair_state(each, by_pair[each.status.pair], sources.get(each.status.pair), now, settings.fresh_days)
+            for each in found
         ),
         fresh_days=settings.fresh_days,
         month_usd=sum(entry.usd for entry in page.entries if entry.began_at >= first_of_month(now)),
@@ -68,13 +75,20 @@ def changed_source(pipeline: Pipeline, pair: Pair) -> tuple[Source, str]:
     return ("changed" if anew or plan.problems else "unchanged"), ""
 
 
+def _changed_sources(pipeline: Pipeline, pairs: Sequence[Pair]) -> dict[str, tuple[Source, str]]:
+    """Return what ``changed_source`` tells of each pair; in BigQuery a plan mostly waits for its queries."""
+    quiet = Pipeline(pipeline.settings)  # a line of progress belongs to one of several pairs
+    with waiting(pipeline.progress, "sources", at_work(f"asking whether the tables of {len(pairs)} pairs changed")):
+        told = in_threads(partial(changed_source, quiet), pairs, _ASKED_AT_ONCE, "sources")
+        return {pair.name: each for pair, each in zip(pairs, told, strict=True)}
+
+
 def _pair_state(
-    pipeline: Pipeline, found: PairArtifacts, entries: Sequence[Entry], now: datetime, *, ask_sources: bool
+    found: PairArtifacts, entries: Sequence[Entry], asked: tuple[Source, str] | None, now: datetime, fresh_days: float
 ) -> PairState:
     published = found.published
     extraction = published.extraction if published else None
-    asked = ask_sources and found.status.spine == "done"
-    source, refused = changed_source(pipeline, parse_pair(found.status.pair)) if asked else ("not asked", "")
+    source, refused = asked or ("not asked", "")
     snapshot = extraction.snapshot_time if extraction else None
     last_run = [entry for entry in entries if entry.run == entries[-1].run]
     return PairState(
@@ -82,7 +96,7 @@ def _pair_state(
         rows_until=extraction.spine.last if extraction else None,
         snapshot_time=snapshot,
         published_at=published.created_at if published else None,
-        fresh=is_fresh(now - snapshot, pipeline.settings.fresh_days) if snapshot else None,
+        fresh=is_fresh(now - snapshot, fresh_days) if snapshot else None,
         source=source,
         source_error=refused,
         verdicts=found.report.verdicts if found.report else (),

@@ -7,18 +7,19 @@ import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from typer.testing import CliRunner
 
 from bqx_assets.base.artifacts import EXTRACTION_FILE
-from bqx_assets.base.pairs import parse_pair
+from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
 from bqx_assets.cli.main import app
 from bqx_assets.fleet.observe import fleet_state
 from bqx_assets.fleet.recording import recorded_command
-from bqx_assets.fleet.state import FleetState, PairState
+from bqx_assets.fleet.state import FleetState, PairState, Source
 from bqx_assets.pipeline import Pipeline
 from bqx_assets.sandbox.create import create_warehouse
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
@@ -111,6 +112,26 @@ def test_people_see_each_pair_and_what_needs_attention(home: Path, monkeypatch: 
     assert [each["pair"] for each in facts["pairs"]] == ["eurusd", "gbpusd", "usdjpy", "usdchf"]
     assert [each["kind"] for each in facts["attention"]] == ["unreadable", "missing", "missing"]
     assert facts["pairs"][0]["spine"] == "done"
+
+
+def test_pairs_are_asked_for_their_sources_at_once_and_keep_their_own_answers(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = Barrier(2, timeout=30)
+
+    def told(pipeline: Pipeline, pair: Pair) -> tuple[Source, str]:
+        assert pipeline.settings.home == home
+        together.wait()
+        return ("changed", "") if pair == GOOD else ("not asked", f"no answer about {pair}")
+
+    monkeypatch.setattr("bqx_assets.fleet.observe.changed_source", told)
+    state = seen(home, ask_sources=True)
+    assert [(each.source, each.source_error) for each in state.pairs] == [
+        ("changed", ""),
+        ("not asked", "no answer about gbpusd"),
+        ("not asked", ""),
+        ("not asked", ""),
+    ]
 
 
 @pytest.mark.parametrize("tables", [3, 12])
