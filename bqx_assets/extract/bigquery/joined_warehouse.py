@@ -21,6 +21,7 @@ from bqx_assets.base.checksums import crc32c
 from bqx_assets.base.column_types import COLUMN_TYPES
 from bqx_assets.base.errors import (
     BqxError,
+    BudgetExceeded,
     ChecksumMismatch,
     ObjectMissing,
     QueryTooLarge,
@@ -165,7 +166,13 @@ class JoinedWarehouse(InFront):
             self._jobs.admit(sum(size for _, size in asked), f"{self._spine.pair}")
             numbers = count()
             ready = [batch for batch, _ in asked]
-            made = self._each(ready, lambda batch: self._join(sql, batch, next(numbers)), QueryTooLarge)
+
+            def join(batch: Sequence[AheadRead]) -> list[_Fetched]:
+                if batch not in ready:  # half of one that was too large, of which the queries so far are billed
+                    self._jobs.admit(self._planned_bytes(sql, batch), _subject(batch))
+                return self._join(sql, batch, next(numbers))
+
+            made = self._each(ready, join, QueryTooLarge)
         except BqxError as error:
             errors |= {each.table: error for each in reads if each.table not in errors}
             return
@@ -198,7 +205,7 @@ class JoinedWarehouse(InFront):
                 return [work(batch)]
             except (WarehouseUnavailable, ReadsEnded):
                 raise
-            except WarehouseError as error:
+            except (WarehouseError, BudgetExceeded) as error:
                 half = len(batch) // 2
                 if half and isinstance(error, halved) and not isinstance(error, TransientReadError):
                     return [*parts(batch[:half]), *parts(batch[half:])]

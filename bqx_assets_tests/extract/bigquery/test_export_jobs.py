@@ -101,6 +101,19 @@ def test_a_batch_that_needs_too_much_is_halved_until_the_table_that_does_stands_
     assert "BQX_WAY=read" in str(found["wide"])
 
 
+def test_halves_are_held_against_the_budget_too(rest: RestServer, gcs_store: GcsObjectStore) -> None:
+    rest.scanned_bytes = 100 * LEAST_BILLED_BYTES
+    rest.failures = [("`bqx-ml.bqx_ml_v3_features_v2.wide`", TOO_LARGE)]
+    warehouse = _warehouse(rest, gcs_store)
+    assert _errors(warehouse, "one", "wide")["one"] is None
+    assert warehouse.queried_bytes == 3 * 2 * rest.scanned_bytes  # the two queries of the batch and of each half
+    limited = _warehouse(rest, gcs_store, max_bytes=5 * rest.scanned_bytes)
+    found = _errors(limited, "one", "wide")
+    assert found.pop("one") is None
+    assert isinstance(found["wide"], BudgetExceeded)
+    assert limited.queried_bytes == 2 * 2 * rest.scanned_bytes
+
+
 def test_a_table_that_is_gone_is_found_by_dry_runs_which_cost_nothing(
     rest: RestServer, gcs_store: GcsObjectStore
 ) -> None:
