@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair
     from bqx_assets.base.progress import Progress
     from bqx_assets.base.settings import Settings
+    from bqx_assets.dictionary.describe import describe_column
+    from bqx_assets.dictionary.files import Dictionary
     from bqx_assets.pipeline import Pipeline
     from bqx_assets.quality.report import Report
     from bqx_assets.training.load import load_training, training_columns, training_manifest
@@ -22,12 +24,14 @@ if TYPE_CHECKING:
 __all__ = [
     "ALL_PAIRS",
     "BqxError",
+    "Dictionary",
     "Manifest",
     "Pair",
     "Pipeline",
     "Progress",
     "Report",
     "Settings",
+    "describe_column",
     "errors",
     "load_panel",
     "load_training",
@@ -38,12 +42,14 @@ __all__ = [
 _HOMES = {
     "ALL_PAIRS": "base.pairs",
     "BqxError": "base.errors",
+    "Dictionary": "dictionary.files",
     "Manifest": "base.artifacts",
     "Pair": "base.pairs",
     "Pipeline": "pipeline",
     "Progress": "base.progress",
     "Report": "quality.report",
     "Settings": "base.settings",
+    "describe_column": "dictionary.describe",
     "errors": "base",
     "load_panel": "training.stacked_pairs",
     "load_training": "training.load",

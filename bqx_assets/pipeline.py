@@ -22,6 +22,7 @@ from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.base.store.staging_names import SHARED, merged_name
 from bqx_assets.base.threads import in_threads
 from bqx_assets.catalogue.expectations import EXPECTATIONS_FILE, Expectations, load_expectations
+from bqx_assets.dictionary.files import Dictionary
 from bqx_assets.extract.embedded import LocalWarehouse
 from bqx_assets.extract.embedded_layout import load_record
 from bqx_assets.extract.job import Extraction
@@ -47,7 +48,7 @@ from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets.release.merged_file import MergedFile, publish_checked
 from bqx_assets.release.named_file import diff_files, kept_expectations, validate_file
 from bqx_assets.release.publish import Published
-from bqx_assets.release.published import Standing, verify_pairs
+from bqx_assets.release.published import Standing, published_dictionary, verify_pairs
 from bqx_assets.release.retention import Removed, clean_checkpoints, sweep
 from bqx_assets.release.status import PairArtifacts, PairStatus, pair_artifacts
 
@@ -355,6 +356,10 @@ class Pipeline:
         swept = sweep(self.store, staging_days=self.settings.staging_days)
         cleaned = clean_checkpoints(pair, self.slabs(pair), self.store) if clean else None
         return Publication(published, manifest, swept, cleaned)
+
+    def dictionary(self, pair: Pair) -> Dictionary:
+        """Return the dictionary of the pair's published file. Raises CheckpointCorrupt if there is none."""
+        return published_dictionary(self.store, pair)
 
     def verify(self, pairs: Sequence[Pair] = (), *, every: bool = False) -> list[Standing]:
         """Return the verified state of each pair's published file; ``every`` stands for all published pairs.

@@ -119,6 +119,7 @@ def family_of(table: str, pair: Pair) -> str | None:
     return next(fitting, None)
 
 
+@cache
 def kind_of(table: str) -> str:
     """Return a table's name without pairs, currencies, instrument and window: ``agg_bqx`` for ``agg_bqx_eurusd``."""
     members = {pair.name for pair in ALL_PAIRS} | {*CURRENCIES, *_grammar().sets["instrument"]}

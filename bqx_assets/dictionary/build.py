@@ -19,12 +19,11 @@ from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.catalogue.discovery import FORWARD_PREFIX
 from bqx_assets.dictionary.files import Described, Dictionary
 from bqx_assets.dictionary.meanings import Meaning, meaning_of
-from bqx_assets.dictionary.schema import Kind, dictionary_schema
+from bqx_assets.dictionary.schema import TARGETS_FAMILY, ColumnFacts, Kind, dictionary_schema
 from bqx_assets.dictionary.subjects import common_name, subject_of
 from bqx_assets.quality.scan import ColumnFacts as Scanned
 from bqx_assets.quality.scan import Measured
 
-TARGETS_FAMILY = "targets"
 _BIGQUERY = "BigQuery project "
 """The beginning of the ``origin`` of numbers from BigQuery, before the project's name."""
 
@@ -41,7 +40,7 @@ class _Source(NamedTuple):
 def build_dictionary(manifest: Manifest, measured: Measured) -> Dictionary:
     """Return the dictionary of a file that passed its validation: a row for each column, in the file's order.
 
-    **Cost**: half a second and 30 MB for 17,000 columns; no file is read.
+    **Cost**: half a second and 20 MB for 17,000 columns; no file is read.
 
     Raises:
         ValueError: the facts are not those of a deep pass over a readable file of this manifest.
@@ -136,7 +135,7 @@ def _row(
         "source": name,
         "path": path_of(manifest.extraction.origin, provenance.source.dataset, table),
         "family": provenance.family if feature else TARGETS_FAMILY,
-        **meaning.model_dump(),
+        **dict(meaning),
         "warm_up_rows": column.head if some else column.rows,
         "type": column.type or "",
         "rows": column.rows,
@@ -151,7 +150,7 @@ def _row(
         and manifest.extraction.forward_looking_included
         and (bool(column.forward) or name.lower().startswith(FORWARD_PREFIX)),
     }
-    return tuple(values[field] for field in dictionary_schema())
+    return tuple(values[field] for field in ColumnFacts.model_fields)
 
 
 def path_of(origin: str, dataset: str, table: str) -> str:

@@ -11,6 +11,8 @@ from bqx_assets.base.artifacts import Record
 DICTIONARY_SUFFIX, DICTIONARY_PAGE_SUFFIX = ".columns.parquet", ".columns.md"
 """Ends of the names of a training file's dictionary, for programs and for people, in place of ``.parquet``."""
 
+TARGETS_FAMILY = "targets"
+"""What stands for a family for the key and the targets."""
 _TYPES: dict[object, pl.DataType] = {int: pl.Int64(), bool: pl.Boolean(), float: pl.Float64()}
 
 Kind = Literal["key", "target", "feature"]

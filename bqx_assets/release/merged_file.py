@@ -75,7 +75,7 @@ class _Made:
 
 
 _MADE: dict[str, _Made] = {}
-"""The reports of this process by the file's place. Facts are kept for the last place alone, because they take 12 MB."""
+"""The reports of this process by the file's place. Facts are kept for the last place alone, because they take 8 MB."""
 
 
 def remember(place: str, state: str, manifest: Manifest, report: Report, measured: Measured | None = None) -> None:

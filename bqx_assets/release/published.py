@@ -17,13 +17,14 @@ from typing import Literal
 
 from bqx_assets.base.artifacts import MANIFEST_SUFFIX, REPORT_SUFFIX, Manifest, Record
 from bqx_assets.base.checksums import same_bytes, size_and_crc, sums_of_blocks
-from bqx_assets.base.errors import BadSetting, ObjectMissing
+from bqx_assets.base.errors import BadSetting, CheckpointCorrupt, ObjectMissing
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.printable import first_line
 from bqx_assets.base.progress import Progress, at_work, waiting
 from bqx_assets.base.settings import training_name
 from bqx_assets.base.store.protocol import ObjectInfo, ObjectStore, VerifiedBy, head_with_crc32c
 from bqx_assets.catalogue.expectations import EXPECTATIONS_FILE
+from bqx_assets.dictionary.files import Described, Dictionary
 from bqx_assets.dictionary.schema import DICTIONARY_PAGE_SUFFIX, DICTIONARY_SUFFIX
 from bqx_assets.quality.report import Verdict
 
@@ -140,6 +141,30 @@ def companions_of(store: ObjectStore, pair: Pair, metadata: Mapping[str, str]) -
     if manifest.pair != pair.name:
         return f"no manifest: it is of {manifest.pair}"
     return Companions(manifest, texts, named)
+
+
+def published_dictionary(store: ObjectStore, pair: Pair) -> Dictionary:
+    """Return the dictionary that a pair's published object names. **Cost**: reads the object's companions.
+
+    Raises:
+        CheckpointCorrupt: nothing is published, or it has no dictionary, or that of another file.
+    """
+    name = training_name(pair)
+    info = store.head(name)
+    found = companions_of(store, pair, info.metadata) if info is not None else "no such object"
+    text = found.texts.get("dictionary") if isinstance(found, Companions) else None
+    got = "no dictionary: an earlier version published it" if isinstance(found, Companions) else found
+    if text is not None and isinstance(found, Companions):
+        dictionary = Dictionary.read(text)
+        if dictionary.file == Described.of(found.manifest):
+            return dictionary
+        got = f"the dictionary of another file: {dictionary.file}"
+    raise CheckpointCorrupt(
+        store.uri(name),
+        got=got,
+        expected="a published file with its dictionary",
+        cure=f"Publish it: bqx publish {pair}",
+    )
 
 
 def look(store: ObjectStore, pair: Pair) -> Standing:
