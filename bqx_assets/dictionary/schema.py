@@ -28,7 +28,9 @@ class ColumnFacts(Record):
     column: str
     """Name in the training file."""
     kind: Kind
+    """The key, a target, or a feature."""
     subject: Subject
+    """The thing that a feature is about, by names: ``other`` is another currency or pair, an instrument, a triangle."""
     common_name: str
     """The name with ``base``, ``quote`` and ``pair`` in place of the currencies and the pair, so that columns that
     mean the same in two pairs have the same one."""
@@ -49,7 +51,9 @@ class ColumnFacts(Record):
     unit: str
     """The unit, such as ``index points`` or ``1`` for a number without one; empty where it is not known."""
     window: int | None
-    """Rows that a value looks back over, the row itself included; None where it is not known."""
+    """Rows that a value looks back over, the row itself included, and those over which the series looks back that the
+    value is computed from; of a target the window of its BQX, by its name. None where there is no bound (exponential
+    means, cycles), where other rows than the file's are counted (``corr_*``), and where it is not known."""
     horizon: int | None
     """Rows that a target looks ahead; None for features and the key."""
     warm_up_rows: int
@@ -59,19 +63,24 @@ class ColumnFacts(Record):
     identifier: bool
     """Whether the column only names things, such as a pair: it is no number to train on."""
     rows: int
+    """Rows of the file."""
     nulls: int
+    """Rows without a value."""
     constant: bool
-    """Whether all values that are there are equal; False where there is none."""
+    """Whether all values that are there are equal, 0.0 and -0.0 included; False where there is none."""
     minimum: float | None
     """The smallest value of a number, not NaN; None for other types, and where there is no value."""
     maximum: float | None
+    """The largest value, as ``minimum``."""
     matched_rows: int
     """Rows of the spine for which the table has a row."""
     duplicate_of: str
-    """The first column with exactly the same values and type; empty for that one itself and for all others."""
+    """The first column of the file with exactly the same type, nulls and values, to the bit; empty for that one itself
+    and for all others. All columns of a type that have no value are duplicates of the first of them."""
     gap_rows: int | None
-    """Rows whose window spans a gap between bars, so that it covers more time than its name says; None where the window
-    is not known."""
+    """Rows whose window spans a gap, so that it covers more time than its name says: two neighbouring keys of the file
+    further apart than the most frequent distance. Of a target also gaps between the row and its horizon count. None
+    where the window is not known."""
     forward_looking: bool
     """Whether the column was found to look forward and is in the file by an explicit setting alone."""
 

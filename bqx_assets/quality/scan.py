@@ -257,7 +257,7 @@ def _add_ends(series: pl.Series, nulls: int, column: ColumnFacts) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measured:
-    """The facts of a deep pass that outlive it, for the dictionary. **Cost**: 8 MB for 17,000 columns and 178,000 rows."""
+    """The facts of a deep pass that outlive it. **Cost**: 8 MB for 17,000 columns and 178,000 rows."""
 
     columns: list[ColumnFacts]
     """In the file's order."""
