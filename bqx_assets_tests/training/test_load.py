@@ -70,7 +70,7 @@ CHOICES = st.fixed_dictionaries(
 HOURS = st.none() | st.integers(-30, ROWS + 30)
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(
     choice=CHOICES, targets=st.lists(st.sampled_from([(45, 15), (90, 105), (2880, 30)]), max_size=2, unique=True),
     first=HOURS, behind=HOURS, labelled=st.booleans(), single=st.booleans(),
