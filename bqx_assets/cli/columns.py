@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import textwrap
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, cast
@@ -18,7 +19,7 @@ from bqx_assets.cli.results import plain_table
 from bqx_assets.cli.session import Session
 from bqx_assets.training.cache import fetch
 from bqx_assets.training.choice import LEFT_OUT, REASONS, Choice, counts_left_out, left_out_text, named_windows
-from bqx_assets.training.load import Prepared, prepare
+from bqx_assets.training.load import NoDictionary, Prepared, prepare
 
 columns_app = typer.Typer()
 _WIDEST = 120
@@ -67,8 +68,12 @@ def columns_command(  # noqa: PLR0913 -- one parameter an option
     session.as_json = as_json
     given = {"features": match, "families": family, "tables": table, "windows": window, "subjects": subject}
     choice = cast("Choice", {name: value for name, value in given.items() if value})
-    with session.work(), prepare(pair, None, choice, source=source, pin=pin, settings=session.settings()) as found:
-        pass  # all that is shown is known by now
+    with session.work() as (progress, _), warnings.catch_warnings(record=True) as noted:
+        warnings.simplefilter("always", NoDictionary)
+        with prepare(pair, None, choice, source=source, pin=pin, settings=session.settings()) as found:
+            pass  # all that is shown is known by now
+        for each in noted:
+            progress.warn("columns", str(each.message))
     judged = found.judged if every else found.judged.filter(pl.col(LEFT_OUT).is_null())
     session.say(*_head(found))
     if choice or every:

@@ -1,6 +1,7 @@
 """Keeps published training files on this machine by content digest, and finds what models are trained on there.
 
-A folder ``{home}/cache/{digest}`` appears with one rename, once all bytes of the file were compared with its manifest.
+A file appears in ``{home}/cache/{digest}`` with one rename, after its manifest and dictionary, and once all its bytes
+were compared with the manifest.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from bqx_assets.base.artifacts import MANIFEST_SUFFIX
 from bqx_assets.base.checksums import size_and_crc
 from bqx_assets.base.errors import ChecksumMismatch, NotEnoughDisk, SystemRefused
-from bqx_assets.base.files import locked, remove_partials, scratch_name, sync_file
+from bqx_assets.base.files import locked, remove_partials, scratch_name, sync_file, write_atomic
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.progress import Progress, at_work, waiting
 from bqx_assets.base.settings import Settings, training_name
@@ -100,14 +101,13 @@ def fetch(
 
 
 def _copy(found: Located, folder: Path, progress: Progress) -> None:
-    """Copy file, manifest and dictionary into a hidden folder, and rename it once the bytes are right."""
+    """Copy file, manifest and dictionary into a hidden folder, and give them their names once the bytes are right."""
     hidden = folder.with_name(scratch_name())
     hidden.mkdir()
     try:
-        target = hidden / training_name(found.pair)
-        _copy_bytes(found.source, target, progress)
-        copy = StoredFile.at(target)
-        opened = Source(copy, target.open("rb"))
+        copy = StoredFile.at(hidden / training_name(found.pair))
+        _copy_bytes(found.source, hidden / copy.name, progress)
+        opened = Source(copy, (hidden / copy.name).open("rb"))
         with closing(opened):
             if not opened.holds(found.manifest.file):
                 raise ChecksumMismatch(
@@ -116,11 +116,12 @@ def _copy(found: Located, folder: Path, progress: Progress) -> None:
                     expected=size_and_crc(found.manifest.file.size_bytes, found.manifest.file.crc32c),
                     cure=f"Nothing was kept. Fetch again, and look at the file: bqx verify {found.pair}",
                 )
-        copy.beside(MANIFEST_SUFFIX).store.local_path(copy.beside(MANIFEST_SUFFIX).name)
-        _write(hidden / copy.beside(MANIFEST_SUFFIX).name, found.manifest_bytes)
+        folder.mkdir(exist_ok=True)
+        write_atomic(folder / copy.beside(MANIFEST_SUFFIX).name, found.manifest_bytes)
         if found.stored_dictionary is not None:
-            _write(hidden / copy.beside(DICTIONARY_SUFFIX).name, found.stored_dictionary)
-        hidden.rename(folder)
+            write_atomic(folder / copy.beside(DICTIONARY_SUFFIX).name, found.stored_dictionary)
+        (hidden / copy.name).replace(folder / copy.name)
+        sync_file(folder)
         sync_file(folder.parent)
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
@@ -142,11 +143,6 @@ def _copy_bytes(source: Source, target: Path, progress: Progress) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.write_bytes(data)
-    sync_file(path)
 
 
 def _kept(settings: Settings, pair: Pair, pin: Pin | None) -> StoredFile | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,17 @@ def test_filters_list_features_with_their_meaning_and_all_names_reasons(home: Pa
     facts = json.loads(_bqx(home, "columns", "eurusd", *only, "--json"))
     assert [each["column"] for each in facts["columns"]] == ["agg__agg_mean_45"]
     assert facts["columns"][0]["meaning"]
+
+
+def test_a_file_without_a_dictionary_is_shown_with_a_warning(home: Path, tmp_path: Path) -> None:
+    for path in (home / "bqx-ml-output").glob("training_eurusd.*"):
+        if "columns" not in path.name:
+            shutil.copy(path, tmp_path)
+    words = ["--home", str(home), "columns", "eurusd", "--source", str(tmp_path)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0
+    assert "bqx publish eurusd" in done.stderr
+    assert "pair_specific" in done.stdout
 
 
 def test_a_wrong_name_is_wrong_usage(home: Path) -> None:

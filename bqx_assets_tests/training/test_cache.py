@@ -43,6 +43,8 @@ def test_a_copy_has_manifest_and_dictionary_beside_it_and_a_second_call_reads_no
     assert done.path == tmp_path / "cache" / (eurusd.manifest.file.content_digest or "") / NAME
     assert done.path.read_bytes() == (folder / NAME).read_bytes()
     assert _files(tmp_path) == ["training_eurusd.columns.parquet", "training_eurusd.manifest.json", NAME]
+    done.path.unlink()  # to make room
+    assert not _fetch(tmp_path, folder).was_there
     before = done.path.stat()
     again = _fetch(tmp_path, folder)
     assert again.was_there
