@@ -47,7 +47,7 @@ def scan_object(source: Source, footer: Footer) -> pl.LazyFrame:
         for number in range(len(file.groups)):
             if left == 0:
                 return
-            frame = file.rows(number, with_columns or list(footer.columns), predicate)
+            frame = file.rows(number, with_columns or file.columns, predicate)
             if left is not None:
                 frame = frame.head(left)
                 left -= frame.height
@@ -62,11 +62,14 @@ class _Ranges:
     def __init__(self, source: Source, footer: Footer) -> None:
         self._source, self._footer = source, footer
         self.groups: Sequence[StatedGroup] = stated_groups(footer)
-        self._places = {name: place for place, name in enumerate(footer.columns)}
+        # The footer makes these tuples anew each time: asked for each column, they took a minute.
+        self.columns = footer.columns
+        self._types = [COLUMN_TYPES[cast("str", kind)].polars for kind in footer.types]
+        self._places = {name: place for place, name in enumerate(self.columns)}
 
     def schema(self) -> pl.Schema:
         """Return the columns with their types."""
-        return pl.Schema({name: self._type(place) for name, place in self._places.items()})
+        return pl.Schema(zip(self.columns, self._types, strict=True))
 
     def rows(self, number: int, names: Sequence[str], predicate: pl.Expr | None) -> pl.DataFrame:
         """Return the rows of a row group that pass the predicate.
@@ -79,7 +82,7 @@ class _Ranges:
         tried = self._read(number, [*asked])
         passes = tried.select(predicate.alias("passes"))["passes"]
         if not passes.any():
-            return pl.DataFrame(schema={name: self._type(self._places[name]) for name in names})
+            return pl.DataFrame(schema={name: self._types[self._places[name]] for name in names})
         others = [name for name in names if name not in asked]
         frames = [tried.filter(passes)] + ([self._read(number, others).filter(passes)] if others else [])
         return pl.concat(frames, how="horizontal").select(names)
@@ -102,11 +105,8 @@ class _Ranges:
         try:
             frame = decode(self._footer, stated, places, [*zip(starts, blocks, strict=True)])
         except Unreadable as error:
-            named = some_of([self._footer.columns[place] for place in places], 3)
+            named = some_of([self.columns[place] for place in places], 3)
             raise FooterError(
                 self._source.name, got=f"{named}: {error}", expected="readable pages", cure="bqx verify --all"
             ) from error
-        return frame.rename({str(place): self._footer.columns[place] for place in places})
-
-    def _type(self, place: int) -> pl.DataType:
-        return COLUMN_TYPES[cast("str", self._footer.types[place])].polars
+        return frame.rename({str(place): self.columns[place] for place in places})
