@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from bqx_assets.dictionary.files import Dictionary
     from bqx_assets.pipeline import Pipeline
     from bqx_assets.quality.report import Report
+    from bqx_assets.training.embargo import embargo_rows
     from bqx_assets.training.load import load_training, training_columns, training_manifest
+    from bqx_assets.training.split_guard import check_split
+    from bqx_assets.training.splits import purged, walk_forward
     from bqx_assets.training.stacked_pairs import load_panel
 
 __all__ = [
@@ -32,12 +35,16 @@ __all__ = [
     "Report",
     "Settings",
     "describe_column",
+    "check_split",
+    "embargo_rows",
     "errors",
     "load_panel",
     "load_training",
     "parse_pair",
+    "purged",
     "training_columns",
     "training_manifest",
+    "walk_forward",
 ]
 _HOMES = {
     "ALL_PAIRS": "base.pairs",
@@ -50,12 +57,16 @@ _HOMES = {
     "Report": "quality.report",
     "Settings": "base.settings",
     "describe_column": "dictionary.describe",
+    "check_split": "training.split_guard",
+    "embargo_rows": "training.embargo",
     "errors": "base",
     "load_panel": "training.stacked_pairs",
     "load_training": "training.load",
     "parse_pair": "base.pairs",
+    "purged": "training.splits",
     "training_columns": "training.load",
     "training_manifest": "training.load",
+    "walk_forward": "training.splits",
 }
 """The module of each name, below this package."""
 

@@ -1,0 +1,131 @@
+"""Measures what a split is worth: R2 of one model on real rates, with rows shuffled, in order, and with an embargo.
+
+``python -m benchmarks.embargo --rates FILE --pair gbpusd``. A warehouse is computed from the rates, the pair is
+published, and 54 features of its own BQX are loaded from the published file.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.model_selection import KFold, TimeSeriesSplit
+
+from benchmarks.place import parser_of, workplace
+from benchmarks.report import table
+from bqx_assets.base.names import KEY, target_name
+from bqx_assets.base.pairs import Pair, parse_pair
+from bqx_assets.base.settings import Settings
+from bqx_assets.pipeline import Pipeline
+from bqx_assets.training.embargo import Reach, reach
+from bqx_assets.training.load import load_training, training_columns
+from bqx_assets.training.split_guard import check_split
+
+WINDOWS = (45, 90, 180, 360, 720, 1440)
+STATISTICS = ("cv", "max", "mean", "min", "position", "range", "std", "sum")
+FEATURES = [
+    *(f"agg_bqx__agg_{name}_{window}" for name in STATISTICS for window in WINDOWS),
+    *(f"base_bqx__bqx_{window}" for window in WINDOWS),
+]
+"""Eight statistics of the BQX and the BQX itself, over six windows each: 54."""
+_BYTES_PER_ROW = 40_000
+_TABLES = 25
+"""Tables of the warehouse, which the two that are used are among."""
+
+Split = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+
+
+class Measured(NamedTuple):
+    """The outcome of one way to split."""
+
+    way: str
+    score: float
+    leak: str
+    """The first fault that ``check_split`` finds in the splits; empty for none."""
+
+
+def main() -> None:
+    """Publish the pair, score the model by each split, and print the table."""
+    parser = parser_of(__doc__)
+    parser.add_argument("--rates", type=Path, required=True, help="bars of real rates, such as hourly ones")
+    parser.add_argument("--pair", type=parse_pair, default=parse_pair("gbpusd"))
+    parser.add_argument("--rows", type=int, default=30_000, help="the last bars of the file that are used")
+    parser.add_argument("--test-rows", type=int, default=2_000, help="rows of each test window")
+    parser.add_argument("--target", type=int, nargs=2, default=(45, 15), metavar=("WINDOW", "HORIZON"))
+    asked = parser.parse_args()
+    target: tuple[int, int] = (asked.target[0], asked.target[1])
+    with workplace(asked, _BYTES_PER_ROW * asked.rows, f"{asked.pair} of {asked.rates.name}") as home:
+        settings = _published(home, asked.rates, asked.pair, asked.rows)
+        columns = training_columns(asked.pair, features=FEATURES, settings=settings)
+        loaded = load_training(asked.pair, target, features=FEATURES, settings=settings).drop_nulls().collect()
+    facts = reach(columns, target)
+    print(f"{loaded.height:,} rows, {loaded.width - 2} features; {facts.longest} looks back {facts.back:,} rows")
+    ways = _ways(loaded, (asked.rounds, asked.test_rows), facts, target[1])
+    found = [_scored(way, splits, loaded, target, facts.embargo) for way, splits in ways]
+    print(table(("split", "R2", "check_split"), [(each.way, f"{each.score:.2f}", each.leak or "-") for each in found]))
+
+
+def _published(home: Path, rates: Path, pair: Pair, rows: int) -> Settings:
+    """Make a warehouse of the rates and publish the pair; return the settings by which the file is found."""
+    words = ["warehouse", "create", str(home / "warehouse"), "--pairs", pair.name, "--rates", str(rates)]
+    size = ["--rows", str(rows), "--tables", str(_TABLES)]
+    bqx = Path(sys.executable).with_name("bqx")
+    subprocess.run([bqx, "--home", str(home), *words, *size], check=True)
+    settings = Settings(home=home, warehouse=home / "warehouse")
+    pipeline = Pipeline(settings)
+    pipeline.extract(pair)
+    pipeline.merge(pair)
+    pipeline.publish(pair)
+    return settings
+
+
+def _ways(loaded: pl.DataFrame, tests: tuple[int, int], facts: Reach, horizon: int) -> list[tuple[str, list[Split]]]:
+    """Return the splits of each way; all but the shuffled one test the same rows."""
+    keys, (folds, test_rows) = loaded[KEY].to_numpy(), tests
+
+    def ordered(gap: int) -> list[Split]:
+        splitter: Any = TimeSeriesSplit(folds, test_size=test_rows, gap=gap)
+        return list(splitter.split(keys))
+
+    chance: Any = KFold(5, shuffle=True, random_state=1)
+    return [
+        ("shuffled", list(chance.split(keys))[:folds]),
+        ("in order", ordered(0)),
+        (f"embargo of the horizon, {horizon} rows", ordered(horizon)),
+        (f"embargo of longest window and horizon, {facts.embargo:,} rows", ordered(facts.embargo)),
+    ]
+
+
+def _scored(way: str, splits: list[Split], loaded: pl.DataFrame, target: tuple[int, int], embargo: int) -> Measured:
+    """Return R2 of the test rows of all splits together."""
+    name = target_name(*target)
+    features, labels = loaded.drop(KEY, name).to_numpy(), loaded[name].to_numpy()
+    leaks: list[str] = []
+    known: list[npt.NDArray[np.float64]] = []
+    predicted: list[npt.NDArray[np.float64]] = []
+    began = time.perf_counter()
+    for train, test in splits:
+        leaks += [each.leak for each in check_split(train, test, embargo, on_leak="return")]
+        model = cast("Any", HistGradientBoostingRegressor(random_state=1))
+        model.fit(features[train], labels[train])
+        predicted.append(model.predict(features[test]))
+        known.append(labels[test])
+    score = _r2(np.concatenate(known), np.concatenate(predicted))
+    print(f"  {way}: {score:.3f}, {time.perf_counter() - began:.0f} s", flush=True)
+    return Measured(way, score, next(iter(leaks), ""))
+
+
+def _r2(known: npt.NDArray[np.float64], predicted: npt.NDArray[np.float64]) -> float:
+    """Return the share of the labels' variance that the predictions explain; below 0 they are worse than the mean."""
+    return float(1 - np.square(known - predicted).sum() / np.square(known - known.mean()).sum())
+
+
+if __name__ == "__main__":
+    main()
