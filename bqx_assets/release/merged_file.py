@@ -93,6 +93,15 @@ def dictionary_of(place: str, manifest: Manifest, report: Report) -> Dictionary 
     return build_dictionary(manifest, made.measured) if made.measured is not None else None
 
 
+def _facts_kept(place: str, report: Report) -> bool:
+    """Return whether the dictionary of a file can be made; for one that failed there is none to make.
+
+    The facts of a file are gone once the same process has validated another one.
+    """
+    made = _MADE.get(place)
+    return bool(report.failures()) or (made is not None and made.measured is not None)
+
+
 def made_here(place: str, state: str, manifest: Manifest) -> Report | None:
     """Return this process's own deep report on ``place`` if neither bytes nor manifest could have changed since."""
     made = _MADE.get(place)
@@ -175,15 +184,15 @@ def publish_checked(
 ) -> Published:
     """Publish a merged file with a deep report that this process made, after validating the file if there is none.
 
-    **Cost**: a shallow pass (the footer) if this process made a report, else a deep one. A report beside the file saves
-    nothing, because it is only a claim.
+    **Cost**: a shallow pass (the footer) if this process made a report and has validated no other file since, else a
+    deep one. A report beside the file saves nothing, because it is only a claim.
 
     Raises:
         ValidationFailed: a blocking rule failed.
         ChecksumMismatch: the file changed after it was validated. Other errors as ``publish``.
     """
     report = made_here(merged.place, merged.file.state(), manifest)
-    if report is None or not _goes_by(report, expectations):
+    if report is None or not _goes_by(report, expectations) or not _facts_kept(merged.place, report):
         report = merged.validate(manifest, expectations, progress)
     elif (shallow := merged.validate(manifest, expectations, progress, deep=False)).failures():
         report = shallow

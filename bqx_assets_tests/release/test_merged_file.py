@@ -7,16 +7,25 @@ from pathlib import Path
 import pytest
 
 from bqx_assets.base.errors import StoreError, ValidationFailed
+from bqx_assets.base.progress import Silent
+from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.gcs import GcsObjectStore
+from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.base.store.protocol import STAGING
+from bqx_assets.dictionary.files import Described
 from bqx_assets.quality.stored_file import StoredFile
 from bqx_assets.release.merged_file import (
+    MergedFile,
     made_here,
+    publish_checked,
     remember,
     report_for,
     save_report,
 )
 from bqx_assets.release.publish import refuse_report
+from bqx_assets.release.published import published_dictionary
+from bqx_assets_tests.frames import EURUSD
+from bqx_assets_tests.quality.training import good
 from bqx_assets_tests.release.training import training
 from bqx_assets_tests.servers.gcs.server import GcsServer
 
@@ -68,3 +77,15 @@ def test_only_a_report_made_in_this_process_on_these_bytes_and_this_manifest_is_
     assert made_here(str(file), "another state", manifest) is None
     assert made_here(str(file), "state", manifest.model_copy(update={"engine": "join"})) is None
     assert made_here(str(tmp_path / "other.parquet"), "state", manifest) is None
+
+
+def test_a_file_gets_its_dictionary_though_another_one_was_validated_meanwhile(tmp_path: Path) -> None:
+    store = LocalObjectStore(tmp_path / "store")
+    made = [good(tmp_path / name) for name in ("one", "other")]
+    files = [MergedFile(StoredFile.at(each.file), EURUSD) for each in made]
+    for file, each in zip(files, made, strict=True):
+        assert file.validate(file.manifest(), each.expectations, Silent()).passed
+    publish_checked(files[0], files[0].manifest(), Settings(), made[0].expectations, store, Silent())
+    found = published_dictionary(store, EURUSD)
+    assert found.frame["column"].to_list() == made[0].frame().columns
+    assert found.file == Described.of(files[0].manifest())
