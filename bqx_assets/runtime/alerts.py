@@ -57,7 +57,12 @@ class AlertState(Record):
             return None
 
 
-@dg.sensor(name="run_alerts", minimum_interval_seconds=_LOOK_SECONDS, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(
+    name="run_alerts",
+    minimum_interval_seconds=_LOOK_SECONDS,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Tells webhook and e-mail of failed runs and checks, once each, and of what is good again.",
+)
 def run_alerts(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """Tells webhook and e-mail of failed runs and checks, once each, and of what is good again.
 
@@ -80,7 +85,12 @@ def run_alerts(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.Skip
     return tell(state.model_copy(update={"seen": seen}), faults, settings)
 
 
-@dg.sensor(name="fleet_alerts", minimum_interval_seconds=3_600, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(
+    name="fleet_alerts",
+    minimum_interval_seconds=3_600,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Tells webhook and e-mail of stale pairs and of a spent budget, once each, and of what is good again.",
+)
 def fleet_alerts(context: dg.SensorEvaluationContext, workspace: Workspace) -> dg.SensorResult | dg.SkipReason:
     """Tells webhook and e-mail of stale pairs and of a spent budget, once each, and of what is good again.
 

@@ -1,6 +1,6 @@
-"""Defines the fleet's report as an asset with a check, the job that makes it, and its daily schedule, off at first."""
+"""Defines the fleet's report as an asset with a check, its job, and what starts it: a schedule, a rollout's end."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,17 +11,23 @@ from bqx_assets.fleet.attention import attention, summary
 from bqx_assets.fleet.observe import fleet_state
 from bqx_assets.fleet.publication import publish_report
 from bqx_assets.fleet.state import FleetState
+from bqx_assets.runtime.instance import UNENDED
 from bqx_assets.runtime.keys import FLEET_JOB, FLEET_REPORT, GROUP, OWNERS, PUBLISHED
-from bqx_assets.runtime.launcher.tags import MEMORY_TAG
+from bqx_assets.runtime.launcher.tags import MEMORY_TAG, PARTITION_TAG
+from bqx_assets.runtime.rollout import BACKFILL_TAG, rollout_of
 from bqx_assets.runtime.step import StepProgress, errors_as_failures, listener
 from bqx_assets.runtime.workspace import Workspace
 
 FLEET_CHECK = "every_pair_published_verified_and_fresh"
 _ROWS = 40
+_ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+_LOOKED_AT = 50
+"""Number of runs, the last changed first, among which a rollout is looked for."""
 
 
 @dg.asset(
-    deps=[PUBLISHED],
+    # The arrow is for the graph. The report needs no pair: a backfill would not write it after one pair's failure.
+    deps=[dg.AssetDep(PUBLISHED, partition_mapping=dg.SpecificPartitionsPartitionMapping([]))],
     check_specs=[
         dg.AssetCheckSpec(
             FLEET_CHECK,
@@ -71,6 +77,38 @@ fleet_daily = dg.ScheduleDefinition(
     execution_timezone="UTC",
     description="Writes the fleet's report each day at 06:00 UTC.",
 )
+
+
+@dg.sensor(
+    name="rollout_report",
+    job=fleet_job,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Writes the fleet's report when all runs of a backfill or of bqx fleet run have ended.",
+)
+def rollout_report(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+    """Request the report of the rollout whose pair ended last, once for each end of it."""
+    instance = context.instance
+    for record in instance.get_run_records(
+        dg.RunsFilter(statuses=_ENDED), limit=_LOOKED_AT, order_by="update_timestamp"
+    ):
+        rollout = rollout_of(record.dagster_run)
+        if not rollout or PARTITION_TAG not in record.dagster_run.tags:
+            continue
+        # Tags alone: a run that was launched again after a failure carries them as well, and makes another end.
+        runs = [each for each in instance.get_runs(dg.RunsFilter(tags=rollout)) if PARTITION_TAG in each.tags]
+        left = sum(each.status in UNENDED for each in runs)
+        (name,) = rollout.values()
+        if left or _is_submitting(instance, rollout):
+            return dg.SkipReason(f"Rollout {name}: {left} of {len(runs)} runs have not ended, or more are to come.")
+        return dg.RunRequest(run_key=f"{name}:{len(runs)}")
+    return dg.SkipReason("No backfill and no fleet has ended.")
+
+
+def _is_submitting(instance: dg.DagsterInstance, rollout: Mapping[str, str]) -> bool:
+    """Return whether a backfill has not put all of its runs into the queue."""
+    backfill = instance.get_backfill(rollout[BACKFILL_TAG]) if BACKFILL_TAG in rollout else None
+    return backfill is not None and backfill.status.value == "REQUESTED"
 
 
 def attention_table(state: FleetState) -> str:

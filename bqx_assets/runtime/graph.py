@@ -21,7 +21,7 @@ from bqx_assets.runtime.automation import (
 )
 from bqx_assets.runtime.checks import published_intact, training_rules
 from bqx_assets.runtime.doctor_job import doctor_job
-from bqx_assets.runtime.fleet_report import fleet_daily, fleet_job, fleet_report
+from bqx_assets.runtime.fleet_report import fleet_daily, fleet_job, fleet_report, rollout_report
 from bqx_assets.runtime.keys import source_specs
 from bqx_assets.runtime.rollout import stop_rollout
 from bqx_assets.runtime.step import errors_as_failures
@@ -67,7 +67,7 @@ def build_definitions(workspace: Workspace) -> dg.Definitions:
         asset_checks=[training_rules, published_intact],
         jobs=[pair_job, extract_job, verify_job, doctor_job, fleet_job],
         schedules=[weekly, verify_weekly, fleet_daily],
-        sensors=[sources_changed, stages_follow, run_alerts, fleet_alerts, stop_rollout],
+        sensors=[sources_changed, stages_follow, run_alerts, fleet_alerts, stop_rollout, rollout_report],
         resources={"workspace": workspace, "io_manager": training_io_manager},
         # The steps of a pair follow one another: with a process for each, every step would take 4 s to start.
         executor=dg.in_process_executor,

@@ -16,6 +16,7 @@ from bqx_assets.base.names import KEY
 from bqx_assets.base.printable import cut, first_of, markdown_code
 from bqx_assets.catalogue.families import family_names, family_rank
 from bqx_assets.extract.warehouse import ReadsAhead, Warehouse
+from bqx_assets.quality.report import count
 from bqx_assets.release.publish import Published
 from bqx_assets.release.retention import Removed
 from bqx_assets.runtime.keys import SLABS, SPINE, TARGETS, family_key
@@ -198,7 +199,7 @@ def _columns_by_family(
     for family in _families(slabs):
         members = [slab for slab in slabs if slab.provenance.family == family]
         columns = sum(len(slab.provenance.columns) for slab in members)
-        schema.append(dg.TableColumn(f"{family}: *", f"{columns:,} columns", f"of {len(members):,} tables"))
+        schema.append(dg.TableColumn(f"{family}: *", f"{columns:,} columns", f"of {count(len(members), 'table')}"))
         if family in family_names():
             lineage[f"{family}: *"] = [dg.TableColumnDep(above(family), f"{family}: *")]
     return {

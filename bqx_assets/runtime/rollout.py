@@ -33,7 +33,7 @@ def stop_after_failures(instance: dg.DagsterInstance, run: dg.DagsterRun, limit:
 
     The run's own tag replaces ``limit``; None is no limit. A pair whose failed run is launched again has not failed.
     """
-    rollout = _rollout(run)
+    rollout = rollout_of(run)
     limit = int(run.tags.get(STOP_TAG, limit or 0))
     if not rollout or not limit:
         return []
@@ -52,14 +52,14 @@ def stop_after_failures(instance: dg.DagsterInstance, run: dg.DagsterRun, limit:
 
 def was_stopped(instance: dg.DagsterInstance, run: dg.DagsterRun) -> str:
     """Return a sentence if the rollout of a run that is to be queued was stopped; a re-execution by hand goes on."""
-    rollout = _rollout(run)
+    rollout = rollout_of(run)
     if not rollout or _PARENT_TAG in run.tags:
         return ""
     stopped = instance.get_runs(dg.RunsFilter(tags={**rollout, STOPPED_TAG: STOPPED}), limit=1)
     return "This rollout was stopped after failures (BQX_STOP_AFTER)." if stopped else ""
 
 
-def _rollout(run: dg.DagsterRun) -> dict[str, str]:
+def rollout_of(run: dg.DagsterRun) -> dict[str, str]:
     """Return the tag that all runs of a run's fleet or backfill have; empty for a run of neither."""
     for key in (FLEET_TAG, BACKFILL_TAG):
         if key in run.tags:
