@@ -59,11 +59,12 @@ def _ages(pairs: list[PairState], state: FleetState) -> Table:
         last = each.stages[-1] if each.stages else None
         style = "dim" if each.source == "unchanged" else "bold yellow"
         told = "no answer" if each.source_error else each.source
+        failed = last is not None and (last.outcome == "failed" or bool(each.status.failed_checks))
         table.add_row(
             each.status.pair,
             _age(each.snapshot_time, state, fresh=each.fresh),
             *([Text(told, style=style)] if source else []),
-            Text("" if last is None else f"{last.began_at:%Y-%m-%d}{' failed' * (last.outcome == 'failed')}"),
+            Text("" if last is None else f"{last.began_at:%Y-%m-%d}{' failed' * failed}"),
             f"{len(each.status.periods):,}" if each.status.periods else "",
             "" if each.seconds is None else f"{each.seconds:,.0f}",
             "" if each.usd is None else f"{each.usd:,.4f}",

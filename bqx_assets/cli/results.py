@@ -269,7 +269,7 @@ def status_lines(pairs: Sequence[PairStatus]) -> list[Table | str]:
     return [
         *([_stages(begun)] if begun else []),
         *([_files(files)] if files else []),
-        *([f"{count}: nothing yet ({', '.join(rest)})"] if rest else []),
+        *([f"{count}: nothing made yet ({', '.join(rest)})"] if rest else []),
     ]
 
 

@@ -34,7 +34,7 @@ def test_28_pairs_with_failures_of_each_kind_fit_80_characters() -> None:
 
 
 def test_an_unreadable_pair_is_not_listed_among_those_of_which_nothing_exists() -> None:
-    (line,) = [line for line in drawn(fleet()) if "nothing yet" in line]
+    (line,) = [line for line in drawn(fleet()) if "nothing made yet" in line]
     assert "usdcad" not in line
 
 
@@ -72,3 +72,12 @@ def test_a_library_s_error_cannot_act_on_the_terminal() -> None:
     texts = [line.plain for line in fleet_lines(fleet(pairs=(failed,))) if isinstance(line, Text)]
     assert any(r"\x1b[2J\u202eno" in text for text in texts)
     assert all(text.isprintable() for text in texts)
+
+
+def test_a_run_that_ended_with_a_failed_check_is_shown_as_failed() -> None:
+    pair = good("eurusd", stages=(stage("validate", 9),), usd=0.25)
+    judged = pair.model_copy(update={"status": pair.status.model_copy(update={"failed_checks": ("dimensions",)})})
+    (line,) = [line for line in drawn(fleet(pairs=(judged,))) if "0.2500" in line]
+    assert "failed" in line
+    (line,) = [line for line in drawn(fleet(pairs=(pair,))) if "0.2500" in line]
+    assert "failed" not in line

@@ -118,11 +118,11 @@ def test_of_a_long_history_the_latest_periods_are_shown_and_the_others_counted()
 def test_pairs_of_which_nothing_exists_share_one_line(tmp_path: Path) -> None:
     nothing = Pipeline(SETTINGS.model_copy(update={"home": tmp_path})).status()
     (line,) = status_lines(nothing)
-    assert line == f"28 pairs: nothing yet ({', '.join(pair.name for pair in ALL_PAIRS)})"
+    assert line == f"28 pairs: nothing made yet ({', '.join(pair.name for pair in ALL_PAIRS)})"
     begun = nothing[0].model_copy(update={"spine": "done"})
     table, line = status_lines([begun, *nothing[1:]])
-    assert str(line).startswith("27 more pairs: nothing yet (gbpusd, ")
+    assert str(line).startswith("27 more pairs: nothing made yet (gbpusd, ")
     assert getattr(table, "row_count", 0) == 1
     unreadable = begun.model_copy(update={"spine": "none", "problem": "extraction.json: of a later version"})
     (line,) = status_lines([unreadable, *nothing[1:]])
-    assert str(line).startswith("27 pairs: nothing yet (gbpusd, ")
+    assert str(line).startswith("27 pairs: nothing made yet (gbpusd, ")
