@@ -38,6 +38,7 @@ from bqx_assets.cli.options import (
     place_of,
     with_thresholds,
 )
+from bqx_assets.cli.reproduce import reproduce_app
 from bqx_assets.cli.session import Session
 from bqx_assets.cli.warehouse import warehouse_app
 from bqx_assets.extract.plan import refuse_plan_over_budget
@@ -67,6 +68,7 @@ app.add_typer(doctor_app)
 app.add_typer(cost_app)
 app.add_typer(alert_app)
 app.add_typer(columns_app)
+app.add_typer(reproduce_app)
 
 
 def main() -> None:

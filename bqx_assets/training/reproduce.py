@@ -1,0 +1,189 @@
+"""Judges whether a training file can be made again, by its manifest and what there is now; no row is read.
+
+A piece of a slab is made again without reading while it is kept with the fingerprint that the manifest states. Else
+its table must be as it was, and code and settings too: then its present fingerprint is the stated one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from bqx_assets.base.artifacts import Manifest, Record, SlabRecord, library_versions
+from bqx_assets.base.errors import TableMissing
+from bqx_assets.extract.job import Extraction
+from bqx_assets.extract.periods import ALL, bounds_in
+from bqx_assets.extract.slab_records import SpineRecord, source_of
+from bqx_assets.extract.table import piece_fingerprint
+
+Way = Literal["pieces", "reading", "not"]
+TableState = Literal["kept", "unchanged", "changed", "gone", "settings"]
+"""``kept``: all its pieces are. ``unchanged``: reading it gives the missing ones. ``settings``: the table is unchanged,
+but code, settings, columns or keys differ."""
+
+
+class TableVerdict(Record):
+    """The way in which the part of one table can be made again."""
+
+    table: str
+    state: TableState
+    pieces: int
+    missing: int
+    """Pieces that are not kept, or only in another version."""
+    detail: str = ""
+
+
+class Reproduction(Record):
+    """The answer whether a training file can be made again, and what differs from when it was made."""
+
+    pair: str
+    content_digest: str | None
+    way: Way
+    """``pieces``: without reading the warehouse. ``reading``: what is missing must be read. ``not``: no longer."""
+    tables: tuple[TableVerdict, ...]
+    """Tables whose pieces are not all kept."""
+    kept_tables: int
+    notes: tuple[str, ...]
+    """What may change other things than the values: libraries, which change the bytes, and expectations."""
+
+    @property
+    def possible(self) -> bool:
+        """Return whether a file with the same content digest can be made."""
+        return self.way != "not"
+
+
+def reproduction(manifest: Manifest, job: Extraction, expectations_sha256: str = "") -> Reproduction:
+    """Return whether the manifest's file can be made again from the job's slabs and warehouse.
+
+    **Cost**: the records of slabs; if a piece is missing, descriptions of the tables and states of their months.
+
+    Raises:
+        WarehouseError, StoreError: pieces are missing, and the warehouse or the store does not answer.
+    """
+    kept = {slab.table: _missing(slab, job) for slab in manifest.extraction.slabs}
+    lacking = [slab for slab in manifest.extraction.slabs if kept[slab.table]]
+    tables: list[TableVerdict] = []
+    if lacking:
+        now = _Now(manifest, job)
+        tables = [now.verdict(slab, kept[slab.table]) for slab in lacking]
+        tables += now.moved_targets(kept)
+    lost = any(each.state != "unchanged" for each in tables)
+    return Reproduction(
+        pair=manifest.pair,
+        content_digest=manifest.file.content_digest,
+        way="not" if lost else "reading" if tables else "pieces",
+        tables=tuple(tables),
+        kept_tables=len(kept) - len(lacking),
+        notes=(*_other_libraries(manifest.versions), *_other_expectations(manifest, expectations_sha256)),
+    )
+
+
+def _missing(slab: SlabRecord, job: Extraction) -> list[str]:
+    """Return the periods of a slab of which no piece with the manifest's fingerprint is kept."""
+    found = job.slabs.kept(slab.table)
+    kept = {each.piece.period: each.piece.fingerprint for each in found.pieces} if found is not None else {}
+    there = {piece.period for piece in job.slabs.there(slab).pieces}
+    return [
+        piece.period
+        for piece in slab.pieces
+        if piece.period not in there or kept.get(piece.period) != piece.fingerprint
+    ]
+
+
+class _Now:
+    """The present warehouse, compared with the sources that a manifest states."""
+
+    def __init__(self, manifest: Manifest, job: Extraction) -> None:
+        self._job, self._extraction = job, manifest.extraction
+        self._catalogue = job.catalogue()
+        self._states = job.states(self._catalogue)
+        self._spine = _spine_of(manifest)
+        targets = self._catalogue.targets
+        self._described = {each.description.table: each.description for each in self._catalogue.tables}
+        self._described[targets.table] = targets
+        self._features = {each.description.table: each for each in self._catalogue.tables}
+
+    def verdict(self, slab: SlabRecord, missing: Sequence[str]) -> TableVerdict:
+        """Return how the missing pieces of a slab can be made."""
+        state, detail = self._state(slab, missing)
+        return TableVerdict(table=slab.table, state=state, pieces=len(slab.pieces), missing=len(missing), detail=detail)
+
+    def moved_targets(self, kept: Mapping[str, Sequence[str]]) -> list[TableVerdict]:
+        """Return the verdict on targets that are kept and changed: an extraction would take other rows."""
+        if kept[self._spine.slab.table]:
+            return []
+        found = self.verdict(self._spine.slab, ())
+        return [] if found.state == "unchanged" else [found]
+
+    def _state(self, slab: SlabRecord, missing: Sequence[str]) -> tuple[TableState, str]:
+        there = self._described.get(slab.table)
+        if there is None:
+            problem = self._catalogue.problems.get(slab.table)
+            gone = problem is None or isinstance(problem, TableMissing)
+            return "gone" if gone else "changed", str(problem or "no such table")
+        before, now = slab.provenance.source, source_of(there)
+        same_table = (before.etag, before.last_modified) == (now.etag, now.last_modified)
+        if self._makes_them(slab, missing, same_table=same_table):
+            return "unchanged", ""
+        if same_table:
+            return "settings", "the table is as it was; code, settings, its columns or the rows asked for are others"
+        return (
+            "changed",
+            f"modified {now.last_modified:%Y-%m-%d %H:%M}, read as of {before.last_modified:%Y-%m-%d %H:%M}",
+        )
+
+    def _makes_them(self, slab: SlabRecord, missing: Sequence[str], *, same_table: bool) -> bool:
+        """Return whether reading the table now gives pieces with the manifest's fingerprints."""
+        if slab.provenance.role == "spine":
+            return same_table and self._extraction.span == self._job.settings.span
+        table = self._features[slab.table]
+        marks = {piece.period: piece.fingerprint for piece in slab.pieces}
+        return all(
+            piece_fingerprint(self._job, self._states, table, self._spine, name) == marks[name] for name in missing
+        )
+
+
+def _spine_of(manifest: Manifest) -> SpineRecord:
+    """Return the spine's record as far as a manifest states it: bounds are those of the periods."""
+    (slab,) = (each for each in manifest.extraction.slabs if each.provenance.role == "spine")
+    spine = manifest.extraction.spine
+    inner = [
+        bounds_in(piece.period) if piece.period not in {"", ALL} else (spine.first, spine.last) for piece in slab.pieces
+    ]
+    bounds = tuple((max(first, spine.first), min(last, spine.last)) for first, last in inner)
+    return SpineRecord(spine=spine, slab=slab, snapshot_time=manifest.extraction.snapshot_time, bounds=bounds)
+
+
+def _other_libraries(before: Mapping[str, str]) -> list[str]:
+    now = library_versions()
+    others = [f"{name} {old} (now {now.get(name, 'none')})" for name, old in before.items() if now.get(name) != old]
+    return [f"made with {', '.join(others)}: bytes may differ, values do not"] if others else []
+
+
+def _other_expectations(manifest: Manifest, now: str) -> list[str]:
+    judged = manifest.expectations
+    if judged is None or not now or judged.sha256 == now:
+        return []
+    return [f"checked against other expectations ({judged.place}, {judged.sha256[:12]}) than those in force"]
+
+
+def model_card(manifest: Manifest, generation: int | str | None = None) -> str:
+    """Return Markdown for a model card: which data a model was trained on, and how to load exactly these again."""
+    file, made = manifest.file, manifest.extraction
+    pin = file.content_digest or generation
+    judged = manifest.expectations.sentence(manifest.pair) if manifest.expectations is not None else ""
+    facts = {
+        "dataset": f"{file.name}, {file.rows:,} rows x {file.columns:,} columns",
+        "pair": manifest.pair,
+        "content digest": file.content_digest or "not kept",
+        "generation": "" if generation is None else str(generation),
+        "source": made.origin,
+        "snapshot": f"{made.snapshot_time:%Y-%m-%d %H:%M:%S} UTC",
+        "range": f"{made.spine.first:%Y-%m-%d %H:%M} to {made.spine.last:%Y-%m-%d %H:%M} UTC",
+        "tables": f"{len(made.features()):,} and targets",
+        "made": f"{manifest.created_at:%Y-%m-%d %H:%M} UTC, bqx-assets {manifest.versions.get('bqx-assets', '?')}",
+        "verified": judged,
+    }
+    lines = [f"| {name} | {value} |" for name, value in facts.items() if value]
+    load = f'load_training("{manifest.pair}", pin={pin!r})'.replace("'", '"')
+    return "\n".join(("| training data | |", "|---|---|", *lines, "", "```python", load, "```"))

@@ -1,0 +1,79 @@
+"""``bqx reproduce`` and ``bqx card`` over an embedded market, as it changes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from bqx_assets.base.pairs import parse_pair
+from bqx_assets.base.settings import Settings
+from bqx_assets.cli.main import app
+from bqx_assets.pipeline import Pipeline
+
+PAIR = parse_pair("eurusd")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a small market, its slabs and a merged file with its manifest."""
+    home = tmp_path_factory.mktemp("home")
+    _bqx(home, "warehouse", "create", str(home / "w"), "--pairs", "eurusd", "--tables", "4", "--rows", "6000")
+    pipeline = Pipeline(Settings(home=home, warehouse=home / "w"))
+    pipeline.extract(PAIR)
+    pipeline.merge(PAIR)
+    return home
+
+
+def _bqx(home: Path, *words: str, code: int = 0) -> str:
+    where = {"BQX_WAREHOUSE": str(home / "w")} if words[0] != "warehouse" else {}
+    done = CliRunner().invoke(app, ["--home", str(home), *words], env={"COLUMNS": "80", **where})
+    assert done.exit_code == code, done.output
+    return done.stdout
+
+
+def _asked(home: Path, code: int = 0) -> dict[str, Any]:
+    file = Settings(home=home).training_file(PAIR)
+    return json.loads(_bqx(home, "reproduce", str(file), "--json", code=code))
+
+
+def test_the_same_file_can_be_made_until_what_is_missing_has_changed(made: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(made, home, symlinks=True)
+    found = _asked(home)
+    assert (found["way"], found["kept_tables"], found["tables"]) == ("pieces", 5, [])
+
+    slabs = Pipeline(Settings(home=home)).slabs(PAIR)
+    table = slabs.load_extraction().features()[0].table
+    assert slabs.folder is not None
+    shutil.rmtree(slabs.folder / table)
+    found = _asked(home)
+    assert (found["way"], found["kept_tables"]) == ("reading", 4)
+    assert [(each["table"], each["state"]) for each in found["tables"]] == [(table, "unchanged")]
+
+    (stored,) = (home / "w").rglob(f"{table}.parquet")
+    stored.touch()  # of the same rows
+    assert _asked(home)["way"] == "reading"
+    frame = pl.read_parquet(stored)
+    number = next(name for name, kind in frame.schema.items() if kind == pl.Float64)
+    frame.with_columns(pl.col(number) + 1).write_parquet(stored)
+    found = _asked(home, code=1)
+    assert (found["way"], found["tables"][0]["state"]) == ("not", "changed")
+
+    stored.unlink()
+    found = _asked(home, code=1)
+    assert (found["way"], found["tables"][0]["state"]) == ("not", "gone")
+
+
+def test_a_card_states_the_data_and_how_to_load_it_again(made: Path) -> None:
+    file = Settings(home=made).training_file(PAIR)
+    card = _bqx(made, "card", str(file))
+    (digest,) = [line for line in card.splitlines() if line.startswith("| content digest | ")]
+    assert f'load_training("eurusd", pin="{digest.split(" | ")[1].removesuffix(" |")}")' in card
+    assert _bqx(made, "card", str(file).replace(".parquet", ".manifest.json")) == card
+    assert "no manifest" in CliRunner().invoke(app, ["card", str(made / "none.parquet")]).output
