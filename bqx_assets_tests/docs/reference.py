@@ -1,4 +1,4 @@
-"""The pages that follow from the code: ``python -m bqx_assets_tests.docs.reference`` writes them into ``docs/``."""
+"""The pages that follow from the code, and the figures: ``python -m bqx_assets_tests.docs.reference`` writes them."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ from bqx_assets.dictionary.schema import ColumnFacts
 from bqx_assets.quality.rules import RULES
 from bqx_assets_tests.base import settings_page
 from bqx_assets_tests.docs import errors_page, metadata_page
+from bqx_assets_tests.docs.figures import FIGURES
 
 DOCS = Path(__file__).parents[2] / "docs"
 _MADE = "This page is made from {} by `python -m bqx_assets_tests.docs.reference`.\n\n"
@@ -175,6 +176,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "checks.md": checks,
     "metadata.md": metadata_page.page,
     "errors.md": errors_page.page,
+    **FIGURES,
 }
 
 

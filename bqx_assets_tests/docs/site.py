@@ -46,6 +46,9 @@ def stage(folder: Path) -> None:
         (folder / "docs" / name).write_text(_for_the_site(name, text, set(texts)))
     site = yaml.safe_load((ROOT / "docs" / "site.yml").read_text())
     site["nav"][-1] = {"Decisions": [DECISIONS, *(f"adr/{path.name}" for path in _decisions())]}
+    placed = yaml.safe_dump(site["nav"])
+    if unplaced := [name for name in sorted(texts) if name not in placed]:
+        site["nav"].append({"More": unplaced})  # until docs/site.yml gives them a place
     (folder / "mkdocs.yml").write_text(yaml.safe_dump(site, sort_keys=False, allow_unicode=True))
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from bqx_assets.base import errors
+from bqx_assets.quality.rules import RULES
 from bqx_assets_tests.docs.site import ELSEWHERE, ROOT, build
 
 
@@ -49,3 +51,21 @@ def test_every_link_of_a_page_leads_to_a_file_and_a_place_in_it(site: Path) -> N
 def test_a_link_to_a_file_that_is_no_page_is_that_files_path(site: Path) -> None:
     assert "<code>bqx_assets_tests/merge/test_splice.py</code>" in (site / "guarantees.html").read_text()
     assert "../bqx_assets_tests/" not in (site / "guarantees.html").read_text()
+
+
+def test_every_error_and_check_that_the_runbook_names_exists() -> None:
+    text = (ROOT / "docs" / "runbook.md").read_text()
+    kinds, rules = set(vars(errors)), {rule.name for rule in RULES} | {"every_pair_published_verified_and_fresh"}
+    told, red = (_first_cells(text, heading) for heading in ("An error says", "A check is red"))
+    assert len(told) > 25
+    assert told - kinds == set()
+    assert len(red) > 5
+    assert red - rules == set()
+
+
+def _first_cells(text: str, heading: str) -> set[str]:
+    """Return the names in the first cells of a section's table."""
+    section = text.partition(f"## {heading}")[2].partition("\n## ")[0]
+    return {
+        name for cell in re.findall(r"^\| ([^|]+)\|", section, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell)
+    }
