@@ -32,6 +32,8 @@ from bqx_assets.base.artifacts import (
 from bqx_assets.cli.main import app
 from bqx_assets.dictionary.schema import ColumnFacts
 from bqx_assets.quality.rules import RULES
+from bqx_assets.quality.slab_rules import SLAB_RULES
+from bqx_assets.release.published import INTACT_RULE
 from bqx_assets_tests.base import settings_page
 from bqx_assets_tests.docs import errors_page, metadata_page
 from bqx_assets_tests.docs.figures import FIGURES
@@ -115,11 +117,13 @@ def dictionary() -> str:
 
 
 def checks() -> str:
-    """Return the page of all rules that a training file is checked by."""
-    rows = [f"| `{rule.name}` | {_cell(rule.description)} | {rule.severity} |" for rule in RULES]
+    """Return the page of all rules by which slabs, a training file and a published file are checked."""
+    rules = [*SLAB_RULES, *RULES]
+    rows = [f"| `{rule.name}` | {_cell(rule.description)} | {rule.severity} |" for rule in rules]
+    rows.append(f"| `{INTACT_RULE}` | The published object's bytes are those of its manifest. | error |")
     head = "# Checks\n\nA failed check of severity `error` keeps a file from being published; `warn` is only told.\n\n"
     table = ["| check | what holds | severity |", "|---|---|---|", *rows, ""]
-    return head + _MADE.format("`bqx_assets/quality/rules.py`") + "\n".join(table)
+    return head + _MADE.format("the rules in `bqx_assets/quality/`") + "\n".join(table)
 
 
 def _fields(kind: type[Record]) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from bqx_assets.base import errors
 from bqx_assets.quality.rules import RULES
+from bqx_assets.quality.slab_rules import SLAB_RULES
 from bqx_assets_tests.docs.site import ELSEWHERE, ROOT, build
 
 
@@ -55,7 +56,10 @@ def test_a_link_to_a_file_that_is_no_page_is_that_files_path(site: Path) -> None
 
 def test_every_error_and_check_that_the_runbook_names_exists() -> None:
     text = (ROOT / "docs" / "runbook.md").read_text()
-    kinds, rules = set(vars(errors)), {rule.name for rule in RULES} | {"every_pair_published_verified_and_fresh"}
+    kinds, rules = (
+        set(vars(errors)),
+        {rule.name for rule in (*SLAB_RULES, *RULES)} | {"every_pair_published_verified_and_fresh"},
+    )
     told, red = (_first_cells(text, heading) for heading in ("An error says", "A check is red"))
     assert len(told) > 25
     assert told - kinds == set()
