@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from typing import get_args
 
-from benchmarks import contestants, readers
+from benchmarks import contestants, uses
 from benchmarks.columns import keys
 from benchmarks.folders import BYTES_PER_VALUE, chosen_tables, column_count, make_folders
 from benchmarks.measured import Apart, Runs, alternating, make_cold, make_warm
@@ -20,7 +20,7 @@ from bqx_assets.extract.periods import periods_in
 SHALLOW_BAR_SECONDS = 3.0
 DEEP_BAR = 1.3
 PEAK_BYTES = 1 << 30
-_CALLS = {"shallow": readers.shallow, "deep": readers.deep, "decode once, Polars": readers.decode_all}
+_CALLS = {"shallow": uses.shallow, "deep": uses.deep, "decode once, Polars": uses.decode_all}
 
 
 def main() -> None:

@@ -81,17 +81,19 @@ def make_folders(
     rows: int,
     period: PeriodUnit = "none",
     *,
-    all_shuffled: bool = False,
+    raw: Literal["half shuffled", "all shuffled", "none"] = "half shuffled",
     mixed: int | None = None,
 ) -> None:
     """Write the raw checkpoints into ``home/raw`` and the slabs into ``home/slabs``.
 
-    ``mixed``: the seed of tables that are a mix.
+    ``raw``: which raw tables are shuffled; if there are none, no slab lacks rows. ``mixed``: the seed of tables that
+    are a mix.
     """
-    for name in ("raw", "slabs"):
+    for name in ("slabs",) if raw == "none" else ("raw", "slabs"):
         (home / name).mkdir(parents=True)
     spine_frame = targets(rows)
-    write_raw(spine_frame, home / "raw" / f"{TARGETS}.parquet")
+    if raw != "none":
+        write_raw(spine_frame, home / "raw" / f"{TARGETS}.parquet")
     periods = periods_in(keys(rows), period)
     spine = describe_spine(keys(rows), [each.rows for each in periods], tuple(each.name for each in periods))
     columns = tuple(Column(name=n, source=n, type="TIMESTAMP" if n == KEY else "FLOAT64") for n in spine_frame.columns)
@@ -103,7 +105,7 @@ def make_folders(
     try:
         with ProcessPoolExecutor(worker_count(), multiprocessing.get_context("spawn")) as pool:
             count = len(tables)
-            shuffled = [all_shuffled or number % 2 == 1 for number in range(count)]
+            shuffled = [None if raw == "none" else raw == "all shuffled" or n % 2 == 1 for n in range(count)]
             repeated = ([home] * count, tables, range(count), [spine] * count, shuffled, [mixed] * count)
             slabs = list(pool.map(_make_table, *repeated))
     finally:
@@ -154,9 +156,10 @@ def _make_table(
     table: ExpectedTable,
     number: int,
     spine: Spine,
-    shuffled: bool,  # noqa: FBT001
+    shuffled: bool | None,  # noqa: FBT001
     mixed: int | None,
 ) -> SlabRecord:
+    """Write a slab, and its raw table unless ``shuffled`` is None; return the slab's record."""
     rows = spine.rows
     if mixed is None:
         rng = np.random.default_rng([11, number])
@@ -166,7 +169,8 @@ def _make_table(
         rng = np.random.default_rng([mixed, 2, number])
         frame = pl.DataFrame([keys(rows), *(mixes.column(name, rows, rng) for name, _ in table.columns)])
         raw, there = mixes.disordered(frame, rng)
-    write_raw(raw, home / "raw" / f"{table.table}.parquet")
+    if shuffled is not None:
+        write_raw(raw, home / "raw" / f"{table.table}.parquet")
     prefix = table_prefix(table.table, PAIR)
     columns = tuple(
         Column(name=output_column(prefix, name), source=name, type=kind)

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import polars as pl
 
-from benchmarks import footer_reads
+from benchmarks import reader_calls
 from benchmarks.columns import column, keys, targets
 from benchmarks.folders import PAIR, chosen_tables
 from benchmarks.measured import Apart, Run
@@ -38,6 +38,7 @@ _ROWS = 64
 _PIECE_BYTES = 3 << 20
 """Room of a piece in the file: 25 columns of a month's 31,700 rows take as much."""
 _LATENCY_SECONDS = 0.030
+_READERS = ("Polars", "pyarrow", "DuckDB", "the product")
 _BAR = 2
 """For one of many periods a reader takes at most twice its share of all bytes; the key is read of the others too."""
 _TITLES = {
@@ -180,16 +181,16 @@ Results = dict[tuple[str, Use, Case], Found]
 
 def _measured(files: dict[Case, Path], names: list[str], rounds: int, served: Served | None) -> Results:
     home = next(iter(files.values())).parent
-    lists = {count: footer_reads.write_names(names, count, home / f"{count}.json") for count in {*_COUNTS}}
+    lists = {count: reader_calls.write_names(names, count, home / f"{count}.json") for count in {*_COUNTS}}
     found: Results = {}
-    for (case, path), reader, use in product(files.items(), footer_reads.READERS, USES):
+    for (case, path), reader, use in product(files.items(), _READERS, USES):
         if reader == "the product" and (use.columns or served):
             continue
         if served:
             served.reset()
         place = f"{served.address}/{path.name}" if served else str(path)
         columns = lists[use.columns] if use.columns else ""
-        run = Apart().run(footer_reads.read, reader, place, columns, *_span(use, case), rounds)
+        run = Apart().run(reader_calls.read, reader, place, columns, _span(use, case), rounds)
         if run.outcome or run.result != _expected(use, case, len(names)):
             raise SystemExit(f"{reader}, {use}, {case}: {run}")
         requests, read_bytes = (served.requests, served.read_bytes) if served else (0, 0)
@@ -198,12 +199,12 @@ def _measured(files: dict[Case, Path], names: list[str], rounds: int, served: Se
     return found
 
 
-def _span(use: Use, case: Case) -> tuple[str, str]:
+def _span(use: Use, case: Case) -> str:
     """Return the time range of the last period, or of all."""
     if not use.one_period:
-        return "", ""
+        return ""
     first = keys(case.periods * _ROWS)[(case.periods - 1) * _ROWS]
-    return first.isoformat(), "2100-01-01T00:00:00+00:00"
+    return f"{first.isoformat()}/2100-01-01T00:00:00+00:00"
 
 
 def _expected(use: Use, case: Case, columns: int) -> int:

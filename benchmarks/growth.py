@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import contestants, readers, stages
+from benchmarks import contestants, stages, uses
 from benchmarks.folders import BYTES_PER_VALUE, chosen_tables, column_count, make_folders, make_warehouse
 from benchmarks.measured import Apart, Run
 from benchmarks.place import parser_of, workplace
@@ -89,7 +89,7 @@ def _runs(home: Path, size: _Size, label: str) -> dict[str, Run]:
     calls: dict[str, tuple[Callable[..., object], tuple[object, ...]]] = {
         "extract": (stages.extract_anew, (home, size.period)),
         "splice": (contestants.splice, (home / "slabs", output)),
-        "deep check": (readers.deep, (output,)),
+        "deep check": (uses.deep, (output,)),
         "raw merge": (contestants.raw_merge, (home / "raw", output)),
         "eager joins": (contestants.eager_joins, (home / "raw", output)),
     }

@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import get_args
 
-from benchmarks import readers, stages
+from benchmarks import stages, uses
 from benchmarks.folders import BYTES_PER_VALUE, PAIR, chosen_tables, column_count, make_warehouse
 from benchmarks.measured import Apart, Run, make_cold
 from benchmarks.place import parser_of, workplace
@@ -53,7 +53,7 @@ def main() -> None:
             if state == "cold":
                 make_cold([file])
             name = f"read {min(_WINDOW_COLUMNS, columns)} columns over the last {_WINDOW_DAYS} days, {state}"
-            found[name] = apart.run(readers.read_window, file, _WINDOW_COLUMNS, _WINDOW_DAYS)
+            found[name] = apart.run(uses.read_window, file, _WINDOW_COLUMNS, _WINDOW_DAYS)
         read_bytes, groups = _window_bytes(file)
         size_bytes = file.stat().st_size
     _write(what, found, columns, asked.rows, (size_bytes, read_bytes, groups))

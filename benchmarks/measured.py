@@ -71,13 +71,15 @@ class Apart:
 
     group: Path | None = None
     limit_seconds: float = 600.0
+    python: str = sys.executable
+    """The interpreter, for libraries that are not of this environment."""
 
     def run(
         self, function: Callable[..., object], *arguments: object, environment: dict[str, str] | None = None
     ) -> Run:
         """Run ``function`` with its arguments as texts; return its measures."""
         target = f"{function.__module__}:{function.__name__}"  # type: ignore[attr-defined]
-        command = [sys.executable, "-m", "benchmarks.child", target, *(str(each) for each in arguments)]
+        command = [self.python, "-m", "benchmarks.child", target, *(str(each) for each in arguments)]
         group = {GROUP: str(self.group)} if self.group else {}
         killed = self._kills()
         try:

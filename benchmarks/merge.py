@@ -63,7 +63,13 @@ def main() -> None:
     with workplace(asked, needed_bytes, what) as home, capped(CAP_BYTES, asked.limit_seconds) as apart:
         whole = asked.data or home / "whole"
         if not whole.exists():
-            make_folders(whole, chosen, asked.rows, asked.period, all_shuffled=asked.part == "shuffled")
+            make_folders(
+                whole,
+                chosen,
+                asked.rows,
+                asked.period,
+                raw="all shuffled" if asked.part == "shuffled" else "half shuffled",
+            )
         (home / "out").mkdir()
         races: list[Race] = []
         given_up = {name: "left out" for name in OTHERS if name not in asked.others}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from benchmarks import contestants, readers
+from benchmarks import contestants, uses
 from benchmarks.measured import Apart, Runs, alternating, make_cold, make_warm
 from bqx_assets.base.artifacts import EXTRACTION_FILE, ExtractionRecord, Manifest, manifest_path
 from bqx_assets.base.checksums import crc32c_of_file
@@ -37,9 +37,9 @@ MIXED: dict[str, Callable[[str, str], object]] = {
 }
 """Contestants of mixes of columns; the others write by Polars' default."""
 READERS: dict[str, Callable[[str], object]] = {
-    "open (Polars)": readers.open_polars,
-    "open (pyarrow)": readers.open_pyarrow,
-    "read 50 columns": readers.read_50,
+    "open (Polars)": uses.open_polars,
+    "open (pyarrow)": uses.open_pyarrow,
+    "read 50 columns": uses.read_50,
 }
 _WHOLE_TABLES = 30
 """Number of tables whose values are compared: all of them, up to this number."""

@@ -32,6 +32,7 @@ class Served:
     address: str = ""
     requests: int = 0
     read_bytes: int = 0
+    free_at: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def reset(self) -> None:
@@ -45,10 +46,19 @@ class Served:
             self.requests += 1
             self.read_bytes += read_bytes
 
+    def wait_for_turn(self, read_bytes: int, bytes_a_second: float) -> None:
+        """Wait until a line of that speed, which all connections share, would have brought the bytes."""
+        with self.lock:
+            self.free_at = max(self.free_at, time.monotonic()) + read_bytes / bytes_a_second
+        time.sleep(max(0.0, self.free_at - time.monotonic()))
+
 
 @contextmanager
-def range_server(folder: Path, latency_seconds: float) -> Generator[Served]:
-    """Serve the files of a folder on a free port; each request waits ``latency_seconds``."""
+def range_server(folder: Path, latency_seconds: float, bytes_a_second: float = 0) -> Generator[Served]:
+    """Serve the files of a folder on a free port; each request waits ``latency_seconds``.
+
+    ``bytes_a_second``: of all connections together; 0 for as many as the machine can.
+    """
     served = Served()
 
     class Handler(BaseHTTPRequestHandler):
@@ -79,6 +89,8 @@ def range_server(folder: Path, latency_seconds: float) -> Generator[Served]:
             self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{size_bytes}")
             self.end_headers()
             served.count(stop - start if body else 0)
+            if body and bytes_a_second:
+                served.wait_for_turn(stop - start, bytes_a_second)
             if body:
                 with path.open("rb") as file:
                     file.seek(start)

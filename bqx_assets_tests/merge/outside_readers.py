@@ -23,7 +23,7 @@ from bqx_assets_tests.merge.readers import Reader
 ROOT = Path(__file__).parents[2] / ".tools" / "readers"
 _SPARK = ("pyspark==4.3.0", "pyarrow==26.0.1", "pandas==2.3.3")
 _HYPARQUET = ("hyparquet@1.33.0", "hyparquet-compressors@1.1.2")
-_PYTHON = ROOT / "spark" / "bin" / "python"
+SPARK_PYTHON = ROOT / "spark" / "bin" / "python"
 _NODE_MODULES = ROOT / "node_modules"
 _BOUND_SECONDS = 600
 
@@ -32,7 +32,7 @@ def by_spark(path: Path, columns: Sequence[str], *, vectorized: bool) -> pl.Data
     """Spark, with its vectorized reader or with that of rows, which is the one of parquet-java."""
     with TemporaryDirectory() as folder:
         read = Path(folder, "read.arrow")
-        _run(_PYTHON, Path(__file__).with_name("spark_reader.py"), path, read, str(vectorized).lower())
+        _run(SPARK_PYTHON, Path(__file__).with_name("spark_reader.py"), path, read, str(vectorized).lower())
         return pl.read_ipc(read).select(columns)
 
 
@@ -73,7 +73,7 @@ def why_not(reader: str) -> str:
     if reader == "hyparquet":
         program, package, installed = "node", "nodejs", all((_NODE_MODULES / name).is_dir() for name in _names())
     else:
-        program, package, installed = "java", "default-jre-headless", _PYTHON.is_file()
+        program, package, installed = "java", "default-jre-headless", SPARK_PYTHON.is_file()
     if shutil.which(program) is None:
         return f"no {program} on PATH (apt-get install {package})"
     return "" if installed else f"{reader} is not in .tools/readers (make test-readers)"
@@ -84,9 +84,9 @@ def install() -> None:
     ROOT.mkdir(parents=True, exist_ok=True)
     if shutil.which("java"):
         uv = shutil.which("uv") or str(ROOT.parent / "uv" / "bin" / "uv")
-        if not _PYTHON.is_file():
-            _run(uv, "venv", "--quiet", "--python", sys.executable, _PYTHON.parents[1])
-        _run(uv, "pip", "install", "--quiet", "--python", _PYTHON, *_SPARK)
+        if not SPARK_PYTHON.is_file():
+            _run(uv, "venv", "--quiet", "--python", sys.executable, SPARK_PYTHON.parents[1])
+        _run(uv, "pip", "install", "--quiet", "--python", SPARK_PYTHON, *_SPARK)
     if shutil.which("node"):
         _run("npm", "install", "--silent", "--no-save", "--prefix", ROOT, *_HYPARQUET)
     for reader in OUTSIDE_READERS:
