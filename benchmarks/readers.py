@@ -105,12 +105,12 @@ class Found(NamedTuple):
     read_bytes: float
 
     def __str__(self) -> str:
-        """Return seconds, CPU seconds and memory; over HTTP requests and bytes in place of CPU seconds."""
+        """Return seconds, CPU seconds and memory; over HTTP also requests and MB."""
         run = self.runs
         if run.outcome:
             return run.outcome
-        middle = f"{self.requests:,.0f}, {self.read_bytes / 1e6:,.0f}" if self.requests else f"{run.cpu_seconds:.2f}"
-        return f"{run.seconds:.2f}, {middle}, {run.peak_bytes / 1e6:,.0f}"
+        served = [f"{self.requests:,.0f}", f"{self.read_bytes / 1e6:,.0f}"] if self.requests else []
+        return ", ".join([f"{run.seconds:.2f}", f"{run.cpu_seconds:.2f}", f"{run.peak_bytes / 1e6:,.0f}", *served])
 
 
 def main() -> None:
@@ -230,7 +230,7 @@ def _measure(part: str, bench: _Bench, files: Sequence[File], asked: argparse.Na
     """Measure one part at one place, and write its section."""
     make_warm([file.path for file in files])
     place = "http" if bench.served else "disk"
-    columns = {"uses": _USES, "options": (_APART, _PERIOD), "order": _ORDERS}[part]
+    columns = {"uses": _USES, "options": (_APART,), "order": _ORDERS}[part]
     lines: list[list[str]] = []
     notes: list[str] = []
     for reader in asked.readers:
@@ -249,7 +249,7 @@ def _measure(part: str, bench: _Bench, files: Sequence[File], asked: argparse.Na
             ]
     limit = f", {asked.bandwidth:g} MB a second" if asked.bandwidth else ""
     where = "in the page cache" if place == "disk" else f"each request after {asked.latency:g} ms{limit}"
-    unit = "seconds, CPU seconds, MB of memory" if place == "disk" else "seconds, requests, MB read, MB of memory"
+    unit = "seconds, CPU seconds, MB of memory beyond the libraries" + ", requests, MB read" * (place == "http")
     sizes = ", ".join(
         f"{file.title} of {max(file.rows):,} rows {file.size_bytes / 1e9:.2f} GB with a footer of "
         f"{file.footer_bytes / 1e6:.1f} MB"
@@ -257,7 +257,7 @@ def _measure(part: str, bench: _Bench, files: Sequence[File], asked: argparse.Na
     )
     facts = (
         f"{files[0].columns:,} columns x {sum(files[0].rows):,} rows, {where}: {sizes}. {asked.columns} columns: key, "
-        f"targets of one window, features of five families. Each cell: {unit} beyond the libraries; the median of "
+        f"targets of one window, features of five families. Each cell: {unit}; the median of "
         f"{asked.rounds} processes, of batches one."
     )
     text = table(["reader", "file", *(use.title for use in columns)], lines)
