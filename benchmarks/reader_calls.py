@@ -28,8 +28,11 @@ import pyarrow.parquet as pq
 from benchmarks.child import peak_bytes
 from benchmarks.range_server import RangeFiles
 from benchmarks.selections import spread
+from bqx_assets.base.frame_files import scan_open_parquet
 from bqx_assets.base.names import KEY
-from bqx_assets.merge.footer import read_footer
+from bqx_assets.merge.footer import parse_footer, read_end, read_footer
+from bqx_assets.quality.stored_file import Source
+from bqx_assets.training import bucket_scan
 
 _MB = 1 << 20
 BATCH_ROWS = 1_024
@@ -63,6 +66,34 @@ def _by_polars(asked: Asked, scan: Callable[[str], pl.LazyFrame] = pl.scan_parqu
     if asked.batches:
         return sum(batch.height for batch in frame.collect_batches(chunk_size=BATCH_ROWS, lazy=True))
     return frame.collect(engine="streaming" if streaming else "auto").height
+
+
+class _Served:
+    """A served file as ``load_training`` reads an object: by ranges of one version."""
+
+    def __init__(self, place: str) -> None:
+        self.name = place.replace("http:", "range:")
+        self._files = RangeFiles()
+        self.size_bytes = int(self._files.info(self.name)["size"])
+
+    def read_same(self, start: int, length: int) -> bytes:
+        """Return a range."""
+        return self._files.fetched(self.name, start, start + length)
+
+
+def _by_load_training(asked: Asked, requests: int = 16) -> int:
+    """Read as ``load_training`` does once it has found file, manifest and dictionary."""
+    bucket_scan._REQUESTS = requests  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] -- an option to be tried
+
+    def scan(place: str) -> pl.LazyFrame:
+        if not place.startswith("http:"):
+            with Path(place).open("rb") as file:
+                return scan_open_parquet(file)
+        served = _Served(place)
+        end = read_end(served.read_same, served.size_bytes, served.name)
+        return bucket_scan.scan_object(cast("Source", served), parse_footer(end, served.size_bytes, served.name))
+
+    return _by_polars(asked, scan)
 
 
 def _narrowed(place: str) -> pl.LazyFrame:
@@ -163,6 +194,7 @@ READERS: dict[str, Reader] = {
     "pyarrow": _by_pyarrow,
     "DuckDB": _by_duckdb,
     "pandas": _by_pandas,
+    "load_training": _by_load_training,
     "the product": _by_the_product,
 }
 _SCANS = {
@@ -201,6 +233,7 @@ VARIANTS: dict[str, dict[str, Reader]] = {
         "ParquetFile, pre_buffer=False": partial(_by_row_groups, pre_buffer=False),
     },
     "DuckDB": {**_SETTINGS},
+    "load_training": {f"{n} requests": partial(_by_load_training, requests=n) for n in (4, 32, 64)},
     "pandas": {"dtype_backend=pyarrow": partial(_by_pandas, backend="pyarrow")},
 }
 """The readers with one option changed, by reader."""

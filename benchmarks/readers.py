@@ -42,7 +42,7 @@ _DOCUMENT = DOCUMENT.with_name("reading-fast.md")
 _ENVIRONMENT = {"ARROW_DEFAULT_MEMORY_POOL": "mimalloc"}
 """Arrow's own allocator, as programs have it that read training files; ``bqx`` takes another one."""
 _SPARK = "Spark"
-_READERS = ("Polars", "pyarrow", "DuckDB", "pandas", _SPARK)
+_READERS = ("Polars", "load_training", "pyarrow", "DuckDB", "pandas", _SPARK)
 _PARTS = {"uses": "Readers", "options": "Options of readers", "order": "Columns side by side or apart"}
 _PLACES = {"disk": "from the page cache", "http": "over HTTP ranges"}
 
@@ -60,7 +60,7 @@ _OPEN = Use("open, schema")
 _APART = Use("columns of five families", "apart")
 _PERIOD = Use("the same, one period", "apart", one_period=True)
 _ALL = Use("all columns, in batches", "all", batches=True)
-"""Measured of one file only, because it takes long."""
+"""Measured of one file and on a disk only, because it takes long."""
 _USES = (
     _OPEN,
     _APART,
@@ -241,7 +241,11 @@ def _measure(part: str, bench: _Bench, files: Sequence[File], asked: argparse.Na
         if part == "options":
             names += [f"{reader}: {option}" for option in reader_calls.VARIANTS[reader]]
         for file in files:
-            uses = [use for use in columns if _can(reader, use) and (use is not _ALL or file is files[-1])]
+            uses = [
+                use
+                for use in columns
+                if _can(reader, use) and (use is not _ALL or (file is files[-1] and place == "disk"))
+            ]
             cells = {use: bench.found(names, file, use) for use in uses}
             lines += [
                 [name, file.title, *(str(cells[use][name]) if use in cells else "" for use in columns)]
