@@ -72,7 +72,7 @@ _ORDERS = (_APART, Use("asked in another order", "shuffled"), Use("side by side"
 
 
 class File(NamedTuple):
-    """A training file that is read: its size, that of its footer, and the time range of its last period."""
+    """A training file that is read: its size, that of its footer, and the time range of its longest period."""
 
     title: str
     path: Path
@@ -80,14 +80,15 @@ class File(NamedTuple):
     footer_bytes: int
     columns: int
     rows: tuple[int, ...]
-    last_span: str
+    longest_span: str
 
     @classmethod
     def at(cls, path: Path) -> File:
         """Return the file at ``path``."""
         rows = read_footer(path).row_groups
         keys = pl.scan_parquet(path).select(KEY).collect().get_column(KEY)
-        since, until = keys[-rows[-1]], keys.dt.offset_by("1m")[-1]
+        first = sum(rows[: rows.index(max(rows))])
+        since, until = keys[first], keys.dt.offset_by("1m")[first + max(rows) - 1]
         with path.open("rb") as file:
             footer_bytes = end_bytes_of(file)
         title = f"{len(rows)} period{'s' * (len(rows) > 1)}"
@@ -212,7 +213,7 @@ class _Bench:
 
     def _run(self, reader: str, file: File, use: Use) -> Run:
         place = f"{self.served.address}/{file.path.name}" if self.served else str(file.path)
-        words = (place, self.lists[use.selection] if use.selection else "", file.last_span if use.one_period else "")
+        words = (place, self.lists[use.selection] if use.selection else "", file.longest_span if use.one_period else "")
         if reader == _SPARK:
             apart = Apart(limit_seconds=self.limit_seconds, python=str(SPARK_PYTHON))
             run = apart.run(spark_calls.read, *words, 1 if use.batches else 2)
@@ -220,7 +221,7 @@ class _Bench:
             apart = Apart(limit_seconds=self.limit_seconds)
             batches = "batches" if use.batches else ""
             run = apart.run(reader_calls.read, reader, *words, 1, batches, environment=_ENVIRONMENT)
-        expected = file.columns if not use.selection else file.rows[-1] if use.one_period else sum(file.rows)
+        expected = file.columns if not use.selection else max(file.rows) if use.one_period else sum(file.rows)
         if not run.outcome and run.result != expected:
             sys.exit(f"{reader}, {use.title}: {run.result} instead of {expected}")
         return run
