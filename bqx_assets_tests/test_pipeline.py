@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import shlex
-import subprocess
 from pathlib import Path
 
 import polars as pl
@@ -18,7 +16,6 @@ from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.cli.main import app
-from bqx_assets.cli.results import reading_lines
 from bqx_assets.extract.pair import extract_pair
 from bqx_assets.pipeline import Pipeline
 from bqx_assets_tests.frames import frame_job, frame_warehouse
@@ -53,16 +50,6 @@ def test_a_file_of_somebody_else_where_the_manifest_would_come_stays(tmp_path: P
     with pytest.raises(ForeignFile, match="no manifest of a training file"):
         Pipeline(Settings(home=tmp_path)).merge(EURUSD, checkpoints=str(tmp_path), output=tmp_path / "out.parquet")
     assert (tmp_path / "out.manifest.json").read_text() == '{"name": "a web page"}'
-
-
-@pytest.mark.parametrize("folder", ["exp[1]", 'it\'s "here" $HOME `id`', "a*?!{b}"])
-def test_the_line_that_shows_how_to_read_a_file_reads_that_file(tmp_path: Path, folder: str) -> None:
-    (tmp_path / folder).mkdir()
-    frame = pl.DataFrame({"interval_time": [1], "target_bqx45_h15": [424242.0]})
-    with (tmp_path / folder / "f.parquet").open("wb") as file:
-        frame.write_parquet(file)
-    line = reading_lines(str(tmp_path / folder / "f.parquet"))[-1]
-    assert "424242" in subprocess.run(shlex.split(line), capture_output=True, text=True, check=True, timeout=60).stdout
 
 
 def test_the_users_checkpoints_in_a_bucket_become_a_valid_file_equal_to_an_extractions(

@@ -237,7 +237,7 @@ def publish_command(  # noqa: PLR0913 -- one parameter an option
             done = pipeline.publish(pair, file=file, clean=clean)
     session.say(*results.published_lines(done.published))
     session.say(*results.removed_lines(done.swept, done.cleaned, settings.staging_days))
-    session.say(*results.reading_lines(done.published.uri))
+    session.say(*results.reading_lines(done.published))
     session.answer(done.published)
 
 

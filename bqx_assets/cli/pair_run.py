@@ -35,7 +35,7 @@ def run_and_show(session: Session, pair: Pair, settings: Settings) -> bool:
     judged = Pipeline(settings).expectations(pair).judged_by(pair)
     session.say(f"  {pasteable(judged.sentence(pair.name), session.bqx)}")
     if run.published is not None:
-        session.say(*results.published_lines(run.published), *results.reading_lines(run.published.uri))
+        session.say(*results.published_lines(run.published), *results.reading_lines(run.published))
     session.say(*_browser_lines(settings))
     session.answer({**run.model_dump(mode="json"), "seconds": round(cost.seconds, 3), "peak_bytes": cost.peak_bytes})
     return run.passed

@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 from bqx_assets.base.artifacts import ExtractionRecord, Manifest
-from bqx_assets.base.names import KEY
 from bqx_assets.base.printable import printable, some_of
 from bqx_assets.cli.failures import pasteable
 from bqx_assets.cli.session import Cost
@@ -181,11 +180,13 @@ def removed_lines(swept: Removed, cleaned: Removed | None, staging_days: int) ->
     return lines
 
 
-def reading_lines(uri: str) -> list[str]:
-    """Return the command that reads some columns of a published file."""
+def reading_lines(published: Published) -> list[str]:
+    """Return the command that loads a published file for training, and shows the key, a target and two features."""
+    source = json.dumps(published.uri.rpartition("/")[0], ensure_ascii=False)
     code = (
-        f"import polars as pl; print(pl.scan_parquet({json.dumps(uri, ensure_ascii=False)}, glob=False)"
-        f'.select("{KEY}", "^target_bqx45_.*$").tail(5).collect())'
+        "import polars as pl; from bqx_assets import load_training; "
+        f'print(load_training("{published.pair}", (45, 15), source={source})'
+        ".select(pl.nth(0, 1, 2, -1)).tail(5).collect())"
     )
     return ["next:", f"  {shlex.quote(sys.executable)} -c {shlex.quote(code)}"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,9 @@ from typer.testing import CliRunner
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.cli.main import app
+from bqx_assets.cli.results import reading_lines
 from bqx_assets.quality.rules import RULES
+from bqx_assets.release.publish import Published
 from bqx_assets.sandbox.faults import inject_fault
 from bqx_assets_tests.runtime.homes import copy_home, make_home
 
@@ -62,8 +65,32 @@ def test_the_summary_says_what_was_made_at_what_cost_and_where_it_is(ran: tuple[
     ]
     assert {rule.name for rule in RULES} <= {word for line in lines for word in line.split()}
     assert f"{home}/bqx-ml-output/training_eurusd.parquet: published" in out
-    assert "pl.scan_parquet" in out
+    assert "load_training" in lines[-2]
     assert f"bqx --home {home} ui" in lines[-1]
+
+
+@pytest.mark.parametrize("folder", ["exp[1]", 'it\'s "here" $HOME `id`', "a*?!{b}"])
+def test_the_line_that_shows_how_to_load_a_file_loads_that_file(
+    ran: tuple[Path, Answer], tmp_path: Path, folder: str
+) -> None:
+    place = tmp_path / folder
+    shutil.copytree(ran[0] / "bqx-ml-output", place)
+    published = Published.model_validate(
+        {
+            "pair": "eurusd",
+            "uri": f"{place}/training_eurusd.parquet",
+            "manifest_uri": f"{place}/training_eurusd.manifest.json",
+            "report_uri": f"{place}/training_eurusd.report.json",
+            "size_bytes": 0,
+            "crc32c": 0,
+            "generation": 1,
+            "replaced_generation": None,
+            "already_there": False,
+        }
+    )
+    line = reading_lines(published)[-1]
+    shown = subprocess.run(shlex.split(line), capture_output=True, text=True, check=True, timeout=60).stdout
+    assert [name for name in ("interval_time", "target_bqx45_h15") if name not in shown] == []
 
 
 def test_progress_goes_to_stderr_and_dagsters_own_log_nowhere(ran: tuple[Path, Answer]) -> None:

@@ -125,9 +125,10 @@ def _tell(file: RatesFile, rows: int, given: Mapping[str, Bars], pairs: Mapping[
     chains = [f"{name} ({', '.join(leg for leg, _ in chain or ())})" for name, chain in derived.items()]
     if chains:
         file.said.append(f"pairs derived, high and low from open and close alone: {', '.join(chains)}")
-    longer = sum(bars.rows > rows for bars in given.values())
+    longer = [bars.rows for bars in given.values() if bars.rows > rows]
     if longer:
-        file.said.append(f"bars used: the last {rows:,} of {longer} pairs that have more")
+        of = f"{longer[0]:,}" if len(given) == 1 else f"each pair; {len(longer)} have more"
+        file.said.append(f"bars used: the last {rows:,} of {of} (--rows)")
 
 
 def _refuse(file: RatesFile, wrong: pl.Expr, got: str, expected: str) -> None:

@@ -180,14 +180,16 @@ def test_what_is_filled_derived_or_left_out_is_said(tmp_path: Path) -> None:
         "no column low: it is the lower of open and close",
         "no column tick_volume: every volume is 0",
         "pairs derived, high and low from open and close alone: eurjpy (eurusd, usdjpy)",
-        "bars used: the last 20 of 2 pairs that have more",
+        "bars used: the last 20 of each pair; 2 have more (--rows)",
     )
     assert load_market(_file(tmp_path, _rates(pairs=("eurusd",))), 1_000).said == ()
 
 
 def test_one_pair_alone_is_a_market(tmp_path: Path) -> None:
-    market = load_market(_file(tmp_path, _rates(pairs=("usdjpy",))), 1_000)
+    rates = _rates(pairs=("usdjpy",))
+    market = load_market(_file(tmp_path, rates), 1_000)
     assert [*market.pairs] == ["usdjpy"]
+    assert load_market(_file(tmp_path, rates), 20).said == (f"bars used: the last 20 of {rates.height:,} (--rows)",)
     assert len(market.missing) == 27
 
 
