@@ -27,6 +27,7 @@ What = Annotated[
     typer.Argument(metavar="PAIR|FILE", help="Pair that is published, or a training file or manifest: path or URI."),
 ]
 _NAMED = 20
+_WITH_DETAIL = 3
 
 
 @reproduce_app.command(name="reproduce")
@@ -42,8 +43,9 @@ def reproduce_command(ctx: typer.Context, what: What, *, as_json: Json = False) 
         manifest, _ = _named(what, pipeline.settings)
         pair = parse_pair(manifest.pair)
         judged = pipeline.expectations(pair).judged_by(pair)
-        found = reproduction(manifest, pipeline.extraction(pair), judged.sha256)
-    session.say(*_lines(found, session.bqx))
+        job = pipeline.extraction(pair)
+        found = reproduction(manifest, job, judged.sha256)
+    session.say(*_lines(found, session.bqx, job.warehouse.name))
     session.answer(found)
     raise typer.Exit(0 if found.possible else 1)
 
@@ -82,22 +84,22 @@ def _named(what: str, settings: Settings) -> tuple[Manifest, Generation | None]:
     return beside, None
 
 
-def _lines(found: Reproduction, bqx: str) -> list[str]:
+def _lines(found: Reproduction, bqx: str, warehouse: str) -> list[str]:
     changed = [f"{each.table} ({each.detail})" for each in found.tables if each.state in ("changed", "settings")]
     gone = [each.table for each in found.tables if each.state == "gone"]
     to_read = [each.table for each in found.tables if each.state == "unchanged"]
     digest = f", content {found.content_digest[:12]}" if found.content_digest else ""
     verdict = {
         "pieces": f"✓ {found.pair}{digest}: can be made again from the pieces at hand: {bqx} merge {found.pair}",
-        "reading": f"✓ {found.pair}{digest}: can be made again by reading the warehouse: "
+        "reading": f"✓ {found.pair}{digest}: can be made again by reading {warehouse}: "
         f"{bqx} extract {found.pair}, then {bqx} merge {found.pair}",
-        "not": f"✗ {found.pair}{digest}: cannot be made again any more",
+        "not": f"✗ {found.pair}{digest}: cannot be made again from {warehouse}",
     }[found.way]
     return [
         verdict,
         f"  pieces of {found.kept_tables:,} tables are kept",
         *listed("tables that are as they were, to read", to_read, _NAMED),
-        *listed("tables that changed", changed, _NAMED),
+        *listed("tables that changed", changed, _WITH_DETAIL),
         *listed("tables that are gone", gone, _NAMED),
         *(f"  {note}" for note in found.notes),
     ]

@@ -38,6 +38,7 @@ REASONS: dict[str, str] = {
 LEFT_OUT = "left_out"
 """The column with the reason, which is added to a dictionary; null for a feature that is chosen."""
 _NEAR = 3
+_SHOWN = 10
 _WINDOW = re.compile(r"w?(\d{1,9})")
 
 
@@ -275,12 +276,15 @@ def _refuse_named_and_left_out(judged: pl.DataFrame, selection: Selection) -> No
 def _refuse_unknown(word: str, wanted: Iterable[object], known: Sequence[object]) -> None:
     for each in wanted:
         if each not in known:
-            near = difflib.get_close_matches(str(each), list(map(str, known)), n=_NEAR)
+            texts = [*map(str, known)]
+            near = difflib.get_close_matches(str(each), texts, n=_NEAR)
+            near = near or [text for text in texts if str(each) in text][:_NEAR]
+            others = f"training_columns(PAIR) shows all {word}." if len(texts) > _SHOWN else "Take one of these."
             raise BadSetting(
                 word,
                 got=repr(each)[:80],
-                expected=f"one of {some_of([*map(str, known)], 10)}" if known else "nothing: there is none",
-                cure=f"Did you mean {' or '.join(near)}?" if near else "bqx columns PAIR shows all.",
+                expected=f"one of {some_of(texts, _SHOWN)}" if known else "nothing: there is none",
+                cure=f"Did you mean {' or '.join(near)}?" if near else others,
             )
 
 

@@ -123,7 +123,7 @@ class _Walk:
                 start = self._position(since)
             else:
                 start = self.behind(start, step)
-                since = start and self._moment(start)
+                since = None if start is None else self._moment(start)
 
     def behind(self, start: int, size: Size) -> int | None:
         """Return the position behind a window that begins at a row; None if the rows end before it does."""
