@@ -36,8 +36,9 @@ class Snippet:
 
 
 def snippets() -> list[Snippet]:
-    """Return all blocks of the site's pages, page by page in their order. Decisions have none that are to be run."""
-    pages = [*sorted((ROOT / "docs").glob("*.md")), *(ROOT / name for name in ("deploy/README.md", "CONTRIBUTING.md"))]
+    """Return all blocks of the README and of the site's pages, in order. Decisions have none to be run."""
+    others = ("README.md", "deploy/README.md", "CONTRIBUTING.md")
+    pages = [*sorted((ROOT / "docs").glob("*.md")), *(ROOT / name for name in others)]
     return [each for page in pages for each in _of(page)]
 
 
