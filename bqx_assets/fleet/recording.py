@@ -70,6 +70,8 @@ def recorded(pipeline: Pipeline, what: Recorded, peak_bytes: Callable[[], int]) 
     error: BaseException | None = None
     try:
         yield
+        if what.stage == "publish":
+            _join(pipeline)
     except BaseException as failed:
         error = failed
         raise
@@ -87,9 +89,12 @@ def recorded(pipeline: Pipeline, what: Recorded, peak_bytes: Callable[[], int]) 
         ended = _priced(entry.model_copy(update=facts), used() - before + last)
         if begun is not None:
             _written(pipeline, lambda ledger: ledger.end(ended, begun))
-    if what.stage == "publish":  # the end of a run: without it a year has 70,000 objects, which each run would read
-        with suppress(BqxError, OSError):  # the next run tries again
-            Ledger(pipeline.store).join(datetime.now(UTC))
+
+
+def _join(pipeline: Pipeline) -> None:
+    """Join old entries at the end of a run: without it a year has 70,000 objects, which each run would read."""
+    with suppress(BqxError, OSError):  # the next run tries again
+        Ledger(pipeline.store).join(datetime.now(UTC))
 
 
 @contextmanager

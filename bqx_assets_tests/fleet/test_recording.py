@@ -59,7 +59,7 @@ def test_the_end_of_a_run_joins_what_is_older_than_two_days(
     pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bqx_assets.fleet.ledger._JOINED_AFTER", timedelta(seconds=-1))
-    for stage, objects in (("merge", 1), ("publish", 1), ("merge", 2)):
+    for stage, objects in (("merge", 1), ("publish", 2), ("merge", 3)):
         with recorded(pipeline, Recorded("run", "eurusd", stage), lambda: 0):
             pass
         assert len(list(pipeline.store.list_objects(PREFIX))) == objects

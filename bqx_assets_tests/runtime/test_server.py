@@ -188,7 +188,7 @@ def test_a_backfill_of_two_pairs_ends_in_two_published_files_and_a_run_that_move
     assert ends == expected
     assert not place.exists()
     assert {path.name for path in (home / "bqx-ml-output").glob("*.parquet")} == {
-        f"training_{p}.parquet" for p in PAIRS
+        f"training_{p}{end}" for p in PAIRS for end in (".parquet", ".columns.parquet")
     }
 
 
