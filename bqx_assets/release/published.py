@@ -11,12 +11,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from bqx_assets.base.artifacts import MANIFEST_SUFFIX, REPORT_SUFFIX, Manifest, Record
-from bqx_assets.base.checksums import same_bytes, size_and_crc, sums_of_blocks
+from bqx_assets.base.checksums import Sums, same_bytes, size_and_crc, sums_of_blocks
 from bqx_assets.base.errors import BadSetting, CheckpointCorrupt, ObjectMissing
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.printable import first_line
@@ -63,6 +63,8 @@ class Companions:
     """The stored bytes of each companion."""
     named: bool
     """Whether the object itself names them; else they were found under the plain names."""
+    unread: dict[Kind, ObjectInfo] = field(default_factory=dict[Kind, ObjectInfo])
+    """Companions that were only looked for, in place of their bytes."""
 
     def are_of(self, info: ObjectInfo) -> bool:
         """Return whether there is a report and the manifest states the object's bytes."""
@@ -108,39 +110,62 @@ def plain_name(pair: Pair, kind: Kind) -> str:
 
 def has_text(store: ObjectStore, name: str, text: bytes) -> bool:
     """Return whether an object has the size and the CRC32C of a text."""
+    return _has(store, name, sums_of_blocks([text]))
+
+
+def _has(store: ObjectStore, name: str, sums: Sums | ObjectInfo) -> bool:
     info = head_with_crc32c(store, name)
-    return info is not None and same_bytes(info, sums_of_blocks([text]))
+    return info is not None and same_bytes(info, sums)
 
 
-def companions_of(store: ObjectStore, pair: Pair, metadata: Mapping[str, str]) -> Companions | str:
-    """Return the companions that a published object's metadata names, or the reason why there are none, "no ..."."""
+def companions_of(
+    store: ObjectStore, pair: Pair, metadata: Mapping[str, str], *, small: bool = False
+) -> Companions | str:
+    """Return the companions that a published object's metadata names, or the reason why there are none, "no ...".
+
+    With ``small`` the dictionary, which has a row for each column, is only looked for, and its page is not.
+    """
     names: dict[Kind, str] = {kind: metadata.get(kind, "") for kind in COMPANION_SUFFIXES}
     named = any(names.values())
     for kind in _LATER:
-        if not names[kind]:
+        if not names[kind] or (small and kind == "dictionary_page"):
             del names[kind]
     texts: dict[Kind, bytes] = {}
+    unread: dict[Kind, ObjectInfo] = {}
     for kind, stated in names.items():
         name = stated if named else plain_name(pair, kind)
-        found = _NAME.fullmatch(name)
+        parts = _NAME.fullmatch(name)
         # A name in metadata is trusted only if its form, its pair and its content are right.
-        if named and (found is None or (found[1], found[3]) != (pair.name, COMPANION_SUFFIXES[kind])):
+        if named and (parts is None or (parts[1], parts[3]) != (pair.name, COMPANION_SUFFIXES[kind])):
             return f"no {kind}: the object names {name[:120]!r}"
-        try:
-            texts[kind] = store.read(name)
-        except ObjectMissing:
-            if named or kind == "manifest":
-                return f"no {kind}: no object {name}"
-            continue  # without named companions, a publication could die between the two
-        if found is not None and hashlib.sha256(texts[kind]).hexdigest() != found[2]:
+        found = _read(store, name, facts_alone=small and kind == "dictionary")
+        if isinstance(found, ObjectInfo):
+            unread[kind] = found
+        elif found is not None:
+            texts[kind] = found
+        elif named or kind == "manifest":  # without named companions, a publication could die between the two
+            return f"no {kind}: no object {name}"
+        if parts is not None and kind in texts and hashlib.sha256(texts[kind]).hexdigest() != parts[2]:
             return f"no {kind}: {name} holds other bytes than its name says"
+    manifest = _manifest(texts["manifest"], pair)
+    return manifest if isinstance(manifest, str) else Companions(manifest, texts, named, unread)
+
+
+def _read(store: ObjectStore, name: str, *, facts_alone: bool) -> bytes | ObjectInfo | None:
+    if facts_alone:
+        return head_with_crc32c(store, name)
     try:
-        manifest = Manifest.model_validate_json(texts["manifest"])
+        return store.read(name)
+    except ObjectMissing:
+        return None
+
+
+def _manifest(text: bytes, pair: Pair) -> Manifest | str:
+    try:
+        manifest = Manifest.model_validate_json(text)
     except ValueError as error:
         return f"no manifest: {first_line(error)}"
-    if manifest.pair != pair.name:
-        return f"no manifest: it is of {manifest.pair}"
-    return Companions(manifest, texts, named)
+    return manifest if manifest.pair == pair.name else f"no manifest: it is of {manifest.pair}"
 
 
 def published_dictionary(store: ObjectStore, pair: Pair) -> Dictionary:
@@ -170,14 +195,14 @@ def published_dictionary(store: ObjectStore, pair: Pair) -> Dictionary:
 def look(store: ObjectStore, pair: Pair) -> Standing:
     """Return the state of a pair's published object, without reading large files.
 
-    **Cost**: reads facts and one manifest. A file of up to 64 MiB is read if it could have changed since it was last
-    read; a larger one is then ``unverified``.
+    **Cost**: reads facts, one manifest and one report, and of the dictionary its facts alone. A file of up to 64 MiB is
+    read if it could have changed since it was last read; a larger one is then ``unverified``.
     """
     name = training_name(pair)
     info = store.head(name)
     if info is not None and info.verified is None and info.size_bytes <= _LOOK_BYTES:
         info = store.verify(name)
-    return _judge(store, pair, info)
+    return _judge(store, pair, info, small=True)
 
 
 def verify(store: ObjectStore, pair: Pair, *, since: datetime | None = None) -> Standing:
@@ -232,12 +257,12 @@ def is_whole(standing: Standing) -> bool:
     return standing.state == "done"
 
 
-def _judge(store: ObjectStore, pair: Pair, info: ObjectInfo | None) -> Standing:
+def _judge(store: ObjectStore, pair: Pair, info: ObjectInfo | None, *, small: bool = False) -> Standing:
     name = training_name(pair)
     uri, expected = store.uri(name), f"an object {name} with its manifest and report"
     if info is None:
         return _standing(uri, pair, None, "none", ("no such object", expected))
-    companions = companions_of(store, pair, info.metadata)
+    companions = companions_of(store, pair, info.metadata, small=small)
     if isinstance(companions, str):
         return _standing(uri, pair, info, "failed", (companions, expected))
     file = companions.manifest.file
@@ -255,10 +280,11 @@ def _judge(store: ObjectStore, pair: Pair, info: ObjectInfo | None) -> Standing:
 
 def _of_another_version(store: ObjectStore, pair: Pair, companions: Companions) -> list[str]:
     """Return the kinds of plain-named copies that are not of the published object: a publication died before them."""
+    stated: dict[Kind, Sums | ObjectInfo] = {kind: sums_of_blocks([text]) for kind, text in companions.texts.items()}
     return [
         f"{kind} of this version under the name {plain_name(pair, kind)}"
-        for kind, text in companions.texts.items()
-        if companions.named and not has_text(store, plain_name(pair, kind), text)
+        for kind, sums in (stated | companions.unread).items()
+        if companions.named and not _has(store, plain_name(pair, kind), sums)
     ]
 
 

@@ -184,7 +184,7 @@ def _merged_state(manifest: Manifest | None, done: dict[str, int]) -> State:
 
 def _published_report(store: ObjectStore, pair: Pair) -> Report | None:
     info = store.head(training_name(pair))
-    found = companions_of(store, pair, info.metadata) if info is not None else ""
+    found = companions_of(store, pair, info.metadata, small=True) if info is not None else ""
     try:
         return None if isinstance(found, str) else Report.model_validate_json(found.texts["report"])
     except (KeyError, ValueError):

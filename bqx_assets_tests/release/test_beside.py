@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from bqx_assets.base.artifacts import Manifest
@@ -18,7 +20,7 @@ from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.dictionary.files import Described, Dictionary
 from bqx_assets.dictionary.schema import ColumnFacts, dictionary_schema
 from bqx_assets.release.publish import Published, publish
-from bqx_assets.release.published import COMPANIONS, look, published_dictionary
+from bqx_assets.release.published import COMPANIONS, Companions, companions_of, look, published_dictionary, verify
 from bqx_assets.release.retention import sweep
 from bqx_assets_tests.release.training import FaultyStore, stored
 
@@ -113,7 +115,8 @@ def test_a_damaged_dictionary_makes_the_publication_a_failed_one(tmp_path: Path)
     info = store.head(NAME)
     assert info is not None
     (tmp_path / "store" / info.metadata["dictionary"]).write_bytes(b"another")
-    found = look(store, EURUSD)
+    assert look(store, EURUSD).state == "partial"  # without reading, it differs from its copy alone
+    found = verify(store, EURUSD)
     assert (found.state, "no dictionary" in found.got) == ("failed", True)
 
 
@@ -132,3 +135,28 @@ def test_the_sweep_takes_dictionaries_that_no_version_names(tmp_path: Path) -> N
 def test_a_file_that_is_no_dictionary_is_refused() -> None:
     with pytest.raises(CheckpointCorrupt, match="a dictionary"):
         Dictionary.read(b"no parquet")
+
+
+def test_a_dictionary_of_a_later_format_is_refused_and_not_read_as_this_one(tmp_path: Path) -> None:
+    store = LocalObjectStore(tmp_path / "store")
+    _publish(tmp_path, b"bytes", store)
+    table = pq.read_table(io.BytesIO(store.read(PLAIN)))
+    later = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), b"bqx.columns": b"2"}), later)
+    with pytest.raises(CheckpointCorrupt, match="format 2"):
+        Dictionary.read(later.getvalue())
+
+
+def test_status_looks_for_the_dictionary_and_does_not_read_it(tmp_path: Path) -> None:
+    store = LocalObjectStore(tmp_path / "store")
+    _publish(tmp_path, b"bytes", store)
+    info = store.head(NAME)
+    assert info is not None
+    assert look(store, EURUSD).state == "done"
+    found = companions_of(store, EURUSD, info.metadata, small=True)
+    assert isinstance(found, Companions)
+    assert (sorted(found.texts), [*found.unread]) == (["manifest", "report"], ["dictionary"])
+    (tmp_path / "store" / PLAIN).write_bytes(b"another")
+    assert "no dictionary of this version" in look(store, EURUSD).got
+    (tmp_path / "store" / info.metadata["dictionary"]).unlink()
+    assert look(store, EURUSD).state == "failed"
