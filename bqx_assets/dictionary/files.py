@@ -108,7 +108,7 @@ class Dictionary:
         """
         try:
             data = source if isinstance(source, bytes) else read_regular(source)
-            facts = {key.decode(): value.decode() for key, value in _metadata(data).items()}
+            facts = _metadata(data)
             described = Described(
                 pair=facts[PAIR_KEY],
                 size_bytes=int(facts[_SIZE_KEY]),
@@ -125,5 +125,11 @@ class Dictionary:
             ) from error
 
 
-def _metadata(data: bytes) -> dict[bytes, bytes]:
-    return pq.read_metadata(io.BytesIO(data)).metadata or {}
+def _metadata(data: bytes) -> dict[str, str]:
+    """Return the metadata of a dictionary. Raises ValueError for one whose fields may mean something else."""
+    metadata: dict[bytes, bytes] = pq.read_metadata(io.BytesIO(data)).metadata or {}
+    facts = {key.decode(): value.decode() for key, value in metadata.items()}
+    if facts[_FORMAT_KEY] != _FORMAT:
+        msg = f"format {facts[_FORMAT_KEY]}, of which this version of bqx_assets knows only {_FORMAT}"
+        raise ValueError(msg)
+    return facts

@@ -48,9 +48,9 @@ def load_panel(  # noqa: PLR0913 -- as ``load_training``
 
     Features have their common names: ``csi_agg_base__csi_mean_45`` is the strength of each pair's own base currency.
     With ``absent="leave_out"`` only features that every pair has are taken; ``"null"`` takes those of any pair, null
-    where a pair does not have them. A feature is left out as constant or as a duplicate only if it is so in every pair.
-    ``pins`` are those of single pairs, by name; ``source`` is a folder or a bucket. All else is as in
-    ``load_training``.
+    where a pair does not have them, and where they look forward or are no numbers. A feature is left out as constant
+    or as a duplicate only if it is so in every pair. ``pins`` are those of single pairs, by name; ``source`` is a
+    folder or a bucket. All else is as in ``load_training``.
 
     **Shape**: the rows of all pairs x (2 + targets + features): ``pair`` as an Enum, the key, targets, features.
     **Cost**: a second for each pair; ``collect`` reads as ``load_training`` does.
@@ -91,7 +91,9 @@ class _How(NamedTuple):
 
 def _rows(name: str, own: Prepared, features: Mapping[str, str], names: pl.Enum, how: _How) -> pl.LazyFrame:
     """Return a pair's rows with the panel's columns."""
-    columns: dict[str, str] = {common: column for column, common in own.judged.select("column", "common_name").rows()}
+    # What looks forward in this pair is not given because another pair may have it.
+    given = own.judged.filter(pl.col(LEFT_OUT).is_null() | pl.col(LEFT_OUT).is_in(_PANEL_WIDE))
+    columns: dict[str, str] = {common: column for column, common in given.select("column", "common_name").rows()}
     taken = [columns[common] for common in features if common in columns]
     rows = selected(own, taken, how.start, how.end, labelled=how.labelled, dtype=how.dtype)
     return rows.select(

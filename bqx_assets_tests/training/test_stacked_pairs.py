@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
 from bqx_assets.base.errors import BadSetting, OtherData
 from bqx_assets.base.names import KEY
+from bqx_assets.base.pairs import Pair
+from bqx_assets.training import stacked_pairs
+from bqx_assets.training.choice import LEFT_OUT
 from bqx_assets.training.load import load_training, training_columns
 from bqx_assets.training.stacked_pairs import load_panel
 from bqx_assets_tests.training.published import Merged
@@ -65,3 +72,24 @@ def test_pins_are_of_single_pairs(folder: Path, eurusd: Merged) -> None:
         load_panel(PAIRS, source=folder, pins={"usdjpy": digest})
     with pytest.raises(BadSetting, match="none"):
         load_panel([], source=folder)
+
+
+def test_what_looks_forward_in_one_pair_is_null_there_though_another_pair_has_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = stacked_pairs.prepare
+
+    @contextmanager
+    def prepared(pair: Pair, *args: Any, **settings: Any) -> Generator[Any]:
+        with real(pair, *args, **settings) as found:
+            if pair.name == "eurusd":
+                marked = pl.when(pl.col("column") == "agg__agg_mean_90").then(pl.lit("forward_looking"))
+                yield replace(found, judged=found.judged.with_columns(marked.otherwise(LEFT_OUT).alias(LEFT_OUT)))
+            else:
+                yield found
+
+    monkeypatch.setattr(stacked_pairs, "prepare", prepared)
+    rows = load_panel(PAIRS, LABEL, absent="null", source=folder).collect()
+    there = rows.group_by("pair").agg(pl.col("agg__agg_mean_90").count() > 0)
+    assert dict(there.rows()) == {"gbpusd": True, "eurusd": False}
+    assert "agg__agg_mean_90" not in load_panel(PAIRS, LABEL, source=folder).collect_schema().names()
