@@ -136,6 +136,13 @@ def _target_names(target: Target | Sequence[Target] | None) -> list[str]:
         return [target]
     if isinstance(target, tuple) and [type(each) for each in target] == [int, int]:
         return [target_name(*cast("tuple[int, int]", target))]
+    if not isinstance(target, Iterable) or not all(isinstance(each, str | tuple) for each in target):
+        raise BadSetting(
+            "target",
+            got=repr(target)[:80],
+            expected="a name, a pattern, a window and a horizon, or a list of these",
+            cure='target=(45, 15), or target=[(45, 15), "target_bqx90_h15"]',
+        )
     return [name for each in target for name in _target_names(cast("Target", each))]
 
 
@@ -252,7 +259,8 @@ def _no_such_feature(pattern: str, columns: Sequence[str]) -> BadSetting:
 
 def _refuse_named_and_left_out(judged: pl.DataFrame, selection: Selection) -> None:
     """Raise BadSetting if a feature that is named in full is left out, or if all are that a filter lets through."""
-    named = judged.filter(pl.col("column").is_in(selection.features or ()) & (pl.col(LEFT_OUT) != "duplicate"))
+    by_name = pl.any_horizontal(pl.col("column", "common_name").is_in(selection.features or ()))
+    named = judged.filter(by_name & (pl.col(LEFT_OUT) != "duplicate"))
     wrong = named.filter(pl.col(LEFT_OUT).is_not_null())
     if wrong.height:
         column, reason = wrong.select("column", LEFT_OUT).row(0)

@@ -69,6 +69,10 @@ def reach(
     Raises:
         BadSetting: a feature's window is not known, and no ``unknown_window`` was given; or there is no such target.
     """
+    if unknown_window is not None and unknown_window < 1:
+        raise BadSetting(
+            "unknown_window", got=f"{unknown_window}", expected="rows, 1 or more", cure="Count the row itself too."
+        )
     features = _windows(columns)
     parts = [_parts(each) for each in _several(target)] or [_parts("")]
     unknown = [name for name, window in features if window is None]
@@ -107,7 +111,7 @@ def _several(target: OneTarget | Sequence[OneTarget]) -> list[OneTarget]:
 
 def _parts(target: OneTarget) -> tuple[int, int]:
     found = target_parts(target) if isinstance(target, str) else target
-    if found is None or found[0] < 1 or found[1] < 0:
+    if not isinstance(found, tuple) or found[0] < 1 or found[1] < 0:
         raise BadSetting(
             "target",
             got=repr(target),

@@ -32,8 +32,9 @@ Moment = str | date | datetime
 """A time as ISO 8601 text, a date (its first minute) or a datetime; UTC unless it names a zone."""
 
 
+_SIDES = ("minimum", "maximum")
 Dtype = type[pl.DataType] | pl.DataType
-"""A type of Polars, such as ``pl.Float32``."""
+"""A type of floating-point numbers, such as ``pl.Float32``."""
 
 
 class NoDictionary(UserWarning):
@@ -84,9 +85,9 @@ def load_training(  # noqa: PLR0913 -- one keyword a question that a model build
     are given. Left out are identifiers, texts and moments, features without a value, constant ones, and all but the
     first of the chosen ones with the same values; ``include`` takes such a kind in. ``features=[]`` gives none.
 
-    ``dtype``, such as ``pl.Float32``, is the type of all numbers and flags but the key. ``source`` is a folder, a
-    bucket ``gs://bucket/prefix``, or one file; by default the output of the settings. ``pin`` is the content digest or
-    the generation that must be there.
+    ``dtype``, such as ``pl.Float32``, is the floating-point type of all numbers and flags but the key. ``source`` is a
+    folder, a bucket ``gs://bucket/prefix``, or one file; by default the output of the settings. ``pin`` is the content
+    digest or the generation that must be there.
 
     **Shape**: the file's rows in the range x (1 + targets + features), in the order of the key.
     **Cost**: a second, for manifest, dictionary and footer. ``collect`` reads the chosen columns of the periods in the
@@ -168,6 +169,7 @@ def selected(
     rows = _in_range(prepared.located.scan(), start, end)
     if labelled and targets:
         rows = rows.filter(*(pl.col(name).is_not_null() for name in targets))
+    refuse_narrow(dtype, prepared.dictionary.filter(pl.col("column").is_in([*targets, *features])))
     types = dict(prepared.dictionary.select("column", "type").rows())
     return rows.select(KEY, *(pl.col(name).cast(numbers_as(types[name], dtype)) for name in (*targets, *features)))
 
@@ -222,13 +224,42 @@ def _moment(word: str, value: Moment | None) -> datetime | None:
         return None
     try:
         found = datetime.fromisoformat(value) if isinstance(value, str) else value
-    except ValueError as error:
+        found = found if isinstance(found, datetime) else datetime.combine(found, time())
+    except (ValueError, TypeError) as error:
         raise BadSetting(
             word, got=repr(value), expected="a date or a time", cure='For example "2024-01-01" or "2024-01-01T12:30".'
         ) from error
-    if not isinstance(found, datetime):
-        found = datetime.combine(found, time())
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found
+    # Polars compares no moments of two zones.
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+
+
+def refuse_narrow(dtype: Dtype | None, chosen: pl.DataFrame) -> None:
+    """Raise BadSetting for a type that does not hold the chosen numbers; a value beyond it would become infinite.
+
+    ``chosen`` has a row for each chosen column, with its type, minimum and maximum.
+    """
+    if dtype is None:
+        return
+    wanted = pl.DataFrame(schema={"number": dtype}).schema["number"]
+    if not wanted.is_float():
+        raise BadSetting(
+            "dtype",
+            got=f"{wanted}",
+            expected="a type of floating-point numbers, because others cut values off",
+            cure="dtype=pl.Float32",
+        )
+    number = pl.col("type").is_in([name for name, each in COLUMN_TYPES.items() if each.is_number])
+    bounds = [pl.col(side) for side in _SIDES]
+    grows = (bound.is_finite() & bound.cast(wanted).is_infinite() for bound in bounds)
+    beyond = chosen.filter(number & pl.any_horizontal(grows))
+    if beyond.height:
+        column, low, high = beyond.select("column", *_SIDES).row(0)
+        raise BadSetting(
+            "dtype",
+            got=f"{wanted}, in which values of {column}, {low:g} to {high:g}, are infinite",
+            expected="a type that holds all chosen columns",
+            cure=f"Leave out {column}, or take dtype=pl.Float64.",
+        )
 
 
 def numbers_as(kind: str, dtype: Dtype | None) -> Dtype:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from bqx_assets.base.errors import BadSetting, LeakySplit
-from bqx_assets.training.splits import Rows, rows_between
+from bqx_assets.training.splits import Rows, refuse_unordered, rows_between
 
 Leak = Literal["shared rows", "shuffled rows", "short embargo"]
 
@@ -49,8 +49,13 @@ def check_split(
 
     Raises:
         LeakySplit: with ``on_leak="raise"``, for the first fault.
-        BadSetting: train or test is empty or holds no positions, or one of their keys is none of ``keys``.
+        BadSetting: train or test is empty or holds no positions, or one of their keys is none of ``keys``; or ``keys``
+            are not unique and ascending, or the embargo is negative.
     """
+    if embargo < 0:
+        raise BadSetting("embargo", got=f"{embargo}", expected="rows, 0 or more", cure="Compute it by embargo_rows.")
+    if keys is not None:
+        refuse_unordered(keys)
     trained, tested = (np.unique(_positions(each, keys)) for each in (train, test))
     found = _findings(trained, tested, embargo)
     for each in found if on_leak != "return" else ():
@@ -110,17 +115,26 @@ def _nearest(train: Rows, test: Rows) -> list[str]:
 
 def _positions(rows: npt.ArrayLike | pl.Series, keys: pl.Series | None) -> Rows:
     values: npt.NDArray[Any] = rows.to_numpy() if isinstance(rows, pl.Series) else np.asarray(rows)
-    if keys is not None:
+    if keys is not None and len(values):
         known = keys.to_numpy()
+        if values.dtype.kind != "M":
+            raise _no_positions(values, "moments, as a series or an array of numpy, together with keys=")
         place = np.searchsorted(known, values)
-        if len(values) and (place.max() == len(known) or bool((known[place] != values).any())):
+        if place.max() == len(known) or bool((known[place] != values).any()):
             raise BadSetting("a split", got="keys that no row has", expected="keys of rows", cure="Give all keys.")
         values = place
     if not len(values) or values.dtype.kind not in "iu":
-        raise BadSetting(
-            "a split",
-            got=f"{len(values):,} values of type {values.dtype}",
-            expected="positions of rows",
-            cure="Give whole numbers, or moments together with keys=, the keys of all rows.",
-        )
+        raise _no_positions(values, "positions of rows")
+    if values.min() < 0:  # numpy counts them from the end, and the distance to them is not known here
+        got = f"position {values.min()}"
+        raise BadSetting("a split", got=got, expected="positions from 0 on", cure="Add the number of rows.")
     return values.astype(np.int64)
+
+
+def _no_positions(values: npt.NDArray[Any], expected: str) -> BadSetting:
+    return BadSetting(
+        "a split",
+        got=f"{len(values):,} values of type {values.dtype}",
+        expected=expected,
+        cure="Give whole numbers, or moments together with keys=, the keys of all rows.",
+    )

@@ -65,7 +65,7 @@ def walk_forward(
     Raises:
         BadSetting: keys are not unique and ascending, a size is not positive, or there are too few rows for one fold.
     """
-    _refuse_unordered(keys)
+    refuse_unordered(keys)
     _refuse_empty(train=train, test=test, step=test if step is None else step)
     if embargo < 0:
         raise BadSetting("embargo", got=f"{embargo}", expected="rows, 0 or more", cure="Compute it by embargo_rows.")
@@ -149,7 +149,8 @@ class _Walk:
         return Fold(number, train, test, at(train.start), at(train.stop), at(test.start), at(test.stop))
 
 
-def _refuse_unordered(keys: pl.Series) -> None:
+def refuse_unordered(keys: pl.Series) -> None:
+    """Raise BadSetting unless keys are unique and ascending moments."""
     if not keys.dtype.is_temporal() or keys.null_count() or bool((keys.diff().drop_nulls() <= timedelta(0)).any()):
         raise BadSetting(
             f"keys {keys.name}".rstrip(),

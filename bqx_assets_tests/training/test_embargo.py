@@ -57,3 +57,9 @@ def test_a_window_that_is_not_known_must_be_given() -> None:
 def test_what_is_no_target_is_refused(target: str | tuple[int, int]) -> None:
     with pytest.raises(BadSetting, match="target_bqx45_h15"):
         embargo_rows(facts(45), target)
+
+
+def test_an_unknown_window_counts_at_least_the_row_itself() -> None:
+    for rows in (0, -5):
+        with pytest.raises(BadSetting, match="1 or more"):
+            embargo_rows(facts(45, None), (45, 15), unknown_window=rows)

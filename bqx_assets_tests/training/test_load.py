@@ -6,6 +6,7 @@ import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, get_args
+from zoneinfo import ZoneInfo
 
 import hypothesis.strategies as st
 import polars as pl
@@ -20,7 +21,13 @@ from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.merge.footer import read_footer
 from bqx_assets.training.choice import LEFT_OUT, Choice, Excluded
-from bqx_assets.training.load import NoDictionary, load_training, training_columns, training_manifest
+from bqx_assets.training.load import (
+    NoDictionary,
+    load_training,
+    refuse_narrow,
+    training_columns,
+    training_manifest,
+)
 from bqx_assets_tests.frames import START
 from bqx_assets_tests.training.published import ROWS, Merged, merged_pair
 
@@ -280,3 +287,42 @@ def test_the_settings_name_the_place_where_none_is_given(eurusd: Merged, tmp_pat
     assert load_training("eurusd", settings=Settings(home=tmp_path / "home")).collect().height == ROWS
     with pytest.raises(ObjectMissing, match="bqx run gbpusd"):
         load_training("gbpusd", settings=Settings(home=tmp_path / "home"))
+
+
+def test_a_moment_of_any_zone_is_the_same_moment(folder: Path) -> None:
+    def rows(start: Any) -> pl.DataFrame:
+        return load_training("eurusd", LABEL, features=[], start=start, source=folder).collect()
+
+    utc = datetime(2024, 2, 1, 12, tzinfo=UTC)
+    for zone in ("Europe/Berlin", "America/New_York", "Asia/Kolkata"):
+        assert rows(utc.astimezone(ZoneInfo(zone))).equals(rows(utc))
+    for wrong in (20240201, "yesterday"):
+        with pytest.raises(BadSetting, match="a date or a time"):
+            rows(wrong)
+
+
+@pytest.mark.parametrize("target", [[45, 15], (45, 15, 30), 45.0])
+def test_what_is_no_target_is_refused(folder: Path, target: Any) -> None:
+    with pytest.raises(BadSetting, match="a window and a horizon"):
+        load_training("eurusd", target, source=folder)
+
+
+@pytest.mark.parametrize("dtype", [pl.Int32, pl.String, pl.Boolean, pl.Datetime("us"), pl.Decimal(10, 2)])
+def test_a_type_that_cuts_values_off_is_refused(folder: Path, dtype: Any) -> None:
+    with pytest.raises(BadSetting, match=r"pl\.Float32"):
+        load_training("eurusd", LABEL, dtype=dtype, source=folder)
+
+
+def test_a_type_in_which_a_value_would_be_infinite_is_refused() -> None:
+    rows = [("a", "FLOAT64", -1e39, 2.0), ("b", "FLOAT64", None, None), ("c", "INT64", 0.0, 7e4)]
+    chosen = pl.DataFrame(rows, schema=["column", "type", "minimum", "maximum"], orient="row")
+    for dtype, within in ((pl.Float32, 2), (pl.Float64, 3)):
+        refuse_narrow(dtype, chosen.tail(within))
+    with pytest.raises(BadSetting, match=r"Float32.*values of a, -1e\+39 to 2"):
+        refuse_narrow(pl.Float32, chosen)
+
+
+def test_a_feature_by_its_common_name_is_refused_as_by_its_own(folder: Path) -> None:
+    for name in ("agg__agg_std_45", "csi_agg_usd__currency", "csi_agg_quote__currency"):
+        with pytest.raises(BadSetting, match="which is left out"):
+            load_training("eurusd", features=[name, "agg__agg_mean_45"], source=folder)

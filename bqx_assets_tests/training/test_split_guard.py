@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import warnings
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.model_selection import KFold, TimeSeriesSplit, train_test_split
 from bqx_assets.base.errors import BadSetting, LeakySplit
 from bqx_assets.training.split_guard import LeakySplitWarning, check_split
 from bqx_assets.training.splits import purged, walk_forward
+from bqx_assets_tests.frames import START
 
 ROWS, EMBARGO = 1_000, 30
 DATA = np.zeros((ROWS, 1))
@@ -97,3 +99,17 @@ def test_splits_of_keys_are_judged_by_the_rows_between_them() -> None:
 def test_what_is_no_list_of_positions_is_refused(train: list[Any]) -> None:
     with pytest.raises(BadSetting, match="positions of rows"):
         check_split(train, [5], EMBARGO)
+
+
+def test_what_has_no_known_distance_is_refused() -> None:
+    keys = pl.datetime_range(START, START + timedelta(hours=3), "1m", eager=True)
+    with pytest.raises(BadSetting, match="position -60"):
+        check_split(range(50), range(-60, -50), EMBARGO)
+    with pytest.raises(BadSetting, match="rows, 0 or more"):
+        check_split(range(50), range(50, 60), -1)
+    for panel in (pl.concat([keys, keys]), keys.reverse(), pl.concat([keys, keys]).sort()):
+        with pytest.raises(BadSetting, match="unique and ascending"):
+            check_split(keys[:50], keys[100:], EMBARGO, keys=panel)
+    for places in (range(50), keys[:50].to_list()):
+        with pytest.raises(BadSetting, match="moments, as a series"):
+            check_split(places, keys[100:], EMBARGO, keys=keys)
