@@ -136,7 +136,7 @@ def _target_names(target: Target | Sequence[Target] | None) -> list[str]:
         return [target]
     if isinstance(target, tuple) and [type(each) for each in target] == [int, int]:
         return [target_name(*cast("tuple[int, int]", target))]
-    if not isinstance(target, Iterable) or not all(isinstance(each, str | tuple) for each in target):
+    if not all(isinstance(each, str | tuple) for each in target):
         raise BadSetting(
             "target",
             got=repr(target)[:80],

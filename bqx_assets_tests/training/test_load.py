@@ -301,7 +301,7 @@ def test_a_moment_of_any_zone_is_the_same_moment(folder: Path) -> None:
             rows(wrong)
 
 
-@pytest.mark.parametrize("target", [[45, 15], (45, 15, 30), 45.0])
+@pytest.mark.parametrize("target", [[45, 15], (45, 15, 30)])
 def test_what_is_no_target_is_refused(folder: Path, target: Any) -> None:
     with pytest.raises(BadSetting, match="a window and a horizon"):
         load_training("eurusd", target, source=folder)
