@@ -156,8 +156,7 @@ def judged_features(dictionary: pl.DataFrame, selection: Selection) -> pl.DataFr
     Raises:
         BadSetting: a filter names something that the file does not have, or nothing that is not left out.
     """
-    group = pl.when(pl.col("duplicate_of") == "").then(pl.col("column")).otherwise(pl.col("duplicate_of"))
-    grouped = dictionary.with_columns(group=group)
+    grouped = dictionary.with_columns(group=same_values())
     knowing = grouped.filter(pl.col("forward_looking") | (pl.col("kind") == "target"))["group"].unique().to_list()
     features = grouped.filter(pl.col("kind") == "feature")
     asked = features.filter(*_filters(features, selection))
@@ -179,6 +178,11 @@ def judged_features(dictionary: pl.DataFrame, selection: Selection) -> pl.DataFr
         judged = judged.with_columns(pl.when(again).then(pl.lit("duplicate")).otherwise(LEFT_OUT).alias(LEFT_OUT))
     _refuse_named_and_left_out(judged, selection)
     return judged.drop("group")
+
+
+def same_values() -> pl.Expr:
+    """Return what columns with the same values have in common: the name of the first of them in the file."""
+    return pl.when(pl.col("duplicate_of") == "").then(pl.col("column")).otherwise(pl.col("duplicate_of"))
 
 
 def counts_left_out(judged: pl.DataFrame) -> dict[str, int]:

@@ -121,7 +121,7 @@ def locate(pair: Pair, file: StoredFile, pin: Pin | None = None) -> Located:
         OtherData: it is not the pinned one.
     """
     if pin is not None:
-        _is_digest(pin)
+        _is_digest(pin)  # refuses a pin that is none before anything is read
     source = file.open()
     if source is None:
         raise ObjectMissing(
@@ -184,11 +184,12 @@ def _refuse_other_bytes(file: StoredFile, source: Source, end: End, manifest: Ma
 def _is_digest(pin: Pin) -> bool:
     """Return whether a pin is a content digest; else it is a generation. Raises BadSetting for any other text."""
     text = str(pin)
-    if _DIGEST.fullmatch(text) is None and not text.isdecimal():
+    is_digest = _DIGEST.fullmatch(text) is not None
+    if not is_digest and not text.isdecimal():
         raise BadSetting(
             "pin",
             got=repr(text[:80]),
             expected="a content digest of 64 hexadecimal digits, or the number of a generation",
             cure="bqx columns PAIR shows the digest of what is published.",
         )
-    return not text.isdecimal() or _DIGEST.fullmatch(text) is not None
+    return is_digest

@@ -18,7 +18,7 @@ from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.printable import some_of
 from bqx_assets.base.settings import Settings
-from bqx_assets.training.choice import LEFT_OUT, Choice, Target
+from bqx_assets.training.choice import LEFT_OUT, Choice, Target, same_values
 from bqx_assets.training.load import Dtype, Moment, Prepared, as_pair, numbers_as, prepare, selected
 from bqx_assets.training.located import Pin
 
@@ -120,13 +120,12 @@ def _features(prepared: Mapping[str, Prepared], absent: str) -> dict[str, str]:
                 expected="one feature a common name",
                 cure=f"Choose other features; or publish again: bqx publish {name}",
             )
-    group = pl.when(pl.col("duplicate_of") == "").then(pl.col("column")).otherwise(pl.col("duplicate_of"))
     both = pl.concat(
         each.judged.select(
             "common_name",
             "type",
             # A duplicate counts by the feature that is kept in its place.
-            kept=pl.when(pl.col(LEFT_OUT) == "duplicate").then(pl.col("common_name").first().over(group)),
+            kept=pl.when(pl.col(LEFT_OUT) == "duplicate").then(pl.col("common_name").first().over(same_values())),
             reason=pl.col(LEFT_OUT),
         )
         for each in prepared.values()
