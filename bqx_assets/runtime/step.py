@@ -23,6 +23,7 @@ from bqx_assets.base.progress import QUIET_SECONDS, Progress, Silent
 from bqx_assets.base.retry import RETRIES
 from bqx_assets.fleet.recording import Recorded, recorded, refuse_over_budget
 from bqx_assets.pipeline import Pipeline
+from bqx_assets.runtime.launcher.tags import OUTCOME_TAG
 from bqx_assets.runtime.workspace import Workspace
 
 _LOGGED_SHARE = 10
@@ -114,8 +115,6 @@ class StepProgress:
         self._log.info(text, *values)
 
 
-OUTCOME_TAG = "bqx/outcome"
-"""Tag by which the list of runs is filtered: published, tables_failed, checks_failed, or the name of the error."""
 _OUTCOMES = {"ExtractionIncomplete": "tables_failed", "ValidationFailed": "checks_failed"}
 MOST_BYTES = 4_000
 """Longest text in an event: a failure of all 667 tables must stay far below 64 KB."""

@@ -19,7 +19,7 @@ from bqx_assets.runtime.graph import build_definitions
 from bqx_assets.runtime.in_process import _name_location
 from bqx_assets.runtime.instance import CONFIG_FILE, WORKSPACE, open_instance
 from bqx_assets.runtime.keys import READING, TRAINING
-from bqx_assets.runtime.launcher.tags import PAIR_TAG, PARTITION_TAG, PRIORITY_TAG
+from bqx_assets.runtime.launcher.tags import OUTCOME_TAG, PAIR_TAG, PARTITION_TAG, PRIORITY_TAG
 from bqx_assets.runtime.rollout import BACKFILL_TAG, FLEET_TAG, STOP_TAG, STOPPED_TAG, stop_after_failures
 from bqx_assets.runtime.workspace import Workspace
 from bqx_assets_tests.runtime.launcher.deployment import storage
@@ -123,6 +123,8 @@ def test_all_partitions_of_a_warehouse_with_one_pair_start_one_run_and_say_why_n
     said = message(instance, runs["usdjpy"])
     assert said.startswith("Nothing was started. usdjpy has no tables in the warehouse ")
     assert said.endswith("Launch only pairs that it has: eurusd.")
+    listed = instance.get_runs(dg.RunsFilter(tags={OUTCOME_TAG: "refused"}))
+    assert sorted(run.tags[PAIR_TAG] for run in listed) == sorted(set(runs) - {"eurusd"})
 
 
 def test_a_backfill_takes_the_fleets_pairs_and_a_run_by_hand_any(

@@ -19,7 +19,7 @@ from bqx_assets.base.settings import Settings
 from bqx_assets.quality.rules import RULES
 from bqx_assets.runtime.in_process import PairRun, run_pair
 from bqx_assets.runtime.instance import PROCESS_TAG, process_tag
-from bqx_assets.runtime.step import OUTCOME_TAG
+from bqx_assets.runtime.launcher.tags import OUTCOME_TAG
 from bqx_assets.sandbox.faults import inject_fault
 from bqx_assets_tests.runtime.homes import copy_home
 
