@@ -10,11 +10,10 @@ from bqx_assets.base.errors import ExtractionIncomplete, TransientReadError, Val
 from bqx_assets.base.pairs import Pair
 from bqx_assets.catalogue.families import family_names
 from bqx_assets.extract.slab_records import CODE_VERSION
-from bqx_assets.fleet.observe import changed_source
 from bqx_assets.merge.plan import MergePlan
 from bqx_assets.pipeline import Pipeline
 from bqx_assets.quality.slab_rules import SLAB_RULES, slab_verdicts
-from bqx_assets.runtime.checks import check_result, check_specs
+from bqx_assets.runtime.checks import check_result, check_specs, what_helps
 from bqx_assets.runtime.keys import (
     GROUP,
     OWNERS,
@@ -180,22 +179,10 @@ def published_training_file(context: dg.AssetExecutionContext, workspace: Worksp
 
 @contextmanager
 def _cure_of_failed(pipeline: Pipeline, pair: Pair) -> Generator[None]:
-    """Replace the advice of a ValidationFailed: a re-execution from failure would only publish the failed file.
-
-    If the pair's sources have changed since they were read, the error says so, because the file need not be looked at.
-    """
+    """Replace the advice of a ValidationFailed by what helps in the web server."""
     try:
         yield
     except ValidationFailed as error:
-        changed = changed_source(pipeline, pair)[0] == "changed"
-        since = "; its sources have changed since this file was made" if changed else ""
-        mend = "Where that mended it" if changed else "Mend the source, then"
-        raise ValidationFailed(
-            error.subject,
-            got=f"{error.got}{since}",
-            expected=error.expected,
-            cure=f"{mend} materialise targets_spine, feature_slabs, training_parquet and "
-            f"published_training_file of {pair}, all four, as bqx fleet run --failed does; a re-execution from failure "
-            "takes the old file again. Where the file is right, approve what it holds (bqx expectations propose "
-            f"{pair}) and re-execute.",
-        ) from error
+        since, cure = what_helps(pipeline, pair)
+        got = f"{error.got}{since and f'; {since}'}"
+        raise ValidationFailed(error.subject, got=got, expected=error.expected, cure=cure) from error

@@ -10,7 +10,10 @@ from typing import Any
 
 import dagster as dg
 
+from bqx_assets.base.pairs import Pair
 from bqx_assets.base.printable import cut, markdown_cell
+from bqx_assets.fleet.observe import changed_source
+from bqx_assets.pipeline import Pipeline
 from bqx_assets.quality.report import Rule, Severity, Verdict
 from bqx_assets.quality.rules import RULES, one_for_each_rule
 from bqx_assets.release.published import intact
@@ -120,6 +123,25 @@ def training_rules(context: dg.AssetCheckExecutionContext, workspace: Workspace)
         for verdict in one_for_each_rule(report):
             if verdict.rule in selected:
                 yield check_result(TRAINING, verdict)
+        if not report.passed:
+            # The error of a blocking check is Dagster's own, without a cure, beside a button that does not help.
+            since, cure = what_helps(run.pipeline, run.pair)
+            context.log.error("%s: nothing is published%s. %s", run.pair, since and f"; {since}", cure)
+
+
+def what_helps(pipeline: Pipeline, pair: Pair) -> tuple[str, str]:
+    """Return whether a failed file's sources have changed since, else an empty text, and what helps in the web server.
+
+    A re-execution from failure does not: it takes the failed file again. **Cost**: one plan of the pair.
+    """
+    changed = changed_source(pipeline, pair)[0] == "changed"
+    mend = "Where that mended it" if changed else "Mend the source, then"
+    return (
+        "its sources have changed since this file was made" if changed else "",
+        f"{mend} materialise targets_spine, feature_slabs, training_parquet and published_training_file of {pair}, all "
+        "four, as bqx fleet run --failed does; a re-execution from failure takes the old file again. Where the file is "
+        f"right, approve what it holds (bqx expectations propose {pair}) and re-execute.",
+    )
 
 
 @dg.multi_asset_check(

@@ -44,13 +44,18 @@ def copy_home(home: Path, to: Path) -> Settings:
 
 
 def run_graph(
-    settings: Settings, pair: str = "eurusd", *, job: str = pair_job.name, selection: Sequence[dg.AssetKey] = ()
+    settings: Settings,
+    pair: str = "eurusd",
+    *,
+    job: str = pair_job.name,
+    selection: Sequence[dg.AssetKey] = (),
+    instance: dg.DagsterInstance | None = None,
 ) -> dg.ExecuteInProcessResult:
     """The job's run of a pair in memory; a failure is in the result."""
     definitions = build_definitions(Workspace.of(settings))
-    with dg.DagsterInstance.ephemeral() as instance:
+    with dg.DagsterInstance.ephemeral() as own:
         return definitions.resolve_job_def(job).execute_in_process(
-            instance=instance,
+            instance=instance or own,
             partition_key=pair,
             raise_on_error=False,
             asset_selection=list(selection) or None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import subprocess
 import sys
@@ -181,7 +182,12 @@ def test_publishing_alone_what_failed_says_which_assets_to_make_and_making_them_
     right = tmp_path / "right"
     shutil.copytree(published.warehouse_dir, right)
     inject_fault(published.warehouse_dir, "all-null", EURUSD)
-    assert not run_graph(published).success
+    with dg.DagsterInstance.ephemeral() as instance:
+        failed = run_graph(published, instance=instance)
+        said = [each.user_message for each in instance.all_logs(failed.run_id) if each.level == logging.ERROR]
+    assert not failed.success
+    advice = next(each for each in said if each.startswith("eurusd: nothing is published. Mend the source, then "))
+    assert "a re-execution from failure takes the old file again" in advice
     shutil.rmtree(published.warehouse_dir)
     shutil.copytree(right, published.warehouse_dir)
     again = run_graph(published, selection=[PUBLISHED])
