@@ -20,7 +20,7 @@ from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.families import TARGETS_DATASET, targets_table
 from bqx_assets.extract.embedded_layout import refuse_unusable, table_path
 from bqx_assets.runtime.keys import SLABS, SPINE, TRAINING
-from bqx_assets.runtime.launcher.tags import OUTCOME_TAG, PAIR_TAG, PARTITION_TAG, PRIORITY_TAG, REFUSED
+from bqx_assets.runtime.launcher.tags import OUTCOME_TAG, PAIR_TAG, PARTITION_TAG, PRIORITY_TAG, REFUSED, UNFINISHED
 from bqx_assets.runtime.rollout import BACKFILL_TAG, was_stopped
 
 _READING_JOBS = {"pair_job", "extract_job"}
@@ -41,6 +41,8 @@ class PairRunCoordinator(QueuedRunCoordinator):
             self._instance.add_run_tags(run.run_id, {PAIR_TAG: pair.name, OUTCOME_TAG: REFUSED})
             self._instance.report_run_canceled(run, f"Nothing was started. {reason}")
             return self._instance.get_run_by_id(run.run_id) or run
+        if OUTCOME_TAG in run.tags:  # it came with the tags of the run that this one repeats
+            self._instance.add_run_tags(run.run_id, {OUTCOME_TAG: UNFINISHED})
         own = {PAIR_TAG: pair.name, PRIORITY_TAG: str(priorities(self._instance)[pair.name])}
         if missing := {key: value for key, value in own.items() if key not in run.tags}:
             self._instance.add_run_tags(run.run_id, missing)

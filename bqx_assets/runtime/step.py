@@ -166,8 +166,6 @@ def step(context: StepContext, workspace: Workspace, stage: str) -> Generator[St
         dagster.RetryRequested: for an error that a retry may resolve.
     """
     note_error(workspace.channel, None)
-    if OUTCOME_TAG in getattr(getattr(context, "run", None), "tags", ()):
-        tag_outcome(context, "unfinished")  # the tag is that of the run which this one repeats
     with errors_as_failures(), PeakMemory() as memory:
         progress = StepProgress(context.log, listener(workspace.channel))
         pipeline, started = workspace.pipeline(progress), time.perf_counter()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -50,12 +50,14 @@ def run_graph(
     job: str = pair_job.name,
     selection: Sequence[dg.AssetKey] = (),
     instance: dg.DagsterInstance | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> dg.ExecuteInProcessResult:
     """The job's run of a pair in memory; a failure is in the result."""
     definitions = build_definitions(Workspace.of(settings))
     with dg.DagsterInstance.ephemeral() as own:
         return definitions.resolve_job_def(job).execute_in_process(
             instance=instance or own,
+            tags=tags,
             partition_key=pair,
             raise_on_error=False,
             asset_selection=list(selection) or None,

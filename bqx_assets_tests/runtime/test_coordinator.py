@@ -127,6 +127,12 @@ def test_all_partitions_of_a_warehouse_with_one_pair_start_one_run_and_say_why_n
     assert sorted(run.tags[PAIR_TAG] for run in listed) == sorted(set(runs) - {"eurusd"})
 
 
+def test_the_outcome_of_a_run_is_not_that_of_its_repetition(instance: dg.DagsterInstance) -> None:
+    first = submit(instance, "eurusd", **{OUTCOME_TAG: "checks_failed"})
+    assert first.tags[OUTCOME_TAG] == "unfinished"
+    assert OUTCOME_TAG not in submit(instance, "gbpusd").tags
+
+
 def test_a_backfill_takes_the_fleets_pairs_and_a_run_by_hand_any(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
