@@ -150,7 +150,9 @@ def _last_run(pair: PairState) -> Cell:
     """Return how the last stage that ran ended: its name, unless it is done."""
     if not pair.stages:
         return _mark("none")
-    last = pair.stages[-1]
+    last, checks = pair.stages[-1], pair.status.failed_checks
+    if last.stage == "validate" and last.outcome == "done" and checks:  # the stage judged, and the run ended there
+        return _mark("failed", f" {last.stage}", ", ".join(checks))
     if last.outcome == "done":
         return _mark("done", title=f"{last.stage} at {last.began_at:%Y-%m-%d %H:%M} UTC")
     if last.outcome == "failed":

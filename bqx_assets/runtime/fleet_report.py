@@ -131,6 +131,6 @@ def _metadata(place: str, state: FleetState) -> dict[str, dg.MetadataValue]:
         "pairs": dg.MetadataValue.int(len(state.pairs)),
         "good": dg.MetadataValue.int(sum(pair.is_good for pair in state.pairs)),
         "failed": dg.MetadataValue.int(sum(pair.has_failed for pair in state.pairs)),
-        "not_fresh": dg.MetadataValue.int(sum(pair.fresh is not True for pair in state.pairs)),
+        "not_fresh": dg.MetadataValue.int(sum(pair.fresh is False for pair in state.pairs)),
         "month_usd": dg.MetadataValue.float(round(state.month_usd, 4)),
     }

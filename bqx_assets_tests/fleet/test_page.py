@@ -16,7 +16,7 @@ from bqx_assets.base.pairs import ALL_PAIRS
 from bqx_assets.fleet.page import render
 from bqx_assets.fleet.state import FleetState
 from bqx_assets.fleet.trend import Point
-from bqx_assets_tests.fleet.states import NOW, fleet, good, with_status
+from bqx_assets_tests.fleet.states import NOW, fleet, good, stage, with_status
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 in_browser = pytest.mark.skipif(CHROMIUM is None, reason="neither chromium nor google-chrome is installed")
@@ -82,6 +82,14 @@ def test_the_stage_that_failed_last_stands_beside_the_files_that_are_there(page:
     row = page.partition('data-v="usdchf"')[2].partition("</tr>")[0]
     assert 'title="WarehouseError: the role was revoked"' in row
     assert "✗ slabs" in row
+
+
+def test_a_last_run_that_its_checks_stopped_has_failed() -> None:
+    pair = good("gbpusd", stages=(stage("merge", 31), stage("validate", 30)))
+    stopped = with_status(pair, validated="failed", failed_checks=("completeness",), published="none")
+    told = re.compile(r'title="completeness"[^>]*>.{0,80}validate', re.DOTALL)
+    assert told.search(render(fleet(pairs=(stopped,)), ()))
+    assert not told.search(render(fleet(pairs=(pair,)), ()))
 
 
 def test_a_trend_needs_two_points(page: str) -> None:

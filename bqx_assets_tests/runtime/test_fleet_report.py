@@ -45,7 +45,7 @@ def test_the_job_publishes_page_state_and_trend_and_judges_the_fleet(tmp_path: P
     (event,) = result.get_asset_materialization_events()
     facts = {name: value.value for name, value in event.materialization.metadata.items()}
     assert facts["report"] == (tmp_path / "bqx-ml-output" / REPORT_NAME).absolute().as_uri()
-    assert (facts["pairs"], facts["good"]) == (2, 0)
+    assert (facts["pairs"], facts["good"], facts["not_fresh"]) == (2, 0, 0)  # what was never published has no age
 
 
 def test_the_schedule_is_off_until_it_is_switched_on() -> None:
