@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bqx_assets.base.artifacts import MANIFEST_SUFFIX
 from bqx_assets.base.checksums import size_and_crc
-from bqx_assets.base.errors import ChecksumMismatch, NotEnoughDisk, SystemRefused
+from bqx_assets.base.errors import CheckpointCorrupt, ChecksumMismatch, NotEnoughDisk, OtherData, SystemRefused
 from bqx_assets.base.files import locked, remove_partials, scratch_name, sync_file, write_atomic
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.progress import Progress, at_work, waiting
@@ -70,7 +70,8 @@ def fetch(
 ) -> Fetched:
     """Copy a published file with manifest and dictionary into the cache, or below ``to``, and compare every byte.
 
-    A second call finds it there. Of several calls at once one copies, and the others wait for it.
+    A second call compares the bytes of the copy that is there, and copies again what was damaged since. Of several
+    calls at once one copies, and the others wait for it.
 
     Raises:
         ObjectMissing, CheckpointCorrupt, OtherData, BadSetting: as ``locate``.
@@ -79,16 +80,16 @@ def fetch(
         PreconditionFailed: the object was replaced meanwhile.
     """
     root = to or cache_folder(settings)
-    if (kept := _kept_in(root, pair, pin)) is not None:
-        with closing(locate(pair, kept, pin).source):
-            return _fetched(kept, str(pin), was_there=True)
+    if (kept := _kept_in(root, pair, pin)) is not None and _is_whole(pair, kept, pin, progress):
+        return _fetched(kept, str(pin), was_there=True)
     found = locate(pair, place_of(pair, source, settings), pin)
     file = found.manifest.file
     digest = file.content_digest or f"{file.size_bytes}-{file.crc32c:08x}"
     try:
         root.mkdir(parents=True, exist_ok=True)
         with closing(found.source), locked(root, f".{digest}.lock"):
-            if (kept := _kept_in(root, pair, digest)) is not None:
+            found.dictionary()  # one that does not fit would be kept with the file
+            if (kept := _kept_in(root, pair, digest)) is not None and _is_whole(pair, kept, None, progress):
                 return _fetched(kept, digest, was_there=True)
             remove_partials(root)
             _refuse_too_large(root, file.size_bytes)
@@ -98,6 +99,17 @@ def fetch(
     except OSError as error:
         raise SystemRefused.of(error) from error
     return _fetched(StoredFile.at(root / digest / training_name(pair)), digest, was_there=False)
+
+
+def _is_whole(pair: Pair, kept: StoredFile, pin: Pin | None, progress: Progress) -> bool:
+    """Return whether a kept file has all bytes of its manifest, and its own dictionary. **Cost**: reads the file."""
+    try:
+        found = locate(pair, kept, pin)
+        with closing(found.source), waiting(progress, STAGE, at_work(f"comparing {kept.place}")):
+            found.dictionary()
+            return found.source.holds(found.manifest.file)
+    except (ChecksumMismatch, CheckpointCorrupt, OtherData):
+        return False
 
 
 def _copy(found: Located, folder: Path, progress: Progress) -> None:

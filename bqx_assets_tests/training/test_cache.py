@@ -11,7 +11,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from bqx_assets.base.errors import ChecksumMismatch, NotEnoughDisk, OtherData, StoreError, SystemRefused
+from bqx_assets.base.errors import (
+    CheckpointCorrupt,
+    ChecksumMismatch,
+    NotEnoughDisk,
+    OtherData,
+    StoreError,
+    SystemRefused,
+)
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
@@ -36,7 +43,7 @@ def _files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.rglob("*") if path.is_file() and not path.name.endswith(".lock"))
 
 
-def test_a_copy_has_manifest_and_dictionary_beside_it_and_a_second_call_reads_nothing(
+def test_a_copy_has_manifest_and_dictionary_beside_it_and_a_second_call_copies_nothing(
     folder: Path, eurusd: Merged, tmp_path: Path
 ) -> None:
     done = _fetch(tmp_path, folder)
@@ -45,10 +52,10 @@ def test_a_copy_has_manifest_and_dictionary_beside_it_and_a_second_call_reads_no
     assert _files(tmp_path) == ["training_eurusd.columns.parquet", "training_eurusd.manifest.json", NAME]
     done.path.unlink()  # to make room
     assert not _fetch(tmp_path, folder).was_there
-    before = done.path.stat()
+    before = done.path.stat().st_ino
     again = _fetch(tmp_path, folder)
     assert again.was_there
-    assert again.path.stat() == before
+    assert again.path.stat().st_ino == before
     assert _fetch(tmp_path, tmp_path / "gone", done.digest).was_there
     assert load_training("eurusd", source=done.path).collect().equals(load_training("eurusd", source=folder).collect())
 
@@ -133,3 +140,29 @@ def test_a_copy_of_an_old_publication_is_kept_without_a_dictionary(eurusd: Merge
     eurusd.publish(LocalObjectStore(tmp_path / "out"), dictionary=False)
     done = _fetch(tmp_path, tmp_path / "out")
     assert _files(done.path.parent) == ["training_eurusd.manifest.json", NAME]
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_a_copy_that_was_damaged_later_is_copied_again(folder: Path, tmp_path: Path, *, pinned: bool) -> None:
+    done = _fetch(tmp_path, folder)
+    whole = done.path.read_bytes()
+    other = folder / "training_gbpusd.columns.parquet"
+    for harm in (
+        lambda: done.path.write_bytes(whole[:5_000] + bytes([whole[5_000] ^ 1]) + whole[5_001:]),
+        lambda: done.path.write_bytes(whole[:-9]),
+        lambda: shutil.copy(other, done.path.with_name("training_eurusd.columns.parquet")),
+        lambda: done.path.with_name("training_eurusd.manifest.json").unlink(),
+    ):
+        harm()
+        assert not _fetch(tmp_path, folder, done.digest if pinned else None).was_there
+        assert done.path.read_bytes() == whole
+        assert load_training("eurusd", pin=done.digest, settings=Settings(home=tmp_path)).collect().height
+        assert _fetch(tmp_path, folder, done.digest if pinned else None).was_there
+
+
+def test_a_file_with_the_dictionary_of_another_is_not_kept(folder: Path, tmp_path: Path) -> None:
+    copies = shutil.copytree(folder, tmp_path / "copies", copy_function=shutil.copyfile)
+    shutil.copy(copies / "training_gbpusd.columns.parquet", copies / "training_eurusd.columns.parquet")
+    with pytest.raises(CheckpointCorrupt, match="the dictionary of"):
+        _fetch(tmp_path / "home", copies)
+    assert _files(tmp_path / "home") == []
