@@ -53,7 +53,9 @@ class ColumnFacts(Record):
     window: int | None
     """Rows that a value looks back over, the row itself included, and those over which the series looks back that the
     value is computed from; of a target the window of its BQX, by its name. None where there is no bound (exponential
-    means, cycles), where other rows than the file's are counted (``corr_*``), and where it is not known."""
+    means, cycles), where other rows than the file's are counted (``corr_*``), and where it is not known. A feature
+    about other pairs, a currency or the market counts the rows of those pairs, and reaches further back where they lack
+    bars."""
     horizon: int | None
     """Rows that a target looks ahead; None for features and the key."""
     warm_up_rows: int

@@ -5,6 +5,8 @@ Of a row ``t`` a feature with a window of ``W`` rows knows the bars ``t-W+1`` to
 ``t-B`` to ``t+h``, where ``B = max(longest W - 1, w - h)``. Training rows that end at ``a`` and test rows that begin at
 ``b`` share no bar if ``a + h < b - B``, so at least ``h + B`` rows lie between them. The same number is needed behind
 the test rows, if training rows follow them. Windows count rows, not minutes, so this holds across weekends as well.
+Features about other pairs, a currency or the market count the rows of those pairs: where one of these lacks bars that
+the file has, the window reaches further back by as many rows. Whoever chooses such features adds them.
 """
 
 from __future__ import annotations
