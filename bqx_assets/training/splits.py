@@ -60,7 +60,7 @@ def walk_forward(
     ``embargo`` is the number of rows between training and test rows (``embargo_rows``). Test windows follow one
     another by ``step``, by default their own length. A training window ends an embargo before its test window; it is
     ``train`` long, or with ``expanding`` at least so long, because it begins at the first row. The last window that
-    has no full length is left out, as is a test window in time that holds no row.
+    has no full length is left out, as is a test window that holds no row or the same rows as the one before.
 
     Raises:
         BadSetting: keys are not unique and ascending, a size is not positive, or there are too few rows for one fold.
@@ -107,13 +107,14 @@ class _Walk:
         """First moment behind the rows: a usual bar after the last one."""
 
     def folds(self, first: int, *, train: Size, test: Size, step: Size, expanding: bool) -> Iterator[Fold]:
-        number, start = 0, first
+        number, start, last = 0, first, range(0)
         since: Any = self._keys[first]  # the moment at which the test window begins, be there a row or not
         while start is not None and start < len(self._keys):
             end = self._position(since + test) if isinstance(test, timedelta) else self.behind(start, test)
             if end is None:
                 return
-            if end > start:
+            if end > start and range(start, end) != last:  # steps within a weekend come to the same rows
+                last = range(start, end)
                 trained = start - self._embargo
                 begin = 0 if expanding else self._before(trained, train)
                 yield self._fold(number, range(begin, trained), range(start, end))

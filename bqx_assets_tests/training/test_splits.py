@@ -121,3 +121,12 @@ def test_what_cannot_be_split_is_refused_at_once(keys: pl.Series, sizes: tuple[S
     train, test, embargo = sizes
     with pytest.raises(BadSetting, match=words):
         walk_forward(keys, train=train, test=test, embargo=embargo)
+
+
+def test_steps_within_a_weekend_give_no_fold_twice() -> None:
+    hours = [datetime(2024, 1, 4, tzinfo=UTC) + timedelta(hours=hour) for hour in range(200)]
+    keys = pl.Series([hour for hour in hours if hour.weekday() < 5])
+    folds = list(walk_forward(keys, train=24, test=10, embargo=2, step=timedelta(hours=6)))
+    tests = [fold.test for fold in folds]
+    assert len({*tests}) == len(tests) > 15
+    assert [fold.number for fold in folds] == [*range(len(folds))]
