@@ -211,3 +211,5 @@ def test_it_can_be_printed(tmp_path: Path, page: str) -> None:
     (tmp_path / "page.html").write_text(page)
     chromium(tmp_path, f"--print-to-pdf={tmp_path / 'page.pdf'}", (tmp_path / "page.html").as_uri())
     assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
+    # Paper is light, whatever the screen is.
+    assert page.count("prefers-color-scheme") == page.count("@media screen and (prefers-color-scheme") == 1
