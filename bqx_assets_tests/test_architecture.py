@@ -201,6 +201,7 @@ def test_tests_lie_where_what_they_test_lies() -> None:
     folders = {Path(name).parent.relative_to("bqx_assets") for name in PACKAGE}
     folders |= {Path("cloud")}  # what crosses packages: the whole product against servers of its three services
     folders |= {Path("docs")}  # the pages of the repository's own folder docs/
+    folders |= {Path("examples")}  # the scripts of the repository's own folder examples/
     folders |= {Path("deploy")}  # the recipe of the repository's own folder deploy/
     folders |= {Path("servers/bigquery")}  # how the tests' own server is installed
     for name in TESTS:
