@@ -17,7 +17,14 @@ from pathlib import Path, PurePosixPath
 import yaml
 
 ROOT = Path(__file__).parents[2]
-ELSEWHERE = {"deploy.md": "deploy/README.md", "contributing.md": "CONTRIBUTING.md", "changelog.md": "CHANGELOG.md"}
+ELSEWHERE = {
+    "deploy.md": "deploy/README.md",
+    "contributing.md": "CONTRIBUTING.md",
+    "changelog.md": "CHANGELOG.md",
+    "example-laptop.md": "examples/laptop/README.md",
+    "example-fleet.md": "examples/fleet_on_google/README.md",
+    "example-walk-forward.md": "examples/walk_forward/README.md",
+}
 """Pages of the site whose text lies elsewhere in the repository."""
 DECISIONS = "adr/index.md"
 _LINK = re.compile(r"(?<!!)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
