@@ -6,6 +6,7 @@ Run it in the folder that holds the home ``.bqx``.
 import sys
 from collections.abc import Iterable
 
+import numpy as np
 import polars as pl
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.metrics import r2_score
@@ -26,8 +27,8 @@ def main() -> None:
     x = frame.drop("interval_time", f"target_bqx{WINDOW}_h{HORIZON}").to_numpy()
     y = frame[f"target_bqx{WINDOW}_h{HORIZON}"].to_numpy()
 
-    def score(splits: Iterable[tuple[object, object]]) -> float:
-        found = []
+    def score(splits: Iterable[tuple[np.ndarray, np.ndarray]]) -> float:
+        found: list[float] = []
         for train, test in splits:
             model = HistGradientBoostingRegressor(max_iter=50, random_state=0).fit(x[train], y[train])
             found.append(r2_score(y[test], model.predict(x[test])))

@@ -7,6 +7,7 @@ Run it in the folder that holds the home ``.bqx``, or with ``BQX_OUTPUT=gs://buc
 import sys
 
 import lightgbm
+import numpy as np
 import polars as pl
 from sklearn.metrics import r2_score
 
@@ -31,7 +32,7 @@ def main() -> None:
     """Choose columns by the dictionary, split, train, score, and say which columns the models used."""
     pair = sys.argv[1]
     train_rows, test_rows = (int(word) for word in sys.argv[2:4] or ("4000", "1000"))
-    pin = training_manifest(pair).file.content_digest
+    pin = training_manifest(pair).file.content_digest  # refuses a file that is replaced while this runs
 
     known = training_columns(pair).filter(pl.col("left_out").is_null(), pl.col("window") <= LONGEST_WINDOW)
     columns = known.sort("nulls", maintain_order=True).head(COLUMNS)
@@ -42,7 +43,7 @@ def main() -> None:
 
     embargo = embargo_rows(columns, TARGET)
     folds = list(walk_forward(frame["interval_time"], train=train_rows, test=test_rows, embargo=embargo))
-    print(f"{pair}, data {pin[:16]}: {len(frame):,} rows x {len(features)} columns")
+    print(f"{pair}, data {str(pin)[:16]}: {len(frame):,} rows x {len(features)} columns")
     print(f"{len(folds)} folds, embargo {embargo} rows")
 
     predicted, importance = [], pl.Series("gain", [0.0] * len(features))
@@ -51,7 +52,7 @@ def main() -> None:
         check_split(train, test, embargo)  # warns if test rows could be known to the model
         model = lightgbm.train(PARAMETERS, lightgbm.Dataset(x[train], y[train]), num_boost_round=100)
         found = frame[test].select("interval_time", target, pl.lit(fold.number).alias("fold"))
-        found = found.with_columns(pl.Series("predicted", model.predict(x[test])))
+        found = found.with_columns(pl.Series("predicted", np.asarray(model.predict(x[test]))))
         predicted.append(found)
         importance += pl.Series(model.feature_importance("gain"))
         print(f"  fold {fold.number}: test from {fold.test_start:%Y-%m-%d %H:%M}, R2 {_r2(found, target):.3f}")
