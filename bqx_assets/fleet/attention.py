@@ -95,7 +95,8 @@ def _failures(pair: PairState, at: datetime) -> Iterator[tuple[Kind, str, str]]:
         what = some_of(status.failed_checks, _NAMED)
         yield "failed check", f"failed {count(len(status.failed_checks), 'check')}, {what}{there}", again
     if status.failed_tables:
-        yield "failed table", f"no slab of {some_of(status.failed_tables, _NAMED)}", again
+        why = f": {status.failed_why}" if status.failed_why else ""
+        yield "failed table", f"no slab of {some_of(status.failed_tables, _NAMED)}{why}", again
     failed = [stage for stage in pair.stages if stage.outcome == "failed"]
     if failed and failed[-1] == pair.stages[-1]:
         last = failed[-1]

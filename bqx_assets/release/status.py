@@ -41,6 +41,8 @@ class PairStatus(Record):
     periods: tuple[str, ...] = ()
     """Names of the periods of the spine that is there, in order; empty where there is none or it is not cut."""
     failed_tables: tuple[str, ...] = ()
+    failed_why: str = ""
+    """The error of the first of them, and what helps; empty if there is none."""
     merged: State = "none"
     validated: State = "none"
     failed_checks: tuple[str, ...] = ()
@@ -105,7 +107,7 @@ def _artifacts(
     standing = look(store, pair)
     published = standing.manifest
     shown = published or manifest
-    failed = tuple(each.table for each in record.failed if each.table not in done) if record else ()
+    failed = [each for each in record.failed if each.table not in done] if record else []
     report = file.report(manifest) if manifest else _published_report(store, pair) if published else None
     status = PairStatus(
         pair=pair.name,
@@ -114,7 +116,8 @@ def _artifacts(
         slabs_done=len(done),
         slabs_expected=len(wanted | done.keys()),
         periods=spine.periods if spine else (),
-        failed_tables=failed,
+        failed_tables=tuple(each.table for each in failed),
+        failed_why=next((f"{each.error}: {each.message}".partition("\n")[0] for each in failed), ""),
         merged=_merged_state(manifest, done),
         validated=_validated_state(report) if manifest else "none",
         failed_checks=tuple(each.rule for each in report.failures()) if report else (),

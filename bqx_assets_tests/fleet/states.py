@@ -115,6 +115,7 @@ def troubled() -> dict[str, PairState]:
             slabs="partial",
             slabs_done=665,
             failed_tables=("agg_usdjpy", "mkt_vol"),
+            failed_why="TableMissing: agg_usdjpy: no such file. Restore the table, then extract again.",
             published="none",
         ),
         "usdchf": good("usdchf", stages=(stage("spine", 31), failed_stage)),

@@ -133,8 +133,9 @@ def test_failed_tables_are_named_until_they_are_mended(home: Home) -> None:
         home.extract()
     found = home.status()
     assert (found.slabs, found.failed_tables, found.slabs_done) == ("partial", ("tmp_eurusd",), len(FEW_TABLES) - 1)
+    assert "No space left on device" in found.failed_why
     home.extract()
-    assert home.status().failed_tables == ()
+    assert (home.status().failed_tables, home.status().failed_why) == ((), "")
 
 
 @pytest.mark.parametrize("period", ["2024-01", "2024-02"])
