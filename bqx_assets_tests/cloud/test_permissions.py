@@ -13,6 +13,7 @@ from dagster_gcp.gcs.compute_log_manager import GCSComputeLogManager
 from typer.testing import CliRunner
 
 from bqx_assets.cli.main import app
+from bqx_assets.runtime.alerts import fleet_alerts
 from bqx_assets.runtime.automation import sources_changed, verify_weekly
 from bqx_assets.runtime.launcher.client import CloudRun, Endpoint
 from bqx_assets.runtime.workspace import Workspace
@@ -26,6 +27,8 @@ from bqx_assets_tests.servers.cloud_run.server import CloudRunServer
 from bqx_assets_tests.servers.gcs.server import GcsServer
 
 _SATURDAY = datetime(2026, 1, 3, 12, tzinfo=UTC)
+_NOBODY = "http://127.0.0.1:9/hook"
+"""An address at which nobody listens: a message is kept for later."""
 _WITHOUT_CREDENTIALS = {"HEAD /", "output xml.head"}
 """The doctor's look whether a server answers at all."""
 _REST = {
@@ -82,7 +85,9 @@ def heard(cloud: GcsServer, bigquery: LocalBigQuery, gate: ReadGate) -> Heard:
     return Heard(cloud, bigquery, gate)
 
 
-def test_a_run_makes_the_calls_of_the_table_and_no_other_and_so_do_the_sensor_and_the_operator(heard: Heard) -> None:
+def test_a_run_makes_the_calls_of_the_table_and_no_other_and_so_do_the_sensors_and_the_operator(
+    heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _bqx("run", "eurusd")
     allowed, always = _expected("run", "bigquery", "storage_read", "storage")
     logs = {name for name in allowed if name.startswith("logs ")}  # Dagster's own; below
@@ -105,7 +110,18 @@ def test_a_run_makes_the_calls_of_the_table_and_no_other_and_so_do_the_sensor_an
     asked = verify_weekly(dg.build_schedule_context(scheduled_execution_time=_SATURDAY), workspace=Workspace())
     assert isinstance(asked, Iterator)
     assert list(asked)
-    assert heard.since() == _expected("dagster", "storage", resource="output ")[0]
+    found = heard.since()
+    assert found == {"output object.get"}
+
+    monkeypatch.setenv("BQX_ALERT_WEBHOOK", _NOBODY)
+    monkeypatch.setenv("BQX_ALERT_ON", "stale,budget")
+    monkeypatch.setenv("BQX_MONTHLY_BUDGET_USD", "200")
+    with dg.DagsterInstance.ephemeral() as instance:
+        told = fleet_alerts(dg.build_sensor_context(instance=instance), workspace=Workspace())
+        assert isinstance(told, dg.SensorResult)
+    # After "not found" Google's client asks for the bucket in a thread of its own, and does without an answer.
+    found |= heard.since() - {"output bucket.get"}
+    assert found == _expected("dagster", "storage", resource="output ")[0]
 
 
 def test_step_logs_make_the_calls_of_the_table_whichever_side_writes_or_reads_them(heard: Heard) -> None:
