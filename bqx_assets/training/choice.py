@@ -54,6 +54,9 @@ class Choice(TypedDict, total=False):
     windows: int | Sequence[int]
     """Windows in rows as names have them: 45 is in ``agg_mean_45`` of any table, and in ``lag_bqx_eurusd_45``, whose
     columns may name none."""
+    longest_window: int
+    """Most rows that a feature may look back over, by the dictionary; features of unknown window do not pass. So
+    ``embargo_rows`` knows the window of each, and the embargo is not longer than what the model needs."""
     subjects: Subject | Sequence[Subject]
     """What the features are about: ``pair``, ``base``, ``quote``, ``market`` or ``other``."""
     include: Excluded | Collection[Excluded]
@@ -68,6 +71,7 @@ class Selection:
     families: tuple[str, ...] | None
     tables: tuple[str, ...] | None
     windows: tuple[int, ...] | None
+    longest_window: int | None
     subjects: tuple[str, ...] | None
     include: tuple[str, ...]
 
@@ -92,6 +96,7 @@ class Selection:
             _several(choice.get("families")),
             _several(choice.get("tables")),
             (windows,) if isinstance(windows, int) else None if windows is None else tuple(windows),
+            choice.get("longest_window"),
             subjects,
             include or (),
         )
@@ -226,6 +231,8 @@ def _filters(features: pl.DataFrame, selection: Selection) -> list[pl.Expr]:
         wanted = {*selection.windows}
         columns = [name for name, windows in zip(features["column"], named, strict=True) if wanted & windows]
         tests.append(pl.col("column").is_in(columns))
+    if selection.longest_window is not None:
+        tests.append((pl.col("window") <= selection.longest_window).fill_null(value=False))
     if selection.subjects is not None:
         tests.append(pl.col("subject").is_in(selection.subjects))
     return tests

@@ -83,7 +83,7 @@ def reach(
             f"the windows of {len(unknown):,} features",
             got=f"not known: {some_of(unknown, _NAMED)}",
             expected="a known window of each feature, because the embargo is computed from them",
-            cure='Leave these features out: columns.filter(pl.col("window").is_not_null()). '
+            cure="Leave these features out, also when loading: longest_window=2880. "
             "Or give the rows that they look back over: unknown_window=ROWS.",
         )
     rows = [((unknown_window or 1) if window is None else window, name) for name, window in features]

@@ -81,9 +81,10 @@ def load_training(  # noqa: PLR0913 -- one keyword a question that a model build
     The targets of the last rows before ``end`` follow from bars behind it: who splits by time leaves a gap of the
     horizon.
 
-    ``features``, ``families``, ``tables``, ``windows`` and ``subjects`` filter features; a feature must pass all that
-    are given. Left out are identifiers, texts and moments, features without a value, constant ones, and all but the
-    first of the chosen ones with the same values; ``include`` takes such a kind in. ``features=[]`` gives none.
+    ``features``, ``families``, ``tables``, ``windows``, ``longest_window`` and ``subjects`` filter features; one must
+    pass all that are given. Left out are identifiers, texts and moments, features without a value, constant ones, and
+    all but the first of the chosen ones with the same values; ``include`` takes such a kind in. ``features=[]`` gives
+    none.
 
     ``dtype``, such as ``pl.Float32``, is the floating-point type of all numbers and flags but the key. ``source`` is a
     folder, a bucket ``gs://bucket/prefix``, or one file; by default the output of the settings. ``pin`` is the content

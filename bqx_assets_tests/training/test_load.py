@@ -53,6 +53,7 @@ def _by_hand(facts: pl.DataFrame, choice: Choice) -> list[str]:
             or ("families" in choice and row["family"] not in choice["families"])
             or ("tables" in choice and row["table"] not in choice["tables"])
             or ("windows" in choice and not _windows(row) & set(map(str, choice["windows"])))  # type: ignore[arg-type]
+            or ("longest_window" in choice and (row["window"] is None or row["window"] > choice["longest_window"]))
             or (row["identifier"] and "identifier" not in include)
             or (row["type"] == "STRING" and "not_numeric" not in include)
             or (row["nulls"] == row["rows"] and "all_null" not in include)
@@ -71,6 +72,7 @@ CHOICES = st.fixed_dictionaries(
         "families": st.lists(st.sampled_from(["pair_specific", "currency_strength", "market_wide"]), min_size=1),
         "tables": st.lists(st.sampled_from(["agg_eurusd", "base_bqx_eurusd", "csi_agg_usd", "mkt_vol"]), min_size=1),
         "windows": st.lists(st.sampled_from([45, 90, 180, 2880]), min_size=1),
+        "longest_window": st.sampled_from([1, 45, 90, 91, 2880]),
         "include": st.lists(st.sampled_from(["identifier", "not_numeric", "all_null", "constant", "duplicate"])),
     },
 )

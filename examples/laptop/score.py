@@ -21,7 +21,7 @@ FEATURES = 54
 def main() -> None:
     """Load 54 features of which it is known how far they look back, and print a line for each split."""
     pair = sys.argv[1]
-    usable = training_columns(pair, subjects="pair").filter(pl.col("left_out").is_null(), pl.col("window") <= 360)
+    usable = training_columns(pair, subjects="pair", longest_window=360).filter(pl.col("left_out").is_null())
     columns = usable.head(FEATURES)
     frame = load_training(pair, target=(WINDOW, HORIZON), features=columns["column"].to_list()).collect()
     x = frame.drop("interval_time", f"target_bqx{WINDOW}_h{HORIZON}").to_numpy()

@@ -34,7 +34,7 @@ def main() -> None:
     train_rows, test_rows = (int(word) for word in sys.argv[2:4] or ("4000", "1000"))
     pin = training_manifest(pair).file.content_digest  # refuses a file that is replaced while this runs
 
-    known = training_columns(pair).filter(pl.col("left_out").is_null(), pl.col("window") <= LONGEST_WINDOW)
+    known = training_columns(pair, longest_window=LONGEST_WINDOW).filter(pl.col("left_out").is_null())
     columns = known.sort("nulls", maintain_order=True).head(COLUMNS)
     features = columns["column"].to_list()
     frame = load_training(pair, target=TARGET, features=features, dtype=pl.Float32, pin=pin).collect()
