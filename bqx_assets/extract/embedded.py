@@ -28,7 +28,6 @@ from bqx_assets.catalogue.families import PAIR_COLUMN
 from bqx_assets.extract.columns import ColumnFile, KeyBounds, arrow_file, bounds_of, wanted_groups
 from bqx_assets.extract.embedded_layout import (
     DATASETS,
-    MONTHS_FILE,
     odd_entries,
     refuse_unusable,
     table_path,
@@ -108,7 +107,7 @@ class LocalWarehouse:
         processor a GB and 0.04 s a million rows. Raises as :meth:`describe` does.
         """
         refuse_unusable(self._root, self._pair)
-        kept = load_months(self._root / MONTHS_FILE)
+        kept = load_months(self._root)
         states = in_threads(lambda table: self._months_of(table, kept), tables, _READERS, "months")
         return {
             (each.dataset, each.table): found for each, found in zip(tables, states, strict=True) if found is not None
@@ -119,7 +118,7 @@ class LocalWarehouse:
 
         **Cost**: that of :meth:`months` for all tables. Raises as :meth:`describe` does, and OSError.
         """
-        keep_months(self._root, self.describe(), self._root / MONTHS_FILE)
+        keep_months(self._root, self.describe())
 
     @property
     def months_refused(self) -> str:

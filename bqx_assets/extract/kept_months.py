@@ -21,7 +21,7 @@ from bqx_assets.base.files import open_regular
 from bqx_assets.base.threads import in_threads
 from bqx_assets.catalogue.discovery import TableDescription
 from bqx_assets.extract.columns import KeyBounds
-from bqx_assets.extract.embedded_layout import table_path
+from bqx_assets.extract.embedded_layout import MONTHS_FILE, table_path
 from bqx_assets.extract.embedded_months import FileMonths, months_or_none
 from bqx_assets.extract.warehouse import MonthState
 
@@ -58,23 +58,23 @@ class KeptMonths(Record):
         return FileMonths(kept.months, kept.bounds) if same else None
 
 
-def load_months(place: Path) -> KeptMonths:
-    """Return what was kept in a file; nothing if it is missing or not readable, since it can be found again."""
+def load_months(root: Path) -> KeptMonths:
+    """Return what was kept in a warehouse; nothing if it is missing or not readable, since it can be found again."""
     try:
-        return KeptMonths.load(place)
+        return KeptMonths.load(root / MONTHS_FILE)
     except BqxError:
         return KeptMonths()
 
 
-def keep_months(root: Path, tables: Sequence[TableDescription], place: Path) -> None:
-    """Find the months of all tables that can be read, and keep them in the file ``place``.
+def keep_months(root: Path, tables: Sequence[TableDescription]) -> None:
+    """Find the months of all tables of a warehouse that can be read, and keep them there.
 
     **Cost**: that of ``file_months`` for each table.
     """
     time.sleep(_TICK_SECONDS)  # what changes a file from here on also changes its mark
     found = in_threads(lambda table: _found(root, table), tables, _AT_ONCE, "months")
     kept = {_name(table): each for table, each in zip(tables, found, strict=True) if each is not None}
-    KeptMonths(tables=kept).save(place)
+    KeptMonths(tables=kept).save(root / MONTHS_FILE)
 
 
 def _found(root: Path, table: TableDescription) -> _KeptTable | None:
