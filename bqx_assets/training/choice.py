@@ -113,7 +113,7 @@ def chosen_targets(dictionary: pl.DataFrame, target: Target | Sequence[Target] |
     there = dictionary.filter(pl.col("kind") == "target")
     names: list[str] = there["column"].to_list()
     found: dict[str, None] = {}
-    for wanted in _target_names(target):
+    for wanted in target_names(target):
         fitting = [name for name in names if fnmatchcase(name, wanted)]
         if not fitting:
             windows, horizons = (
@@ -133,8 +133,8 @@ def chosen_targets(dictionary: pl.DataFrame, target: Target | Sequence[Target] |
     return [*found]
 
 
-def _target_names(target: Target | Sequence[Target] | None) -> list[str]:
-    """Return names and patterns of targets; a pair of numbers is one target, and not two."""
+def target_names(target: Target | Sequence[Target] | None) -> list[str]:
+    """Return names and patterns of targets; a pair of numbers is one target, and not two. Raises BadSetting."""
     if target is None:
         return []
     if isinstance(target, str):
@@ -148,7 +148,7 @@ def _target_names(target: Target | Sequence[Target] | None) -> list[str]:
             expected="a name, a pattern, a window and a horizon, or a list of these",
             cure='target=(45, 15), or target=[(45, 15), "target_bqx90_h15"]',
         )
-    return [name for each in target for name in _target_names(cast("Target", each))]
+    return [name for each in target for name in target_names(cast("Target", each))]
 
 
 def judged_features(dictionary: pl.DataFrame, selection: Selection) -> pl.DataFrame:

@@ -12,7 +12,7 @@ the file has, the window reaches further back by as many rows. Whoever chooses s
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import polars as pl
 
@@ -20,9 +20,8 @@ from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.names import target_name, target_parts
 from bqx_assets.base.printable import some_of
 from bqx_assets.dictionary.schema import ColumnFacts
+from bqx_assets.training.choice import Target, target_names
 
-OneTarget = str | tuple[int, int]
-"""A target's name, or its window and horizon in rows: ``(45, 15)`` is ``target_bqx45_h15``."""
 _NAMED = 5
 
 
@@ -44,7 +43,7 @@ class Reach(NamedTuple):
 
 def embargo_rows(
     columns: pl.DataFrame | Iterable[ColumnFacts],
-    target: OneTarget | Sequence[OneTarget],
+    target: Target | Sequence[Target],
     *,
     unknown_window: int | None = None,
 ) -> int:
@@ -57,7 +56,7 @@ def embargo_rows(
 
 def reach(
     columns: pl.DataFrame | Iterable[ColumnFacts],
-    target: OneTarget | Sequence[OneTarget],
+    target: Target | Sequence[Target],
     *,
     unknown_window: int | None = None,
 ) -> Reach:
@@ -76,7 +75,7 @@ def reach(
             "unknown_window", got=f"{unknown_window}", expected="rows, 1 or more", cure="Count the row itself too."
         )
     features = _windows(columns)
-    parts = [_parts(each) for each in _several(target)] or [_parts("")]
+    parts = [_parts(each) for each in target_names(target)] or [_parts("")]
     unknown = [name for name, window in features if window is None]
     if unknown and unknown_window is None:
         raise BadSetting(
@@ -102,21 +101,12 @@ def _windows(columns: pl.DataFrame | Iterable[ColumnFacts]) -> list[tuple[str, i
     return chosen.select("column", "window").rows()
 
 
-def _several(target: OneTarget | Sequence[OneTarget]) -> list[OneTarget]:
-    if isinstance(target, str):
-        return [target]
-    if isinstance(target, tuple) and all(isinstance(each, int) for each in target):
-        window, horizon = cast("tuple[int, int]", target)
-        return [(window, horizon)]
-    return [*cast("Sequence[OneTarget]", target)]
-
-
-def _parts(target: OneTarget) -> tuple[int, int]:
-    found = target_parts(target) if isinstance(target, str) else target
-    if not isinstance(found, tuple) or found[0] < 1 or found[1] < 0:
+def _parts(name: str) -> tuple[int, int]:
+    found = target_parts(name)
+    if found is None or found[0] < 1:
         raise BadSetting(
             "target",
-            got=repr(target),
+            got=repr(name),
             expected="a target's name such as target_bqx45_h15, or its window and horizon",
             cure="Name the target that the model is trained on.",
         )
