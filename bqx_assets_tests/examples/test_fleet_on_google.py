@@ -1,4 +1,4 @@
-"""A team's script makes its pairs from BigQuery into a bucket, reports them, and says so when one fails.
+"""A team's script examines its project, makes its pairs from BigQuery into a bucket, reports and verifies them.
 
 The servers are local: nothing here shows what Google itself answers.
 """
@@ -56,4 +56,12 @@ def test_a_fleet_is_made_reported_and_verified(
     names = {info.name for info in gcs_store.list_objects("")}
     assert {"training_eurusd.parquet", "training_gbpusd.parquet"} <= names
     assert any(name.startswith("fleet/") for name in names)
-    assert found
+    said = (
+        "nothing is missing for eurusd in settings, bigquery, tables, output",
+        "2 of 2 pairs published, 0 failed, 0 cancelled",
+        "2 of 2 pairs published, verified and fresh",
+        "of a budget of 200.00 USD",
+        "fleet/report.html",
+        "by store checksum",
+    )
+    assert [words for words in said if words not in found] == []
