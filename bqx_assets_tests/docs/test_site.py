@@ -11,6 +11,7 @@ from bqx_assets.base import errors
 from bqx_assets.quality.rules import RULES
 from bqx_assets.quality.slab_rules import SLAB_RULES
 from bqx_assets_tests.docs.site import ELSEWHERE, ROOT, build
+from bqx_assets_tests.fleet.test_page import chromium, in_browser
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,14 @@ def test_every_link_of_a_page_leads_to_a_file_and_a_place_in_it(site: Path) -> N
             assert not anchor or path not in pages or f'id="{anchor}"' in pages[path], f"{page.name}: {target}#{anchor}"
             links += 1
     assert links > 1_000
+
+
+@in_browser
+@pytest.mark.parametrize("page", ["index.html", "adr/0046-embargo.html"])
+def test_the_search_finds_pages_when_the_site_is_opened_from_a_folder(site: Path, tmp_path: Path, page: str) -> None:
+    dom = chromium(tmp_path, "--virtual-time-budget=10000", "--dump-dom", f"{(site / page).as_uri()}?q=embargo")
+    found = re.findall(r'<a href="([^"]*)" class="md-search-result__link"', dom)
+    assert any(link.startswith((site / "splits.html").as_uri()) for link in found), found
 
 
 def test_a_link_to_a_file_that_is_no_page_is_that_files_path(site: Path) -> None:
