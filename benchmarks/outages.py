@@ -1,4 +1,4 @@
-"""Measures how long ``bqx`` takes to give up, and what it asks and says meanwhile, for ``docs/operations.md``.
+"""Measures how long ``bqx`` takes to give up, and what it asks and says meanwhile, for ``docs/faults.md``.
 
 ``python -m benchmarks.outages`` lets servers on this machine fail in one way each, runs a real command or a real
 extraction against them, and writes the table into the page. It takes about six minutes, because it waits for the end
@@ -33,7 +33,7 @@ from bqx_assets_tests.servers.bigquery.faults import Fault, FaultyReads
 from bqx_assets_tests.servers.bigquery.rest import Refusal, RestServer, rest_served
 from bqx_assets_tests.servers.bigquery.wire import wired
 
-PAGE = Path(__file__).parents[1] / "docs" / "operations.md"
+PAGE = Path(__file__).parents[1] / "docs" / "faults.md"
 BEGIN, END = "<!-- outages: begin -->\n", "<!-- outages: end -->\n"
 _PLUGIN = "Getting metadata from plugin failed with error: ('invalid_grant: Bad Request', {'error': 'invalid_grant'})"
 _JOBS = "Access Denied: Project bqx-ml: User does not have bigquery.jobs.create permission in project bqx-ml."

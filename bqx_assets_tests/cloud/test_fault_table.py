@@ -1,4 +1,4 @@
-"""The operators' page: every fault it lists has the test that it names, and there are enough of them."""
+"""The page of faults: every fault it lists has the test that it names, and there are enough of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
-PAGE = TESTS.parent / "docs" / "operations.md"
+PAGE = TESTS.parent / "docs" / "faults.md"
 NAMED = re.compile(r"`([\w/]+\.py)::(\w+)`")
 FEWEST_FAULTS = 20
 

@@ -1,4 +1,4 @@
-"""The figures of ``docs/how-it-works.md``, drawn as SVG files without scripts or fonts of others.
+"""The figures of the pages, drawn as SVG files without scripts or fonts of others.
 
 Each has a background of its own, so that it can be read on a light and on a dark page.
 """
@@ -6,6 +6,9 @@ Each has a background of its own, so that it can be read on a light and on a dar
 from __future__ import annotations
 
 from html import escape
+
+from bqx_assets.base.costs import prices
+from bqx_assets.cli.bill import PLACES, Usage, month, total, ways
 
 _STYLE = """
 text{font:14px system-ui,sans-serif;fill:#1f2933}.s{font-size:12px;fill:#52606d}.h{font-weight:600}
@@ -136,6 +139,40 @@ def integrity() -> str:
     return draw.svg()
 
 
+def costs() -> str:
+    """Return what a month costs in each place, and what a run of one pair costs by each way, by the packaged prices."""
+    lines, usage = month(Usage()), Usage()
+    kinds = {"runs": "a", "files": "b", "machines": "c"}
+    draw = _Drawing(720, 470, "USD of a month by place, and of a run of one pair by way")
+    draw.text(30, 34, f"a month: {usage.pairs} pairs, each weekly", "h")
+    for place, (kind, colour) in enumerate(kinds.items()):
+        draw.cell(380 + 104 * place, 16, 96, kind, colour)
+    widest = max(total(lines))
+    for row, name in enumerate(PLACES):
+        x, y = 220, 54 + 34 * row
+        draw.text(30, y + 18, name)
+        for kind, colour in kinds.items():
+            width = round(400 * total(lines, kind)[row] / widest)
+            draw.cell(x, y, width, f"{total(lines, kind)[row]:.0f}" if width > 20 else "", colour)
+            x += width
+        draw.text(x + 8, y + 18, f"{total(lines)[row]:.0f} USD", "h")
+    draw.text(30, 190, "a run of one pair", "h")
+    dearest = max(way.total_usd for way in ways())
+    for row, way in enumerate(ways()):
+        y = 206 + 31 * row
+        draw.text(30, y + 18, way.name, "s")
+        width = max(2, round(400 * way.total_usd / dearest))
+        draw.cell(220, y, width, "", "x" if way.cannot else "n" if way.vm_hours and way.claimed_usd else "a")
+        draw.text(228 + width, y + 18, f"{way.total_usd:.2f} USD", "s")
+    draw.text(
+        30,
+        444,
+        f"Prices of {prices().as_of}, no allowances. Red: cannot work. A, B, C: the users' own ways.",
+        "s",
+    )
+    return draw.svg()
+
+
 class _Drawing:
     def __init__(self, width: int, height: int, title: str) -> None:
         self._parts = [
@@ -164,5 +201,5 @@ class _Drawing:
         return "\n".join([*self._parts, "</svg>\n"])
 
 
-FIGURES = {f"figures/{draw.__name__}.svg": draw for draw in (spine, splice, pieces, lookahead, integrity)}
+FIGURES = {f"figures/{draw.__name__}.svg": draw for draw in (spine, splice, pieces, lookahead, integrity, costs)}
 """Each figure's name below ``docs/``, and what draws it."""
