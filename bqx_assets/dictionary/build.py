@@ -1,7 +1,8 @@
 """Makes the dictionary of a training file from its manifest and from the facts that its validation measured.
 
-No value is decoded again. Meanings follow from the names of tables and columns, counts and bounds from the one deep
-pass, duplicates from the content digests of that pass, and gaps from the keys.
+No value is decoded again. Meanings follow from the names of tables and columns, counts, bounds and the rows that
+tables lack from the one deep pass, duplicates from the content digests of that pass, and gaps from the
+keys.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.catalogue.discovery import FORWARD_PREFIX
 from bqx_assets.dictionary.files import Described, Dictionary
 from bqx_assets.dictionary.meanings import Meaning, meaning_of
+from bqx_assets.dictionary.reaches import reaches
 from bqx_assets.dictionary.schema import TARGETS_FAMILY, ColumnFacts, Kind, dictionary_schema
 from bqx_assets.dictionary.subjects import common_name, subject_of
 from bqx_assets.quality.scan import ColumnFacts as Scanned
 from bqx_assets.quality.scan import Measured
+from bqx_assets.quality.table_rows import TableRows
 
 _BIGQUERY = "BigQuery project "
 """The beginning of the ``origin`` of numbers from BigQuery, before the project's name."""
@@ -57,7 +60,21 @@ def build_dictionary(manifest: Manifest, measured: Measured) -> Dictionary:
         duplicate_of = "" if first is None else measured.columns[first].name
         rows.append(_row(column, sources[column.name], pair, manifest, gaps, duplicate_of))
     frame = pl.DataFrame(rows, schema=dictionary_schema(), orient="row")
+    if measured.table_rows is not None:
+        frame = _with_reaches(frame, measured.table_rows)
     return Dictionary(frame, Described.of(manifest))
+
+
+def _with_reaches(frame: pl.DataFrame, known: TableRows) -> pl.DataFrame:
+    """Return the dictionary with the rows that windows of features reach over where their series lack rows."""
+    features = frame.filter((pl.col("kind") == "feature") & pl.col("window").is_not_null())
+    windows = dict(features.group_by("table").agg(pl.col("window").unique()).rows())
+    found = reaches(windows, known, int(frame["rows"][0]))
+    rows = frame.select("kind", "table", "window").rows()
+    reach = [
+        found[table, window] if kind == "feature" and window is not None else window for kind, table, window in rows
+    ]
+    return frame.with_columns(pl.Series("reach_rows", reach, pl.Int64))
 
 
 def first_of_each(identities: Sequence[object]) -> list[int | None]:
@@ -136,6 +153,7 @@ def _row(
         "path": path_of(manifest.extraction.origin, provenance.source.dataset, table),
         "family": provenance.family if feature else TARGETS_FAMILY,
         **dict(meaning),
+        "reach_rows": meaning.window,
         "warm_up_rows": column.head if some else column.rows,
         "type": column.type or "",
         "rows": column.rows,

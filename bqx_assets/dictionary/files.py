@@ -115,7 +115,7 @@ class Dictionary:
                 crc32c=int(facts[_CRC_KEY], 16),
                 content_digest=facts[CONTENT_KEY] or None,
             )
-            return cls(read_parquet(data, [*dictionary_schema()]), described)
+            return cls(_frame(data), described)
         except (OSError, ValueError, KeyError, pl.exceptions.PolarsError) as error:
             raise CheckpointCorrupt(
                 "the dictionary" if isinstance(source, bytes) else str(source),
@@ -123,6 +123,15 @@ class Dictionary:
                 expected="a dictionary, as a publication writes it",
                 cure="Publish the training file again, or copy its dictionary again.",
             ) from error
+
+
+def _frame(data: bytes) -> pl.DataFrame:
+    """Return the rows of a dictionary; in one of an earlier version a window reaches over as many rows as it counts."""
+    fields = [*dictionary_schema()]
+    if "reach_rows" in pq.read_schema(io.BytesIO(data)).names:
+        return read_parquet(data, fields)
+    older = read_parquet(data, [each for each in fields if each != "reach_rows"])
+    return older.with_columns(reach_rows=pl.col("window")).select(fields)
 
 
 def _metadata(data: bytes) -> dict[str, str]:

@@ -53,9 +53,10 @@ class ColumnFacts(Record):
     window: int | None
     """Rows that a value looks back over, the row itself included, and those over which the series looks back that the
     value is computed from; of a target the window of its BQX, by its name. None where there is no bound (exponential
-    means, cycles), where other rows than the file's are counted (``corr_*``), and where it is not known. A feature
-    about other pairs, a currency or the market counts the rows of those pairs, and reaches further back where they lack
-    bars."""
+    means, cycles), where other rows than the file's are counted (``corr_*``), and where it is not known."""
+    reach_rows: int | None
+    """Rows of the file over which the window of a feature reaches at most, the row itself included: more than the
+    window where it counts rows of other pairs, or of a table, that lack some. The window of a target and the key."""
     horizon: int | None
     """Rows that a target looks ahead; None for features and the key."""
     warm_up_rows: int

@@ -11,6 +11,31 @@ _COMPARED = frozenset({"cov", "corr", "tri"})
 """First words of tables that compare the pair, or a currency, with something else."""
 
 
+_MEANS = frozenset({"csi", "mkt", "var"})
+"""First words of tables of means and deviations over several pairs."""
+_TRIANGLE = "tri"
+
+
+def pairs_of(table: str) -> tuple[str, ...]:
+    """Return the pairs whose bars all count in a table's rows, by its name: its own, those compared, a triangle's."""
+    words = table.split("_")
+    if words[0] in _MEANS:
+        return ()
+    if words[0] == _TRIANGLE:
+        sides = words[-3:]
+        return tuple(pair.name for pair in ALL_PAIRS if pair.base in sides and pair.quote in sides)
+    return tuple(word for word in words if word in _PAIRS)
+
+
+def averaged_pairs(table: str) -> tuple[str, ...]:
+    """Return the pairs of a table of means over several pairs: all pairs of its currency, or of the market."""
+    words = table.split("_")
+    if words[0] not in _MEANS:
+        return ()
+    named = {word for word in words if word in CURRENCIES}
+    return tuple(pair.name for pair in ALL_PAIRS if not named or named & {pair.base, pair.quote})
+
+
 def subject_of(table: str, column: str, pair: Pair) -> Subject:
     """Return what a feature is about, by the pairs and currencies in the names of its table and column.
 

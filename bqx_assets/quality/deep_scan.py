@@ -28,6 +28,7 @@ from bqx_assets.quality.chunk_reader import (
 )
 from bqx_assets.quality.integrity import FileChecksum
 from bqx_assets.quality.scan import Scan, StatedGroup, measure
+from bqx_assets.quality.table_rows import TableRows
 from bqx_assets.quality.target_checks import TargetComparer, WindowRows, bqx_column
 
 Part = tuple[Sequence[int], pl.DataFrame]
@@ -56,6 +57,9 @@ class DeepScan:
         self._unreadable: dict[int, str] = {}
         # A slab's pages were compared with its values when it was made; since then its checksum proves them unchanged.
         self._false_pages: dict[int, str] | None = {} if checksum is None else None
+        self._first_row = 0
+        """The row of the file at which the row group begins whose columns are taken."""
+        scan.table_rows = TableRows.of(scan.manifest) if scan.manifest is not None else None
         self._rest: list[int] = []
         """For each row group, the number of groups of columns that follow its targets."""
         for column in scan.columns:
@@ -94,16 +98,15 @@ class DeepScan:
     def take(self, decoded: Iterator[list[Part]]) -> None:
         """Collect the facts of the plan's groups, which must come in the order of the plan."""
         self._take_keys([next(decoded) for _ in self._stated])
-        first_row = 0
         for stated, rest in zip(self._stated, self._rest, strict=True):
             windows = self._windows(stated, decoded)
             if self._scan.future is not None:
-                self._scan.future.enter(first_row, windows)
+                self._scan.future.enter(self._first_row, windows)
             for _ in windows:
                 pass  # without keys nothing is compared with the future, but the targets are still measured
             for _ in range(rest):
                 self._take(stated, next(decoded))
-            first_row += stated.rows
+            self._first_row += stated.rows
 
     def finish(self) -> None:
         """Store the content digests, and remove all facts of columns that were damaged in any row group."""
@@ -210,6 +213,8 @@ class DeepScan:
             measure(series, column, stated.statistics(place))
             if place in (self._false_pages or ()):
                 column.disagrees = column.disagrees or (self._false_pages or {})[place]
+            if self._scan.table_rows is not None:
+                self._scan.table_rows.add(column.name, self._first_row, series)
             self._add_content(place, series)
 
     def _add_content(self, place: int, series: pl.Series) -> None:

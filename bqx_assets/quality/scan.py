@@ -21,6 +21,7 @@ from bqx_assets.base.pairs import Pair
 from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.merge.chunks import UNKNOWN, Chunk, Stated, Value, decoder
 from bqx_assets.merge.footer import Footer, RowGroup
+from bqx_assets.quality.table_rows import TableRows
 from bqx_assets.quality.target_checks import TargetComparer
 
 _SHORTENED_BYTES = 61
@@ -257,12 +258,17 @@ def _add_ends(series: pl.Series, nulls: int, column: ColumnFacts) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measured:
-    """The facts of a deep pass that outlive it. **Cost**: 8 MB for 17,000 columns and 178,000 rows."""
+    """The facts of a deep pass that outlive it.
+
+    **Cost**: 8 MB for 17,000 columns and 178,000 rows, and 22 KB for each set of rows that tables lack.
+    """
 
     columns: list[ColumnFacts]
     """In the file's order."""
     keys: pl.Series
     """The key of every row in UTC microseconds, without nulls, ascending."""
+    table_rows: TableRows | None = None
+    """The rows on which each table has values; None where values were not decoded."""
 
 
 @dataclass(slots=True)
@@ -294,6 +300,8 @@ class Scan:
     keys: pl.Series | None = None
     """The key of every row in UTC microseconds, including nulls."""
     future: TargetComparer | None = None
+    table_rows: TableRows | None = None
+    """The rows on which each table of the manifest has values, once they were decoded."""
 
     @property
     def rows(self) -> int:
@@ -313,7 +321,7 @@ class Scan:
         """Return the facts that outlive a deep pass; None if the pass was shallow, or keys are missing or unordered."""
         if not self.deep or self.keys is None or self.keys.null_count() or not self.keys.is_sorted():
             return None
-        return Measured(self.columns, self.keys)
+        return Measured(self.columns, self.keys, self.table_rows)
 
     def of_role(self, role: str) -> list[ColumnFacts]:
         """Return the columns of a role: key, target or feature."""

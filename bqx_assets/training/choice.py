@@ -55,8 +55,8 @@ class Choice(TypedDict, total=False):
     """Windows in rows as names have them: 45 is in ``agg_mean_45`` of any table, and in ``lag_bqx_eurusd_45``, whose
     columns may name none."""
     longest_window: int
-    """Most rows that a feature may look back over, by the dictionary; features of unknown window do not pass. So
-    ``embargo_rows`` knows the window of each, and the embargo is not longer than what the model needs."""
+    """Most rows of the file that a feature may look back over, ``reach_rows`` of the dictionary; features of unknown
+    window do not pass. So ``embargo_rows`` knows the reach of each, and the embargo is not longer than it must be."""
     subjects: Subject | Sequence[Subject]
     """What the features are about: ``pair``, ``base``, ``quote``, ``market`` or ``other``."""
     include: Excluded | Collection[Excluded]
@@ -232,7 +232,7 @@ def _filters(features: pl.DataFrame, selection: Selection) -> list[pl.Expr]:
         columns = [name for name, windows in zip(features["column"], named, strict=True) if wanted & windows]
         tests.append(pl.col("column").is_in(columns))
     if selection.longest_window is not None:
-        tests.append((pl.col("window") <= selection.longest_window).fill_null(value=False))
+        tests.append((pl.col("reach_rows") <= selection.longest_window).fill_null(value=False))
     if selection.subjects is not None:
         tests.append(pl.col("subject").is_in(selection.subjects))
     return tests

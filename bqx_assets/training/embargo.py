@@ -5,8 +5,8 @@ Of a row ``t`` a feature with a window of ``W`` rows knows the bars ``t-W+1`` to
 ``t-B`` to ``t+h``, where ``B = max(longest W - 1, w - h)``. Training rows that end at ``a`` and test rows that begin at
 ``b`` share no bar if ``a + h < b - B``, so at least ``h + B`` rows lie between them. The same number is needed behind
 the test rows, if training rows follow them. Windows count rows, not minutes, so this holds across weekends as well.
-Features about other pairs, a currency or the market count the rows of those pairs: where one of these lacks bars that
-the file has, the window reaches further back by as many rows. Whoever chooses such features adds them.
+A window of a series that lacks rows of the file reaches further back: ``W`` is then the rows of the file over which it
+reaches at most, which the dictionary states as ``reach_rows``.
 """
 
 from __future__ import annotations
@@ -63,8 +63,9 @@ def reach(
     """Return how many rows back and ahead the chosen features and targets reach.
 
     ``columns`` are the dictionary's facts of the chosen features: records, or a frame with a row a column and at least
-    the columns ``column``, ``kind`` and ``window``, such as ``training_columns`` gives. Targets and the key among them
-    do not count, nor do features with a reason in a column ``left_out``. ``unknown_window`` is taken as the window of
+    the columns ``column``, ``kind`` and ``window``, such as ``training_columns`` gives; ``reach_rows`` counts in place
+    of ``window`` where it is there. Targets and the key among them do not count, nor do features with a reason in a
+    column ``left_out``. ``unknown_window`` is taken as the window of
     features whose window is not known.
 
     Raises:
@@ -94,11 +95,11 @@ def reach(
 
 def _windows(columns: pl.DataFrame | Iterable[ColumnFacts]) -> list[tuple[str, int | None]]:
     if not isinstance(columns, pl.DataFrame):
-        return [(each.column, each.window) for each in columns if each.kind == "feature"]
+        return [(each.column, each.reach_rows) for each in columns if each.kind == "feature"]
     chosen = columns.filter(pl.col("kind") == "feature")
     if "left_out" in chosen.columns:
         chosen = chosen.filter(pl.col("left_out").is_null())
-    return chosen.select("column", "window").rows()
+    return chosen.select("column", "reach_rows" if "reach_rows" in chosen.columns else "window").rows()
 
 
 def _parts(name: str) -> tuple[int, int]:

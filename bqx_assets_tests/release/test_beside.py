@@ -30,7 +30,8 @@ FACTS = {
     "column": "agg__agg_mean_45", "kind": "feature", "subject": "pair", "common_name": "agg__agg_mean_45",
     "table": "agg_eurusd", "source": "agg_mean_45", "path": "features.agg_eurusd", "family": "pair_specific",
     "meaning": "Mean of the close | over 45 rows.", "formula": "mean(x, 45)", "formula_of": "the simulated market",
-    "unit": "1", "window": 45, "horizon": None, "warm_up_rows": 3, "type": "FLOAT64", "identifier": False,
+    "unit": "1", "window": 45, "reach_rows": 45,
+    "horizon": None, "warm_up_rows": 3, "type": "FLOAT64", "identifier": False,
     "rows": 7, "nulls": 3, "constant": False, "minimum": 1.0, "maximum": 2.0, "matched_rows": 7,
     "duplicate_of": "", "gap_rows": 0, "forward_looking": False,
 }  # fmt: skip

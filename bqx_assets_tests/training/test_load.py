@@ -53,7 +53,10 @@ def _by_hand(facts: pl.DataFrame, choice: Choice) -> list[str]:
             or ("families" in choice and row["family"] not in choice["families"])
             or ("tables" in choice and row["table"] not in choice["tables"])
             or ("windows" in choice and not _windows(row) & set(map(str, choice["windows"])))  # type: ignore[arg-type]
-            or ("longest_window" in choice and (row["window"] is None or row["window"] > choice["longest_window"]))
+            or (
+                "longest_window" in choice
+                and (row["reach_rows"] is None or row["reach_rows"] > choice["longest_window"])
+            )
             or (row["identifier"] and "identifier" not in include)
             or (row["type"] == "STRING" and "not_numeric" not in include)
             or (row["nulls"] == row["rows"] and "all_null" not in include)
