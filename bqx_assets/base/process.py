@@ -176,6 +176,17 @@ def keep_freed_memory() -> None:
             libc.mallopt(number, value)
 
 
+def return_freed_memory() -> None:
+    """Return the freed memory of all of glibc's arenas to the kernel; do nothing on other systems.
+
+    Threads that take turns allocate in arenas of their own, and each arena keeps the pages that lie below a block in
+    use. The resident memory of an extraction of 24 tables x 1,000,000 rows so rose from 480 MB in the first quarter to
+    1,000 MB in the eleventh; with one call after each quarter it stayed below 600 MB. A call takes about 0.03 seconds.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def _machine() -> str | None:
     try:
         return f"{_BOOT.read_text().strip()} {_PROCESSES.readlink()}"

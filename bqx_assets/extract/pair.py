@@ -19,7 +19,7 @@ from bqx_assets.base.errors import (
     UnknownTable,
     WarehouseUnavailable,
 )
-from bqx_assets.base.process import worker_count
+from bqx_assets.base.process import return_freed_memory, worker_count
 from bqx_assets.base.progress import at_work, waiting
 from bqx_assets.base.threads import LOOK_SECONDS, in_threads
 from bqx_assets.catalogue.discovery import FeatureTable, PairCatalogue, drift, vanished_rows
@@ -189,6 +189,7 @@ class _Run:
                 with waiting(self._job.progress, "extract", lambda: with_outage(said, warehouse.outage)):
                     fetched.enter_context(warehouse.ahead(reads))
             self._read_period(works, period)
+        return_freed_memory()  # else the resident memory would rise with each period
 
     def _read_period(self, works: Sequence[TableWork], period: SpinePeriod) -> None:
         pool = ThreadPoolExecutor(self._job.settings.workers or worker_count(), thread_name_prefix="extract")

@@ -150,3 +150,30 @@ def test_pieces_freed_and_wanted_again_are_not_fetched_anew() -> None:
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
 def test_what_the_environment_says_goes_first() -> None:
     assert _faults("kept", MALLOC_MMAP_THRESHOLD_="131072") > PAGES
+
+
+BELOW_ONE_IN_USE = """
+import threading
+import psutil
+from bqx_assets.base.process import return_freed_memory
+
+def fill():
+    blocks = [bytes(60_000) for _ in range(2_000)]
+    in_use.append(bytes(60_000))
+
+in_use, process = [], psutil.Process()
+for _ in range(3):
+    thread = threading.Thread(target=fill)
+    thread.start()
+    thread.join()
+before = process.memory_info().rss
+return_freed_memory()
+print(before - process.memory_info().rss)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
+def test_memory_that_lies_below_a_block_in_use_is_returned() -> None:
+    """An extraction's resident memory rose with each period, although nothing of the earlier ones was in use."""
+    told = subprocess.run([sys.executable, "-c", BELOW_ONE_IN_USE], capture_output=True, check=True, timeout=60)
+    assert int(told.stdout) > 60_000_000
