@@ -17,6 +17,7 @@ from bqx_assets.base.checksums import Sums, sums_of_files
 from bqx_assets.base.content import Periods
 from bqx_assets.base.names import KEY, output_column, table_prefix
 from bqx_assets.base.pairs import Pair
+from bqx_assets.base.process import return_freed_memory
 from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.discovery import FORWARD_PREFIX
 from bqx_assets.catalogue.expectations import load_expectations
@@ -334,6 +335,7 @@ class _TableWork:
 
     def finish(self, sums: Sums) -> Prepared:
         """Return the table as a slab: its encoded columns, or the columns of the file itself."""
+        return_freed_memory()  # else the resident memory would rise with each table
         table, placed, pages = self._started()
         provenance = table.provenance(placed.rows, self._looks_forward)
         if pages is None or table.path is None:
