@@ -141,6 +141,14 @@ def file_metadata(made: Callable[[Struct], Any] | None = None) -> Layout:
     )
 
 
+FILE_SCHEMA = Layout(
+    "FileMetaData",
+    {VERSION: (I32, None), SCHEMA: (LIST, _ELEMENT), ROWS: (I64, None)},
+    frozenset((VERSION, SCHEMA, ROWS)),
+    stop=GROUPS,
+)
+"""The beginning of a footer, up to its row groups."""
+
 _PAGE_V1 = Layout(
     "DataPageHeader",
     {**dict.fromkeys((1, 2, 3, 4), (I32, None)), 5: (STRUCT, _STATISTICS)},

@@ -37,6 +37,8 @@ class Layout:
     required: frozenset[int] = frozenset()
     closed: bool = False
     """Whether an unknown field is an error: otherwise a union with an unknown member would look like an empty union."""
+    stop: int | None = None
+    """The field at which reading ends, where it and those behind it are not wanted; they are not even skipped."""
     made: Callable[[Struct], Any] | None = None
     """Converts a struct as soon as it is read, where keeping all of its fields would take too much memory."""
 
@@ -73,6 +75,8 @@ def _struct(data: bytes, at: int, layout: Any) -> tuple[Struct, int]:  # noqa: A
         if known is None:
             if layout.closed:
                 raise ValueError(f"{layout.name}: unknown field {number}")
+            if number == layout.stop:
+                break
             at = _skip(data, at, kind, 0)
             continue
         code, inner = known

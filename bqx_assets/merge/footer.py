@@ -23,6 +23,7 @@ from bqx_assets.base.parquet_fields import (
     CHUNKS,
     CREATOR,
     ENCRYPTION,
+    FILE_SCHEMA,
     GROUP,
     GROUP_BYTES,
     GROUP_COMPRESSED,
@@ -186,6 +187,19 @@ def parse_footer(end: bytes, file_bytes: int, subject: str) -> Footer:
         raise _mismatch(subject, f"a footer that is damaged, or refused by some reader: {reason}", _FLAT) from error
     key_values = tuple((each[1], each.get(2, b"")) for each in content.get(KEY_VALUES) or ())
     return Footer(subject, file_bytes, leaves, groups, key_values, content.get(CREATOR, b""))
+
+
+def parse_columns(end: bytes, file_bytes: int, subject: str) -> tuple[Leaf, ...]:
+    """Return the columns alone from a file's last bytes, without the order of bounds. **Cost**: 0.2 s for 17,000.
+
+    Raises:
+        FooterError: as ``read_footer``, as far as the columns show it.
+    """
+    try:
+        content, _ = parse(end, FILE_SCHEMA, len(end) - _end_bytes(end, file_bytes, subject))
+        return leaves_of(content[SCHEMA], None, numbers_only=False)
+    except (ValueError, IndexError) as error:
+        raise _mismatch(subject, f"a footer that is damaged: {error}", _FLAT) from error
 
 
 def select(footer: Footer, names: Mapping[str, str]) -> Footer:

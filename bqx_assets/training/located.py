@@ -26,7 +26,7 @@ from bqx_assets.dictionary.files import Described, Dictionary
 from bqx_assets.dictionary.schema import DICTIONARY_SUFFIX
 from bqx_assets.merge.footer import Footer
 from bqx_assets.quality.integrity import segments
-from bqx_assets.quality.stored_file import End, Source, StoredFile, footer_of, read_end
+from bqx_assets.quality.stored_file import End, Source, StoredFile, footer_bytes, footer_of, read_end
 from bqx_assets.release.named_file import file_at, manifest_beside, named_companions, publishing_store
 from bqx_assets.training.bucket_scan import scan_object
 
@@ -50,7 +50,7 @@ class Located:
 
     @cached_property
     def footer(self) -> Footer:
-        """The file's footer. **Cost**: half a second for 17,000 columns. Raises FooterError."""
+        """The file's footer. **Cost**: half a second for a row group of 17,000 columns. Raises FooterError."""
         return footer_of(self.source, self.end)
 
     def scan(self) -> pl.LazyFrame:
@@ -59,7 +59,11 @@ class Located:
         **Shape**: the file's rows x its columns.
         """
         file = self.source.local
-        return scan_open_parquet(file) if file is not None else scan_object(self.source, self.footer)
+        return (
+            scan_open_parquet(file)
+            if file is not None
+            else scan_object(self.source, footer_bytes(self.source, self.end))
+        )
 
     def dictionary(self) -> Dictionary | None:
         """Return the dictionary; None if none was published with the file.

@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
-from bqx_assets.base.errors import ChecksumMismatch, OtherData, PreconditionFailed, StoreError
+from bqx_assets.base.errors import ChecksumMismatch, FooterError, OtherData, PreconditionFailed, StoreError
 from bqx_assets.base.names import KEY
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.store.gcs import GcsObjectStore
-from bqx_assets.merge.footer import read_footer
+from bqx_assets.merge.footer import parse_columns, read_file_end, read_footer
+from bqx_assets.quality.stored_file import StoredFile
+from bqx_assets.training.bucket_scan import scan_object
 from bqx_assets.training.load import load_training, training_manifest
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
 from bqx_assets_tests.servers.gcs.server import GcsServer
@@ -105,3 +108,43 @@ def test_a_failing_read_is_repeated_and_a_lasting_one_is_named(server: GcsServer
     server.fail("object.media", status=403, reason="forbidden", times=1000)
     with pytest.raises(StoreError, match="refuses this account"):
         rows.collect()
+
+
+@pytest.mark.parametrize("codec", ["none", "snappy", "zstd", "lz4", "gzip", "brotli"])
+@pytest.mark.parametrize("encoding", ["PLAIN", "BYTE_STREAM_SPLIT", "DELTA_BINARY_PACKED", "DELTA_BYTE_ARRAY", None])
+def test_any_encoding_and_codec_is_read_as_polars_reads_it(tmp_path: Path, codec: str, encoding: str | None) -> None:
+    frame = pl.DataFrame(
+        {
+            "f": [1.5, None, 3.0] * 40,
+            "i": [*range(119), None],
+            "s": [None, "a", "ab"] * 40,
+            "b": [True, False, None] * 40,
+        }
+    )
+    fits = {
+        "BYTE_STREAM_SPLIT": ["f"],
+        "DELTA_BINARY_PACKED": ["i"],
+        "DELTA_BYTE_ARRAY": ["s"],
+        "PLAIN": ["f", "i", "s"],
+    }
+    named = {"column_encoding": dict.fromkeys(fits[encoding], encoding)} if encoding else {}
+    path = tmp_path / "any.parquet"
+    pq.write_table(frame.to_arrow(), path, compression=codec, use_dictionary=not encoding, row_group_size=50, **named)
+    source = StoredFile.at(path).open()
+    assert source is not None
+    rows = scan_object(source, read_file_end(path, "any")[0])
+    assert rows.collect_schema() == frame.schema
+    assert rows.collect().equals(frame)
+    assert (
+        rows.select("s", "f").filter(pl.col("i") > 60).collect().equals(frame.filter(pl.col("i") > 60).select("s", "f"))
+    )
+    source.close()
+
+
+def test_the_columns_alone_are_those_of_the_whole_footer(eurusd: Merged) -> None:
+    path = eurusd.file.path
+    assert path is not None
+    end, size = read_file_end(path, "file")
+    assert [leaf[:3] for leaf in parse_columns(end, size, "file")] == [leaf[:3] for leaf in read_footer(path).leaves]
+    with pytest.raises(FooterError, match="damaged"):
+        parse_columns(end[:20] + b"\xff" + end[21:], size, "file")
