@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow.parquet as pq
@@ -121,23 +122,18 @@ def test_any_encoding_and_codec_is_read_as_polars_reads_it(tmp_path: Path, codec
             "b": [True, False, None] * 40,
         }
     )
-    fits = {
-        "BYTE_STREAM_SPLIT": ["f"],
-        "DELTA_BINARY_PACKED": ["i"],
-        "DELTA_BYTE_ARRAY": ["s"],
-        "PLAIN": ["f", "i", "s"],
-    }
-    named = {"column_encoding": dict.fromkeys(fits[encoding], encoding)} if encoding else {}
+    fits = {"BYTE_STREAM_SPLIT": "f", "DELTA_BINARY_PACKED": "i", "DELTA_BYTE_ARRAY": "s", "PLAIN": "fis"}
+    named = dict.fromkeys(fits[encoding], encoding) if encoding else None
+    how: Any = {"compression": codec, "use_dictionary": not encoding, "column_encoding": named}
     path = tmp_path / "any.parquet"
-    pq.write_table(frame.to_arrow(), path, compression=codec, use_dictionary=not encoding, row_group_size=50, **named)
+    pq.write_table(frame.to_arrow(), path, row_group_size=50, **how)
     source = StoredFile.at(path).open()
     assert source is not None
     rows = scan_object(source, read_file_end(path, "any")[0])
     assert rows.collect_schema() == frame.schema
     assert rows.collect().equals(frame)
-    assert (
-        rows.select("s", "f").filter(pl.col("i") > 60).collect().equals(frame.filter(pl.col("i") > 60).select("s", "f"))
-    )
+    late = pl.col("i") > 60
+    assert rows.filter(late).select("s", "f").collect().equals(frame.filter(late).select("s", "f"))
     source.close()
 
 
