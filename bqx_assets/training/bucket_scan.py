@@ -159,10 +159,11 @@ class _Ranges:
 
 def _chunk(stated: pq.ColumnChunkMetaData, kind: int) -> Chunk:
     """Return a chunk as Arrow states it, without statistics."""
+    dictionary = stated.dictionary_page_offset
     return Chunk(
         b"", kind, stated.num_values, tuple(_ENCODINGS[each] for each in stated.encodings),
         _CODECS[stated.compression], stated.total_uncompressed_size, stated.total_compressed_size,
-        stated.data_page_offset, stated.dictionary_page_offset if stated.has_dictionary_page else UNKNOWN, UNKNOWN,
+        stated.data_page_offset, UNKNOWN if dictionary is None else dictionary, UNKNOWN,
         None, None, None, None, (), (0, 0, False),
     )  # fmt: skip
 
