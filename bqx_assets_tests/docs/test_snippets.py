@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import re
-import shlex
 import shutil
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
-from itertools import groupby, takewhile
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-from typer.testing import CliRunner
 
-from bqx_assets.cli.main import app
+from bqx_assets_tests.docs.page_commands import run_lines, run_python
 from bqx_assets_tests.docs.snippets import ROOT, RUN, snippets
 
 ELSEWHERE = {"docs/python.md": "test_init.py", "docs/training.md": "training/test_page.py"}
@@ -41,8 +35,8 @@ REASONS = {
 def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a folder in which ``make run`` seems to have been called, with 20 of the 667 tables."""
     folder = tmp_path_factory.mktemp("market")
-    _shell("bqx warehouse create .bqx/warehouses/eurusd-6000 --pairs eurusd --rows 6000 --tables 20", folder)
-    _shell("bqx run eurusd", folder)
+    run_lines("bqx warehouse create .bqx/warehouses/eurusd-6000 --pairs eurusd --rows 6000 --tables 20", folder)
+    run_lines("bqx run eurusd", folder)
     return folder
 
 
@@ -52,26 +46,23 @@ def test_the_commands_of_a_page_run_one_after_another(page: str, market: Path, t
     if any("fx.parquet" in each.text for each in PAGES[page]):
         _hourly_rates().write_parquet(tmp_path / "here" / "fx.parquet")
     for language, found in groupby(PAGES[page], lambda each: each.language):
-        text = "\n".join(each.text for each in found)
-        if language == "python":
-            _program([sys.executable, "-W", "error", "-c", text], tmp_path / "here")
-        else:
-            _shell(text, tmp_path / "here")
+        run = run_python if language == "python" else run_lines
+        run("\n".join(each.text for each in found), tmp_path / "here")
 
 
 def _hourly_rates() -> pl.DataFrame:
     """Return bars in the form of the file that ``docs/start.md`` takes, of the pairs that its file has."""
     dollars = {"aud": 0.67, "eur": 1.1, "gbp": 1.27, "cad": 0.74, "chf": 1.11, "jpy": 0.0093, "usd": 1.0}
     random = np.random.default_rng(7)
-    worth = {name: start * np.exp(random.normal(0, 1e-3, 9_000).cumsum()) for name, start in dollars.items()}
-    times = [datetime(2024, 1, 1, tzinfo=UTC) + timedelta(hours=hour) for hour in range(9_000)]
+    worth = {name: start * np.exp(random.normal(0, 1e-3, 6_500).cumsum()) for name, start in dollars.items()}
+    times = [datetime(2024, 1, 1, tzinfo=UTC) + timedelta(hours=hour) for hour in range(6_500)]
     frames: list[pl.DataFrame] = []
     for pair in ("audjpy", "audusd", "eurgbp", "eurjpy", "gbpjpy", "gbpusd", "usdcad", "usdchf", "usdjpy"):
         close = worth[pair[:3]] / worth[pair[3:]]
         first = np.concatenate([close[:1], close[:-1]])
         prices = {"open": first, "high": np.maximum(first, close), "low": np.minimum(first, close), "close": close}
         frames.append(
-            pl.DataFrame({"interval_time": times, "pair": [pair] * 9_000, **prices, "tick_volume": [100] * 9_000})
+            pl.DataFrame({"interval_time": times, "pair": [pair] * 6_500, **prices, "tick_volume": [100] * 6_500})
         )
     return pl.concat(frames)
 
@@ -84,21 +75,3 @@ def test_a_page_with_a_test_of_its_own_has_it(page: str) -> None:
 def test_every_block_names_its_language_and_every_one_that_is_not_run_its_reason() -> None:
     assert [f"{each.page}:{each.line}" for each in snippets() if each.language not in {*RUN, "text"}] == []
     assert {each.reason for each in snippets() if each.reason} <= REASONS
-
-
-def _shell(text: str, folder: Path) -> None:
-    """Run the lines of a block; ``bqx`` in this process, because its imports take longer than most of its commands."""
-    for line in filter(None, map(str.strip, text.splitlines())):
-        words = shlex.split(line, comments=True)
-        given = dict(word.split("=", 1) for word in takewhile(lambda word: re.match(r"[A-Z_]+=", word), words))
-        if words[len(given) :][:1] != ["bqx"]:
-            _program(["bash", "-euo", "pipefail", "-c", line], folder)
-            continue
-        with contextlib.chdir(folder):
-            done = CliRunner(env=given).invoke(app, words[len(given) + 1 :])
-        assert done.exit_code == 0, f"{line}\n{done.output[-2000:]}"
-
-
-def _program(command: list[str], folder: Path) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, f"{command[-1]}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"

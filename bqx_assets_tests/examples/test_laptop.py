@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from bqx_assets_tests.examples.conftest import EXAMPLES, run
+from bqx_assets_tests.docs.page_commands import run_lines, run_script
+from bqx_assets_tests.examples.conftest import EXAMPLES
 
 
 def test_from_a_csv_of_bars_to_an_honest_score(tmp_path: Path) -> None:
     laptop = EXAMPLES / "laptop"
-    assert run(tmp_path, "python", str(laptop / "make_bars.py"), "bars.csv", "4000") == "4,000 bars in bars.csv\n"
-    warehouse = ("warehouse", "create", ".bqx/warehouses/gbpusd", "--pairs", "gbpusd")
-    run(tmp_path, "bqx", *warehouse, "--rates", "bars.csv", "--tables", "10")
-    run(tmp_path, "bqx", "run", "gbpusd")
-    found = run(tmp_path, "python", str(laptop / "score.py"), "gbpusd")
+    assert run_script(laptop / "make_bars.py", tmp_path, "bars.csv", "4000") == "4,000 bars in bars.csv\n"
+    market = "bqx warehouse create .bqx/warehouses/gbpusd --pairs gbpusd --rates bars.csv --tables 10"
+    run_lines(f"{market}\nbqx run gbpusd", tmp_path)
+    found = run_script(laptop / "score.py", tmp_path, "gbpusd")
     scores = {words: float(score) for score, words in re.findall(r"^ *(-?\d\.\d{3})  (.*)$", found, re.MULTILINE)}
     assert re.match(r"3,9\d\d rows, 54 features", found)
     assert list(scores) == [

@@ -21,7 +21,7 @@ PARAMETERS = {
     "learning_rate": 0.05,
     "num_leaves": 15,
     "feature_fraction": 0.2,
-    "num_threads": 2,
+    "max_bin": 63,
     "deterministic": True,
     "seed": 0,
     "verbosity": -1,
