@@ -67,6 +67,10 @@ class Ledger:
         except PreconditionFailed:  # joined into its month meanwhile; of two entries of a stage the ended one counts
             self._store.put_bytes(begun.name, _encoded([entry]), only_if=ABSENT)
 
+    def withdraw(self, begun: ObjectInfo) -> None:
+        """Remove the entry of a stage that was refused. Raises StoreError, OSError."""
+        self._delete(begun)
+
     def read(self, since: datetime | None = None) -> Page:
         """Return the entries of stages that began at or after ``since``; all entries without it.
 

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import psutil
 
 from bqx_assets.base.costs import cloud_run_usd, prices, query_usd, storage_operations_usd, storage_read_usd
-from bqx_assets.base.errors import BqxError
+from bqx_assets.base.errors import BqxError, UsageError
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.printable import first_line
 from bqx_assets.base.process import PeakMemory, memory_limit_bytes, worker_count
@@ -29,6 +29,7 @@ from bqx_assets.pipeline import Pipeline
 
 _CLOUD_RUN_ENV = "CLOUD_RUN_JOB"
 """Set by Cloud Run in each container of a job."""
+_STOPPED = "cancelled by a person, or by a signal"
 _Done = TypeVar("_Done")
 
 
@@ -58,11 +59,14 @@ class Recorded:
 
 
 @contextmanager
-def recorded(pipeline: Pipeline, what: Recorded, peak_bytes: Callable[[], int]) -> Generator[None]:
+def recorded(
+    pipeline: Pipeline, what: Recorded, peak_bytes: Callable[[], int], *, keep_refused: bool = True
+) -> Generator[None]:
     """Keep an entry of the block in the ledger of the pipeline's store: when it begins, and when it ends or fails.
 
     ``peak_bytes`` tells the block's peak memory. In a container the time before the block, since the process began or
-    its last stage ended, is charged to the block, because it is paid for as well.
+    its last stage ended, is charged to the block, because it is paid for as well. Without ``keep_refused`` a block that
+    refuses what it was asked for, before it read anything that is billed, leaves no entry.
     """
     entry, before = _begun(what), used()
     began, cpu = time.perf_counter(), _cpu_seconds()
@@ -78,8 +82,8 @@ def recorded(pipeline: Pipeline, what: Recorded, peak_bytes: Callable[[], int]) 
     finally:
         facts: dict[str, Any] = {
             "outcome": "done" if error is None else "failed",
-            "error": "" if error is None else type(error).__name__,
-            "message": "" if error is None else first_line(error),
+            "error": "" if error is None else _error_name(error),
+            "message": "" if error is None else first_line(error) if isinstance(error, Exception) else _STOPPED,
             "seconds": round(time.perf_counter() - began, 3),
             "cpu_seconds": round(_cpu_seconds() - cpu, 3),
             "peak_bytes": peak_bytes(),
@@ -87,8 +91,9 @@ def recorded(pipeline: Pipeline, what: Recorded, peak_bytes: Callable[[], int]) 
         # What writes the entry itself is billed as well.
         last = Usage(class_a=1) if begun is not None and pipeline.in_bucket else Usage()
         ended = _priced(entry.model_copy(update=facts), used() - before + last)
+        refused = isinstance(error, UsageError) and not keep_refused and ended.bigquery_usd == 0
         if begun is not None:
-            _written(pipeline, lambda ledger: ledger.end(ended, begun))
+            _written(pipeline, lambda ledger: ledger.withdraw(begun) if refused else ledger.end(ended, begun))
 
 
 def _join(pipeline: Pipeline) -> None:
@@ -99,7 +104,7 @@ def _join(pipeline: Pipeline) -> None:
 
 @contextmanager
 def recorded_command(pipeline: Pipeline, pair: Pair, stage: str) -> Generator[None]:
-    """Keep an entry of a command's work on a pair, which is a run of its own.
+    """Keep an entry of a command's work on a pair, which is a run of its own. A wrong word or setting leaves none.
 
     Raises:
         BudgetExceeded, CheckpointCorrupt: as ``refuse_spent``. Nothing was read or changed.
@@ -107,7 +112,7 @@ def recorded_command(pipeline: Pipeline, pair: Pair, stage: str) -> Generator[No
     """
     refuse_over_budget(pipeline)
     what = Recorded(f"cli-{secrets.token_hex(8)}", pair.name, stage)
-    with PeakMemory() as memory, recorded(pipeline, what, lambda: memory.peak_bytes):
+    with PeakMemory() as memory, recorded(pipeline, what, lambda: memory.peak_bytes, keep_refused=False):
         yield
 
 
@@ -152,6 +157,11 @@ def _priced(entry: Entry, usage: Usage) -> Entry:
             "storage_usd": storage_operations_usd(usage.class_a, usage.class_b),
         }
     )
+
+
+def _error_name(error: BaseException) -> str:
+    """Return the class of an error; one name for Ctrl-C, SIGTERM and a run that was cancelled in Dagster."""
+    return type(error).__name__ if isinstance(error, Exception) else "Interrupted"
 
 
 def _cpu_seconds() -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bqx_assets.base.costs import cloud_run_usd, storage_operations_usd, storage_read_usd
-from bqx_assets.base.errors import BudgetExceeded
+from bqx_assets.base.errors import BudgetExceeded, UnknownTable
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.usage import Usage, count
@@ -70,8 +70,23 @@ def test_a_stage_that_fails_has_its_error(pipeline: Pipeline) -> None:
     with pytest.raises(KeyboardInterrupt), recorded_command(pipeline, EURUSD, "merge"):
         raise KeyboardInterrupt
     (entry,) = entries(pipeline)
-    assert (entry.outcome, entry.error) == ("failed", "KeyboardInterrupt")
+    assert (entry.outcome, entry.error) == ("failed", "Interrupted")
+    assert entry.message == "cancelled by a person, or by a signal"
     assert entry.run.startswith("cli-")
+
+
+@pytest.mark.parametrize(("read", "kept"), [(0, 0), (1 << 20, 1)])
+def test_a_wrong_word_is_no_failed_stage_unless_something_was_billed_before(
+    pipeline: Pipeline, read: int, kept: int
+) -> None:
+    def refused() -> None:
+        with recorded_command(pipeline, EURUSD, "extract"):
+            count(Usage(read_bytes=read, class_b=3))
+            raise UnknownTable("eurusd", got="no_such_table", expected="a table", cure="bqx plan eurusd")
+
+    with pytest.raises(UnknownTable):
+        refused()
+    assert len(entries(pipeline)) == kept
 
 
 def test_a_spent_budget_stops_a_command_before_it_begins_and_leaves_no_entry(tmp_path: Path) -> None:
