@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sqlite3
 from collections.abc import Generator
@@ -14,7 +15,7 @@ import dagster as dg
 import psutil
 from sqlalchemy.exc import SQLAlchemyError
 
-from bqx_assets.base.errors import SystemRefused
+from bqx_assets.base.errors import BadSetting, SystemRefused
 from bqx_assets.base.files import locked_folder, write_atomic
 from bqx_assets.base.printable import first_line
 from bqx_assets.base.process import started_seconds
@@ -23,8 +24,11 @@ from bqx_assets.base.settings import Settings
 CONFIG_FILE = "dagster.yaml"
 WORKSPACE = Path(__file__).with_name("workspace.yaml")
 """The file that names this package's definitions, for the web server and for the runs of `bqx run`."""
-PROCESS_TAG = "bqx/process"
-"""Tag of runs in a command line's own process: host, process id and start time, by which a dead process is known."""
+PROCESS_TAG = ".dagster/bqx_process"
+"""Tag of runs in a process of this machine: host, process id and start time, by which a dead process is known. The web
+server shows no tags that begin as this one."""
+_POSTPROCESSING = re.compile(r"^[\w.]+Error: ")
+"""Begins the last line of Dagster's message about a value that it could not take."""
 _AT_WORK = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -62,16 +66,29 @@ def storage_named(home: Path) -> Generator[None]:
 
     Raises:
         SystemRefused: naming the home, with the driver's own words.
+        BadSetting: its ``dagster.yaml`` has a wrong value, or names a variable that is not set.
     """
     try:
         yield
-    except (SQLAlchemyError, sqlite3.Error) as error:
-        told = getattr(error, "orig", None) or error
+    except dg.DagsterInvalidConfigError as error:
+        raise BadSetting(
+            str(home / CONFIG_FILE),
+            got=_POSTPROCESSING.sub("", error.errors[0].message.partition("\n\n")[0].splitlines()[-1]),
+            expected="settings that Dagster takes",
+            cure=f"Set what it names, or correct the file. A home of its own needs none: {CONFIG_FILE} is made there.",
+        ) from error
+    except Exception as error:
+        refusal = error if isinstance(error, SQLAlchemyError | sqlite3.Error) else error.__cause__
+        if not isinstance(refusal, SQLAlchemyError | sqlite3.Error):  # the cause of Dagster's "too many retries"
+            raise
+        told = getattr(refusal, "orig", None) or refusal
+        expected = "a home with write permission on a disk with free space"
+        cure = "Free space or correct the permissions there, or name another folder with DAGSTER_HOME."
+        if not isinstance(told, sqlite3.Error):
+            expected = "a database that answers"
+            cure = f"See whether the server that {CONFIG_FILE} names runs and takes this user, then run again."
         raise SystemRefused(
-            str(home),
-            got=f"Dagster's storage: {first_line(told)}",
-            expected="a home with write permission on a disk with free space",
-            cure="Free space or correct the permissions there, or name another folder with DAGSTER_HOME.",
+            str(home), got=f"Dagster's storage: {first_line(told)}", expected=expected, cure=cure
         ) from error
 
 

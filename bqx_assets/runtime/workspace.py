@@ -46,13 +46,10 @@ class Workspace(dg.ConfigurableResource[object]):
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Tag a run that a code server of this machine started with this process, so that its death can be noticed."""
         run, instance = context.run, context.instance
-        if (
-            run
-            and instance
-            and PROCESS_TAG not in run.tags
-            and isinstance(instance.run_launcher, dg.DefaultRunLauncher)
-        ):
-            instance.add_run_tags(run.run_id, {PROCESS_TAG: process_tag()})
+        if run and instance and isinstance(instance.run_launcher, dg.DefaultRunLauncher):
+            own = {PROCESS_TAG: process_tag()}
+            if run.tags.get(PROCESS_TAG) != own[PROCESS_TAG]:  # a re-execution comes with that of the earlier run
+                instance.add_run_tags(run.run_id, own)
 
     def settings(self) -> Settings:
         """Return the settings.

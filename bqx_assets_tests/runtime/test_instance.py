@@ -11,7 +11,9 @@ from threading import Barrier
 
 import dagster as dg
 import pytest
+from sqlalchemy.exc import OperationalError
 
+from bqx_assets.base.errors import BadSetting, SystemRefused
 from bqx_assets.base.process import started_seconds
 from bqx_assets.base.settings import Settings
 from bqx_assets.runtime.instance import (
@@ -21,6 +23,7 @@ from bqx_assets.runtime.instance import (
     end_dead_runs,
     open_instance,
     process_tag,
+    storage_named,
 )
 
 
@@ -46,6 +49,32 @@ def test_a_home_without_settings_gets_the_packaged_ones_and_keeps_its_own(tmp_pa
     config.write_text("telemetry:\n  enabled: false\n")
     with open_instance(tmp_path / "dagster"):
         assert config.read_text() == "telemetry:\n  enabled: false\n"
+
+
+def test_a_variable_of_the_storage_that_is_not_set_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DAGSTER_POSTGRES_URL", raising=False)
+    (tmp_path / CONFIG_FILE).write_text("storage: {postgres: {postgres_url: {env: DAGSTER_POSTGRES_URL}}}")
+    with pytest.raises(BadSetting) as raised, storage_named(tmp_path):
+        open_instance(tmp_path)
+    assert raised.value.subject == str(tmp_path / CONFIG_FILE)
+    assert raised.value.got.startswith('You have attempted to fetch the environment variable "DAGSTER_POSTGRES_URL"')
+
+
+def test_a_database_that_does_not_answer_is_named_and_not_a_full_disk(tmp_path: Path) -> None:
+    class TooMany(Exception):
+        pass
+
+    def fails() -> None:
+        refused = OperationalError("SELECT 1", None, Exception("connection refused"))
+        with storage_named(tmp_path):
+            raise TooMany("too many retries") from refused
+
+    with pytest.raises(SystemRefused) as raised:
+        fails()
+    assert (raised.value.got, raised.value.expected) == (
+        "Dagster's storage: connection refused",
+        "a database that answers",
+    )
 
 
 def test_runs_are_kept_when_the_home_is_opened_again(tmp_path: Path) -> None:
