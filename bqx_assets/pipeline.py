@@ -24,7 +24,7 @@ from bqx_assets.base.threads import in_threads
 from bqx_assets.catalogue.expectations import EXPECTATIONS_FILE, Expectations, load_expectations
 from bqx_assets.dictionary.files import Dictionary
 from bqx_assets.extract.embedded import LocalWarehouse
-from bqx_assets.extract.embedded_layout import load_record
+from bqx_assets.extract.embedded_layout import load_record, pairs_of_fleet
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.pair import extract_features, extract_pair, extract_spine
 from bqx_assets.extract.plan import PairPlan, plan_pair
@@ -116,7 +116,7 @@ class Pipeline:
     def warehouses(self) -> list[tuple[Warehouse, list[Pair]]]:
         """Return each warehouse with the fleet's pairs that are read from it. Raises as ``warehouse`` if none is."""
         folders: dict[Path, list[Pair]] = {}
-        for pair in self.settings.fleet_pairs:
+        for pair in pairs_of_fleet(self.settings):
             folders.setdefault(self.settings.of_pair(pair).warehouse_dir, []).append(pair)
         there = {folder: pairs for folder, pairs in folders.items() if folder.is_dir()} or folders
         return [(self.warehouse(pairs[0]), pairs) for pairs in there.values()]

@@ -16,7 +16,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bqx_assets.base.errors import BadSetting
-from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pairs
+from bqx_assets.base.pairs import Pair, parse_pairs
 from bqx_assets.base.store.naming import local_path, output_place, server_address
 
 _PREFIX = "BQX_"
@@ -116,7 +116,8 @@ class Settings(BaseSettings):
     keep_versions: int = Field(default=3, ge=0)
     """Number of earlier versions of a published file that are kept."""
     fleet: str | None = None
-    """Names of the pairs that are to be published and kept fresh, separated by commas or blanks; default: all 28."""
+    """Names of the pairs that are to be published and kept fresh, separated by commas or blanks. By default all
+    28, of embedded warehouses those that have tables."""
     fresh_days: float = Field(default=8.0, gt=0)
     """Age in days up to which the data of a published file count as fresh; a week and a day, for weekly runs."""
     stop_after: int | None = Field(default=None, ge=1)
@@ -158,11 +159,6 @@ class Settings(BaseSettings):
     @classmethod
     def _is_of_pairs(cls, value: str | None) -> str | None:
         return None if value is None or not value.strip() else " ".join(pair.name for pair in parse_pairs(value))
-
-    @property
-    def fleet_pairs(self) -> tuple[Pair, ...]:
-        """The pairs that are to be published and kept fresh, in market order."""
-        return ALL_PAIRS if self.fleet is None else parse_pairs(self.fleet)
 
     @field_validator("bigquery_storage_endpoint")
     @classmethod

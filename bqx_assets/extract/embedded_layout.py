@@ -12,9 +12,10 @@ from pathlib import Path
 from bqx_assets.base.artifacts import FormatVersion, Record
 from bqx_assets.base.errors import TableMissing, TableUnreadable
 from bqx_assets.base.names import check_identifier, is_identifier
-from bqx_assets.base.pairs import ALL_PAIRS, Pair
+from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pairs
 from bqx_assets.base.printable import printable
-from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
+from bqx_assets.base.settings import Settings
+from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET, targets_table
 
 DATASETS: tuple[str, ...] = (FEATURES_DATASET, TARGETS_DATASET)
 _SUFFIX = ".parquet"
@@ -136,6 +137,26 @@ def refuse_unusable(root: Path, pair: Pair = ALL_PAIRS[0]) -> None:
             expected="a finished warehouse",
             cure=f"Append them again: bqx warehouse advance {shlex.quote(str(root))} --bars {appending.bars}",
         )
+
+
+def pairs_with_targets(settings: Settings) -> tuple[Pair, ...]:
+    """Return the pairs whose embedded warehouse has a targets table, in market order; each has its own or a common one.
+
+    **Cost**: looks at 28 paths, and reads none.
+    """
+    folders = [(pair, settings.of_pair(pair).warehouse_dir) for pair in ALL_PAIRS]
+    return tuple(pair for pair, at in folders if table_path(at, TARGETS_DATASET, targets_table(pair)).is_file())
+
+
+def pairs_of_fleet(settings: Settings) -> tuple[Pair, ...]:
+    """Return the pairs that are to be published and kept fresh, in market order.
+
+    These are the pairs of ``BQX_FLEET``. Where it names none, they are all 28 in BigQuery, and of embedded warehouses
+    those that have tables; all 28 where there is no table at all.
+    """
+    if settings.fleet is not None:
+        return parse_pairs(settings.fleet)
+    return (settings.bigquery_project is None and pairs_with_targets(settings)) or ALL_PAIRS
 
 
 def is_unfinished(root: Path) -> bool:

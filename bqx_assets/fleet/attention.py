@@ -43,10 +43,10 @@ class Attention(Record):
 
 def attention(state: FleetState) -> list[Attention]:
     """Return what needs attention, the worst first; within a kind in market order."""
-    begun = [pair for pair in state.pairs if not _is_untouched(pair)]
+    begun = [pair for pair in state.pairs if not pair.is_untouched]
     found = [matter for pair in begun if (matter := _of_pair(pair, state)) is not None]
     found += _of_budget(state)
-    found += _of_untouched([pair.status.pair for pair in state.pairs if _is_untouched(pair)])
+    found += _of_untouched([pair.status.pair for pair in state.pairs if pair.is_untouched])
     return sorted(found, key=lambda each: _ORDER.index(each.kind))
 
 
@@ -55,12 +55,6 @@ def summary(state: FleetState) -> str:
     good, matters = sum(pair.is_good for pair in state.pairs), attention(state)
     text = f"{good} of {len(state.pairs)} pairs published, verified and fresh in {state.output}"
     return f"{text}; first: {matters[0].sentence}" if matters else text
-
-
-def _is_untouched(pair: PairState) -> bool:
-    status = pair.status
-    made = {status.spine, status.slabs, status.merged, status.published} != {"none"}
-    return not (made or status.problem or status.failed_tables or pair.stages)
 
 
 def _of_untouched(names: list[str]) -> Iterator[Attention]:

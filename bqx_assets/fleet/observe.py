@@ -9,10 +9,11 @@ from functools import partial
 
 from bqx_assets.base.artifacts import ExtractionRecord, RowAccount, SlabRecord
 from bqx_assets.base.errors import BqxError
-from bqx_assets.base.pairs import Pair, parse_pair
+from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair
 from bqx_assets.base.progress import at_work, waiting
 from bqx_assets.base.threads import in_threads
 from bqx_assets.catalogue.expectations import family_word
+from bqx_assets.extract.embedded_layout import pairs_of_fleet
 from bqx_assets.fleet.entry import Entry
 from bqx_assets.fleet.ledger import Ledger, first_of_month
 from bqx_assets.fleet.state import FamilyState, FleetState, PairState, Source, StageState, is_fresh
@@ -29,7 +30,9 @@ _ASKED_AT_ONCE = 4
 def fleet_state(
     pipeline: Pipeline, now: datetime, *, pairs: Sequence[Pair] | None = None, ask_sources: bool = False
 ) -> FleetState:
-    """Return the state of the pairs, by default of the settings' fleet, at ``now``.
+    """Return the state of the pairs at ``now``, by default of the fleet.
+
+    While ``BQX_FLEET`` names none, a pair of which something was made belongs to it too, though its tables are gone.
 
     A pair whose records cannot be read, or whose warehouse does not answer, is described as such; the others are not
     affected. **Cost**: in a bucket about twenty requests a pair, and one for each entry of the ledger's last days; no
@@ -39,7 +42,7 @@ def fleet_state(
         StoreError: the store does not answer.
     """
     settings = pipeline.settings
-    chosen = settings.fleet_pairs if pairs is None else pairs
+    chosen = pairs or (ALL_PAIRS if settings.fleet is None else pairs_of_fleet(settings))
     page = Ledger(pipeline.store).read(min(now - timedelta(days=_LEDGER_DAYS), first_of_month(now)))
     by_pair: defaultdict[str, list[Entry]] = defaultdict(list)
     for entry in page.entries:
@@ -47,14 +50,16 @@ def fleet_state(
     found = pipeline.artifacts(chosen)
     asked = [parse_pair(each.status.pair) for each in found if ask_sources and each.status.spine == "done"]
     sources = _changed_sources(pipeline, asked) if asked else {}
+    states = [
+        _pair_state(each, by_pair[each.status.pair], sources.get(each.status.pair), now, settings.fresh_days)
+        for each in found
+    ]
+    members = {pair.name for pair in pairs or pairs_of_fleet(settings)}
     return FleetState(
         at=now,
         output=str(settings.output or settings.output_dir),
         origin=next((each.published.extraction.origin for each in found if each.published), ""),
-        pairs=tuple(
-            _pair_state(each, by_pair[each.status.pair], sources.get(each.status.pair), now, settings.fresh_days)
-            for each in found
-        ),
+        pairs=tuple(each for each in states if each.status.pair in members or not each.is_untouched),
         fresh_days=settings.fresh_days,
         month_usd=sum(entry.usd for entry in page.entries if entry.began_at >= first_of_month(now)),
         month_budget_usd=settings.monthly_budget_usd,

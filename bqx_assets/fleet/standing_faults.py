@@ -11,6 +11,7 @@ from bqx_assets.base.pairs import Pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.base.threads import in_threads
+from bqx_assets.extract.embedded_layout import pairs_of_fleet
 from bqx_assets.fleet.ledger import Ledger, refuse_spent
 from bqx_assets.fleet.messages import Fault, clipped
 from bqx_assets.fleet.state import is_fresh
@@ -26,7 +27,7 @@ def standing_faults(settings: Settings, store: ObjectStore, now: datetime) -> di
     Raises:
         StoreError: the store does not answer.
     """
-    pairs = settings.fleet_pairs
+    pairs = pairs_of_fleet(settings)
     standings = zip(pairs, in_threads(partial(_looked, store), pairs, _READERS, "standing"), strict=True)
     found = [_stale(pair, standing, settings.fresh_days, now) for pair, standing in standings]
     return {fault.key: fault for fault in [*found, *_spent(settings, store, now)] if fault is not None}

@@ -64,6 +64,13 @@ class PairState(Record):
     """Seconds of that run's stages."""
 
     @property
+    def is_untouched(self) -> bool:
+        """Return whether nothing was ever made of it, or tried."""
+        status = self.status
+        made = {status.spine, status.slabs, status.merged, status.published} != {"none"}
+        return not (made or status.problem or status.failed_tables or self.stages)
+
+    @property
     def is_good(self) -> bool:
         """Return whether it is published, verified, fresh, and its source is not known to have changed."""
         return self.status.published == "done" and self.fresh is True and self.source != "changed"

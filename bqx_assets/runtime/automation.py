@@ -15,6 +15,7 @@ from bqx_assets.base.pairs import ALL_PAIRS
 from bqx_assets.base.printable import first_of, markdown_code
 from bqx_assets.base.settings import training_name
 from bqx_assets.catalogue.families import is_shared
+from bqx_assets.extract.embedded_layout import pairs_of_fleet
 from bqx_assets.fleet.changes import TARGETS as TARGETS_GROUP
 from bqx_assets.fleet.changes import Group, Memory, Runs, Verdict, asked, in_words, judged, look, noted, version
 from bqx_assets.runtime.instance import UNENDED
@@ -73,7 +74,7 @@ stages_follow = dg.AutomationConditionSensorDefinition(
 def weekly(context: dg.ScheduleEvaluationContext, workspace: Workspace) -> Iterator[dg.RunRequest]:
     """Runs all pairs of the fleet on Sundays at 04:00 UTC, when the market is closed."""
     day = f"{context.scheduled_execution_time:%Y-%m-%d}"
-    for pair in workspace.settings().fleet_pairs:
+    for pair in pairs_of_fleet(workspace.settings()):
         yield _request(pair.name, f"{day}:{pair}", {REASON_TAG: "the weekly run of all pairs"})
 
 

@@ -7,7 +7,6 @@ backfills give their runs no priority and submit them in alphabetical order, so 
 from __future__ import annotations
 
 from contextlib import suppress
-from pathlib import Path
 
 import dagster as dg
 from dagster._core.run_coordinator import SubmitRunContext  # the base's own argument
@@ -15,15 +14,16 @@ from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordi
 from pydantic import ValidationError
 
 from bqx_assets.base.errors import BqxError
-from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair
+from bqx_assets.base.pairs import ALL_PAIRS, Pair, parse_pair, parse_pairs
 from bqx_assets.base.settings import Settings
-from bqx_assets.catalogue.families import TARGETS_DATASET, targets_table
-from bqx_assets.extract.embedded_layout import refuse_unusable, table_path
+from bqx_assets.extract.embedded_layout import is_unfinished, pairs_with_targets
+from bqx_assets.runtime.instance import PROCESS_TAG
 from bqx_assets.runtime.keys import SLABS, SPINE, TRAINING
 from bqx_assets.runtime.launcher.tags import OUTCOME_TAG, PAIR_TAG, PARTITION_TAG, PRIORITY_TAG, REFUSED, UNFINISHED
 from bqx_assets.runtime.rollout import BACKFILL_TAG, was_stopped
 
 _READING_JOBS = {"pair_job", "extract_job"}
+_OF_NO_RUN_YET = {OUTCOME_TAG: UNFINISHED, PROCESS_TAG: ""}
 
 
 class PairRunCoordinator(QueuedRunCoordinator):
@@ -41,8 +41,9 @@ class PairRunCoordinator(QueuedRunCoordinator):
             self._instance.add_run_tags(run.run_id, {PAIR_TAG: pair.name, OUTCOME_TAG: REFUSED})
             self._instance.report_run_canceled(run, f"Nothing was started. {reason}")
             return self._instance.get_run_by_id(run.run_id) or run
-        if OUTCOME_TAG in run.tags:  # it came with the tags of the run that this one repeats
-            self._instance.add_run_tags(run.run_id, {OUTCOME_TAG: UNFINISHED})
+        # These came with the tags of the run that this one repeats: its outcome, and its process, which may be dead.
+        if came := {key: value for key, value in _OF_NO_RUN_YET.items() if key in run.tags}:
+            self._instance.add_run_tags(run.run_id, came)
         own = {PAIR_TAG: pair.name, PRIORITY_TAG: str(priorities(self._instance)[pair.name])}
         if missing := {key: value for key, value in own.items() if key not in run.tags}:
             self._instance.add_run_tags(run.run_id, missing)
@@ -53,7 +54,7 @@ class PairRunCoordinator(QueuedRunCoordinator):
         reads = run.job_name in _READING_JOBS or not (run.asset_selection or set()).isdisjoint({SPINE, SLABS})
         with suppress(BqxError, ValidationError):  # of settings that are wrong the run itself will tell
             settings = Settings()
-            if BACKFILL_TAG in run.tags and pair not in settings.fleet_pairs:
+            if BACKFILL_TAG in run.tags and settings.fleet is not None and pair not in parse_pairs(settings.fleet):
                 return f"{pair} is not one of the fleet's pairs (BQX_FLEET): {settings.fleet}."
             if reads and isinstance(self._instance.run_launcher, dg.DefaultRunLauncher):
                 return without_tables(settings, pair)
@@ -89,20 +90,18 @@ def last_sizes(instance: dg.DagsterInstance) -> dict[str, int]:
 
 
 def without_tables(settings: Settings, pair: Pair) -> str:
-    """Return a sentence if an embedded warehouse is read that has no targets of the pair; else an empty text."""
+    """Return a sentence if embedded warehouses are read of which none has the pair's targets; else an empty text.
+
+    Of a home without any table, and of a warehouse that is not finished, the run itself tells, with what helps.
+    """
     if settings.bigquery_project is not None:
         return ""
     folder = settings.of_pair(pair).warehouse_dir
-    with suppress(BqxError):
-        refuse_unusable(folder, pair)
-        if not _has_targets(folder, pair):
-            there = ", ".join(each.name for each in ALL_PAIRS if _has_targets(folder, each)) or "none"
-            return f"{pair} has no tables in the warehouse {folder}. Launch only pairs that it has: {there}."
-    return ""
-
-
-def _has_targets(folder: Path, pair: Pair) -> bool:
-    return table_path(folder, TARGETS_DATASET, targets_table(pair)).is_file()
+    there = pairs_with_targets(settings)
+    if pair in there or not there or is_unfinished(folder):
+        return ""
+    names = ", ".join(each.name for each in there)
+    return f"{pair} has no tables in the warehouse {folder}. Launch only pairs that have some: {names}."
 
 
 def _pair_of(run: dg.DagsterRun) -> Pair | None:

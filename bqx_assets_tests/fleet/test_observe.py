@@ -16,6 +16,7 @@ from bqx_assets.base.artifacts import EXTRACTION_FILE
 from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.base.progress import Silent
 from bqx_assets.base.settings import Settings
+from bqx_assets.catalogue.families import TARGETS_DATASET
 from bqx_assets.cli.main import app
 from bqx_assets.fleet.observe import fleet_state
 from bqx_assets.fleet.recording import recorded_command
@@ -78,6 +79,21 @@ def test_each_other_pair_is_told_apart(home: Path) -> None:
     assert "format version 99" in odd.status.problem
     assert (never.status.spine, never.stages) == ("none", ())
     assert [pair.is_good for pair in state.pairs] == [True, False, False, False]
+
+
+def test_the_fleet_is_the_pairs_with_tables_and_those_of_which_something_was_made(home: Path, tmp_path: Path) -> None:
+    def names(place: Path) -> list[str]:
+        state = fleet_state(Pipeline(Settings(home=place)), datetime.now(UTC))
+        return [each.status.pair for each in state.pairs]
+
+    assert names(home) == ["eurusd", "gbpusd", "usdjpy"]
+    left = tmp_path / "home"
+    shutil.copytree(home, left)
+    for pair in ("gbpusd", "usdjpy"):
+        (left / "warehouse" / TARGETS_DATASET / f"targets_{pair}.parquet").unlink()
+    shutil.rmtree(left / "checkpoints" / "usdjpy")
+    shutil.rmtree(left / "bqx-ml-output" / "ledger")
+    assert names(left) == ["eurusd", "gbpusd"]
 
 
 def test_data_grow_stale_with_time(home: Path) -> None:

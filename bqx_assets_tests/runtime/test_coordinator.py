@@ -17,7 +17,14 @@ from bqx_assets.runtime.automation import pair_job
 from bqx_assets.runtime.coordinator import PairRunCoordinator, priorities
 from bqx_assets.runtime.graph import build_definitions
 from bqx_assets.runtime.in_process import _name_location
-from bqx_assets.runtime.instance import CONFIG_FILE, WORKSPACE, open_instance
+from bqx_assets.runtime.instance import (
+    CONFIG_FILE,
+    PROCESS_TAG,
+    WORKSPACE,
+    end_dead_runs,
+    open_instance,
+    process_tag,
+)
 from bqx_assets.runtime.keys import READING, TRAINING
 from bqx_assets.runtime.launcher.tags import OUTCOME_TAG, PAIR_TAG, PARTITION_TAG, PRIORITY_TAG
 from bqx_assets.runtime.rollout import BACKFILL_TAG, FLEET_TAG, STOP_TAG, STOPPED_TAG, stop_after_failures
@@ -122,7 +129,7 @@ def test_all_partitions_of_a_warehouse_with_one_pair_start_one_run_and_say_why_n
     assert [run.status.value for run in runs.values()] == ["QUEUED", *["CANCELED"] * 3]
     said = message(instance, runs["usdjpy"])
     assert said.startswith("Nothing was started. usdjpy has no tables in the warehouse ")
-    assert said.endswith("Launch only pairs that it has: eurusd.")
+    assert said.endswith("Launch only pairs that have some: eurusd.")
     listed = instance.get_runs(dg.RunsFilter(tags={OUTCOME_TAG: "refused"}))
     assert sorted(run.tags[PAIR_TAG] for run in listed) == sorted(set(runs) - {"eurusd"})
 
@@ -131,6 +138,17 @@ def test_the_outcome_of_a_run_is_not_that_of_its_repetition(instance: dg.Dagster
     first = submit(instance, "eurusd", **{OUTCOME_TAG: "checks_failed"})
     assert first.tags[OUTCOME_TAG] == "unfinished"
     assert OUTCOME_TAG not in submit(instance, "gbpusd").tags
+
+
+def test_a_repetition_that_waits_does_not_count_as_dead_because_the_first_runs_process_is(
+    instance: dg.DagsterInstance,
+) -> None:
+    dead = f"{process_tag().split(':')[0]}:1:0.00"
+    run = submit(instance, "eurusd", **{PROCESS_TAG: dead})
+    starting = dg.DagsterEvent(dg.DagsterEventType.PIPELINE_STARTING.value, run.job_name)
+    instance.report_dagster_event(starting, run.run_id)
+    assert end_dead_runs(instance) == []
+    assert state_of(instance, run).status is dg.DagsterRunStatus.STARTING
 
 
 def test_a_backfill_takes_the_fleets_pairs_and_a_run_by_hand_any(
