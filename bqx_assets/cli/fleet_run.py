@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import signal
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +22,7 @@ from bqx_assets.cli.failures import pasteable
 from bqx_assets.cli.fleet import fleet_app
 from bqx_assets.cli.options import Json
 from bqx_assets.cli.session import Session
+from bqx_assets.extract.embedded_layout import pairs_of_fleet, pairs_with_targets, refuse_unusable
 from bqx_assets.fleet.observe import fleet_state
 from bqx_assets.pipeline import Pipeline
 
@@ -50,7 +54,7 @@ def run(  # noqa: PLR0913 -- one parameter an option
 ) -> None:
     """Make many pairs, the largest first, by the queue of the Dagster instance, and follow them to their end.
 
-    The web server shows the same runs. Ctrl-C cancels them; `bqx fleet run --failed` continues.
+    The web server shows the same runs. Ctrl-C or SIGTERM cancels them; `bqx fleet run --failed` continues.
     """
     # Dagster and its web server take 3 s to import.
     from bqx_assets.runtime.fleet_runs import fleet_of  # noqa: PLC0415
@@ -58,12 +62,12 @@ def run(  # noqa: PLR0913 -- one parameter an option
     session: Session = ctx.obj
     session.as_json = as_json
     settings = session.settings()
-    chosen = _chosen(session, settings, pairs, failed=failed, stale=stale)
+    chosen = _chosen(settings, pairs, failed=failed, stale=stale)
     if not chosen:
         session.say("nothing to do: no pair is left to be made")
         session.answer({"fleet": None, "pairs": []})
         return
-    with fleet_of(settings, stop_after, served=not detach) as fleet:
+    with _signals_as_interrupts(), fleet_of(settings, stop_after, served=not detach) as fleet:
         try:
             followed = fleet.launch(chosen)
             session.say(f"fleet {fleet.id}: {len(chosen)} pairs, of which {len(followed)} were in the queue already")
@@ -71,6 +75,7 @@ def run(  # noqa: PLR0913 -- one parameter an option
         except KeyboardInterrupt:
             session.err.print("cancelling the runs of this fleet; Ctrl-C again ends this at once", soft_wrap=True)
             session.say(outcome_table(fleet.cancel(), session.bqx))
+            session.suggest("fleet", "run", "--failed")
             raise
     if not detach:
         session.say(outcome_table(runs, session.bqx), _sums(runs))
@@ -82,26 +87,48 @@ def run(  # noqa: PLR0913 -- one parameter an option
         raise typer.Exit(1)
 
 
-def _chosen(session: Session, settings: Settings, pairs: str, *, failed: bool, stale: bool) -> list[Pair]:
-    """Return the pairs to be made. Raises BadSetting for a pair without tables that was named, and UnknownPair."""
+@contextmanager
+def _signals_as_interrupts() -> Generator[None]:
+    """Let SIGTERM and SIGHUP act as Ctrl-C during the block: a service manager or a lost connection sends them.
+
+    Otherwise this process would end at once, and leave the queue and the runs at work to themselves. What the caller
+    ignores, as ``nohup`` does with SIGHUP, stays ignored.
+    """
+
+    def interrupt(_number: int, _: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    numbers = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) != signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _chosen(settings: Settings, pairs: str, *, failed: bool, stale: bool) -> list[Pair]:
+    """Return the pairs to be made. Raises BadSetting for a pair without tables that was named, and UnknownPair.
+
+    Raises TableMissing and TableUnreadable where no pair has tables: each run would fail, and 28 of them say so.
+    """
     from bqx_assets.runtime.coordinator import without_tables  # noqa: PLC0415
     from bqx_assets.runtime.fleet_runs import pairs_to_repeat  # noqa: PLC0415
 
-    asked = parse_pairs(pairs) if pairs else settings.fleet_pairs
+    asked = parse_pairs(pairs) if pairs else pairs_of_fleet(settings)
     absent = {pair: reason for pair in asked if (reason := without_tables(settings, pair))}
-    if absent and (pairs or settings.fleet or len(absent) == len(asked)):
+    if absent:
         raise BadSetting(
             "pairs of the fleet",
             got=next(iter(absent.values())).rstrip("."),
-            expected="pairs that the warehouse has",
+            expected="pairs with tables",
             cure="Name them with --pairs, or for all commands with BQX_FLEET.",
         )
-    if absent:
-        session.say(f"{len(absent)} pairs have no tables in this warehouse and are left out (BQX_FLEET names a fleet)")
-    found = [pair for pair in asked if pair not in absent]
-    repeated = pairs_to_repeat(settings, found) if failed else []
-    old = _stale(settings, found) if stale else set[str]()
-    return [pair for pair in found if pair in repeated or pair.name in old] if failed or stale else found
+    if settings.bigquery_project is None and not pairs_with_targets(settings):
+        refuse_unusable(settings.warehouse_dir, asked[0])
+    repeated = pairs_to_repeat(settings, asked) if failed else []
+    old = _stale(settings, asked) if stale else set[str]()
+    return [pair for pair in asked if pair in repeated or pair.name in old] if failed or stale else [*asked]
 
 
 def _stale(settings: Settings, pairs: Sequence[Pair]) -> set[str]:

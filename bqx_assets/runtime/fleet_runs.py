@@ -38,7 +38,7 @@ from bqx_assets.runtime.instance import (
     open_instance,
     storage_named,
 )
-from bqx_assets.runtime.keys import PUBLISHED
+from bqx_assets.runtime.keys import FLEET_JOB, PUBLISHED
 from bqx_assets.runtime.launcher.tags import PAIR_TAG, PARTITION_TAG, PRIORITY_TAG, will_repeat
 from bqx_assets.runtime.rollout import FLEET_TAG, STOP_TAG, stop_after_failures
 from bqx_assets.runtime.step import failure_error
@@ -135,14 +135,20 @@ class Fleet:
         while True:
             now = self.look()
             yield now
-            if all(each.ended for each in now):
+            if all(each.ended for each in now) and not self._is_reported_now():
                 return
             time.sleep(_LOOK_SECONDS)
 
+    def _is_reported_now(self) -> bool:
+        """Return whether the report of a rollout is being written: the end of the daemon now would make it fail."""
+        at_work = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+        return bool(self._instance.get_runs(dg.RunsFilter(job_name=FLEET_JOB, statuses=at_work), limit=1))
+
     def look(self) -> list[MemberRun]:
         """Return the state of all runs, in the order of the queue; stop the rollout if enough of them have failed."""
-        wanted = dg.RunsFilter(run_ids=[each for pair, each in self._runs.items() if pair not in self._ended])
-        records = list(self._instance.get_run_records(wanted)) if wanted.run_ids else list[dg.RunRecord]()
+        ids = [each for pair, each in self._runs.items() if pair not in self._ended]
+        # Dagster refuses a filter by no ids.
+        records = list(self._instance.get_run_records(dg.RunsFilter(run_ids=ids)) if ids else [])
         for run in (record.dagster_run for record in records):
             if _is_repeated(run) and _RETRY_RUN_TAG in run.tags:
                 self._runs[run.tags[PARTITION_TAG]] = run.tags[_RETRY_RUN_TAG]  # looked at next time
@@ -162,13 +168,16 @@ class Fleet:
 
     def cancel(self) -> list[MemberRun]:
         """Cancel what is queued and at work of this and earlier fleets; a run of the browser goes on. Return all."""
-        own = [each for each in self._open() if FLEET_TAG in each.tags]
-        for run in sorted(own, key=lambda run: run.status not in WAITING):  # or the queue would start others
-            self._instance.run_coordinator.cancel_run(run.run_id)
-        until = time.monotonic() + _CANCEL_SECONDS
-        mine = {run.run_id for run in own}
-        while any(run.run_id in mine for run in self._open()) and time.monotonic() < until:
-            time.sleep(_LOOK_SECONDS / 4)
+        until, told = time.monotonic() + _CANCEL_SECONDS, set[str]()
+        while (own := [each for each in self._open() if FLEET_TAG in each.tags]) and time.monotonic() < until:
+            # What waits goes first, or the queue would start others. An interrupted launch is told by its runs alone.
+            for run in sorted(own, key=lambda run: run.status not in WAITING):
+                self._runs.setdefault(run.tags[PARTITION_TAG], run.run_id)
+                if run.status in WAITING:  # Dagster's own way leaves one that is not yet in the queue "canceling"
+                    self._instance.report_run_canceled(run, "Cancelled with its fleet. Nothing was started.")
+                elif run.run_id not in told and _is_told_to_end(self._instance, run):
+                    told.add(run.run_id)
+            time.sleep(_LOOK_SECONDS)
         return self.look()
 
     def _open(self) -> list[dg.DagsterRun]:
@@ -210,6 +219,13 @@ class Fleet:
             for entry in Ledger(Pipeline(self._settings).store).read(self._since).entries:
                 spent[entry.run] = spent.get(entry.run, 0.0) + entry.usd
         return spent
+
+
+def _is_told_to_end(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Tell a run to end, and return whether it was reached: one that only starts, or whose server is gone, is not."""
+    with suppress(dg.DagsterError):
+        return instance.run_launcher.terminate(run.run_id)
+    return False
 
 
 def _is_repeated(run: dg.DagsterRun) -> bool:
@@ -283,7 +299,10 @@ def _publishes(run: dg.DagsterRun) -> bool:
 
 
 def failure_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[str, str]:
-    """Return the first line of what ended a run, and its cure; of failed checks, their names and the first one's."""
+    """Return the first line of what ended a run, and its cure; of failed checks, their names and the first one's.
+
+    A run that was cancelled has no cure: somebody wanted it.
+    """
     kinds = {
         dg.DagsterEventType.STEP_FAILURE,
         dg.DagsterEventType.ASSET_CHECK_EVALUATION,
@@ -306,7 +325,8 @@ def failure_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[str, s
         cure = failed[0].metadata.get("cure")
         return f"failed: {', '.join(each.check_name for each in failed)}", str(cure.value) if cure else ""
     ends = [each.message for each in events if each.message]
-    return (ends[-1].splitlines()[0] if ends else "no reason is known"), "The run's page has its log."
+    cure = "" if run.status is dg.DagsterRunStatus.CANCELED else "The run's page has its log."
+    return (ends[-1].splitlines()[0] if ends else "no reason is known"), cure
 
 
 def _launched(instance: dg.DagsterInstance, requests: list[dict[str, Any]]) -> list[str]:

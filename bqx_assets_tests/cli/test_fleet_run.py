@@ -52,5 +52,5 @@ def test_a_named_pair_without_tables_is_refused_before_anything_is_queued(
     assert ended.value.code == 2
     answer = json.loads(capsys.readouterr().out)
     assert answer["error"] == "BadSetting"
-    assert answer["got"].endswith("Launch only pairs that it has: eurusd")
+    assert answer["got"].endswith("Launch only pairs that have some: eurusd")
     assert not (home / "dagster").exists()

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
@@ -23,10 +19,11 @@ from bqx_assets.pipeline import Pipeline
 from bqx_assets.runtime import fleet_runs
 from bqx_assets.runtime.daemon import is_served
 from bqx_assets.runtime.fleet_runs import MemberRun, fleet_of, pairs_to_repeat, remaining_seconds
-from bqx_assets.runtime.instance import open_instance
+from bqx_assets.runtime.instance import UNENDED, open_instance
+from bqx_assets.runtime.rollout import FLEET_TAG
+from bqx_assets_tests.runtime.fleet_command import ended_at_work, fleet_run
 from bqx_assets_tests.runtime.homes import make_home
 
-BIN = Path(sys.executable).parent
 PAIRS = [parse_pair(name) for name in ("eurusd", "gbpusd")]
 BAD = "bqx_ml_v3_features_v2/base_bqx_gbpusd.parquet"
 
@@ -45,14 +42,6 @@ def settings(home: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     for name, place in (("BQX_HOME", home), ("DAGSTER_HOME", home / "dagster"), ("PYTHONWARNINGS", "ignore")):
         monkeypatch.setenv(name, str(place))
     return Settings(home=home)
-
-
-def fleet_run(home: Path, *words: str) -> tuple[int, dict[str, Any]]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("BQX_", "DAGSTER_"))}
-    command = [str(BIN / "bqx"), "--home", str(home), "fleet", "run", "--json", *words]
-    done = subprocess.run(command, capture_output=True, text=True, env=clean, timeout=240, check=False)
-    assert done.stdout, done.stderr
-    return done.returncode, json.loads(done.stdout)
 
 
 def test_a_fleet_ends_with_the_good_pair_published_and_the_bad_ones_error_and_cure(
@@ -82,6 +71,32 @@ def test_a_pair_that_is_queued_already_is_followed_and_cancelling_leaves_no_run(
         ]
         assert [each.state for each in second.cancel()] == ["cancelled", "cancelled"]
     gc.collect()
+    assert pairs_to_repeat(settings, PAIRS) == PAIRS
+
+
+def test_cancelling_a_launch_that_was_interrupted_ends_the_runs_that_are_not_in_the_queue_yet(
+    settings: Settings,
+) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        fleet = fleet_runs.Fleet(instance, settings, None)
+        job = dg.GraphDefinition(name="pair_job", node_defs=[]).to_job()
+        for pair, tags in (("eurusd", {FLEET_TAG: fleet.id}), ("gbpusd", dict[str, str]())):
+            instance.create_run_for_job(job, tags={"dagster/partition": pair, **tags})
+        assert fleet.look() == []
+        assert [(each.pair, each.state, each.cure) for each in fleet.cancel()] == [("eurusd", "cancelled", "")]
+        statuses = {run.tags["dagster/partition"]: run.status.value for run in instance.get_runs()}
+        assert statuses == {"eurusd": "CANCELED", "gbpusd": "NOT_STARTED"}
+
+
+def test_sigterm_cancels_what_is_queued_and_at_work_and_leaves_no_run_and_no_daemon(
+    home: Path, settings: Settings
+) -> None:
+    said = ended_at_work(home)
+    assert "cancelling the runs of this fleet" in said
+    assert f"--home {home} fleet run --failed" in said
+    with open_instance(home / "dagster") as instance:
+        assert instance.get_runs(dg.RunsFilter(statuses=UNENDED)) == []
+        assert not is_served(instance)
     assert pairs_to_repeat(settings, PAIRS) == PAIRS
 
 
