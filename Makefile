@@ -47,7 +47,6 @@ ui: setup ## Dagster's web server and daemon on the same home (PORT=3000 UI_PAIR
 	@pairs=; for pair in $$(printf %s "$$UI_PAIRS" | tr , ' '); do \
 	  [ -d "$(HOME_DIR)/sources/$$pair" ] || pairs=$$pairs$${pairs:+,}$$pair; done; \
 	[ -z "$$pairs" ] || { $(WAREHOUSE); }
-	@mkdir -p "$(HOME_DIR)/dagster" && cp dagster.yaml "$(HOME_DIR)/dagster/dagster.yaml"
 	@bqx=$$PWD/.venv/bin/bqx; cd "$(HOME_DIR)" && exec "$$bqx" --home "$$PWD" ui --port "$$PORT"
 
 # Three workers on two processors: a fifth of the time tests wait for programs and servers (two take 301 s, three 254 s).

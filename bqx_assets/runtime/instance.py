@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import socket
@@ -27,6 +28,9 @@ WORKSPACE = Path(__file__).with_name("workspace.yaml")
 PROCESS_TAG = ".dagster/bqx_process"
 """Tag of runs in a process of this machine: host, process id and start time, by which a dead process is known. The web
 server shows no tags that begin as this one."""
+_SHIPPED = {"7de41d29de6c104e", "b33fa3c25f85f322", "09a5beb133fd14e3", "9b305e685428b8a4", "3f56d437dfa2a613"}
+"""Beginnings of the SHA-256 of each ``dagster.yaml`` that this package has carried, the present one last: a home's file
+that is one of them was not changed by anybody."""
 _POSTPROCESSING = re.compile(r"^[\w.]+Error: ")
 """Begins the last line of Dagster's message about a value that it could not take."""
 _AT_WORK = [
@@ -47,17 +51,24 @@ def dagster_home(settings: Settings) -> Path:
 
 
 def open_instance(home: Path) -> dg.DagsterInstance:
-    """Return the instance of a Dagster home; a home without ``dagster.yaml`` gets the packaged one.
+    """Return the instance of a Dagster home, which gets the packaged ``dagster.yaml`` if it has none or an earlier one.
 
-    Step logs are not captured: this process's output is a terminal's, not a file's.
+    A file that somebody changed stays as it is. Step logs are not captured: this process's output is a terminal's, not
+    a file's.
     """
     home.mkdir(parents=True, exist_ok=True)
-    if not (home / CONFIG_FILE).exists():
-        write_atomic(home / CONFIG_FILE, files("bqx_assets.runtime").joinpath(CONFIG_FILE).read_bytes())
+    shipped = files("bqx_assets.runtime").joinpath(CONFIG_FILE).read_bytes()
+    own = home / CONFIG_FILE
+    if not own.exists() or (_digest(own.read_bytes()) in _SHIPPED and own.read_bytes() != shipped):
+        write_atomic(own, shipped)
     quiet = {"module": "dagster._core.storage.noop_compute_log_manager", "class": "NoOpComputeLogManager"}
     with locked_folder(home):  # two first runs at once: Dagster would make its tables in both, and fail in one
         # In spite of its name it keeps everything: it is the public way to override one setting of a home.
         return dg.DagsterInstance.local_temp(str(home), overrides={"compute_logs": quiet})
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
 
 
 @contextmanager
@@ -82,13 +93,19 @@ def storage_named(home: Path) -> Generator[None]:
         if not isinstance(refusal, SQLAlchemyError | sqlite3.Error):  # the cause of Dagster's "too many retries"
             raise
         told = getattr(refusal, "orig", None) or refusal
-        expected = "a home with write permission on a disk with free space"
-        cure = "Free space or correct the permissions there, or name another folder with DAGSTER_HOME."
-        if not isinstance(told, sqlite3.Error):
-            expected = "a database that answers"
-            cure = f"See whether the server that {CONFIG_FILE} names runs and takes this user, then run again."
+        got = f"Dagster's storage: {first_line(told)}"
+        if isinstance(told, sqlite3.Error):
+            raise SystemRefused(
+                str(home),
+                got=got,
+                expected="a home with write permission on a disk with free space",
+                cure="Free space or correct the permissions there, or name another folder with DAGSTER_HOME.",
+            ) from error
         raise SystemRefused(
-            str(home), got=f"Dagster's storage: {first_line(told)}", expected=expected, cure=cure
+            str(home),
+            got=got,
+            expected="a database that answers",
+            cure="See whether the server that dagster.yaml names runs and takes this user, then run again.",
         ) from error
 
 

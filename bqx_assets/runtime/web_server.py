@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import cast
 
@@ -29,8 +30,16 @@ from dagster_webserver.version import __version__
 
 from bqx_assets.base.errors import BadSetting
 from bqx_assets.base.settings import Settings
+from bqx_assets.runtime.coordinator import PairRunCoordinator
 from bqx_assets.runtime.daemon import COMMAND, PATIENCE_SECONDS, end_descendants, server_environment
-from bqx_assets.runtime.instance import WORKSPACE, dagster_home, end_dead_runs, open_instance, storage_named
+from bqx_assets.runtime.instance import (
+    CONFIG_FILE,
+    WORKSPACE,
+    dagster_home,
+    end_dead_runs,
+    open_instance,
+    storage_named,
+)
 from bqx_assets.runtime.web_guard import App, Guard, hosts_of
 
 _START = f"from {__name__} import main; main()"
@@ -67,7 +76,8 @@ def main(words: Sequence[str] | None = None) -> None:
 def serve_home(settings: Settings, *, host: str, port: int, tell: Callable[[str], object]) -> None:
     """Run web server and daemon for the settings' home until SIGINT, SIGTERM or SIGHUP, and end all their processes.
 
-    ``tell`` is called with the address as soon as it is known to be free.
+    ``tell`` is called with the address as soon as it is known to be free, and with what to do about a ``dagster.yaml``
+    that somebody changed and that lacks this package's queue.
 
     Raises:
         BadSetting: the port is taken, or a server ended by itself.
@@ -78,11 +88,25 @@ def serve_home(settings: Settings, *, host: str, port: int, tell: Callable[[str]
     home = dagster_home(settings)
     with storage_named(home), open_instance(home) as instance:
         end_dead_runs(instance)
+        if notice := queue_notice(instance):
+            tell(notice)
         web = [sys.executable, "-c", _START, "-w", str(WORKSPACE), "-h", host, "-p", str(port)]
         try:
             _together({"web server": web, "daemon": COMMAND}, server_environment(settings))
         finally:
             end_dead_runs(instance)
+
+
+def queue_notice(instance: dg.DagsterInstance) -> str:
+    """Return what to do about a ``dagster.yaml`` that lacks this package's queue; empty for one that has it."""
+    if isinstance(instance.run_coordinator, PairRunCoordinator):
+        return ""
+    own = Path(instance.root_directory) / CONFIG_FILE
+    return (
+        f"{own} was changed and lacks the queue of this version: pairs start in alphabetical order, and those without "
+        f"tables fail. Copy run_coordinator and concurrency from {WORKSPACE.with_name(CONFIG_FILE)}, or remove the "
+        "file, and a new one is made."
+    )
 
 
 def _refuse_taken(host: str, port: int) -> None:

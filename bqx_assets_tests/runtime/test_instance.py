@@ -16,15 +16,18 @@ from sqlalchemy.exc import OperationalError
 from bqx_assets.base.errors import BadSetting, SystemRefused
 from bqx_assets.base.process import started_seconds
 from bqx_assets.base.settings import Settings
+from bqx_assets.runtime import instance as instance_module
 from bqx_assets.runtime.instance import (
     CONFIG_FILE,
     PROCESS_TAG,
+    WORKSPACE,
     dagster_home,
     end_dead_runs,
     open_instance,
     process_tag,
     storage_named,
 )
+from bqx_assets.runtime.web_server import queue_notice
 
 
 @pytest.fixture
@@ -49,6 +52,21 @@ def test_a_home_without_settings_gets_the_packaged_ones_and_keeps_its_own(tmp_pa
     config.write_text("telemetry:\n  enabled: false\n")
     with open_instance(tmp_path / "dagster"):
         assert config.read_text() == "telemetry:\n  enabled: false\n"
+
+
+def test_a_file_of_an_earlier_version_is_renewed_and_the_present_one_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped, old = WORKSPACE.with_name(CONFIG_FILE).read_bytes(), b"telemetry: {enabled: false}"
+    assert (
+        instance_module._digest(shipped) in instance_module._SHIPPED
+    )  # add that of a changed file, and keep the others
+    for known, kept in (({instance_module._digest(old)}, shipped), (set[str](), old)):
+        monkeypatch.setattr(instance_module, "_SHIPPED", known)
+        (tmp_path / CONFIG_FILE).write_bytes(old)
+        with open_instance(tmp_path) as opened:
+            assert (tmp_path / CONFIG_FILE).read_bytes() == kept
+            assert ("Copy run_coordinator and concurrency from" in queue_notice(opened)) is (kept == old)
 
 
 def test_a_variable_of_the_storage_that_is_not_set_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
