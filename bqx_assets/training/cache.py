@@ -1,21 +1,31 @@
 """Keeps published training files on this machine by content digest, and finds what models are trained on there.
 
 A file appears in ``{home}/cache/{digest}`` with one rename, after its manifest and dictionary, and once all its bytes
-were compared with the manifest.
+were compared with the manifest. Who copies holds the lock of the digest, so a part whose lock is free was left behind
+by a process that died, on this machine or on another one that has the folder too.
 """
 
 from __future__ import annotations
 
 import os
+import re
+import secrets
 import shutil
-from contextlib import closing
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from bqx_assets.base.artifacts import MANIFEST_SUFFIX
 from bqx_assets.base.checksums import size_and_crc
-from bqx_assets.base.errors import CheckpointCorrupt, ChecksumMismatch, NotEnoughDisk, OtherData, SystemRefused
-from bqx_assets.base.files import locked, remove_partials, scratch_name, sync_file, write_atomic
+from bqx_assets.base.errors import (
+    CheckpointCorrupt,
+    ChecksumMismatch,
+    FolderBusy,
+    NotEnoughDisk,
+    OtherData,
+    SystemRefused,
+)
+from bqx_assets.base.files import TEMP_MARK, locked, sync_file, write_atomic
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.progress import Progress, at_work, waiting
 from bqx_assets.base.settings import Settings, training_name
@@ -26,6 +36,7 @@ from bqx_assets.training.located import Located, Pin, locate, place_of
 
 STAGE = "fetch"
 _PIECE_BYTES = 32 << 20
+_PART = re.compile(rf"\.(?P<digest>[0-9a-f]+(-[0-9a-f]+)?){re.escape(TEMP_MARK)}.+")
 _AT_ONCE = 4
 """Pieces that are read at the same time."""
 
@@ -87,11 +98,11 @@ def fetch(
     digest = file.content_digest or f"{file.size_bytes}-{file.crc32c:08x}"
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with closing(found.source), locked(root, f".{digest}.lock"):
+        with closing(found.source), locked(root, _lock(digest)):
             found.dictionary()  # one that does not fit would be kept with the file
             if (kept := _kept_in(root, pair, digest)) is not None and _is_whole(pair, kept, None, progress):
                 return _fetched(kept, digest, was_there=True)
-            remove_partials(root)
+            _remove_left_behind(root, digest)
             _refuse_too_large(root, file.size_bytes)
             progress.start(STAGE, -(-file.size_bytes // _PIECE_BYTES))
             with waiting(progress, STAGE, at_work(f"reading {found.file.place}")):
@@ -114,7 +125,7 @@ def _is_whole(pair: Pair, kept: StoredFile, pin: Pin | None, progress: Progress)
 
 def _copy(found: Located, folder: Path, progress: Progress) -> None:
     """Copy file, manifest and dictionary into a hidden folder, and give them their names once the bytes are right."""
-    hidden = folder.with_name(scratch_name())
+    hidden = folder.with_name(f".{folder.name}{TEMP_MARK}{secrets.token_hex(4)}")
     hidden.mkdir()
     try:
         copy = StoredFile.at(hidden / training_name(found.pair))
@@ -137,6 +148,22 @@ def _copy(found: Located, folder: Path, progress: Progress) -> None:
         sync_file(folder.parent)
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _lock(digest: str) -> str:
+    return f".{digest}.lock"
+
+
+def _remove_left_behind(root: Path, own: str) -> None:
+    """Remove the parts that dead processes left; the caller holds the lock of the digest ``own``."""
+    for path in root.iterdir():
+        found = _PART.fullmatch(path.name)
+        if found is None:
+            continue
+        # Not waiting: who holds the lock of another digest is copying it now.
+        held = nullcontext() if found["digest"] == own else locked(root, _lock(found["digest"]), busy="a copy")
+        with suppress(FolderBusy), held:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _copy_bytes(source: Source, target: Path, progress: Progress) -> None:

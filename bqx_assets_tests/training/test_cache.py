@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import subprocess
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,7 +29,7 @@ from bqx_assets.base.store.gcs import GcsObjectStore
 from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.training import cache
 from bqx_assets.training.cache import Fetched, fetch
-from bqx_assets.training.load import load_training, training_manifest
+from bqx_assets.training.load import load_training, training_columns, training_manifest
 from bqx_assets_tests.servers.gcs.fixtures import BUCKET
 from bqx_assets_tests.servers.gcs.server import GcsServer
 from bqx_assets_tests.training.published import Merged, merged_pair
@@ -166,3 +169,76 @@ def test_a_file_with_the_dictionary_of_another_is_not_kept(folder: Path, tmp_pat
     with pytest.raises(CheckpointCorrupt, match="the dictionary of"):
         _fetch(tmp_path / "home", copies)
     assert _files(tmp_path / "home") == []
+
+
+_SLOW = """
+import sys, time
+from pathlib import Path
+from bqx_assets.base.pairs import parse_pair
+from bqx_assets.base.progress import Silent
+from bqx_assets.base.settings import Settings
+from bqx_assets.training import cache
+write = cache.os.pwrite
+def slowly(handle, data, start):
+    write(handle, data[:10], start)
+    time.sleep(600)
+cache.os.pwrite = slowly
+cache.fetch(parse_pair("eurusd"), Settings(home=Path(sys.argv[1])), Silent(), source=sys.argv[2])
+"""
+"""A process that copies for ten minutes."""
+
+
+def test_a_part_belongs_to_who_copies_until_that_process_is_dead(folder: Path, tmp_path: Path) -> None:
+    root = tmp_path / "cache"
+    other = parse_pair("gbpusd")
+    with subprocess.Popen([sys.executable, "-c", _SLOW, str(tmp_path), str(folder)]) as slow:
+        try:
+            while not (parts := [path for path in root.glob(".*partial*/*.parquet") if path.stat().st_size]):
+                time.sleep(0.05)
+                assert slow.poll() is None
+            # As a process of another machine is seen: its number is not one of this machine.
+            assert not fetch(other, Settings(home=tmp_path), Silent(), source=folder).was_there
+            assert parts[0].exists()
+        finally:
+            slow.kill()
+    shutil.rmtree(next(root.glob("[0-9a-f]*")))
+    assert not fetch(other, Settings(home=tmp_path), Silent(), source=folder).was_there
+    assert not parts[0].parent.exists()
+    assert not _fetch(tmp_path, folder).was_there
+    assert (
+        load_training("eurusd", source=folder)
+        .collect()
+        .equals(load_training("eurusd", settings=Settings(home=tmp_path), pin=_digest(folder)).collect())
+    )
+
+
+def _digest(source: Path | str) -> str:
+    return training_manifest("eurusd", source=source).file.content_digest or ""
+
+
+def test_an_earlier_version_is_refused_by_its_pin_until_it_is_restored(
+    gcs: GcsServer, gcs_store: GcsObjectStore, eurusd: Merged, tmp_path: Path
+) -> None:
+    """In a bucket that keeps versions; the object's own metadata lead to its manifest and dictionary."""
+    place, settings = f"gs://{BUCKET}", Settings(home=tmp_path)
+    gcs.buckets[BUCKET].settings["versioning"] = {"enabled": True}
+    eurusd.publish(gcs_store)
+    first = gcs_store.head(NAME)
+    assert first is not None
+    digest, rows = _digest(place), load_training("eurusd", source=place).collect()
+    merged_pair(tmp_path / "other", EURUSD, shift=1).publish(gcs_store)
+    for pin in (digest, int(first.version)):
+        with pytest.raises(OtherData, match="copy the earlier version back"):
+            load_training("eurusd", source=place, pin=pin)
+        with pytest.raises(OtherData):
+            fetch(EURUSD, settings, Silent(), source=place, pin=pin)
+    assert _files(tmp_path / "cache") == []
+    now = gcs_store.head(NAME)
+    (earlier,) = [each for each in gcs_store.earlier(NAME) if each.version == first.version]
+    assert now is not None
+    data = gcs.buckets[BUCKET].find(NAME, int(first.version)).data
+    gcs_store.put_bytes(NAME, data, metadata=earlier.metadata, only_if=now.version)
+    assert load_training("eurusd", source=place, pin=digest).collect().equals(rows)
+    done = fetch(EURUSD, settings, Silent(), source=place, pin=digest)
+    assert training_columns("eurusd", settings=settings, pin=digest).equals(training_columns("eurusd", source=place))
+    assert done.digest == digest
