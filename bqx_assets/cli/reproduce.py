@@ -85,14 +85,17 @@ def _named(what: str, settings: Settings) -> tuple[Manifest, Generation | None]:
 
 
 def _lines(found: Reproduction, bqx: str, warehouse: str) -> list[str]:
-    changed = [f"{each.table} ({each.detail})" for each in found.tables if each.state in ("changed", "settings")]
+    others = [each for each in found.tables if each.state in ("changed", "settings")]
+    changed = [f"{each.table} ({each.detail})" for each in others if each.missing]
+    moved = [f"{each.table} ({each.detail})" for each in others if not each.missing]
+    new = [each.table for each in found.tables if each.state == "new"]
     gone = [each.table for each in found.tables if each.state == "gone"]
     to_read = [each.table for each in found.tables if each.state == "unchanged"]
     digest = f", content {found.content_digest[:12]}" if found.content_digest else ""
     verdict = {
         "pieces": f"✓ {found.pair}{digest}: can be made again from the pieces at hand: {bqx} merge {found.pair}",
         "reading": f"✓ {found.pair}{digest}: can be made again by reading {warehouse}: "
-        f"{bqx} extract {found.pair}, then {bqx} merge {found.pair}",
+        f"{bqx} extract {found.pair}, which reads what is missing alone, then {bqx} merge {found.pair}",
         "not": f"✗ {found.pair}{digest}: cannot be made again from {warehouse}",
     }[found.way]
     return [
@@ -100,6 +103,8 @@ def _lines(found: Reproduction, bqx: str, warehouse: str) -> list[str]:
         f"  pieces of {found.kept_tables:,} tables are kept",
         *listed("tables that are as they were, to read", to_read, _NAMED),
         *listed("tables that changed", changed, _WITH_DETAIL),
+        *listed("tables that are kept and changed, which an extraction would read anew", moved, _WITH_DETAIL),
+        *listed("tables that are new, which an extraction would add", new, _NAMED),
         *listed("tables that are gone", gone, _NAMED),
         *(f"  {note}" for note in found.notes),
     ]

@@ -27,7 +27,7 @@ from bqx_assets.quality.scan import ColumnFacts as Scanned
 from bqx_assets.quality.scan import Measured
 from bqx_assets.quality.table_rows import TableRows
 
-_BIGQUERY = "BigQuery project "
+BIGQUERY = "BigQuery project "
 """The beginning of the ``origin`` of numbers from BigQuery, before the project's name."""
 
 
@@ -173,7 +173,7 @@ def _row(
 
 def path_of(origin: str, dataset: str, table: str) -> str:
     """Return where a table lies: ``project.dataset.table`` of numbers from BigQuery, else ``dataset.table``."""
-    project = origin.removeprefix(_BIGQUERY) if origin.startswith(_BIGQUERY) else ""
+    project = origin.removeprefix(BIGQUERY) if origin.startswith(BIGQUERY) else ""
     return ".".join(part for part in (project, dataset, table) if part)
 
 

@@ -7,19 +7,23 @@ its table must be as it was, and code and settings too: then its present fingerp
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from bqx_assets.base.artifacts import Manifest, Record, SlabRecord, library_versions
 from bqx_assets.base.errors import TableMissing
+from bqx_assets.dictionary.build import BIGQUERY
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.periods import ALL, bounds_in
 from bqx_assets.extract.slab_records import SpineRecord, source_of
 from bqx_assets.extract.table import piece_fingerprint
 
+_TIME_TRAVEL = timedelta(days=7)
+"""The longest time for which BigQuery keeps rows that were changed or deleted; a dataset may say as few as two days."""
 Way = Literal["pieces", "reading", "not"]
-TableState = Literal["kept", "unchanged", "changed", "gone", "settings"]
-"""``kept``: all its pieces are. ``unchanged``: reading it gives the missing ones. ``settings``: the table is unchanged,
-but code, settings, columns or keys differ."""
+TableState = Literal["unchanged", "changed", "gone", "settings", "new"]
+"""``unchanged``: reading it gives the missing pieces. ``settings``: the table is unchanged, but code, settings, columns
+or keys differ. ``new``: an extraction would read it, and the file does not have it."""
 
 
 class TableVerdict(Record):
@@ -41,10 +45,12 @@ class Reproduction(Record):
     way: Way
     """``pieces``: without reading the warehouse. ``reading``: what is missing must be read. ``not``: no longer."""
     tables: tuple[TableVerdict, ...]
-    """Tables whose pieces are not all kept."""
+    """Tables whose pieces are not all kept; if there are some, also those that an extraction would read anew, though
+    their pieces are kept, because they changed."""
     kept_tables: int
     notes: tuple[str, ...]
-    """What may change other things than the values: libraries, which change the bytes, and expectations."""
+    """What may change other things than the values: libraries, which change the bytes, and expectations. And whether
+    BigQuery still has the rows of the snapshot."""
 
     @property
     def possible(self) -> bool:
@@ -52,8 +58,10 @@ class Reproduction(Record):
         return self.way != "not"
 
 
-def reproduction(manifest: Manifest, job: Extraction, expectations_sha256: str = "") -> Reproduction:
-    """Return whether the manifest's file can be made again from the job's slabs and warehouse.
+def reproduction(
+    manifest: Manifest, job: Extraction, expectations_sha256: str = "", at: datetime | None = None
+) -> Reproduction:
+    """Return whether the manifest's file can be made again from the job's slabs and warehouse; ``at`` is the time now.
 
     **Cost**: the records of slabs; if a piece is missing, descriptions of the tables and states of their months.
 
@@ -66,7 +74,9 @@ def reproduction(manifest: Manifest, job: Extraction, expectations_sha256: str =
     if lacking:
         now = _Now(manifest, job)
         tables = [now.verdict(slab, kept[slab.table]) for slab in lacking]
-        tables += now.moved_targets(kept)
+        # An extraction that reads what is missing reads these too: no command keeps a piece of a table that changed.
+        tables += now.moved(kept)
+        tables += now.added(kept)
     lost = any(each.state != "unchanged" for each in tables)
     return Reproduction(
         pair=manifest.pair,
@@ -74,7 +84,11 @@ def reproduction(manifest: Manifest, job: Extraction, expectations_sha256: str =
         way="not" if lost else "reading" if tables else "pieces",
         tables=tuple(tables),
         kept_tables=len(kept) - len(lacking),
-        notes=(*_other_libraries(manifest.versions), *_other_expectations(manifest, expectations_sha256)),
+        notes=(
+            *_other_libraries(manifest.versions),
+            *_other_expectations(manifest, expectations_sha256),
+            *(_time_travel(manifest, tables, at or datetime.now(UTC)) if lost else ()),
+        ),
     )
 
 
@@ -108,12 +122,23 @@ class _Now:
         state, detail = self._state(slab, missing)
         return TableVerdict(table=slab.table, state=state, pieces=len(slab.pieces), missing=len(missing), detail=detail)
 
-    def moved_targets(self, kept: Mapping[str, Sequence[str]]) -> list[TableVerdict]:
-        """Return the verdict on targets that are kept and changed: an extraction would take other rows."""
-        if kept[self._spine.slab.table]:
-            return []
-        found = self.verdict(self._spine.slab, ())
-        return [] if found.state == "unchanged" else [found]
+    def moved(self, kept: Mapping[str, Sequence[str]]) -> list[TableVerdict]:
+        """Return the verdicts on tables that are kept and would be read anew, or give other rows."""
+        slabs = [slab for slab in self._extraction.slabs if not kept[slab.table]]
+        found = [(slab, *self._state(slab, [piece.period for piece in slab.pieces])) for slab in slabs]
+        return [
+            TableVerdict(table=slab.table, state=state, pieces=len(slab.pieces), missing=0, detail=detail)
+            for slab, state, detail in found
+            if state != "unchanged"
+        ]
+
+    def added(self, kept: Mapping[str, Sequence[str]]) -> list[TableVerdict]:
+        """Return the verdicts on tables that an extraction would add."""
+        return [
+            TableVerdict(table=table, state="new", pieces=0, missing=0, detail="not in the file")
+            for table in self._features
+            if table not in kept
+        ]
 
     def _state(self, slab: SlabRecord, missing: Sequence[str]) -> tuple[TableState, str]:
         there = self._described.get(slab.table)
@@ -165,6 +190,27 @@ def _other_expectations(manifest: Manifest, now: str) -> list[str]:
     if judged is None or not now or judged.sha256 == now:
         return []
     return [f"checked against other expectations ({judged.place}, {judged.sha256[:12]}) than those in force"]
+
+
+def _time_travel(manifest: Manifest, tables: Sequence[TableVerdict], at: datetime) -> list[str]:
+    """Return what is true of BigQuery's earlier rows, if the manifest's tables lie there."""
+    if not manifest.extraction.origin.startswith(BIGQUERY):
+        return []
+    snapshot = manifest.extraction.snapshot_time
+    if at - snapshot >= _TIME_TRAVEL:
+        return [f"BigQuery keeps earlier rows for 7 days at most: those of {snapshot:%Y-%m-%d %H:%M} UTC are gone"]
+    found = [
+        f"BigQuery keeps the rows of the snapshot until {snapshot + _TIME_TRAVEL:%Y-%m-%d %H:%M} UTC, if the "
+        "dataset keeps 7 days; bqx extract reads only the present ones"
+    ]
+    project = manifest.extraction.origin.removeprefix(BIGQUERY)
+    sources = {slab.table: slab.provenance.source for slab in manifest.extraction.slabs}
+    lost = [sources[each.table] for each in tables if each.state in ("changed", "gone") and each.table in sources]
+    for source in lost[:1]:
+        place = f"{project}:{source.dataset}.{source.table}"
+        moment = int(snapshot.timestamp() * 1000)
+        found.append(f"to save a table as it was: bq cp '{place}@{moment}' '{place}_as_it_was'")
+    return found
 
 
 def model_card(manifest: Manifest, generation: int | str | None = None) -> str:

@@ -70,6 +70,33 @@ def test_the_same_file_can_be_made_until_what_is_missing_has_changed(made: Path,
     assert (found["way"], found["tables"][0]["state"]) == ("not", "gone")
 
 
+def test_what_is_kept_and_changed_would_be_read_anew_with_what_is_missing(made: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(made, home, symlinks=True)
+    slabs = Pipeline(Settings(home=home)).slabs(PAIR)
+    one, other = [slab.table for slab in slabs.load_extraction().features()][:2]
+    assert slabs.folder is not None
+    (stored,) = (home / "w").rglob(f"{other}.parquet")
+    before = stored.read_bytes()
+    pl.read_parquet(stored).with_columns(more=pl.lit(1.0)).write_parquet(stored)
+    assert _asked(home)["way"] == "pieces"  # nothing is read, so what changed does not matter
+    shutil.rmtree(slabs.folder / one)
+    found = _asked(home, code=1)
+    assert {each["table"]: (each["state"], each["missing"]) for each in found["tables"]} == {
+        one: ("unchanged", 1),
+        other: ("changed", 0),
+    }
+    assert "kept and changed" in _bqx(home, "reproduce", str(Settings(home=home).training_file(PAIR)), code=1)
+
+    stored.write_bytes(before)  # reading what is missing makes the same values again
+    assert _asked(home)["way"] == "reading"
+    _bqx(home, "extract", "eurusd")
+    digest = _asked(home)["content_digest"]
+    _bqx(home, "merge", "eurusd")
+    found = _asked(home)
+    assert (found["way"], found["content_digest"]) == ("pieces", digest)
+
+
 def test_a_card_states_the_data_and_how_to_load_it_again(made: Path) -> None:
     file = Settings(home=made).training_file(PAIR)
     card = _bqx(made, "card", str(file))
