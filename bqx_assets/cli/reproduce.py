@@ -17,6 +17,7 @@ from bqx_assets.cli.options import Json
 from bqx_assets.cli.results import listed
 from bqx_assets.cli.session import Session
 from bqx_assets.pipeline import Pipeline
+from bqx_assets.quality.report import Report
 from bqx_assets.release.named_file import file_at, manifest_beside, named_companions, publishing_store
 from bqx_assets.training.located import place_of
 from bqx_assets.training.reproduce import Reproduction, model_card, reproduction
@@ -40,7 +41,7 @@ def reproduce_command(ctx: typer.Context, what: What, *, as_json: Json = False) 
     session.as_json = as_json
     with session.work() as (progress, _):
         pipeline = Pipeline(session.settings(), progress)
-        manifest, _ = _named(what, pipeline.settings)
+        manifest, *_ = _named(what, pipeline.settings)
         pair = parse_pair(manifest.pair)
         judged = pipeline.expectations(pair).judged_by(pair)
         job = pipeline.extraction(pair)
@@ -61,18 +62,18 @@ def card_command(ctx: typer.Context, what: What, *, as_json: Json = False) -> No
     session.answer({"card": card})
 
 
-def _named(what: str, settings: Settings) -> tuple[Manifest, Generation | None]:
-    """Return the manifest that is meant, and the generation of the published file that it belongs to."""
+def _named(what: str, settings: Settings) -> tuple[Manifest, Generation | None, Report | None]:
+    """Return the manifest that is meant, and generation and report of the published file that it belongs to."""
     if what.endswith(MANIFEST_SUFFIX):
-        return load_record(*object_at(what, "manifest"), Manifest) if is_address(what) else Manifest.load(
-            Path(what)
-        ), None
+        stored = load_record(*object_at(what, "manifest"), Manifest) if is_address(what) else None
+        return stored or Manifest.load(Path(what)), None, None
     known = what in {pair.name for pair in ALL_PAIRS}
     file = place_of(parse_pair(what), None, settings) if known else file_at(what)
     published = named_companions(file)
     if published is not None:
         info = publishing_store(file).head(file.name)
-        return published.manifest, None if info is None else info.version
+        report = Report.model_validate_json(published.texts["report"]) if "report" in published.texts else None
+        return published.manifest, None if info is None else info.version, report
     beside = manifest_beside(file)
     if beside is None:
         raise CheckpointCorrupt(
@@ -81,7 +82,7 @@ def _named(what: str, settings: Settings) -> tuple[Manifest, Generation | None]:
             expected="a published file, a merged file with its manifest, or a manifest",
             cure="Name one of these; bqx status shows what is published.",
         )
-    return beside, None
+    return beside, None, None
 
 
 def _lines(found: Reproduction, bqx: str, warehouse: str) -> list[str]:

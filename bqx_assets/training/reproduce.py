@@ -6,17 +6,20 @@ its table must be as it was, and code and settings too: then its present fingerp
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from bqx_assets.base.artifacts import Manifest, Record, SlabRecord, library_versions
 from bqx_assets.base.errors import TableMissing
+from bqx_assets.base.names import target_parts
 from bqx_assets.dictionary.build import BIGQUERY
 from bqx_assets.extract.job import Extraction
 from bqx_assets.extract.periods import ALL, bounds_in
 from bqx_assets.extract.slab_records import SpineRecord, source_of
 from bqx_assets.extract.table import piece_fingerprint
+from bqx_assets.quality.report import Report
 
 _TIME_TRAVEL = timedelta(days=7)
 """The longest time for which BigQuery keeps rows that were changed or deleted; a dataset may say as few as two days."""
@@ -213,23 +216,48 @@ def _time_travel(manifest: Manifest, tables: Sequence[TableVerdict], at: datetim
     return found
 
 
-def model_card(manifest: Manifest, generation: int | str | None = None) -> str:
-    """Return Markdown for a model card: which data a model was trained on, and how to load exactly these again."""
+def model_card(manifest: Manifest, generation: int | str | None = None, report: Report | None = None) -> str:
+    """Return Markdown for a model card: which data a model was trained on, and how to load exactly these again.
+
+    ``report`` is the one that the file was published with.
+    """
     file, made = manifest.file, manifest.extraction
     pin = file.content_digest or generation
     judged = manifest.expectations.sentence(manifest.pair) if manifest.expectations is not None else ""
+    passed = "" if report is None else f"{sum(each.passed for each in report.verdicts)} of {len(report.verdicts)}"
     facts = {
         "dataset": f"{file.name}, {file.rows:,} rows x {file.columns:,} columns",
         "pair": manifest.pair,
+        "period": f"{made.spine.first:%Y-%m-%d %H:%M} to {made.spine.last:%Y-%m-%d %H:%M} UTC",
+        "targets": _targets(manifest),
+        "features": _families(manifest),
+        "checks passed": passed,
         "content digest": file.content_digest or "not kept",
         "generation": "" if generation is None else str(generation),
         "source": made.origin,
         "snapshot": f"{made.snapshot_time:%Y-%m-%d %H:%M:%S} UTC",
-        "range": f"{made.spine.first:%Y-%m-%d %H:%M} to {made.spine.last:%Y-%m-%d %H:%M} UTC",
-        "tables": f"{len(made.features()):,} and targets",
         "made": f"{manifest.created_at:%Y-%m-%d %H:%M} UTC, bqx-assets {manifest.versions.get('bqx-assets', '?')}",
         "verified": judged,
     }
-    lines = [f"| {name} | {value} |" for name, value in facts.items() if value]
+    lines = [f"| {name} | {value.replace('|', chr(92) + '|')} |" for name, value in facts.items() if value]
     load = f'load_training("{manifest.pair}", pin={pin!r})'.replace("'", '"')
     return "\n".join(("| training data | |", "|---|---|", *lines, "", "```python", load, "```"))
+
+
+def _targets(manifest: Manifest) -> str:
+    """Return the targets in words: of which windows and horizons, in rows."""
+    names = [column.name for slab in manifest.extraction.slabs for column in slab.provenance.columns]
+    parts = [found for name in names if (found := target_parts(name)) is not None]
+    windows, horizons = (", ".join(map(str, sorted({part[side] for part in parts}))) for side in (0, 1))
+    return f"{len(parts)}: BQX of {windows} rows, {horizons} rows later" if parts else "none"
+
+
+def _families(manifest: Manifest) -> str:
+    """Return the number of columns and tables of each family."""
+    slabs = manifest.extraction.features()
+    tables = Counter(slab.provenance.family for slab in slabs)
+    columns = Counter[str]()
+    for slab in slabs:
+        columns[slab.provenance.family] += len(slab.provenance.columns)
+    each = (f"{family} {columns[family]:,} of {count:,} tables" for family, count in tables.items())
+    return f"{columns.total():,} columns of {len(slabs):,} tables: {', '.join(each)}"

@@ -97,6 +97,25 @@ def test_what_is_kept_and_changed_would_be_read_anew_with_what_is_missing(made: 
     assert (found["way"], found["content_digest"]) == ("pieces", digest)
 
 
+def test_a_card_of_a_published_file_states_targets_families_and_checks(made: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(made, home, symlinks=True)
+    _bqx(home, "publish", "eurusd")
+    card = [line.split(" | ") for line in _bqx(home, "card", "eurusd").splitlines() if line.startswith("| ")]
+    rows = {line[0].removeprefix("| "): line[1].removesuffix(" |") for line in card}
+    columns = Pipeline(Settings(home=home)).dictionary(PAIR).frame
+    windows, horizons = "45, 90, 180, 360, 720, 1440, 2880", "15, 30, 45, 60, 75, 90, 105"
+    assert rows["targets"] == f"49: BQX of {windows} rows, {horizons} rows later"
+    features = columns.filter(kind="feature")
+    assert rows["features"].startswith(f"{features.height:,} columns of 4 tables: ")
+    for family, count in features.group_by("family").len().rows():
+        assert f"{family} {count:,} of " in rows["features"]
+    done, every = rows["checks passed"].split(" of ")
+    assert 20 < int(done) <= int(every)
+    assert rows["generation"].isdecimal()
+    assert rows["period"].endswith(" UTC")
+
+
 def test_a_card_states_the_data_and_how_to_load_it_again(made: Path) -> None:
     file = Settings(home=made).training_file(PAIR)
     card = _bqx(made, "card", str(file))
