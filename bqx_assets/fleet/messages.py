@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from urllib.parse import urlencode
 
 from bqx_assets.base.artifacts import Record
 from bqx_assets.base.printable import first_of, printable, some_of
@@ -18,6 +19,10 @@ _TEXT = 1_900
 """Longest text of a webhook. Discord refuses one of more than 2,000 characters."""
 _NAMES = 28
 _LINES = 8
+PAIRS_PAGE = "/assets/published_training_file?view=partitions"
+"""Path of the page of all pairs' published files; ``&partition=PAIR`` shows one of them."""
+FLEET_PAGE = "/assets/fleet_report"
+"""Path of the page of the report of all pairs."""
 _MENTION = re.compile(r"@(?=everyone|here|channel|all)|(?<![A-Za-z0-9_.+-])@", re.IGNORECASE)
 
 
@@ -38,6 +43,8 @@ class Fault(Record):
     """What is still published."""
     page: str = ""
     """Path of the page of the web server that shows it."""
+    page_of_all: str = ""
+    """Path of the page that shows it for all pairs that it happens to."""
     step: str = ""
     """The step whose success mends it; empty where any success of the pair does."""
 
@@ -107,7 +114,7 @@ def of_faults(faults: Sequence[Fault]) -> Message:
     files = f"the earlier files of {some_of(kept, _NAMES)}" if several and kept else first.kept
     facts.append(("Published", files))
     shown = tuple((label, value) for label, value in facts if value)
-    page = first.page if len(pages) == 1 else "/runs"
+    page = first.page if len(pages) == 1 else first.page_of_all
     return Message(title=f"{who}: {first.what}", facts=shown, page=page, cause=first.cause, tells=tuple(faults))
 
 
@@ -117,7 +124,15 @@ def of_mended(mended: Sequence[Told]) -> Message:
     who = first.subject if len(mended) == 1 else f"{len(mended)} pairs"
     facts = (("It was", first.what), *((("Pairs", names),) if len(mended) > 1 else ()))
     keys = tuple(f"{each.kind}:{each.subject}" for each in mended)
-    return Message(title=f"{who}: good again", facts=facts, page="/runs", cause=mended_cause(first), mends=keys)
+    page = FLEET_PAGE if first.kind == "budget" else PAIRS_PAGE
+    return Message(title=f"{who}: good again", facts=facts, page=page, cause=mended_cause(first), mends=keys)
+
+
+def failed_runs_page(tag: str = "") -> str:
+    """Return the path of the web server's list of failed runs, those of backfills among them; of those with a tag."""
+    wanted = ["status:FAILURE", *([f"tag:{tag}"] if tag else [])]
+    listed = [("view", "runs"), *((f"q[{place}]", word) for place, word in enumerate(wanted))]
+    return f"/runs?{urlencode(listed)}"
 
 
 def mended_cause(told: Told) -> str:
@@ -131,7 +146,7 @@ def together(messages: Sequence[Message]) -> Message:
     return Message(
         title=f"{len(messages)} kinds of news of the fleet",
         facts=tuple(("News", line) for line in first_of(lines, _LINES)),
-        page="/runs",
+        page=failed_runs_page(),
         cause="several",
         tells=tuple(fault for each in messages for fault in each.tells),
         mends=tuple(key for each in messages for key in each.mends),

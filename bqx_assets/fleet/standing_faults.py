@@ -13,12 +13,11 @@ from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.base.threads import in_threads
 from bqx_assets.extract.embedded_layout import pairs_of_fleet
 from bqx_assets.fleet.ledger import Ledger, refuse_spent
-from bqx_assets.fleet.messages import Fault, clipped
+from bqx_assets.fleet.messages import FLEET_PAGE, PAIRS_PAGE, Fault, clipped
 from bqx_assets.fleet.state import is_fresh
 from bqx_assets.release.published import Standing, look
 
 _READERS = 8
-_PAGE = "/assets/published_training_file?view=partitions&partition="
 
 
 def standing_faults(settings: Settings, store: ObjectStore, now: datetime) -> dict[str, Fault]:
@@ -65,7 +64,8 @@ def _stale(pair: Pair, standing: Standing | CheckpointCorrupt, fresh_days: float
         expected=clipped(expected),
         cure=clipped(cure),
         kept=f"{age.days:,} days old" if what == "stale" and age is not None else "",
-        page=f"{_PAGE}{pair}",
+        page=f"{PAIRS_PAGE}&partition={pair}",
+        page_of_all=PAIRS_PAGE,
     )
 
 
@@ -78,4 +78,4 @@ def _spent(settings: Settings, store: ObjectStore, now: datetime) -> Iterator[Fa
         shown = {"got": clipped(error.got), "expected": clipped(error.expected), "cure": clipped(error.cure)}
         spent = "is spent" if isinstance(error, BudgetExceeded) else "cannot be kept, because the ledger is damaged"
         what = f"the budget of {now:%B %Y} {spent}, and no further run begins"
-        yield Fault(kind="budget", subject="fleet", what=what, parts=(f"{now:%Y-%m}",), page="/runs", **shown)
+        yield Fault(kind="budget", subject="fleet", what=what, parts=(f"{now:%Y-%m}",), page=FLEET_PAGE, **shown)

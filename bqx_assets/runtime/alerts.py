@@ -17,11 +17,11 @@ from bqx_assets.base.artifacts import Record
 from bqx_assets.base.printable import some_of
 from bqx_assets.fleet.alert_settings import AlertSettings, alert_settings
 from bqx_assets.fleet.mailbox import Mailbox
-from bqx_assets.fleet.messages import Fault, clipped
+from bqx_assets.fleet.messages import Fault, clipped, failed_runs_page
 from bqx_assets.fleet.notify import deliver, receivers
 from bqx_assets.fleet.standing_faults import standing_faults
 from bqx_assets.runtime.keys import PUBLISHED
-from bqx_assets.runtime.launcher.tags import PAIR_TAG, PARTITION_TAG, will_repeat
+from bqx_assets.runtime.launcher.tags import OUTCOME_TAG, PAIR_TAG, PARTITION_TAG, will_repeat
 from bqx_assets.runtime.step import failure_error
 from bqx_assets.runtime.workspace import Workspace
 
@@ -154,7 +154,12 @@ def _note(instance: dg.DagsterInstance, run: dg.DagsterRun, faults: dict[str, Fa
     pair = run.tags.get(PAIR_TAG) or run.tags.get(PARTITION_TAG) or ""
     subject = clipped(pair or (run.job_name if not run.job_name.startswith("__") else "fleet"))
     events = [entry.dagster_event for entry in instance.all_logs(run.run_id, of_type=_EVENTS) if entry.dagster_event]
-    page, kept = f"/runs/{run.run_id}", _kept(instance, pair) if pair else ""
+    outcome = run.tags.get(OUTCOME_TAG)
+    shown = {
+        "page": f"/runs/{run.run_id}",
+        "page_of_all": failed_runs_page(f"{OUTCOME_TAG}={outcome}" if outcome and run.is_failure else ""),
+        "kept": _kept(instance, pair) if pair else "",
+    }
     steps = {each.step_key for each in events if each.event_type == dg.DagsterEventType.STEP_SUCCESS}
     before = faults.get(f"run:{subject}")
     if before is not None and (before.step in steps or (run.is_success and not before.step)):
@@ -162,11 +167,11 @@ def _note(instance: dg.DagsterInstance, run: dg.DagsterRun, faults: dict[str, Fa
     again = will_repeat(run)
     checks = [each for each in _evaluations(events, settings) if each.passed or not again]
     for fault in _of_checks(subject, checks, faults):
-        faults[fault.key] = fault.model_copy(update={"page": page, "kept": kept})
+        faults[fault.key] = fault.model_copy(update=shown)
     if run.is_failure and not again:
         fault = _of_run(subject, events, by_checks="check" not in settings.kinds)
         if fault is not None:
-            faults[fault.key] = fault.model_copy(update={"page": page, "kept": kept})
+            faults[fault.key] = fault.model_copy(update=shown)
 
 
 def _evaluations(events: list[dg.DagsterEvent], settings: AlertSettings) -> Iterator[dg.AssetCheckEvaluation]:

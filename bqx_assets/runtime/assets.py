@@ -163,7 +163,8 @@ def training_parquet(context: dg.AssetExecutionContext, workspace: Workspace) ->
 def published_training_file(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult[None]:
     """The validated file and its manifest in the output bucket, swapped in whole; earlier versions stay by policy.
 
-    Runs only when every blocking check of the training file passed on exactly these bytes.
+    Runs only when every blocking check of the training file passed on exactly these bytes. The freshness policy counts
+    from the last publication of any pair; the check of `fleet_report` judges each pair.
     """
     with step(context, workspace, "publish") as run:
         # It uses the report of this run's own checks. A run of this asset alone validates first.

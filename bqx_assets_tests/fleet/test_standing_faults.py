@@ -11,6 +11,7 @@ from bqx_assets.base.settings import Settings, training_name
 from bqx_assets.base.store.open_store import open_store
 from bqx_assets.fleet.entry import Entry
 from bqx_assets.fleet.ledger import Ledger
+from bqx_assets.fleet.messages import of_faults
 from bqx_assets.fleet.standing_faults import standing_faults
 from bqx_assets.release.publish import publish
 from bqx_assets.release.published import plain_name
@@ -29,6 +30,13 @@ def test_a_file_is_fresh_for_as_long_as_the_setting_says(tmp_path: Path) -> None
     assert (
         found["stale:eurusd"].parts == standing_faults(settings, store, late + timedelta(days=9))["stale:eurusd"].parts
     )
+
+
+def test_a_message_of_several_stale_pairs_leads_to_the_page_of_all_of_them(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, fleet="eurusd gbpusd")
+    faults = list(standing_faults(settings, open_store(settings), MOMENT).values())
+    assert of_faults(faults[:1]).page == "/assets/published_training_file?view=partitions&partition=eurusd"
+    assert of_faults(faults).page == "/assets/published_training_file?view=partitions"
 
 
 def test_a_damaged_file_is_told_by_what_is_wrong_with_it(tmp_path: Path) -> None:

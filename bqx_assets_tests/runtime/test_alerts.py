@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import dagster as dg
 import pytest
@@ -184,6 +185,13 @@ def test_pairs_that_fail_for_one_reason_are_one_message_and_a_retry_that_will_co
     (told,) = hook.texts
     assert told.startswith("*2 pairs: targets_spine failed: "), told
     assert "Pairs: `eurusd, gbpusd`" in told
+    page = urlsplit(told.splitlines()[-1])
+    assert page.path == "/runs"
+    assert parse_qs(page.query) == {
+        "view": ["runs"],  # also those of a backfill
+        "q[0]": ["status:FAILURE"],
+        "q[1]": ["tag:bqx/outcome=TableMissing"],
+    }
 
 
 def test_a_run_whose_container_never_began_is_told(daemon: Daemon, hook: WebhookServer) -> None:
