@@ -1,7 +1,8 @@
 """Measures what a split is worth: R2 of one model on real rates, with rows shuffled, in order, and with an embargo.
 
-``python -m benchmarks.embargo --rates FILE --pair gbpusd``. A warehouse is computed from the rates, the pair is
-published, and 54 features of its own BQX are loaded from the published file.
+``python -m benchmarks.embargo --rates FILE --pairs gbpusd usdjpy``. A warehouse is computed from the rates, the pairs
+are published, and for each 54 features of its own BQX are loaded from the published file. A fold of a pair is one
+sample, and samples differ by more than ways to split do: mean, lowest and highest of all are shown.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ FEATURES = [
 ]
 """Eight statistics of the BQX and the BQX itself, over six windows each: 54."""
 _BYTES_PER_ROW = 40_000
+_PAIRS = ("gbpusd", "usdjpy", "eurgbp")
 _TABLES = 25
 """Tables of the warehouse, which the two that are used are among."""
 
@@ -43,46 +45,65 @@ Split = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
 class Measured(NamedTuple):
-    """The outcome of one way to split."""
+    """The outcome of one way to split on one pair."""
 
     way: str
-    score: float
+    scores: list[float]
+    """R2 of each fold."""
     leak: str
     """The first fault that ``check_split`` finds in the splits; empty for none."""
 
 
 def main() -> None:
-    """Publish the pair, score the model by each split, and print the table."""
+    """Publish the pairs, score the model by each split, and print the table."""
     parser = parser_of(__doc__)
     parser.add_argument("--rates", type=Path, required=True, help="bars of real rates, such as hourly ones")
-    parser.add_argument("--pair", type=parse_pair, default=parse_pair("gbpusd"))
-    parser.add_argument("--rows", type=int, default=30_000, help="the last bars of the file that are used")
+    parser.add_argument("--pairs", type=parse_pair, nargs="+", default=[*map(parse_pair, _PAIRS)])
+    parser.add_argument("--rows", type=int, default=30_000, help="the last bars of each pair that are used")
     parser.add_argument("--test-rows", type=int, default=2_000, help="rows of each test window")
     parser.add_argument("--target", type=int, nargs=2, default=(45, 15), metavar=("WINDOW", "HORIZON"))
     asked = parser.parse_args()
     target: tuple[int, int] = (asked.target[0], asked.target[1])
-    with workplace(asked, _BYTES_PER_ROW * asked.rows, f"{asked.pair} of {asked.rates.name}") as home:
-        settings = _published(home, asked.rates, asked.pair, asked.rows)
-        columns = training_columns(asked.pair, features=FEATURES, settings=settings)
-        loaded = load_training(asked.pair, target, features=FEATURES, settings=settings).drop_nulls().collect()
-    facts = reach(columns, target)
-    print(f"{loaded.height:,} rows, {loaded.width - 2} features; {facts.longest} looks back {facts.back:,} rows")
-    ways = _ways(loaded, (asked.rounds, asked.test_rows), facts, target[1])
-    found = [_scored(way, splits, loaded, target, facts.embargo) for way, splits in ways]
-    print(table(("split", "R2", "check_split"), [(each.way, f"{each.score:.2f}", each.leak or "-") for each in found]))
+    found: list[Measured] = []
+    with workplace(asked, _BYTES_PER_ROW * asked.rows * len(asked.pairs), f"{len(asked.pairs)} pairs") as home:
+        settings = _published(home, asked.rates, asked.pairs, asked.rows)
+        for pair in asked.pairs:
+            columns = training_columns(pair, features=FEATURES, settings=settings)
+            loaded = load_training(pair, target, features=FEATURES, settings=settings).drop_nulls().collect()
+            facts = reach(columns, target)
+            print(
+                f"{pair}: {loaded.height:,} rows, {loaded.width - 2} features; longest {facts.longest}: {facts.back:,}"
+            )
+            ways = _ways(loaded, (asked.rounds, asked.test_rows), facts, target[1])
+            found += [_scored(way, splits, loaded, target, facts.embargo) for way, splits in ways]
+    print(table(("split", "mean R2", "lowest", "highest", "check_split"), _rows(found)))
 
 
-def _published(home: Path, rates: Path, pair: Pair, rows: int) -> Settings:
-    """Make a warehouse of the rates and publish the pair; return the settings by which the file is found."""
-    words = ["warehouse", "create", str(home / "warehouse"), "--pairs", pair.name, "--rates", str(rates)]
+def _rows(found: list[Measured]) -> list[tuple[str, ...]]:
+    """Return a row for each way to split, over the folds of all pairs."""
+    rows: list[tuple[str, ...]] = []
+    for way in dict.fromkeys(each.way for each in found):
+        of_way = [each for each in found if each.way == way]
+        scores = [score for each in of_way for score in each.scores]
+        figures = (float(np.mean(scores)), min(scores), max(scores))
+        leaks = [each.leak for each in of_way if each.leak]
+        rows.append((way, *(f"{figure:.2f}" for figure in figures), next(iter(leaks), "-")))
+    return rows
+
+
+def _published(home: Path, rates: Path, pairs: list[Pair], rows: int) -> Settings:
+    """Make a warehouse of the rates and publish the pairs; return the settings by which the files are found."""
+    names = ",".join(pair.name for pair in pairs)
+    words = ["warehouse", "create", str(home / "warehouse"), "--pairs", names, "--rates", str(rates)]
     size = ["--rows", str(rows), "--tables", str(_TABLES)]
     bqx = Path(sys.executable).with_name("bqx")
     subprocess.run([bqx, "--home", str(home), *words, *size], check=True)
     settings = Settings(home=home, warehouse=home / "warehouse")
     pipeline = Pipeline(settings)
-    pipeline.extract(pair)
-    pipeline.merge(pair)
-    pipeline.publish(pair)
+    for pair in pairs:
+        pipeline.extract(pair)
+        pipeline.merge(pair)
+        pipeline.publish(pair)
     return settings
 
 
@@ -104,22 +125,20 @@ def _ways(loaded: pl.DataFrame, tests: tuple[int, int], facts: Reach, horizon: i
 
 
 def _scored(way: str, splits: list[Split], loaded: pl.DataFrame, target: tuple[int, int], embargo: int) -> Measured:
-    """Return R2 of the test rows of all splits together."""
+    """Return R2 of the test rows of each split."""
     name = target_name(*target)
     features, labels = loaded.drop(KEY, name).to_numpy(), loaded[name].to_numpy()
     leaks: list[str] = []
-    known: list[npt.NDArray[np.float64]] = []
-    predicted: list[npt.NDArray[np.float64]] = []
+    scores: list[float] = []
     began = time.perf_counter()
     for train, test in splits:
         leaks += [each.leak for each in check_split(train, test, embargo, on_leak="return")]
         model = cast("Any", HistGradientBoostingRegressor(random_state=1))
         model.fit(features[train], labels[train])
-        predicted.append(model.predict(features[test]))
-        known.append(labels[test])
-    score = _r2(np.concatenate(known), np.concatenate(predicted))
-    print(f"  {way}: {score:.3f}, {time.perf_counter() - began:.0f} s", flush=True)
-    return Measured(way, score, next(iter(leaks), ""))
+        scores.append(_r2(labels[test], model.predict(features[test])))
+    shown = " ".join(f"{score:.2f}" for score in scores)
+    print(f"  {way}: {shown}, {time.perf_counter() - began:.0f} s", flush=True)
+    return Measured(way, scores, next(iter(leaks), ""))
 
 
 def _r2(known: npt.NDArray[np.float64], predicted: npt.NDArray[np.float64]) -> float:

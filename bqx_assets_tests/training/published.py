@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -52,10 +53,19 @@ class Merged(NamedTuple):
         return publish(self.file, self.manifest, self.report, store, progress=Silent(), dictionary=facts)
 
 
-def merged_pair(folder: Path, pair: Pair, *, forward: bool = False, shift: float = 0) -> Merged:
+def merged_pair(
+    folder: Path,
+    pair: Pair,
+    *,
+    forward: bool = False,
+    shift: float = 0,
+    rows: int = ROWS,
+    tables: Sequence[str] | None = None,
+) -> Merged:
     """Make the pair's file of hours; ``shift`` is added to some values, ``forward`` keeps what looks forward."""
-    warehouse = frame_warehouse(ROWS, tables_of(pair), pair)
-    keys = pl.Series(KEY, [START + timedelta(hours=number) for number in range(ROWS)], minutes(1).dtype)
+    tables = tables or tables_of(pair)
+    warehouse = frame_warehouse(rows, tables, pair)
+    keys = pl.Series(KEY, [START + timedelta(hours=number) for number in range(rows)], minutes(1).dtype)
     for name, frame in warehouse.frames.items():
         warehouse.frames[name] = frame.with_columns(keys)
     agg = FEATURES_DATASET, f"agg_{pair}"
@@ -65,7 +75,7 @@ def merged_pair(folder: Path, pair: Pair, *, forward: bool = False, shift: float
         agg_std_180=pl.col("agg_mean_45") + shift,
         agg_mean_45=pl.col("agg_mean_45") + shift,
     )
-    expectations = few_tables_expectations(tables_of(pair), pair, ROWS)
+    expectations = few_tables_expectations(tables, pair, rows)
     slabs = Slabs.in_folder(folder / "slabs" / pair.name)
     settings = Settings(workers=2, period="month", include_forward_looking=forward)
     extract_pair(Extraction(pair, warehouse, slabs, settings, expectations, Silent()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +14,13 @@ import pytest
 
 from bqx_assets.base.errors import BadSetting, OtherData
 from bqx_assets.base.names import KEY
-from bqx_assets.base.pairs import Pair
+from bqx_assets.base.pairs import ALL_PAIRS, CURRENCIES, Pair
+from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.training import stacked_pairs
 from bqx_assets.training.choice import LEFT_OUT
 from bqx_assets.training.load import load_training, training_columns
 from bqx_assets.training.stacked_pairs import load_panel
-from bqx_assets_tests.training.published import Merged
+from bqx_assets_tests.training.published import Merged, merged_pair
 
 PAIRS = ["gbpusd", "eurusd"]
 LABEL = "target_bqx45_h15"
@@ -93,3 +95,28 @@ def test_what_looks_forward_in_one_pair_is_null_there_though_another_pair_has_it
     there = rows.group_by("pair").agg(pl.col("agg__agg_mean_90").count() > 0)
     assert dict(there.rows()) == {"gbpusd": True, "eurusd": False}
     assert "agg__agg_mean_90" not in load_panel(PAIRS, LABEL, source=folder).collect_schema().names()
+
+
+def test_a_panel_of_all_pairs_has_each_one_s_own_currencies_under_common_names(tmp_path: Path) -> None:
+    store = LocalObjectStore(tmp_path / "out")
+
+    def make(pair: Pair) -> None:
+        number = ALL_PAIRS.index(pair)
+        tables = (f"agg_{pair}", f"csi_cyc_bqx_{pair.base}", f"csi_cyc_bqx_{pair.quote}")
+        merged_pair(tmp_path / pair.name, pair, shift=number, rows=60 + number, tables=tables).publish(store)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(make, ALL_PAIRS))
+    rows = load_panel(target=(45, 15), source=store.root).collect()
+    assert rows["pair"].unique(maintain_order=True).to_list() == [pair.name for pair in ALL_PAIRS]
+    sides = ("base", "quote")
+    length, mean = "csi_cyc_bqx_{}__csi_cyc_avg_cycle_length", "agg__agg_mean_45"
+    assert {mean, *(length.format(side) for side in sides)} < {*rows.columns}
+    assert not [name for name in rows.columns if name.split("__")[0].rsplit("_", 1)[-1] in CURRENCIES]
+    for pair in ALL_PAIRS:
+        mine = rows.filter(pair=pair.name)
+        own = load_training(pair, (45, 15), source=store.root, features=[mean, "csi_cyc_bqx_*"]).collect()
+        assert mine.height == own.height == 60 + ALL_PAIRS.index(pair)
+        assert mine[mean].equals(own[mean])
+        for side, currency in zip(sides, (pair.base, pair.quote), strict=True):
+            assert mine[length.format(side)].equals(own[length.format(currency)])
