@@ -10,6 +10,7 @@ from bqx_assets.base.progress import Progress
 from bqx_assets.base.settings import Settings
 from bqx_assets.doctor.case import NOT_DEPLOYED, Case, Finding, Probe, Report, skipped
 from bqx_assets.doctor.examine import examine
+from bqx_assets.doctor.fleet_probes import fleet_probes
 from bqx_assets.doctor.machine import machine_probes, settings_probes
 from bqx_assets.doctor.network import network_probes, with_one_network_lack
 from bqx_assets.doctor.output import output_probes
@@ -26,6 +27,7 @@ THEMES = (
     "machine",
     "dagster",
     "cloud run",
+    "fleet",
 )
 """All themes of a report."""
 
@@ -117,6 +119,7 @@ def probes_of(case: Case) -> Iterator[Probe]:
         yield from cloud_run_probes(case)
     else:
         yield _left_out("cloud run", "Cloud Run", NOT_DEPLOYED)
+    yield from fleet_probes(case)
 
 
 def _left_out(theme: str, name: str, why: str) -> Probe:
