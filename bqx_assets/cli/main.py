@@ -31,8 +31,8 @@ from bqx_assets.cli.options import (
     Every,
     Json,
     PairArgument,
+    PairsOrFiles,
     ReplaceSource,
-    SomePairs,
     TrainingFile,
     Workers,
     place_of,
@@ -47,6 +47,7 @@ from bqx_assets.fleet.observe import fleet_state
 from bqx_assets.fleet.recording import recorded_command, refuse_over_budget
 from bqx_assets.pipeline import Pipeline
 from bqx_assets.release.lifecycle import init_store
+from bqx_assets.release.named_file import verify_file
 from bqx_assets.release.published import is_whole
 
 app = typer.Typer(
@@ -257,14 +258,20 @@ def run(ctx: typer.Context, pair: PairArgument, *, workers: Workers = None, engi
 
 
 @app.command(name="verify")
-def verify_command(ctx: typer.Context, pairs: SomePairs = None, *, every: Every = False, as_json: Json = False) -> None:
-    """Compare published files with their manifests: read them again, or ask a bucket for their checksums.
+def verify_command(
+    ctx: typer.Context, what: PairsOrFiles = None, *, every: Every = False, as_json: Json = False
+) -> None:
+    """Compare published files, or copies of them, with their manifests: read them, or ask a bucket for checksums.
 
     Exit code 0: all are whole, 1: at least one is not, 2: wrong usage.
     """
     session = _session(ctx, as_json=as_json)
+    pairs = [each for each in what or () if isinstance(each, Pair)]
+    files = [each for each in what or () if isinstance(each, str)]
     with session.work() as (progress, _):
-        found = Pipeline(session.settings(), progress).verify(pairs or (), every=every)
+        found = [verify_file(file) for file in files]
+        if pairs or every or not files:
+            found += Pipeline(session.settings(), progress).verify(pairs, every=every)
     session.say(results.standing_table(found, session.bqx))
     session.answer({"verified": all(map(is_whole, found)), "pairs": [results.standing_facts(each) for each in found]})
     raise typer.Exit(0 if all(map(is_whole, found)) else 1)

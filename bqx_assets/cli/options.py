@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -29,6 +29,21 @@ PairIfAny = Annotated[
 SomePairs = Annotated[
     list[Pair] | None,
     typer.Argument(parser=parse_pair, metavar="PAIR", help="Some of the 28 pairs.", show_default=False),
+]
+
+
+def _pair_or_file(text: str) -> Pair | str:
+    return text if text.endswith(".parquet") else parse_pair(text)
+
+
+PairsOrFiles = Annotated[
+    list[Any] | None,
+    typer.Argument(
+        parser=_pair_or_file,
+        metavar="PAIR|FILE",
+        help="Some of the 28 pairs, or training files with their manifests beside them: paths or URIs.",
+        show_default=False,
+    ),
 ]
 Every = Annotated[bool, typer.Option("--all", help="Take all pairs that are published.")]
 

@@ -6,9 +6,10 @@ A published file names its manifest and the expectations that it was checked aga
 from __future__ import annotations
 
 import hashlib
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 from bqx_assets.base.artifacts import MANIFEST_SUFFIX, Manifest, load_record
+from bqx_assets.base.checksums import size_and_crc
 from bqx_assets.base.errors import BadSetting, CheckpointCorrupt, ObjectMissing
 from bqx_assets.base.files import regular_file
 from bqx_assets.base.names import KEY
@@ -25,7 +26,7 @@ from bqx_assets.quality.report import Report
 from bqx_assets.quality.stored_file import Source, StoredFile, is_of
 from bqx_assets.quality.validate import validate
 from bqx_assets.release.merged_file import save_report
-from bqx_assets.release.published import Companions, companions_of, plain_name
+from bqx_assets.release.published import Companions, Standing, companions_of, plain_name
 
 _PAIR_BY_NAME = {training_name(pair): pair for pair in ALL_PAIRS}
 """The names of published files, with their pairs."""
@@ -50,6 +51,35 @@ def validate_file(
     if manifest is not None and keep and deep and published is None:
         save_report(file, manifest, report)
     return report
+
+
+def verify_file(place: str) -> Standing:
+    """Compare all bytes of a training file, such as a copy that was fetched, with its manifest.
+
+    Raises:
+        BadSetting: the place is no path of a file and no URI of an object.
+        CheckpointCorrupt: the manifest is damaged.
+    """
+    file = file_at(place)
+    manifest = _manifest_of(file)
+    source = file.open() if manifest is not None else None
+    pair = manifest.pair if manifest is not None else "?"
+    expected = "a training file with its manifest beside it"
+    if source is None or manifest is None:
+        got = "no manifest beside it" if manifest is None else "no such file"
+        cure = "Copy it, or its manifest, again."
+        return Standing(pair=pair, uri=place, state="none", got=got, expected=expected, cure=cure)
+    with closing(source):
+        whole = source.holds(manifest.file)
+        return Standing(
+            pair=pair,
+            uri=place,
+            state="done" if whole else "failed",
+            got=size_and_crc(source.size_bytes, source.crc32c),
+            expected=size_and_crc(manifest.file.size_bytes, manifest.file.crc32c),
+            cure="" if whole else f"Copy it again: bqx fetch {pair}",
+            size_bytes=source.size_bytes,
+        )
 
 
 def kept_expectations(place: str) -> Expectations | None:

@@ -56,6 +56,11 @@ class Prepared:
         """The names of the chosen features, in the file's order."""
         return self.judged.filter(pl.col(LEFT_OUT).is_null())["column"].to_list()
 
+    def refuse_damaged(self, features: Sequence[str]) -> None:
+        """Raise ChecksumMismatch if bytes of the key's, targets' or features' tables are not the manifest's."""
+        chosen = pl.col("column").is_in([KEY, *self.targets, *features])
+        self.located.refuse_damaged(self.dictionary.filter(chosen)["table"].unique().to_list())
+
 
 def load_training(  # noqa: PLR0913 -- one keyword a question that a model builder has
     pair: str | Pair,
@@ -65,6 +70,7 @@ def load_training(  # noqa: PLR0913 -- one keyword a question that a model build
     end: Moment | None = None,
     labelled: bool = True,
     dtype: Dtype | None = None,
+    verify: bool = False,
     source: str | Path | None = None,
     pin: Pin | None = None,
     settings: Settings | None = None,
@@ -86,9 +92,11 @@ def load_training(  # noqa: PLR0913 -- one keyword a question that a model build
     all but the first of the chosen ones with the same values; ``include`` takes such a kind in. ``features=[]`` gives
     none.
 
-    ``dtype``, such as ``pl.Float32``, is the floating-point type of all numbers and flags but the key. ``source`` is a
-    folder, a bucket ``gs://bucket/prefix``, or one file; by default the output of the settings. ``pin`` is the content
-    digest or the generation that must be there.
+    ``dtype``, such as ``pl.Float32``, is the floating-point type of all numbers and flags but the key. ``verify``
+    compares the bytes of the chosen tables in a local file with the manifest, which ``collect`` does not.
+
+    ``source`` is a folder, a bucket ``gs://bucket/prefix``, or one file; by default the output of the settings. ``pin``
+    is the content digest or the generation that must be there.
 
     **Shape**: the file's rows in the range x (1 + targets + features), in the order of the key.
     **Cost**: a second, for manifest, dictionary and footer. ``collect`` reads the chosen columns of the periods in the
@@ -101,6 +109,8 @@ def load_training(  # noqa: PLR0913 -- one keyword a question that a model build
         OtherData: what is there is not what was pinned.
     """
     with prepare(as_pair(pair), target, choice, source=source, pin=pin, settings=settings) as prepared:
+        if verify:
+            prepared.refuse_damaged(prepared.features)
         return selected(prepared, prepared.features, start, end, labelled=labelled, dtype=dtype)
 
 

@@ -8,6 +8,7 @@ nothing of what is read.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 import polars as pl
 
 from bqx_assets.base.artifacts import MANIFEST_SUFFIX, Manifest
-from bqx_assets.base.checksums import may_be_same, size_and_crc
+from bqx_assets.base.checksums import crc32c, may_be_same, size_and_crc
 from bqx_assets.base.errors import BadSetting, CheckpointCorrupt, ChecksumMismatch, ObjectMissing, OtherData
 from bqx_assets.base.frame_files import scan_open_parquet
 from bqx_assets.base.pairs import Pair
@@ -25,7 +26,7 @@ from bqx_assets.base.store.open_store import bucket_at
 from bqx_assets.dictionary.files import Described, Dictionary
 from bqx_assets.dictionary.schema import DICTIONARY_SUFFIX
 from bqx_assets.merge.footer import Footer
-from bqx_assets.quality.integrity import segments
+from bqx_assets.quality.integrity import FOOTER, Segment, segments
 from bqx_assets.quality.stored_file import End, Source, StoredFile, footer_bytes, footer_of, read_end
 from bqx_assets.release.named_file import file_at, manifest_beside, named_companions, publishing_store
 from bqx_assets.training.bucket_scan import scan_object
@@ -34,6 +35,7 @@ Pin = str | int
 """A content digest, as manifests state it, or the number of a generation."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _PARQUET = ".parquet"
+_PIECE_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,33 @@ class Located:
                 expected=f"that of the file, {size_and_crc(self.manifest.file.size_bytes, self.manifest.file.crc32c)}",
                 cure=f"Copy it again with its file, or publish again: bqx publish {self.pair}",
             )
+        return found
+
+    def refuse_damaged(self, tables: Collection[str]) -> None:
+        """Raise ChecksumMismatch unless the bytes of these tables in a local file are those of the manifest.
+
+        **Cost**: reads the tables' pieces, all columns and periods; of a file that is no splice all bytes. Of an object
+        nothing is read, because its store's own checksum was compared when it was located.
+        """
+        if self.source.local is None:
+            return
+        for part in segments(self.manifest, self.source.size_bytes):
+            if part.crc32c is None:
+                wrong = part.name != FOOTER and not self.source.holds(self.manifest.file)
+            else:
+                wrong = part.name.split()[0] in tables and self._crc32c(part) != part.crc32c
+            if wrong:
+                raise ChecksumMismatch(
+                    self.file.place,
+                    got=f"other bytes in {part.name}",
+                    expected="those of its manifest",
+                    cure=f"Copy it again: bqx fetch {self.pair}. Or look at all of it: bqx verify {self.pair}",
+                )
+
+    def _crc32c(self, part: Segment) -> int:
+        found, end = 0, part.start + part.size_bytes
+        for start in range(part.start, end, _PIECE_BYTES):
+            found = crc32c(self.source.read(start, min(_PIECE_BYTES, end - start)), found)
         return found
 
     def refuse_other(self, pin: Pin) -> None:

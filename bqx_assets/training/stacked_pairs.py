@@ -39,6 +39,7 @@ def load_panel(  # noqa: PLR0913 -- as ``load_training``
     end: Moment | None = None,
     labelled: bool = True,
     dtype: Dtype | None = None,
+    verify: bool = False,
     source: str | Path | None = None,
     pins: Mapping[str, Pin] | None = None,
     settings: Settings | None = None,
@@ -76,7 +77,7 @@ def load_panel(  # noqa: PLR0913 -- as ``load_training``
             for pair in wanted
         }
         features = _features(prepared, absent)
-        how = _How(start, end, labelled, dtype)
+        how = _How(start, end, labelled, dtype, verify)
         return pl.concat((_rows(name, each, features, pl.Enum([*prepared]), how) for name, each in prepared.items()))
 
 
@@ -87,6 +88,7 @@ class _How(NamedTuple):
     end: Moment | None
     labelled: bool
     dtype: Dtype | None
+    verify: bool
 
 
 def _rows(name: str, own: Prepared, features: Mapping[str, str], names: pl.Enum, how: _How) -> pl.LazyFrame:
@@ -95,6 +97,8 @@ def _rows(name: str, own: Prepared, features: Mapping[str, str], names: pl.Enum,
     given = own.judged.filter(pl.col(LEFT_OUT).is_null() | pl.col(LEFT_OUT).is_in(_PANEL_WIDE))
     columns: dict[str, str] = {common: column for column, common in given.select("column", "common_name").rows()}
     taken = [columns[common] for common in features if common in columns]
+    if how.verify:
+        own.refuse_damaged(taken)
     rows = selected(own, taken, how.start, how.end, labelled=how.labelled, dtype=how.dtype)
     return rows.select(
         pl.lit(name, names).alias(PAIR),

@@ -377,6 +377,12 @@ def test_verify_finds_rot_and_publishing_again_mends_it(bqx: Bqx) -> None:
     bqx.made("extract", "merge", "publish")
     assert bqx.json("verify", "--all")["verified"] is True
     published = bqx.home / "bqx-ml-output" / "training_eurusd.parquet"
+    copy = Path(bqx.json("fetch", "eurusd")["path"])
+    assert [each["state"] for each in bqx.json("verify", copy, published, "eurusd")["pairs"]] == ["done"] * 3
+    copy.write_bytes(copy.read_bytes()[:-1])
+    assert bqx.json("verify", copy, exit_code=1)["pairs"][0]["cure"] == "Copy it again: bqx fetch eurusd"
+    copy.with_suffix(".manifest.json").unlink()
+    assert bqx.json("verify", copy, exit_code=1)["pairs"][0]["got"] == "no manifest beside it"
     done = bqx("validate", published, "--pair", "eurusd")
     assert done.exit_code == 0, done.output  # and leaves the published report as it is
     assert bqx.json("status")["pairs"][0]["published"] == "done"

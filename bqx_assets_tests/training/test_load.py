@@ -21,13 +21,8 @@ from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.merge.footer import read_footer
 from bqx_assets.training.choice import LEFT_OUT, Choice, Excluded
-from bqx_assets.training.load import (
-    NoDictionary,
-    load_training,
-    refuse_narrow,
-    training_columns,
-    training_manifest,
-)
+from bqx_assets.training.load import NoDictionary, load_training, refuse_narrow, training_columns, training_manifest
+from bqx_assets.training.stacked_pairs import load_panel
 from bqx_assets_tests.frames import START
 from bqx_assets_tests.training.published import ROWS, Merged, merged_pair
 
@@ -331,3 +326,22 @@ def test_a_feature_by_its_common_name_is_refused_as_by_its_own(folder: Path) -> 
     for name in ("agg__agg_std_45", "csi_agg_usd__currency", "csi_agg_quote__currency"):
         with pytest.raises(BadSetting, match="which is left out"):
             load_training("eurusd", features=[name, "agg__agg_mean_45"], source=folder)
+
+
+def test_verify_finds_a_damaged_byte_of_a_chosen_table_and_looks_at_no_other(folder: Path, tmp_path: Path) -> None:
+    place = shutil.copytree(folder, tmp_path / "out")
+    path = place / "training_eurusd.parquet"
+    footer = read_footer(path)
+    chunk = footer.groups[1].chunks[footer.columns.index("agg__agg_mean_45")]
+    data = bytearray(path.read_bytes())
+    data[chunk.end - 5] ^= 1
+    path.write_bytes(data)
+    load_training("eurusd", (45, 15), source=path, features="csi_agg_*", verify=True)
+    load_training("eurusd", (45, 15), source=path, features="agg__agg_mean_90")  # nothing is compared
+    for features in ("agg__agg_mean_90", "agg__agg_mean_45"):
+        with pytest.raises(ChecksumMismatch, match=r"other bytes in agg_eurusd 2024-02.*bqx fetch eurusd"):
+            load_training("eurusd", (45, 15), source=path, features=features, verify=True)
+    with pytest.raises(ChecksumMismatch):
+        load_panel(["gbpusd", "eurusd"], (45, 15), source=place, features="agg__agg_mean_90", verify=True)
+    verified = load_training("gbpusd", (45, 15), source=place, verify=True).collect()
+    assert verified.equals(load_training("gbpusd", (45, 15), source=folder).collect())
