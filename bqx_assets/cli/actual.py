@@ -12,11 +12,13 @@ from rich.table import Table
 
 from bqx_assets.base.artifacts import Record
 from bqx_assets.base.errors import BqxError
+from bqx_assets.base.printable import some_of
 from bqx_assets.cli import results
 from bqx_assets.cli.bill import Way, estimated_run
 from bqx_assets.fleet.entry import Entry
-from bqx_assets.fleet.ledger import Ledger, Page
+from bqx_assets.fleet.ledger import Ledger, Page, unended_usd
 
+_NAMED = 5
 Axis = Literal["pair", "stage", "day", "month"]
 _KEYS: dict[Axis, Callable[[Entry], str]] = {
     "pair": lambda entry: entry.pair,
@@ -56,6 +58,10 @@ class Actual(Record):
     by: Axis
     groups: tuple[Sums, ...]
     all: Sums
+    unended: tuple[str, ...]
+    """Stages without an end, which are not priced: pair, stage and begin (UTC)."""
+    unended_usd: float
+    """What they come to by the last ones of their pairs that ended; it is in no sum, and counts against the budget."""
     unread: tuple[str, ...]
     """Names of the ledger's objects that could not be read."""
     estimated_run: Way
@@ -78,6 +84,12 @@ def actual_cost(ledger: Ledger, by: Axis, now: datetime) -> Actual:
         by=by,
         groups=tuple(_sums(name, entries) for name, entries in sorted(groups.items())),
         all=_sums("all", page.entries),
+        unended=tuple(
+            f"{each.pair}/{each.stage} of {each.began_at:%Y-%m-%d %H:%M}"
+            for each in page.entries
+            if each.outcome == "began"
+        ),
+        unended_usd=unended_usd(page.entries, now),
         unread=tuple(page.unread),
         estimated_run=estimated_run(),
     )
@@ -118,9 +130,12 @@ def actual_lines(found: Actual) -> list[str]:
     lines = [
         "USD are measured quantities by the list prices of their day; a machine of your own is not counted.",
     ]
-    if count := found.all.unreported_stages:
-        stages = f"{count:,} stage{'s' * (count != 1)} without an end"
-        lines.append(f"{stages}: at work, or killed; what it cost is not in the sums.")
+    if found.unended:
+        stages = f"{len(found.unended):,} stage{'s' * (len(found.unended) != 1)} not ended, not priced"
+        lines.append(f"{stages}: at work, or killed: {some_of(found.unended, _NAMED)}.")
+        lines.append(
+            f"By the last ones that ended they come to about {found.unended_usd:,.4f} USD, which the budget counts."
+        )
     if found.unread:
         lines.append(f"{len(found.unread):,} objects of the ledger could not be read: {', '.join(found.unread[:3])}")
     return lines

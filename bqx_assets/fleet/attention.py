@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
 from bqx_assets.base.artifacts import Record
 from bqx_assets.base.printable import some_of
+from bqx_assets.fleet.entry import LONGEST
 from bqx_assets.fleet.state import FleetState, PairState
 from bqx_assets.quality.report import count
 from bqx_assets.release.status import PairStatus
@@ -26,8 +27,6 @@ _ORDER: tuple[Kind | Literal["budget"], ...] = (
 )
 _NAMED = 3
 _NEAR_BUDGET = 0.8
-_LONGEST = timedelta(hours=5)
-"""Time after which Dagster has ended every run, also as it is deployed: an older stage that only began was killed."""
 
 
 class Attention(Record):
@@ -95,7 +94,7 @@ def _failures(pair: PairState, at: datetime) -> Iterator[tuple[Kind, str, str]]:
     if failed and failed[-1] == pair.stages[-1]:
         last = failed[-1]
         yield "failed run", f"{last.stage} failed on {last.began_at:%-d %b}: {last.error}, {last.message}", again
-    if pair.stages and pair.stages[-1].outcome == "began" and at - pair.stages[-1].began_at > _LONGEST:
+    if pair.stages and pair.stages[-1].outcome == "began" and at - pair.stages[-1].began_at > LONGEST:
         last = pair.stages[-1]
         yield "failed run", f"{last.stage} began on {last.began_at:%-d %b %H:%M} UTC and never ended: killed", again
 

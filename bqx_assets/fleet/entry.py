@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
 
 from bqx_assets.base.artifacts import FORMAT_VERSION, FormatVersion, Record
 
+LONGEST = timedelta(hours=5)
+"""Time after which Dagster has ended every run, also as it is deployed: an older stage that only began was killed."""
+COMMAND = "cli-"
+"""The beginning of the run's name of a command without Dagster, which is one stage."""
 Place = Literal["machine", "Cloud Run"]
 """Where a stage ran: on a machine that is paid for anyway, or in a container that is paid by the second."""
 

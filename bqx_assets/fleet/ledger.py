@@ -9,7 +9,7 @@ entry.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,7 +22,7 @@ from bqx_assets.base.errors import BudgetExceeded, CheckpointCorrupt, ObjectMiss
 from bqx_assets.base.printable import some_of
 from bqx_assets.base.store.protocol import ABSENT, Condition, ObjectInfo, ObjectStore, version_of
 from bqx_assets.base.threads import in_threads
-from bqx_assets.fleet.entry import Entry
+from bqx_assets.fleet.entry import COMMAND, LONGEST, Entry
 
 PREFIX = "ledger/"
 """The beginning of the names of the ledger's objects in the output store."""
@@ -136,7 +136,7 @@ class Ledger:
 
 
 def refuse_spent(ledger: Ledger, budget_usd: float, now: datetime, run: str = "") -> None:
-    """Refuse to begin a run in a month whose runs have cost ``budget_usd`` already.
+    """Refuse to begin a run in a month whose runs have cost ``budget_usd``, or will when those at work have ended.
 
     A ``run`` that has an entry of this month or of the last two days has begun before and is not refused.
 
@@ -159,15 +159,41 @@ def refuse_spent(ledger: Ledger, budget_usd: float, now: datetime, run: str = ""
             "them either, remove them: each holds one stage, or a month whose name it has.",
         )
     usd = sum(entry.usd for entry in page.entries if entry.began_at >= first)
-    if usd >= budget_usd:
+    open_usd = unended_usd([entry for entry in page.entries if entry.began_at >= first], now)
+    if usd + open_usd >= budget_usd:
         following = (now.replace(day=1) + timedelta(days=31)).replace(day=1)
+        at_work = f", and about {open_usd:,.2f} of stages without an end" if open_usd > 0 else ""
         raise BudgetExceeded(
             f"runs of {now:%B %Y}",
-            got=f"{usd:,.2f} USD by the ledger",
+            got=f"{usd:,.2f} USD by the ledger{at_work}",
             expected=f"less than {budget_usd:,.2f} USD (BQX_MONTHLY_BUDGET_USD) before a run begins",
             cure=f"Nothing was read. Raise the budget, or wait until {following:%-d %B} (UTC); "
             "what it was spent on: bqx cost --actual --by pair",
         )
+
+
+def unended_usd(entries: Sequence[Entry], now: datetime) -> float:
+    """Return the USD that stages without an end will come to, or came to before they were killed; ``entries`` by begin.
+
+    A stage counts as the pair's last one that ended, a run at work as all stages of the pair; of a pair that has none,
+    as the mean of the others. So runs that begin together do not all find the budget unspent.
+    """
+    last = {(entry.pair, entry.stage): entry.usd for entry in entries if entry.outcome == "done"}
+    whole: dict[str, float] = {}
+    for (pair, stage), usd in last.items():
+        whole[pair] = whole.get(pair, 0.0) + usd * (stage != "extract")  # of a command: spine and slabs once more
+    mean = sum(whole.values()) / len(whole) if whole else 0.0
+    runs: dict[tuple[str, str], list[Entry]] = {}
+    for entry in entries:
+        runs.setdefault((entry.run, entry.pair), []).append(entry)
+    total = 0.0
+    for (run, pair), own in runs.items():
+        at_work = own[-1].outcome == "began" and now - own[-1].began_at <= LONGEST
+        if at_work and not run.startswith(COMMAND):
+            total += max(0.0, whole.get(pair, mean) - sum(entry.usd for entry in own))
+        else:
+            total += sum(last.get((pair, entry.stage), 0.0) for entry in own if entry.outcome == "began")
+    return total
 
 
 def _latest(entries: Iterable[Entry]) -> list[Entry]:

@@ -23,7 +23,7 @@ from bqx_assets.base.pairs import Pair
 from bqx_assets.base.printable import first_line
 from bqx_assets.base.process import PeakMemory, memory_limit_bytes, worker_count
 from bqx_assets.base.usage import Usage, used
-from bqx_assets.fleet.entry import Entry
+from bqx_assets.fleet.entry import COMMAND, Entry
 from bqx_assets.fleet.ledger import Ledger, refuse_spent
 from bqx_assets.pipeline import Pipeline
 
@@ -111,7 +111,7 @@ def recorded_command(pipeline: Pipeline, pair: Pair, stage: str) -> Generator[No
         StoreError: there is a budget, and the store does not answer.
     """
     refuse_over_budget(pipeline)
-    what = Recorded(f"cli-{secrets.token_hex(8)}", pair.name, stage)
+    what = Recorded(f"{COMMAND}{secrets.token_hex(8)}", pair.name, stage)
     with PeakMemory() as memory, recorded(pipeline, what, lambda: memory.peak_bytes, keep_refused=False):
         yield
 

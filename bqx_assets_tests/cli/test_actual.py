@@ -57,7 +57,8 @@ def test_people_see_sums_unreported_stages_and_the_estimate(home: Path, monkeypa
     monkeypatch.setenv("BQX_MONTHLY_BUDGET_USD", "20")
     result = CliRunner().invoke(app, ["--home", str(home), "cost", "--actual", "--by", "pair"])
     assert "1.5000" in result.output
-    assert "1 stage without an end" in result.output
+    assert "1 stage not ended, not priced: at work, or killed: gbpusd/slabs of 20" in result.output
+    assert "about 1.5000 USD, which the budget counts" in result.output
     assert "estimated" in result.output
     assert "1.50 USD, of a budget of 20.00 USD" in result.output
 

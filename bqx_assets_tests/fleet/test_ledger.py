@@ -16,7 +16,7 @@ from bqx_assets.base.errors import BudgetExceeded, CheckpointCorrupt
 from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.base.store.protocol import ObjectInfo
 from bqx_assets.fleet.entry import Entry
-from bqx_assets.fleet.ledger import PREFIX, Ledger, refuse_spent
+from bqx_assets.fleet.ledger import PREFIX, Ledger, refuse_spent, unended_usd
 from bqx_assets_tests.servers.memory_store import MemoryObjectStore
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
@@ -174,6 +174,43 @@ def test_a_month_whose_budget_is_spent_begins_no_further_run(budget: float, *, r
         return
     with pytest.raises(BudgetExceeded, match=r"5\.00 USD by the ledger.*until 1 December"):
         refuse_spent(ledger, budget, NOW)
+
+
+def _stage(run: str, pair: str, stage: str, hours: float, usd: float | None = None) -> Entry:
+    """A stage that began so many hours ago; without USD it has not ended."""
+    known = {"outcome": "began"} if usd is None else {"outcome": "done", "bigquery_usd": usd}
+    return Entry.model_validate(
+        {"run": run, "pair": pair, "stage": stage, "began_at": NOW - timedelta(hours=hours), **known}
+    )
+
+
+WHOLE = [_stage("old", "eurusd", stage, 90, usd) for stage, usd in (("spine", 0.5), ("slabs", 3.0), ("publish", 0.5))]
+
+
+@pytest.mark.parametrize(
+    ("more", "usd"),
+    [
+        ([], 0.0),
+        ([_stage("r", "eurusd", "spine", 0.1)], 4.0),  # a run at work comes to what its pair's stages came to
+        ([_stage("r", "eurusd", "spine", 0.2, 0.25), _stage("r", "eurusd", "slabs", 0.1)], 4.0 - 0.25 - 0.25),
+        ([_stage("r", "gbpusd", "spine", 0.1)], 4.0),  # of a pair without a run, the mean of the others
+        ([_stage("r", "eurusd", "slabs", 6.0)], 3.0),  # killed: that stage alone
+        ([_stage("cli-1", "eurusd", "slabs", 0.1)], 3.0),  # a command is one stage
+        ([_stage("r", "eurusd", "publish", 0.1, 9.0)], 0.0),
+    ],
+)
+def test_a_stage_without_an_end_counts_as_the_last_one_that_ended(more: list[Entry], usd: float) -> None:
+    assert unended_usd([*WHOLE, *more], NOW) == usd
+
+
+def test_a_run_does_not_begin_while_those_at_work_will_spend_the_budget() -> None:
+    ledger = Ledger(MemoryObjectStore())
+    for each in [*WHOLE, _stage("r", "eurusd", "spine", 0.1)]:
+        ledger.begin(each)
+    refuse_spent(ledger, 8.01, NOW)
+    with pytest.raises(BudgetExceeded, match=r"4\.00 USD by the ledger, and about 4\.00 of stages without an end"):
+        refuse_spent(ledger, 8.0, NOW)
+    refuse_spent(ledger, 8.0, NOW, "r")
 
 
 def test_a_budget_of_a_month_whose_costs_are_not_known_begins_no_run() -> None:
