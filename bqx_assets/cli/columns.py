@@ -50,7 +50,9 @@ def columns_command(  # noqa: PLR0913 -- one parameter an option
     window: Annotated[list[int] | None, typer.Option(metavar="ROWS", help="Only this window; repeatable.")] = None,
     subject: Annotated[
         list[str] | None,
-        typer.Option(metavar="WORD", help="Only what is about pair, base, quote, market or other; repeatable."),
+        typer.Option(
+            metavar="WORD", help="Only what is about pair, compared, base, quote, market or other; repeatable."
+        ),
     ] = None,
     match: Annotated[
         list[str] | None, typer.Option(metavar="PATTERN", help="Only names like reg_bqx__*_45; repeatable.")

@@ -22,7 +22,7 @@ from bqx_assets.dictionary.files import Described, Dictionary
 from bqx_assets.dictionary.meanings import Meaning, meaning_of
 from bqx_assets.dictionary.reaches import reaches
 from bqx_assets.dictionary.schema import TARGETS_FAMILY, ColumnFacts, Kind, dictionary_schema
-from bqx_assets.dictionary.subjects import common_name, subject_of
+from bqx_assets.dictionary.subjects import common_name, pairs_in, subject_of
 from bqx_assets.quality.scan import ColumnFacts as Scanned
 from bqx_assets.quality.scan import Measured
 from bqx_assets.quality.table_rows import TableRows
@@ -147,6 +147,7 @@ def _row(
         "column": column.name,
         "kind": kind,
         "subject": subject_of(table, name, pair) if feature else "pair",
+        "pairs": " ".join(pairs_in(table, name)) if feature else pair.name,
         "common_name": common_name(table, name, pair) if feature else column.name,
         "table": table,
         "source": name,

@@ -11,7 +11,7 @@ from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.catalogue.families import ExpectedTable, expected_tables, targets_table
 from bqx_assets.dictionary.meanings import Meaning, meaning_of
 from bqx_assets.dictionary.schema import TARGETS_FAMILY, Kind, Subject
-from bqx_assets.dictionary.subjects import common_name, subject_of
+from bqx_assets.dictionary.subjects import common_name, pairs_in, subject_of
 
 
 class NamedColumn(Meaning):
@@ -20,6 +20,8 @@ class NamedColumn(Meaning):
     column: str
     kind: Kind
     subject: Subject
+    pairs: str
+    """The pairs that it is computed from, as far as its name tells them."""
     common_name: str
     table: str
     source: str
@@ -41,7 +43,12 @@ def describe_column(name: str, pair: Pair | str) -> NamedColumn:
     if name == KEY or is_target(name):
         kind: Kind = "key" if name == KEY else "target"
         origin = {"table": targets_table(of), "source": name, "family": TARGETS_FAMILY}
-        told = {"type": "TIMESTAMP" if kind == "key" else "FLOAT64", "subject": "pair", "common_name": name}
+        told = {
+            "type": "TIMESTAMP" if kind == "key" else "FLOAT64",
+            "subject": "pair",
+            "pairs": of.name,
+            "common_name": name,
+        }
         return _described(name, kind, meaning_of(targets_table(of), name, role=kind), origin | told)
     prefix, _, source = name.partition(SEPARATOR)
     table = _tables(of).get(prefix)
@@ -56,6 +63,7 @@ def describe_column(name: str, pair: Pair | str) -> NamedColumn:
         )
     origin = {"table": table.table, "source": source, "family": table.family, "type": types[source]}
     told = {"subject": subject_of(table.table, source, of), "common_name": common_name(table.table, source, of)}
+    told["pairs"] = " ".join(pairs_in(table.table, source))
     return _described(name, "feature", meaning_of(table.table, source), origin | told)
 
 

@@ -23,6 +23,8 @@ from bqx_assets.extract.encodings import COMPRESSION
 _FORMAT_KEY, _CRC_KEY, _SIZE_KEY = "bqx.columns", "bqx.file.crc32c", "bqx.file.size_bytes"
 """Keys of the dictionary's own parquet metadata, beside those of a training file for the pair and the content."""
 _FORMAT = "1"
+_LATER = {"reach_rows": pl.col("window"), "pairs": pl.lit("")}
+"""Fields that earlier versions did not write, with what is known of them."""
 
 
 class Described(Record):
@@ -126,12 +128,12 @@ class Dictionary:
 
 
 def _frame(data: bytes) -> pl.DataFrame:
-    """Return the rows of a dictionary; in one of an earlier version a window reaches over as many rows as it counts."""
+    """Return the rows of a dictionary, also of one of an earlier version, which had no ``reach_rows`` and ``pairs``."""
+    there = pq.read_schema(io.BytesIO(data)).names
     fields = [*dictionary_schema()]
-    if "reach_rows" in pq.read_schema(io.BytesIO(data)).names:
-        return read_parquet(data, fields)
-    older = read_parquet(data, [each for each in fields if each != "reach_rows"])
-    return older.with_columns(reach_rows=pl.col("window")).select(fields)
+    frame = read_parquet(data, [each for each in fields if each not in _LATER or each in there])
+    later = {name: value for name, value in _LATER.items() if name not in there}
+    return frame.with_columns(**later).select(fields)
 
 
 def _metadata(data: bytes) -> dict[str, str]:

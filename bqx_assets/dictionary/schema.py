@@ -17,9 +17,10 @@ _TYPES: dict[object, pl.DataType] = {int: pl.Int64(), bool: pl.Boolean(), float:
 
 Kind = Literal["key", "target", "feature"]
 FormulaOf = Literal["the users' tables", "the simulated market", ""]
-Subject = Literal["pair", "base", "quote", "market", "other"]
-"""What a feature is about: the pair itself, its base or quote currency, the whole market, or something else, such as
-another currency, another pair, or an instrument."""
+Subject = Literal["pair", "compared", "base", "quote", "market", "other"]
+"""What a feature is about: the pair itself, the pair compared with another pair, with an instrument or with the other
+rates of a triangle, its base or quote currency, the whole market, or something else, such as another currency, another
+pair, or an instrument."""
 
 
 class ColumnFacts(Record):
@@ -30,7 +31,11 @@ class ColumnFacts(Record):
     kind: Kind
     """The key, a target, or a feature."""
     subject: Subject
-    """The thing that a feature is about, by names: ``other`` is another currency or pair, an instrument, a triangle."""
+    """The thing that a feature is about, by names: ``compared`` is the pair together with another pair, an instrument
+    or a triangle, ``other`` another currency or pair, an instrument, or a triangle without the pair."""
+    pairs: str
+    """The pairs that a feature is computed from, as far as its name tells them, with spaces between them; empty for
+    means over a currency's or all pairs."""
     common_name: str
     """The name with ``base``, ``quote`` and ``pair`` in place of the currencies and the pair, so that columns that
     mean the same in two pairs have the same one."""
@@ -52,8 +57,8 @@ class ColumnFacts(Record):
     """The unit, such as ``index points`` or ``1`` for a number without one; empty where it is not known."""
     window: int | None
     """Rows that a value looks back over, the row itself included, and those over which the series looks back that the
-    value is computed from; of a target the window of its BQX, by its name. None where there is no bound (exponential
-    means, cycles), where other rows than the file's are counted (``corr_*``), and where it is not known."""
+    value is computed from; of a target the window of its BQX, by its name. A correlation with an instrument counts the
+    rows that both have. None where there is no bound (exponential means, cycles), and where it is not known."""
     reach_rows: int | None
     """Rows of the file over which the window of a feature reaches at most, the row itself included: more than the
     window where it counts rows of other pairs, or of a table, that lack some. The window of a target and the key."""

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bqx_assets.base.names import SEPARATOR, table_prefix
 from bqx_assets.base.pairs import ALL_PAIRS, CURRENCIES, Pair
 from bqx_assets.dictionary.schema import Subject
 
 _PAIRS = {pair.name: pair for pair in ALL_PAIRS}
-_COMPARED = frozenset({"cov", "corr", "tri"})
-"""First words of tables that compare the pair, or a currency, with something else."""
-
-
 _MEANS = frozenset({"csi", "mkt", "var"})
 """First words of tables of means and deviations over several pairs."""
-_TRIANGLE = "tri"
+_TRIANGLE, _COVARIANCE, _CORRELATED, _INSTRUMENT = "tri", "cov", "corr", "ibkr_"
+_VALUES = {"val1": 0, "pair1": 0, "val2": 1, "pair2": 1}
+"""Columns of ``cov_*`` that hold one of the two pairs, with its place in the table's name."""
 
 
 def pairs_of(table: str) -> tuple[str, ...]:
@@ -36,24 +36,39 @@ def averaged_pairs(table: str) -> tuple[str, ...]:
     return tuple(pair.name for pair in ALL_PAIRS if not named or named & {pair.base, pair.quote})
 
 
-def subject_of(table: str, column: str, pair: Pair) -> Subject:
-    """Return what a feature is about, by the pairs and currencies in the names of its table and column.
+def pairs_in(table: str, column: str) -> tuple[str, ...]:
+    """Return the pairs that a feature is computed from, as far as its name tells them; none of a mean over pairs.
 
-    A table that compares the pair with another pair or an instrument, or the three rates of a triangle, is about
-    something else, whichever of them a column holds.
+    Of the values that a table compares (``val1``, ``val2``) it is one of its two pairs. Which rate of a triangle
+    ``pair1_val`` is, the name does not tell.
     """
+    pairs = pairs_of(table)
     words = table.split("_")
-    if words[0] in _COMPARED:
-        return "other"
+    if words[0] in _MEANS:
+        return (column,) if column in _PAIRS else ()
+    if words[0] == _CORRELATED and _of_instrument(words, column):
+        return ()
+    return pairs[_VALUES[column] : _VALUES[column] + 1] if words[0] == _COVARIANCE and column in _VALUES else pairs
+
+
+def subject_of(table: str, column: str, pair: Pair) -> Subject:
+    """Return what a feature is about, by the pairs and currencies in the names of its table and column."""
+    words = table.split("_")
     if words[0] == "mkt":
         return "pair" if column == pair.name else "other" if column in _PAIRS else "market"
-    named = {word for word in words if word in _PAIRS or word in CURRENCIES}
-    if pair.name in named:
-        return "pair"
-    currencies = named & {*CURRENCIES}
+    pairs = pairs_in(table, column)
+    if pair.name in pairs:
+        alone = len(pairs) == 1 and not (words[0] == _CORRELATED and not column.startswith("fx_"))
+        return "pair" if alone else "compared"
+    currencies = {word for word in words if word in CURRENCIES}
     if len(currencies) != 1:
         return "other"
     return "base" if pair.base in currencies else "quote" if pair.quote in currencies else "other"
+
+
+def _of_instrument(words: Sequence[str], column: str) -> bool:
+    """Return whether a column of a ``corr_*`` table holds the instrument alone: its volatility, or its BQX."""
+    return column.startswith(_INSTRUMENT) or (words[1:3] in (["bqx", "ibkr"], ["etf", "bqx"]))
 
 
 def common_name(table: str, column: str, pair: Pair) -> str:

@@ -58,7 +58,7 @@ class Choice(TypedDict, total=False):
     """Most rows of the file that a feature may look back over, ``reach_rows`` of the dictionary; features of unknown
     window do not pass. So ``embargo_rows`` knows the reach of each, and the embargo is not longer than it must be."""
     subjects: Subject | Sequence[Subject]
-    """What the features are about: ``pair``, ``base``, ``quote``, ``market`` or ``other``."""
+    """What the features are about: ``pair``, ``compared``, ``base``, ``quote``, ``market`` or ``other``."""
     include: Excluded | Collection[Excluded]
     """Kinds of features that are left out by default and are wanted all the same."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import math
 import tempfile
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -185,3 +187,30 @@ def test_the_first_of_equal_ones_is_the_original_and_what_is_unknown_equals_noth
 def test_a_path_names_the_project_of_numbers_from_bigquery() -> None:
     assert path_of("BigQuery project bqx-ml", "features", "agg_eurusd") == "bqx-ml.features.agg_eurusd"
     assert path_of("simulated rates", "features", "agg_eurusd") == "features.agg_eurusd"
+
+
+def test_a_dictionary_of_an_earlier_version_is_read_with_what_is_known(training: Training) -> None:
+    now = _dictionary(training)
+    table = pq.read_table(io.BytesIO(now.as_parquet())).drop_columns(["reach_rows", "pairs"])
+    into = io.BytesIO()
+    pq.write_table(table, into)
+    earlier = Dictionary.read(into.getvalue())
+    assert earlier.frame.schema == now.frame.schema
+    assert earlier.frame["reach_rows"].equals(now.frame["window"])
+    assert earlier.frame["pairs"].unique().to_list() == [""]
+    assert earlier.frame.drop("reach_rows", "pairs").equals(now.frame.drop("reach_rows", "pairs"))
+
+
+def test_what_a_table_lacks_lengthens_its_reach(training: Training) -> None:
+    """Here every second row of all columns of a table is null."""
+    frame = training.frame()
+    names = [name for name in frame.columns if name.startswith("agg__")]
+    thin = frame.with_columns(pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.col(name)).alias(name) for name in names)
+    with tempfile.TemporaryDirectory() as folder:
+        found = _dictionary(rewritten(training, thin, Path(folder))).frame
+    known = [place for place in range(0, frame.height, 2) if any(frame[name][place] is not None for name in names)]
+    longest = max(last - first + 1 for first, last in zip(known, known[44:], strict=False))
+    reach = found.filter(column="agg__agg_mean_45")["reach_rows"][0]
+    assert longest <= reach <= longest + 15  # values of single columns are null in a few rows more
+    others = ~pl.col("column").is_in(names)
+    assert found.filter(others).equals(_dictionary(training).frame.filter(others))

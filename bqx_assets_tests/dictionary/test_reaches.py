@@ -24,7 +24,8 @@ from bqx_assets_tests.sandbox.features.bars import small_market
 EURUSD = parse_pair("eurusd")
 ROWS = 520
 NUMBERS = {"FLOAT64", "INT64"}
-KINDS = ("agg", "cov_agg", "cov_lag", "tri_agg_idx", "tri_reg_idx", "csi_agg", "var_agg_idx", "var_corr", "mkt_vol",
+KINDS = ("agg", "cov_agg", "cov_lag", "tri_agg_idx", "tri_reg_idx", "corr_ibkr", "corr_etf_idx",
+         "csi_agg", "var_agg_idx", "var_corr", "mkt_vol",
          "mkt_dispersion", "mkt_corr")  # fmt: skip
 
 

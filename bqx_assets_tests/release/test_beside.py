@@ -27,7 +27,8 @@ from bqx_assets_tests.release.training import FaultyStore, stored
 EURUSD = parse_pair("eurusd")
 NAME, PLAIN = "training_eurusd.parquet", "training_eurusd.columns.parquet"
 FACTS = {
-    "column": "agg__agg_mean_45", "kind": "feature", "subject": "pair", "common_name": "agg__agg_mean_45",
+    "column": "agg__agg_mean_45", "kind": "feature", "subject": "pair", "pairs": "eurusd",
+    "common_name": "agg__agg_mean_45",
     "table": "agg_eurusd", "source": "agg_mean_45", "path": "features.agg_eurusd", "family": "pair_specific",
     "meaning": "Mean of the close | over 45 rows.", "formula": "mean(x, 45)", "formula_of": "the simulated market",
     "unit": "1", "window": 45, "reach_rows": 45,
