@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from bqx_assets.base.artifacts import Manifest, Record, SlabRecord, library_versions
-from bqx_assets.base.errors import TableMissing
+from bqx_assets.base.errors import CheckpointCorrupt, TableMissing
 from bqx_assets.base.names import target_parts
 from bqx_assets.dictionary.build import BIGQUERY
 from bqx_assets.extract.job import Extraction
@@ -46,7 +46,8 @@ class Reproduction(Record):
     pair: str
     content_digest: str | None
     way: Way
-    """``pieces``: without reading the warehouse. ``reading``: what is missing must be read. ``not``: no longer."""
+    """``pieces``: without reading the warehouse. ``reading``: an extraction must read what is missing, which is nothing
+    where only the last extraction was not complete. ``not``: no longer."""
     tables: tuple[TableVerdict, ...]
     """Tables whose pieces are not all kept; if there are some, also those that an extraction would read anew, though
     their pieces are kept, because they changed."""
@@ -74,7 +75,8 @@ def reproduction(
     kept = {slab.table: _missing(slab, job) for slab in manifest.extraction.slabs}
     lacking = [slab for slab in manifest.extraction.slabs if kept[slab.table]]
     tables: list[TableVerdict] = []
-    if lacking:
+    ready = not lacking and _is_extraction(manifest, job)
+    if not ready:
         now = _Now(manifest, job)
         tables = [now.verdict(slab, kept[slab.table]) for slab in lacking]
         # An extraction that reads what is missing reads these too: no command keeps a piece of a table that changed.
@@ -84,7 +86,7 @@ def reproduction(
     return Reproduction(
         pair=manifest.pair,
         content_digest=manifest.file.content_digest,
-        way="not" if lost else "reading" if tables else "pieces",
+        way="not" if lost else "pieces" if ready else "reading",
         tables=tuple(tables),
         kept_tables=len(kept) - len(lacking),
         notes=(
@@ -105,6 +107,15 @@ def _missing(slab: SlabRecord, job: Extraction) -> list[str]:
         for piece in slab.pieces
         if piece.period not in there or kept.get(piece.period) != piece.fingerprint
     ]
+
+
+def _is_extraction(manifest: Manifest, job: Extraction) -> bool:
+    """Return whether the last extraction, which a merge takes, is complete and has the manifest's tables."""
+    try:
+        last = job.slabs.load_extraction()
+    except CheckpointCorrupt:
+        return False
+    return not last.failed and [each.table for each in last.slabs] == [each.table for each in manifest.extraction.slabs]
 
 
 class _Now:

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from bqx_assets.base.artifacts import FailedTable
 from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.cli.main import app
@@ -95,6 +96,24 @@ def test_what_is_kept_and_changed_would_be_read_anew_with_what_is_missing(made: 
     _bqx(home, "merge", "eurusd")
     found = _asked(home)
     assert (found["way"], found["content_digest"]) == ("pieces", digest)
+
+
+def test_an_extraction_that_is_not_complete_is_made_again_before_the_merge(made: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(made, home, symlinks=True)
+    slabs = Pipeline(Settings(home=home)).slabs(PAIR)
+    record = slabs.load_extraction()
+    failed = FailedTable(table=record.features()[0].table, error="TableUnreadable", message="refused")
+    others = tuple(slab for slab in record.slabs if slab.table != failed.table)
+    assert slabs.folder is not None
+    changed = record.model_copy(update={"failed": (failed,), "slabs": others})
+    (slabs.folder / "extraction.json").write_bytes(changed.as_json())
+    digest = _asked(home)["content_digest"]
+    assert (_asked(home)["way"], _asked(home)["tables"]) == ("reading", [])
+    _bqx(home, "merge", "eurusd", code=1)
+    _bqx(home, "extract", "eurusd")
+    _bqx(home, "merge", "eurusd")
+    assert (_asked(home)["way"], _asked(home)["content_digest"]) == ("pieces", digest)
 
 
 def test_a_card_of_a_published_file_states_targets_families_and_checks(made: Path, tmp_path: Path) -> None:
