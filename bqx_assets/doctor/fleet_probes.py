@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from bqx_assets.base.errors import BadSetting
 from bqx_assets.doctor.case import Case, Finding, Probe, noted, passed, skipped
-from bqx_assets.doctor.output import API
+from bqx_assets.doctor.output import FOLDER, LIST
 from bqx_assets.fleet.alert_settings import AlertSettings, alert_settings
 from bqx_assets.fleet.ledger import Ledger, refuse_spent
 
@@ -20,7 +20,7 @@ _SET_ONE = "Set BQX_ALERT_WEBHOOK, or BQX_ALERT_SMTP with BQX_ALERT_FROM and BQX
 def fleet_probes(case: Case) -> Iterator[Probe]:
     """Yield the probes; what the month has cost is read in the output store."""
     yield Probe(THEME, "alerts", _alerts)
-    yield Probe(THEME, "budget of the month", _budget, needs=(API,) if case.in_bucket else ())
+    yield Probe(THEME, "budget of the month", _budget, needs=(LIST if case.in_bucket else FOLDER,))
 
 
 def _alerts(case: Case) -> Finding:

@@ -25,6 +25,7 @@ from bqx_assets.release.bucket_policy import About, BucketFinding, of_rules, of_
 from bqx_assets.release.lifecycle import has_rules, others_of, refuse_deletion, rules
 
 THEME = "output"
+FOLDER = "folder"
 API, LIST, SETTINGS, WRITE = "Cloud Storage API", "bucket", "bucket settings", "write, compose, delete"
 _CALL: dict[str, Any] = {"timeout": (5, 10), "retry": None}
 _NO_PERMISSION = ("permission", "permission_unnamed")
@@ -36,7 +37,7 @@ _SEE_SETTINGS = "To see them: roles/storage.legacyBucketReader for {} on the buc
 def output_probes(case: Case) -> Iterator[Probe]:
     """Yield the probes of the place where training files are published."""
     if not case.in_bucket:
-        yield Probe(THEME, "folder", _folder)
+        yield Probe(THEME, FOLDER, _folder)
         return
     storage_probe = partial(Probe, THEME, service="cloud_storage")
     yield storage_probe(API, _first_call, needs=(reached("Cloud Storage"), TOKEN))

@@ -11,6 +11,7 @@ from bqx_assets.base.settings import Settings
 from bqx_assets.doctor.case import Case, Line
 from bqx_assets.doctor.examine import examine
 from bqx_assets.doctor.fleet_probes import fleet_probes
+from bqx_assets.doctor.output import output_probes
 from bqx_assets.fleet.entry import Entry
 from bqx_assets.fleet.ledger import Ledger
 from bqx_assets.pipeline import Pipeline
@@ -22,7 +23,7 @@ MACHINE = {"DAGSTER_HOME": "/dagster"}
 
 def lines(home: Path, environment: dict[str, str], *, budget: float | None = None) -> tuple[Line, Line]:
     case = Case(Settings(home=home, monthly_budget_usd=budget), EURUSD, environment=environment)
-    alerts, spent = examine(case, tuple(fleet_probes(case))).lines
+    _, alerts, spent = examine(case, (*output_probes(case), *fleet_probes(case))).lines
     return alerts, spent
 
 
