@@ -10,10 +10,13 @@ import json
 import re
 import smtplib
 import ssl
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid, parsedate_to_datetime
@@ -220,12 +223,18 @@ def receivers(settings: AlertSettings) -> list[Receiver]:
 def deliver(
     receiver: Receiver, faults: Mapping[str, Fault], box: Mailbox, settings: AlertSettings, now: datetime
 ) -> tuple[Mailbox, int, AlertNotSent | None]:
-    """Send a receiver what is due; return its mailbox, the number of delivered messages, and the error at the end."""
+    """Send a receiver what is due; return its mailbox, the number of delivered messages, and the error at the end.
+
+    What a slow receiver has not taken in some seconds is due again at the next look.
+    """
     told = {key: fault for key, fault in faults.items() if fault.kind in settings.kinds}
     box, sent = box.following(told, settings.kinds), 0
     if box.not_before is not None and now < box.not_before:
         return box, 0, None
+    began = time.monotonic()
     for message in box.due(told, now, settings.alert_per_hour):
+        if time.monotonic() - began > RETRIES["alert"].call_seconds:  # Dagster ends a sensor after 60 s
+            break
         try:
             receiver.send(message)
         except AlertNotSent as error:
@@ -239,7 +248,7 @@ def _repeated(subject: str, attempt: Callable[[], str]) -> str:
     policy, began, failures = RETRIES["alert"], time.monotonic(), 0
     while True:
         try:
-            return attempt()
+            return _within(began + policy.patience_seconds - time.monotonic(), attempt)
         except _Passing as error:
             failures += 1
             wait = policy.wait_seconds(failures, error.asked_seconds)
@@ -249,6 +258,27 @@ def _repeated(subject: str, attempt: Callable[[], str]) -> str:
                     error.asked_seconds
                 ) from None
         time.sleep(wait)
+
+
+def _within(seconds: float, attempt: Callable[[], str]) -> str:
+    """Return the answer of an attempt. Raises _Passing if it takes longer.
+
+    A socket's timeout begins anew with each byte, so a server that sends one a second held a sensor for minutes. The
+    thread of an attempt that is given up ends with its connection, or with the process.
+    """
+    answer: Future[str] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(attempt())
+        except BaseException as error:  # noqa: BLE001 -- the caller raises it
+            answer.set_exception(error)
+
+    threading.Thread(target=run, name="alert", daemon=True).start()
+    try:
+        return answer.result(max(seconds, 0.0))
+    except FutureTimeout:
+        raise _Passing(f"no whole answer in {seconds:.0f} s", _AGAIN) from None
 
 
 def _retry_after(text: str | None) -> float:

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from bqx_assets.base.errors import AlertNotSent
 from bqx_assets.base.retry import RETRIES
 from bqx_assets.fleet.alert_settings import AlertSettings
-from bqx_assets.fleet.messages import Fault, of_faults, trial
-from bqx_assets.fleet.notify import Mail, Webhook, receivers
+from bqx_assets.fleet.mailbox import Mailbox
+from bqx_assets.fleet.messages import Fault, Message, of_faults, trial
+from bqx_assets.fleet.notify import Mail, Webhook, deliver, receivers
 from bqx_assets_tests.servers.receivers import WebhookServer, mail_server, make_certificate
 
 SECRET = "T0123/B4567/dZkq8vJx0LmNw2"  # noqa: S105 -- of no channel
+NOW = datetime(2026, 1, 4, 5, tzinfo=UTC)
 TO = "a@example.com, b@example.com"
 HOSTILE = "<!channel> @channel @everyone <https://evil|ok> `x` & \r\nBcc: all@example.com \u202e"
 
@@ -92,6 +99,56 @@ def test_a_long_wait_is_left_to_a_later_look(hook: WebhookServer) -> None:
     with pytest.raises(AlertNotSent, match="429 slowly") as refused:
         _webhook(hook).send(trial())
     assert (refused.value.asked_seconds, len(hook.paths)) == (600.0, 1)
+
+
+@contextmanager
+def dripping() -> Generator[str]:
+    """A server that answers each request by a byte in 50 ms, for ever."""
+    over = threading.Event()
+
+    def drip(server: socket.socket) -> None:
+        with suppress(OSError):
+            taken, _ = server.accept()
+            with taken:
+                taken.sendall(b"HTTP/1.1 500 broken\r\nX: ")
+                while not over.wait(0.05):
+                    taken.sendall(b"y")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=drip, args=(server,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}/services/{SECRET}"
+        over.set()
+        thread.join()
+
+
+def test_a_receiver_that_answers_byte_by_byte_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RETRIES, "alert", replace(RETRIES["alert"], patience_seconds=0.5))
+    with dripping() as address:
+        began = time.monotonic()
+        with pytest.raises(AlertNotSent, match="no whole answer in 0 s"):
+            Webhook(AlertSettings.model_validate({"alert_webhook": address})).send(trial())
+        assert time.monotonic() - began < 3
+
+
+def test_a_slow_receiver_gets_the_rest_at_the_next_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow:
+        name = "slow"
+
+        def send(self, _: Message) -> str:
+            clock[0] += 1.5
+            return "ok"
+
+    clock = [0.0]
+    monkeypatch.setattr("bqx_assets.fleet.notify.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    faults = {each.key: each for each in (_fault(pair) for pair in ("eurusd", "gbpusd", "usdjpy", "usdchf"))}
+    box, sent, error = deliver(Slow(), faults, Mailbox(), AlertSettings(), NOW)
+    assert (sent, box.waiting(faults), error) == (2, 2, None)
+    assert deliver(Slow(), faults, box, AlertSettings(), NOW)[1] == 2
+
+
+def _fault(pair: str) -> Fault:
+    return Fault(kind="run", subject=pair, what=f"{pair} failed", parts=("x",))
 
 
 def test_attempts_are_few(hook: WebhookServer) -> None:
