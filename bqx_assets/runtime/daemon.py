@@ -49,9 +49,12 @@ def main() -> None:
 
 
 def is_served(instance: dg.DagsterInstance) -> bool:
-    """Return whether some daemon takes runs from the queue, by its last heartbeat."""
+    """Return whether some daemon takes runs from the queue, by its last heartbeat.
+
+    One from the future is of a dead daemon, whose clock was ahead.
+    """
     last = instance.get_daemon_heartbeats().get(_QUEUE)
-    return last is not None and time.time() - last.timestamp < _SILENT_SECONDS
+    return last is not None and abs(time.time() - last.timestamp) < _SILENT_SECONDS
 
 
 def is_of_this_machine(instance: dg.DagsterInstance) -> bool:

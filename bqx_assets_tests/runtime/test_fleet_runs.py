@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._daemon.types import DaemonHeartbeat
 
 from bqx_assets.base.pairs import Pair, parse_pair
 from bqx_assets.base.settings import Settings
@@ -98,6 +100,14 @@ def test_sigterm_cancels_what_is_queued_and_at_work_and_leaves_no_run_and_no_dae
         assert instance.get_runs(dg.RunsFilter(statuses=UNENDED)) == []
         assert not is_served(instance)
     assert pairs_to_repeat(settings, PAIRS) == PAIRS
+
+
+@pytest.mark.parametrize(("age", "served"), [(10.0, True), (80.0, False), (-3_600.0, False)])
+def test_a_daemon_whose_heartbeat_is_old_or_from_the_future_takes_no_runs(age: float, *, served: bool) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        heartbeat = DaemonHeartbeat(time.time() - age, "QUEUED_RUN_COORDINATOR", "some-daemon", [])
+        instance.add_daemon_heartbeat(heartbeat)
+        assert is_served(instance) is served
 
 
 def _members(*states: tuple[str, float | None]) -> Sequence[MemberRun]:
