@@ -135,9 +135,9 @@ def test_a_slow_receiver_gets_the_rest_at_the_next_look(monkeypatch: pytest.Monk
     class Slow:
         name = "slow"
 
-        def send(self, _: Message) -> str:
+        def send(self, message: Message) -> str:
             clock[0] += 1.5
-            return "ok"
+            return message.title
 
     clock = [0.0]
     monkeypatch.setattr("bqx_assets.fleet.notify.time", SimpleNamespace(monotonic=lambda: clock[0]))
