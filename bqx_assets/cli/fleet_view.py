@@ -76,5 +76,7 @@ def _age(snapshot: datetime | None, state: FleetState, *, fresh: bool | None) ->
     if snapshot is None:
         return Text("")
     days = (state.at - snapshot).total_seconds() / 86_400
+    if days < 0:  # some clock is wrong; what needs attention says so
+        return Text("ahead", style="bold yellow")
     text = f"{days * 24:.0f} h" if days < 2 else f"{days:.0f} d"  # noqa: PLR2004 -- from two days on, days say more
     return Text(f"{text} {'fresh' if fresh else 'stale'}", style="green" if fresh else "bold yellow")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from bqx_assets.base.artifacts import Record
@@ -27,6 +27,10 @@ _ORDER: tuple[Kind | Literal["budget"], ...] = (
 )
 _NAMED = 3
 _NEAR_BUDGET = 0.8
+
+
+_CLOCKS = timedelta(minutes=5)
+"""Difference between two clocks that is of no interest."""
 
 
 class Attention(Record):
@@ -101,6 +105,9 @@ def _failures(pair: PairState, at: datetime) -> Iterator[tuple[Kind, str, str]]:
 
 def _lacks(pair: PairState, state: FleetState) -> Iterator[tuple[Kind, str, str]]:
     status, name, again = pair.status, pair.status.pair, f"bqx run {pair.status.pair}"
+    if pair.snapshot_time is not None and pair.snapshot_time > state.at + _CLOCKS:
+        told = f"its data are of {pair.snapshot_time:%-d %b %H:%M} UTC, which this machine's clock has not reached"
+        yield "stale", told, "bqx doctor --only network"
     if pair.fresh is False and pair.snapshot_time is not None:
         days = (state.at - pair.snapshot_time).total_seconds() / 86_400
         yield "stale", f"its data are {days:,.1f} days old, {state.fresh_days:g} are allowed", again

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from bqx_assets.cli.fleet_view import fleet_facts, fleet_lines
 from bqx_assets.fleet.state import FleetState
-from bqx_assets_tests.fleet.states import fleet, good, stage
+from bqx_assets_tests.fleet.states import NOW, fleet, good, stage
 
 _WIDE = 1_000
 
@@ -44,6 +46,15 @@ def test_a_source_that_nobody_asked_is_not_called_unchanged() -> None:
     assert "unchanged" not in told
     assert "Whether sources changed since was not asked: bqx status --sources" in told
     assert "not asked" not in "\n".join(drawn(fleet()))
+
+
+def test_data_from_the_future_have_no_age_and_are_told_as_a_matter_of_a_clock() -> None:
+    state = fleet(pairs=(good("eurusd", snapshot_time=NOW + timedelta(hours=1)), good("gbpusd", snapshot_time=NOW)))
+    told = drawn(state)
+    assert any(line.split()[:2] == ["eurusd", "ahead"] for line in told)
+    assert "! eurusd: its data are of 27 Nov 13:00 UTC, which this machine's clock has not reached" in told
+    assert "  → bqx doctor --only network" in told
+    assert sum(line.startswith("!") for line in told) == 1
 
 
 def test_a_warehouse_that_did_not_answer_is_told_apart() -> None:
