@@ -9,6 +9,7 @@ set +a
 
 # 1. Is anything missing? Each lack is named, with the command that mends it. Nothing is changed, and nothing runs before.
 bqx doctor --only settings --only bigquery --only tables --only output
+[ -z "${BQX_ALERT_WEBHOOK:-}${BQX_ALERT_SMTP:-}" ] || bqx alert --test
 
 # 2. Make the pairs, the largest first. A pair that fails holds up no other one; its error and cure stand in the last table.
 failed=0

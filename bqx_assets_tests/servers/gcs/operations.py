@@ -131,7 +131,8 @@ class Service:
         return Answer(204)
 
     def _copy(self, request: Request, bucket: Bucket, name: str, other: Bucket, target: str) -> Json:
-        source = bucket.find(name)
+        generation = request.query.get("sourceGeneration")
+        source = bucket.find(name, int(generation) if generation else None)
         made = other.put(target, source.data, request.query, metadata=source.metadata, components=source.components)
         return made.resource(other.name)
 
