@@ -120,12 +120,16 @@ def _published(home: Path, rates: Path, pairs: list[Pair], rows: int) -> Setting
 
 
 def _ways(loaded: pl.DataFrame, tests: tuple[int, int], facts: Reach, horizon: int) -> list[tuple[str, list[Split]]]:
-    """Return the splits of each way; all but the shuffled one test the same rows."""
+    """Return the splits of each way; all but the shuffled one test the same rows, and train on as many.
+
+    Without an embargo the rows that it would cost are left out at the beginning: else it would be measured together
+    with what fewer training rows cost.
+    """
     keys, (folds, test_rows) = loaded[KEY].to_numpy(), tests
 
     def ordered(gap: int) -> list[Split]:
         splitter: Any = TimeSeriesSplit(folds, test_size=test_rows, gap=gap)
-        return list(splitter.split(keys))
+        return [(train[facts.embargo - gap :], test) for train, test in splitter.split(keys)]
 
     chance: Any = KFold(5, shuffle=True, random_state=1)
     return [
