@@ -30,7 +30,7 @@ from benchmarks.range_server import RangeFiles
 from benchmarks.selections import spread
 from bqx_assets.base.frame_files import scan_open_parquet
 from bqx_assets.base.names import KEY
-from bqx_assets.merge.footer import parse_footer, read_end, read_footer
+from bqx_assets.merge.footer import read_end, read_footer
 from bqx_assets.quality.stored_file import Source
 from bqx_assets.training import bucket_scan
 
@@ -91,7 +91,7 @@ def _by_load_training(asked: Asked, requests: int = 16) -> int:
                 return scan_open_parquet(file)
         served = _Served(place)
         end = read_end(served.read_same, served.size_bytes, served.name)
-        return bucket_scan.scan_object(cast("Source", served), parse_footer(end, served.size_bytes, served.name))
+        return bucket_scan.scan_object(cast("Source", served), end)
 
     return _by_polars(asked, scan)
 
