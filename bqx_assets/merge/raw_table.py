@@ -22,7 +22,7 @@ from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.discovery import FORWARD_PREFIX
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.catalogue.families import PAIR_COLUMN, family_of
-from bqx_assets.extract.align import RowMatch, align, as_key, match_rows, refuse_empty
+from bqx_assets.extract.align import RowMatch, as_key, match_rows, refuse_empty
 from bqx_assets.extract.choose import choose
 from bqx_assets.extract.encodings import Encoding
 from bqx_assets.extract.lookahead import LookaheadDetector
@@ -133,6 +133,23 @@ class _RawPart:
         setting = self.settings.encoding
         return choose(rows.head(self.spine.facts.row_groups[0]), setting, encodings_of(earlier, setting))
 
+    def strips_of(self, columns: Sequence[Column]) -> list[Sequence[Column]]:
+        """Return columns in as few groups of ``_STRIP_BYTES`` as there can be, each with as many as the others."""
+        size_bytes = sum(map(self._column_bytes, columns))
+        count = min(len(columns), -(-size_bytes // _STRIP_BYTES))
+        ends = [len(columns) * (number + 1) // count for number in range(count)]
+        return [columns[first:end] for first, end in pairwise([0, *ends])]
+
+    def strip_memory_bytes(self, columns: Sequence[Column]) -> int:
+        """Return the memory for a strip of columns, or for finding the positions of the file's rows if larger."""
+        largest_bytes = max((sum(map(self._column_bytes, strip)) for strip in self.strips_of(columns)), default=0)
+        return max(_copies(self.file) * largest_bytes, _PLACE_BYTES * self.file.footer.rows)
+
+    def _column_bytes(self, column: Column) -> int:
+        """Return a column's decoded size, in the file or on the spine, whichever has more rows."""
+        rows, there, stated = self.spine.facts.rows, self.file.footer.rows, self.file.decoded_bytes[column.source]
+        return max(8 * rows, stated * rows // there if 0 < there < rows else stated)
+
 
 @dataclass(frozen=True)
 class SpinePart(_RawPart):
@@ -148,35 +165,45 @@ class SpinePart(_RawPart):
 
     @property
     def memory_bytes(self) -> int:
-        """The memory that the frame takes as read, aligned and encoded."""
-        return targets_memory_bytes(self.file, [column.source for column in self.columns])
+        """The memory for the columns that are worked on at once, or for finding the positions of its rows if larger."""
+        return self.strip_memory_bytes(self.columns)
 
-    def begin(self, period: int, scratch: Path, earlier: SlabRecord | None) -> Work:  # noqa: ARG002 -- no file is made
-        """Return the work on the rows of the file that are in the spine: one step, which encodes them."""
+    def begin(self, period: int, scratch: Path, earlier: SlabRecord | None) -> Work:  # noqa: ARG002 -- one period
+        """Return the work on the rows of the file that are in the spine: steps as of ``RawTable``."""
         content: dict[str, str] = {}
         chosen: dict[str, Encoding] = {}
+        placed: list[RowMatch] = []
+        lock = Lock()
 
-        def step() -> Encoded:
-            rows = stored(self._rows(), self.columns)
+        def step(columns: Sequence[Column]) -> Encoded:
+            with lock:
+                placed[:] = placed or [self._place()]
+            rows = stored(self._strip(columns, placed[0]), columns)
             content.update(digests(rows, self.spine.periods))
-            chosen.update(self.chosen(rows, earlier))
-            return encode(rows, self.table, self.spine.facts, chosen)
+            kinds = self.chosen(rows, earlier)
+            chosen.update(kinds)
+            return encode(rows, self.table, self.spine.facts, kinds)
 
         def finish(sums: Sums) -> Prepared:
             record = record_of(sums, self._provenance(), content, chosen, self.settings.encoding)
             return Prepared(record, record.pieces[0], note="aligned")
 
-        return Work([step], finish)
+        return Work([partial(step, columns) for columns in self.strips_of(self.columns)], finish)
 
     def frame(self) -> tuple[pl.DataFrame, SlabRecord]:
         """Return key and targets on the spine's rows."""
-        rows = stored(self._rows(), self.columns)
+        rows = stored(self._strip(self.columns, self._place()), self.columns)
         return rows, record_of(self.file.source.sums(), self._provenance(), digests(rows, self.spine.periods), {}, "")
 
-    def _rows(self) -> pl.DataFrame:
-        read = self.file.rows([column.source for column in self.columns], floats=True)
-        aligned, _ = align(read, self.spine.keys, subject=self.file.subject, policy=self.settings.duplicates)
-        return aligned.insert_column(0, self.spine.keys)
+    def _place(self) -> RowMatch:
+        key, subject = as_key(self.file.rows([KEY]), self.file.subject), self.file.subject
+        return match_rows(key, self.spine.keys, subject=subject, policy=self.settings.duplicates)
+
+    def _strip(self, columns: Sequence[Column], placed: RowMatch) -> pl.DataFrame:
+        """Return columns of the file on the spine's rows; the key is the spine's own."""
+        names = [column.source for column in columns if column.source != KEY]
+        found = placed.apply(self.file.rows(names, floats=True)).get_columns() if names else []
+        return pl.DataFrame([*([self.spine.keys] if len(names) < len(columns) else []), *found])
 
     def _provenance(self) -> SlabProvenance:
         return provenance_of(
@@ -203,8 +230,7 @@ class RawTable(_RawPart):
     @property
     def memory_bytes(self) -> int:
         """The memory for the columns that are worked on at once, or for finding the positions of its rows if larger."""
-        largest_bytes = max((sum(map(self._column_bytes, strip)) for strip in self.strips()), default=0)
-        return max(_copies(self.file) * largest_bytes, _PLACE_BYTES * self.file.footer.rows)
+        return self.strip_memory_bytes(self.columns)
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
@@ -219,11 +245,6 @@ class RawTable(_RawPart):
         self.file.refuse_types(kept)
         return tuple(Column(name=name, source=source, type=types[source]) for name, source in named)
 
-    def _column_bytes(self, column: Column) -> int:
-        """Return a column's decoded size, in the file or on the spine, whichever has more rows."""
-        rows, there, stated = self.spine.facts.rows, self.file.footer.rows, self.file.decoded_bytes[column.source]
-        return max(8 * rows, stated * rows // there if 0 < there < rows else stated)
-
     def _looks_forward(self, name: str) -> bool:
         return name.lower().startswith(FORWARD_PREFIX) and not self.settings.include_forward_looking
 
@@ -235,12 +256,12 @@ class RawTable(_RawPart):
             FooterError: the file is damaged.
         """
         work = _TableWork(self, scratch, earlier)
-        return Work([partial(work.step, columns) for columns in self.strips() or [[]]], work.finish)
+        return Work([partial(work.step, columns) for columns in self.strips_of(self.columns) or [[]]], work.finish)
 
     def frame(self) -> tuple[pl.DataFrame, SlabRecord]:
         """Return the features on the spine's rows."""
         placed = self.place()
-        strips = [self.strip(columns, placed) for columns in self.strips()]
+        strips = [self.strip(columns, placed) for columns in self.strips_of(self.columns)]
         whole = pl.concat([frame for frame, _ in strips], how="horizontal")
         provenance = self.provenance(placed.rows, {name: why for _, found in strips for name, why in found.items()})
         rows = stored(whole, provenance.columns)
@@ -270,13 +291,6 @@ class RawTable(_RawPart):
         """Return the file's pages if they may be copied into the training file as they are, else None."""
         pages = self.file.pages([column.source for column in self.columns])
         return None if unordered_texts(self.file.footer, pages) else pages
-
-    def strips(self) -> list[tuple[Column, ...]]:
-        """Return the columns in as few groups of ``_STRIP_BYTES`` as there can be, each with as many as the others."""
-        size_bytes = sum(map(self._column_bytes, self.columns))
-        count = min(len(self.columns), -(-size_bytes // _STRIP_BYTES))
-        ends = [len(self.columns) * (number + 1) // count for number in range(count)]
-        return [self.columns[first:end] for first, end in pairwise([0, *ends])]
 
     def strip(self, columns: Sequence[Column], placed: RowMatch) -> tuple[pl.DataFrame, dict[str, str]]:
         """Return the columns on the spine's rows, and for those that look forward the reason."""
