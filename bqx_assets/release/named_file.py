@@ -61,7 +61,8 @@ def verify_file(place: str) -> Standing:
         CheckpointCorrupt: the manifest is damaged.
     """
     file = file_at(place)
-    manifest = _manifest_of(file)
+    published = named_companions(file)
+    manifest = published.manifest if published is not None else manifest_beside(file)
     source = file.open() if manifest is not None else None
     pair = manifest.pair if manifest is not None else "?"
     expected = "a training file with its manifest beside it"
@@ -71,13 +72,14 @@ def verify_file(place: str) -> Standing:
         return Standing(pair=pair, uri=place, state="none", got=got, expected=expected, cure=cure)
     with closing(source):
         whole = source.holds(manifest.file)
+        mend = f"Copy it again: bqx fetch {pair}" if published is None else f"Publish it again: bqx publish {pair}"
         return Standing(
             pair=pair,
             uri=place,
             state="done" if whole else "failed",
             got=size_and_crc(source.size_bytes, source.crc32c),
             expected=size_and_crc(manifest.file.size_bytes, manifest.file.crc32c),
-            cure="" if whole else f"Copy it again: bqx fetch {pair}",
+            cure="" if whole else mend,
             size_bytes=source.size_bytes,
         )
 

@@ -32,7 +32,7 @@ from bqx_assets.base.settings import Settings, training_name
 from bqx_assets.base.threads import in_threads
 from bqx_assets.dictionary.schema import DICTIONARY_SUFFIX
 from bqx_assets.quality.stored_file import Source, StoredFile
-from bqx_assets.training.located import Located, Pin, locate, place_of
+from bqx_assets.training.located import Located, Pin, locate, place_of, verify_command
 
 STAGE = "fetch"
 _PIECE_BYTES = 32 << 20
@@ -137,7 +137,7 @@ def _copy(found: Located, folder: Path, progress: Progress) -> None:
                     found.file.place,
                     got=size_and_crc(opened.size_bytes, opened.crc32c),
                     expected=size_and_crc(found.manifest.file.size_bytes, found.manifest.file.crc32c),
-                    cure=f"Nothing was kept. Fetch again, and look at the file: bqx verify {found.pair}",
+                    cure=f"Nothing was kept. Fetch again, and look at the file: {verify_command(found.file)}",
                 )
         folder.mkdir(exist_ok=True)
         write_atomic(folder / copy.beside(MANIFEST_SUFFIX).name, found.manifest_bytes)

@@ -8,6 +8,7 @@ nothing of what is read.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
@@ -103,7 +104,7 @@ class Located:
                     self.file.place,
                     got=f"other bytes in {part.name}",
                     expected="those of its manifest",
-                    cure=f"Copy it again: bqx fetch {self.pair}. Or look at all of it: bqx verify {self.pair}",
+                    cure=f"Copy it again: bqx fetch {self.pair}. Or look at all of it: {verify_command(self.file)}",
                 )
 
     def _crc32c(self, part: Segment) -> int:
@@ -210,8 +211,13 @@ def _refuse_other_bytes(file: StoredFile, source: Source, end: End, manifest: Ma
             file.place,
             got=f"{got}, with another footer" if other_end else got,
             expected=f"the file of its manifest, {size_and_crc(manifest.file.size_bytes, manifest.file.crc32c)}",
-            cure=f"If it was published just now, call again. Else look at it: bqx verify {manifest.pair}",
+            cure=f"If it was published just now, call again. Else look at it: {verify_command(file)}",
         )
+
+
+def verify_command(file: StoredFile) -> str:
+    """Return the command that looks at this very file: by its pair it would look at the published one."""
+    return f"bqx verify {shlex.quote(file.place)}"
 
 
 def _is_digest(pin: Pin) -> bool:

@@ -393,6 +393,8 @@ def test_verify_finds_rot_and_publishing_again_mends_it(bqx: Bqx) -> None:
     os.utime(published, ns=(times.st_atime_ns, times.st_mtime_ns))
     assert bqx.json("status")["pairs"][0]["published"] == "failed"
     assert bqx.json("verify", "eurusd", exit_code=1)["pairs"][0]["state"] == "failed"
+    cure = bqx.json("verify", published, exit_code=1)["pairs"][0]["cure"]
+    assert cure == "Publish it again: bqx publish eurusd", "fetching would only find the same bytes"
     assert "publish eurusd" in " ".join(bqx("verify", "eurusd").stdout.split())  # a narrow cell wraps its words
     assert bqx.json("publish", "eurusd")["already_there"] is False
     assert bqx.json("verify", "eurusd")["pairs"][0]["verified_by"] == "reading"

@@ -96,7 +96,7 @@ def test_bytes_that_differ_from_the_manifest_are_refused_before_any_is_read(
     data = bytearray(gcs_store.read(NAME))
     data[1000] ^= 1
     gcs_store.put_bytes(NAME, bytes(data), metadata=info.metadata, only_if=info.version)
-    with pytest.raises(ChecksumMismatch, match="bqx verify eurusd"):
+    with pytest.raises(ChecksumMismatch, match="bqx verify gs://"):
         load_training("eurusd", source=PLACE)
     assert server.buckets
     assert eurusd.manifest

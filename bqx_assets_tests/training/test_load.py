@@ -339,8 +339,9 @@ def test_verify_finds_a_damaged_byte_of_a_chosen_table_and_looks_at_no_other(fol
     load_training("eurusd", (45, 15), source=path, features="csi_agg_*", verify=True)
     load_training("eurusd", (45, 15), source=path, features="agg__agg_mean_90")  # nothing is compared
     for features in ("agg__agg_mean_90", "agg__agg_mean_45"):
-        with pytest.raises(ChecksumMismatch, match=r"other bytes in agg_eurusd 2024-02.*bqx fetch eurusd"):
+        with pytest.raises(ChecksumMismatch, match=r"other bytes in agg_eurusd 2024-02.*bqx fetch eurusd") as damaged:
             load_training("eurusd", (45, 15), source=path, features=features, verify=True)
+        assert damaged.value.cure.endswith(f"bqx verify {path}"), "not the published file of the pair"
     with pytest.raises(ChecksumMismatch):
         load_panel(["gbpusd", "eurusd"], (45, 15), source=place, features="agg__agg_mean_90", verify=True)
     verified = load_training("gbpusd", (45, 15), source=place, verify=True).collect()
