@@ -61,7 +61,7 @@ class Actual(Record):
     unended: tuple[str, ...]
     """Stages without an end, which are not priced: pair, stage and begin (UTC)."""
     unended_usd: float
-    """What they come to by the last ones of their pairs that ended; it is in no sum, and counts against the budget."""
+    """What those of this month come to by its last ones that ended; it is in no sum, and counts against the budget."""
     unread: tuple[str, ...]
     """Names of the ledger's objects that could not be read."""
     estimated_run: Way
@@ -89,7 +89,7 @@ def actual_cost(ledger: Ledger, by: Axis, now: datetime) -> Actual:
             for each in page.entries
             if each.outcome == "began"
         ),
-        unended_usd=unended_usd(page.entries, now),
+        unended_usd=unended_usd(page.of_month(now).entries, now),
         unread=tuple(page.unread),
         estimated_run=estimated_run(),
     )
@@ -134,7 +134,8 @@ def actual_lines(found: Actual) -> list[str]:
         stages = f"{len(found.unended):,} stage{'s' * (len(found.unended) != 1)} not ended, not priced"
         lines.append(f"{stages}: at work, or killed: {some_of(found.unended, _NAMED)}.")
         lines.append(
-            f"By the last ones that ended they come to about {found.unended_usd:,.4f} USD, which the budget counts."
+            f"By the last ones that ended those of this month come to about {found.unended_usd:,.4f} USD, which the "
+            "budget counts."
         )
     if found.unread:
         lines.append(f"{len(found.unread):,} objects of the ledger could not be read: {', '.join(found.unread[:3])}")

@@ -10,10 +10,10 @@ from bqx_assets.base.errors import BadSetting
 from bqx_assets.doctor.case import Case, Finding, Probe, noted, passed, skipped
 from bqx_assets.doctor.output import FOLDER, LIST
 from bqx_assets.fleet.alert_settings import AlertSettings, alert_settings
+from bqx_assets.fleet.attention import NEAR_BUDGET
 from bqx_assets.fleet.ledger import Ledger, refuse_spent
 
 THEME = "fleet"
-_NEARLY = 0.8
 _SET_ONE = "Set BQX_ALERT_WEBHOOK, or BQX_ALERT_SMTP with BQX_ALERT_FROM and BQX_ALERT_TO (docs/alerts.md)."
 
 
@@ -64,4 +64,4 @@ def _budget(case: Case) -> Finding:
     if budget is None:
         return passed(f"{spent}; no budget is set (BQX_MONTHLY_BUDGET_USD)")
     of = f"{spent}, of {budget:,.2f}"
-    return noted(of, "What it was spent on: bqx cost --actual") if page.usd >= _NEARLY * budget else passed(of)
+    return noted(of, "What it was spent on: bqx cost --actual") if page.usd >= NEAR_BUDGET * budget else passed(of)

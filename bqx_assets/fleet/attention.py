@@ -26,9 +26,8 @@ _ORDER: tuple[Kind | Literal["budget"], ...] = (
     "missing",
 )
 _NAMED = 3
-_NEAR_BUDGET = 0.8
-
-
+NEAR_BUDGET = 0.8
+"""Share of the month's budget from which on it is nearly spent."""
 _CLOCKS = timedelta(minutes=5)
 """Difference between two clocks that is of no interest."""
 
@@ -144,7 +143,8 @@ def _of_budget(state: FleetState) -> Iterator[Attention]:
             f"{count(len(state.unread), 'object')} of the ledger cannot be read, {some_of(state.unread, _NAMED)}{so}"
         )
         yield Attention(pair="", kind="unreadable", sentence=sentence, command="bqx cost --actual")
-    if budget is not None and state.month_usd >= _NEAR_BUDGET * budget:
-        spent = "is spent: no further run begins" if state.month_usd >= budget else "is nearly spent"
-        sentence = f"the budget of {state.at:%B} {spent}: {state.month_usd:,.2f} of {budget:,.2f} USD"
+    if budget is not None and state.month_usd + state.month_unended_usd >= NEAR_BUDGET * budget:
+        spent = "is spent: no further run begins" if state.is_spent else "is nearly spent"
+        unended = f", and about {state.month_unended_usd:,.2f} of stages without an end" * (state.month_unended_usd > 0)
+        sentence = f"the budget of {state.at:%B} {spent}: {state.month_usd:,.2f} of {budget:,.2f} USD{unended}"
         yield Attention(pair="", kind="budget", sentence=sentence, command="bqx cost --actual --by pair")

@@ -48,6 +48,12 @@ class Page:
         """USD of all entries."""
         return sum(entry.usd for entry in self.entries)
 
+    def of_month(self, now: datetime) -> Page:
+        """Return the part of the calendar month (UTC) of ``now`` and later ones."""
+        first = first_of_month(now)
+        entries = [entry for entry in self.entries if entry.began_at >= first]
+        return Page(entries, [name for name in self.unread if name >= _month_name(first)])
+
 
 class Ledger:
     """The ledger of an output store. Many processes may write and read it at once."""
@@ -145,27 +151,25 @@ def refuse_spent(ledger: Ledger, budget_usd: float, now: datetime, run: str = ""
         CheckpointCorrupt: what they have cost is not known, because an object of the ledger cannot be read.
         StoreError: the store does not answer.
     """
-    first = first_of_month(now)
-    page = ledger.read(min(first, now - _JOINED_AFTER))
+    page = ledger.read(min(first_of_month(now), now - _JOINED_AFTER))
     if any(entry.run == run for entry in page.entries):
         return
-    unread = [name for name in page.unread if name >= _month_name(first)]
-    if unread:
+    month = page.of_month(now)
+    if month.unread:
         raise CheckpointCorrupt(
             "the ledger",
-            got=f"objects that cannot be read: {some_of(unread, 3)}",
+            got=f"objects that cannot be read: {some_of(month.unread, 3)}",
             expected=f"entries of all runs of {now:%B %Y}, because BQX_MONTHLY_BUDGET_USD is set",
             cure="Nothing was read. Use the latest version of bqx-assets that writes to this output. If it cannot read "
             "them either, remove them: each holds one stage, or a month whose name it has.",
         )
-    usd = sum(entry.usd for entry in page.entries if entry.began_at >= first)
-    open_usd = unended_usd([entry for entry in page.entries if entry.began_at >= first], now)
-    if usd + open_usd >= budget_usd:
+    open_usd = unended_usd(month.entries, now)
+    if month.usd + open_usd >= budget_usd:
         following = (now.replace(day=1) + timedelta(days=31)).replace(day=1)
         at_work = f", and about {open_usd:,.2f} of stages without an end" if open_usd > 0 else ""
         raise BudgetExceeded(
             f"runs of {now:%B %Y}",
-            got=f"{usd:,.2f} USD by the ledger{at_work}",
+            got=f"{month.usd:,.2f} USD by the ledger{at_work}",
             expected=f"less than {budget_usd:,.2f} USD (BQX_MONTHLY_BUDGET_USD) before a run begins",
             cure=f"Nothing was read. Raise the budget, or wait until {following:%-d %B} (UTC); "
             "what it was spent on: bqx cost --actual --by pair",
@@ -175,8 +179,9 @@ def refuse_spent(ledger: Ledger, budget_usd: float, now: datetime, run: str = ""
 def unended_usd(entries: Sequence[Entry], now: datetime) -> float:
     """Return the USD that stages without an end will come to, or came to before they were killed; ``entries`` by begin.
 
-    A stage counts as the pair's last one that ended, a run at work as all stages of the pair; of a pair that has none,
-    as the mean of the others. So runs that begin together do not all find the budget unspent.
+    A killed stage, or one of a command, counts as the pair's last one that ended; nothing where none has. A run at work
+    counts as all stages of the pair; of a pair that has none, as the mean of the others. So runs that begin together do
+    not all find the budget unspent.
     """
     last = {(entry.pair, entry.stage): entry.usd for entry in entries if entry.outcome == "done"}
     whole: dict[str, float] = {}

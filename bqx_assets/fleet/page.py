@@ -90,14 +90,13 @@ def _template() -> Any:  # noqa: ANN401 -- jinja2.Template is untyped
 def _tiles(state: FleetState) -> list[dict[str, str]]:
     pairs, now = state.pairs, Point.of(state)
     budget = "" if state.month_budget_usd is None else f"of {state.month_budget_usd:,.2f} "
-    spent = state.month_budget_usd is not None and state.month_usd >= state.month_budget_usd
     return [
         {"name": f"of {len(pairs)} published", "value": f"{now.published}", "tone": ""},
         {"name": "published, verified and fresh", "value": f"{now.good}", "tone": "good" * (now.good == len(pairs))},
         {"name": "failed", "value": f"{now.failed}", "tone": "bad" * bool(now.failed)},
         {"name": "not fresh", "value": f"{sum(pair.fresh is False for pair in pairs)}", "tone": ""},
         {"name": "GB", "value": f"{now.size_bytes / 1e9:,.1f}", "tone": ""},
-        {"name": f"{budget}USD in {state.at:%B}", "value": f"{state.month_usd:,.2f}", "tone": "bad" * spent},
+        {"name": f"{budget}USD in {state.at:%B}", "value": f"{state.month_usd:,.2f}", "tone": "bad" * state.is_spent},
     ]
 
 

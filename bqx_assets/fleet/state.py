@@ -100,6 +100,13 @@ class FleetState(Record):
     fresh_days: float
     month_usd: float
     """USD of this calendar month (UTC) by the ledger."""
+    month_unended_usd: float = 0.0
+    """USD that its stages without an end come to by the last ones that ended; they count against the budget."""
     month_budget_usd: float | None
     unread: tuple[str, ...] = ()
     """Names of the ledger's objects that cannot be read, whose costs are in no sum."""
+
+    @property
+    def is_spent(self) -> bool:
+        """Return whether no further run begins, because the month's budget is spent."""
+        return self.month_budget_usd is not None and self.month_usd + self.month_unended_usd >= self.month_budget_usd

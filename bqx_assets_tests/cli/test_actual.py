@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -61,6 +61,15 @@ def test_people_see_sums_unreported_stages_and_the_estimate(home: Path, monkeypa
     assert "about 1.5000 USD, which the budget counts" in result.output
     assert "estimated" in result.output
     assert "1.50 USD, of a budget of 20.00 USD" in result.output
+
+
+def test_a_stage_that_was_killed_in_an_earlier_month_is_named_and_counts_against_no_later_budget(home: Path) -> None:
+    ledger, before = Ledger(LocalObjectStore(home / "bqx-ml-output")), asked(home)
+    killed = datetime.now(UTC).replace(day=1) - timedelta(days=1)
+    ledger.begin(Entry(run="old", pair="eurusd", stage="slabs", began_at=killed, outcome="began"))
+    found = asked(home)
+    assert found["unended"] == [f"eurusd/slabs of {killed:%Y-%m-%d %H:%M}", *before["unended"]]  # type: ignore[misc] # pyright: ignore[reportGeneralTypeIssues]
+    assert found["unended_usd"] == before["unended_usd"] == 1.5
 
 
 def test_what_a_published_file_took_is_shown_beside_the_estimate(home: Path) -> None:

@@ -81,6 +81,15 @@ def test_a_budget_is_a_matter_from_four_fifths_on(usd: float, words: str | None)
     assert all(words in sentence for sentence in found if words)
 
 
+@pytest.mark.parametrize(("usd", "words"), [(0.9, None), (1.0, "nearly spent"), (1.8, "no further run begins")])
+def test_stages_without_an_end_count_against_the_budget_as_when_a_run_begins(usd: float, words: str | None) -> None:
+    state = fleet(pairs=(), month_usd=2.2, month_unended_usd=usd)
+    found = [each.sentence for each in attention(state)]
+    assert len(found) == (words is not None)
+    assert all(words in each and f"about {usd:.2f} of stages without an end" in each for each in found if words)
+    assert state.is_spent is (usd == 1.8)
+
+
 def test_an_unreadable_ledger_is_told_before_what_is_only_old() -> None:
     (matter,) = attention(fleet(pairs=(), month_usd=0.0, unread=("ledger/2026-11.parquet",)))
     assert (matter.kind, matter.pair) == ("unreadable", "")
