@@ -11,7 +11,7 @@ from bqx_assets.base.printable import printable
 from bqx_assets.cli.failures import pasteable
 from bqx_assets.cli.results import keep_whole, plain_table, status_lines
 from bqx_assets.fleet.attention import attention, summary
-from bqx_assets.fleet.state import FleetState, PairState
+from bqx_assets.fleet.state import FleetState, PairState, is_ahead
 
 _MOST_MATTERS = 8
 
@@ -75,8 +75,8 @@ def _ages(pairs: list[PairState], state: FleetState) -> Table:
 def _age(snapshot: datetime | None, state: FleetState, *, fresh: bool | None) -> Text:
     if snapshot is None:
         return Text("")
-    days = (state.at - snapshot).total_seconds() / 86_400
-    if days < 0:  # some clock is wrong; what needs attention says so
+    if is_ahead(snapshot, state.at):  # what needs attention says so
         return Text("ahead", style="bold yellow")
+    days = max(0.0, (state.at - snapshot).total_seconds() / 86_400)
     text = f"{days * 24:.0f} h" if days < 2 else f"{days:.0f} d"  # noqa: PLR2004 -- from two days on, days say more
     return Text(f"{text} {'fresh' if fresh else 'stale'}", style="green" if fresh else "bold yellow")

@@ -11,7 +11,7 @@ from bqx_assets.doctor.case import Case, Finding, Probe, noted, passed, skipped
 from bqx_assets.doctor.output import FOLDER, LIST
 from bqx_assets.fleet.alert_settings import AlertSettings, alert_settings
 from bqx_assets.fleet.attention import NEAR_BUDGET
-from bqx_assets.fleet.ledger import Ledger, refuse_spent
+from bqx_assets.fleet.ledger import Ledger, refuse_spent, unended_usd
 
 THEME = "fleet"
 _SET_ONE = "Set BQX_ALERT_WEBHOOK, or BQX_ALERT_SMTP with BQX_ALERT_FROM and BQX_ALERT_TO (docs/alerts.md)."
@@ -63,5 +63,10 @@ def _budget(case: Case) -> Finding:
         )
     if budget is None:
         return passed(f"{spent}; no budget is set (BQX_MONTHLY_BUDGET_USD)")
+    unended = unended_usd(page.entries, now)
     of = f"{spent}, of {budget:,.2f}"
-    return noted(of, "What it was spent on: bqx cost --actual") if page.usd >= NEAR_BUDGET * budget else passed(of)
+    return (
+        noted(of, "What it was spent on: bqx cost --actual")
+        if page.usd + unended >= NEAR_BUDGET * budget
+        else passed(of)
+    )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
 from bqx_assets.base.artifacts import Record
 from bqx_assets.base.printable import some_of
 from bqx_assets.fleet.entry import LONGEST
-from bqx_assets.fleet.state import FleetState, PairState
+from bqx_assets.fleet.state import FleetState, PairState, is_ahead
 from bqx_assets.quality.report import count
 from bqx_assets.release.status import PairStatus
 
@@ -28,8 +28,6 @@ _ORDER: tuple[Kind | Literal["budget"], ...] = (
 _NAMED = 3
 NEAR_BUDGET = 0.8
 """Share of the month's budget from which on it is nearly spent."""
-_CLOCKS = timedelta(minutes=5)
-"""Difference between two clocks that is of no interest."""
 
 
 class Attention(Record):
@@ -104,7 +102,7 @@ def _failures(pair: PairState, at: datetime) -> Iterator[tuple[Kind, str, str]]:
 
 def _lacks(pair: PairState, state: FleetState) -> Iterator[tuple[Kind, str, str]]:
     status, name, again = pair.status, pair.status.pair, f"bqx run {pair.status.pair}"
-    if pair.snapshot_time is not None and pair.snapshot_time > state.at + _CLOCKS:
+    if pair.snapshot_time is not None and is_ahead(pair.snapshot_time, state.at):
         told = f"its data are of {pair.snapshot_time:%-d %b %H:%M} UTC, which this machine's clock has not reached"
         yield "stale", told, "bqx doctor --only network"
     if pair.fresh is False and pair.snapshot_time is not None:

@@ -11,7 +11,7 @@ from jinja2 import Environment
 
 from bqx_assets.fleet.attention import Attention, attention
 from bqx_assets.fleet.charts import trend_charts
-from bqx_assets.fleet.state import FamilyState, FleetState, PairState
+from bqx_assets.fleet.state import FamilyState, FleetState, PairState, is_ahead
 from bqx_assets.fleet.trend import Point
 from bqx_assets.quality.report import Verdict
 
@@ -114,8 +114,6 @@ def _stages(state: FleetState) -> Table:
 def _stage_row(pair: PairState, state: FleetState) -> list[Cell]:
     status = pair.status
     slabs = f" {status.slabs_done:,}/{status.slabs_expected:,}" if status.slabs != "none" else ""
-    days = (state.at - pair.snapshot_time).total_seconds() / 86_400 if pair.snapshot_time else None
-    age = _MARKS["none" if pair.fresh is None else "done" if pair.fresh else "failed"]
     return [
         Cell(status.pair, status.pair),
         _mark(status.spine),
@@ -123,14 +121,7 @@ def _stage_row(pair: PairState, state: FleetState) -> list[Cell]:
         _mark(status.merged),
         _mark(status.validated, f" {len(status.failed_checks)} failed" * bool(status.failed_checks)),
         _mark(status.published),
-        Cell(
-            f"{age[0]} {days:,.1f} d" if days is not None else "·",
-            "" if days is None else days,
-            age[1],
-            None,
-            _until(pair),
-            "" if days is None else "fresh" if pair.fresh else "old",
-        ),
+        _age(pair, state),
         _last_run(pair),
         Cell(pair.source, pair.source, "warn" if pair.source == "changed" else "dim", None, pair.source_error),
         _number(status.rows),
@@ -139,6 +130,17 @@ def _stage_row(pair: PairState, state: FleetState) -> list[Cell]:
         _number(len(pair.drift) or None),
         _number(pair.usd, lambda usd: f"{usd:,.3f}"),
     ]
+
+
+def _age(pair: PairState, state: FleetState) -> Cell:
+    """Return how old the published data are, and up to which row they reach."""
+    if pair.snapshot_time is None:
+        return Cell("·", "", "dim", None, _until(pair))
+    days = max(0.0, (state.at - pair.snapshot_time).total_seconds() / 86_400)
+    if is_ahead(pair.snapshot_time, state.at):  # what needs attention says so
+        return Cell("ahead", days, "warn", None, _until(pair))
+    mark, tone, _ = _MARKS["done" if pair.fresh else "failed"]
+    return Cell(f"{mark} {days:,.1f} d", days, tone, None, _until(pair), "fresh" if pair.fresh else "old")
 
 
 def _until(pair: PairState) -> str:

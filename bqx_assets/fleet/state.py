@@ -11,6 +11,8 @@ from bqx_assets.release.status import PairStatus
 
 Source = Literal["unchanged", "changed", "not asked"]
 """Whether the pair's tables changed since its spine and slabs were made; the warehouse is asked only on demand."""
+_CLOCKS = timedelta(minutes=5)
+"""Difference between two clocks that is of no interest."""
 
 
 class FamilyState(Record):
@@ -85,6 +87,11 @@ class PairState(Record):
 def is_fresh(age: timedelta, fresh_days: float) -> bool:
     """Return whether the data of a published file count as fresh; ``age`` is the time since their snapshot."""
     return age <= timedelta(days=fresh_days)
+
+
+def is_ahead(snapshot: datetime, now: datetime) -> bool:
+    """Return whether data are of a moment that this machine's clock has not reached, by more than clocks may differ."""
+    return snapshot > now + _CLOCKS
 
 
 class FleetState(Record):

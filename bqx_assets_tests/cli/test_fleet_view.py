@@ -49,12 +49,14 @@ def test_a_source_that_nobody_asked_is_not_called_unchanged() -> None:
 
 
 def test_data_from_the_future_have_no_age_and_are_told_as_a_matter_of_a_clock() -> None:
-    state = fleet(pairs=(good("eurusd", snapshot_time=NOW + timedelta(hours=1)), good("gbpusd", snapshot_time=NOW)))
+    soon = NOW + timedelta(minutes=4)
+    state = fleet(pairs=(good("eurusd", snapshot_time=NOW + timedelta(hours=1)), good("gbpusd", snapshot_time=soon)))
     told = drawn(state)
     assert any(line.split()[:2] == ["eurusd", "ahead"] for line in told)
     assert "! eurusd: its data are of 27 Nov 13:00 UTC, which this machine's clock has not reached" in told
     assert "  → bqx doctor --only network" in told
     assert not any(line.startswith("! gbpusd") for line in told)
+    assert any(line.split()[:4] == ["gbpusd", "0", "h", "fresh"] for line in told), "clocks differ by minutes"
 
 
 def test_a_warehouse_that_did_not_answer_is_told_apart() -> None:

@@ -44,6 +44,13 @@ def test_each_pair_has_a_row_with_a_mark_that_does_not_need_colours(page: str) -
     assert {"✓", "✗", "◐", "?", "·"} <= set(stages)
 
 
+def test_data_from_the_future_have_no_age_there() -> None:
+    hours = {"eurusd": 1, "gbpusd": -24}
+    pairs = tuple(good(name, snapshot_time=NOW + timedelta(hours=ahead)) for name, ahead in hours.items())
+    stages = render(fleet(pairs=pairs), ()).partition('id="stages"')[2].partition("</section>")[0]
+    assert re.findall(r">(ahead|[^<>]* -?[0-9.]+ d)</td>", stages) == ["ahead", "✓ 1.0 d"]
+
+
 def test_it_says_what_needs_attention_first_with_its_command(page: str) -> None:
     matters = page.partition('class="matters"')[2].partition("</ol>")[0]
     assert matters.index("eurusd: the published file is not as its manifest states") < matters.index("usdjpy: no slab")
