@@ -23,6 +23,8 @@ PAIRS_PAGE = "/assets/published_training_file?view=partitions"
 """Path of the page of all pairs' published files; ``&partition=PAIR`` shows one of them."""
 FLEET_PAGE = "/assets/fleet_report"
 """Path of the page of the report of all pairs."""
+RUNS_PAGE = "/runs?view=runs"
+"""Path of the list of all runs, those of backfills among them."""
 _MENTION = re.compile(r"@(?=everyone|here|channel|all)|(?<![A-Za-z0-9_.+-])@", re.IGNORECASE)
 
 

@@ -17,7 +17,7 @@ from bqx_assets.base.artifacts import Record
 from bqx_assets.base.printable import some_of
 from bqx_assets.fleet.alert_settings import AlertSettings, alert_settings
 from bqx_assets.fleet.mailbox import Mailbox
-from bqx_assets.fleet.messages import Fault, clipped, failed_runs_page
+from bqx_assets.fleet.messages import RUNS_PAGE, Fault, clipped, failed_runs_page
 from bqx_assets.fleet.notify import deliver, receivers
 from bqx_assets.fleet.standing_faults import standing_faults
 from bqx_assets.runtime.keys import PUBLISHED
@@ -155,9 +155,10 @@ def _note(instance: dg.DagsterInstance, run: dg.DagsterRun, faults: dict[str, Fa
     subject = clipped(pair or (run.job_name if not run.job_name.startswith("__") else "fleet"))
     events = [entry.dagster_event for entry in instance.all_logs(run.run_id, of_type=_EVENTS) if entry.dagster_event]
     outcome = run.tags.get(OUTCOME_TAG)
+    failed_alike = failed_runs_page(f"{OUTCOME_TAG}={outcome}" if outcome else "")
     shown = {
         "page": f"/runs/{run.run_id}",
-        "page_of_all": failed_runs_page(f"{OUTCOME_TAG}={outcome}" if outcome and run.is_failure else ""),
+        "page_of_all": failed_alike if run.is_failure else RUNS_PAGE,  # a warning fails no run
         "kept": _kept(instance, pair) if pair else "",
     }
     steps = {each.step_key for each in events if each.event_type == dg.DagsterEventType.STEP_SUCCESS}

@@ -194,6 +194,27 @@ def test_pairs_that_fail_for_one_reason_are_one_message_and_a_retry_that_will_co
     }
 
 
+def test_a_warning_of_several_pairs_leads_to_all_runs_because_none_failed(
+    daemon: Daemon, hook: WebhookServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dg.asset(partitions_def=dg.StaticPartitionsDefinition(["eurusd", "gbpusd"]))
+    def made() -> None:
+        pass
+
+    @dg.asset_check(asset=made)
+    def thin() -> dg.AssetCheckResult:
+        return dg.AssetCheckResult(passed=False, severity=dg.AssetCheckSeverity.WARN)
+
+    monkeypatch.setenv("BQX_ALERT_ON", "run,warning")
+    daemon.look()
+    for pair in ("eurusd", "gbpusd"):
+        assert dg.materialize([made, thin], partition_key=pair, instance=daemon.instance).success
+    daemon.look()
+    (told,) = hook.texts
+    assert told.startswith("*2 pairs: warning: thin*"), told
+    assert told.endswith("http://localhost:3000/runs?view=runs")
+
+
 def test_a_run_whose_container_never_began_is_told(daemon: Daemon, hook: WebhookServer) -> None:
     daemon.look()
     job = daemon.definitions.resolve_job_def("pair_job")
