@@ -22,7 +22,7 @@ from bqx_assets.cli.failures import pasteable
 from bqx_assets.cli.fleet import fleet_app
 from bqx_assets.cli.options import Json
 from bqx_assets.cli.session import Session
-from bqx_assets.extract.embedded_layout import pairs_of_fleet, pairs_with_targets, refuse_unusable
+from bqx_assets.extract.embedded_layout import pairs_of_fleet, pairs_with_targets
 from bqx_assets.fleet.observe import fleet_state
 from bqx_assets.pipeline import Pipeline
 
@@ -110,7 +110,7 @@ def _signals_as_interrupts() -> Generator[None]:
 def _chosen(settings: Settings, pairs: str, *, failed: bool, stale: bool) -> list[Pair]:
     """Return the pairs to be made. Raises BadSetting for a pair without tables that was named, and UnknownPair.
 
-    Raises TableMissing and TableUnreadable where no pair has tables: each run would fail, and 28 of them say so.
+    Raises TableMissing and TableUnreadable where no pair has tables, because each of 28 runs would fail of the same.
     """
     from bqx_assets.runtime.coordinator import without_tables  # noqa: PLC0415
     from bqx_assets.runtime.fleet_runs import pairs_to_repeat  # noqa: PLC0415
@@ -125,7 +125,7 @@ def _chosen(settings: Settings, pairs: str, *, failed: bool, stale: bool) -> lis
             cure="Name them with --pairs, or for all commands with BQX_FLEET.",
         )
     if settings.bigquery_project is None and not pairs_with_targets(settings):
-        refuse_unusable(settings.warehouse_dir, asked[0])
+        Pipeline(settings).extraction(asked[0]).catalogue()  # raises what the first run would
     repeated = pairs_to_repeat(settings, asked) if failed else []
     old = _stale(settings, asked) if stale else set[str]()
     return [pair for pair in asked if pair in repeated or pair.name in old] if failed or stale else [*asked]

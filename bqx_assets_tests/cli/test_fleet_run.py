@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -53,4 +54,24 @@ def test_a_named_pair_without_tables_is_refused_before_anything_is_queued(
     answer = json.loads(capsys.readouterr().out)
     assert answer["error"] == "BadSetting"
     assert answer["got"].endswith("Launch only pairs that have some: eurusd")
+    assert not (home / "dagster").exists()
+
+
+@pytest.mark.parametrize("left", ["no warehouse", "no targets"])
+def test_where_no_pair_has_tables_one_error_says_so_and_no_run_is_launched(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], left: str
+) -> None:
+    home = make_home(tmp_path / "home", tables=1)
+    if left == "no warehouse":
+        shutil.rmtree(home / "warehouse")
+    else:
+        next((home / "warehouse").rglob("targets_eurusd.parquet")).unlink()
+    with pytest.raises(SystemExit) as ended:
+        app(["--home", str(home), "fleet", "run", "--json"])
+    assert ended.value.code == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["error"], answer["got"]) == (
+        "TableMissing",
+        "no such folder" if left == "no warehouse" else "no such table",
+    )
     assert not (home / "dagster").exists()
