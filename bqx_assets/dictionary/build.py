@@ -1,8 +1,7 @@
 """Makes the dictionary of a training file from its manifest and from the facts that its validation measured.
 
 No value is decoded again. Meanings follow from the names of tables and columns, counts, bounds and the rows that
-tables lack from the one deep pass, duplicates from the content digests of that pass, and gaps from the
-keys.
+tables lack from the one deep pass, duplicates from the content digests of that pass, and gaps from the keys.
 """
 
 from __future__ import annotations

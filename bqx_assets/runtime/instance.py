@@ -28,7 +28,7 @@ WORKSPACE = Path(__file__).with_name("workspace.yaml")
 PROCESS_TAG = ".dagster/bqx_process"
 """Tag of runs in a process of this machine: host, process id and start time, by which a dead process is known. The web
 server shows no tags that begin as this one."""
-_SHIPPED = {"7de41d29de6c104e", "b33fa3c25f85f322", "09a5beb133fd14e3", "9b305e685428b8a4", "3f56d437dfa2a613"}
+_SHIPPED = ("7de41d29de6c104e", "b33fa3c25f85f322", "09a5beb133fd14e3", "9b305e685428b8a4", "3f56d437dfa2a613")
 """Beginnings of the SHA-256 of each ``dagster.yaml`` that this package has carried, the present one last: a home's file
 that is one of them was not changed by anybody."""
 _POSTPROCESSING = re.compile(r"^[\w.]+Error: ")

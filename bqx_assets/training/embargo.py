@@ -65,8 +65,7 @@ def reach(
     ``columns`` are the dictionary's facts of the chosen features: records, or a frame with a row a column and at least
     the columns ``column``, ``kind`` and ``window``, such as ``training_columns`` gives; ``reach_rows`` counts in place
     of ``window`` where it is there. Targets and the key among them do not count, nor do features with a reason in a
-    column ``left_out``. ``unknown_window`` is taken as the window of
-    features whose window is not known.
+    column ``left_out``. ``unknown_window`` is taken as the window of features whose window is not known.
 
     Raises:
         BadSetting: a feature's window is not known, and no ``unknown_window`` was given; or there is no such target.
