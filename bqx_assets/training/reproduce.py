@@ -47,7 +47,7 @@ class Reproduction(Record):
     content_digest: str | None
     way: Way
     """``pieces``: without reading the warehouse. ``reading``: an extraction must read what is missing, which is nothing
-    where only the last extraction was not complete. ``not``: no longer."""
+    where only the last extraction was not complete or had other rows. ``not``: no longer."""
     tables: tuple[TableVerdict, ...]
     """Tables whose pieces are not all kept; if there are some, also those that an extraction would read anew, though
     their pieces are kept, because they changed."""
@@ -110,12 +110,16 @@ def _missing(slab: SlabRecord, job: Extraction) -> list[str]:
 
 
 def _is_extraction(manifest: Manifest, job: Extraction) -> bool:
-    """Return whether the last extraction, which a merge takes, is complete and has the manifest's tables."""
+    """Return whether the last extraction, which a merge takes, is complete and has the manifest's pieces alone."""
     try:
         last = job.slabs.load_extraction()
     except CheckpointCorrupt:
         return False
-    return not last.failed and [each.table for each in last.slabs] == [each.table for each in manifest.extraction.slabs]
+    return not last.failed and _pieces(last.slabs) == _pieces(manifest.extraction.slabs)
+
+
+def _pieces(slabs: Sequence[SlabRecord]) -> list[tuple[str, list[str]]]:
+    return [(slab.table, [piece.fingerprint for piece in slab.pieces]) for slab in slabs]
 
 
 class _Now:

@@ -98,7 +98,10 @@ def test_what_is_kept_and_changed_would_be_read_anew_with_what_is_missing(made: 
     assert (found["way"], found["content_digest"]) == ("pieces", digest)
 
 
-def test_an_extraction_that_is_not_complete_is_made_again_before_the_merge(made: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["a table failed", "a period more"])
+def test_an_extraction_that_is_not_complete_or_has_other_rows_is_made_again_before_the_merge(
+    made: Path, tmp_path: Path, how: str
+) -> None:
     home = tmp_path / "home"
     shutil.copytree(made, home, symlinks=True)
     slabs = Pipeline(Settings(home=home)).slabs(PAIR)
@@ -107,6 +110,11 @@ def test_an_extraction_that_is_not_complete_is_made_again_before_the_merge(made:
     others = tuple(slab for slab in record.slabs if slab.table != failed.table)
     assert slabs.folder is not None
     changed = record.model_copy(update={"failed": (failed,), "slabs": others})
+    if how == "a period more":
+        (piece,) = record.slabs[-1].pieces
+        more = piece.model_copy(update={"period": "2019-Q1", "fingerprint": "of other rows"})
+        longer = record.slabs[-1].model_copy(update={"pieces": (more, piece)})
+        changed = record.model_copy(update={"slabs": (*record.slabs[:-1], longer)})
     (slabs.folder / "extraction.json").write_bytes(changed.as_json())
     digest = _asked(home)["content_digest"]
     assert (_asked(home)["way"], _asked(home)["tables"]) == ("reading", [])
