@@ -6,7 +6,7 @@ A published file names its manifest and the expectations that it was checked aga
 from __future__ import annotations
 
 import hashlib
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
 
 from bqx_assets.base.artifacts import MANIFEST_SUFFIX, Manifest, load_record
 from bqx_assets.base.checksums import size_and_crc
@@ -63,14 +63,14 @@ def verify_file(place: str) -> Standing:
     file = file_at(place)
     published = named_companions(file)
     manifest = published.manifest if published is not None else manifest_beside(file)
-    source = file.open() if manifest is not None else None
+    source = file.open()
     pair = manifest.pair if manifest is not None else "?"
-    expected = "a training file with its manifest beside it"
-    if source is None or manifest is None:
-        got = "no manifest beside it" if manifest is None else "no such file"
-        cure = "Copy it, or its manifest, again."
-        return Standing(pair=pair, uri=place, state="none", got=got, expected=expected, cure=cure)
-    with closing(source):
+    with nullcontext() if source is None else closing(source):
+        if source is None or manifest is None:
+            got = "no such file" if source is None else "no manifest beside it"
+            cure = "Name the file itself, or copy it again." if source is None else "Copy its manifest beside it."
+            expected = "a training file with its manifest beside it"
+            return Standing(pair=pair, uri=place, state="none", got=got, expected=expected, cure=cure)
         whole = source.holds(manifest.file)
         mend = f"Copy it again: bqx fetch {pair}" if published is None else f"Publish it again: bqx publish {pair}"
         return Standing(

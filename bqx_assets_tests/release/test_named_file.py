@@ -10,6 +10,7 @@ from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.local import LocalObjectStore
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.pipeline import Pipeline
+from bqx_assets.release.named_file import verify_file
 from bqx_assets.release.publish import publish
 from bqx_assets_tests.release.training import stored
 
@@ -48,3 +49,10 @@ def test_a_copy_with_its_companions_beside_it_is_held_against_them_unless_they_w
     assert Pipeline(settings).expectations_of(str(copy / file.name)).min_rows == 7
     (copy / "training_eurusd.expectations.toml").write_text("min_rows = 1\n")
     assert Pipeline(settings).expectations_of(str(copy / file.name)).place == "packaged"
+
+
+def test_a_file_that_is_not_there_is_told_apart_from_one_without_a_manifest(tmp_path: Path) -> None:
+    place = tmp_path / "training_eurusd.parquet"
+    assert verify_file(str(place)).got == "no such file"
+    place.write_bytes(b"PAR1")
+    assert verify_file(str(place)).got == "no manifest beside it"
