@@ -15,7 +15,8 @@ EXAMPLE = "".join(re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL
 CHECKED = """
 assert frame.dtypes[1:] == [pl.Float32] * (frame.width - 1) and X.dtype == "float32"
 assert X.shape == (frame.height, len(features)) and len(y) == len(table) == frame.height
-same = load_training("eurusd", target, windows=45, start="2024-02-01", labelled=False).collect()
+same = load_training("eurusd", target, windows=45, start="2024-03-12", labelled=False).collect()
+assert frame.height and same.height
 assert pl.from_arrow(arrow).equals(same)
 assert pl.from_arrow(duck).sort("interval_time").select(same.columns).cast(same.schema).equals(same)
 assert panel.collect()["pair"].unique().to_list() == ["eurusd", "gbpusd"]
