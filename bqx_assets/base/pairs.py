@@ -53,8 +53,8 @@ def parse_pair(text: str) -> Pair:
     raise UnknownPair(
         "pair",
         got=repr(text[:40]),
-        expected=f"one of the {len(ALL_PAIRS)} pairs",
-        cure=f"Did you mean {nearest_pair(text)}? All of them: bqx status",
+        expected=f"one of the {len(ALL_PAIRS)} pairs: {' '.join(_BY_NAME)}",
+        cure=f"Did you mean {nearest_pair(text)}?",
     )
 
 

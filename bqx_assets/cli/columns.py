@@ -163,7 +163,7 @@ def _listed(judged: pl.DataFrame, width: int) -> Iterator[Text]:
             )
         for line in textwrap.wrap(meaning, width - 2):
             yield Text(f"  {line}", style="dim")
-    yield Text(f"{judged.height:,} features")
+    yield Text(f"{judged.height:,} feature{'' if judged.height == 1 else 's'}")
 
 
 def _facts(found: Prepared, judged: pl.DataFrame, *, listed: bool) -> dict[str, object]:

@@ -19,7 +19,7 @@ PairArgument = Annotated[
     typer.Argument(
         parser=parse_pair,
         metavar="PAIR",
-        help="One of the 28 pairs, for example eurusd; bqx status names them all.",
+        help="One of the 28 pairs, for example eurusd.",
         show_default=False,
     ),
 ]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bqx_assets.base.artifacts import MANIFEST_SUFFIX, Generation, Manifest, load_record
-from bqx_assets.base.errors import CheckpointCorrupt
+from bqx_assets.base.errors import ObjectMissing
 from bqx_assets.base.pairs import ALL_PAIRS, parse_pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.naming import is_address
@@ -76,11 +76,11 @@ def _named(what: str, settings: Settings) -> tuple[Manifest, Generation | None, 
         return published.manifest, None if info is None else info.version, report
     beside = manifest_beside(file)
     if beside is None:
-        raise CheckpointCorrupt(
+        raise ObjectMissing(
             file.place,
             got="no manifest",
-            expected="a published file, a merged file with its manifest, or a manifest",
-            cure="Name one of these; bqx status shows what is published.",
+            expected="a published pair, a merged file with its manifest, or a manifest",
+            cure=f"Publish it: bqx run {what}." if known else "Name one of these; bqx status shows what is published.",
         )
     return beside, None, None
 

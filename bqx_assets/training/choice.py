@@ -258,7 +258,7 @@ def _fitting(features: pl.DataFrame, patterns: Sequence[str]) -> list[str]:
 
 def _no_such_feature(pattern: str, columns: Sequence[str]) -> BadSetting:
     near = difflib.get_close_matches(pattern, columns, n=_NEAR)
-    cure = "bqx columns PAIR --match PATTERN shows what a pattern finds."
+    cure = "bqx columns PAIR --all lists all of them."
     if is_target(pattern):
         cure = "Targets are no features: name it as target."
     elif near:

@@ -238,7 +238,11 @@ def model_card(manifest: Manifest, generation: int | str | None = None, report: 
     """
     file, made = manifest.file, manifest.extraction
     pin = file.content_digest or generation
-    judged = manifest.expectations.sentence(manifest.pair) if manifest.expectations is not None else ""
+    judged = (
+        manifest.expectations.sentence(manifest.pair).removeprefix("expectations: ")
+        if manifest.expectations is not None
+        else ""
+    )
     passed = "" if report is None else f"{sum(each.passed for each in report.verdicts)} of {len(report.verdicts)}"
     facts = {
         "dataset": f"{file.name}, {file.rows:,} rows x {file.columns:,} columns",
@@ -252,7 +256,7 @@ def model_card(manifest: Manifest, generation: int | str | None = None, report: 
         "source": made.origin,
         "snapshot": f"{made.snapshot_time:%Y-%m-%d %H:%M:%S} UTC",
         "made": f"{manifest.created_at:%Y-%m-%d %H:%M} UTC, bqx-assets {manifest.versions.get('bqx-assets', '?')}",
-        "verified": judged,
+        "expectations": judged,
     }
     lines = [f"| {name} | {value.replace('|', chr(92) + '|')} |" for name, value in facts.items() if value]
     load = f'load_training("{manifest.pair}", pin={pin!r})'.replace("'", '"')

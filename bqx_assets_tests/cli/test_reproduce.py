@@ -140,6 +140,7 @@ def test_a_card_of_a_published_file_states_targets_families_and_checks(made: Pat
     done, every = rows["checks passed"].split(" of ")
     assert 20 < int(done) <= int(every)
     assert rows["generation"].isdecimal()
+    assert ", version " in rows["expectations"]
     assert rows["period"].endswith(" UTC")
 
 
@@ -150,3 +151,10 @@ def test_a_card_states_the_data_and_how_to_load_it_again(made: Path) -> None:
     assert f'load_training("eurusd", pin="{digest.split(" | ")[1].removesuffix(" |")}")' in card
     assert _bqx(made, "card", str(file).replace(".parquet", ".manifest.json")) == card
     assert "no manifest" in CliRunner().invoke(app, ["card", str(made / "none.parquet")]).output
+
+
+@pytest.mark.parametrize("command", ["card", "reproduce"])
+def test_a_pair_that_is_not_published_is_no_damage(made: Path, command: str) -> None:
+    said = CliRunner().invoke(app, ["--home", str(made), command, "gbpusd"]).output
+    assert "ObjectMissing" in said
+    assert "run gbpusd" in said
