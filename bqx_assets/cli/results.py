@@ -24,6 +24,8 @@ from bqx_assets.release.status import PairStatus
 
 _SAMPLE = 8
 """Greatest number of names in a line; ``--json`` has all of them."""
+_REASONS = 3
+"""Greatest number of lines about absent tables, a reason each."""
 _MOST_LETTERS = 160
 """Greatest length of a finding in a table."""
 DIGEST_DIGITS = 12
@@ -47,10 +49,21 @@ def plan_lines(plan: PairPlan) -> list[str]:
         f"  periods: {_counts(plan.periods)}",
         *listed("quarantined columns (they look forward)", quarantined),
         *listed("unexpected columns, left out", plan.left_out),
-        *listed("known absent tables", [f"{name}: {reason}" for name, reason in plan.known_absent.items()]),
+        *_absent_lines(plan.known_absent),
         *listed("unexpected tables, left out", plan.unexpected),
         *listed("tables that cannot be read", [each.message for each in plan.problems]),
     ]
+
+
+def _absent_lines(known_absent: Mapping[str, str]) -> list[str]:
+    """Return a line for each of the most frequent reasons why a table is absent, and one for all others."""
+    absent: dict[str, list[str]] = {}
+    for name, reason in known_absent.items():
+        absent.setdefault(reason, []).append(name)
+    reasons = sorted(absent, key=lambda reason: len(absent[reason]), reverse=True)
+    lines = [line for each in reasons[:_REASONS] for line in listed(f"known absent tables ({each})", absent[each])]
+    others = [name for each in reasons[_REASONS:] for name in absent[each]]
+    return [*lines, *listed("known absent tables for other reasons", others)]
 
 
 def extraction_facts(record: ExtractionRecord, place: str, cost: Cost) -> dict[str, object]:

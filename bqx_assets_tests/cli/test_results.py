@@ -108,6 +108,17 @@ def test_a_plan_shows_the_periods_that_are_read_and_counts_the_others() -> None:
     assert period_tables(_plan("new")) == []
 
 
+def test_absent_tables_are_counted_by_their_reason_the_most_frequent_first() -> None:
+    reasons = {"a": "rare", "b": "not made", "c": "not made", "d": "third", "e": "fourth", "f": "fifth"}
+    lines = plan_lines(_plan("new").model_copy(update={"known_absent": reasons}))
+    assert lines[2:] == [
+        "  2 known absent tables (not made): b, c",
+        "  1 known absent tables (rare): a",
+        "  1 known absent tables (third): d",
+        "  2 known absent tables for other reasons: e, f",
+    ]
+
+
 def test_of_a_long_history_the_latest_periods_are_shown_and_the_others_counted() -> None:
     states: list[PeriodState] = ["new"] * 40
     more, table = period_tables(_plan(*states))
