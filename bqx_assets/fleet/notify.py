@@ -96,7 +96,7 @@ class Webhook:
                 return said
         except urllib.error.HTTPError as answer:
             with answer:
-                self._refuse(answer.code, answer.headers.get("Retry-After"), answer.read(_SHOWN * 4))
+                self._refuse(answer.code, answer.headers.get("Retry-After"), _body(answer))
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", None) or error
             if isinstance(reason, ssl.SSLCertVerificationError):
@@ -241,6 +241,14 @@ def deliver(
             return box.refused(now, error.asked_seconds), sent, error
         box, sent = box.after(message, now), sent + 1
     return box, sent, None
+
+
+def _body(answer: urllib.error.HTTPError) -> bytes:
+    """Return the beginning of a refusal's text; nothing if the connection breaks, because the status says enough."""
+    try:
+        return answer.read(_SHOWN * 4)
+    except (OSError, http.client.HTTPException):
+        return b""
 
 
 def _repeated(subject: str, attempt: Callable[[], str]) -> str:

@@ -53,6 +53,8 @@ _ENDED: Mapping[dg.DagsterRunStatus, RunState] = {
 _RETRY_RUN_TAG = "dagster/auto_retry_run_id"
 _LOOK_SECONDS = 1.0
 _CANCEL_SECONDS = 60.0
+_REPORT_TIME = timedelta(minutes=5)
+"""More than the report of a rollout takes."""
 _LONGEST = timedelta(days=1)
 """Time that no run takes: Dagster ends one after three hours."""
 _LOOKS_ONLY = {verify_job.name, doctor_job.name}
@@ -140,9 +142,15 @@ class Fleet:
             time.sleep(_LOOK_SECONDS)
 
     def _is_reported_now(self) -> bool:
-        """Return whether the report of a rollout is being written: the end of the daemon now would make it fail."""
+        """Return whether the report of a rollout is being written: the end of the daemon now would make it fail.
+
+        A run that began long ago is not waited for, because its process may have died.
+        """
         at_work = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
-        return bool(self._instance.get_runs(dg.RunsFilter(job_name=FLEET_JOB, statuses=at_work), limit=1))
+        since = datetime.now(UTC) - _REPORT_TIME
+        return bool(
+            self._instance.get_runs(dg.RunsFilter(job_name=FLEET_JOB, statuses=at_work, updated_after=since), limit=1)
+        )
 
     def look(self) -> list[MemberRun]:
         """Return the state of all runs, in the order of the queue; stop the rollout if enough of them have failed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import struct
 import threading
 import time
 from collections.abc import Generator, Iterator
@@ -102,29 +103,41 @@ def test_a_long_wait_is_left_to_a_later_look(hook: WebhookServer) -> None:
 
 
 @contextmanager
-def dripping() -> Generator[str]:
-    """A server that answers each request by a byte in 50 ms, for ever."""
+def answering(beginning: bytes, *, reset_seconds: float | None = None) -> Generator[str]:
+    """A server that answers a request by ``beginning``, then resets the connection, or sends a byte in 50 ms."""
     over = threading.Event()
 
-    def drip(server: socket.socket) -> None:
+    def answer(server: socket.socket) -> None:
         with suppress(OSError):
             taken, _ = server.accept()
             with taken:
-                taken.sendall(b"HTTP/1.1 500 broken\r\nX: ")
+                taken.sendall(beginning)
+                if reset_seconds is not None:
+                    over.wait(reset_seconds)
+                    taken.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    return
                 while not over.wait(0.05):
                     taken.sendall(b"y")
 
     with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = threading.Thread(target=drip, args=(server,))
+        thread = threading.Thread(target=answer, args=(server,))
         thread.start()
         yield f"http://127.0.0.1:{server.getsockname()[1]}/services/{SECRET}"
         over.set()
         thread.join()
 
 
+def test_a_refusal_whose_text_breaks_off_is_still_that_refusal() -> None:
+    with (
+        answering(b"HTTP/1.1 404 none\r\nContent-Length: 900\r\n\r\nno", reset_seconds=0.2) as address,
+        pytest.raises(AlertNotSent, match="404"),
+    ):
+        Webhook(AlertSettings.model_validate({"alert_webhook": address})).send(trial())
+
+
 def test_a_receiver_that_answers_byte_by_byte_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(RETRIES, "alert", replace(RETRIES["alert"], patience_seconds=0.5))
-    with dripping() as address:
+    with answering(b"HTTP/1.1 500 broken\r\nX: ") as address:
         began = time.monotonic()
         with pytest.raises(AlertNotSent, match="no whole answer in 0 s"):
             Webhook(AlertSettings.model_validate({"alert_webhook": address})).send(trial())

@@ -11,6 +11,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.test_utils import create_run_for_test
 from dagster._daemon.types import DaemonHeartbeat
 
 from bqx_assets.base.pairs import Pair, parse_pair
@@ -20,8 +21,9 @@ from bqx_assets.fleet.ledger import Ledger
 from bqx_assets.pipeline import Pipeline
 from bqx_assets.runtime import fleet_runs
 from bqx_assets.runtime.daemon import is_served
-from bqx_assets.runtime.fleet_runs import MemberRun, fleet_of, pairs_to_repeat, remaining_seconds
+from bqx_assets.runtime.fleet_runs import Fleet, MemberRun, fleet_of, pairs_to_repeat, remaining_seconds
 from bqx_assets.runtime.instance import UNENDED, open_instance
+from bqx_assets.runtime.keys import FLEET_JOB
 from bqx_assets.runtime.rollout import FLEET_TAG
 from bqx_assets_tests.runtime.fleet_command import ended_at_work, fleet_run
 from bqx_assets_tests.runtime.homes import make_home
@@ -169,3 +171,14 @@ def test_a_run_that_was_deleted_is_an_outcome(settings: Settings) -> None:
         fleet._runs = {"eurusd": "of-no-run"}
         (outcome,) = list(fleet.looks())[-1]
     assert (outcome.pair, outcome.state, outcome.cure) == ("eurusd", "cancelled", "bqx run eurusd")
+
+
+def test_a_report_whose_process_has_died_is_not_waited_for(
+    home: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet_runs, "_REPORT_TIME", timedelta(seconds=1.5))
+    with open_instance(home / "dagster") as instance:
+        lost = create_run_for_test(instance, job_name=FLEET_JOB, status=dg.DagsterRunStatus.STARTED)
+        looks = list(Fleet(instance, settings, None).looks())
+        assert len(looks) > 1  # it is waited for while it may be at work
+        instance.delete_run(lost.run_id)
