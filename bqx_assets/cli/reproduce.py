@@ -9,7 +9,7 @@ import typer
 
 from bqx_assets.base.artifacts import MANIFEST_SUFFIX, Generation, Manifest, load_record
 from bqx_assets.base.errors import ObjectMissing
-from bqx_assets.base.pairs import ALL_PAIRS, parse_pair
+from bqx_assets.base.pairs import parse_pair
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.naming import is_address
 from bqx_assets.base.store.open_store import object_at
@@ -67,7 +67,7 @@ def _named(what: str, settings: Settings) -> tuple[Manifest, Generation | None, 
     if what.endswith(MANIFEST_SUFFIX):
         stored = load_record(*object_at(what, "manifest"), Manifest) if is_address(what) else None
         return stored or Manifest.load(Path(what)), None, None
-    known = what in {pair.name for pair in ALL_PAIRS}
+    known = not is_address(what) and what.replace("_", "").isalnum()  # neither a path nor a file's name
     file = place_of(parse_pair(what), None, settings) if known else file_at(what)
     published = named_companions(file)
     if published is not None:

@@ -298,11 +298,14 @@ def _refuse_unknown(word: str, wanted: Iterable[object], known: Sequence[object]
             texts = [*map(str, known)]
             near = difflib.get_close_matches(str(each), texts, n=_NEAR)
             near = near or [text for text in texts if str(each) in text][:_NEAR]
+            numbers = [number for number in known if isinstance(number, int)]
+            if isinstance(each, int) and numbers:  # 44 is nearer to 45 than to 1440
+                near = [str(min(numbers, key=lambda number: abs(number - each)))]
             others = f"training_columns(PAIR) shows all {word}." if len(texts) > _SHOWN else "Take one of these."
             raise BadSetting(
                 word,
                 got=repr(each)[:80],
-                expected=f"one of {some_of(texts, _SHOWN)}" if known else "nothing: there is none",
+                expected=f"one of {some_of(texts, len(numbers) or _SHOWN)}" if known else "nothing: there is none",
                 cure=f"Did you mean {' or '.join(near)}?" if near else others,
             )
 

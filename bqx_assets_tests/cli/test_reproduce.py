@@ -158,3 +158,4 @@ def test_a_pair_that_is_not_published_is_no_damage(made: Path, command: str) -> 
     said = CliRunner().invoke(app, ["--home", str(made), command, "gbpusd"]).output
     assert "ObjectMissing" in said
     assert "run gbpusd" in said
+    assert "Did you mean gbpusd?" in CliRunner().invoke(app, ["--home", str(made), command, "GBPUSD"]).output

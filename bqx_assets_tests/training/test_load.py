@@ -146,7 +146,7 @@ def test_targets_are_named_by_window_and_horizon_by_name_by_pattern_or_not_at_al
         ({"families": ["pair_specifc"]}, "Did you mean pair_specific"),
         ({"tables": "agg"}, "Did you mean agg_eurusd"),
         ({"tables": "nothing_*"}, "one of agg_eurusd"),
-        ({"windows": [46]}, "one of .*45"),
+        ({"windows": [44]}, "one of .*45.*Did you mean 45[?]"),
         ({"subjects": "euro"}, "one of pair, compared, base.*Take one of these"),
         ({"include": "forward_looking"}, "one of identifier"),
         ({"tables": "csi_agg_usd", "families": "market_wide"}, "got|none"),
