@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import signal
+import time
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -30,6 +32,8 @@ if TYPE_CHECKING:  # Dagster and its web server take 3 s to import
     from bqx_assets.runtime.fleet_runs import Fleet, MemberRun
 
 _MARKS = {"done": ("✓", "green"), "failed": ("✗", "bold red"), "cancelled": ("-", "yellow")}
+_ONE_EVENT_SECONDS = 5.0
+"""Time in which several signals tell of one event, such as a lost connection."""
 
 
 @fleet_app.command()
@@ -73,9 +77,12 @@ def run(  # noqa: PLR0913 -- one parameter an option
             session.say(f"fleet {fleet.id}: {len(chosen)} pairs, of which {len(followed)} were in the queue already")
             runs = fleet.look() if detach else _follow(session, fleet)
         except KeyboardInterrupt:
-            session.err.print("cancelling the runs of this fleet; Ctrl-C again ends this at once", soft_wrap=True)
-            session.say(outcome_table(fleet.cancel(), session.bqx))
-            session.suggest("fleet", "run", "--failed")
+            with suppress(OSError):  # after a lost connection nobody reads what is said
+                session.err.print("cancelling the runs of this fleet; Ctrl-C again ends this at once", soft_wrap=True)
+            cancelled = fleet.cancel()
+            with suppress(OSError):
+                session.say(outcome_table(cancelled, session.bqx))
+                session.suggest("fleet", "run", "--failed")
             raise
     if not detach:
         session.say(outcome_table(runs, session.bqx), _sums(runs))
@@ -92,11 +99,17 @@ def _signals_as_interrupts() -> Generator[None]:
     """Let SIGTERM and SIGHUP act as Ctrl-C during the block: a service manager or a lost connection sends them.
 
     Otherwise this process would end at once, and leave the queue and the runs at work to themselves. What the caller
-    ignores, as ``nohup`` does with SIGHUP, stays ignored.
+    ignores, as ``nohup`` does with SIGHUP, stays ignored. Signals soon after the first count as the same event: of a lost
+    connection both kernel and shell tell, and the second must not end the cancelling that the first has begun.
     """
+    began = -math.inf
 
     def interrupt(_number: int, _: FrameType | None) -> None:
-        raise KeyboardInterrupt
+        nonlocal began
+        now = time.monotonic()
+        if now - began >= _ONE_EVENT_SECONDS:
+            began = now
+            raise KeyboardInterrupt
 
     numbers = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) != signal.SIG_IGN]
     before = {number: signal.signal(number, interrupt) for number in numbers}

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
+import signal
+from contextlib import nullcontext
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from rich.console import Console
 
-from bqx_assets.cli.fleet_run import _progress, outcome_table
+from bqx_assets.cli import fleet_run
+from bqx_assets.cli.fleet_run import _progress, _signals_as_interrupts, outcome_table
 from bqx_assets.cli.main import app
+from bqx_assets.runtime import fleet_runs
 from bqx_assets.runtime.fleet_runs import MemberRun
 from bqx_assets_tests.runtime.homes import make_home
 
@@ -75,3 +81,53 @@ def test_where_no_pair_has_tables_one_error_says_so_and_no_run_is_launched(
         "no such folder" if left == "no warehouse" else "no such table",
     )
     assert not (home / "dagster").exists()
+
+
+def test_a_second_signal_does_not_end_the_cancelling_that_the_first_has_begun() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    told: list[str] = []
+    with _signals_as_interrupts():
+        try:
+            os.kill(os.getpid(), signal.SIGHUP)
+        except KeyboardInterrupt:
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGHUP)
+            told.append("cancelled")
+    assert told == ["cancelled"]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_later_signal_ends_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet_run, "_ONE_EVENT_SECONDS", 0.0)
+    with _signals_as_interrupts():
+        for number in (signal.SIGTERM, signal.SIGTERM):
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), number)
+
+
+class _Queue:
+    """A fleet that is interrupted at once."""
+
+    id = "f"
+
+    def __init__(self) -> None:
+        self.cancelled = 0
+
+    def launch(self, _: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    def cancel(self) -> list[MemberRun]:
+        self.cancelled += 1
+        return RUNS
+
+
+def test_runs_are_cancelled_also_when_the_terminal_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object, **__: object) -> NoReturn:
+        raise OSError(5, "Input/output error")
+
+    queue, home = _Queue(), make_home(tmp_path / "home", tables=1)
+    monkeypatch.setattr(fleet_runs, "fleet_of", lambda *_, **__: nullcontext(queue))
+    monkeypatch.setattr(Console, "print", gone)
+    with pytest.raises(OSError, match="Input/output error"):  # of the last line, which nobody reads
+        app(["--home", str(home), "fleet", "run"])
+    assert queue.cancelled == 1
