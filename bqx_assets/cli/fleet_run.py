@@ -99,8 +99,8 @@ def _signals_as_interrupts() -> Generator[None]:
     """Let SIGTERM and SIGHUP act as Ctrl-C during the block: a service manager or a lost connection sends them.
 
     Otherwise this process would end at once, and leave the queue and the runs at work to themselves. What the caller
-    ignores, as ``nohup`` does with SIGHUP, stays ignored. Signals soon after the first count as the same event: of a lost
-    connection both kernel and shell tell, and the second must not end the cancelling that the first has begun.
+    ignores, as ``nohup`` does with SIGHUP, stays ignored. Signals soon after the first count as the same event: of a
+    lost connection both kernel and shell tell, and the second must not end the cancelling that the first has begun.
     """
     began = -math.inf
 

@@ -71,6 +71,7 @@ def reproduction(
 
     Raises:
         WarehouseError, StoreError: pieces are missing, and the warehouse or the store does not answer.
+        CheckpointCorrupt: the manifest has not one spine, or names no months.
     """
     kept = {slab.table: _missing(slab, job) for slab in manifest.extraction.slabs}
     lacking = [slab for slab in manifest.extraction.slabs if kept[slab.table]]
@@ -188,11 +189,20 @@ class _Now:
 
 def _spine_of(manifest: Manifest) -> SpineRecord:
     """Return the spine's record as far as a manifest states it: bounds are those of the periods."""
-    (slab,) = (each for each in manifest.extraction.slabs if each.provenance.role == "spine")
     spine = manifest.extraction.spine
-    inner = [
-        bounds_in(piece.period) if piece.period not in {"", ALL} else (spine.first, spine.last) for piece in slab.pieces
-    ]
+    try:
+        (slab,) = (each for each in manifest.extraction.slabs if each.provenance.role == "spine")
+        inner = [
+            bounds_in(piece.period) if piece.period not in {"", ALL} else (spine.first, spine.last)
+            for piece in slab.pieces
+        ]
+    except ValueError as error:
+        raise CheckpointCorrupt(
+            f"the manifest of {manifest.pair}",
+            got=f"no spine, or periods that are none: {error}",
+            expected="one slab that is the spine, of periods such as 2024-01",
+            cure="Name the manifest that was published with the file.",
+        ) from error
     bounds = tuple((max(first, spine.first), min(last, spine.last)) for first, last in inner)
     return SpineRecord(spine=spine, slab=slab, snapshot_time=manifest.extraction.snapshot_time, bounds=bounds)
 

@@ -159,3 +159,16 @@ def test_a_pair_that_is_not_published_is_no_damage(made: Path, command: str) -> 
     assert "ObjectMissing" in said
     assert "run gbpusd" in said
     assert "Did you mean gbpusd?" in CliRunner().invoke(app, ["--home", str(made), command, "GBPUSD"]).output
+
+
+def test_a_manifest_without_one_spine_or_of_no_month_is_told_as_damaged(made: Path, tmp_path: Path) -> None:
+    whole = Settings(home=made).training_file(PAIR).with_suffix(".manifest.json").read_text()
+    none, two, month = (json.loads(whole) for _ in range(3))
+    spine = none["extraction"]["slabs"].pop(0)
+    two["extraction"]["slabs"].insert(0, spine)
+    month["extraction"]["slabs"][0]["pieces"][0].update(period="2024-99")
+    for number, changed in enumerate((none, two, month)):
+        path = tmp_path / f"{number}.manifest.json"
+        path.write_text(json.dumps(changed))
+        told = json.loads(_bqx(made, "reproduce", str(path), "--json", code=1))
+        assert (told["error"], told["subject"]) == ("CheckpointCorrupt", "the manifest of eurusd")
