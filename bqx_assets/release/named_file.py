@@ -6,6 +6,7 @@ A published file names its manifest and the expectations that it was checked aga
 from __future__ import annotations
 
 import hashlib
+import shlex
 from contextlib import ExitStack, closing, nullcontext
 
 from bqx_assets.base.artifacts import MANIFEST_SUFFIX, Manifest, load_record
@@ -72,7 +73,8 @@ def verify_file(place: str) -> Standing:
             expected = "a training file with its manifest beside it"
             return Standing(pair=pair, uri=place, state="none", got=got, expected=expected, cure=cure)
         whole = source.holds(manifest.file)
-        mend = f"Copy it again: bqx fetch {pair}" if published is None else f"Publish it again: bqx publish {pair}"
+        again = f"Copy it again: {fetch_command(file, manifest)}"
+        mend = again if published is None else f"Publish it again: bqx publish {pair}"
         return Standing(
             pair=pair,
             uri=place,
@@ -82,6 +84,14 @@ def verify_file(place: str) -> Standing:
             cure="" if whole else mend,
             size_bytes=source.size_bytes,
         )
+
+
+def fetch_command(file: StoredFile, manifest: Manifest) -> str:
+    """Return the command that copies a file again: one that ``bqx fetch`` has copied, in its own folder."""
+    digest, path = manifest.file.content_digest, file.path
+    if digest is None or path is None or path.parent.name != digest:
+        return f"bqx fetch {manifest.pair}"
+    return f"bqx fetch {manifest.pair} --pin {digest} --to {shlex.quote(str(path.parent.parent))}"
 
 
 def kept_expectations(place: str) -> Expectations | None:

@@ -29,7 +29,7 @@ from bqx_assets.dictionary.schema import DICTIONARY_SUFFIX
 from bqx_assets.merge.footer import Footer
 from bqx_assets.quality.integrity import FOOTER, Segment, segments
 from bqx_assets.quality.stored_file import End, Source, StoredFile, footer_bytes, footer_of, read_end
-from bqx_assets.release.named_file import file_at, manifest_beside, named_companions, publishing_store
+from bqx_assets.release.named_file import fetch_command, file_at, manifest_beside, named_companions, publishing_store
 from bqx_assets.training.bucket_scan import scan_object
 
 Pin = str | int
@@ -100,11 +100,12 @@ class Located:
             else:
                 wrong = part.name.split()[0] in tables and self._crc32c(part) != part.crc32c
             if wrong:
+                fetch = fetch_command(self.file, self.manifest)
                 raise ChecksumMismatch(
                     self.file.place,
                     got=f"other bytes in {part.name}",
                     expected="those of its manifest",
-                    cure=f"Copy it again: bqx fetch {self.pair}. Or look at all of it: {verify_command(self.file)}",
+                    cure=f"Copy it again: {fetch}. Or look at all of it: {verify_command(self.file)}",
                 )
 
     def _crc32c(self, part: Segment) -> int:

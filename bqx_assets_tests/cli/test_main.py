@@ -380,7 +380,11 @@ def test_verify_finds_rot_and_publishing_again_mends_it(bqx: Bqx) -> None:
     copy = Path(bqx.json("fetch", "eurusd")["path"])
     assert [each["state"] for each in bqx.json("verify", copy, published, "eurusd")["pairs"]] == ["done"] * 3
     copy.write_bytes(copy.read_bytes()[:-1])
-    assert bqx.json("verify", copy, exit_code=1)["pairs"][0]["cure"] == "Copy it again: bqx fetch eurusd"
+    cure = bqx.json("verify", copy, exit_code=1)["pairs"][0]["cure"]
+    assert cure == f"Copy it again: bqx fetch eurusd --pin {copy.parent.name} --to {copy.parent.parent}"
+    bqx.json(*cure.partition("bqx ")[2].split())
+    assert bqx.json("verify", copy)["verified"] is True
+    assert bqx.json("verify", copy.with_name("gone.parquet"), exit_code=1)["pairs"][0]["got"] == "no such file"
     copy.with_suffix(".manifest.json").unlink()
     assert bqx.json("verify", copy, exit_code=1)["pairs"][0]["got"] == "no manifest beside it"
     done = bqx("validate", published, "--pair", "eurusd")
