@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import signal
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import NoReturn
 
@@ -126,7 +126,11 @@ def test_runs_are_cancelled_also_when_the_terminal_is_gone(tmp_path: Path, monke
         raise OSError(5, "Input/output error")
 
     queue, home = _Queue(), make_home(tmp_path / "home", tables=1)
-    monkeypatch.setattr(fleet_runs, "fleet_of", lambda *_, **__: nullcontext(queue))
+
+    def opened(*_: object, **__: object) -> AbstractContextManager[_Queue]:
+        return nullcontext(queue)
+
+    monkeypatch.setattr(fleet_runs, "fleet_of", opened)
     monkeypatch.setattr(Console, "print", gone)
     with pytest.raises(OSError, match="Input/output error"):  # of the last line, which nobody reads
         app(["--home", str(home), "fleet", "run"])
