@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bqx_assets.base.artifacts import Manifest, TrainingFile
-from bqx_assets.base.checksums import crc32c, same_bytes
+from bqx_assets.base.checksums import crc32c, crc32c_of_blocks, same_bytes
 from bqx_assets.base.errors import FooterError, PreconditionFailed
 from bqx_assets.base.files import open_regular
 from bqx_assets.base.frame_files import PARQUET_MAGIC
@@ -156,11 +156,13 @@ class Source:
         **Cost**: a local file of that size is read once, in 4 MiB pieces; ``crc32c`` is known afterwards.
         """
         if self.crc32c is None and self.size_bytes == file.size_bytes:
-            crc = 0
-            for start in range(0, self.size_bytes, _PIECE_BYTES):
-                crc = crc32c(self.read(start, _PIECE_BYTES), crc)
-            self.crc32c = crc
+            self.crc32c = self.crc32c_between(0, self.size_bytes)
         return same_bytes(self, file)
+
+    def crc32c_between(self, start: int, end: int) -> int:
+        """Return the CRC32C of a range, which is read in 4 MiB pieces. Raises OSError, StoreError."""
+        starts = range(start, end, _PIECE_BYTES)
+        return crc32c_of_blocks(self.read(at, min(_PIECE_BYTES, end - at)) for at in starts)
 
     def close(self) -> None:
         """Close the descriptor, if there is one."""

@@ -17,7 +17,7 @@ from pathlib import Path
 import polars as pl
 
 from bqx_assets.base.artifacts import MANIFEST_SUFFIX, Manifest
-from bqx_assets.base.checksums import crc32c, may_be_same, size_and_crc
+from bqx_assets.base.checksums import may_be_same, size_and_crc
 from bqx_assets.base.errors import BadSetting, CheckpointCorrupt, ChecksumMismatch, ObjectMissing, OtherData
 from bqx_assets.base.frame_files import scan_open_parquet
 from bqx_assets.base.pairs import Pair
@@ -27,7 +27,7 @@ from bqx_assets.base.store.open_store import bucket_at
 from bqx_assets.dictionary.files import Described, Dictionary
 from bqx_assets.dictionary.schema import DICTIONARY_SUFFIX
 from bqx_assets.merge.footer import Footer
-from bqx_assets.quality.integrity import FOOTER, Segment, segments
+from bqx_assets.quality.integrity import FOOTER, segments
 from bqx_assets.quality.stored_file import End, Source, StoredFile, footer_bytes, footer_of, read_end
 from bqx_assets.release.named_file import fetch_command, file_at, manifest_beside, named_companions, publishing_store
 from bqx_assets.training.bucket_scan import scan_object
@@ -36,7 +36,6 @@ Pin = str | int
 """A content digest, as manifests state it, or the number of a generation."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _PARQUET = ".parquet"
-_PIECE_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,8 @@ class Located:
             if part.crc32c is None:
                 wrong = part.name != FOOTER and not self.source.holds(self.manifest.file)
             else:
-                wrong = part.name.split()[0] in tables and self._crc32c(part) != part.crc32c
+                end = part.start + part.size_bytes
+                wrong = part.name.split()[0] in tables and self.source.crc32c_between(part.start, end) != part.crc32c
             if wrong:
                 fetch = fetch_command(self.file, self.manifest)
                 raise ChecksumMismatch(
@@ -107,12 +107,6 @@ class Located:
                     expected="those of its manifest",
                     cure=f"Copy it again: {fetch}. Or look at all of it: {verify_command(self.file)}",
                 )
-
-    def _crc32c(self, part: Segment) -> int:
-        found, end = 0, part.start + part.size_bytes
-        for start in range(part.start, end, _PIECE_BYTES):
-            found = crc32c(self.source.read(start, min(_PIECE_BYTES, end - start)), found)
-        return found
 
     def refuse_other(self, pin: Pin) -> None:
         """Raise OtherData unless the file is the pinned one."""
