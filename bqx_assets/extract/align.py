@@ -24,6 +24,8 @@ MINUTE = 60_000_000
 _SAMPLE_KEYS = 3
 _SPARSE = 16
 """Minutes for each spine row up to which a table with one entry for every minute is worth its memory."""
+_KEYS_AT_ONCE = 65_536
+"""Keys whose positions are found at once, so that the temporary arrays stay in the processor's cache."""
 _BLOCK = 16
 """Columns that are gathered at once: Polars distributes them over its threads."""
 
@@ -141,7 +143,7 @@ def match_rows(
 ) -> RowMatch:
     """Find the spine's ``keys``, unique and ascending, in a table's ``key`` (any order), as returned by ``as_key``.
 
-    **Cost**: about 100 temporary bytes for each key; nothing if the table is already in spine order.
+    **Cost**: about 30 temporary bytes for each key; nothing if the table is already in spine order.
     ``part``: key and keys are one time slice of a table and its spine; a slice may have no matching row.
 
     Raises:
@@ -174,21 +176,32 @@ def match_rows(
     return RowMatch(rows, pl.Series(index), None if matched == wanted.size else pl.Series(known))
 
 
-def _positions(present: Keys, wanted: Keys) -> Keys:
+def _positions(present: Keys, wanted: Keys) -> npt.NDArray[np.int32]:
     """Return the position of each present key in ``wanted``, which ascends; -1 if it is not there.
 
-    **Cost**: for 180,000 keys 4 ms if they are whole minutes apart, otherwise a binary search each: 27 ms, as a hash
-    join.
+    **Cost**: for 180,000 keys 3 ms if ``wanted`` are whole minutes apart, otherwise a binary search each: 27 ms, as a
+    hash join. Temporary memory: 16 bytes for each wanted key, 4 for each minute between the first and the last.
     """
-    after, asked_after = wanted - wanted[0], present - wanted[0]
-    minutes, asked = after // MINUTE, asked_after // MINUTE
-    is_whole = np.array_equal(minutes * MINUTE, after) and np.array_equal(asked * MINUTE, asked_after)
-    if not is_whole or minutes[-1] > _SPARSE * wanted.size:
-        nearest = np.minimum(np.searchsorted(wanted, present), wanted.size - 1)
-        return np.where(wanted[nearest] == present, nearest, -1)
-    position = np.full(minutes[-1] + 1, -1)
-    position[minutes] = np.arange(wanted.size)
-    return np.where((asked >= 0) & (asked <= minutes[-1]), position.take(asked, mode="clip"), -1)
+    minutes = wanted - wanted[0]
+    by_minute = None
+    if not (minutes % MINUTE).any() and minutes[-1] <= _SPARSE * MINUTE * wanted.size:
+        minutes //= MINUTE
+        by_minute = np.full(minutes[-1] + 1, -1, np.int32)
+        by_minute[minutes] = np.arange(wanted.size, dtype=np.int32)
+    del minutes
+    found = np.empty(present.size, np.int32)
+    for start in range(0, present.size, _KEYS_AT_ONCE):
+        keys = present[start : start + _KEYS_AT_ONCE]
+        if by_minute is None:
+            nearest = np.minimum(np.searchsorted(wanted, keys), wanted.size - 1)
+            found[start : start + keys.size] = np.where(wanted[nearest] == keys, nearest, -1)
+        else:
+            after = keys - wanted[0]
+            asked = after // MINUTE
+            is_there = (asked * MINUTE == after) & (asked >= 0) & (asked < by_minute.size)
+            nearest = by_minute[np.clip(asked, 0, by_minute.size - 1)]
+            found[start : start + keys.size] = np.where(is_there, nearest, -1)
+    return found
 
 
 def refuse_empty(rows: RowAccount, keys: pl.Series, subject: str, key: pl.Series | None = None) -> None:

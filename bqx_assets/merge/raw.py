@@ -1,7 +1,7 @@
 """Plans the merge of raw checkpoints: a folder or bucket of targets and tables whose rows may be in any order.
 
 Such folders come from other programs. The spine is made from their targets. ``raw_file`` reads one file of them,
-``raw_names`` finds the names of its columns, ``raw_table`` makes a slab of it.
+``raw_names`` finds the names of its columns, ``raw_targets`` and ``raw_table`` make a slab of it.
 """
 
 from __future__ import annotations
@@ -10,11 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 
-import polars as pl
-
-from bqx_assets.base.artifacts import EXTRACTION_FILE, Column, ExtractionRecord
-from bqx_assets.base.content import periods_of
-from bqx_assets.base.errors import MergeRefused, SchemaDrift
+from bqx_assets.base.artifacts import EXTRACTION_FILE, ExtractionRecord
+from bqx_assets.base.errors import MergeRefused
 from bqx_assets.base.files import TEMP_MARK, regular_file
 from bqx_assets.base.names import KEY, is_identifier, refuse_same_names, table_prefix
 from bqx_assets.base.pairs import ALL_PAIRS, Pair
@@ -24,13 +21,12 @@ from bqx_assets.base.store.protocol import ObjectStore
 from bqx_assets.base.threads import in_threads
 from bqx_assets.catalogue.expectations import Expectations, load_expectations
 from bqx_assets.catalogue.families import PAIR_COLUMN, expected_tables, family_of, family_rank, targets_table
-from bqx_assets.extract.lookahead import LookaheadDetector
-from bqx_assets.extract.spine import describe_spine, equal_groups, latest_rows, spine_rows
-from bqx_assets.merge.plan import MergePlan, check_memory, place_of
-from bqx_assets.merge.raw_file import NUMBERS, RawFile
+from bqx_assets.merge.plan import MergePlan, place_of
+from bqx_assets.merge.raw_file import RawFile
 from bqx_assets.merge.raw_names import RawNames, own_names
 from bqx_assets.merge.raw_source import RawSource
-from bqx_assets.merge.raw_table import RawSpine, RawTable, SpinePart, raw_family, targets_memory_bytes
+from bqx_assets.merge.raw_table import RawTable, raw_family
+from bqx_assets.merge.raw_targets import read_targets
 
 _NAMED = 10
 _PLAIN = {KEY, PAIR_COLUMN}
@@ -60,7 +56,7 @@ class Listed:
 def plan_raw(pair: Pair, folder: Listed, settings: Settings) -> MergePlan:
     """Return the merge of a folder of raw checkpoints.
 
-    **Cost**: the targets in memory, 50 columns; of the tables only the footers are read.
+    **Cost**: as of ``read_targets``; of the tables only the footers are read.
 
     Raises:
         MergeRefused: there are no targets or no table, or a file has no ``interval_time``.
@@ -77,7 +73,8 @@ def plan_raw(pair: Pair, folder: Listed, settings: Settings) -> MergePlan:
     tables = [file for file in files if not file.is_training and not _is_summary(file)]
     _refuse_unfit(pair, folder.place, tables)
     _name_columns(pair, targets, tables, load_expectations(settings.expectations))
-    spine, spine_part = _read_spine(targets, settings)
+    spine_part = read_targets(targets, settings)
+    spine = spine_part.spine
     parts = [RawTable(file, spine, settings) for file in tables]
     parts.sort(key=lambda part: (family_rank(raw_family(part.table, pair)), part.table))
     refuse_same_names(f"{pair}", ((part.table, each.name) for part in (spine_part, *parts) for each in part.columns))
@@ -221,32 +218,3 @@ def _name_columns(pair: Pair, targets: RawFile, tables: Sequence[RawFile], expec
     names = own_names(pair, stored)
     for table, file in files.items():
         file.own_names.update({stored: own for stored, own in names[table].items() if stored != own})
-
-
-def _read_spine(file: RawFile, settings: Settings) -> tuple[RawSpine, SpinePart]:
-    """Read the rows whose shortest target is known: one per key, in ascending order, within the settings' bounds."""
-    expectations = load_expectations(settings.expectations)
-    targets = expectations.targets()
-    names = (KEY, *targets)
-    absent = [name for name in names if name not in file.types]
-    if absent:
-        raise SchemaDrift(
-            file.subject,
-            got=f"{len(absent)} columns absent: {some_of(absent, 5)}",
-            expected=f"{KEY} and {len(names) - 1} targets",
-            cure="Fetch the targets again.",
-        )
-    file.refuse_types(targets, NUMBERS)
-    check_memory(targets_memory_bytes(file, names), file.subject)
-    read = file.rows(names, floats=True)
-    if (last := settings.last_span) is not None:
-        read = latest_rows(read, expectations.shortest_target(), last, file.subject)
-    within = [pl.col(KEY) >= settings.start] if settings.start else []
-    within += [pl.col(KEY) <= settings.end] if settings.end else []
-    frame, rows = spine_rows(read, expectations.shortest_target(), file.subject, settings.duplicates, *within)
-    groups = equal_groups(frame.height, settings.row_group_rows)
-    facts = describe_spine(frame.get_column(KEY), groups)
-    forward = LookaheadDetector(((window, frame) for window in expectations.windows), expectations.horizons)
-    columns = tuple(Column(name=name, source=name, type="TIMESTAMP" if name == KEY else "FLOAT64") for name in names)
-    spine = RawSpine(facts, frame.get_column(KEY), forward, periods_of(frame.get_column(KEY)))
-    return spine, SpinePart(file, spine, settings, columns, rows)

@@ -1,225 +1,37 @@
-"""Makes a slab of a raw checkpoint: copies its bytes if its rows are the spine's, else aligns and encodes them."""
+"""Makes a slab of a feature table's raw checkpoint.
+
+Its bytes are copied if its rows are the spine's; else its columns are aligned and encoded.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from itertools import pairwise
 from pathlib import Path
 from threading import Lock
-from typing import Literal
 
 import polars as pl
 
-from bqx_assets.base.artifacts import Column, Quarantined, RowAccount, SlabProvenance, SlabRecord, SourceTable, Spine
+from bqx_assets.base.artifacts import Column, Quarantined, RowAccount, SlabProvenance, SlabRecord
 from bqx_assets.base.checksums import Sums, sums_of_files
-from bqx_assets.base.content import Periods
 from bqx_assets.base.names import KEY, output_column, table_prefix
 from bqx_assets.base.pairs import Pair
 from bqx_assets.base.process import return_freed_memory
-from bqx_assets.base.settings import Settings
 from bqx_assets.catalogue.discovery import FORWARD_PREFIX
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.catalogue.families import PAIR_COLUMN, family_of
 from bqx_assets.extract.align import RowMatch, as_key, match_rows, refuse_empty
-from bqx_assets.extract.choose import choose
 from bqx_assets.extract.encodings import Encoding
-from bqx_assets.extract.lookahead import LookaheadDetector
-from bqx_assets.extract.slab_records import encodings_of, slab_fingerprint
 from bqx_assets.merge.footer import select, trim
 from bqx_assets.merge.pages import Page, newer_than_2015, refuse_false_statistics, unordered_texts
 from bqx_assets.merge.plan import Encoded, Prepared, Work
 from bqx_assets.merge.raw_encode import digests, encode, record_of, stored
-from bqx_assets.merge.raw_file import RawFile
-from bqx_assets.merge.raw_source import RawSource
-
-RAW_DATASET = "raw"
-"""Stands for the dataset of a source that is a raw checkpoint, not a table of a warehouse."""
-
-
-def provenance_of(  # noqa: PLR0913 -- one parameter a fact
-    raw: RawSource,
-    pair: Pair,
-    spine: Spine,
-    *,
-    role: Literal["spine", "feature"],
-    family: str,
-    columns: tuple[Column, ...],
-    rows: RowAccount,
-    policy: str,
-    quarantined: tuple[Quarantined, ...] = (),
-) -> SlabProvenance:
-    """Return the provenance of a raw file's slab: the file itself is its source."""
-    source = SourceTable(
-        dataset=RAW_DATASET,
-        table=raw.table,
-        last_modified=raw.modified,
-        etag=raw.etag,
-        rows=rows.read,
-        size_bytes=raw.size_bytes,
-    )
-    state = source.model_dump(mode="json")
-    mark = slab_fingerprint(state, columns, spine_fingerprint=spine.fingerprint, filters={}, policy=policy)
-    return SlabProvenance(
-        pair=pair.name,
-        role=role,
-        family=family,
-        fingerprint=mark,
-        spine_fingerprint=spine.fingerprint,
-        source=source,
-        snapshot_time=raw.modified,
-        rows=rows,
-        duplicate_policy=policy,
-        columns=columns,
-        quarantined=quarantined,
-    )
-
-
-_COPIES = 3
-"""Columns are in memory three times: as read, aligned, and while they are encoded."""
-_STRIP_BYTES = 32 << 20
-"""Mean decoded size of the columns that a step works on; a single column of a very long history may exceed it. With
-strips of a quarter of that size a whole merge took a tenth more processor time."""
-_PLACE_BYTES = 100
-"""Memory that finding a row's position in the spine takes for a moment."""
-
-
-@dataclass(frozen=True, slots=True)
-class RawSpine:
-    """The spine that all raw tables are aligned with."""
-
-    facts: Spine
-    keys: pl.Series
-    forward: LookaheadDetector
-    periods: Periods
+from bqx_assets.merge.raw_part import RawPart, provenance_of
 
 
 @dataclass(frozen=True)
-class _RawPart:
-    """The facts that a targets file and a table's file have in common as parts of a merge."""
-
-    file: RawFile
-    spine: RawSpine
-    settings: Settings
-
-    @property
-    def path(self) -> Path | None:
-        """The local file; None for an object."""
-        return self.file.source.path
-
-    @property
-    def paths(self) -> list[Path]:
-        """The local file, if it is no object."""
-        return [] if self.path is None else [self.path]
-
-    @property
-    def periods(self) -> int:
-        """One: its rows are worked on as a whole."""
-        return 1
-
-    @property
-    def table(self) -> str:
-        """The file's stem."""
-        return self.file.table
-
-    @property
-    def size_bytes(self) -> int:
-        """The raw file's size, as an estimate."""
-        return self.file.size_bytes
-
-    def chosen(self, rows: pl.DataFrame, earlier: SlabRecord | None) -> dict[str, Encoding]:
-        """Return the encoding of each column; ``rows`` are the spine's rows x any of the columns."""
-        setting = self.settings.encoding
-        return choose(rows.head(self.spine.facts.row_groups[0]), setting, encodings_of(earlier, setting))
-
-    def strips_of(self, columns: Sequence[Column]) -> list[Sequence[Column]]:
-        """Return columns in as few groups of ``_STRIP_BYTES`` as there can be, each with as many as the others."""
-        size_bytes = sum(map(self._column_bytes, columns))
-        count = min(len(columns), -(-size_bytes // _STRIP_BYTES))
-        ends = [len(columns) * (number + 1) // count for number in range(count)]
-        return [columns[first:end] for first, end in pairwise([0, *ends])]
-
-    def strip_memory_bytes(self, columns: Sequence[Column]) -> int:
-        """Return the memory for a strip of columns, or for finding the positions of the file's rows if larger."""
-        largest_bytes = max((sum(map(self._column_bytes, strip)) for strip in self.strips_of(columns)), default=0)
-        return max(_copies(self.file) * largest_bytes, _PLACE_BYTES * self.file.footer.rows)
-
-    def _column_bytes(self, column: Column) -> int:
-        """Return a column's decoded size, in the file or on the spine, whichever has more rows."""
-        rows, there, stated = self.spine.facts.rows, self.file.footer.rows, self.file.decoded_bytes[column.source]
-        return max(8 * rows, stated * rows // there if 0 < there < rows else stated)
-
-
-@dataclass(frozen=True)
-class SpinePart(_RawPart):
-    """The targets file as a part of a merge: 50 columns, always encoded anew. Implements ``Part``."""
-
-    columns: tuple[Column, ...]
-    rows: RowAccount
-
-    @property
-    def column_count(self) -> int:
-        """The number of its columns, key and targets."""
-        return len(self.columns)
-
-    @property
-    def memory_bytes(self) -> int:
-        """The memory for the columns that are worked on at once, or for finding the positions of its rows if larger."""
-        return self.strip_memory_bytes(self.columns)
-
-    def begin(self, period: int, scratch: Path, earlier: SlabRecord | None) -> Work:  # noqa: ARG002 -- one period
-        """Return the work on the rows of the file that are in the spine: steps as of ``RawTable``."""
-        content: dict[str, str] = {}
-        chosen: dict[str, Encoding] = {}
-        placed: list[RowMatch] = []
-        lock = Lock()
-
-        def step(columns: Sequence[Column]) -> Encoded:
-            with lock:
-                placed[:] = placed or [self._place()]
-            rows = stored(self._strip(columns, placed[0]), columns)
-            content.update(digests(rows, self.spine.periods))
-            kinds = self.chosen(rows, earlier)
-            chosen.update(kinds)
-            return encode(rows, self.table, self.spine.facts, kinds)
-
-        def finish(sums: Sums) -> Prepared:
-            record = record_of(sums, self._provenance(), content, chosen, self.settings.encoding)
-            return Prepared(record, record.pieces[0], note="aligned")
-
-        return Work([partial(step, columns) for columns in self.strips_of(self.columns)], finish)
-
-    def frame(self) -> tuple[pl.DataFrame, SlabRecord]:
-        """Return key and targets on the spine's rows."""
-        rows = stored(self._strip(self.columns, self._place()), self.columns)
-        return rows, record_of(self.file.source.sums(), self._provenance(), digests(rows, self.spine.periods), {}, "")
-
-    def _place(self) -> RowMatch:
-        key, subject = as_key(self.file.rows([KEY]), self.file.subject), self.file.subject
-        return match_rows(key, self.spine.keys, subject=subject, policy=self.settings.duplicates)
-
-    def _strip(self, columns: Sequence[Column], placed: RowMatch) -> pl.DataFrame:
-        """Return columns of the file on the spine's rows; the key is the spine's own."""
-        names = [column.source for column in columns if column.source != KEY]
-        found = placed.apply(self.file.rows(names, floats=True)).get_columns() if names else []
-        return pl.DataFrame([*([self.spine.keys] if len(names) < len(columns) else []), *found])
-
-    def _provenance(self) -> SlabProvenance:
-        return provenance_of(
-            self.file.source,
-            self.file.pair,
-            self.spine.facts,
-            role="spine",
-            family="targets",
-            columns=self.columns,
-            rows=self.rows,
-            policy=self.settings.duplicates,
-        )
-
-
-@dataclass(frozen=True)
-class RawTable(_RawPart):
+class RawTable(RawPart):
     """A feature table's file as a part of a merge. Implements ``Part``."""
 
     @property
@@ -386,13 +198,3 @@ class _TableWork:
 def raw_family(table: str, pair: Pair) -> str:
     """Return the family of a file's table; "other" if no family's rule selects its name."""
     return family_of(table, pair) or "other"
-
-
-def targets_memory_bytes(file: RawFile, columns: Sequence[str]) -> int:
-    """Return the memory that these columns of a targets file take as read, aligned and encoded."""
-    return _copies(file) * sum(file.decoded_bytes[name] for name in columns) + _PLACE_BYTES * file.footer.rows
-
-
-def _copies(file: RawFile) -> int:
-    """Return how many copies of columns are in memory at once: of an object also the fetched bytes."""
-    return _COPIES if file.source.path else _COPIES + 1

@@ -10,7 +10,7 @@ from bqx_assets.base.names import KEY, output_column, table_prefix
 from bqx_assets.catalogue.discovery import FORWARD_PREFIX
 from bqx_assets.catalogue.families import expected_tables
 from bqx_assets.extract.spine import describe_spine
-from bqx_assets.merge.raw_table import RAW_DATASET
+from bqx_assets.merge.raw_part import RAW_DATASET
 from bqx_assets.quality.report import NAMED, Finding, count, listed, no_manifest, sample
 from bqx_assets.quality.scan import Scan
 

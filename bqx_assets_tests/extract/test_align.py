@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from unittest.mock import patch
 
 import polars as pl
 import pytest
@@ -13,6 +14,7 @@ from polars.testing import assert_frame_equal
 from bqx_assets.base.errors import DuplicateKeys, EmptyTable, NullKeys
 from bqx_assets.base.names import KEY
 from bqx_assets.base.settings import DuplicatePolicy
+from bqx_assets.extract import align as align_module
 from bqx_assets.extract.align import KEY_TYPE, align
 from bqx_assets_tests.frames import START, minutes
 
@@ -54,6 +56,24 @@ def test_of_keys_of_any_distance_in_any_pieces_the_first_or_last_row_stays(
     assert rows.duplicates == len(offsets) - len(set(offsets))
     assert rows.matched == sum(0 <= n < 20 for n in set(offsets))
     assert rows.extra == len(set(offsets)) - rows.matched
+
+
+@given(
+    st.lists(st.tuples(st.integers(-5, 30), st.integers(0, 1)), unique=True, min_size=1),
+    st.sampled_from([timedelta(minutes=1), timedelta(seconds=7)]),
+    st.integers(1, 9),
+)
+def test_keys_between_those_of_the_spine_are_extra_however_many_are_searched_at_once(
+    places: list[tuple[int, int]], apart: timedelta, at_once: int
+) -> None:
+    key = [START + n * apart + timedelta(microseconds=odd) for n, odd in places]
+    spine = pl.Series(KEY, [START + n * apart for n in range(20)], dtype=KEY_TYPE)
+    table = pl.DataFrame({KEY: pl.Series(key, dtype=KEY_TYPE), "x": [n for n, _ in places]})
+    with patch.object(align_module, "_KEYS_AT_ONCE", at_once):
+        aligned, rows = align(table, spine, subject="t", policy="refuse", part=True)
+    on = {n for n, odd in places if not odd and 0 <= n < 20}
+    assert aligned.get_column("x").to_list() == [n if n in on else None for n in range(20)]
+    assert (rows.matched, rows.extra) == (len(on), len(places) - len(on))
 
 
 @given(

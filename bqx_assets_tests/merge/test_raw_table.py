@@ -17,7 +17,7 @@ from bqx_assets.base.artifacts import Manifest, SlabRecord, manifest_path
 from bqx_assets.base.checksums import Sums
 from bqx_assets.base.settings import Settings
 from bqx_assets.base.store.local import working_folder
-from bqx_assets.merge import raw_encode, raw_table, splice
+from bqx_assets.merge import raw_encode, raw_part, raw_table, splice
 from bqx_assets.merge.engine import merge, plan_merge
 from bqx_assets.merge.plan import Encoded
 from bqx_assets.quality.stored_file import StoredFile
@@ -65,7 +65,7 @@ def test_encoded_columns_that_wait_to_be_copied_count_as_memory(
 ) -> None:
     frames = raw_folder(tmp_path)
     write_raw(tmp_path, "agg_eurusd", frames["agg_eurusd"].reverse())
-    monkeypatch.setattr(raw_table, "_STRIP_BYTES", 4_000)
+    monkeypatch.setattr(raw_part, "_STRIP_BYTES", 4_000)
     plan = plan_merge(EURUSD, working_folder(tmp_path), SETTINGS)
     part = next(part for part in plan.parts if part.table == "agg_eurusd")
     monkeypatch.setattr(splice, "_MEMORY_BYTES", 3 * part.memory_bytes)
@@ -85,7 +85,7 @@ def test_encoded_columns_that_wait_to_be_copied_count_as_memory(
 
 
 def test_steps_may_end_in_any_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(raw_table, "_STRIP_BYTES", 1)
+    monkeypatch.setattr(raw_part, "_STRIP_BYTES", 1)
     frames = raw_folder(tmp_path / "raw")
     ahead = {f"ahead_{number}": frames["targets"][f"target_bqx90_h{number}"] for number in (15, 30, 45, 60)}
     write_raw(tmp_path / "raw", "agg_eurusd", frames["agg_eurusd"].with_columns(**ahead))
