@@ -58,22 +58,22 @@ def equal_groups(rows: int, size: int) -> list[int]:
     return [min(size or rows, rows - start) for start in range(0, rows, size or rows)]
 
 
-def latest_rows(read: pl.DataFrame, shortest: str, last: Last, subject: str) -> pl.DataFrame:
+def latest_rows(read: pl.DataFrame, shortest: str, last: Last, subject: str, policy: DuplicatePolicy) -> pl.DataFrame:
     """Return the targets' rows of the last ``last`` rows or days of the spine, and all rows among and after them.
 
-    They are counted back from the last row whose ``shortest`` target is known; later rows are not part of the spine.
+    The rows and days are counted back from the spine's last row; later rows of the targets are not part of the spine.
     **Shape**: any rows x any columns with key and that target; the columns stay.
 
     Raises:
-        NullKeys: a row has no key.
+        NullKeys, DuplicateKeys: a row has no key; a key repeats and ``policy`` is "refuse".
     """
-    keys = as_key(read, subject)
-    known = keys.filter(read.get_column(shortest).cast(pl.Float64).is_not_nan()).unique().sort()
-    if known.is_empty():
+    usable, _ = usable_rows(read, shortest, subject, policy)
+    keys, every = usable.get_column(KEY), as_key(read, subject)
+    if keys.is_empty():
         return read
     if last.unit == "rows":
-        return read.filter(keys >= known[-min(last.count, known.len())])
-    return read.filter(keys > known[-1] - timedelta(days=last.count))
+        return read.filter(every >= keys[-min(last.count, keys.len())])
+    return read.filter(every > keys[-1] - timedelta(days=last.count))
 
 
 def spine_rows(

@@ -53,7 +53,7 @@ def read_targets(file: RawFile, settings: Settings) -> RawTargets:
     read = file.rows((KEY, shortest), floats=True)
     key = as_key(read, file.subject)
     if (last := settings.last_span) is not None:
-        read = latest_rows(read, shortest, last, file.subject)
+        read = latest_rows(read, shortest, last, file.subject, settings.duplicates)
     within = [pl.col(KEY) >= settings.start] if settings.start else []
     within += [pl.col(KEY) <= settings.end] if settings.end else []
     frame, rows = spine_rows(read, shortest, file.subject, settings.duplicates, *within)

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from bqx_assets.base.errors import EmptyTable, NullKeys
+from bqx_assets.base.errors import DuplicateKeys, EmptyTable, NullKeys
 from bqx_assets.base.names import KEY
-from bqx_assets.base.settings import Last
+from bqx_assets.base.settings import DuplicatePolicy, Last
 from bqx_assets.catalogue.expectations import load_expectations
 from bqx_assets.catalogue.families import FEATURES_DATASET, TARGETS_DATASET
 from bqx_assets.extract import memory, spine_keys
@@ -102,7 +102,7 @@ def test_the_last_rows_are_the_last_of_the_spine_whatever_comes_after_or_between
 ) -> None:
     places = list(range(len(known)))
     order.shuffle(places)
-    read = latest_rows(_by_minute(known)[places], "t", Last(count, "rows"), "eurusd/targets")
+    read = latest_rows(_by_minute(known)[places], "t", Last(count, "rows"), "eurusd/targets", "refuse")
     expected = [minute for minute, each in enumerate(known) if each][-count:]
     found = read.filter(pl.col("t").is_not_null()).get_column(KEY).sort().to_physical().to_list()
     assert found == [minute * 60_000_000 for minute in expected]
@@ -110,24 +110,31 @@ def test_the_last_rows_are_the_last_of_the_spine_whatever_comes_after_or_between
 
 def test_the_last_days_are_counted_back_from_the_last_known_minute_and_not_from_the_last_row_or_now() -> None:
     known = [True] * (3 * _MINUTES_A_DAY) + [False] * 200
-    read = latest_rows(_by_minute(known), "t", Last(2, "days"), "eurusd/targets")
+    read = latest_rows(_by_minute(known), "t", Last(2, "days"), "eurusd/targets", "refuse")
     frame, rows = spine_rows(read, "t", "eurusd/targets", "refuse")
     assert frame.height == 2 * _MINUTES_A_DAY
     assert frame[KEY].to_physical()[-1] == (3 * _MINUTES_A_DAY - 1) * 60_000_000
     assert (rows.read, rows.extra) == (2 * _MINUTES_A_DAY + 200, 200)
 
 
-def test_a_row_twice_is_one_of_the_last_rows_and_still_refused_where_it_is_in_range() -> None:
-    twice = _by_minute([True] * 5)
-    twice = pl.concat([twice, twice[:1], twice[4:]])
-    kept = latest_rows(twice, "t", Last(3, "rows"), "eurusd/targets")
-    assert kept.get_column(KEY).to_physical().sort().to_list() == [minute * 60_000_000 for minute in (2, 3, 4, 4)]
+@pytest.mark.parametrize(("policy", "minutes"), [("first", [2, 3, 4, 3]), ("last", [1, 2, 3, 4, 3])])
+def test_a_minute_counts_as_one_of_the_last_rows_if_the_row_that_stays_of_it_has_a_target(
+    policy: DuplicatePolicy, minutes: list[int]
+) -> None:
+    again = _by_minute([False] * 5)[3:4]
+    kept = latest_rows(pl.concat([_by_minute([True] * 5), again]), "t", Last(3, "rows"), "eurusd/targets", policy)
+    assert kept.get_column(KEY).to_physical().to_list() == [minute * 60_000_000 for minute in minutes]
+
+
+def test_a_minute_twice_is_refused_also_before_the_last_rows() -> None:
+    with pytest.raises(DuplicateKeys):
+        latest_rows(_by_minute([True] * 5)[[0, 0, 1, 2, 3]], "t", Last(3, "rows"), "eurusd/targets", "refuse")
 
 
 def test_a_row_without_a_key_is_refused_with_the_last_rows_as_well() -> None:
     read = _by_minute([True, True]).with_columns(pl.lit(None).cast(KEY_TYPE).alias(KEY))
     with pytest.raises(NullKeys):
-        latest_rows(read, "t", Last(1, "rows"), "eurusd/targets")
+        latest_rows(read, "t", Last(1, "rows"), "eurusd/targets", "refuse")
 
 
 @pytest.mark.parametrize(("last", "rows"), [("100 rows", 100), ("1d", ROWS), (f"{2 * ROWS} rows", ROWS)])
