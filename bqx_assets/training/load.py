@@ -103,7 +103,8 @@ def load_training(  # noqa: PLR0913 -- one keyword a question that a model build
     range, of a bucket through ranges of the object.
 
     Raises:
-        BadSetting: there is no such target, feature, family, table or window, or nothing is left.
+        BadSetting: there is no such target, feature, family, table or window, nothing is left, or the file has no row
+            in the range.
         UnknownPair, ObjectMissing: the pair, or a published file of it, does not exist.
         CheckpointCorrupt, ChecksumMismatch: file, manifest and dictionary do not belong together.
         OtherData: what is there is not what was pinned.
@@ -111,6 +112,7 @@ def load_training(  # noqa: PLR0913 -- one keyword a question that a model build
     with prepare(as_pair(pair), target, choice, source=source, pin=pin, settings=settings) as prepared:
         if verify:
             prepared.refuse_damaged(prepared.features)
+        refuse_outside([prepared], start, end)
         return selected(prepared, prepared.features, start, end, labelled=labelled, dtype=dtype)
 
 
@@ -218,6 +220,23 @@ def dictionary_of(found: Located) -> pl.DataFrame:
             expected="a dictionary, or a footer that states nulls of every column",
             cure=f"Publish it again, with its dictionary: bqx publish {found.pair}",
         ) from error
+
+
+def refuse_outside(prepared: Sequence[Prepared], start: Moment | None, end: Moment | None) -> None:
+    """Raise BadSetting for a range that begins after, or ends before, all rows of all files."""
+    first, behind = _moment("start", start), _moment("end", end)
+    spines = [each.located.manifest.extraction.spine for each in prepared]
+    earliest, latest = min(each.first for each in spines), max(each.last for each in spines)
+    is_late = first is not None and first > latest
+    if is_late or (behind is not None and behind <= earliest):
+        raise BadSetting(
+            "start" if is_late else "end",
+            got=f"{first if is_late else behind}",
+            expected=f"a range with rows of {prepared[0].located.file.place}, {earliest} to {latest}",
+            cure=f"Choose another range; or bring the file up to date: bqx run {prepared[0].located.pair}"
+            if is_late
+            else "Choose another range.",
+        )
 
 
 def _in_range(rows: pl.LazyFrame, start: Moment | None, end: Moment | None) -> pl.LazyFrame:

@@ -19,7 +19,7 @@ from bqx_assets.base.pairs import ALL_PAIRS, Pair
 from bqx_assets.base.printable import some_of
 from bqx_assets.base.settings import Settings
 from bqx_assets.training.choice import LEFT_OUT, Choice, Target, same_values
-from bqx_assets.training.load import Dtype, Moment, Prepared, as_pair, numbers_as, prepare, selected
+from bqx_assets.training.load import Dtype, Moment, Prepared, as_pair, numbers_as, prepare, refuse_outside, selected
 from bqx_assets.training.located import Pin
 
 PAIR = "pair"
@@ -76,6 +76,7 @@ def load_panel(  # noqa: PLR0913 -- as ``load_training``
             )
             for pair in wanted
         }
+        refuse_outside([*prepared.values()], start, end)
         features = _features(prepared, absent)
         how = _How(start, end, labelled, dtype, verify)
         return pl.concat((_rows(name, each, features, pl.Enum([*prepared]), how) for name, each in prepared.items()))

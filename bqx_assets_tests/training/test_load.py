@@ -173,6 +173,23 @@ def test_ranges_are_dates_texts_or_times_in_utc_and_neighbours_share_no_row(fold
         hours(start="yesterday")
 
 
+@pytest.mark.parametrize(
+    ("bounds", "said"),
+    [
+        ({"start": "2030-01-01"}, r"eurusd.*2024-01-02.* to 2024-.*bqx run eurusd"),
+        ({"end": "2024-01-01"}, r"2024-01-02.* to 2024-.*Choose another range\.$"),
+        ({"start": "2023-01-01", "end": "2023-02-01"}, "Choose another range"),
+    ],
+)
+def test_a_range_without_a_row_of_the_file_is_refused_with_the_files_own(
+    folder: Path, bounds: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(BadSetting, match=said):
+        load_training("eurusd", features=[], source=folder, **bounds)
+    with pytest.raises(BadSetting, match=said):
+        load_panel(["eurusd"], features=[], source=folder, **bounds)
+
+
 def test_a_range_reads_only_its_row_groups(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "out")
     file = tmp_path / "out" / NAME
