@@ -16,7 +16,7 @@ from bqx_assets.base.printable import some_of
 from bqx_assets.cli import results
 from bqx_assets.cli.bill import Way, estimated_run
 from bqx_assets.fleet.entry import Entry
-from bqx_assets.fleet.ledger import Ledger, Page, unended_usd
+from bqx_assets.fleet.ledger import Ledger
 
 _NAMED = 5
 Axis = Literal["pair", "stage", "day", "month"]
@@ -60,6 +60,8 @@ class Actual(Record):
     all: Sums
     unended: tuple[str, ...]
     """Stages without an end, which are not priced: pair, stage and begin (UTC)."""
+    month_usd: float
+    """USD of this calendar month (UTC)."""
     unended_usd: float
     """What those of this month come to by its last ones that ended; it is in no sum, and counts against the budget."""
     unread: tuple[str, ...]
@@ -77,6 +79,7 @@ def actual_cost(ledger: Ledger, by: Axis, now: datetime) -> Actual:
     with suppress(BqxError, OSError):  # a ledger that may not be written can be read all the same
         ledger.join(now)
     page = ledger.read()
+    month = page.month(now)
     groups: defaultdict[str, list[Entry]] = defaultdict(list)
     for entry in page.entries:
         groups[_KEYS[by](entry)].append(entry)
@@ -89,7 +92,8 @@ def actual_cost(ledger: Ledger, by: Axis, now: datetime) -> Actual:
             for each in page.entries
             if each.outcome == "began"
         ),
-        unended_usd=unended_usd(page.of_month(now).entries, now),
+        month_usd=month.usd,
+        unended_usd=month.unended_usd,
         unread=tuple(page.unread),
         estimated_run=estimated_run(),
     )
@@ -142,10 +146,10 @@ def actual_lines(found: Actual) -> list[str]:
     return lines
 
 
-def month_line(page: Page, now: datetime, budget_usd: float | None) -> str:
+def month_line(usd: float, now: datetime, budget_usd: float | None) -> str:
     """Return a sentence about the USD of this month."""
     of = "no budget is set" if budget_usd is None else f"of a budget of {budget_usd:,.2f} USD"
-    return f"{now:%B %Y} (UTC): {page.usd:,.2f} USD, {of}."
+    return f"{now:%B %Y} (UTC): {usd:,.2f} USD, {of}."
 
 
 def _sums(name: str, entries: Sequence[Entry]) -> Sums:

@@ -76,11 +76,10 @@ def cost(  # noqa: PLR0913 -- one parameter an option
 def _show_actual(session: Session, by: Axis) -> None:
     now, settings = datetime.now(UTC), session.settings()
     ledger = Ledger(Pipeline(settings).store)
-    found, month_page = actual_cost(ledger, by, now), ledger.month(now)
-    lines = [*actual_lines(found), month_line(month_page, now, settings.monthly_budget_usd)]
+    found = actual_cost(ledger, by, now)
+    lines = [*actual_lines(found), month_line(found.month_usd, now, settings.monthly_budget_usd)]
     session.say(actual_table(found), comparison_table(found), *lines)
-    session.answer({**found.model_dump(mode="json"), "month_usd": month_page.usd,
-                    "monthly_budget_usd": settings.monthly_budget_usd})  # fmt: skip
+    session.answer({**found.model_dump(mode="json"), "monthly_budget_usd": settings.monthly_budget_usd})
 
 
 def cost_facts(usage: Usage) -> dict[str, object]:

@@ -114,7 +114,7 @@ def plan(ctx: typer.Context, pair: PairArgument, *, output_dir: Annotated[Path |
     refuse_plan_over_budget(found, pipeline.settings.max_bytes)
     if output_dir is None and (budget_usd := pipeline.settings.monthly_budget_usd) is not None:
         now = datetime.now(UTC)
-        session.say(month_line(Ledger(pipeline.store).month(now), now, budget_usd))
+        session.say(month_line(Ledger(pipeline.store).month(now).usd, now, budget_usd))
         refuse_over_budget(pipeline)
     session.suggest("extract" if found.read_bytes or found.problems else "merge", pair)
     session.answer(found)

@@ -11,7 +11,7 @@ from bqx_assets.doctor.case import Case, Finding, Probe, noted, passed, skipped
 from bqx_assets.doctor.output import FOLDER, LIST
 from bqx_assets.fleet.alert_settings import AlertSettings, alert_settings
 from bqx_assets.fleet.attention import NEAR_BUDGET
-from bqx_assets.fleet.ledger import Ledger, refuse_spent, unended_usd
+from bqx_assets.fleet.ledger import Ledger, refuse_spent
 
 THEME = "fleet"
 _SET_ONE = "Set BQX_ALERT_WEBHOOK, or BQX_ALERT_SMTP with BQX_ALERT_FROM and BQX_ALERT_TO (docs/alerts.md)."
@@ -53,20 +53,14 @@ def _receivers(settings: AlertSettings) -> Iterator[str]:
 def _budget(case: Case) -> Finding:
     """Return what the month has cost of its budget. Raises BudgetExceeded, CheckpointCorrupt as a run would."""
     ledger, budget, now = Ledger(case.pipeline.store), case.settings.monthly_budget_usd, datetime.now(UTC)
-    if budget is not None:
-        refuse_spent(ledger, budget, now)
-    page = ledger.month(now)
-    spent = f"{page.usd:,.2f} USD in {now:%B %Y} (UTC) by the ledger"
-    if page.unread:
-        return noted(
-            f"{spent}, without {len(page.unread)} objects that cannot be read", "bqx cost --actual names them."
-        )
+    month = ledger.month(now) if budget is None else refuse_spent(ledger, budget, now)
+    spent = f"{month.usd:,.2f} USD in {now:%B %Y} (UTC) by the ledger"
+    if month.unread:
+        without = f"{spent}, without {len(month.unread)} objects that cannot be read"
+        return noted(without, "bqx cost --actual names them.")
     if budget is None:
         return passed(f"{spent}; no budget is set (BQX_MONTHLY_BUDGET_USD)")
-    unended = unended_usd(page.entries, now)
     of = f"{spent}, of {budget:,.2f}"
-    return (
-        noted(of, "What it was spent on: bqx cost --actual")
-        if page.usd + unended >= NEAR_BUDGET * budget
-        else passed(of)
-    )
+    if month.forecast_usd >= NEAR_BUDGET * budget:
+        return noted(of, "What it was spent on: bqx cost --actual")
+    return passed(of)

@@ -141,8 +141,9 @@ def _of_budget(state: FleetState) -> Iterator[Attention]:
             f"{count(len(state.unread), 'object')} of the ledger cannot be read, {some_of(state.unread, _NAMED)}{so}"
         )
         yield Attention(pair="", kind="unreadable", sentence=sentence, command="bqx cost --actual")
-    if budget is not None and state.month_usd + state.month_unended_usd >= NEAR_BUDGET * budget:
-        spent = "is spent: no further run begins" if state.is_spent else "is nearly spent"
+    if budget is not None and state.month_forecast_usd >= NEAR_BUDGET * budget:
+        will = "is" if state.month_usd >= budget else "will be"
+        spent = f"{will} spent: no further run begins" if state.is_spent else "is nearly spent"
         unended = f", and about {state.month_unended_usd:,.2f} of stages without an end" * (state.month_unended_usd > 0)
         sentence = f"the budget of {state.at:%B} {spent}: {state.month_usd:,.2f} of {budget:,.2f} USD{unended}"
         yield Attention(pair="", kind="budget", sentence=sentence, command="bqx cost --actual --by pair")

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -48,11 +49,28 @@ class Page:
         """USD of all entries."""
         return sum(entry.usd for entry in self.entries)
 
-    def of_month(self, now: datetime) -> Page:
-        """Return the part of the calendar month (UTC) of ``now`` and later ones."""
+    def month(self, now: datetime) -> Month:
+        """Return the calendar month (UTC) of ``now``; entries since ``previous_month(now)`` show what its runs take."""
         first = first_of_month(now)
         entries = [entry for entry in self.entries if entry.began_at >= first]
-        return Page(entries, [name for name in self.unread if name >= _month_name(first)])
+        unread = [name for name in self.unread if name >= _month_name(first)]
+        return Month(Page(entries, unread).usd, unended_usd(self.entries, now), unread)
+
+
+class Month(NamedTuple):
+    """What the runs of a calendar month (UTC) have cost by the ledger."""
+
+    usd: float
+    """USD of the stages that have ended."""
+    unended_usd: float
+    """About what the stages without an end come to."""
+    unread: list[str]
+    """The names of objects that could not be read."""
+
+    @property
+    def forecast_usd(self) -> float:
+        """USD once the runs at work have ended; this counts against the budget."""
+        return self.usd + self.unended_usd
 
 
 class Ledger:
@@ -95,9 +113,9 @@ class Ledger:
         entries = _latest(entry for entries in found for entry in entries or ())
         return Page([each for each in entries if since is None or each.began_at >= since], unread)
 
-    def month(self, now: datetime) -> Page:
-        """Return the entries of the calendar month (UTC) of ``now``. Raises as ``read``."""
-        return self.read(first_of_month(now))
+    def month(self, now: datetime) -> Month:
+        """Return what the calendar month (UTC) of ``now`` has cost. Raises as ``read``."""
+        return self.read(previous_month(now)).month(now)
 
     def join(self, now: datetime) -> None:
         """Join entries older than two days into one object a month. Safe beside writers, readers and other joins.
@@ -141,20 +159,21 @@ class Ledger:
             return None  # pyarrow has all of these for bytes that are no Parquet
 
 
-def refuse_spent(ledger: Ledger, budget_usd: float, now: datetime, run: str = "") -> None:
+def refuse_spent(ledger: Ledger, budget_usd: float, now: datetime, run: str = "") -> Month:
     """Refuse to begin a run in a month whose runs have cost ``budget_usd``, or will when those at work have ended.
 
-    A ``run`` that has an entry of this month or of the last two days has begun before and is not refused.
+    Returns what they have cost. A ``run`` that has an entry of this month or of the last one has begun before and is
+    not refused.
 
     Raises:
         BudgetExceeded: they have. Nothing was read or changed.
         CheckpointCorrupt: what they have cost is not known, because an object of the ledger cannot be read.
         StoreError: the store does not answer.
     """
-    page = ledger.read(min(first_of_month(now), now - _JOINED_AFTER))
+    page = ledger.read(previous_month(now))
+    month = page.month(now)
     if any(entry.run == run for entry in page.entries):
-        return
-    month = page.of_month(now)
+        return month
     if month.unread:
         raise CheckpointCorrupt(
             "the ledger",
@@ -163,10 +182,9 @@ def refuse_spent(ledger: Ledger, budget_usd: float, now: datetime, run: str = ""
             cure="Nothing was read. Use the latest version of bqx-assets that writes to this output. If it cannot read "
             "them either, remove them: each holds one stage, or a month whose name it has.",
         )
-    open_usd = unended_usd(month.entries, now)
-    if month.usd + open_usd >= budget_usd:
+    if month.forecast_usd >= budget_usd:
         following = (now.replace(day=1) + timedelta(days=31)).replace(day=1)
-        at_work = f", and about {open_usd:,.2f} of stages without an end" if open_usd > 0 else ""
+        at_work = f", and about {month.unended_usd:,.2f} of stages without an end" if month.unended_usd > 0 else ""
         raise BudgetExceeded(
             f"runs of {now:%B %Y}",
             got=f"{month.usd:,.2f} USD by the ledger{at_work}",
@@ -174,14 +192,15 @@ def refuse_spent(ledger: Ledger, budget_usd: float, now: datetime, run: str = ""
             cure=f"Nothing was read. Raise the budget, or wait until {following:%-d %B} (UTC); "
             "what it was spent on: bqx cost --actual --by pair",
         )
+    return month
 
 
 def unended_usd(entries: Sequence[Entry], now: datetime) -> float:
-    """Return the USD that stages without an end will come to, or came to before they were killed; ``entries`` by begin.
+    """Return the USD that stages of the month without an end will come to, or came to before they were killed.
 
-    A killed stage, or one of a command, counts as the pair's last one that ended; nothing where none has. A run at work
-    counts as all stages of the pair; of a pair that has none, as the mean of the others. So runs that begin together do
-    not all find the budget unspent.
+    ``entries`` by begin, those before the month as well. A killed stage, or one of a command, counts as the pair's last
+    one that ended; nothing where none has. A run at work counts as all stages of the pair; of a pair that has none, as
+    the mean of the others. So runs that begin together do not all find the budget unspent.
     """
     last = {(entry.pair, entry.stage): entry.usd for entry in entries if entry.outcome == "done"}
     whole: dict[str, float] = {}
@@ -193,6 +212,8 @@ def unended_usd(entries: Sequence[Entry], now: datetime) -> float:
         runs.setdefault((entry.run, entry.pair), []).append(entry)
     total = 0.0
     for (run, pair), own in runs.items():
+        if own[-1].began_at < first_of_month(now):
+            continue
         at_work = own[-1].outcome == "began" and now - own[-1].began_at <= LONGEST
         if at_work and not run.startswith(COMMAND):
             total += max(0.0, whole.get(pair, mean) - sum(entry.usd for entry in own))
@@ -214,6 +235,11 @@ def _latest(entries: Iterable[Entry]) -> list[Entry]:
 def first_of_month(moment: datetime) -> datetime:
     """Return the first moment of the calendar month of ``moment``."""
     return moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def previous_month(now: datetime) -> datetime:
+    """Return the first moment of the calendar month before that of ``now``."""
+    return first_of_month(first_of_month(now) - timedelta(days=1))
 
 
 def _month_name(moment: datetime) -> str:

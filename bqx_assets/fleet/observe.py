@@ -15,7 +15,7 @@ from bqx_assets.base.threads import in_threads
 from bqx_assets.catalogue.expectations import family_word
 from bqx_assets.extract.embedded_layout import pairs_of_fleet
 from bqx_assets.fleet.entry import Entry
-from bqx_assets.fleet.ledger import Ledger, first_of_month, unended_usd
+from bqx_assets.fleet.ledger import Ledger, previous_month
 from bqx_assets.fleet.state import FamilyState, FleetState, PairState, Source, StageState, is_fresh
 from bqx_assets.pipeline import Pipeline
 from bqx_assets.quality.report import Report
@@ -43,8 +43,8 @@ def fleet_state(
     """
     settings = pipeline.settings
     chosen = pairs or (ALL_PAIRS if settings.fleet is None else pairs_of_fleet(settings))
-    page = Ledger(pipeline.store).read(min(now - timedelta(days=_LEDGER_DAYS), first_of_month(now)))
-    month = page.of_month(now)
+    page = Ledger(pipeline.store).read(min(now - timedelta(days=_LEDGER_DAYS), previous_month(now)))
+    month = page.month(now)
     by_pair: defaultdict[str, list[Entry]] = defaultdict(list)
     for entry in page.entries:
         by_pair[entry.pair].append(entry)
@@ -63,7 +63,7 @@ def fleet_state(
         pairs=tuple(each for each in states if each.status.pair in members or not each.is_untouched),
         fresh_days=settings.fresh_days,
         month_usd=month.usd,
-        month_unended_usd=unended_usd(month.entries, now),
+        month_unended_usd=month.unended_usd,
         month_budget_usd=settings.monthly_budget_usd,
         unread=tuple(page.unread),
     )

@@ -114,6 +114,11 @@ class FleetState(Record):
     """Names of the ledger's objects that cannot be read, whose costs are in no sum."""
 
     @property
+    def month_forecast_usd(self) -> float:
+        """USD of the month once its stages without an end have ended."""
+        return self.month_usd + self.month_unended_usd
+
+    @property
     def is_spent(self) -> bool:
-        """Return whether no further run begins, because the month's budget is spent."""
-        return self.month_budget_usd is not None and self.month_usd + self.month_unended_usd >= self.month_budget_usd
+        """Return whether no further run begins, because the runs of the month have taken its budget or will."""
+        return self.month_budget_usd is not None and self.month_forecast_usd >= self.month_budget_usd

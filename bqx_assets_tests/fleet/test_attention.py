@@ -74,14 +74,14 @@ def test_pairs_that_were_never_run_are_one_matter() -> None:
     assert matter.sentence.startswith("4 pairs never run: gbpusd, usdjpy")
 
 
-@pytest.mark.parametrize(("usd", "words"), [(3.1, None), (3.2, "nearly spent"), (4.0, "no further run begins")])
+@pytest.mark.parametrize(("usd", "words"), [(3.1, None), (3.2, "nearly spent"), (4.0, "is spent: no further run")])
 def test_a_budget_is_a_matter_from_four_fifths_on(usd: float, words: str | None) -> None:
     found = [each.sentence for each in attention(fleet(pairs=(), month_usd=usd))]
     assert len(found) == (words is not None)
     assert all(words in sentence for sentence in found if words)
 
 
-@pytest.mark.parametrize(("usd", "words"), [(0.9, None), (1.0, "nearly spent"), (1.8, "no further run begins")])
+@pytest.mark.parametrize(("usd", "words"), [(0.9, None), (1.0, "is nearly spent"), (1.8, "will be spent: no")])
 def test_stages_without_an_end_count_against_the_budget_as_when_a_run_begins(usd: float, words: str | None) -> None:
     state = fleet(pairs=(), month_usd=2.2, month_unended_usd=usd)
     found = [each.sentence for each in attention(state)]

@@ -58,13 +58,13 @@ def test_anybody_can_read_the_objects_as_parquet(tmp_path: Path) -> None:
     assert pq.read_table(path).to_pylist()[0]["pair"] == "eurusd"
 
 
-def test_a_month_has_the_entries_that_began_in_it() -> None:
+def test_a_month_has_cost_what_the_stages_did_that_began_in_it() -> None:
     ledger = Ledger(MemoryObjectStore())
-    before = keep(ledger, entry(1, at=NOW.replace(day=1, hour=0) - timedelta(microseconds=1)))
-    first = keep(ledger, entry(2, at=NOW.replace(day=1, hour=0)))
-    assert ledger.month(NOW).entries == [first]
+    before = keep(ledger, entry(1, usd=3.0, at=NOW.replace(day=1, hour=0) - timedelta(microseconds=1)))
+    first = keep(ledger, entry(2, usd=2.0, at=NOW.replace(day=1, hour=0)))
+    assert ledger.month(NOW).usd == 2.0
     ledger.join(LATER)
-    assert ledger.month(NOW).entries == [first]
+    assert ledger.month(NOW).usd == 2.0
     assert ledger.read().entries == [before, first]
 
 
@@ -197,10 +197,24 @@ WHOLE = [_stage("old", "eurusd", stage, 90, usd) for stage, usd in (("spine", 0.
         ([_stage("r", "eurusd", "slabs", 6.0)], 3.0),  # killed: that stage alone
         ([_stage("cli-1", "eurusd", "slabs", 0.1)], 3.0),  # a command is one stage
         ([_stage("r", "eurusd", "publish", 0.1, 9.0)], 0.0),
+        ([_stage("r", "eurusd", "slabs", 28 * 24)], 0.0),  # of an earlier month
     ],
 )
 def test_a_stage_without_an_end_counts_as_the_last_one_that_ended(more: list[Entry], usd: float) -> None:
     assert unended_usd([*WHOLE, *more], NOW) == usd
+
+
+def test_the_runs_of_the_last_month_tell_what_the_first_runs_of_a_month_come_to() -> None:
+    first = NOW.replace(day=1, hour=1)
+    ledger = Ledger(MemoryObjectStore())
+    for each in WHOLE:
+        ledger.begin(each.model_copy(update={"began_at": first - timedelta(days=6)}))
+    for pair in ("eurusd", "gbpusd"):
+        ledger.begin(_stage("fleet", pair, "spine", 0.1).model_copy(update={"began_at": first}))
+    month = ledger.month(first + timedelta(minutes=1))
+    assert (month.usd, month.unended_usd, month.forecast_usd) == (0.0, 8.0, 8.0)
+    with pytest.raises(BudgetExceeded, match=r"0\.00 USD by the ledger, and about 8\.00 of stages without an end"):
+        refuse_spent(ledger, 8.0, first + timedelta(minutes=1))
 
 
 def test_a_run_does_not_begin_while_those_at_work_will_spend_the_budget() -> None:
