@@ -32,14 +32,24 @@ SomePairs = Annotated[
 ]
 
 
-def _pair_or_file(text: str) -> Pair | str:
-    return text if text.endswith(".parquet") else parse_pair(text)
+def pair_or_file(text: str) -> Pair | str:
+    """Return a pair, or the path or URI of a training file as it is. Raises UnknownPair, BadSetting."""
+    if text.endswith(".parquet"):
+        return text
+    if "/" in text or "." in text:
+        raise BadSetting(
+            "training file",
+            got=text,
+            expected="a pair, or the path or URI of a training file, which ends in .parquet",
+            cure="Name the file itself; its manifest is found beside it.",
+        )
+    return parse_pair(text)
 
 
 PairsOrFiles = Annotated[
     list[Any] | None,
     typer.Argument(
-        parser=_pair_or_file,
+        parser=pair_or_file,
         metavar="PAIR|FILE",
         help="Some of the 28 pairs, or training files with their manifests beside them: paths or URIs.",
         show_default=False,
