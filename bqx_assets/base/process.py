@@ -22,8 +22,10 @@ _CGROUP_V2 = Path("/sys/fs/cgroup/memory.max")
 _CGROUP_V1 = Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _MOUNTS = Path("/proc/self/mounts")
 _IN_MEMORY = {"tmpfs", "ramfs"}
-_MALLOC_SETTINGS = {"MALLOC_MMAP_THRESHOLD_": (-3, 32 << 20), "MALLOC_TRIM_THRESHOLD_": (-1, 64 << 20)}
-"""The environment variable of each glibc setting, with the number that ``mallopt`` knows it by and its value here."""
+_MALLOC_SETTINGS = {"MALLOC_MMAP_THRESHOLD_": -3, "MALLOC_TRIM_THRESHOLD_": -1}
+"""The environment variable of each glibc setting, with the number that ``mallopt`` knows it by."""
+_LARGEST_KEPT_BYTES = 32 << 20
+"""Size from which a block is mapped on its own and returned when it is freed; glibc accepts no larger one."""
 
 
 class ProcessIdentity(BaseModel):
@@ -159,19 +161,18 @@ class PeakMemory:
             self.peak_bytes = max(self.peak_bytes, int(process.memory_info().rss))
 
 
-def keep_freed_memory() -> None:
-    """Let glibc keep up to 64 MB of freed memory in each arena for later allocations; do nothing on other systems.
+def keep_freed_memory(kept_bytes: int) -> None:
+    """Let glibc keep so much freed memory in each arena for later allocations; do nothing on other systems.
 
-    gRPC allocates and frees several megabytes for each answer, and so does the search for a table's rows in the spine.
-    By default glibc returns that memory to the kernel and requests it again, and the kernel clears each page: this
-    takes about a fifth of the time of reading a table (``python -m benchmarks.extract``) and a twentieth of a merge of
-    raw checkpoints. The values are the ones that glibc's own adjustment reaches in a process that has freed 32 MB in
-    one piece. They hold for the whole process; environment variables of the same settings take precedence.
+    gRPC allocates and frees several megabytes for each answer, and so does each strip of columns in a merge of raw
+    checkpoints. By default glibc returns that memory to the kernel and requests it again, and the kernel clears each
+    page: this takes about a fifth of the time of reading a table (``python -m benchmarks.extract``) and a twentieth of
+    such a merge. It holds for the whole process; environment variables of the same settings take precedence.
     """
     if platform.libc_ver()[0] != "glibc":
         return
     libc = ctypes.CDLL(None)
-    for variable, (number, value) in _MALLOC_SETTINGS.items():
+    for (variable, number), value in zip(_MALLOC_SETTINGS.items(), (_LARGEST_KEPT_BYTES, kept_bytes), strict=True):
         if variable not in os.environ:
             libc.mallopt(number, value)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -124,11 +123,15 @@ class RawPart:
         return choose(rows.head(self.spine.facts.row_groups[0]), setting, encodings_of(earlier, setting))
 
     def strips_of(self, columns: Sequence[Column]) -> list[Sequence[Column]]:
-        """Return columns in as few groups of ``_STRIP_BYTES`` as there can be, each with as many as the others."""
-        size_bytes = sum(map(self._column_bytes, columns))
-        count = min(len(columns), -(-size_bytes // _STRIP_BYTES))
-        ends = [len(columns) * (number + 1) // count for number in range(count)]
-        return [columns[first:end] for first, end in pairwise([0, *ends])]
+        """Return columns in few groups of ``_STRIP_BYTES`` that take about as much memory as each other."""
+        sizes = [self._column_bytes(column) for column in columns]
+        count = max(1, -(-sum(sizes) // _STRIP_BYTES))
+        strips: list[list[Column]] = [[] for _ in range(count)]
+        before = 0
+        for column, size_bytes in zip(columns, sizes, strict=True):
+            strips[(before + size_bytes // 2) * count // max(1, sum(sizes))].append(column)
+            before += size_bytes
+        return [strip for strip in strips if strip]
 
     def strip_memory_bytes(self, columns: Sequence[Column]) -> int:
         """Return the memory for a strip of columns, or for finding the positions of the file's rows if larger."""

@@ -124,7 +124,7 @@ FRESH = """
 import resource, sys
 if sys.argv[1] == "kept":
     from bqx_assets.base.process import keep_freed_memory
-    keep_freed_memory()
+    keep_freed_memory(64 << 20)
 for round in range(12):
     if round == 2:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

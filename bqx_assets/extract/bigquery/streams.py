@@ -26,13 +26,15 @@ from bqx_assets.extract.warehouse import Outage
 _WAITING_BATCHES = 2
 """Batches, of at most 10 MB each, that a stream may be ahead of its reader."""
 _POLL_SECONDS = 0.1
+_KEPT_BYTES = 64 << 20
+"""Freed memory that each arena keeps for the next answers: what glibc itself reaches after it freed 32 MB at once."""
 
 
 class StreamReader:
     """Reads streams. All tables of a run share one reader, and so its limit on open streams."""
 
     def __init__(self, client: BigQueryReadClient, policy: RetryPolicy, max_open_streams: int, outage: Outage) -> None:
-        keep_freed_memory()
+        keep_freed_memory(_KEPT_BYTES)
         self._read_rows = ReadRows(client)
         self._policy = policy
         self._outage = outage
