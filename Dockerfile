@@ -26,8 +26,8 @@ COPY --from=build /app/.venv .venv
 COPY --chown=bqx deploy/dagster.yaml dagster_home/dagster.yaml
 COPY deploy/workspace.yaml workspace.yaml
 RUN chown bqx dagster_home
-# Arrow's allocator: bqx_assets/cli/entry.py says why; Dagster's own commands do not pass by there.
-ENV ARROW_DEFAULT_MEMORY_POOL=system
+# How memory is allocated: bqx_assets/cli/entry.py says why; Dagster's own commands do not pass by there.
+ENV ARROW_DEFAULT_MEMORY_POOL=system MALLOC_ARENA_MAX=2
 # No .pyc files: a container's files are in its memory, and everything was compiled above.
 ENV PATH=/app/.venv/bin:$PATH DAGSTER_HOME=/app/dagster_home BQX_HOME=/tmp/bqx \
     PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1

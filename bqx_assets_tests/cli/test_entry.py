@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -88,6 +90,44 @@ def test_arrow_takes_the_systems_memory_unless_told_otherwise(asked: dict[str, s
     code += "commands.main = main\nentry.main()"
     done = subprocess.run([sys.executable, "-c", code], env=others | asked, capture_output=True, text=True, check=True)
     assert done.stdout == f"{pool}\n"
+
+
+ARENAS = """
+import ctypes, sys, threading, types
+from bqx_assets.cli import entry
+sys.modules["bqx_assets.cli.main"] = commands = types.ModuleType("commands")
+
+def main():
+    together, kept = threading.Barrier(6), []
+    def allocate():
+        together.wait()
+        kept.append(bytes(50_000))
+        together.wait()
+    threads = [threading.Thread(target=allocate) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    ctypes.CDLL(None).malloc_stats()
+
+commands.main = main
+entry.main()
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc")
+@pytest.mark.parametrize(("asked", "arenas"), [({}, 2), ({"MALLOC_ARENA_MAX": "3"}, 3)])
+def test_threads_share_two_arenas_unless_told_otherwise(asked: dict[str, str], arenas: int) -> None:
+    others = {name: value for name, value in os.environ.items() if name not in ENVIRONMENT}
+    done = subprocess.run(
+        [sys.executable, "-c", ARENAS], env=others | asked, capture_output=True, text=True, check=True
+    )
+    assert done.stderr.count("Arena ") == arenas
+
+
+def test_the_image_gives_dagsters_own_commands_the_same_variables() -> None:
+    words = (Path(__file__).parents[2] / "Dockerfile").read_text().split()
+    assert [f"{name}={value}" for name, value in ENVIRONMENT.items() if f"{name}={value}" not in words] == []
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
