@@ -39,8 +39,8 @@ from bqx_assets.merge.footer import read_footer
 from bqx_assets_tests.merge.outside_readers import SPARK_PYTHON, why_not
 
 _DOCUMENT = DOCUMENT.with_name("reading-fast.md")
-_ENVIRONMENT = {"ARROW_DEFAULT_MEMORY_POOL": "mimalloc"}
-"""Arrow's own allocator, as programs have it that read training files; ``bqx`` takes another one."""
+_ENVIRONMENT = {"ARROW_DEFAULT_MEMORY_POOL": "mimalloc", "MALLOC_ARENA_MAX": "0"}
+"""Allocators as programs have them that read training files, Arrow's own and glibc's without a limit of arenas."""
 _SPARK = "Spark"
 _READERS = ("Polars", "load_training", "pyarrow", "DuckDB", "pandas", _SPARK)
 _PARTS = {"uses": "Readers", "options": "Options of readers", "order": "Columns side by side or apart"}

@@ -22,10 +22,8 @@ _CGROUP_V2 = Path("/sys/fs/cgroup/memory.max")
 _CGROUP_V1 = Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _MOUNTS = Path("/proc/self/mounts")
 _IN_MEMORY = {"tmpfs", "ramfs"}
-_MALLOC_SETTINGS = {"MALLOC_MMAP_THRESHOLD_": -3, "MALLOC_TRIM_THRESHOLD_": -1}
-"""The environment variable of each glibc setting, with the number that ``mallopt`` knows it by."""
 _LARGEST_KEPT_BYTES = 32 << 20
-"""Size from which a block is mapped on its own and returned when it is freed; glibc accepts no larger one."""
+"""Size from which glibc maps a block on its own, and returns it as soon as it is freed; it accepts no larger one."""
 
 
 class ProcessIdentity(BaseModel):
@@ -162,17 +160,21 @@ class PeakMemory:
 
 
 def keep_freed_memory(kept_bytes: int) -> None:
-    """Let glibc keep so much freed memory in each arena for later allocations; do nothing on other systems.
+    """Let glibc keep up to ``kept_bytes`` of freed memory in each arena for later allocations.
 
     gRPC allocates and frees several megabytes for each answer, and so does each strip of columns in a merge of raw
     checkpoints. By default glibc returns that memory to the kernel and requests it again, and the kernel clears each
     page: this takes about a fifth of the time of reading a table (``python -m benchmarks.extract``) and a twentieth of
-    such a merge. It holds for the whole process; environment variables of the same settings take precedence.
+    such a merge. It holds for the whole process; environment variables of the same settings take precedence. Nothing is
+    done on systems without glibc.
     """
     if platform.libc_ver()[0] != "glibc":
         return
     libc = ctypes.CDLL(None)
-    for (variable, number), value in zip(_MALLOC_SETTINGS.items(), (_LARGEST_KEPT_BYTES, kept_bytes), strict=True):
+    for variable, number, value in (
+        ("MALLOC_MMAP_THRESHOLD_", -3, _LARGEST_KEPT_BYTES),
+        ("MALLOC_TRIM_THRESHOLD_", -1, kept_bytes),
+    ):
         if variable not in os.environ:
             libc.mallopt(number, value)
 
@@ -180,8 +182,8 @@ def keep_freed_memory(kept_bytes: int) -> None:
 def return_freed_memory() -> None:
     """Return the freed memory of all of glibc's arenas to the kernel; do nothing on other systems.
 
-    Threads that take turns allocate in arenas of their own, and each arena keeps the pages that lie below a block in
-    use. The resident memory of an extraction of 24 tables x 1,000,000 rows so rose from 480 MB in the first quarter to
+    An arena keeps the pages that lie below a block in use, and threads allocate in several arenas. Without a limit of
+    arenas the resident memory of an extraction of 24 tables x 1,000,000 rows rose from 480 MB in the first quarter to
     1,000 MB in the eleventh; with one call after each quarter it stayed below 600 MB. A call takes about 0.03 seconds.
     """
     if platform.libc_ver()[0] == "glibc":

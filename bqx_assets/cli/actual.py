@@ -63,7 +63,7 @@ class Actual(Record):
     month_usd: float
     """USD of this calendar month (UTC)."""
     unended_usd: float
-    """What those of this month come to by its last ones that ended; it is in no sum, and counts against the budget."""
+    """What the stages of this month without an end come to; it is in no sum, and counts against the budget."""
     unread: tuple[str, ...]
     """Names of the ledger's objects that could not be read."""
     estimated_run: Way

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -32,16 +33,20 @@ SomePairs = Annotated[
 ]
 
 
+_LIKE_A_PAIR = re.compile("[A-Za-z]{3}[/.][A-Za-z]{3}")
+"""As the market writes it: EUR/USD."""
+
+
 def pair_or_file(text: str) -> Pair | str:
     """Return a pair, or the path or URI of a training file as it is. Raises UnknownPair, BadSetting."""
     if text.endswith(".parquet"):
         return text
-    if "/" in text or "." in text:
+    if ("/" in text or "." in text) and not _LIKE_A_PAIR.fullmatch(text):
         raise BadSetting(
             "training file",
             got=text,
             expected="a pair, or the path or URI of a training file, which ends in .parquet",
-            cure="Name the file itself; its manifest is found beside it.",
+            cure="Name a pair, such as eurusd, or the file itself; its manifest is found beside it.",
         )
     return parse_pair(text)
 

@@ -50,11 +50,14 @@ class Page:
         return sum(entry.usd for entry in self.entries)
 
     def month(self, now: datetime) -> Month:
-        """Return the calendar month (UTC) of ``now``; entries since ``previous_month(now)`` show what its runs take."""
-        first = first_of_month(now)
-        entries = [entry for entry in self.entries if entry.began_at >= first]
-        unread = [name for name in self.unread if name >= _month_name(first)]
-        return Month(Page(entries, unread).usd, unended_usd(self.entries, now), unread)
+        """Return the calendar month (UTC) of ``now``; entries of the month before it show what its runs come to.
+
+        The page has all entries since ``previous_month(now)``; earlier ones are not looked at.
+        """
+        first, compared = _first_of_month(now), previous_month(now)
+        recent = [entry for entry in self.entries if entry.began_at >= compared]
+        usd = sum(entry.usd for entry in recent if entry.began_at >= first)
+        return Month(usd, unended_usd(recent, now), [name for name in self.unread if name >= _month_name(first)])
 
 
 class Month(NamedTuple):
@@ -162,8 +165,8 @@ class Ledger:
 def refuse_spent(ledger: Ledger, budget_usd: float, now: datetime, run: str = "") -> Month:
     """Refuse to begin a run in a month whose runs have cost ``budget_usd``, or will when those at work have ended.
 
-    Returns what they have cost. A ``run`` that has an entry of this month or of the last one has begun before and is
-    not refused.
+    Returns what they have cost. A ``run`` that has an entry of this month or of the month before has begun already, and
+    is not refused.
 
     Raises:
         BudgetExceeded: they have. Nothing was read or changed.
@@ -210,13 +213,14 @@ def unended_usd(entries: Sequence[Entry], now: datetime) -> float:
     runs: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:
         runs.setdefault((entry.run, entry.pair), []).append(entry)
-    total = 0.0
-    for (run, pair), own in runs.items():
-        if own[-1].began_at < first_of_month(now):
+    total, first = 0.0, _first_of_month(now)
+    for (run, pair), whole_run in runs.items():
+        own = [entry for entry in whole_run if entry.began_at >= first]
+        if not own:
             continue
         at_work = own[-1].outcome == "began" and now - own[-1].began_at <= LONGEST
         if at_work and not run.startswith(COMMAND):
-            total += max(0.0, whole.get(pair, mean) - sum(entry.usd for entry in own))
+            total += max(0.0, whole.get(pair, mean) - sum(entry.usd for entry in whole_run))
         else:
             total += sum(last.get((pair, entry.stage), 0.0) for entry in own if entry.outcome == "began")
     return total
@@ -232,14 +236,14 @@ def _latest(entries: Iterable[Entry]) -> list[Entry]:
     return sorted(found.values(), key=lambda each: (each.began_at, each.pair, each.stage, each.run))
 
 
-def first_of_month(moment: datetime) -> datetime:
+def _first_of_month(moment: datetime) -> datetime:
     """Return the first moment of the calendar month of ``moment``."""
     return moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
 def previous_month(now: datetime) -> datetime:
     """Return the first moment of the calendar month before that of ``now``."""
-    return first_of_month(first_of_month(now) - timedelta(days=1))
+    return _first_of_month(_first_of_month(now) - timedelta(days=1))
 
 
 def _month_name(moment: datetime) -> str:

@@ -15,7 +15,7 @@ from bqx_assets.base.threads import in_threads
 from bqx_assets.catalogue.expectations import family_word
 from bqx_assets.extract.embedded_layout import pairs_of_fleet
 from bqx_assets.fleet.entry import Entry
-from bqx_assets.fleet.ledger import Ledger, previous_month
+from bqx_assets.fleet.ledger import Ledger
 from bqx_assets.fleet.state import FamilyState, FleetState, PairState, Source, StageState, is_fresh
 from bqx_assets.pipeline import Pipeline
 from bqx_assets.quality.report import Report
@@ -23,7 +23,8 @@ from bqx_assets.quality.value_rules import NULL_SHARE
 from bqx_assets.release.status import PairArtifacts
 
 _LEDGER_DAYS = 62
-"""Entries of this many days are looked at for the last run of a pair: two months, so that a monthly run is found."""
+"""Entries of this many days are looked at for the last run of a pair: two months, so that a monthly run is found, and
+the whole month before the present one, as ``Page.month`` needs it."""
 _ASKED_AT_ONCE = 4
 
 
@@ -43,7 +44,7 @@ def fleet_state(
     """
     settings = pipeline.settings
     chosen = pairs or (ALL_PAIRS if settings.fleet is None else pairs_of_fleet(settings))
-    page = Ledger(pipeline.store).read(min(now - timedelta(days=_LEDGER_DAYS), previous_month(now)))
+    page = Ledger(pipeline.store).read(now - timedelta(days=_LEDGER_DAYS))
     month = page.month(now)
     by_pair: defaultdict[str, list[Entry]] = defaultdict(list)
     for entry in page.entries:

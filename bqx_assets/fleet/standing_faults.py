@@ -76,6 +76,7 @@ def _spent(settings: Settings, store: ObjectStore, now: datetime) -> Iterator[Fa
         refuse_spent(Ledger(store), settings.monthly_budget_usd, now)
     except (BudgetExceeded, CheckpointCorrupt) as error:
         shown = {"got": clipped(error.got), "expected": clipped(error.expected), "cure": clipped(error.cure)}
-        spent = "is spent" if isinstance(error, BudgetExceeded) else "cannot be kept, because the ledger is damaged"
+        damaged = isinstance(error, CheckpointCorrupt)
+        spent = "cannot be kept, because the ledger is damaged" if damaged else "is spent or will be"
         what = f"the budget of {now:%B %Y} {spent}, and no further run begins"
         yield Fault(kind="budget", subject="fleet", what=what, parts=(f"{now:%Y-%m}",), page=FLEET_PAGE, **shown)

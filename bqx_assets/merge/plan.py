@@ -2,7 +2,7 @@
 
 A **part** is one table of the merge, the spine first. Its work gives parquet files, in memory or on disk, whose
 bytes are copied one behind another, period by period. A part is a slab of an extraction (here), which has a piece for
-each period, or a raw checkpoint (``raw_table``), which is worked on as a whole.
+each period, or a raw checkpoint (``raw_part``), which is worked on as a whole.
 """
 
 from __future__ import annotations

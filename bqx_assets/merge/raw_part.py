@@ -25,6 +25,13 @@ from bqx_assets.merge.raw_source import RawSource
 
 RAW_DATASET = "raw"
 """Stands for the dataset of a source that is a raw checkpoint, not a table of a warehouse."""
+_STRIP_BYTES = 8 << 20
+"""Mean decoded size of the columns that a step works on; a single column of a very long history may exceed it. With
+strips of 32 MiB a merge took as long, and a third more memory where tables have 240,000 rows; with 4 MiB it took a
+twentieth more processor time."""
+PLACE_BYTES = 100
+"""Memory that finding a row's position in the spine takes for a moment: 31 where the spine has every minute, 80 where
+it has one in 15."""
 
 
 def provenance_of(  # noqa: PLR0913 -- one parameter a fact
@@ -63,14 +70,6 @@ def provenance_of(  # noqa: PLR0913 -- one parameter a fact
         columns=columns,
         quarantined=quarantined,
     )
-
-
-_STRIP_BYTES = 8 << 20
-"""Mean decoded size of the columns that a step works on; a single column of a very long history may exceed it. With
-strips of 32 MiB a merge took as long, and a third more memory where tables have 240,000 rows; with 4 MiB it took a
-twentieth more processor time."""
-PLACE_BYTES = 60
-"""Memory that finding a row's position in the spine takes for a moment; a file with a pair column takes most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,18 +124,19 @@ class RawPart:
     def strips_of(self, columns: Sequence[Column]) -> list[Sequence[Column]]:
         """Return columns in few groups of ``_STRIP_BYTES`` that take about as much memory as each other."""
         sizes = [self._column_bytes(column) for column in columns]
-        count = max(1, -(-sum(sizes) // _STRIP_BYTES))
+        total = sum(sizes)
+        count = -(-total // _STRIP_BYTES)
         strips: list[list[Column]] = [[] for _ in range(count)]
         before = 0
         for column, size_bytes in zip(columns, sizes, strict=True):
-            strips[(before + size_bytes // 2) * count // max(1, sum(sizes))].append(column)
+            strips[(before + size_bytes // 2) * count // total].append(column)
             before += size_bytes
         return [strip for strip in strips if strip]
 
     def strip_memory_bytes(self, columns: Sequence[Column]) -> int:
-        """Return the memory for a strip of columns, or for finding the positions of the file's rows if larger."""
+        """Return the memory for a strip of columns."""
         largest_bytes = max((sum(map(self._column_bytes, strip)) for strip in self.strips_of(columns)), default=0)
-        return max(copies(self.file) * largest_bytes, PLACE_BYTES * self.file.footer.rows)
+        return copies(self.file) * largest_bytes
 
     def _column_bytes(self, column: Column) -> int:
         """Return a column's decoded size, in the file or on the spine, whichever has more rows."""

@@ -27,7 +27,7 @@ from bqx_assets.merge.footer import select, trim
 from bqx_assets.merge.pages import Page, newer_than_2015, refuse_false_statistics, unordered_texts
 from bqx_assets.merge.plan import Encoded, Prepared, Work
 from bqx_assets.merge.raw_encode import digests, encode, record_of, stored
-from bqx_assets.merge.raw_part import RawPart, provenance_of
+from bqx_assets.merge.raw_part import PLACE_BYTES, RawPart, provenance_of
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class RawTable(RawPart):
     @property
     def memory_bytes(self) -> int:
         """The memory for the columns that are worked on at once, or for finding the positions of its rows if larger."""
-        return self.strip_memory_bytes(self.columns)
+        return max(self.strip_memory_bytes(self.columns), PLACE_BYTES * self.file.footer.rows)
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
@@ -61,7 +61,7 @@ class RawTable(RawPart):
         return name.lower().startswith(FORWARD_PREFIX) and not self.settings.include_forward_looking
 
     def begin(self, period: int, scratch: Path, earlier: SlabRecord | None) -> Work:  # noqa: ARG002 -- one period
-        """Return the work on the table: a step for ``_STRIP_BYTES`` of its columns, which takes three times as much.
+        """Return the work on the table: a step for each strip of its columns, of which it has some ``copies``.
 
         A step raises:
             TableDefect: keys are null or repeated, or no row is in the spine.

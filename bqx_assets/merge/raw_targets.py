@@ -36,8 +36,8 @@ def read_targets(file: RawFile, settings: Settings) -> RawTargets:
     """Return the targets as a part of a merge, with the spine of all its parts.
 
     The spine has the rows whose shortest target is known: one per key, in ascending order, within the settings' bounds.
-    **Cost**: key and shortest target in memory, then the targets of one window after another, and 112 bytes a row of
-    the spine that stay.
+    **Cost**: key and shortest target in memory, then the targets of one window after another, and 130 bytes a row of
+    the spine that stay: keys, positions and detector.
 
     Raises:
         SchemaDrift, InexactValue, FooterError: the file is not what a merge needs.

@@ -103,8 +103,8 @@ def load_training(  # noqa: PLR0913 -- one keyword a question that a model build
     range, of a bucket through ranges of the object.
 
     Raises:
-        BadSetting: there is no such target, feature, family, table or window, nothing is left, or the file has no row
-            in the range.
+        BadSetting: there is no such target, feature, family, table or window, nothing is left, or the range lies before
+            or after all rows of the file.
         UnknownPair, ObjectMissing: the pair, or a published file of it, does not exist.
         CheckpointCorrupt, ChecksumMismatch: file, manifest and dictionary do not belong together.
         OtherData: what is there is not what was pinned.
@@ -229,11 +229,13 @@ def refuse_outside(prepared: Sequence[Prepared], start: Moment | None, end: Mome
     earliest, latest = min(each.first for each in spines), max(each.last for each in spines)
     is_late = first is not None and first > latest
     if is_late or (behind is not None and behind <= earliest):
+        one = prepared[0].located
+        files, run = (one.file.place, f"run {one.pair}") if len(prepared) == 1 else ("the panel's files", "fleet run")
         raise BadSetting(
             "start" if is_late else "end",
             got=f"{first if is_late else behind}",
-            expected=f"a range with rows of {prepared[0].located.file.place}, {earliest} to {latest}",
-            cure=f"Choose another range; or bring the file up to date: bqx run {prepared[0].located.pair}"
+            expected=f"a range with rows of {files}, {earliest} to {latest}",
+            cure=f"Choose another range, or bring the data up to date: bqx {run}"
             if is_late
             else "Choose another range.",
         )

@@ -17,10 +17,11 @@ def test_a_pair_or_a_training_file_is_named() -> None:
 
 @pytest.mark.parametrize("text", ["out/", ".", "/data", "training_eurusd.manifest.json", "gs://bucket/folder"])
 def test_a_folder_and_a_manifest_are_not_taken_for_a_pair(text: str) -> None:
-    with pytest.raises(BadSetting, match=r"ends in \.parquet\. Name the file itself"):
+    with pytest.raises(BadSetting, match=r"ends in \.parquet\. Name a pair, such as eurusd, or the file itself"):
         pair_or_file(text)
 
 
-def test_a_word_is_taken_for_a_pair_and_the_nearest_is_told() -> None:
+@pytest.mark.parametrize("text", ["usdeur", "EURUSD", "EUR/USD", "eurusdx"])
+def test_a_word_is_taken_for_a_pair_and_the_nearest_is_told(text: str) -> None:
     with pytest.raises(UnknownPair, match="Did you mean eurusd"):
-        pair_or_file("usdeur")
+        pair_or_file(text)

@@ -217,6 +217,22 @@ def test_the_runs_of_the_last_month_tell_what_the_first_runs_of_a_month_come_to(
         refuse_spent(ledger, 8.0, first + timedelta(minutes=1))
 
 
+def test_a_month_is_compared_with_itself_and_the_month_before_however_far_the_page_goes_back() -> None:
+    ledger = Ledger(MemoryObjectStore())
+    for each in WHOLE:
+        ledger.begin(each.model_copy(update={"began_at": NOW - timedelta(days=60)}))
+    ledger.begin(_stage("r", "eurusd", "spine", 0.1))
+    assert ledger.read().month(NOW) == ledger.month(NOW) == (0.0, 0.0, [])
+
+
+def test_a_stage_that_was_killed_last_month_is_not_counted_in_this_one() -> None:
+    first = NOW.replace(day=1, hour=0)
+    killed, later = _stage("r", "eurusd", "slabs", 0), _stage("r", "eurusd", "publish", 0, 1.0)
+    killed = killed.model_copy(update={"began_at": first - timedelta(hours=1)})
+    later = later.model_copy(update={"began_at": first + timedelta(hours=1)})
+    assert unended_usd([*WHOLE, killed, later], NOW) == 0.0
+
+
 def test_a_run_does_not_begin_while_those_at_work_will_spend_the_budget() -> None:
     ledger = Ledger(MemoryObjectStore())
     for each in [*WHOLE, _stage("r", "eurusd", "spine", 0.1)]:
@@ -231,7 +247,7 @@ def test_a_budget_of_a_month_whose_costs_are_not_known_begins_no_run() -> None:
     store = MemoryObjectStore()
     ledger = Ledger(store)
     keep(ledger, entry(1))
-    store.put_bytes("ledger/2026-10.parquet", b"of no interest in November")
+    store.put_bytes("ledger/2026-10.parquet", b"cannot be read, and only tells what runs of November come to")
     refuse_spent(ledger, 5.0, NOW)
     store.put_bytes("ledger/2026-11.parquet", b"no parquet")
     with pytest.raises(CheckpointCorrupt, match=r"ledger/2026-11\.parquet.*BQX_MONTHLY_BUDGET_USD"):

@@ -99,3 +99,22 @@ def test_steps_may_end_in_any_order(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         records.append(work.finish(Sums(0, 0, "")).record)
     assert [each.column for each in records[0].provenance.quarantined] == list(ahead)
     assert records[0] == records[1]
+
+
+def test_strips_take_about_the_same_memory_whatever_columns_they_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = raw_folder(tmp_path)
+    texts = {f"text_{number}": pl.lit("a" * 40) for number in range(6)}
+    write_raw(tmp_path, "agg_eurusd", frames["agg_eurusd"].with_columns(**texts))
+    monkeypatch.setattr(raw_part, "_STRIP_BYTES", 6_000)
+    plan = plan_merge(EURUSD, working_folder(tmp_path), SETTINGS)
+    part = next(part for part in plan.parts if part.table == "agg_eurusd")
+    assert isinstance(part, raw_table.RawTable)
+    strips = part.strips_of(part.columns)
+    assert [column for strip in strips for column in strip] == list(part.columns)
+    sizes = [sum(part.file.decoded_bytes[column.source] for column in strip) for strip in strips]
+    largest = max(part.file.decoded_bytes[column.source] for column in part.columns)
+    assert len(sizes) == -(-sum(sizes) // 6_000)
+    assert max(sizes) <= 6_000 + largest
+    assert {len(strip) for strip in strips} != {len(strips[0])}, "texts take more than numbers"

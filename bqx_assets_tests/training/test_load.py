@@ -181,7 +181,7 @@ def test_ranges_are_dates_texts_or_times_in_utc_and_neighbours_share_no_row(fold
         ({"start": "2023-01-01", "end": "2023-02-01"}, "Choose another range"),
     ],
 )
-def test_a_range_without_a_row_of_the_file_is_refused_with_the_files_own(
+def test_a_range_before_or_after_all_rows_is_refused_with_the_files_own(
     folder: Path, bounds: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(BadSetting, match=said):
