@@ -48,6 +48,11 @@ def test_a_few_columns_of_a_panel_are_read_alone(folder: Path) -> None:
     assert means["pair"].to_list() == PAIRS
 
 
+def test_a_range_before_or_after_the_rows_of_every_pair_is_refused(folder: Path) -> None:
+    with pytest.raises(BadSetting, match=r"rows of the panel's files, 2024-01-02 .* 2024-.*bqx fleet run"):
+        load_panel(["eurusd", "gbpusd"], features=[], start="2030-01-01", source=folder)
+
+
 def test_features_of_one_pair_alone_are_left_out_or_null_in_the_other(folder: Path) -> None:
     tables = ["agg_*", "corr_ibkr_eurusd_ewa", "corr_ibkr_gbpusd_ewa"]
     with pytest.raises(BadSetting, match="corr_ibkr_eurusd_ewa"):
