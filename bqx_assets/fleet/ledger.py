@@ -61,7 +61,7 @@ class Page:
 
 
 class Month(NamedTuple):
-    """What the runs of a calendar month (UTC) have cost by the ledger."""
+    """The cost of the runs of a calendar month (UTC), by the ledger."""
 
     usd: float
     """USD of the stages that have ended."""
