@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal, Self
 
@@ -39,6 +39,12 @@ class Last:
 
     def __str__(self) -> str:
         return f"{self.count} rows" if self.unit == "rows" else f"{self.count}d"
+
+    def days_before(self, moment: datetime, *, more: int = 0) -> datetime:
+        """Return the moment ``count`` and ``more`` times 24 hours before another; at the earliest that of year 1."""
+        first = datetime.min.replace(tzinfo=moment.tzinfo)
+        days = self.count + more
+        return moment - timedelta(days=days) if days <= (moment - first).days else first
 
 
 class Settings(BaseSettings):

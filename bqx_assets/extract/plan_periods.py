@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import groupby
 
 from bqx_assets.base.artifacts import Column
@@ -147,7 +147,7 @@ def _source_periods(job: Extraction, months: Mapping[str, MonthState]) -> list[P
             newest = found[0].end if found else end
             asked = last.count if last.unit == "rows" else last.count * _DAY_ROWS
             most = min(most, max(0, asked - rows) + 2 * _DAY_ROWS)
-            if rows >= asked or (last.unit == "days" and newest and newest - timedelta(days=last.count + 31) > end):
+            if rows >= asked or (last.unit == "days" and newest and last.days_before(newest, more=31) > end):
                 break
         rows += own
         found.append(PlannedPeriod(name, start, end, most, is_new=True))

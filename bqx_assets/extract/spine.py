@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import timedelta
 
 import polars as pl
 
@@ -73,7 +72,7 @@ def latest_rows(read: pl.DataFrame, shortest: str, last: Last, subject: str, pol
         return read
     if last.unit == "rows":
         return read.filter(every >= keys[-min(last.count, keys.len())])
-    return read.filter(every > keys[-1] - timedelta(days=last.count))
+    return read.filter(every > last.days_before(keys[-1]))
 
 
 def spine_rows(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import cast
 
 import polars as pl
@@ -233,7 +233,7 @@ class SpineKeys:
         if last.unit == "rows":
             return sum(part.keys.len() for part in parts) >= last.count
         bound = parts[0].after or self._bounds(parts[0].name)[0]
-        return bound is not None and bound <= parts[-1].keys[-1] - timedelta(days=last.count)
+        return bound is not None and bound <= last.days_before(parts[-1].keys[-1])
 
     def _within_last(self, parts: list[SpinePart]) -> list[SpinePart]:
         """Return the parts without the rows before the last rows or days that were asked for."""
@@ -242,7 +242,7 @@ class SpineKeys:
             return parts
         keys = pl.concat([part.keys for part in parts])
         if last.unit == "days":
-            after = keys[-1] - timedelta(days=last.count)
+            after = last.days_before(keys[-1])
         elif keys.len() >= last.count:
             after = keys[-last.count] - TICK
         else:

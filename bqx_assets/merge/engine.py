@@ -14,6 +14,8 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+import polars as pl
+
 from bqx_assets.base.artifacts import EXTRACTION_FILE, Manifest, SlabRecord, load_record, manifest_path, save_record
 from bqx_assets.base.checksums import sums_of_files
 from bqx_assets.base.errors import (
@@ -85,7 +87,7 @@ class Join:
         progress.advance("merge", record.table)
         for part in others:
             table, record = part.frame()
-            merged = merged.join(table.with_columns(keys), on=KEY, how="left", maintain_order="left")
+            merged = merged.join(pl.DataFrame([keys, *table]), on=KEY, how="left", maintain_order="left")
             records.append(record)
             progress.advance("merge", record.table)
         merged.write_parquet(

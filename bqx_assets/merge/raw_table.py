@@ -73,7 +73,7 @@ class RawTable(RawPart):
     def frame(self) -> tuple[pl.DataFrame, SlabRecord]:
         """Return the features on the spine's rows."""
         placed = self.place()
-        strips = [self.strip(columns, placed) for columns in self.strips_of(self.columns)]
+        strips = [self.strip(columns, placed) for columns in self.strips_of(self.columns) or [[]]]
         whole = pl.concat([frame for frame, _ in strips], how="horizontal")
         provenance = self.provenance(placed.rows, {name: why for _, found in strips for name, why in found.items()})
         rows = stored(whole, provenance.columns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 
@@ -129,6 +129,13 @@ def test_a_minute_counts_as_one_of_the_last_rows_if_the_row_that_stays_of_it_has
 def test_a_minute_twice_is_refused_also_before_the_last_rows() -> None:
     with pytest.raises(DuplicateKeys):
         latest_rows(_by_minute([True] * 5)[[0, 0, 1, 2, 3]], "t", Last(3, "rows"), "eurusd/targets", "refuse")
+
+
+def test_more_days_than_there_are_since_year_1_are_all_rows() -> None:
+    early = pl.Series(KEY, [datetime(1, 2, day, tzinfo=UTC) for day in (1, 2, 3)], dtype=KEY_TYPE)
+    read = pl.DataFrame([early, pl.Series("t", [1.0, 2.0, 3.0])])
+    for days, kept in ((1, 1), (2, 2), (36_500, 3), (10**12, 3)):
+        assert latest_rows(read, "t", Last(days, "days"), "eurusd/targets", "refuse").height == kept
 
 
 def test_a_row_without_a_key_is_refused_with_the_last_rows_as_well() -> None:

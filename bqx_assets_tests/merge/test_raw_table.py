@@ -118,3 +118,19 @@ def test_strips_take_about_the_same_memory_whatever_columns_they_have(
     assert len(sizes) == -(-sum(sizes) // 6_000)
     assert max(sizes) <= 6_000 + largest
     assert {len(strip) for strip in strips} != {len(strips[0])}, "texts take more than numbers"
+
+
+@pytest.mark.parametrize("engine", ["splice", "join"])
+def test_a_table_of_keys_alone_adds_no_column(tmp_path: Path, engine: str) -> None:
+    frames = raw_folder(tmp_path / "raw")
+    write_raw(tmp_path / "raw", "agg_eurusd", frames["agg_eurusd"].select("interval_time"))
+    output = tmp_path / "training.parquet"
+    merge(
+        plan_merge(EURUSD, working_folder(tmp_path / "raw"), SETTINGS),
+        *StoredFile.at(output),
+        engine=engine,
+        progress=Told(),
+    )
+    merged = pl.read_parquet(output)
+    assert merged.height == frames["targets"].height
+    assert not [name for name in merged.columns if name.startswith("agg__")]
