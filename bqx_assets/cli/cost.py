@@ -75,8 +75,7 @@ def cost(  # noqa: PLR0913 -- one parameter an option
 
 def _show_actual(session: Session, by: Axis) -> None:
     now, settings = datetime.now(UTC), session.settings()
-    ledger = Ledger(Pipeline(settings).store)
-    found = actual_cost(ledger, by, now)
+    found = actual_cost(Ledger(Pipeline(settings).store), by, now)
     lines = [*actual_lines(found), month_line(found.month_usd, now, settings.monthly_budget_usd)]
     session.say(actual_table(found), comparison_table(found), *lines)
     session.answer({**found.model_dump(mode="json"), "monthly_budget_usd": settings.monthly_budget_usd})

@@ -197,13 +197,13 @@ def _positions(present: Keys, wanted: Keys) -> npt.NDArray[np.int32]:
         keys = present[start : start + _KEYS_AT_ONCE]
         if by_minute is None:
             nearest = np.minimum(np.searchsorted(wanted, keys), wanted.size - 1)
-            found[start : start + keys.size] = np.where(wanted[nearest] == keys, nearest, -1)
+            is_there = wanted[nearest] == keys
         else:
             after = keys - wanted[0]
             asked = after // MINUTE
             is_there = (asked * MINUTE == after) & (asked >= 0) & (asked < by_minute.size)
             nearest = by_minute[np.clip(asked, 0, by_minute.size - 1)]
-            found[start : start + keys.size] = np.where(is_there, nearest, -1)
+        found[start : start + keys.size] = np.where(is_there, nearest, -1)
     return found
 
 

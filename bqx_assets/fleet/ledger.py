@@ -44,17 +44,12 @@ class Page:
     entries: list[Entry]
     unread: list[str]
 
-    @property
-    def usd(self) -> float:
-        """USD of all entries."""
-        return sum(entry.usd for entry in self.entries)
-
     def month(self, now: datetime) -> Month:
         """Return the calendar month (UTC) of ``now``; entries of the month before it show what its runs come to.
 
-        The page has all entries since ``previous_month(now)``; earlier ones are not looked at.
+        The page has all entries of both months; earlier ones are not looked at.
         """
-        first, compared = _first_of_month(now), previous_month(now)
+        first, compared = _first_of_month(now), _previous_month(now)
         recent = [entry for entry in self.entries if entry.began_at >= compared]
         usd = sum(entry.usd for entry in recent if entry.began_at >= first)
         return Month(usd, unended_usd(recent, now), [name for name in self.unread if name >= _month_name(first)])
@@ -118,7 +113,7 @@ class Ledger:
 
     def month(self, now: datetime) -> Month:
         """Return what the calendar month (UTC) of ``now`` has cost. Raises as ``read``."""
-        return self.read(previous_month(now)).month(now)
+        return self.read(_previous_month(now)).month(now)
 
     def join(self, now: datetime) -> None:
         """Join entries older than two days into one object a month. Safe beside writers, readers and other joins.
@@ -173,7 +168,7 @@ def refuse_spent(ledger: Ledger, budget_usd: float, now: datetime, run: str = ""
         CheckpointCorrupt: what they have cost is not known, because an object of the ledger cannot be read.
         StoreError: the store does not answer.
     """
-    page = ledger.read(previous_month(now))
+    page = ledger.read(_previous_month(now))
     month = page.month(now)
     if any(entry.run == run for entry in page.entries):
         return month
@@ -241,7 +236,7 @@ def _first_of_month(moment: datetime) -> datetime:
     return moment.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
-def previous_month(now: datetime) -> datetime:
+def _previous_month(now: datetime) -> datetime:
     """Return the first moment of the calendar month before that of ``now``."""
     return _first_of_month(_first_of_month(now) - timedelta(days=1))
 

@@ -72,8 +72,9 @@ def plan_raw(pair: Pair, folder: Listed, settings: Settings) -> MergePlan:
     left_out += [f"{file.table}{_SUFFIX} (a summary without {KEY})" for file in files if _is_summary(file)]
     tables = [file for file in files if not file.is_training and not _is_summary(file)]
     _refuse_unfit(pair, folder.place, tables)
-    _name_columns(pair, targets, tables, load_expectations(settings.expectations))
-    spine_part = read_targets(targets, settings)
+    expectations = load_expectations(settings.expectations)
+    _name_columns(pair, targets, tables, expectations)
+    spine_part = read_targets(targets, settings, expectations)
     spine = spine_part.spine
     parts = [RawTable(file, spine, settings) for file in tables]
     parts.sort(key=lambda part: (family_rank(raw_family(part.table, pair)), part.table))

@@ -122,7 +122,10 @@ class RawPart:
         return choose(rows.head(self.spine.facts.row_groups[0]), setting, encodings_of(earlier, setting))
 
     def strips_of(self, columns: Sequence[Column]) -> list[Sequence[Column]]:
-        """Return columns in few groups of ``_STRIP_BYTES`` that take about as much memory as each other."""
+        """Return columns in few groups of ``_STRIP_BYTES`` that take about as much memory as each other.
+
+        There is at least one group, of no column where there is none: the rows of the file are looked at all the same.
+        """
         sizes = [self._column_bytes(column) for column in columns]
         total = sum(sizes)
         count = -(-total // _STRIP_BYTES)
@@ -131,12 +134,11 @@ class RawPart:
         for column, size_bytes in zip(columns, sizes, strict=True):
             strips[(before + size_bytes // 2) * count // total].append(column)
             before += size_bytes
-        return [strip for strip in strips if strip]
+        return [strip for strip in strips if strip] or [[]]
 
     def strip_memory_bytes(self, columns: Sequence[Column]) -> int:
         """Return the memory for a strip of columns."""
-        largest_bytes = max((sum(map(self._column_bytes, strip)) for strip in self.strips_of(columns)), default=0)
-        return copies(self.file) * largest_bytes
+        return copies(self.file) * max(sum(map(self._column_bytes, strip)) for strip in self.strips_of(columns))
 
     def _column_bytes(self, column: Column) -> int:
         """Return a column's decoded size, in the file or on the spine, whichever has more rows."""

@@ -68,12 +68,12 @@ class RawTable(RawPart):
             FooterError: the file is damaged.
         """
         work = _TableWork(self, scratch, earlier)
-        return Work([partial(work.step, columns) for columns in self.strips_of(self.columns) or [[]]], work.finish)
+        return Work([partial(work.step, columns) for columns in self.strips_of(self.columns)], work.finish)
 
     def frame(self) -> tuple[pl.DataFrame, SlabRecord]:
         """Return the features on the spine's rows."""
         placed = self.place()
-        strips = [self.strip(columns, placed) for columns in self.strips_of(self.columns) or [[]]]
+        strips = [self.strip(columns, placed) for columns in self.strips_of(self.columns)]
         whole = pl.concat([frame for frame, _ in strips], how="horizontal")
         provenance = self.provenance(placed.rows, {name: why for _, found in strips for name, why in found.items()})
         rows = stored(whole, provenance.columns)

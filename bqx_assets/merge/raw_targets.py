@@ -17,7 +17,7 @@ from bqx_assets.base.names import KEY
 from bqx_assets.base.printable import some_of
 from bqx_assets.base.process import return_freed_memory
 from bqx_assets.base.settings import Settings
-from bqx_assets.catalogue.expectations import Expectations, load_expectations
+from bqx_assets.catalogue.expectations import Expectations
 from bqx_assets.extract.align import RowMatch, as_key, match_rows
 from bqx_assets.extract.encodings import Encoding
 from bqx_assets.extract.lookahead import LookaheadDetector
@@ -32,7 +32,7 @@ _DETECTOR_BYTES = 120
 _NAMED = 5
 
 
-def read_targets(file: RawFile, settings: Settings) -> RawTargets:
+def read_targets(file: RawFile, settings: Settings, expectations: Expectations) -> RawTargets:
     """Return the targets as a part of a merge, with the spine of all its parts.
 
     The spine has the rows whose shortest target is known: one per key, in ascending order, within the settings' bounds.
@@ -44,7 +44,6 @@ def read_targets(file: RawFile, settings: Settings) -> RawTargets:
         NullKeys, DuplicateKeys, EmptyTable: it gives no spine.
         NotEnoughMemory: it does not fit.
     """
-    expectations = load_expectations(settings.expectations)
     columns = spine_columns(expectations)
     _refuse_absent(file, [column.source for column in columns])
     file.refuse_types(expectations.targets(), NUMBERS)

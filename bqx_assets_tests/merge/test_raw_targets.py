@@ -29,7 +29,8 @@ WHOLE = next(frame for (_, name), frame in frame_warehouse(200).frames.items() i
 
 def _read(folder: Path, settings: Settings = SETTINGS) -> RawTargets:
     sources = list_checkpoints(EURUSD, working_folder(folder)).sources
-    return read_targets(RawFile(next(each for each in sources if each.table == "targets"), EURUSD), settings)
+    file = RawFile(next(each for each in sources if each.table == "targets"), EURUSD)
+    return read_targets(file, settings, load_expectations())
 
 
 @given(
